@@ -1,0 +1,1 @@
+//! Load, authorise, decide, group commit, reply.

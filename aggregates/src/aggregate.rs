@@ -1,0 +1,47 @@
+//! What a decider is.
+
+use steward_events::clock::Timestamp;
+use steward_events::event::Facts;
+use steward_events::id::{CommandId, PrincipalId, TenantId};
+use steward_events::rejection::Rejection;
+
+/// When, by whom and in what surroundings a command is decided. Stamped by the handler: a decision asks nobody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The command's id; new ids are derived from it.
+    pub command: CommandId,
+    /// Now: never before the last entry of the stream.
+    pub at: Timestamp,
+    /// Whose stream it is.
+    pub tenant: TenantId,
+    /// Who acts.
+    pub actor: PrincipalId,
+    /// For whom, if not for themselves.
+    pub on_behalf_of: Option<PrincipalId>,
+    /// IANA name of the tenant's time zone, in which budget windows turn.
+    pub timezone: String,
+    /// How many shards there are, to place a tenant.
+    pub shards: u16,
+}
+
+/// A decider: the fold of one stream, and what may follow.
+pub trait Aggregate: Default + Clone + Send + Sync + 'static {
+    /// The orders it takes.
+    type Command: Clone + Send + Sync;
+    /// The facts it records.
+    type Event: Facts;
+
+    /// Decides `command`. Pure. An empty list means: accepted, nothing to do.
+    ///
+    /// # Errors
+    /// [`Rejection`], and then nothing is recorded.
+    fn decide(&self, command: &Self::Command, stamp: &Stamp) -> Result<Vec<Self::Event>, Rejection>;
+
+    /// Takes in a fact that was recorded at `at`. Total: what has happened cannot be refused.
+    fn apply(&mut self, event: &Self::Event, at: Timestamp);
+
+    /// What the sender of an accepted command needs to know beside the facts' names, by the state after them.
+    fn answer(&self, _command: &Self::Command) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+}

@@ -1,0 +1,75 @@
+//! Given/when/then.
+
+use std::fmt::Debug;
+
+use steward_events::clock::Timestamp;
+use steward_events::id::{CommandId, PrincipalId, TenantId};
+use steward_events::rejection::Rejection;
+
+use crate::aggregate::{Aggregate, Stamp};
+
+/// A stamp for tests: tenant `acme`, principal `p_ana`, at one second past 1970.
+#[allow(clippy::unwrap_used)] // literals
+pub fn stamp() -> Stamp {
+    Stamp {
+        command: CommandId::new("c1").unwrap(),
+        at: Timestamp(1_000_000),
+        tenant: TenantId::new("acme").unwrap(),
+        actor: PrincipalId::new("p_ana").unwrap(),
+        on_behalf_of: None,
+        timezone: "UTC".to_owned(),
+        shards: 8,
+    }
+}
+
+/// What has happened before.
+pub struct Given<A> {
+    state: A,
+    stamp: Stamp,
+}
+
+/// What was decided.
+pub struct When<E> {
+    outcome: Result<Vec<E>, Rejection>,
+}
+
+/// Begins with these facts, all recorded at the start of 1970.
+pub fn given<A: Aggregate>(events: impl IntoIterator<Item = A::Event>) -> Given<A> {
+    let mut state = A::default();
+    for event in events {
+        state.apply(&event, Timestamp(0));
+    }
+    Given { state, stamp: stamp() }
+}
+
+impl<A: Aggregate> Given<A> {
+    /// Decides at this moment.
+    pub fn at(mut self, at: Timestamp) -> Self {
+        self.stamp.at = at;
+        self
+    }
+
+    /// Decides this command.
+    pub fn when(self, command: impl Into<A::Command>) -> When<A::Event> {
+        When { outcome: self.state.decide(&command.into(), &self.stamp) }
+    }
+}
+
+#[allow(clippy::panic)]
+impl<E: PartialEq + Debug> When<E> {
+    /// Exactly these facts follow.
+    #[track_caller]
+    pub fn then(self, expected: impl IntoIterator<Item = E>) {
+        let expected: Vec<E> = expected.into_iter().collect();
+        assert_eq!(self.outcome, Ok(expected));
+    }
+
+    /// It is refused, for this reason.
+    #[track_caller]
+    pub fn then_rejected(self, expected: &Rejection) {
+        match self.outcome {
+            Err(rejection) => assert_eq!(rejection, *expected),
+            Ok(events) => panic!("expected {expected:?}, got {events:?}"),
+        }
+    }
+}

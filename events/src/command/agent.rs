@@ -1,0 +1,24 @@
+//! Orders about agents.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::command::Body;
+use crate::event::AgentSpec;
+use crate::id::{AgentId, StreamId};
+
+/// Says what an agent is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DefineAgent {
+    /// Its name.
+    pub agent: AgentId,
+    /// What it is.
+    pub spec: AgentSpec,
+}
+
+impl Body for DefineAgent {
+    fn stream(&self) -> StreamId {
+        StreamId::new(self.agent.as_str()).unwrap_or_else(|_| StreamId::main())
+    }
+}

@@ -1,0 +1,160 @@
+//! Orders about budgets and leases.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::command::Body;
+use crate::event::UnsettledCall;
+use crate::id::{CallId, LeaseId, TenantId};
+use crate::quantity::{Amounts, Limit, Position, Turn, Unit, Window};
+use crate::scope::{Scope, ScopeSet, Subject};
+
+const fn yes() -> bool {
+    true
+}
+
+/// Sets a budget's limit; makes the budget if there is none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetBudget {
+    /// Everything at and below this scope …
+    pub scope: Scope,
+    /// … or only what concerns this subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
+    /// How much: `$5.00`, `100 calls`, `50000 tokens`.
+    pub limit: Limit,
+    /// Over which span.
+    #[serde(default)]
+    pub per: Window,
+    /// Whether nothing over the limit is admitted.
+    #[serde(default = "yes")]
+    pub hard: bool,
+    /// Percentages of the limit at which to tell someone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(inner(range(min = 1, max = 100)))]
+    pub warn: Vec<u8>,
+}
+
+impl Body for SetBudget {
+    fn scope(&self, _: &TenantId) -> Scope {
+        self.scope.clone()
+    }
+}
+
+/// Removes a budget.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveBudget {
+    /// Its scope.
+    pub scope: Scope,
+    /// Its subject, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
+    /// Its unit.
+    pub unit: Unit,
+    /// Its span.
+    #[serde(default)]
+    pub per: Window,
+}
+
+impl Body for RemoveBudget {
+    fn scope(&self, _: &TenantId) -> Scope {
+        self.scope.clone()
+    }
+}
+
+/// What a holder asks room for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LeaseRequest {
+    /// The call at the head of the holder's line; its place in the ledger's line.
+    pub call: CallId,
+    /// What this call needs beyond what the holder keeps.
+    pub need: Amounts,
+    /// The least that would do, where the caller set no `max_tokens`; equal to `need` otherwise.
+    pub need_min: Amounts,
+    /// What the holder would like beyond that, for calls to come.
+    pub want: Amounts,
+}
+
+/// Asks for a lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrantLease {
+    /// The lease: the holder counts.
+    pub lease: LeaseId,
+    /// For which scopes.
+    pub scopes: ScopeSet,
+    /// With how much.
+    pub request: LeaseRequest,
+}
+
+impl Body for GrantLease {}
+
+/// Reports and asks for new terms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RenewLease {
+    /// The lease.
+    pub lease: LeaseId,
+    /// One more than the last.
+    pub turn: Turn,
+    /// The report counts finishes acknowledged up to here.
+    pub through: Position,
+    /// All that finished calls used.
+    pub used_total: Amounts,
+    /// All that went beyond reservations.
+    pub late_total: Amounts,
+    /// The cap the holder has already lowered itself to.
+    pub keep_total: Amounts,
+    /// What it asks for on top, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<LeaseRequest>,
+}
+
+impl Body for RenewLease {}
+
+/// Asks holders for what is free.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecallLease {
+    /// The lease.
+    pub lease: LeaseId,
+}
+
+impl Body for RecallLease {}
+
+/// Ends a lease by what its journal says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EndLease {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Where its journal says `LeaseClosed`.
+    pub closed_at: Position,
+    /// All that finished calls used.
+    pub used_total: Amounts,
+    /// All that went beyond.
+    pub late_total: Amounts,
+    /// Calls that started and have not finished.
+    pub unsettled: Vec<UnsettledCall>,
+}
+
+impl Body for EndLease {}
+
+/// Replaces a worst case by the fact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CorrectLease {
+    /// The lease.
+    pub lease: LeaseId,
+    /// The call.
+    pub call: CallId,
+    /// What it used.
+    pub used: Amounts,
+    /// What went beyond its reservation.
+    pub late: Amounts,
+}
+
+impl Body for CorrectLease {}

@@ -1,0 +1,158 @@
+//! Orders about tasks.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{Ids, Timestamp};
+use crate::command::Body;
+use crate::event::{StepKind, TaskInput, TaskOutput, TokenUsage};
+use crate::id::{AgentId, StreamId, TaskId, TenantId};
+use crate::quantity::{Epoch, NanoDollars, StepNumber};
+use crate::scope::Scope;
+use crate::sealed::Content;
+
+fn stream_of(task: &TaskId) -> StreamId {
+    StreamId::new(task.as_str()).unwrap_or_else(|_| StreamId::main())
+}
+
+/// Gives an agent a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitTask {
+    /// The task; made if left out. Sending the same id again submits nothing twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
+    /// Which agent.
+    pub agent: AgentId,
+    /// What is to be done; sealed before it is recorded.
+    pub input: Content<TaskInput>,
+    /// Where its cost is booked; the whole tenant if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+    /// The most it may cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<NanoDollars>,
+}
+
+impl Body for SubmitTask {
+    fn stream(&self) -> StreamId {
+        self.task.as_ref().map_or_else(StreamId::main, stream_of)
+    }
+    fn scope(&self, tenant: &TenantId) -> Scope {
+        self.scope.clone().unwrap_or_else(|| Scope::tenant(tenant))
+    }
+    fn complete(&mut self, fresh: &dyn Ids) {
+        if self.task.is_none() {
+            self.task = TaskId::new(format!("t_{}", fresh.unique())).ok();
+        }
+    }
+}
+
+macro_rules! on_task {
+    ($($body:ident),*) => {$(
+        impl Body for $body {
+            fn stream(&self) -> StreamId {
+                stream_of(&self.task)
+            }
+        }
+    )*};
+}
+
+on_task!(CancelTask, ClaimTask, ExtendClaim, StartStep, FinishStep, FinishTask, FailTask);
+
+/// Cancels a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CancelTask {
+    /// Which.
+    pub task: TaskId,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// Claims a task that nobody drives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimTask {
+    /// Which.
+    pub task: TaskId,
+    /// The worker, by its run.
+    pub worker: String,
+    /// When the claim lapses unless it is extended.
+    pub until: Timestamp,
+}
+
+/// Extends a claim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExtendClaim {
+    /// Which task.
+    pub task: TaskId,
+    /// Which claim.
+    pub epoch: Epoch,
+    /// When it lapses now.
+    pub until: Timestamp,
+}
+
+/// A step begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StartStep {
+    /// Which task.
+    pub task: TaskId,
+    /// Which claim.
+    pub epoch: Epoch,
+    /// Which step.
+    pub step: StepNumber,
+    /// What kind of step.
+    pub kind: StepKind,
+}
+
+/// A step's result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FinishStep {
+    /// Which task.
+    pub task: TaskId,
+    /// Which claim.
+    pub epoch: Epoch,
+    /// Which step.
+    pub step: StepNumber,
+    /// What kind of step.
+    pub kind: StepKind,
+    /// What came out; sealed before it is recorded.
+    pub output: Content<TaskOutput>,
+    /// The tokens it used.
+    #[schemars(skip)]
+    #[serde(default)]
+    pub tokens: TokenUsage,
+    /// What it cost.
+    pub cost: NanoDollars,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// A task is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FinishTask {
+    /// Which task.
+    pub task: TaskId,
+    /// Which claim.
+    pub epoch: Epoch,
+    /// The answer; sealed before it is recorded.
+    pub output: Content<TaskOutput>,
+}
+
+/// A task cannot be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FailTask {
+    /// Which task.
+    pub task: TaskId,
+    /// Which claim.
+    pub epoch: Epoch,
+    /// Why.
+    pub reason: String,
+}

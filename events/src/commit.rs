@@ -1,0 +1,258 @@
+//! What one append stores: 1..n entries, each a command's facts, chained by hash to the commit before.
+//!
+//! MessagePack with named fields. Bytes from the log are hostile until decoded: [`Commit::decode`] checks that the
+//! contents are what the subject says. Hashes are taken over the very bytes stored, never over a re-encoding.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::event::{
+    AccessEvent, AgentEvent, AggregateKind, CatalogEvent, DenialEvent, Event, Facts, IdentityEvent, LedgerEvent,
+    RegistryEvent, TaskEvent, TenantEvent, UsageEvent,
+};
+use crate::id::{CommandId, CommitId, CorrelationId, PrincipalId, StreamId, TenantId};
+use crate::log::StreamName;
+use crate::quantity::{Position, SchemaVersion, Version};
+
+/// The most bytes that one commit may have.
+pub const COMMIT_BYTES_MAX: usize = 512 * 1024;
+
+/// BLAKE3 of a commit's bytes; all zero before the first commit of a stream.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CommitHash(#[serde(with = "serde_bytes")] [u8; 32]);
+
+impl CommitHash {
+    /// The hash of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// The raw bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// From raw bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for CommitHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(blake3::Hash::from_bytes(self.0).to_hex().as_str())
+    }
+}
+
+impl fmt::Debug for CommitHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}…", &self.to_string()[..12])
+    }
+}
+
+/// One command's facts, with who, when and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry<E = Event> {
+    /// The command that was decided.
+    pub command: CommandId,
+    /// When, by the handler's clock; never before the entry before it.
+    pub at: Timestamp,
+    /// Who acted.
+    pub actor: PrincipalId,
+    /// For whom, if not for themselves.
+    pub on_behalf_of: Option<PrincipalId>,
+    /// What led to the command: an event `<stream>@<position>`, or another command.
+    pub causation: Option<String>,
+    /// The chain it belongs to.
+    pub correlation: CorrelationId,
+    /// What happened; never empty.
+    pub events: Vec<E>,
+}
+
+/// One append.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Commit {
+    /// Its own id; also the broker's duplicate key.
+    pub id: CommitId,
+    /// Where it belongs.
+    pub stream: StreamName,
+    /// Its number in its stream, from 1.
+    pub version: Version,
+    /// Hash of the commit before.
+    pub prev: CommitHash,
+    /// What it holds; never empty.
+    pub entries: Vec<Entry>,
+}
+
+/// One fact, with all that is known of its recording.
+#[derive(Clone, Copy, Debug)]
+pub struct Recorded<'a> {
+    /// Where.
+    pub stream: &'a StreamName,
+    /// The commit's place in its shard.
+    pub position: Position,
+    /// The commit's number in its stream.
+    pub version: Version,
+    /// Its place within the commit, from 0, over all entries.
+    pub index: u32,
+    /// Who, when, why.
+    pub entry: &'a Entry,
+    /// What.
+    pub event: &'a Event,
+}
+
+/// Bytes that are no commit of the stream they stand in.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Not a commit at all.
+    #[error("not a commit of {stream}: {reason}")]
+    Malformed {
+        /// Where it stands.
+        stream: StreamName,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A later build of Steward wrote it: upgrade readers before writers.
+    #[error("{stream} has schema {found} of {kind}; this build reads up to {known}: upgrade it")]
+    NewerSchema {
+        /// Where it stands.
+        stream: StreamName,
+        /// Whose facts.
+        kind: AggregateKind,
+        /// Its schema.
+        found: SchemaVersion,
+        /// The newest this build reads.
+        known: SchemaVersion,
+    },
+    /// It says it belongs elsewhere.
+    #[error("a commit of {claims} stands in {stream}")]
+    Misplaced {
+        /// Where it stands.
+        stream: StreamName,
+        /// Where it says it belongs.
+        claims: String,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire<L> {
+    commit: CommitId,
+    tenant: TenantId,
+    aggregate: AggregateKind,
+    id: StreamId,
+    version: Version,
+    prev: CommitHash,
+    schema: SchemaVersion,
+    entries: L,
+}
+
+/// What every commit says before its entries; read alone to tell a newer schema from damage.
+#[derive(Deserialize)]
+struct Header {
+    schema: SchemaVersion,
+}
+
+impl Commit {
+    /// The bytes to store.
+    ///
+    /// # Errors
+    /// If an entry holds an event of another aggregate, or the whole is larger than [`COMMIT_BYTES_MAX`].
+    pub fn encode(&self) -> Result<Vec<u8>, crate::BoxError> {
+        if let Some(stray) = self.entries.iter().flat_map(|e| &e.events).find(|event| event.kind() != self.stream.kind)
+        {
+            return Err(format!("{} does not belong in {}", stray.name(), self.stream).into());
+        }
+        let wire = Wire {
+            commit: self.id.clone(),
+            tenant: self.stream.tenant.clone(),
+            aggregate: self.stream.kind,
+            id: self.stream.id.clone(),
+            version: self.version,
+            prev: self.prev,
+            schema: self.stream.kind.schema(),
+            entries: &self.entries,
+        };
+        let bytes = rmp_serde::to_vec_named(&wire)?;
+        if bytes.len() > COMMIT_BYTES_MAX {
+            return Err(format!("a commit of {} bytes; {COMMIT_BYTES_MAX} are allowed", bytes.len()).into());
+        }
+        Ok(bytes)
+    }
+
+    /// Reads what stands in `stream`.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: damaged, newer than this build, or not of this stream.
+    pub fn decode(stream: &StreamName, bytes: &[u8]) -> Result<Self, DecodeError> {
+        match stream.kind {
+            AggregateKind::Registry => decode::<RegistryEvent>(stream, bytes),
+            AggregateKind::Tenant => decode::<TenantEvent>(stream, bytes),
+            AggregateKind::Identity => decode::<IdentityEvent>(stream, bytes),
+            AggregateKind::Access => decode::<AccessEvent>(stream, bytes),
+            AggregateKind::Ledger => decode::<LedgerEvent>(stream, bytes),
+            AggregateKind::Usage => decode::<UsageEvent>(stream, bytes),
+            AggregateKind::Catalog => decode::<CatalogEvent>(stream, bytes),
+            AggregateKind::Agent => decode::<AgentEvent>(stream, bytes),
+            AggregateKind::Task => decode::<TaskEvent>(stream, bytes),
+            AggregateKind::Denials => decode::<DenialEvent>(stream, bytes),
+        }
+    }
+
+    /// Its facts in order; `position` is where the commit stands in its shard.
+    pub fn recorded(&self, position: Position) -> impl Iterator<Item = Recorded<'_>> {
+        let facts = self.entries.iter().flat_map(|entry| entry.events.iter().map(move |event| (entry, event)));
+        (0..).zip(facts).map(move |(index, (entry, event))| Recorded {
+            stream: &self.stream,
+            position,
+            version: self.version,
+            index,
+            entry,
+            event,
+        })
+    }
+}
+
+fn decode<E: Facts>(stream: &StreamName, bytes: &[u8]) -> Result<Commit, DecodeError> {
+    let wire: Wire<Vec<Entry<E>>> =
+        rmp_serde::from_slice(bytes).map_err(|error| match rmp_serde::from_slice::<Header>(bytes) {
+            Ok(Header { schema }) if schema > E::SCHEMA => {
+                DecodeError::NewerSchema { stream: stream.clone(), kind: E::KIND, found: schema, known: E::SCHEMA }
+            }
+            _ => DecodeError::Malformed { stream: stream.clone(), reason: error.to_string() },
+        })?;
+    if wire.schema > E::SCHEMA {
+        return Err(DecodeError::NewerSchema {
+            stream: stream.clone(),
+            kind: E::KIND,
+            found: wire.schema,
+            known: E::SCHEMA,
+        });
+    }
+    if (&wire.tenant, wire.aggregate, &wire.id) != (&stream.tenant, stream.kind, &stream.id) {
+        let claims = format!("{}.{}.{}", wire.tenant, wire.aggregate, wire.id);
+        return Err(DecodeError::Misplaced { stream: stream.clone(), claims });
+    }
+    if wire.entries.is_empty() || wire.entries.iter().any(|entry| entry.events.is_empty()) {
+        return Err(DecodeError::Malformed { stream: stream.clone(), reason: "it holds no event".to_owned() });
+    }
+    let entries = wire.entries.into_iter().map(Entry::widen).collect();
+    Ok(Commit { id: wire.commit, stream: stream.clone(), version: wire.version, prev: wire.prev, entries })
+}
+
+impl<E: Into<Event>> Entry<E> {
+    /// The same entry, its events as any events.
+    pub fn widen(self) -> Entry {
+        Entry {
+            command: self.command,
+            at: self.at,
+            actor: self.actor,
+            on_behalf_of: self.on_behalf_of,
+            causation: self.causation,
+            correlation: self.correlation,
+            events: self.events.into_iter().map(Into::into).collect(),
+        }
+    }
+}

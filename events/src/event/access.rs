@@ -1,0 +1,75 @@
+//! Who may do what.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::id::{ModelId, PrincipalId, RoleId};
+use crate::permission::PermissionPattern;
+use crate::quantity::{NanoDollars, SchemaVersion};
+use crate::scope::Scope;
+
+/// Facts of a tenant's roles and grants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum AccessEvent {
+    /// A role means this from now on.
+    RoleDefined {
+        /// Its name.
+        role: RoleId,
+        /// What it permits by itself.
+        permissions: Vec<PermissionPattern>,
+        /// The roles whose permissions it has too.
+        inherits: Vec<RoleId>,
+    },
+    /// A principal holds a role at a scope and below.
+    RoleGranted {
+        /// The grant.
+        grant: GrantId,
+        /// Until when; none is until revoked.
+        expires: Option<Timestamp>,
+        /// Only if this holds.
+        condition: Option<Condition>,
+    },
+    /// The grant is gone.
+    GrantRevoked {
+        /// Which.
+        grant: GrantId,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl AccessEvent {
+    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(1);
+}
+
+/// A grant is known by what it says: giving it twice changes only its end and condition.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrantId {
+    /// Who holds it.
+    pub to: PrincipalId,
+    /// Which role.
+    pub role: RoleId,
+    /// At which scope and below.
+    pub on: Scope,
+}
+
+impl std::fmt::Display for GrantId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is {} on {}", self.to, self.role, self.on)
+    }
+}
+
+/// What else must hold for a grant to count; every part that is present.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Condition {
+    /// The call names one of these models.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelId>,
+    /// The call's worst case costs no more than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_max: Option<NanoDollars>,
+}

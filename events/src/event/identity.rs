@@ -1,0 +1,118 @@
+//! Who exists in a tenant, and with which keys.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId};
+use crate::quantity::SchemaVersion;
+use crate::scope::Scope;
+use crate::sealed::Sealed;
+
+/// Facts of a tenant's people, service accounts and keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum IdentityEvent {
+    /// A service account exists. Its name is no secret; it names a program.
+    AccountCreated {
+        /// Its opaque id.
+        principal: PrincipalId,
+        /// Its name, unique in the tenant.
+        name: String,
+    },
+    /// A person may sign in.
+    UserInvited {
+        /// Their opaque id.
+        principal: PrincipalId,
+        /// Who they are, readable until they are erased.
+        profile: Sealed<Profile>,
+    },
+    /// A person or account may do nothing from now on.
+    UserDisabled {
+        /// Whom it concerns.
+        principal: PrincipalId,
+        /// Why.
+        reason: String,
+    },
+    /// A key acts as its principal, at or below a scope.
+    KeyIssued {
+        /// The key's public id.
+        key: KeyId,
+        /// As whom it acts.
+        principal: PrincipalId,
+        /// BLAKE3 of the whole secret.
+        hash: KeyHash,
+        /// Where its calls are booked, and the most that it can reach.
+        scope: Scope,
+        /// The models it may use; empty means all that its grants allow.
+        models: Vec<ModelId>,
+        /// When it stops working by itself.
+        expires: Option<Timestamp>,
+        /// The agent it acts for, if one.
+        agent: Option<AgentId>,
+        /// The task it was made for, if one.
+        task: Option<TaskId>,
+    },
+    /// A key works no more.
+    KeyRevoked {
+        /// Which.
+        key: KeyId,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl IdentityEvent {
+    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(1);
+}
+
+/// What is known of a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Mail address.
+    pub email: String,
+    /// What people call them.
+    #[serde(default)]
+    pub name: String,
+}
+
+/// BLAKE3 of an API key's secret, as 64 hex digits. Keys carry 160 random bits, so a fast hash is enough.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+pub struct KeyHash(#[schemars(regex(pattern = "^[0-9a-f]{64}$"))] String);
+
+impl KeyHash {
+    /// The hash of a secret.
+    pub fn of(secret: &str) -> Self {
+        Self(blake3::hash(secret.as_bytes()).to_hex().to_string())
+    }
+
+    /// Compares in constant time.
+    pub fn matches(&self, secret: &str) -> bool {
+        blake3::Hash::from_hex(&self.0).is_ok_and(|hash| hash == blake3::hash(secret.as_bytes()))
+    }
+}
+
+impl std::fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}…", &self.0[..8])
+    }
+}
+
+impl From<KeyHash> for String {
+    fn from(hash: KeyHash) -> Self {
+        hash.0
+    }
+}
+
+impl TryFrom<String> for KeyHash {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            Ok(Self(text))
+        } else {
+            Err("a key hash is the BLAKE3 of the secret as 64 lower-case hex digits")
+        }
+    }
+}

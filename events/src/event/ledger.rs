@@ -1,0 +1,176 @@
+//! The ledger: budgets and the leases that gateways spend from.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::id::{BudgetId, CallId, LeaseId};
+use crate::quantity::{Amounts, SchemaVersion, Turn, Unit, Window};
+use crate::scope::{Scope, ScopeSet, Subject};
+
+/// Facts of a tenant's budgets and leases.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum LedgerEvent {
+    /// A budget holds from now on, or has a new limit. A new one starts with what is already out within its scope.
+    BudgetSet {
+        /// Which life of the budget; kept while only limits change.
+        budget: BudgetId,
+        /// What it counts.
+        key: BudgetKey,
+        /// How much, and what happens near it.
+        spec: BudgetSpec,
+    },
+    /// The budget holds no more.
+    BudgetRemoved {
+        /// Which life of it.
+        budget: BudgetId,
+    },
+    /// A holder may spend.
+    LeaseGranted {
+        /// The lease.
+        lease: LeaseId,
+        /// For which scopes.
+        scopes: ScopeSet,
+        /// With how much and until when.
+        terms: LeaseTerms,
+        /// The budget windows it takes from: bounds are recorded, never computed again.
+        windows: Vec<WindowBounds>,
+    },
+    /// A holder reported and has new terms.
+    LeaseRenewed {
+        /// The lease.
+        lease: LeaseId,
+        /// The number of this renewal, exactly one more than the last.
+        turn: Turn,
+        /// All that finished calls used, by the finishes acknowledged so far.
+        used_total: Amounts,
+        /// All that went beyond reservations and leases.
+        late_total: Amounts,
+        /// With how much and until when, from now on.
+        terms: LeaseTerms,
+    },
+    /// The lease is over: its journal holds `LeaseClosed`, and this is what that journal says.
+    LeaseEnded {
+        /// The lease.
+        lease: LeaseId,
+        /// All that finished calls used.
+        used_total: Amounts,
+        /// All that went beyond.
+        late_total: Amounts,
+        /// Calls that started and have not finished: their worst cases stay held out.
+        unsettled: Vec<UnsettledCall>,
+    },
+    /// A finish came after its lease's end: its worst case is replaced by the fact.
+    LeaseCorrected {
+        /// The lease.
+        lease: LeaseId,
+        /// The call.
+        call: CallId,
+        /// What it used.
+        used: Amounts,
+        /// What went beyond its reservation.
+        late: Amounts,
+    },
+    /// A call did not fit now but may once others settle: it waits in line.
+    RequestQueued {
+        /// Whose place it is.
+        call: CallId,
+        /// For which scopes.
+        scopes: ScopeSet,
+    },
+    /// A call left the line: admitted, refused or given up.
+    RequestDequeued {
+        /// Which.
+        call: CallId,
+    },
+    /// Someone waits: the holder is to hand back what is free.
+    LeaseRecalled {
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// Spending passed a soft threshold of a budget for the first time in this window.
+    ThresholdCrossed {
+        /// Which life of the budget.
+        budget: BudgetId,
+        /// The window.
+        window: WindowBounds,
+        /// The threshold in percent of the limit.
+        percent: u8,
+    },
+}
+
+impl LedgerEvent {
+    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(1);
+}
+
+/// What a budget counts. A tenant has at most one budget with the same key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetKey {
+    /// Everything at and below this scope …
+    pub scope: Scope,
+    /// … or only what concerns this subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
+    /// In this unit.
+    pub unit: Unit,
+    /// Over this span.
+    pub window: Window,
+}
+
+impl fmt::Display for BudgetKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.scope)?;
+        if let Some(subject) = &self.subject {
+            write!(f, " for {subject}")?;
+        }
+        match self.window {
+            Window::Total => write!(f, " in total"),
+            window => write!(f, " a {window}"),
+        }
+    }
+}
+
+/// A budget's limit and thresholds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetSpec {
+    /// The limit: calls, tokens or nano-dollars by the key's unit.
+    pub limit: u64,
+    /// True: nothing over the limit is admitted. False: only thresholds are told.
+    pub hard: bool,
+    /// Percentages of the limit at which to tell someone.
+    pub warn_percent: Vec<u8>,
+}
+
+/// How much a lease holds, and until when calls may start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseTerms {
+    /// The most that the lease may use in all, what it has used included.
+    pub cap_total: Amounts,
+    /// No call may start after this.
+    pub until: Timestamp,
+}
+
+/// One turn of a budget's window.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct WindowBounds {
+    /// The budget.
+    pub budget: BudgetId,
+    /// First moment of this window.
+    pub from: Timestamp,
+    /// First moment after it; none for a total.
+    pub to: Option<Timestamp>,
+}
+
+/// A call whose cost is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnsettledCall {
+    /// The call.
+    pub call: CallId,
+    /// The most it can cost.
+    pub worst: Amounts,
+}

@@ -1,0 +1,132 @@
+//! One task's life.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::event::TokenUsage;
+use crate::id::{AgentId, PrincipalId, TaskId};
+use crate::quantity::{Epoch, NanoDollars, SchemaVersion, StepNumber};
+use crate::scope::Scope;
+use crate::sealed::Sealed;
+
+/// Facts of one task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum TaskEvent {
+    /// Somebody wants this done.
+    Submitted {
+        /// The task.
+        task: TaskId,
+        /// By which agent.
+        agent: AgentId,
+        /// Where its cost is booked.
+        scope: Scope,
+        /// What is to be done. Always sealed: a task must survive its submitter.
+        input: Sealed<TaskInput>,
+        /// The most it may cost.
+        limit: Option<NanoDollars>,
+        /// Who asked: the agent acts within their permissions.
+        submitted_by: PrincipalId,
+    },
+    /// A worker drives it until a moment. A higher epoch ends all earlier claims.
+    Claimed {
+        /// The claim.
+        epoch: Epoch,
+        /// The worker, by its run.
+        worker: String,
+        /// When the claim lapses unless it is extended.
+        until: Timestamp,
+    },
+    /// The worker still drives it.
+    ClaimExtended {
+        /// The claim.
+        epoch: Epoch,
+        /// When it lapses now.
+        until: Timestamp,
+    },
+    /// A step began.
+    StepStarted {
+        /// The claim.
+        epoch: Epoch,
+        /// The step.
+        step: StepNumber,
+        /// What kind of step.
+        kind: StepKind,
+    },
+    /// A step's result counts; it is not done again.
+    StepFinished {
+        /// The claim.
+        epoch: Epoch,
+        /// The step.
+        step: StepNumber,
+        /// What kind of step.
+        kind: StepKind,
+        /// What came out.
+        output: Sealed<TaskOutput>,
+        /// The tokens it used.
+        tokens: TokenUsage,
+        /// What it cost.
+        cost: NanoDollars,
+        /// How long it took, in milliseconds.
+        duration_ms: u64,
+    },
+    /// Done.
+    Finished {
+        /// The claim.
+        epoch: Epoch,
+        /// The answer.
+        output: Sealed<TaskOutput>,
+    },
+    /// It cannot be done.
+    Failed {
+        /// The claim.
+        epoch: Epoch,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody does not want it any more.
+    Cancelled {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl TaskEvent {
+    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(1);
+}
+
+/// What kind of step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StepKind {
+    /// Says how to go about it.
+    Plan,
+    /// Answers.
+    Answer,
+}
+
+impl std::fmt::Display for StepKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Plan => "plan",
+            Self::Answer => "answer",
+        })
+    }
+}
+
+/// What a task is to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskInput {
+    /// In words.
+    pub prompt: String,
+}
+
+/// What a step or a task came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskOutput {
+    /// In words.
+    pub text: String,
+}

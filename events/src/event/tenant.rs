@@ -1,0 +1,44 @@
+//! A tenant's life.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::id::TenantId;
+use crate::quantity::SchemaVersion;
+
+/// Facts of a tenant's life and settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum TenantEvent {
+    /// The tenant may be used.
+    Created {
+        /// Its name.
+        tenant: TenantId,
+        /// IANA name of the time zone its budget windows turn in.
+        timezone: String,
+        /// Whether prompts and answers are kept.
+        content: ContentMode,
+    },
+    /// Nothing of it may act until it is resumed.
+    Suspended {
+        /// Why, for its administrators.
+        reason: String,
+    },
+    /// It may act again.
+    Resumed,
+}
+
+impl TenantEvent {
+    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(1);
+}
+
+/// Whether prompts and answers of model calls are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ContentMode {
+    /// Not kept.
+    #[default]
+    Off,
+    /// Kept, encrypted with the tenant's data key.
+    Sealed,
+}

@@ -1,0 +1,228 @@
+//! Names of things. Each is parsed once, at the edge, and is then a safe token of a bus subject.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The longest id that is accepted, in bytes.
+pub const ID_BYTES_MAX: usize = 80;
+
+/// Why a text is not an id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{text:?} is not a valid {kind}: use 1 to {ID_BYTES_MAX} of a-z, 0-9, '_' and '-', starting with a letter or digit"
+)]
+pub struct InvalidId {
+    /// What was expected, e.g. `tenant`.
+    pub kind: &'static str,
+    /// The first characters of what was given.
+    pub text: String,
+}
+
+/// True if `text` may stand as one token of a subject and as one segment of a scope.
+pub fn is_token(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    !bytes.is_empty()
+        && bytes.len() <= ID_BYTES_MAX
+        && bytes[0].is_ascii_alphanumeric()
+        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
+}
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident = $kind:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Parses an id.
+            ///
+            /// # Errors
+            /// [`InvalidId`] unless the text is 1 to 80 of `a-z 0-9 _ -`, beginning with a letter or digit.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidId> {
+                let text = text.as_ref();
+                if is_token(text) {
+                    Ok(Self(Arc::from(text)))
+                } else {
+                    Err(InvalidId { kind: $kind, text: text.chars().take(40).collect() })
+                }
+            }
+
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                Self::new(text).map_err(serde::de::Error::custom)
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,79}$" })
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A company or team whose data, money and permissions are its own.
+    TenantId = "tenant";
+    /// Who acts: a person (`p_…`), a service account (`svc_…`), an operator (`op_…`) or a part of Steward (`sys_…`). Opaque.
+    PrincipalId = "principal";
+    /// An API key's public id (`key_…`); the secret is never recorded.
+    KeyId = "key";
+    /// A role's name, unique in its tenant.
+    RoleId = "role";
+    /// A model as callers name it.
+    ModelId = "model";
+    /// A configured upstream.
+    ProviderId = "provider";
+    /// An agent definition's name, unique in its tenant.
+    AgentId = "agent";
+    /// One task.
+    TaskId = "task";
+    /// One command; the same id is decided once.
+    CommandId = "command";
+    /// One commit; made once and kept over retries.
+    CommitId = "commit";
+    /// One attempt to call a model.
+    CallId = "call";
+    /// One run of one gateway process: a new id at every start.
+    HolderId = "holder";
+    /// What a chain of commands and events belongs to, from the caller's request on.
+    CorrelationId = "correlation";
+    /// One life of a budget: a budget removed and set again has another.
+    BudgetId = "budget";
+    /// The last token of a log subject: `main`, or the id of a task, agent, journal, placed tenant.
+    StreamId = "stream";
+}
+
+impl TenantId {
+    /// The reserved tenant that holds operators, the registry, default roles, models and prices.
+    pub fn steward() -> Self {
+        Self(Arc::from("steward"))
+    }
+
+    /// True for the reserved tenant.
+    pub fn is_steward(&self) -> bool {
+        &*self.0 == "steward"
+    }
+}
+
+impl StreamId {
+    /// The id of streams of which a tenant has just one.
+    pub fn main() -> Self {
+        Self(Arc::from("main"))
+    }
+}
+
+impl PrincipalId {
+    /// The principal of the service account called `name` in `tenant`: opaque, and the same at every mention.
+    pub fn service_account(tenant: &TenantId, name: &str) -> Self {
+        let hash = blake3::hash(format!("service-account\0{tenant}\0{name}").as_bytes());
+        Self(Arc::from(format!("svc_{}", &hash.to_hex()[..16])))
+    }
+
+    /// A part of Steward itself, e.g. `sys_worker`. Only processes with that role's bus credentials can speak as it.
+    pub fn system(part: SystemPart) -> Self {
+        Self(Arc::from(part.principal()))
+    }
+
+    /// True if this is a part of Steward rather than somebody's identity.
+    pub fn is_system(&self) -> bool {
+        self.0.starts_with("sys_")
+    }
+}
+
+/// The parts of Steward that send commands of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SystemPart {
+    /// The gateway: asks for leases.
+    Gateway,
+    /// Workers and process managers.
+    Worker,
+    /// The first start.
+    Bootstrap,
+}
+
+impl SystemPart {
+    /// The principal id, as text.
+    pub const fn principal(self) -> &'static str {
+        match self {
+            Self::Gateway => "sys_gateway",
+            Self::Worker => "sys_worker",
+            Self::Bootstrap => "sys_bootstrap",
+        }
+    }
+}
+
+/// A lease: its holder and the holder's own count. Never opened twice.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LeaseId {
+    /// Who holds it.
+    pub holder: HolderId,
+    /// The holder's counter, from 1.
+    pub number: u64,
+}
+
+impl fmt::Display for LeaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.holder, self.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_wildcard_or_separator_is_no_id() {
+        for text in ["", "*", ">", "a.b", "a b", "A", "-a", "é", &"a".repeat(ID_BYTES_MAX + 1)] {
+            assert!(TenantId::new(text).is_err(), "{text:?}");
+        }
+        assert!(TenantId::new("a".repeat(ID_BYTES_MAX)).is_ok());
+    }
+}

@@ -1,0 +1,130 @@
+//! Permission words, shared by decisions and by the edge: `noun:verb`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::id::is_token;
+
+/// What somebody wants to do, e.g. `budget:set`, `model:invoke`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Permission(String);
+
+/// A permission, or many: `budget:*`, `*:read`, `*:*`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PermissionPattern(String);
+
+/// Why a text is no permission.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a permission: write noun:verb, e.g. budget:set; '*' may stand for either in a role")]
+pub struct InvalidPermission(pub String);
+
+impl Permission {
+    /// Calling a model; not a command, so not in the command table.
+    pub const MODEL_INVOKE: &'static str = "model:invoke";
+
+    /// The permission `noun:verb`.
+    ///
+    /// # Errors
+    /// [`InvalidPermission`] unless both are tokens.
+    pub fn new(noun: &str, verb: &str) -> Result<Self, InvalidPermission> {
+        format!("{noun}:{verb}").parse()
+    }
+
+    /// Calling a model.
+    pub fn model_invoke() -> Self {
+        Self(Self::MODEL_INVOKE.to_owned())
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The noun and the verb.
+    pub fn parts(&self) -> (&str, &str) {
+        self.0.split_once(':').unwrap_or((&self.0, ""))
+    }
+}
+
+impl PermissionPattern {
+    /// True if `permission` is among what this says.
+    pub fn covers(&self, permission: &Permission) -> bool {
+        let (noun, verb) = permission.parts();
+        let (own_noun, own_verb) = self.0.split_once(':').unwrap_or((&self.0, ""));
+        (own_noun == "*" || own_noun == noun) && (own_verb == "*" || own_verb == verb)
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn parse(text: &str, valid: impl Fn(&str) -> bool) -> Result<String, InvalidPermission> {
+    match text.split_once(':') {
+        Some((noun, verb)) if valid(noun) && valid(verb) => Ok(text.to_owned()),
+        _ => Err(InvalidPermission(text.chars().take(80).collect())),
+    }
+}
+
+macro_rules! text_form {
+    ($name:ident, $pattern:literal, $valid:expr) => {
+        impl FromStr for $name {
+            type Err = InvalidPermission;
+            fn from_str(text: &str) -> Result<Self, InvalidPermission> {
+                parse(text, $valid).map(Self)
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+        impl JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "pattern": $pattern })
+            }
+        }
+    };
+}
+
+text_form!(Permission, "^[a-z0-9_-]+:[a-z0-9_-]+$", is_token);
+text_form!(PermissionPattern, "^([a-z0-9_-]+|\\*):([a-z0-9_-]+|\\*)$", |part: &str| part == "*" || is_token(part));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_cover_nouns_verbs_or_all() {
+        let set: Permission = "budget:set".parse().unwrap();
+        for (pattern, covers) in
+            [("budget:set", true), ("budget:*", true), ("*:set", true), ("*:*", true), ("budget:remove", false)]
+        {
+            assert_eq!(pattern.parse::<PermissionPattern>().unwrap().covers(&set), covers, "{pattern}");
+        }
+        assert!("budget:*".parse::<Permission>().is_err());
+        assert!("budget".parse::<PermissionPattern>().is_err());
+    }
+}

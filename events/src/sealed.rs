@@ -1,0 +1,249 @@
+//! Content that only the holder of a data key can read: prompts, answers, people's names.
+//!
+//! XChaCha20-Poly1305 under a data key of the tenant or the person. The log keeps the ciphertext for ever; destroying
+//! the data key erases the content, while the hash chain stays whole because it covers the ciphertext.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+use zeroize::Zeroizing;
+
+use crate::id::{PrincipalId, TenantId};
+
+/// Whose data key seals something.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyOwner {
+    /// The tenant's.
+    Tenant(TenantId),
+    /// One person's, within their tenant.
+    Person(TenantId, PrincipalId),
+}
+
+impl KeyOwner {
+    /// A name for the key's place in the vault.
+    pub fn vault_name(&self) -> String {
+        match self {
+            Self::Tenant(tenant) => format!("tenant.{tenant}"),
+            Self::Person(tenant, person) => format!("person.{tenant}.{person}"),
+        }
+    }
+}
+
+/// 256 secret bits.
+#[derive(Clone)]
+pub struct DataKey(Zeroizing<[u8; 32]>);
+
+impl fmt::Debug for DataKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DataKey(…)")
+    }
+}
+
+/// Sealing or opening did not work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// Wrong key, or the bytes were changed.
+    #[error("sealed content does not open with this key: it was changed, or the key is another")]
+    DoesNotOpen,
+    /// It opens, but is not what was expected.
+    #[error("sealed content is not readable: {0}")]
+    Unreadable(String),
+}
+
+impl DataKey {
+    /// From raw bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// A new key from the operating system's randomness.
+    ///
+    /// # Errors
+    /// If the operating system has none.
+    pub fn random() -> Result<Self, crate::BoxError> {
+        let mut bytes = Zeroizing::new([0_u8; 32]);
+        getrandom::fill(bytes.as_mut_slice())?;
+        Ok(Self(bytes))
+    }
+
+    /// The raw bytes, to be wrapped.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Encrypts `plain`, bound to `context`: it opens only with the same.
+    ///
+    /// # Errors
+    /// If there is no randomness for a nonce.
+    pub fn encrypt(&self, plain: &[u8], context: &[u8]) -> Result<Vec<u8>, crate::BoxError> {
+        let mut nonce = [0_u8; 24];
+        getrandom::fill(&mut nonce)?;
+        let cipher = XChaCha20Poly1305::new(&Key::from(*self.0));
+        let sealed = cipher
+            .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: context })
+            .map_err(|_| "plaintext too long to seal")?;
+        Ok([nonce.as_slice(), &sealed].concat())
+    }
+
+    /// Opens what [`Self::encrypt`] made.
+    ///
+    /// # Errors
+    /// [`SealError::DoesNotOpen`].
+    pub fn decrypt(&self, sealed: &[u8], context: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let (nonce, body) = sealed.split_first_chunk::<24>().ok_or(SealError::DoesNotOpen)?;
+        XChaCha20Poly1305::new(&Key::from(*self.0))
+            .decrypt(&XNonce::from(*nonce), Payload { msg: body, aad: context })
+            .map(Zeroizing::new)
+            .map_err(|_| SealError::DoesNotOpen)
+    }
+}
+
+/// A `T` that only the owner's data key opens.
+pub struct Sealed<T> {
+    owner: KeyOwner,
+    bytes: Vec<u8>,
+    what: PhantomData<fn() -> T>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Recorded {
+    owner: KeyOwner,
+    #[serde(with = "serde_bytes")]
+    sealed: Vec<u8>,
+}
+
+impl<T> Sealed<T> {
+    /// Whose key opens it.
+    pub const fn owner(&self) -> &KeyOwner {
+        &self.owner
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> Sealed<T> {
+    /// Seals `content` with the owner's key.
+    ///
+    /// # Errors
+    /// If there is no randomness or the content cannot be serialised.
+    pub fn seal(content: &T, owner: KeyOwner, key: &DataKey) -> Result<Self, crate::BoxError> {
+        let plain = Zeroizing::new(rmp_serde::to_vec_named(content)?);
+        let bytes = key.encrypt(&plain, owner.vault_name().as_bytes())?;
+        Ok(Self { owner, bytes, what: PhantomData })
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// [`SealError`] if the key is another or the content is.
+    pub fn open(&self, key: &DataKey) -> Result<T, SealError> {
+        let plain = key.decrypt(&self.bytes, self.owner.vault_name().as_bytes())?;
+        rmp_serde::from_slice(&plain).map_err(|error| SealError::Unreadable(error.to_string()))
+    }
+}
+
+impl<T> Clone for Sealed<T> {
+    fn clone(&self) -> Self {
+        Self { owner: self.owner.clone(), bytes: self.bytes.clone(), what: PhantomData }
+    }
+}
+
+impl<T> PartialEq for Sealed<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.owner == other.owner && self.bytes == other.bytes
+    }
+}
+
+impl<T> Eq for Sealed<T> {}
+
+impl<T> fmt::Debug for Sealed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealed({} bytes for {})", self.bytes.len(), self.owner.vault_name())
+    }
+}
+
+impl<T> Serialize for Sealed<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return serializer.collect_str(&format_args!(
+                "sealed, {} bytes, {}",
+                self.bytes.len(),
+                self.owner.vault_name()
+            ));
+        }
+        Recorded { owner: self.owner.clone(), sealed: self.bytes.clone() }.serialize(serializer)
+    }
+}
+
+impl<'de, T> Deserialize<'de> for Sealed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Recorded { owner, sealed } = Recorded::deserialize(deserializer)?;
+        Ok(Self { owner, bytes: sealed, what: PhantomData })
+    }
+}
+
+/// Content on its way in: plain in a command, sealed by the handler before anything is decided or recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content<T> {
+    /// As the caller sent it.
+    Plain(T),
+    /// As it is recorded.
+    Sealed(Sealed<T>),
+}
+
+impl<T> Content<T> {
+    /// The sealed form, once the handler has made it.
+    pub const fn sealed(&self) -> Option<&Sealed<T>> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Sealed(sealed) => Some(sealed),
+        }
+    }
+}
+
+/// Only plain content crosses the bus in commands; nobody can hand in a sealed blob of their own.
+impl<T: Serialize> Serialize for Content<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Plain(plain) => plain.serialize(serializer),
+            Self::Sealed(_) => Err(serde::ser::Error::custom("sealed content does not travel in commands")),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Content<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer).map(Self::Plain)
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Content<T> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_opens_with_its_key_and_no_other_and_not_when_moved() {
+        let owner = KeyOwner::Tenant(TenantId::new("acme").unwrap());
+        let key = DataKey::random().unwrap();
+        let sealed = Sealed::seal(&"hello".to_owned(), owner, &key).unwrap();
+        assert_eq!(sealed.open(&key).unwrap(), "hello");
+        assert_eq!(sealed.open(&DataKey::random().unwrap()), Err(SealError::DoesNotOpen));
+        let moved = Sealed::<String> { owner: KeyOwner::Tenant(TenantId::new("other").unwrap()), ..sealed.clone() };
+        assert_eq!(moved.open(&key), Err(SealError::DoesNotOpen));
+        let mut changed = sealed.clone();
+        *changed.bytes.last_mut().unwrap() ^= 1;
+        assert_eq!(changed.open(&key), Err(SealError::DoesNotOpen));
+    }
+}

@@ -1,0 +1,1 @@
+//! For tests: fixtures, and the contract that every log passes.
