@@ -1,0 +1,34 @@
+//! Process managers: each follows the log and sends commands. One line each in [`all`].
+//!
+//! A process manager keeps nothing of its own that the log does not tell: it may be killed anywhere and begins again.
+//! Several may run at once, so each command it sends must decide nothing when it comes twice.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use steward_events::live::NotFresh;
+use steward_events::log::LogError;
+use tokio_util::sync::CancellationToken;
+
+use crate::WorkerPorts;
+
+pub mod tenant_placing;
+
+/// Why a process manager stopped before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The log cannot be followed, or holds what this build cannot read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Its view of the log has stopped.
+    #[error(transparent)]
+    View(#[from] NotFresh),
+}
+
+/// A process manager at work: ends well only when told to stop.
+pub type Running = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// All of them, by name.
+pub fn all(ports: &WorkerPorts, shutdown: &CancellationToken) -> Vec<(&'static str, Running)> {
+    vec![("tenant_placing", Box::pin(tenant_placing::run(ports.clone(), shutdown.clone())))]
+}

@@ -1,0 +1,126 @@
+//! A placed tenant is opened: `TenantPlaced` in the registry leads to `tenant.open` in the tenant's own shard.
+//!
+//! Knows which tenants are placed and not yet open, from a fold of the log; so a restart opens just what is missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream;
+use steward_events::command::OpenTenant;
+use steward_events::commit::Recorded;
+use steward_events::event::{AggregateKind, Event, RegistryEvent, TenantEvent};
+use steward_events::id::{CorrelationId, TenantId};
+use steward_events::live::{Live, NotFresh, View};
+use tokio_util::sync::CancellationToken;
+
+use crate::orders::{Cause, OrderError, Orders};
+use crate::process::Error;
+use crate::{WorkerPorts, wake};
+
+/// Tenants opened at once.
+const OPENING_MAX: usize = 8;
+/// How long to wait before a tenant whose opening went wrong is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
+/// How long the log may take to say where its end is before it is asked again.
+const CATCH_UP_MAX: Duration = Duration::from_secs(10);
+
+/// A tenant that has a place and is not open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Placed {
+    open: OpenTenant,
+    causation: String,
+    correlation: CorrelationId,
+}
+
+/// Tenants placed and not open.
+#[derive(Debug, Default)]
+struct Unopened {
+    waiting: BTreeMap<TenantId, Placed>,
+    /// Seen open before they were seen placed: these facts stand in different shards, which are folded side by side.
+    opened_early: BTreeSet<TenantId>,
+}
+
+impl View for Unopened {
+    const KINDS: &'static [AggregateKind] = &[AggregateKind::Registry, AggregateKind::Tenant];
+
+    fn apply(&mut self, recorded: &Recorded<'_>) {
+        match recorded.event {
+            Event::Registry(RegistryEvent::TenantPlaced { tenant, timezone, content, .. }) => {
+                if self.opened_early.remove(tenant) {
+                    return;
+                }
+                let placed = Placed {
+                    open: OpenTenant { timezone: timezone.clone(), content: *content },
+                    causation: format!("{}@{}", recorded.stream, recorded.position),
+                    correlation: recorded.entry.correlation.clone(),
+                };
+                self.waiting.insert(tenant.clone(), placed);
+            }
+            Event::Tenant(TenantEvent::Created { tenant, .. }) => {
+                if self.waiting.remove(tenant).is_none() {
+                    self.opened_early.insert(tenant.clone());
+                }
+            }
+            Event::Tenant(TenantEvent::Suspended { .. } | TenantEvent::Resumed)
+            | Event::Identity(_)
+            | Event::Access(_)
+            | Event::Ledger(_)
+            | Event::Usage(_)
+            | Event::Catalog(_)
+            | Event::Agent(_)
+            | Event::Task(_)
+            | Event::Denials(_) => {}
+        }
+    }
+}
+
+/// Opens tenants until told to stop.
+///
+/// # Errors
+/// [`Error`] if the log holds what this build cannot read.
+pub async fn run(ports: WorkerPorts, shutdown: CancellationToken) -> Result<(), Error> {
+    let live = Live::<Unopened>::start(ports.log.clone(), ports.clock.clone());
+    let orders = Orders::new(&ports);
+    tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        stopped = open_as_they_come(&live, &orders) => Err(stopped.into()),
+    }
+}
+
+async fn open_as_they_come(live: &Live<Unopened>, orders: &Orders) -> NotFresh {
+    // Without the whole past every tenant would look unopened.
+    while let Err(error) = live.caught_up(CATCH_UP_MAX).await {
+        match error {
+            NotFresh::Stopped(_) => return error,
+            NotFresh::NoAnswer(_) | NotFresh::Behind => {
+                tracing::warn!(%error, "tenants cannot be opened yet");
+                tokio::time::sleep(wake::PAUSE).await;
+            }
+        }
+    }
+    loop {
+        let seen = live.positions();
+        if let Some(why) = live.stopped() {
+            return NotFresh::Stopped(why);
+        }
+        let waiting: Vec<(TenantId, Placed)> =
+            live.read().waiting.iter().map(|(tenant, placed)| (tenant.clone(), placed.clone())).collect();
+        let failed = stream::iter(waiting)
+            .map(|(tenant, placed)| async move { open(orders, &tenant, placed).await.is_err() })
+            .buffer_unordered(OPENING_MAX)
+            .fold(false, |any, failed| async move { any || failed })
+            .await;
+        let pause = if failed { RETRY_PAUSE } else { wake::IDLE_MAX };
+        wake::moved(live, &seen, pause).await;
+    }
+}
+
+async fn open(orders: &Orders, tenant: &TenantId, placed: Placed) -> Result<(), OrderError> {
+    let cause = Cause { causation: Some(placed.causation), correlation: Some(placed.correlation), on_behalf_of: None };
+    let reply = orders.send(tenant, placed.open, &cause).await.inspect_err(|error| {
+        tracing::warn!(tenant.id = %tenant, error = %error, "tenant not opened yet");
+    })?;
+    tracing::info!(tenant.id = %tenant, position = reply.position.0, "tenant opened");
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! Waiting until there may be something new to do.
+
+use std::time::Duration;
+
+use futures::future;
+use steward_events::live::{Live, View};
+use steward_events::quantity::{Position, Shard};
+
+/// How long to wait without any sign before looking again all the same.
+pub(crate) const IDLE_MAX: Duration = Duration::from_secs(10);
+/// How long to wait after something went wrong that may be better soon.
+pub(crate) const PAUSE: Duration = Duration::from_millis(500);
+
+/// Waits until the view has moved on from `seen` in any shard, at most `time_max`.
+pub(crate) async fn moved<V: View>(live: &Live<V>, seen: &[Position], time_max: Duration) {
+    let waits =
+        (0_u16..).zip(seen).map(|(shard, at)| Box::pin(live.reached(Shard(shard), Position(at.0 + 1), time_max)));
+    let waits: Vec<_> = waits.collect();
+    if waits.is_empty() {
+        tokio::time::sleep(time_max).await;
+    } else {
+        // Whatever it says, in time, too late or stopped: it is time to look.
+        let _ = future::select_all(waits).await;
+    }
+}
