@@ -2,6 +2,10 @@
 
 use crate::BoxError;
 
+#[cfg(feature = "testing")]
+pub mod contract;
+pub mod memory;
+
 /// One change of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {

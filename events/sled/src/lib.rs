@@ -1,1 +1,209 @@
 //! The store port on sled.
+//!
+//! This crate knows how to open, mark and batch-write a sled folder. It must not know what is kept there: views and
+//! snapshots come as bytes, and nothing is kept that the log cannot rebuild.
+
+use std::fs;
+use std::io;
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use steward_events::BoxError;
+use steward_events::store::{Pair, Store, Write};
+
+/// The file that says whose folder it is.
+const MARKER: &str = "steward-store";
+/// Its contents: raised if the layout of keys within trees ever changes for all views at once.
+const MARKER_TEXT: &str = "steward store 1\n";
+/// Its contents until the store was flushed for the first time.
+const MARKER_TEXT_UNFINISHED: &str = "steward store 1, being made\n";
+/// Tree and key of an entry that every whole store holds: sled takes a file of garbage for an empty one.
+const WITNESS: (&str, &[u8]) = ("__steward", b"made");
+
+/// How to open a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How much memory sled may use to cache pages.
+    pub cache_bytes_max: u64,
+    /// After how long writes are made durable without a [`Store::flush`], in milliseconds.
+    pub flush_every_ms: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { cache_bytes_max: 64 * 1024 * 1024, flush_every_ms: 500 }
+    }
+}
+
+/// A folder cannot be used as a store. Deleting a damaged one is safe: the log rebuilds it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It holds something else.
+    #[error("{path} holds files that are not a Steward store; name an empty folder")]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another build made it.
+    #[error("{path} was made by another version of Steward ({found}); delete it: the log rebuilds it")]
+    OtherVersion {
+        /// The folder.
+        path: PathBuf,
+        /// What its marker says.
+        found: String,
+    },
+    /// Another process has it open.
+    #[error("{path} is in use by another process")]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Its files do not fit together.
+    #[error("the store in {path} is damaged; delete it: the log rebuilds it ({reason})")]
+    Damaged {
+        /// The folder.
+        path: PathBuf,
+        /// What sled says.
+        reason: String,
+    },
+    /// The file system says no.
+    #[error("{path} cannot be opened")]
+    Io {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A store in one folder, open in one process.
+#[derive(Debug)]
+pub struct SledStore {
+    db: sled::Db,
+}
+
+impl SledStore {
+    /// Opens the store in `path`, or makes it if the folder is absent or empty.
+    ///
+    /// # Errors
+    /// [`Error`], which says what to do about it.
+    pub fn open(path: &Path, options: &Options) -> Result<Self, Error> {
+        let io = |source| Error::Io { path: path.to_owned(), source };
+        let damaged = |reason: String| Error::Damaged { path: path.to_owned(), reason };
+        let finished = claim(path)?;
+        let store = Self { db: open_db(path, options)? };
+        let witness = store.get(WITNESS.0, WITNESS.1).map_err(|error| damaged(error.to_string()))?;
+        match (finished, witness) {
+            (true, Some(_)) => {}
+            (true, None) => return Err(damaged("its contents are gone".to_owned())),
+            (false, _) => {
+                let witness = Write::Put(WITNESS.1.to_vec(), Vec::new());
+                store.write(WITNESS.0, vec![witness]).map_err(|error| damaged(error.to_string()))?;
+                store.flush().map_err(|error| damaged(error.to_string()))?;
+                fs::write(path.join(MARKER), MARKER_TEXT).map_err(io)?;
+            }
+        }
+        Ok(store)
+    }
+
+    fn tree(&self, name: &str) -> Result<sled::Tree, sled::Error> {
+        self.db.open_tree(name)
+    }
+}
+
+fn open_db(path: &Path, options: &Options) -> Result<sled::Db, Error> {
+    let config = sled::Config::new()
+        .path(path)
+        .cache_capacity(options.cache_bytes_max)
+        .flush_every_ms(Some(options.flush_every_ms));
+    // sled asserts its invariants while it recovers: on damaged files that is a panic, here an error like others.
+    match catch_unwind(AssertUnwindSafe(|| config.open())) {
+        Ok(Ok(db)) => Ok(db),
+        Ok(Err(sled::Error::Io(source))) if source.to_string().contains("could not acquire lock") => {
+            Err(Error::InUse { path: path.to_owned() })
+        }
+        Ok(Err(sled::Error::Io(source))) if source.kind() != io::ErrorKind::UnexpectedEof => {
+            Err(Error::Io { path: path.to_owned(), source })
+        }
+        Ok(Err(error)) => Err(Error::Damaged { path: path.to_owned(), reason: error.to_string() }),
+        Err(_) => Err(Error::Damaged { path: path.to_owned(), reason: "recovery failed".to_owned() }),
+    }
+}
+
+/// Checks whose folder it is and claims an empty one. False if the store in it has yet to be made.
+fn claim(path: &Path) -> Result<bool, Error> {
+    let io = |source| Error::Io { path: path.to_owned(), source };
+    fs::create_dir_all(path).map_err(io)?;
+    let marker = path.join(MARKER);
+    match fs::read(&marker) {
+        Ok(text) if text == MARKER_TEXT.as_bytes() => Ok(true),
+        // Begun but not ended, by a process that died.
+        Ok(text)
+            if MARKER_TEXT_UNFINISHED.as_bytes().starts_with(&text) || MARKER_TEXT.as_bytes().starts_with(&text) =>
+        {
+            Ok(false)
+        }
+        Ok(text) => {
+            let found = String::from_utf8_lossy(&text).trim().chars().take(40).collect();
+            Err(Error::OtherVersion { path: path.to_owned(), found })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if fs::read_dir(path).map_err(io)?.next().is_some() {
+                return Err(Error::Foreign { path: path.to_owned() });
+            }
+            fs::write(&marker, MARKER_TEXT_UNFINISHED).map_err(io)?;
+            Ok(false)
+        }
+        Err(error) => Err(io(error)),
+    }
+}
+
+impl Store for SledStore {
+    fn get(&self, tree: &str, key: &[u8]) -> Result<Option<Vec<u8>>, BoxError> {
+        Ok(self.tree(tree)?.get(key)?.map(|value| value.to_vec()))
+    }
+
+    fn scan(&self, tree: &str, prefix: &[u8], after: Option<&[u8]>, count_max: usize) -> Result<Vec<Pair>, BoxError> {
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let entries = self.tree(tree)?.range::<&[u8], _>((from, Bound::Unbounded));
+        let mut pairs = Vec::new();
+        for entry in entries.take(count_max) {
+            let (key, value) = entry?;
+            if !key.starts_with(prefix) {
+                break;
+            }
+            pairs.push((key.to_vec(), value.to_vec()));
+        }
+        Ok(pairs)
+    }
+
+    fn write(&self, tree: &str, writes: Vec<Write>) -> Result<(), BoxError> {
+        let mut batch = sled::Batch::default();
+        for write in writes {
+            match write {
+                Write::Put(key, value) => batch.insert(key, value),
+                Write::Delete(key) => batch.remove(key),
+            }
+        }
+        Ok(self.tree(tree)?.apply_batch(batch)?)
+    }
+
+    fn drop_tree(&self, tree: &str) -> Result<(), BoxError> {
+        self.db.drop_tree(tree)?;
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), BoxError> {
+        self.db.flush()?;
+        Ok(())
+    }
+
+    fn size_bytes(&self) -> Result<u64, BoxError> {
+        Ok(self.db.size_on_disk()?)
+    }
+}
