@@ -25,7 +25,9 @@ pub use access::{DefineRole, GiveGrant, RevokeGrant};
 pub use agent::DefineAgent;
 pub use catalog::{SetModel, SetPrice, SetProvider, SetRoute};
 pub use identity::{CreateAccount, DisableUser, InviteUser, IssueKey, RevokeKey};
-pub use ledger::{CorrectLease, EndLease, GrantLease, LeaseRequest, RecallLease, RemoveBudget, RenewLease, SetBudget};
+pub use ledger::{
+    CorrectLease, EndLease, GrantLease, LeaseRequest, RecallLease, RemoveBudget, RenewLease, SetBudget, WithdrawRequest,
+};
 pub use task::{CancelTask, ClaimTask, ExtendClaim, FailTask, FinishStep, FinishTask, StartStep, SubmitTask};
 pub use tenant::{CreateTenant, OpenTenant, ResumeTenant, SuspendTenant};
 
@@ -232,6 +234,7 @@ command_table! {
         "budget" "remove" => RemoveBudget, Callers, "Remove a budget";
         "lease" "grant" => GrantLease, System, "Lend a gateway part of the budgets of a set of scopes";
         "lease" "renew" => RenewLease, System, "Report what was used and change a lease's terms";
+        "lease" "withdraw" => WithdrawRequest, System, "Take a call that has given up out of the line";
         "lease" "recall" => RecallLease, System, "Ask holders for what is free";
         "lease" "end" => EndLease, System, "End a lease whose journal is closed";
         "lease" "correct" => CorrectLease, System, "Replace a worst case by the fact after a lease's end";

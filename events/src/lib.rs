@@ -25,6 +25,7 @@ pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod timers;
+pub mod window;
 pub mod trace;
 
 /// A failure of something outside, kept for the log line that reports it.

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Timestamp;
 use crate::id::{PrincipalId, TenantId};
 use crate::permission::Permission;
 use crate::scope::Scope;
@@ -74,6 +75,9 @@ pub enum Rejection {
         available: String,
         /// The limit.
         limit: String,
+        /// When its window turns and there is room again; none for a total.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resets_at: Option<Timestamp>,
     },
     /// A later claim, turn or state made it pointless.
     #[error("out of date: {reason}")]

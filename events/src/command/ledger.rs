@@ -74,6 +74,11 @@ pub struct LeaseRequest {
     pub need: Amounts,
     /// The least that would do, where the caller set no `max_tokens`; equal to `need` otherwise.
     pub need_min: Amounts,
+    /// The least that the call costs whatever the holder keeps: what settled facts leave no room for is refused.
+    pub whole_min: Amounts,
+    /// How many calls wait at this holder, this one included: a call that can be cut is cut to its share.
+    #[serde(default)]
+    pub waiting: u32,
     /// What the holder would like beyond that, for calls to come.
     pub want: Amounts,
 }
@@ -114,6 +119,16 @@ pub struct RenewLease {
 }
 
 impl Body for RenewLease {}
+
+/// Takes a call that has given up out of the line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WithdrawRequest {
+    /// The call.
+    pub call: CallId,
+}
+
+impl Body for WithdrawRequest {}
 
 /// Asks holders for what is free.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::id::{BudgetId, CallId, LeaseId};
-use crate::quantity::{Amounts, SchemaVersion, Turn, Unit, Window};
+use crate::quantity::{Amounts, Position, SchemaVersion, Turn, Unit, Window};
 use crate::scope::{Scope, ScopeSet, Subject};
 
 /// Facts of a tenant's budgets and leases.
@@ -22,6 +22,8 @@ pub enum LedgerEvent {
         key: BudgetKey,
         /// How much, and what happens near it.
         spec: BudgetSpec,
+        /// Its window at that moment: what is already out within a new budget's scope counts there.
+        window: WindowBounds,
     },
     /// The budget holds no more.
     BudgetRemoved {
@@ -34,6 +36,8 @@ pub enum LedgerEvent {
         lease: LeaseId,
         /// For which scopes.
         scopes: ScopeSet,
+        /// The call it was asked for.
+        call: CallId,
         /// With how much and until when.
         terms: LeaseTerms,
         /// The budget windows it takes from: bounds are recorded, never computed again.
@@ -45,17 +49,23 @@ pub enum LedgerEvent {
         lease: LeaseId,
         /// The number of this renewal, exactly one more than the last.
         turn: Turn,
+        /// The report counts what the lease's journal holds up to here.
+        through: Position,
         /// All that finished calls used, by the finishes acknowledged so far.
         used_total: Amounts,
         /// All that went beyond reservations and leases.
         late_total: Amounts,
         /// With how much and until when, from now on.
         terms: LeaseTerms,
+        /// The waiting call that these terms make room for, if they do.
+        call: Option<CallId>,
     },
     /// The lease is over: its journal holds `LeaseClosed`, and this is what that journal says.
     LeaseEnded {
         /// The lease.
         lease: LeaseId,
+        /// Where its journal says `LeaseClosed`.
+        closed_at: Position,
         /// All that finished calls used.
         used_total: Amounts,
         /// All that went beyond.
@@ -74,12 +84,14 @@ pub enum LedgerEvent {
         /// What went beyond its reservation.
         late: Amounts,
     },
-    /// A call did not fit now but may once others settle: it waits in line.
+    /// A call did not fit now but may once others settle: it waits in line. Recorded again, it keeps its place for longer.
     RequestQueued {
         /// Whose place it is.
         call: CallId,
         /// For which scopes.
         scopes: ScopeSet,
+        /// The least that would do; nobody behind it may take that.
+        need: Amounts,
     },
     /// A call left the line: admitted, refused or given up.
     RequestDequeued {
@@ -152,6 +164,8 @@ pub struct LeaseTerms {
     pub cap_total: Amounts,
     /// No call may start after this.
     pub until: Timestamp,
+    /// A holder that is silent until then is taken for gone, and the lease is closed.
+    pub expires: Timestamp,
 }
 
 /// One turn of a budget's window.
