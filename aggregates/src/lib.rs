@@ -3,6 +3,14 @@
 //! This crate knows what is allowed and what follows from a command. It must not know buses, stores, clocks or tokio:
 //! time and ids come in, facts or a rejection come out.
 
+pub mod access;
+pub mod agent;
 pub mod aggregate;
+pub mod catalog;
+pub mod identity;
+pub mod limit;
+pub mod registry;
 #[cfg(any(test, feature = "testing"))]
 pub mod spec;
+pub mod task;
+pub mod tenant;

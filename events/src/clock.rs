@@ -183,6 +183,33 @@ impl Ids for CountingIds {
     }
 }
 
+/// Ids that follow from a seed: at every retry of one command, on every replica, the same things get the same names.
+#[derive(Debug)]
+pub struct DerivedIds {
+    seed: String,
+    made: AtomicU64,
+}
+
+impl DerivedIds {
+    /// Ids that follow from `seed`.
+    pub fn from_seed(seed: String) -> Self {
+        Self { seed, made: AtomicU64::new(0) }
+    }
+}
+
+impl Ids for DerivedIds {
+    fn unique(&self) -> String {
+        let made = self.made.fetch_add(1, Ordering::Relaxed);
+        let hash = blake3::hash(format!("{}\0{made}", self.seed).as_bytes());
+        base32(u128::from_be_bytes(*hash.as_bytes().first_chunk().unwrap_or(&[0; 16])))
+    }
+}
+
+/// True if `name` is an IANA time zone that this machine knows.
+pub fn time_zone_exists(name: &str) -> bool {
+    jiff::tz::TimeZone::get(name).is_ok()
+}
+
 fn base32(mut bits: u128) -> String {
     const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     let mut text = [0_u8; 26];
@@ -201,6 +228,15 @@ mod tests {
     fn a_day_is_its_midnight_in_utc() {
         assert_eq!("2026-11-23".parse::<Timestamp>().unwrap().to_string(), "2026-11-23T00:00:00Z");
         assert!("yesterday".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn derived_ids_are_distinct_and_the_same_for_the_same_seed() {
+        let (one, again) = (DerivedIds::from_seed("c1".to_owned()), DerivedIds::from_seed("c1".to_owned()));
+        let (a, b) = (one.unique(), one.unique());
+        assert_ne!(a, b);
+        assert_eq!((a, b), (again.unique(), again.unique()));
+        assert_ne!(one.unique(), DerivedIds::from_seed("c2".to_owned()).unique());
     }
 
     #[test]

@@ -1,0 +1,115 @@
+use steward_events::permission::PermissionPattern;
+
+use super::*;
+use crate::spec::{given, stamp};
+
+fn defined(role: &str, permissions: &[&str], inherits: &[&str]) -> AccessEvent {
+    let DefineRole { role, permissions, inherits } = definition(role, permissions, inherits);
+    AccessEvent::RoleDefined { role, permissions, inherits }
+}
+
+fn definition(role: &str, permissions: &[&str], inherits: &[&str]) -> DefineRole {
+    DefineRole {
+        role: role.parse().unwrap(),
+        permissions: permissions.iter().map(|text| text.parse().unwrap()).collect(),
+        inherits: inherits.iter().map(|text| text.parse().unwrap()).collect(),
+    }
+}
+
+fn define(role: &str, permissions: &[&str], inherits: &[&str]) -> AccessCommand {
+    AccessCommand::DefineRole(definition(role, permissions, inherits))
+}
+
+fn to_bot(role: &str, on: &str) -> GiveGrant {
+    let (to, role, on) = ("svc_bot".parse().unwrap(), role.parse().unwrap(), on.parse().unwrap());
+    GiveGrant { to, role, on, expires: None, condition: None }
+}
+
+fn give(role: &str, on: &str) -> AccessCommand {
+    AccessCommand::GiveGrant(to_bot(role, on))
+}
+
+fn granted(role: &str, on: &str) -> AccessEvent {
+    AccessEvent::RoleGranted { grant: to_bot(role, on).id(), expires: None, condition: None }
+}
+
+#[test]
+fn a_role_is_defined_and_changed() {
+    let first = defined("support", &["task:submit"], &["agent"]);
+    given::<Access>([]).when(define("support", &["task:submit"], &["agent"])).then([first.clone()]);
+    given::<Access>([first.clone()]).when(define("support", &["task:submit"], &["agent"])).then([]);
+    let changed = defined("support", &[], &["agent"]);
+    given::<Access>([first]).when(define("support", &[], &["agent"])).then([changed]);
+}
+
+#[test]
+fn no_role_inherits_itself_or_the_unknown() {
+    let refused = |role: &str| Rejection::invalid("inherits", format!("{role} would inherit itself"));
+    given::<Access>([]).when(define("a", &[], &["a"])).then_rejected(&refused("a"));
+    let chain = [defined("a", &[], &[]), defined("b", &[], &["a"]), defined("c", &[], &["b"])];
+    given::<Access>(chain).when(define("a", &[], &["c"])).then_rejected(&refused("a"));
+    given::<Access>([]).when(define("a", &[], &["nope"])).then_rejected(&Rejection::not_found("role", &"nope"));
+}
+
+#[test]
+fn built_in_roles_change_only_in_steward() {
+    let refused = Rejection::invalid("role", "owner is built in; choose another name");
+    given::<Access>([]).when(define("owner", &["cost:*"], &[])).then_rejected(&refused);
+    let steward = Stamp { tenant: steward_events::id::TenantId::steward(), ..stamp() };
+    assert_eq!(Access::default().decide(&define("owner", &["cost:*"], &[]), &steward).unwrap().len(), 1);
+    let cycle = Access::default().decide(&define("agent", &[], &["admin"]), &steward);
+    assert_eq!(cycle, Err(Rejection::invalid("inherits", "agent would inherit itself")));
+}
+
+#[test]
+fn a_role_has_a_bounded_size() {
+    let many = DefineRole {
+        role: "wide".parse().unwrap(),
+        permissions: vec!["cost:*".parse::<PermissionPattern>().unwrap(); PERMISSIONS_MAX + 1],
+        inherits: vec![],
+    };
+    given::<Access>([])
+        .when(AccessCommand::DefineRole(many))
+        .then_rejected(&Rejection::invalid("permissions", "would be 201; at most 200 are allowed"));
+}
+
+#[test]
+fn a_grant_is_given_once() {
+    given::<Access>([]).when(give("agent", "acme/support")).then([granted("agent", "acme/support")]);
+    given::<Access>([granted("agent", "acme/support")]).when(give("agent", "acme/support")).then([]);
+}
+
+#[test]
+fn a_grant_given_again_changes_its_end() {
+    let expires = Some(Timestamp(9_000_000));
+    let until = AccessCommand::GiveGrant(GiveGrant { expires, ..to_bot("agent", "acme") });
+    let changed = AccessEvent::RoleGranted { grant: to_bot("agent", "acme").id(), expires, condition: None };
+    given::<Access>([granted("agent", "acme")]).when(until.clone()).then([changed]);
+    given::<Access>([])
+        .at(Timestamp(9_000_000))
+        .when(until)
+        .then_rejected(&Rejection::invalid("expires", "1970-01-01T00:00:09Z is not in the future"));
+}
+
+#[test]
+fn a_grant_names_a_known_role_and_stays_within_its_tenant() {
+    given::<Access>([]).when(give("nope", "acme")).then_rejected(&Rejection::not_found("role", &"nope"));
+    for outside in ["other", "*", "acme2"] {
+        let refused = Rejection::invalid("on", format!("{outside} lies outside tenant acme"));
+        given::<Access>([]).when(give("owner", outside)).then_rejected(&refused);
+    }
+}
+
+#[test]
+fn a_grant_is_revoked_if_it_is_there() {
+    let order = RevokeGrant {
+        to: "svc_bot".parse().unwrap(),
+        role: "agent".parse().unwrap(),
+        on: "acme".parse().unwrap(),
+        reason: "left".to_owned(),
+    };
+    let revoked = AccessEvent::GrantRevoked { grant: order.id(), reason: "left".to_owned() };
+    let revoke = AccessCommand::RevokeGrant(order.clone());
+    given::<Access>([granted("agent", "acme")]).when(revoke.clone()).then([revoked]);
+    given::<Access>([]).when(revoke).then_rejected(&Rejection::not_found("grant", &order.id()));
+}

@@ -1,0 +1,216 @@
+//! Guards what can be called and at which price: upstreams are sane, a price that was charged never changes.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use steward_events::clock::Timestamp;
+use steward_events::command::{CatalogCommand, SetModel, SetPrice, SetProvider, SetRoute};
+use steward_events::event::{CatalogEvent, ModelSpec, Price, PriceVersion, ProviderKind, Target};
+use steward_events::id::{ModelId, ProviderId};
+use steward_events::quantity::{PicoDollarsPerToken, Tokens};
+use steward_events::rejection::Rejection;
+
+use crate::aggregate::{Aggregate, Stamp};
+use crate::limit;
+
+mod upstream;
+mod view;
+
+pub use view::Catalogs;
+
+/// The most models, and the most providers, of one tenant.
+pub const ITEMS_MAX: usize = 10_000;
+
+/// The most targets of one route.
+pub const TARGETS_MAX: usize = 8;
+
+/// The most prices of one model, past and future.
+pub const PRICES_MAX: usize = 1_000;
+
+/// The longest name of a model at its provider, in bytes.
+pub const UPSTREAM_MODEL_BYTES_MAX: usize = 200;
+
+/// The largest context, in tokens, and with [`PRICE_MAX`] the bound that keeps every cost within 64 bits.
+pub const CONTEXT_MAX: Tokens = Tokens(100_000_000);
+
+/// The dearest price: one dollar a token.
+pub const PRICE_MAX: PicoDollarsPerToken = PicoDollarsPerToken(1_000_000_000_000);
+
+/// What one tenant set; what it did not set, it has from the tenant `steward` (see [`Catalogs`]).
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    providers: BTreeMap<ProviderId, Provider>,
+    models: BTreeMap<ModelId, ModelSpec>,
+    routes: BTreeMap<ModelId, Vec<Target>>,
+    prices: BTreeMap<ModelId, BTreeMap<Timestamp, Price>>,
+}
+
+/// An upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// What it speaks.
+    pub kind: ProviderKind,
+    /// Base URL.
+    pub url: String,
+    /// Where its key is found.
+    pub key: Option<String>,
+}
+
+impl Catalog {
+    /// An upstream.
+    pub fn provider(&self, provider: &ProviderId) -> Option<&Provider> {
+        self.providers.get(provider)
+    }
+
+    /// A model.
+    pub fn model(&self, model: &ModelId) -> Option<&ModelSpec> {
+        self.models.get(model)
+    }
+
+    /// All models.
+    pub fn models(&self) -> impl Iterator<Item = (&ModelId, &ModelSpec)> {
+        self.models.iter()
+    }
+
+    /// Where calls of a model go.
+    pub fn route(&self, model: &ModelId) -> Option<&[Target]> {
+        self.routes.get(model).map(Vec::as_slice)
+    }
+
+    /// The price of a model in force at `at`.
+    pub fn price_at(&self, model: &ModelId, at: Timestamp) -> Option<(PriceVersion, Price)> {
+        let (from, price) = self.prices.get(model)?.range(..=at).next_back()?;
+        Some((PriceVersion { model: model.clone(), from: *from }, *price))
+    }
+
+    /// Providers that a tenant sets itself carry no key: a key reference is read from the gateway's own surroundings,
+    /// and a tenant that chose both the reference and the URL could have any secret of the platform sent to itself.
+    fn set_provider(&self, set: &SetProvider, stamp: &Stamp) -> Result<Vec<CatalogEvent>, Rejection> {
+        upstream::check_url(set.kind, &set.url)?;
+        if let Some(reference) = &set.key {
+            if !stamp.tenant.is_steward() {
+                return Err(Rejection::invalid("key", "only providers of the tenant steward refer to keys"));
+            }
+            upstream::check_key(reference)?;
+        }
+        let SetProvider { provider, kind, url, key } = set.clone();
+        if self.providers.get(&provider) == Some(&Provider { kind, url: url.clone(), key: key.clone() }) {
+            return Ok(vec![]);
+        }
+        limit::count("providers", self.providers.len() + 1, ITEMS_MAX)?;
+        Ok(vec![CatalogEvent::ProviderSet { provider, kind, url, key }])
+    }
+
+    fn set_model(&self, set: &SetModel) -> Result<Vec<CatalogEvent>, Rejection> {
+        let SetModel { model, spec } = set.clone();
+        if spec.output_max == Tokens(0) || spec.output_max > spec.context_max {
+            return Err(Rejection::invalid("spec.output_max", "must be at least 1 and at most context_max"));
+        }
+        if spec.context_max > CONTEXT_MAX {
+            return Err(Rejection::invalid("spec.context_max", format!("is at most {CONTEXT_MAX}")));
+        }
+        if self.models.get(&model) == Some(&spec) {
+            return Ok(vec![]);
+        }
+        limit::count("models", self.models.len() + 1, ITEMS_MAX)?;
+        Ok(vec![CatalogEvent::ModelSet { model, spec }])
+    }
+
+    /// Other tenants may route to models and providers of `steward`, which this stream does not know.
+    fn set_route(&self, set: &SetRoute, stamp: &Stamp) -> Result<Vec<CatalogEvent>, Rejection> {
+        let SetRoute { model, targets } = set.clone();
+        if targets.is_empty() {
+            return Err(Rejection::invalid("targets", "names no target"));
+        }
+        limit::count("targets", targets.len(), TARGETS_MAX)?;
+        for target in &targets {
+            if target.upstream_model.is_empty() {
+                return Err(Rejection::invalid("targets.upstream_model", "is empty"));
+            }
+            limit::text("targets.upstream_model", &target.upstream_model, UPSTREAM_MODEL_BYTES_MAX)?;
+            if stamp.tenant.is_steward() && !self.providers.contains_key(&target.provider) {
+                return Err(Rejection::not_found("provider", &target.provider));
+            }
+        }
+        if stamp.tenant.is_steward() && !self.models.contains_key(&model) {
+            return Err(Rejection::not_found("model", &model));
+        }
+        if self.routes.get(&model) == Some(&targets) {
+            return Ok(vec![]);
+        }
+        limit::count("routes", self.routes.len() + 1, ITEMS_MAX)?;
+        Ok(vec![CatalogEvent::RouteSet { model, targets }])
+    }
+
+    /// A price may begin in the past only where no price was in force: what was charged is never charged anew.
+    fn set_price(&self, set: &SetPrice, stamp: &Stamp) -> Result<Vec<CatalogEvent>, Rejection> {
+        let SetPrice { model, from, price } = set.clone();
+        if [price.input, price.cached, price.output].into_iter().any(|part| part > PRICE_MAX) {
+            return Err(Rejection::invalid("price", "a price is at most one dollar a token"));
+        }
+        let from = from.unwrap_or(stamp.at);
+        let known = self.prices.get(&model);
+        let at_that_moment = known.and_then(|prices| prices.get(&from));
+        let left_out_and_in_force =
+            set.from.is_none() && self.price_at(&model, stamp.at).is_some_and(|(_, in_force)| in_force == price);
+        if at_that_moment == Some(&price) || left_out_and_in_force {
+            return Ok(vec![]);
+        }
+        if from < stamp.at && self.price_at(&model, stamp.at).is_some() {
+            return Err(Rejection::invalid(
+                "from",
+                format!("{from} is in the past, and {model} had a price then or since; a price begins now or later"),
+            ));
+        }
+        limit::count("prices", known.map_or(0, BTreeMap::len) + 1, PRICES_MAX)?;
+        Ok(vec![CatalogEvent::PriceSet { model, from, price }])
+    }
+}
+
+impl Aggregate for Catalog {
+    type Command = CatalogCommand;
+    type Event = CatalogEvent;
+
+    fn decide(&self, command: &CatalogCommand, stamp: &Stamp) -> Result<Vec<CatalogEvent>, Rejection> {
+        match command {
+            CatalogCommand::SetProvider(set) => self.set_provider(set, stamp),
+            CatalogCommand::SetModel(set) => self.set_model(set),
+            CatalogCommand::SetRoute(set) => self.set_route(set, stamp),
+            CatalogCommand::SetPrice(set) => self.set_price(set, stamp),
+        }
+    }
+
+    fn apply(&mut self, event: &CatalogEvent, _: Timestamp) {
+        match event.clone() {
+            CatalogEvent::ProviderSet { provider, kind, url, key } => {
+                self.providers.insert(provider, Provider { kind, url, key });
+            }
+            CatalogEvent::ModelSet { model, spec } => {
+                self.models.insert(model, spec);
+            }
+            CatalogEvent::RouteSet { model, targets } => {
+                self.routes.insert(model, targets);
+            }
+            CatalogEvent::PriceSet { model, from, price } => {
+                self.prices.entry(model).or_default().insert(from, price);
+            }
+        }
+    }
+
+    fn answer(&self, command: &CatalogCommand) -> serde_json::Value {
+        match command {
+            CatalogCommand::SetProvider(set) => json!({ "provider": set.provider }),
+            CatalogCommand::SetModel(set) => json!({ "model": set.model }),
+            CatalogCommand::SetRoute(set) => json!({ "model": set.model }),
+            CatalogCommand::SetPrice(set) => {
+                let froms = self.prices.get(&set.model).into_iter().flat_map(BTreeMap::iter);
+                let from = froms.filter(|(from, price)| set.from.is_none_or(|f| f == **from) && **price == set.price);
+                let version = from.last().map(|(from, _)| PriceVersion { model: set.model.clone(), from: *from });
+                json!({ "model": set.model, "price": version.map(|version| version.to_string()) })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+use steward_events::id::TenantId;
+
+use super::*;
+use crate::spec::{given, stamp};
+
+const NOW: Timestamp = Timestamp(1_000_000);
+
+fn model() -> ModelId {
+    "small".parse().unwrap()
+}
+
+fn price(input: u64) -> Price {
+    let each = PicoDollarsPerToken(input);
+    Price { input: each, cached: each, output: each }
+}
+
+fn price_set(from: u64, input: u64) -> CatalogEvent {
+    CatalogEvent::PriceSet { model: model(), from: Timestamp(from), price: price(input) }
+}
+
+fn set_price(from: Option<u64>, input: u64) -> CatalogCommand {
+    CatalogCommand::SetPrice(SetPrice { model: model(), from: from.map(Timestamp), price: price(input) })
+}
+
+fn provider(key: Option<&str>) -> SetProvider {
+    SetProvider {
+        provider: "local".parse().unwrap(),
+        kind: ProviderKind::Openai,
+        url: "http://127.0.0.1:9090/v1".to_owned(),
+        key: key.map(ToOwned::to_owned),
+    }
+}
+
+fn steward() -> Stamp {
+    Stamp { tenant: TenantId::steward(), ..stamp() }
+}
+
+#[test]
+fn a_price_without_a_start_begins_now() {
+    given::<Catalog>([]).when(set_price(None, 5)).then([price_set(NOW.0, 5)]);
+    given::<Catalog>([price_set(1, 5)]).when(set_price(None, 5)).then([]);
+    given::<Catalog>([price_set(1, 5)]).when(set_price(None, 6)).then([price_set(NOW.0, 6)]);
+}
+
+#[test]
+fn the_first_price_may_begin_in_the_past_but_no_charged_price_changes() {
+    given::<Catalog>([]).when(set_price(Some(10), 5)).then([price_set(10, 5)]);
+    let refused = Rejection::invalid(
+        "from",
+        "1970-01-01T00:00:00.00002Z is in the past, and small had a price then or since; a price begins now or later",
+    );
+    given::<Catalog>([price_set(10, 5)]).when(set_price(Some(20), 6)).then_rejected(&refused);
+    given::<Catalog>([price_set(10, 5)]).when(set_price(Some(10), 5)).then([]);
+    given::<Catalog>([price_set(10, 5)]).when(set_price(Some(2_000_000), 6)).then([price_set(2_000_000, 6)]);
+}
+
+#[test]
+fn a_price_has_a_bound() {
+    given::<Catalog>([])
+        .when(set_price(None, PRICE_MAX.0 + 1))
+        .then_rejected(&Rejection::invalid("price", "a price is at most one dollar a token"));
+}
+
+#[test]
+fn the_price_in_force_is_the_latest_that_has_begun() {
+    let mut catalog = Catalog::default();
+    for event in [price_set(10, 1), price_set(20, 2)] {
+        catalog.apply(&event, NOW);
+    }
+    assert_eq!(catalog.price_at(&model(), Timestamp(9)), None);
+    assert_eq!(catalog.price_at(&model(), Timestamp(19)).unwrap().1, price(1));
+    assert_eq!(catalog.price_at(&model(), Timestamp(20)).unwrap().0.from, Timestamp(20));
+}
+
+#[test]
+fn only_steward_refers_to_keys() {
+    let refused = Rejection::invalid("key", "only providers of the tenant steward refer to keys");
+    given::<Catalog>([]).when(CatalogCommand::SetProvider(provider(Some("env:LOCAL_KEY")))).then_rejected(&refused);
+    let with_key = CatalogCommand::SetProvider(provider(Some("env:LOCAL_KEY")));
+    assert_eq!(Catalog::default().decide(&with_key, &steward()).unwrap().len(), 1);
+}
+
+#[test]
+fn a_provider_set_again_changes_nothing() {
+    let SetProvider { provider: id, kind, url, key } = provider(None);
+    let set = CatalogEvent::ProviderSet { provider: id, kind, url, key };
+    given::<Catalog>([set]).when(CatalogCommand::SetProvider(provider(None))).then([]);
+}
+
+#[test]
+fn a_model_has_room_for_its_output() {
+    let spec = |context, output| ModelSpec { context_max: Tokens(context), output_max: Tokens(output) };
+    let set = |spec| CatalogCommand::SetModel(SetModel { model: model(), spec });
+    let fits = CatalogEvent::ModelSet { model: model(), spec: spec(100, 100) };
+    given::<Catalog>([]).when(set(spec(100, 100))).then([fits.clone()]);
+    given::<Catalog>([fits]).when(set(spec(100, 100))).then([]);
+    let refused = Rejection::invalid("spec.output_max", "must be at least 1 and at most context_max");
+    for wrong in [spec(100, 101), spec(100, 0)] {
+        given::<Catalog>([]).when(set(wrong)).then_rejected(&refused);
+    }
+    let refused = Rejection::invalid("spec.context_max", "is at most 100000000");
+    given::<Catalog>([]).when(set(spec(CONTEXT_MAX.0 + 1, 1))).then_rejected(&refused);
+}
+
+#[test]
+fn a_default_route_leads_somewhere() {
+    let target = Target { provider: "local".parse().unwrap(), upstream_model: "smollm2".to_owned() };
+    let route = |targets| CatalogCommand::SetRoute(SetRoute { model: model(), targets });
+    let nowhere = Rejection::invalid("targets", "names no target");
+    given::<Catalog>([]).when(route(vec![])).then_rejected(&nowhere);
+    let many = Rejection::invalid("targets", "would be 9; at most 8 are allowed");
+    given::<Catalog>([]).when(route(vec![target.clone(); TARGETS_MAX + 1])).then_rejected(&many);
+    let in_steward = Catalog::default().decide(&route(vec![target.clone()]), &steward());
+    assert_eq!(in_steward, Err(Rejection::not_found("provider", &"local")));
+    let set = CatalogEvent::RouteSet { model: model(), targets: vec![target.clone()] };
+    given::<Catalog>([]).when(route(vec![target])).then([set]);
+}

@@ -1,0 +1,263 @@
+//! Guards who exists in a tenant and with which keys: ids, names and secrets stand for one thing each.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::json;
+use steward_events::clock::Timestamp;
+use steward_events::command::{CreateAccount, DisableUser, IdentityCommand, InviteUser, IssueKey, RevokeKey};
+use steward_events::event::{IdentityEvent, KeyHash};
+use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId, TenantId, is_token};
+use steward_events::rejection::Rejection;
+use steward_events::scope::Scope;
+
+use crate::aggregate::{Aggregate, Stamp};
+use crate::limit::{self, MODELS_MAX};
+
+/// The most people and service accounts of one tenant.
+pub const PRINCIPALS_MAX: usize = 100_000;
+
+/// The most keys of one tenant that are not revoked.
+pub const KEYS_MAX: usize = 100_000;
+
+/// A tenant's people, service accounts and keys.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    principals: BTreeMap<PrincipalId, Principal>,
+    keys: BTreeMap<KeyId, Key>,
+    by_hash: HashMap<KeyHash, KeyId>,
+    keys_live: usize,
+}
+
+/// A person or a service account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// A service account's name; people's are sealed.
+    pub name: Option<String>,
+    /// Why it may do nothing any more, if so.
+    pub disabled: Option<String>,
+}
+
+/// A key, as issued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// As whom it acts.
+    pub principal: PrincipalId,
+    /// BLAKE3 of the secret.
+    pub hash: KeyHash,
+    /// Where its calls are booked, and the most that it can reach.
+    pub scope: Scope,
+    /// The models it may use; all that its grants allow if empty.
+    pub models: Vec<ModelId>,
+    /// When it stops working by itself.
+    pub expires: Option<Timestamp>,
+    /// The agent it acts for, if one.
+    pub agent: Option<AgentId>,
+    /// The task it was made for, if one.
+    pub task: Option<TaskId>,
+    /// Why it works no more, if it was revoked.
+    pub revoked: Option<String>,
+}
+
+impl Identity {
+    /// A person or service account.
+    pub fn principal(&self, id: &PrincipalId) -> Option<&Principal> {
+        self.principals.get(id)
+    }
+
+    /// All people and service accounts.
+    pub fn principals(&self) -> impl Iterator<Item = (&PrincipalId, &Principal)> {
+        self.principals.iter()
+    }
+
+    /// A key, revoked ones included.
+    pub fn key(&self, id: &KeyId) -> Option<&Key> {
+        self.keys.get(id)
+    }
+
+    /// Which key has this hash.
+    pub fn key_of_hash(&self, hash: &KeyHash) -> Option<&KeyId> {
+        self.by_hash.get(hash)
+    }
+
+    fn invite(&self, invite: &InviteUser, stamp: &Stamp) -> Result<Vec<IdentityEvent>, Rejection> {
+        let Some(principal) = invite.principal.clone() else {
+            return Err(Rejection::invalid("principal", "is missing"));
+        };
+        // Other prefixes mean other things: nobody can invite someone under the id of an operator or a program.
+        let person = principal.as_str().starts_with("p_");
+        let operator = stamp.tenant.is_steward() && principal.as_str().starts_with("op_");
+        if !person && !operator {
+            return Err(Rejection::invalid("principal", "a person's id begins with p_; leave it out to have one made"));
+        }
+        let Some(profile) = invite.profile.sealed() else {
+            return Err(Rejection::invalid("profile", "was not sealed"));
+        };
+        match self.principals.get(&principal) {
+            Some(known) if known.disabled.is_some() => Err(disabled_for_good(&principal)),
+            Some(_) => Ok(vec![]),
+            None => {
+                limit::count("principals", self.principals.len() + 1, PRINCIPALS_MAX)?;
+                Ok(vec![IdentityEvent::UserInvited { principal, profile: profile.clone() }])
+            }
+        }
+    }
+
+    fn create_account(&self, create: &CreateAccount, stamp: &Stamp) -> Result<Vec<IdentityEvent>, Rejection> {
+        if !is_token(&create.name) {
+            return Err(Rejection::invalid("name", "use 1 to 80 of a-z, 0-9, '_' and '-', e.g. support-bot"));
+        }
+        let principal = PrincipalId::service_account(&stamp.tenant, &create.name);
+        match self.principals.get(&principal) {
+            Some(known) if known.disabled.is_some() => Err(disabled_for_good(&principal)),
+            Some(_) => Ok(vec![]),
+            None => {
+                limit::count("principals", self.principals.len() + 1, PRINCIPALS_MAX)?;
+                Ok(vec![IdentityEvent::AccountCreated { principal, name: create.name.clone() }])
+            }
+        }
+    }
+
+    fn disable(&self, disable: &DisableUser) -> Result<Vec<IdentityEvent>, Rejection> {
+        limit::reason(&disable.reason)?;
+        let DisableUser { principal, reason } = disable.clone();
+        match self.principals.get(&principal) {
+            None => Err(Rejection::not_found("principal", &principal)),
+            Some(known) if known.disabled.is_some() => Ok(vec![]),
+            Some(_) => Ok(vec![IdentityEvent::UserDisabled { principal, reason }]),
+        }
+    }
+
+    fn issue_key(&self, issue: &IssueKey, stamp: &Stamp) -> Result<Vec<IdentityEvent>, Rejection> {
+        let Some(id) = issue.key.clone() else {
+            return Err(Rejection::invalid("key", "is missing"));
+        };
+        let key = requested(issue, &stamp.tenant);
+        if let Some(known) = self.keys.get(&id) {
+            let same = Key { revoked: known.revoked.clone(), ..key } == *known;
+            return if same { Ok(vec![]) } else { Err(exists("key", &id)) };
+        }
+        if !id.as_str().starts_with("key_") {
+            return Err(Rejection::invalid("key", "a key's id begins with key_; leave it out to have one made"));
+        }
+        if self.by_hash.contains_key(&key.hash) {
+            return Err(Rejection::invalid("hash", "another key has this secret"));
+        }
+        self.check_holder(&key, stamp)?;
+        if !stamp.tenant.is_steward() && !key.scope.is_within(&stamp.tenant) {
+            return Err(Rejection::invalid("scope", format!("{} lies outside tenant {}", key.scope, stamp.tenant)));
+        }
+        limit::count("models", key.models.len(), MODELS_MAX)?;
+        limit::future("expires", key.expires, stamp.at)?;
+        limit::count("keys", self.keys_live + 1, KEYS_MAX)?;
+        let Key { principal, hash, scope, models, expires, agent, task, revoked: _ } = key;
+        Ok(vec![IdentityEvent::KeyIssued { key: id, principal, hash, scope, models, expires, agent, task }])
+    }
+
+    /// A key acts as someone who is here. A task's key acts as its submitter, who may be an operator from elsewhere.
+    fn check_holder(&self, key: &Key, stamp: &Stamp) -> Result<(), Rejection> {
+        if (key.agent.is_some() || key.task.is_some()) && !stamp.actor.is_system() {
+            return Err(Rejection::invalid("task", "only parts of Steward issue keys for agents and tasks"));
+        }
+        match self.principals.get(&key.principal) {
+            Some(known) if known.disabled.is_some() => {
+                Err(Rejection::invalid("principal", format!("{} is disabled", key.principal)))
+            }
+            None if key.task.is_none() => Err(Rejection::not_found("principal", &key.principal)),
+            _ => Ok(()),
+        }
+    }
+
+    fn revoke_key(&self, revoke: &RevokeKey) -> Result<Vec<IdentityEvent>, Rejection> {
+        limit::reason(&revoke.reason)?;
+        match self.keys.get(&revoke.key) {
+            None => Err(Rejection::not_found("key", &revoke.key)),
+            Some(key) if key.revoked.is_some() => Ok(vec![]),
+            Some(_) => Ok(vec![IdentityEvent::KeyRevoked { key: revoke.key.clone(), reason: revoke.reason.clone() }]),
+        }
+    }
+}
+
+fn requested(issue: &IssueKey, tenant: &TenantId) -> Key {
+    Key {
+        principal: issue.principal.clone(),
+        hash: issue.hash.clone(),
+        scope: issue.scope.clone().unwrap_or_else(|| Scope::tenant(tenant)),
+        models: issue.models.clone(),
+        expires: issue.expires,
+        agent: issue.agent.clone(),
+        task: issue.task.clone(),
+        revoked: None,
+    }
+}
+
+fn exists(what: &str, id: &impl ToString) -> Rejection {
+    Rejection::AlreadyExists { what: what.to_owned(), id: id.to_string() }
+}
+
+fn disabled_for_good(principal: &PrincipalId) -> Rejection {
+    Rejection::stale(format!("{principal} was disabled, and stays so; use another name"))
+}
+
+impl Aggregate for Identity {
+    type Command = IdentityCommand;
+    type Event = IdentityEvent;
+
+    fn decide(&self, command: &IdentityCommand, stamp: &Stamp) -> Result<Vec<IdentityEvent>, Rejection> {
+        match command {
+            IdentityCommand::InviteUser(invite) => self.invite(invite, stamp),
+            IdentityCommand::DisableUser(disable) => self.disable(disable),
+            IdentityCommand::CreateAccount(create) => self.create_account(create, stamp),
+            IdentityCommand::IssueKey(issue) => self.issue_key(issue, stamp),
+            IdentityCommand::RevokeKey(revoke) => self.revoke_key(revoke),
+        }
+    }
+
+    fn apply(&mut self, event: &IdentityEvent, _: Timestamp) {
+        match event.clone() {
+            IdentityEvent::AccountCreated { principal, name } => {
+                self.principals.insert(principal, Principal { name: Some(name), disabled: None });
+            }
+            IdentityEvent::UserInvited { principal, .. } => {
+                self.principals.insert(principal, Principal { name: None, disabled: None });
+            }
+            IdentityEvent::UserDisabled { principal, reason } => {
+                if let Some(known) = self.principals.get_mut(&principal) {
+                    known.disabled = Some(reason);
+                }
+            }
+            IdentityEvent::KeyIssued { key, principal, hash, scope, models, expires, agent, task } => {
+                self.by_hash.insert(hash.clone(), key.clone());
+                let issued = Key { principal, hash, scope, models, expires, agent, task, revoked: None };
+                if self.keys.insert(key, issued).is_none() {
+                    self.keys_live += 1;
+                }
+            }
+            IdentityEvent::KeyRevoked { key, reason } => {
+                if let Some(known) = self.keys.get_mut(&key)
+                    && known.revoked.replace(reason).is_none()
+                {
+                    self.keys_live = self.keys_live.saturating_sub(1);
+                }
+            }
+        }
+    }
+
+    fn answer(&self, command: &IdentityCommand) -> serde_json::Value {
+        match command {
+            IdentityCommand::InviteUser(invite) => json!({ "principal": invite.principal }),
+            IdentityCommand::DisableUser(disable) => json!({ "principal": disable.principal }),
+            IdentityCommand::CreateAccount(create) => {
+                let named = self.principals.iter().find(|(_, known)| known.name.as_ref() == Some(&create.name));
+                json!({ "principal": named.map(|(id, _)| id), "name": create.name })
+            }
+            IdentityCommand::IssueKey(issue) => {
+                let scope = issue.key.as_ref().and_then(|key| self.keys.get(key)).map(|key| &key.scope);
+                json!({ "key": issue.key, "principal": issue.principal, "scope": scope, "expires": issue.expires })
+            }
+            IdentityCommand::RevokeKey(revoke) => json!({ "key": revoke.key }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+use steward_events::event::Profile;
+use steward_events::sealed::{Content, DataKey, KeyOwner, Sealed};
+
+use super::*;
+use crate::spec::{given, stamp};
+
+const HOUR: Timestamp = Timestamp(3_600_000_000);
+
+fn bot() -> PrincipalId {
+    PrincipalId::service_account(&"acme".parse().unwrap(), "bot")
+}
+
+fn bot_created() -> IdentityEvent {
+    IdentityEvent::AccountCreated { principal: bot(), name: "bot".to_owned() }
+}
+
+fn bot_disabled() -> IdentityEvent {
+    IdentityEvent::UserDisabled { principal: bot(), reason: "left".to_owned() }
+}
+
+fn issue() -> IssueKey {
+    IssueKey {
+        key: Some("key_1".parse().unwrap()),
+        principal: bot(),
+        hash: KeyHash::of("secret"),
+        scope: None,
+        models: vec![],
+        expires: None,
+        agent: None,
+        task: None,
+    }
+}
+
+fn issued() -> IdentityEvent {
+    IdentityEvent::KeyIssued {
+        key: "key_1".parse().unwrap(),
+        principal: bot(),
+        hash: KeyHash::of("secret"),
+        scope: "acme".parse().unwrap(),
+        models: vec![],
+        expires: None,
+        agent: None,
+        task: None,
+    }
+}
+
+fn order(issue: IssueKey) -> IdentityCommand {
+    IdentityCommand::IssueKey(issue)
+}
+
+fn sealed_profile() -> Sealed<Profile> {
+    let profile = Profile { email: "ana@acme.example".to_owned(), name: "Ana".to_owned() };
+    let owner = KeyOwner::Person("acme".parse().unwrap(), "p_ana".parse().unwrap());
+    Sealed::seal(&profile, owner, &DataKey::from_bytes([7; 32])).unwrap()
+}
+
+#[test]
+fn an_account_is_created_once() {
+    let create = IdentityCommand::CreateAccount(CreateAccount { name: "bot".to_owned() });
+    given::<Identity>([]).when(create.clone()).then([bot_created()]);
+    given::<Identity>([bot_created()]).when(create.clone()).then([]);
+    given::<Identity>([bot_created(), bot_disabled()]).when(create).then_rejected(&disabled_for_good(&bot()));
+}
+
+#[test]
+fn a_person_is_invited_under_a_persons_id_only() {
+    let profile = sealed_profile();
+    let invite =
+        |id: &str, profile| IdentityCommand::InviteUser(InviteUser { principal: Some(id.parse().unwrap()), profile });
+    let principal: PrincipalId = "p_ana".parse().unwrap();
+    let invited = IdentityEvent::UserInvited { principal, profile: profile.clone() };
+    given::<Identity>([]).when(invite("p_ana", Content::Sealed(profile.clone()))).then([invited.clone()]);
+    given::<Identity>([invited]).when(invite("p_ana", Content::Sealed(profile.clone()))).then([]);
+    for id in ["op_root", "svc_1", "sys_worker", "key_1", "ana"] {
+        let refused = Rejection::invalid("principal", "a person's id begins with p_; leave it out to have one made");
+        given::<Identity>([]).when(invite(id, Content::Sealed(profile.clone()))).then_rejected(&refused);
+    }
+    let plain = Content::Plain(Profile { email: String::new(), name: String::new() });
+    given::<Identity>([]).when(invite("p_ana", plain)).then_rejected(&Rejection::invalid("profile", "was not sealed"));
+}
+
+#[test]
+fn a_principal_is_disabled_once_and_only_if_there_is_one() {
+    let disable = IdentityCommand::DisableUser(DisableUser { principal: bot(), reason: "left".to_owned() });
+    given::<Identity>([bot_created()]).when(disable.clone()).then([bot_disabled()]);
+    given::<Identity>([bot_created(), bot_disabled()]).when(disable.clone()).then([]);
+    given::<Identity>([]).when(disable).then_rejected(&Rejection::not_found("principal", &bot()));
+}
+
+#[test]
+fn a_key_is_issued_once() {
+    given::<Identity>([bot_created()]).when(order(issue())).then([issued()]);
+    given::<Identity>([bot_created(), issued()]).when(order(issue())).then([]);
+}
+
+#[test]
+fn a_keys_id_and_secret_are_unique() {
+    let other_scope = IssueKey { scope: Some("acme/support".parse().unwrap()), ..issue() };
+    given::<Identity>([bot_created(), issued()]).when(order(other_scope)).then_rejected(&exists("key", &"key_1"));
+    let other_id = IssueKey { key: Some("key_2".parse().unwrap()), ..issue() };
+    given::<Identity>([bot_created(), issued()])
+        .when(order(other_id))
+        .then_rejected(&Rejection::invalid("hash", "another key has this secret"));
+}
+
+#[test]
+fn a_key_acts_as_somebody_who_may_act() {
+    given::<Identity>([]).when(order(issue())).then_rejected(&Rejection::not_found("principal", &bot()));
+    given::<Identity>([bot_created(), bot_disabled()])
+        .when(order(issue()))
+        .then_rejected(&Rejection::invalid("principal", format!("{} is disabled", bot())));
+}
+
+#[test]
+fn a_key_stays_within_its_tenant_and_ends_in_the_future() {
+    let elsewhere = IssueKey { scope: Some("other".parse().unwrap()), ..issue() };
+    given::<Identity>([bot_created()])
+        .when(order(elsewhere))
+        .then_rejected(&Rejection::invalid("scope", "other lies outside tenant acme"));
+    let past = IssueKey { expires: Some(stamp().at), ..issue() };
+    given::<Identity>([bot_created()])
+        .when(order(past))
+        .then_rejected(&Rejection::invalid("expires", format!("{} is not in the future", stamp().at)));
+    let models = (0..=MODELS_MAX).map(|n| format!("m{n}").parse().unwrap()).collect();
+    let many = IssueKey { models, expires: Some(HOUR), ..issue() };
+    given::<Identity>([bot_created()])
+        .when(order(many))
+        .then_rejected(&Rejection::invalid("models", "would be 65; at most 64 are allowed"));
+}
+
+#[test]
+fn only_steward_itself_issues_keys_for_tasks() {
+    let for_task = IssueKey { task: Some("t_1".parse().unwrap()), ..issue() };
+    given::<Identity>([bot_created()])
+        .when(order(for_task.clone()))
+        .then_rejected(&Rejection::invalid("task", "only parts of Steward issue keys for agents and tasks"));
+    let worker = Stamp { actor: "sys_worker".parse().unwrap(), ..stamp() };
+    assert_eq!(Identity::default().decide(&order(for_task), &worker).unwrap().len(), 1);
+}
+
+#[test]
+fn a_key_is_revoked_once() {
+    let revoke = IdentityCommand::RevokeKey(RevokeKey { key: "key_1".parse().unwrap(), reason: "lost".to_owned() });
+    let revoked = IdentityEvent::KeyRevoked { key: "key_1".parse().unwrap(), reason: "lost".to_owned() };
+    given::<Identity>([bot_created(), issued()]).when(revoke.clone()).then([revoked.clone()]);
+    given::<Identity>([bot_created(), issued(), revoked]).when(revoke.clone()).then([]);
+    given::<Identity>([]).when(revoke).then_rejected(&Rejection::not_found("key", &"key_1"));
+}
+
+#[test]
+fn the_answer_names_what_was_made() {
+    let mut state = Identity::default();
+    state.apply(&bot_created(), Timestamp(0));
+    state.apply(&issued(), Timestamp(0));
+    let create = IdentityCommand::CreateAccount(CreateAccount { name: "bot".to_owned() });
+    assert_eq!(state.answer(&create)["principal"], bot().as_str());
+    assert_eq!(state.answer(&order(issue()))["key"], "key_1");
+}

@@ -1,0 +1,73 @@
+//! Bounds on what callers may put into facts: what is recorded is kept for ever.
+
+use steward_events::clock::{Timestamp, time_zone_exists};
+use steward_events::rejection::Rejection;
+
+/// The longest reason that is recorded, in bytes.
+pub const REASON_BYTES_MAX: usize = 1_000;
+
+/// The most models that a key or a condition names.
+pub const MODELS_MAX: usize = 64;
+
+/// Refuses a text longer than `bytes_max`, or with control characters other than line breaks and tabs.
+pub(crate) fn text(field: &str, text: &str, bytes_max: usize) -> Result<(), Rejection> {
+    if text.len() > bytes_max {
+        return Err(Rejection::invalid(
+            field,
+            format!("is {} bytes long; at most {bytes_max} are allowed", text.len()),
+        ));
+    }
+    if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+        return Err(Rejection::invalid(field, "holds a control character"));
+    }
+    Ok(())
+}
+
+/// Refuses a reason that is too long.
+pub(crate) fn reason(reason: &str) -> Result<(), Rejection> {
+    text("reason", reason, REASON_BYTES_MAX)
+}
+
+/// Refuses a collection that holds, or would hold, more than `count_max`.
+pub(crate) fn count(field: &str, count: usize, count_max: usize) -> Result<(), Rejection> {
+    if count > count_max {
+        return Err(Rejection::invalid(field, format!("would be {count}; at most {count_max} are allowed")));
+    }
+    Ok(())
+}
+
+/// Refuses a moment that is not after `at`.
+pub(crate) fn future(field: &str, moment: Option<Timestamp>, at: Timestamp) -> Result<(), Rejection> {
+    match moment {
+        Some(moment) if moment <= at => Err(Rejection::invalid(field, format!("{moment} is not in the future"))),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a time zone that does not exist.
+pub(crate) fn time_zone(name: &str) -> Result<(), Rejection> {
+    if time_zone_exists(name) {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(40).collect();
+    Err(Rejection::invalid("timezone", format!("{shown:?} is no IANA time zone; write e.g. Europe/Berlin")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_may_be_as_long_as_its_bound_and_no_longer() {
+        assert_eq!(reason(&"a".repeat(REASON_BYTES_MAX)), Ok(()));
+        assert!(reason(&"a".repeat(REASON_BYTES_MAX + 1)).is_err());
+        assert!(reason("bell\u{7}").is_err());
+    }
+
+    #[test]
+    fn only_time_zones_that_exist() {
+        assert_eq!(time_zone("UTC"), Ok(()));
+        assert!(time_zone("Europe/Atlantis").is_err());
+        assert!(time_zone("").is_err());
+    }
+}

@@ -1,0 +1,313 @@
+//! Guards one task's life: one worker drives it at a time, its steps count once and in order, it ends once.
+//!
+//! A claim is fenced by its epoch, not by time: a worker whose claim lapsed may go on until another has claimed. From
+//! then on its epoch is stale and it writes nothing.
+
+use std::time::Duration;
+
+use serde_json::json;
+use steward_events::clock::Timestamp;
+use steward_events::command::{ClaimTask, ExtendClaim, FinishStep, StartStep, SubmitTask, TaskCommand};
+use steward_events::event::{StepKind, TaskEvent};
+use steward_events::id::{AgentId, PrincipalId, TaskId};
+use steward_events::quantity::{Epoch, NanoDollars, StepNumber};
+use steward_events::rejection::Rejection;
+use steward_events::scope::Scope;
+
+use crate::agent::STEPS_MAX;
+use crate::aggregate::{Aggregate, Stamp};
+use crate::limit;
+
+/// The longest claim: a dead worker blocks a task no longer.
+pub const CLAIM_TIME_MAX: Duration = Duration::from_hours(1);
+
+/// The longest name of a worker, in bytes.
+pub const WORKER_BYTES_MAX: usize = 120;
+
+/// One task.
+#[derive(Clone, Debug, Default)]
+pub struct Task {
+    submitted: Option<Submitted>,
+    claim: Option<Claim>,
+    /// Steps whose results count: 1 to this.
+    finished: StepNumber,
+    /// Under which claim the last of them was finished.
+    finished_by: Epoch,
+    started: Option<Started>,
+    cost: NanoDollars,
+    end: Option<End>,
+}
+
+/// What was asked for.
+#[derive(Clone, Debug)]
+pub struct Submitted {
+    /// The task.
+    pub task: TaskId,
+    /// By which agent.
+    pub agent: AgentId,
+    /// Where its cost is booked.
+    pub scope: Scope,
+    /// The most it may cost.
+    pub limit: Option<NanoDollars>,
+    /// Who asked.
+    pub submitted_by: PrincipalId,
+}
+
+/// Who drives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The claim's number: the highest counts.
+    pub epoch: Epoch,
+    /// The worker, by its run.
+    pub worker: String,
+    /// When it lapses unless it is extended.
+    pub until: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Started {
+    epoch: Epoch,
+    step: StepNumber,
+    kind: StepKind,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Done, under this claim.
+    Finished(Epoch),
+    /// It could not be done, under this claim.
+    Failed(Epoch),
+    /// Somebody did not want it any more.
+    Cancelled,
+}
+
+impl End {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Finished(_) => "finished",
+            Self::Failed(_) => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl Task {
+    /// What was asked for, once it was.
+    pub const fn submitted(&self) -> Option<&Submitted> {
+        self.submitted.as_ref()
+    }
+
+    /// The claim that counts, lapsed or not.
+    pub const fn claim(&self) -> Option<&Claim> {
+        self.claim.as_ref()
+    }
+
+    /// How many steps have results that count.
+    pub const fn steps_finished(&self) -> StepNumber {
+        self.finished
+    }
+
+    /// What its steps cost.
+    pub const fn cost(&self) -> NanoDollars {
+        self.cost
+    }
+
+    /// How it ended, if it has.
+    pub const fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    fn submit(&self, submit: &SubmitTask, stamp: &Stamp) -> Result<Vec<TaskEvent>, Rejection> {
+        let Some(task) = submit.task.clone() else {
+            return Err(Rejection::invalid("task", "is missing"));
+        };
+        let scope = submit.scope.clone().unwrap_or_else(|| Scope::tenant(&stamp.tenant));
+        let submitted_by = stamp.on_behalf_of.clone().unwrap_or_else(|| stamp.actor.clone());
+        if let Some(known) = &self.submitted {
+            let same = known.agent == submit.agent
+                && known.scope == scope
+                && known.limit == submit.limit
+                && known.submitted_by == submitted_by;
+            let taken = || Rejection::AlreadyExists { what: "task".to_owned(), id: task.to_string() };
+            return if same { Ok(vec![]) } else { Err(taken()) };
+        }
+        if !scope.is_within(&stamp.tenant) {
+            return Err(Rejection::invalid("scope", format!("{scope} lies outside tenant {}", stamp.tenant)));
+        }
+        let Some(input) = submit.input.sealed() else {
+            return Err(Rejection::invalid("input", "was not sealed"));
+        };
+        let (agent, input, limit) = (submit.agent.clone(), input.clone(), submit.limit);
+        Ok(vec![TaskEvent::Submitted { task, agent, scope, input, limit, submitted_by }])
+    }
+
+    fn must_be_open(&self, task: &TaskId) -> Result<(), Rejection> {
+        match (&self.submitted, self.end) {
+            (None, _) => Err(Rejection::not_found("task", task)),
+            (_, Some(end)) => Err(Rejection::stale(format!("the task is {}", end.word()))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The claim that counts, if it is `epoch`'s.
+    fn must_hold(&self, task: &TaskId, epoch: Epoch) -> Result<&Claim, Rejection> {
+        self.must_be_open(task)?;
+        match &self.claim {
+            Some(claim) if claim.epoch == epoch => Ok(claim),
+            Some(claim) => Err(Rejection::stale(format!("claim {} counts now, not {epoch}", claim.epoch))),
+            None => Err(Rejection::stale("nobody has claimed the task")),
+        }
+    }
+
+    fn take(&self, claim: &ClaimTask, stamp: &Stamp) -> Result<Vec<TaskEvent>, Rejection> {
+        self.must_be_open(&claim.task)?;
+        limit::text("worker", &claim.worker, WORKER_BYTES_MAX)?;
+        check_until(claim.until, stamp.at)?;
+        let live = self.claim.as_ref().filter(|held| held.until > stamp.at);
+        match live {
+            Some(held) if held.worker != claim.worker => {
+                Err(Rejection::stale(format!("{} drives the task until {}", held.worker, held.until)))
+            }
+            Some(held) => Ok(extended(held, claim.until)),
+            None => {
+                let epoch = Epoch(self.claim.as_ref().map_or(0, |lapsed| lapsed.epoch.0).saturating_add(1));
+                Ok(vec![TaskEvent::Claimed { epoch, worker: claim.worker.clone(), until: claim.until }])
+            }
+        }
+    }
+
+    fn extend(&self, extend: &ExtendClaim, stamp: &Stamp) -> Result<Vec<TaskEvent>, Rejection> {
+        let held = self.must_hold(&extend.task, extend.epoch)?;
+        check_until(extend.until, stamp.at)?;
+        Ok(extended(held, extend.until))
+    }
+
+    fn start_step(&self, start: &StartStep) -> Result<Vec<TaskEvent>, Rejection> {
+        let &StartStep { ref task, epoch, step, kind } = start;
+        self.must_hold(task, epoch)?;
+        let started = Started { epoch, step, kind };
+        if self.started.as_ref() == Some(&started) {
+            return Ok(vec![]);
+        }
+        if self.started.as_ref().is_some_and(|open| open.epoch == epoch) {
+            return Err(Rejection::stale(format!("step {} has begun and not finished", self.next_step())));
+        }
+        if step != self.next_step() {
+            return Err(Rejection::stale(format!("the next step is {}, not {step}", self.next_step())));
+        }
+        if step.0 > STEPS_MAX {
+            return Err(Rejection::invalid("step", format!("a task has at most {STEPS_MAX} steps")));
+        }
+        Ok(vec![TaskEvent::StepStarted { epoch, step, kind }])
+    }
+
+    fn finish_step(&self, finish: &FinishStep) -> Result<Vec<TaskEvent>, Rejection> {
+        let &FinishStep { ref task, epoch, step, kind, ref output, tokens, cost, duration_ms } = finish;
+        self.must_hold(task, epoch)?;
+        if step == self.finished && self.finished_by == epoch && self.started.is_none() {
+            return Ok(vec![]);
+        }
+        if self.started != Some(Started { epoch, step, kind }) {
+            return Err(Rejection::stale(format!("step {step} ({kind}) has not begun under claim {epoch}")));
+        }
+        let Some(output) = output.sealed().cloned() else {
+            return Err(Rejection::invalid("output", "was not sealed"));
+        };
+        Ok(vec![TaskEvent::StepFinished { epoch, step, kind, output, tokens, cost, duration_ms }])
+    }
+
+    const fn next_step(&self) -> StepNumber {
+        StepNumber(self.finished.0.saturating_add(1))
+    }
+}
+
+fn extended(held: &Claim, until: Timestamp) -> Vec<TaskEvent> {
+    if until <= held.until { vec![] } else { vec![TaskEvent::ClaimExtended { epoch: held.epoch, until }] }
+}
+
+fn check_until(until: Timestamp, at: Timestamp) -> Result<(), Rejection> {
+    limit::future("until", Some(until), at)?;
+    if until > at.plus(CLAIM_TIME_MAX) {
+        return Err(Rejection::invalid("until", format!("a claim holds for at most {} s", CLAIM_TIME_MAX.as_secs())));
+    }
+    Ok(())
+}
+
+impl Aggregate for Task {
+    type Command = TaskCommand;
+    type Event = TaskEvent;
+
+    fn decide(&self, command: &TaskCommand, stamp: &Stamp) -> Result<Vec<TaskEvent>, Rejection> {
+        match command {
+            TaskCommand::SubmitTask(submit) => self.submit(submit, stamp),
+            TaskCommand::CancelTask(_) if self.end == Some(End::Cancelled) => Ok(vec![]),
+            TaskCommand::CancelTask(cancel) => {
+                self.must_be_open(&cancel.task)?;
+                limit::reason(&cancel.reason)?;
+                Ok(vec![TaskEvent::Cancelled { reason: cancel.reason.clone() }])
+            }
+            TaskCommand::ClaimTask(claim) => self.take(claim, stamp),
+            TaskCommand::ExtendClaim(extend) => self.extend(extend, stamp),
+            TaskCommand::StartStep(start) => self.start_step(start),
+            TaskCommand::FinishStep(finish) => self.finish_step(finish),
+            TaskCommand::FinishTask(finish) if self.end == Some(End::Finished(finish.epoch)) => Ok(vec![]),
+            TaskCommand::FinishTask(finish) => {
+                self.must_hold(&finish.task, finish.epoch)?;
+                if let Some(open) = &self.started {
+                    return Err(Rejection::stale(format!("step {} has begun and not finished", open.step)));
+                }
+                let Some(output) = finish.output.sealed().cloned() else {
+                    return Err(Rejection::invalid("output", "was not sealed"));
+                };
+                Ok(vec![TaskEvent::Finished { epoch: finish.epoch, output }])
+            }
+            TaskCommand::FailTask(fail) if self.end == Some(End::Failed(fail.epoch)) => Ok(vec![]),
+            TaskCommand::FailTask(fail) => {
+                self.must_hold(&fail.task, fail.epoch)?;
+                limit::reason(&fail.reason)?;
+                Ok(vec![TaskEvent::Failed { epoch: fail.epoch, reason: fail.reason.clone() }])
+            }
+        }
+    }
+
+    fn apply(&mut self, event: &TaskEvent, _: Timestamp) {
+        match event.clone() {
+            TaskEvent::Submitted { task, agent, scope, input: _, limit, submitted_by } => {
+                self.submitted = Some(Submitted { task, agent, scope, limit, submitted_by });
+            }
+            TaskEvent::Claimed { epoch, worker, until } => {
+                self.claim = Some(Claim { epoch, worker, until });
+                self.started = None; // an unfinished step of an earlier claim is begun anew
+            }
+            TaskEvent::ClaimExtended { epoch: _, until } => {
+                if let Some(claim) = &mut self.claim {
+                    claim.until = until;
+                }
+            }
+            TaskEvent::StepStarted { epoch, step, kind } => self.started = Some(Started { epoch, step, kind }),
+            TaskEvent::StepFinished { epoch, step, cost, .. } => {
+                self.finished = step;
+                self.finished_by = epoch;
+                self.started = None;
+                self.cost = NanoDollars(self.cost.0.saturating_add(cost.0));
+            }
+            TaskEvent::Finished { epoch, .. } => self.end = Some(End::Finished(epoch)),
+            TaskEvent::Failed { epoch, .. } => self.end = Some(End::Failed(epoch)),
+            TaskEvent::Cancelled { .. } => self.end = Some(End::Cancelled),
+        }
+    }
+
+    fn answer(&self, _: &TaskCommand) -> serde_json::Value {
+        json!({
+            "task": self.submitted.as_ref().map(|submitted| &submitted.task),
+            "epoch": self.claim.as_ref().map(|claim| claim.epoch),
+            "until": self.claim.as_ref().map(|claim| claim.until),
+            "steps_finished": self.finished,
+            "end": self.end.map(End::word),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
