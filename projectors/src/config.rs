@@ -1,0 +1,47 @@
+//! The bounds of this crate.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// How much and how long. Every field has a default.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The most commits whose rows are written as one batch. At the log's end a batch is what is there: often one.
+    pub batch_commits_max: NonZeroUsize,
+    /// The most rows that each fold keeps in memory between batches.
+    pub rows_held_max: usize,
+    /// How long a question waits for the position it demands.
+    #[serde(with = "humantime_serde")]
+    pub position_wait_max: Duration,
+    /// How long a question that demands no position waits for the end of the log as it was when it was asked.
+    #[serde(with = "humantime_serde")]
+    pub settle_wait_max: Duration,
+    /// How old the permissions may be by which a question is allowed.
+    #[serde(with = "humantime_serde")]
+    pub fresh_age_max: Duration,
+    /// How long an answer that reads the log itself may take.
+    #[serde(with = "humantime_serde")]
+    pub answer_time_max: Duration,
+    /// How many moments of the past are kept folded for questions about access.
+    pub moments_held_max: usize,
+    /// The most tenants that are named in metrics; the others are summed as `other`.
+    pub tenants_labelled_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            batch_commits_max: NonZeroUsize::MIN.saturating_add(1_023),
+            rows_held_max: 50_000,
+            position_wait_max: Duration::from_secs(5),
+            settle_wait_max: Duration::from_millis(500),
+            fresh_age_max: Duration::from_millis(80),
+            answer_time_max: Duration::from_secs(30),
+            moments_held_max: 16,
+            tenants_labelled_max: 100,
+        }
+    }
+}

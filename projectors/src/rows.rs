@@ -1,0 +1,88 @@
+//! The rows that a fold changes, kept in memory until they are written as one batch.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use steward_events::BoxError;
+use steward_events::bus::Format;
+use steward_events::store::Write;
+
+use crate::projector::Key;
+use crate::tree::Tree;
+
+/// Rows of one tree: read through to the store, written behind.
+pub struct Rows<R> {
+    tree: Arc<Tree>,
+    held: HashMap<Arc<[u8]>, Held<R>>,
+    changed: Vec<Arc<[u8]>>,
+    failed: Option<BoxError>,
+}
+
+struct Held<R> {
+    row: Option<R>,
+    changed: bool,
+}
+
+impl<R: Serialize + DeserializeOwned> Rows<R> {
+    /// Rows over `tree`.
+    pub fn over(tree: Arc<Tree>) -> Self {
+        Self { tree, held: HashMap::new(), changed: Vec::new(), failed: None }
+    }
+
+    /// The row at `key`, to be changed, set or (with `None`) removed.
+    ///
+    /// A fold cannot refuse a fact, so it does not see that the store fails: the runner does, and drops the batch.
+    pub fn row(&mut self, key: &Key) -> &mut Option<R> {
+        let key = key.as_bytes();
+        let shared = match self.held.get_key_value(key) {
+            Some((shared, held)) => (!held.changed).then(|| Arc::clone(shared)),
+            None => {
+                let row = self.tree.get(key).unwrap_or_else(|error| {
+                    self.failed.get_or_insert(error);
+                    None
+                });
+                let shared: Arc<[u8]> = Arc::from(key);
+                self.held.insert(Arc::clone(&shared), Held { row, changed: false });
+                Some(shared)
+            }
+        };
+        if let Some(shared) = shared {
+            self.changed.push(shared);
+        }
+        // Just found or inserted.
+        #[allow(clippy::expect_used)]
+        let held = self.held.get_mut(key).expect("the row is held");
+        held.changed = true;
+        &mut held.row
+    }
+
+    /// What has changed since the last call, as writes in key order.
+    ///
+    /// # Errors
+    /// If a row could not be read or cannot be written: then all changes are to be dropped with these rows.
+    pub fn take_writes(&mut self) -> Result<Vec<Write>, BoxError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        self.changed.sort_unstable();
+        let mut writes = Vec::with_capacity(self.changed.len() + 1);
+        for key in self.changed.drain(..) {
+            let Some(held) = self.held.get_mut(&key) else { continue };
+            held.changed = false;
+            writes.push(match &held.row {
+                Some(row) => Write::Put(key.to_vec(), Format::MessagePack.write(row)?),
+                None => Write::Delete(key.to_vec()),
+            });
+        }
+        Ok(writes)
+    }
+
+    /// Forgets unchanged rows if more than `held_max` are held.
+    pub fn trim(&mut self, held_max: usize) {
+        if self.held.len() > held_max && self.changed.is_empty() {
+            self.held.clear();
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! One projector's tree of one shard: rows, and the checkpoint that is written with them.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use steward_events::BoxError;
+use steward_events::bus::Format;
+use steward_events::commit::CommitHash;
+use steward_events::quantity::{Position, Shard};
+use steward_events::store::{Store, Write};
+
+use crate::projector::Key;
+
+/// The checkpoint's key. No tenant's name begins with a zero byte.
+const CHECKPOINT: &[u8] = b"\0checkpoint";
+
+/// So many entries are read from the store at once.
+const PAGE: usize = 1_000;
+
+/// The last commit whose facts are in the rows. The hash shows whether the log still holds that very commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Where it stands.
+    pub position: Position,
+    /// Its hash.
+    pub hash: CommitHash,
+}
+
+/// A tree in a store.
+pub struct Tree {
+    store: Arc<dyn Store>,
+    name: String,
+    /// Held for writing while a batch goes in, so that a reader sees all of a batch or nothing.
+    checkpoint: RwLock<Checkpoint>,
+}
+
+/// The name of the tree of `projector` and `shard`.
+pub fn name(projector: &str, shard: Shard) -> String {
+    format!("{projector}.{:02}", shard.0)
+}
+
+impl Tree {
+    /// Opens the tree of `projector` and `shard`.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn open(store: Arc<dyn Store>, projector: &str, shard: Shard) -> Result<Self, BoxError> {
+        let tree = Self { store, name: name(projector, shard), checkpoint: RwLock::default() };
+        tree.reload()?;
+        Ok(tree)
+    }
+
+    /// Reads the checkpoint again: after a write that failed, only the store knows whether it took effect.
+    pub(crate) fn reload(&self) -> Result<Checkpoint, BoxError> {
+        let mut current = self.checkpoint.write().unwrap_or_else(PoisonError::into_inner);
+        *current = self.get(CHECKPOINT)?.unwrap_or_default();
+        Ok(*current)
+    }
+
+    /// How far the rows are.
+    pub fn checkpoint(&self) -> Checkpoint {
+        *self.checkpoint.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The row at `key`, as the one writer of this tree reads it.
+    pub(crate) fn get<R: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<R>, BoxError> {
+        let Some(bytes) = self.store.get(&self.name, key)? else { return Ok(None) };
+        Format::MessagePack.read(&bytes).map(Some).map_err(|error| unreadable(&self.name, &error))
+    }
+
+    /// Writes rows and checkpoint as one batch.
+    pub(crate) fn write(&self, mut writes: Vec<Write>, checkpoint: Checkpoint) -> Result<(), BoxError> {
+        writes.push(Write::Put(CHECKPOINT.to_vec(), Format::MessagePack.write(&checkpoint)?));
+        let mut current = self.checkpoint.write().unwrap_or_else(PoisonError::into_inner);
+        self.store.write(&self.name, writes)?;
+        *current = checkpoint;
+        Ok(())
+    }
+
+    /// Removes the tree of another version of this projector.
+    pub(crate) fn drop_other(&self, projector: &str, shard: Shard) -> Result<(), BoxError> {
+        self.store.drop_tree(&name(projector, shard))
+    }
+
+    /// The rows as they are now; the fold waits until the snapshot is dropped.
+    pub fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot { tree: self, checkpoint: self.checkpoint.read().unwrap_or_else(PoisonError::into_inner) }
+    }
+}
+
+fn unreadable(tree: &str, error: &str) -> BoxError {
+    format!("a row of {tree} is not readable ({error}): delete the store's folder, the log rebuilds it").into()
+}
+
+/// The rows at one position.
+pub struct Snapshot<'a> {
+    tree: &'a Tree,
+    checkpoint: RwLockReadGuard<'a, Checkpoint>,
+}
+
+impl Snapshot<'_> {
+    /// Of which state these are the rows.
+    pub fn position(&self) -> Position {
+        self.checkpoint.position
+    }
+
+    /// The row at `key`.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn get<R: DeserializeOwned>(&self, key: &Key) -> Result<Option<R>, BoxError> {
+        self.tree.get(key.as_bytes())
+    }
+
+    /// Calls `each` with the keys that begin with `prefix` and their rows, in order, those after `after` only, until it
+    /// says `false`.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn scan<R: DeserializeOwned>(
+        &self,
+        prefix: &Key,
+        after: Option<&Key>,
+        mut each: impl FnMut(&[u8], R) -> bool,
+    ) -> Result<(), BoxError> {
+        let mut after = after.map(|key| key.as_bytes().to_vec());
+        loop {
+            let page = self.tree.store.scan(&self.tree.name, prefix.as_bytes(), after.as_deref(), PAGE)?;
+            let full = page.len() == PAGE;
+            for (key, value) in &page {
+                let row = Format::MessagePack.read(value).map_err(|error| unreadable(&self.tree.name, &error))?;
+                if !each(key, row) {
+                    return Ok(());
+                }
+            }
+            match page.into_iter().next_back() {
+                Some((key, _)) if full => after = Some(key),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// The first key after all keys of the tenant of `after`, or the first of all; its tenant's name begins it.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn next_tenant(&self, after: Option<&str>) -> Result<Option<String>, BoxError> {
+        // A tenant's keys begin with its name and a zero byte; 1 sorts after every one of them. Without a tenant
+        // the search begins after the checkpoint, whose key begins with a zero byte.
+        let bound = after.map_or_else(|| vec![1], |tenant| [tenant.as_bytes(), &[1]].concat());
+        let found = self.tree.store.scan(&self.tree.name, b"", Some(&bound), 1)?;
+        let key = found.into_iter().next().map(|(key, _)| key);
+        Ok(key.and_then(|key| String::from_utf8(key.split(|byte| *byte == 0).next()?.to_vec()).ok()))
+    }
+}

@@ -1,0 +1,396 @@
+//! The runner: however often it dies and however its store fails, the rows are the facts, byte for byte.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use steward_events::clock::SystemClock;
+use steward_events::commit::Recorded;
+use steward_events::event::{AggregateKind, Event, UsageEvent};
+use steward_events::log::EventLog;
+use steward_events::log::memory::MemoryLog;
+use steward_events::quantity::{NanoDollars, Position, Shard};
+use steward_events::query::{CostBy, CostQuestion, CostReport as Report, CostSums};
+use steward_events::store::Store;
+use steward_events::store::memory::MemoryStore;
+use steward_projectors::Config;
+use steward_projectors::cost_report::{self, CostReport};
+use steward_projectors::metrics::Metrics;
+use steward_projectors::projector::{Key, Projector};
+use steward_projectors::rows::Rows;
+use steward_projectors::runner::{NotReady, Runner, Stage};
+use steward_projectors::tasks::Tasks;
+use steward_sled::SledStore;
+use tokio_util::sync::CancellationToken;
+
+use facts::{Dice, FailingStore, Writer, dump, finished, stream, tenant};
+
+#[path = "support/facts.rs"]
+mod facts;
+
+const SHARDS: u16 = 2;
+const TENANTS: [(&str, u16); 3] = [("acme", 0), ("globex", 0), ("initech", 1)];
+
+fn config(batch: usize) -> Config {
+    Config { batch_commits_max: NonZeroUsize::new(batch).unwrap(), rows_held_max: 5, ..Config::default() }
+}
+
+fn memory_log() -> MemoryLog {
+    MemoryLog::new(SHARDS, Arc::new(SystemClock::default()))
+}
+
+/// Writes `commits` commits of finished calls and returns what they sum to for each tenant.
+async fn write_calls(writer: &mut Writer, dice: &mut Dice, commits: usize, sums: &mut [CostSums; 3]) {
+    for _ in 0..commits {
+        let place = usize::try_from(dice.below(3)).unwrap();
+        let (of, shard) = TENANTS[place];
+        writer.at.0 += dice.below(7_200_000_000);
+        let events: Vec<UsageEvent> = (0..=dice.below(3)).map(|_| finished(of, dice)).collect();
+        for event in &events {
+            let UsageEvent::CallFinished { tokens, cost, outcome, .. } = event else { continue };
+            let sum = &mut sums[place];
+            sum.calls += 1;
+            sum.input += tokens.input.0;
+            sum.cached += tokens.cached.0;
+            sum.output += tokens.output.0;
+            sum.cost = NanoDollars(sum.cost.0 + cost.0);
+            sum.estimated += u64::from(*outcome != steward_events::event::CallOutcome::Completed);
+        }
+        let journal = stream(shard, of, AggregateKind::Usage, dice.pick(&["gw1-a", "gw1-b", "gw2-a"]));
+        writer.write(&journal, events.into_iter().map(Event::from).collect()).await;
+    }
+}
+
+/// Runs one life of the fold: until it is caught up, or until `life` is over.
+fn live(log: &MemoryLog, store: &Arc<dyn Store>, batch: usize, life: Option<Duration>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let log: Arc<dyn EventLog> = Arc::new(log.clone());
+    runtime.block_on(async {
+        // A store that fails while it is opened is opened again, as a process would be started again.
+        let runner = loop {
+            if let Ok(runner) = Runner::<CostReport>::open(Arc::clone(&log), store, config(batch)) {
+                break Arc::new(runner);
+            }
+        };
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(Arc::clone(&runner).run(shutdown.clone()));
+        match life {
+            Some(life) => tokio::time::sleep(life).await,
+            None => {
+                caught_up(&runner).await;
+                shutdown.cancel();
+                running.await.unwrap();
+            }
+        }
+    });
+    // A life that is over too early ends here, between any two steps; only a write that has begun is awaited.
+}
+
+async fn caught_up<P: Projector>(runner: &Runner<P>) {
+    tokio::time::timeout(Duration::from_secs(60), async {
+        while runner.progress().any(|(_, progress)| progress.stage != Stage::Current)
+            || runner.lag().await.unwrap().iter().any(|(_, lag)| *lag > 0)
+        {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await
+    .expect("the fold catches up");
+}
+
+async fn report(runner: &Runner<CostReport>, of: &str, shard: u16, question: CostQuestion) -> Report {
+    let of = tenant(of);
+    let read = runner.read(Shard(shard), question.min_position, move |rows| cost_report::report(rows, &of, &question));
+    read.await.unwrap().unwrap()
+}
+
+async fn prove_report(log: &MemoryLog, store: &Arc<dyn Store>, sums: &[CostSums; 3]) {
+    let runner = Arc::new(Runner::<CostReport>::open(Arc::new(log.clone()), store, config(64)).unwrap());
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(Arc::clone(&runner).run(shutdown.clone()));
+    caught_up(&runner).await;
+    for ((of, shard), sum) in TENANTS.iter().zip(sums) {
+        for by in [vec![], vec![CostBy::Day], vec![CostBy::Key, CostBy::Model], vec![CostBy::Project, CostBy::Task]] {
+            let report = report(&runner, of, *shard, CostQuestion { by, ..CostQuestion::default() }).await;
+            assert_eq!(report.total, *sum, "{of}");
+            assert_eq!(report.rows.iter().map(|row| row.sums.cost.0).sum::<u64>(), sum.cost.0, "{of}");
+            assert_eq!(report.rows.iter().map(|row| row.sums.calls).sum::<u64>(), sum.calls, "{of}");
+            assert!(report.rows.is_sorted_by(|a, b| a.sums.cost >= b.sums.cost));
+            assert!(report.rows.iter().all(|row| !row.prices.is_empty() && row.prices.is_sorted()));
+        }
+    }
+    shutdown.cancel();
+    running.await.unwrap();
+}
+
+/// Kills the fold at random moments while facts come in, then compares with the facts and with a fold from nothing.
+fn survive(seed: u64, store: &Arc<dyn Store>, raw: &Arc<dyn Store>) {
+    let mut dice = Dice(seed | 1);
+    let log = memory_log();
+    let mut writer = Writer::new(Arc::new(log.clone()));
+    let mut sums = [CostSums::default(); 3];
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for _ in 0..6 {
+        let commits = usize::try_from(dice.below(60)).unwrap();
+        runtime.block_on(write_calls(&mut writer, &mut dice, commits, &mut sums));
+        let batch = usize::try_from(1 + dice.below(40)).unwrap();
+        live(&log, store, batch, Some(Duration::from_micros(dice.below(4_000))));
+    }
+    live(&log, store, 7, None);
+    runtime.block_on(prove_report(&log, raw, &sums));
+
+    let fresh: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    live(&log, &fresh, 1_000, None);
+    for shard in 0..SHARDS {
+        let tree = steward_projectors::tree::name(CostReport::NAME, Shard(shard));
+        assert!(!dump(&*fresh, &tree).is_empty());
+        assert_eq!(dump(&**raw, &tree), dump(&*fresh, &tree), "seed {seed}, shard {shard}");
+    }
+}
+
+#[test]
+fn after_kills_at_random_points_the_rows_are_the_facts() {
+    for seed in 1..=20 {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        survive(seed, &store, &store);
+    }
+}
+
+#[test]
+fn a_store_that_fails_before_or_after_it_wrote_counts_nothing_twice() {
+    for seed in 1..=3 {
+        let raw = Arc::new(MemoryStore::default());
+        let failing: Arc<dyn Store> = Arc::new(FailingStore::new(Shared(Arc::clone(&raw)), 25, seed));
+        let raw: Arc<dyn Store> = raw;
+        survive(seed, &failing, &raw);
+    }
+}
+
+#[test]
+fn on_sled_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(SledStore::open(folder.path(), &steward_sled::Options::default()).unwrap());
+    survive(4711, &store, &store);
+}
+
+/// One store behind two doors.
+struct Shared(Arc<MemoryStore>);
+
+impl Store for Shared {
+    fn get(&self, tree: &str, key: &[u8]) -> Result<Option<Vec<u8>>, steward_events::BoxError> {
+        self.0.get(tree, key)
+    }
+    fn scan(
+        &self,
+        tree: &str,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        count_max: usize,
+    ) -> Result<Vec<steward_events::store::Pair>, steward_events::BoxError> {
+        self.0.scan(tree, prefix, after, count_max)
+    }
+    fn write(&self, tree: &str, writes: Vec<steward_events::store::Write>) -> Result<(), steward_events::BoxError> {
+        self.0.write(tree, writes)
+    }
+    fn drop_tree(&self, tree: &str) -> Result<(), steward_events::BoxError> {
+        self.0.drop_tree(tree)
+    }
+    fn flush(&self) -> Result<(), steward_events::BoxError> {
+        self.0.flush()
+    }
+    fn size_bytes(&self) -> Result<u64, steward_events::BoxError> {
+        self.0.size_bytes()
+    }
+}
+
+#[tokio::test]
+async fn a_report_takes_only_the_days_asked_for() {
+    let log = memory_log();
+    let mut writer = Writer::new(Arc::new(log.clone()));
+    let journal = stream(0, "acme", AggregateKind::Usage, "gw1-a");
+    let mut dice = Dice(1);
+    for _ in 0..5 {
+        writer.write(&journal, vec![finished("acme", &mut dice).into()]).await;
+        writer.at.0 += 86_400_000_000;
+    }
+    // A tenant whose name begins with another's must not be counted with it.
+    let other = stream(0, "acme2", AggregateKind::Usage, "gw1-a");
+    writer.write(&other, vec![finished("acme2", &mut dice).into()]).await;
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let runner = Arc::new(Runner::<CostReport>::open(Arc::new(log), &store, config(10)).unwrap());
+    tokio::spawn(Arc::clone(&runner).run(CancellationToken::new()));
+    caught_up(&runner).await;
+    for (since, until, calls) in [
+        (None, None, 5),
+        (Some("2026-11-24"), None, 4),
+        (None, Some("2026-11-25"), 2),
+        (Some("2026-11-24"), Some("2026-11-26"), 2),
+        (Some("2026-12-24"), None, 0),
+        (Some("1970-01-01"), None, 5),
+    ] {
+        let moment = |text: &str| text.parse().unwrap();
+        let question = CostQuestion {
+            by: vec![CostBy::Day],
+            since: since.map(moment),
+            until: until.map(moment),
+            min_position: None,
+        };
+        let report = report(&runner, "acme", 0, question).await;
+        assert_eq!(report.total.calls, calls, "{since:?} to {until:?}");
+        assert_eq!(report.rows.len() as u64, calls);
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_went_back_stops_the_view_which_says_so() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let journal = stream(0, "acme", AggregateKind::Usage, "gw1-a");
+    let long = memory_log();
+    let mut writer = Writer::new(Arc::new(long.clone()));
+    for seed in 1..5 {
+        writer.write(&journal, vec![finished("acme", &mut Dice(seed)).into()]).await;
+    }
+    let runner = Arc::new(Runner::<CostReport>::open(Arc::new(long), &store, config(10)).unwrap());
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(Arc::clone(&runner).run(shutdown.clone()));
+    caught_up(&runner).await;
+    shutdown.cancel();
+    running.await.unwrap();
+
+    // A shorter log, and one of the same length with other contents.
+    for commits in [2_u64, 4] {
+        let other = memory_log();
+        let mut writer = Writer::new(Arc::new(other.clone()));
+        for seed in 11..11 + commits {
+            writer.write(&journal, vec![finished("acme", &mut Dice(seed)).into()]).await;
+        }
+        let before = dump(&*store, "cost-report-v1.00");
+        let runner = Arc::new(Runner::<CostReport>::open(Arc::new(other), &store, config(10)).unwrap());
+        let running = Arc::clone(&runner).run(CancellationToken::new());
+        let _ = tokio::time::timeout(Duration::from_secs(1), running).await;
+        let (_, progress) = runner.progress().next().unwrap();
+        let Stage::Stopped(reason) = progress.stage else { panic!("{progress:?}") };
+        assert!(reason.starts_with("log-went-back"), "{reason}");
+        let read = runner.read(Shard(0), None, |rows| Ok(rows.position())).await;
+        assert!(matches!(read, Err(NotReady::Stopped { .. })), "{read:?}");
+        assert_eq!(dump(&*store, "cost-report-v1.00"), before, "nothing was folded on");
+    }
+}
+
+#[tokio::test]
+async fn a_schema_from_the_future_stops_the_view_which_says_which() {
+    let log = memory_log();
+    let journal = stream(0, "acme", AggregateKind::Usage, "gw1-a");
+    let mut writer = Writer::new(Arc::new(log.clone()));
+    writer.write(&journal, vec![finished("acme", &mut Dice(1)).into()]).await;
+    let (commit, expected) = writer.next(&journal, vec![finished("acme", &mut Dice(2)).into()]);
+    let mut bytes = commit.encode().unwrap();
+    let schema = bytes.windows(7).position(|window| window == b"\xa6schema").unwrap() + 7;
+    bytes[schema] = 0x63;
+    let published = log.publish(&journal, expected, &commit.id, bytes.into()).await;
+    assert!(matches!(published, steward_events::log::Published::Stored(_)));
+
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let runner = Arc::new(Runner::<CostReport>::open(Arc::new(log), &store, config(10)).unwrap());
+    let _ = tokio::time::timeout(Duration::from_secs(1), Arc::clone(&runner).run(CancellationToken::new())).await;
+    let (_, progress) = runner.progress().next().unwrap();
+    let Stage::Stopped(reason) = progress.stage else { panic!("{progress:?}") };
+    assert!(reason.contains("schema 99 of usage"), "{reason}");
+    assert_eq!(runner.checkpoint(Shard(0)).unwrap().position, Position(1), "what could be read was folded");
+}
+
+#[tokio::test]
+async fn an_answer_waits_for_the_position_it_demands_and_not_for_ever() {
+    let log = memory_log();
+    let mut writer = Writer::new(Arc::new(log.clone()));
+    let journal = stream(0, "acme", AggregateKind::Usage, "gw1-a");
+    let demanded = writer.write(&journal, vec![finished("acme", &mut Dice(3)).into()]).await;
+    // A commit that does not concern the view comes after: the view need not stand there.
+    let later = writer.write(&stream(0, "acme", AggregateKind::Denials, "gw1"), vec![denied(0)]).await;
+
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let config = Config { position_wait_max: Duration::from_millis(300), ..config(10) };
+    let runner = Arc::new(Runner::<CostReport>::open(Arc::new(log), &store, config).unwrap());
+    let behind = runner.read(Shard(0), Some(demanded), |rows| Ok(rows.position())).await;
+    assert!(matches!(behind, Err(NotReady::Behind { .. })), "{behind:?}");
+
+    let waiting = {
+        let runner = Arc::clone(&runner);
+        tokio::spawn(async move { runner.read(Shard(0), Some(later), |rows| Ok(rows.position())).await })
+    };
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    tokio::spawn(Arc::clone(&runner).run(CancellationToken::new()));
+    assert_eq!(waiting.await.unwrap().unwrap(), demanded);
+}
+
+fn denied(more: u64) -> Event {
+    Event::Denials(steward_events::event::DenialEvent::Denied {
+        principal: "svc_a".parse().unwrap(),
+        permission: "budget:set".parse().unwrap(),
+        scope: "acme".parse().unwrap(),
+        reason: "no grant".to_owned(),
+        more,
+    })
+}
+
+/// The next version of the cost report.
+struct Calls;
+
+impl Projector for Calls {
+    const NAME: &'static str = "cost-report-v2";
+    const REPLACES: &'static [&'static str] = &[CostReport::NAME];
+    const KINDS: &'static [AggregateKind] = &[AggregateKind::Usage];
+    type Row = u64;
+
+    fn apply(recorded: &Recorded<'_>, rows: &mut Rows<u64>) {
+        *rows.row(&Key::of(&recorded.stream.tenant)).get_or_insert(0) += 1;
+    }
+}
+
+#[tokio::test]
+async fn a_new_version_is_built_beside_the_old_one_which_is_then_dropped() {
+    let log = memory_log();
+    let mut writer = Writer::new(Arc::new(log.clone()));
+    let mut sums = [CostSums::default(); 3];
+    write_calls(&mut writer, &mut Dice(5), 30, &mut sums).await;
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    {
+        let (log, store) = (log.clone(), Arc::clone(&store));
+        tokio::task::spawn_blocking(move || live(&log, &store, 4, None)).await.unwrap();
+    }
+    assert!(!dump(&*store, "cost-report-v1.00").is_empty());
+
+    let runner = Arc::new(Runner::<Calls>::open(Arc::new(log), &store, config(3)).unwrap());
+    assert!(!dump(&*store, "cost-report-v1.00").is_empty(), "still there before the new one has caught up");
+    tokio::spawn(Arc::clone(&runner).run(CancellationToken::new()));
+    caught_up(&runner).await;
+    for shard in 0..SHARDS {
+        assert!(dump(&*store, &format!("cost-report-v1.{shard:02}")).is_empty());
+    }
+    let acme = runner.read(Shard(0), None, |rows| rows.get::<u64>(&Key::of(&tenant("acme")))).await.unwrap();
+    assert_eq!(acme, Some(sums[0].calls));
+}
+
+#[tokio::test]
+async fn every_projector_rebuilds_to_the_same_bytes_whatever_its_batches() {
+    let log = memory_log();
+    let mut writer = Writer::new(Arc::new(log.clone()));
+    let mut sums = [CostSums::default(); 3];
+    write_calls(&mut writer, &mut Dice(9), 40, &mut sums).await;
+    for number in 0..20 {
+        writer.write(&stream(0, "acme", AggregateKind::Denials, "gw1"), vec![denied(number)]).await;
+    }
+    async fn dumped<P: Projector>(log: &MemoryLog, batch: usize) -> Vec<Vec<steward_events::store::Pair>> {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let runner = Arc::new(Runner::<P>::open(Arc::new(log.clone()), &store, config(batch)).unwrap());
+        let running = tokio::spawn(Arc::clone(&runner).run(CancellationToken::new()));
+        caught_up(&runner).await;
+        running.abort();
+        (0..SHARDS).map(|shard| dump(&*store, &steward_projectors::tree::name(P::NAME, Shard(shard)))).collect()
+    }
+    for batch in [2, 7, 1_000] {
+        assert_eq!(dumped::<CostReport>(&log, 1).await, dumped::<CostReport>(&log, batch).await);
+        assert_eq!(dumped::<Metrics>(&log, 1).await, dumped::<Metrics>(&log, batch).await);
+        assert_eq!(dumped::<Tasks>(&log, 1).await, dumped::<Tasks>(&log, batch).await);
+    }
+}
