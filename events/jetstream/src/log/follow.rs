@@ -1,0 +1,246 @@
+//! Following a shard: an ordered push consumer of our own, several filters at once, made again when it is lost.
+//!
+//! The consumer is ephemeral, has a name that nobody can guess and acknowledges nothing. Its own sequence counts what it
+//! delivered; a hole in that count, or silence, means that something was lost on the way, and then another consumer
+//! goes on after the last commit delivered. Positions are the stream's own sequences, always.
+
+use std::time::Duration;
+
+use async_nats::{Client, Message, StatusCode, Subscriber};
+use bytes::Bytes;
+use futures::StreamExt;
+use serde::{Deserialize, Serialize};
+use steward_events::clock::{Ids, RandomIds, Timestamp};
+use steward_events::log::{Filter, Follow, LogError, Stored};
+use steward_events::quantity::Position;
+
+use super::unavailable;
+use crate::ANSWER_TIME_MAX;
+use crate::api::{self, Held};
+
+/// How often the server speaks when there is nothing to deliver.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Silence after which the consumer counts as lost.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
+
+/// How long the server keeps a consumer that nobody listens to.
+const UNUSED_MAX: Duration = Duration::from_secs(10);
+
+/// A log that looks shorter than what was read from it is asked again this often: a new leader may still be catching up.
+const WENT_BACK_LOOKS: u32 = 5;
+
+#[derive(Serialize)]
+struct Create<'a> {
+    stream_name: &'a str,
+    config: Config<'a>,
+    action: &'static str,
+}
+
+#[derive(Serialize)]
+struct Config<'a> {
+    name: &'a str,
+    deliver_subject: &'a str,
+    deliver_policy: &'static str,
+    opt_start_seq: u64,
+    ack_policy: &'static str,
+    max_deliver: i32,
+    filter_subjects: Vec<String>,
+    replay_policy: &'static str,
+    flow_control: bool,
+    idle_heartbeat: u64,
+    inactive_threshold: u64,
+    mem_storage: bool,
+    num_replicas: u32,
+}
+
+#[derive(Deserialize)]
+struct Created {
+    name: String,
+}
+
+/// A consumer that delivers.
+struct Running {
+    messages: Subscriber,
+    /// How many it has delivered.
+    delivered: u64,
+}
+
+struct Following {
+    client: Client,
+    holder: String,
+    filter: Filter,
+    after: Position,
+    running: Option<Running>,
+}
+
+/// What matches `filter` in `holder` after `after`, and then whatever comes.
+pub(super) async fn follow(
+    client: Client,
+    holder: String,
+    filter: Filter,
+    after: Position,
+) -> Result<Follow, LogError> {
+    let mut following = Following { client, holder, filter, after, running: None };
+    following.running = Some(following.start().await?);
+    let next = |following: Option<Following>| async move {
+        let mut following = following?;
+        match following.next().await {
+            Ok(stored) => Some((Ok(stored), Some(following))),
+            Err(error) => Some((Err(error), None)),
+        }
+    };
+    Ok(futures::stream::unfold(Some(following), next).boxed())
+}
+
+impl Following {
+    async fn next(&mut self) -> Result<Stored, LogError> {
+        loop {
+            let mut running = match self.running.take() {
+                Some(running) => running,
+                None => self.start().await?,
+            };
+            let Some(message) = running.message(&self.client).await? else {
+                tracing::debug!(stream = self.holder, after = %self.after, "the consumer was lost; making another");
+                continue;
+            };
+            let delivered = delivered(&message).map_err(unavailable)?;
+            if delivered.count != running.delivered + 1 || delivered.sequence <= self.after.0 {
+                tracing::debug!(stream = self.holder, after = %self.after, "a delivery was lost; beginning again there");
+                continue;
+            }
+            running.delivered = delivered.count;
+            self.running = Some(running);
+            let held = Held {
+                subject: message.subject.to_string(),
+                sequence: delivered.sequence,
+                stored_at: delivered.stored_at,
+                bytes: message.payload,
+            };
+            let stored = super::stored(self.filter.shard, held)?;
+            if !self.filter.matches(&stored.stream) {
+                return Err(unavailable(format!("{} was delivered and not asked for", stored.stream)));
+            }
+            self.after = stored.position;
+            return Ok(stored);
+        }
+    }
+
+    async fn start(&self) -> Result<Running, LogError> {
+        self.went_back().await?;
+        let deliver = self.client.new_inbox();
+        let messages = self.client.subscribe(deliver.clone()).await.map_err(unavailable)?;
+        let name = format!("f-{}", RandomIds::default().unique());
+        let mut filter_subjects = self.filter.subjects();
+        filter_subjects.sort();
+        filter_subjects.dedup();
+        let create = Create {
+            stream_name: &self.holder,
+            config: Config {
+                name: &name,
+                deliver_subject: &deliver,
+                deliver_policy: "by_start_sequence",
+                opt_start_seq: self.after.0.saturating_add(1),
+                ack_policy: "none",
+                max_deliver: 1,
+                filter_subjects,
+                replay_policy: "instant",
+                flow_control: true,
+                idle_heartbeat: nanos(HEARTBEAT),
+                inactive_threshold: nanos(UNUSED_MAX),
+                mem_storage: true,
+                num_replicas: 1,
+            },
+            action: "create",
+        };
+        let subject = format!("$JS.API.CONSUMER.CREATE.{}.{name}", self.holder);
+        let created: Created = api::call(&self.client, &subject, &create).await.map_err(unavailable)?;
+        debug_assert_eq!(created.name, name);
+        Ok(Running { messages, delivered: 0 })
+    }
+
+    /// A consumer that starts beyond the end would wait there in silence; so the end is looked at first.
+    async fn went_back(&self) -> Result<(), LogError> {
+        let mut looks = 0;
+        loop {
+            let last = if self.after == Position(0) {
+                return Ok(());
+            } else {
+                api::last_sequence(&self.client, &self.holder).await.map_err(unavailable)?
+            };
+            if last >= self.after.0 {
+                return Ok(());
+            }
+            looks += 1;
+            if looks >= WENT_BACK_LOOKS {
+                let read = self.after;
+                return Err(LogError::WentBack(format!("{} ends at {last} and was read up to {read}", self.holder)));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+impl Running {
+    /// The next delivery; none if the consumer is lost.
+    async fn message(&mut self, client: &Client) -> Result<Option<Message>, LogError> {
+        loop {
+            let message = match tokio::time::timeout(SILENCE_MAX, self.messages.next()).await {
+                Ok(Some(message)) => message,
+                Ok(None) => return Err(unavailable("the connection closed")),
+                Err(_) => return Ok(None),
+            };
+            match message.status {
+                None => return Ok(Some(message)),
+                Some(StatusCode::IDLE_HEARTBEAT) => {
+                    if let Some(answer) = flow_control(&message) {
+                        let answered = client.publish(answer, Bytes::new());
+                        tokio::time::timeout(ANSWER_TIME_MAX, answered)
+                            .await
+                            .map_err(unavailable)?
+                            .map_err(unavailable)?;
+                    }
+                    if header(&message, "Nats-Last-Consumer").is_some_and(|count| count != self.delivered) {
+                        return Ok(None);
+                    }
+                }
+                // The consumer or its stream was deleted, or its server is going.
+                Some(_) => return Ok(None),
+            }
+        }
+    }
+}
+
+/// Where the server wants to hear that what it sent has arrived.
+fn flow_control(message: &Message) -> Option<String> {
+    let stalled = || message.headers.as_ref()?.get_last("Nats-Consumer-Stalled").map(|value| value.as_str().to_owned());
+    message.reply.as_ref().map(ToString::to_string).or_else(stalled)
+}
+
+fn header(message: &Message, name: &'static str) -> Option<u64> {
+    message.headers.as_ref()?.get_last(name)?.as_str().parse().ok()
+}
+
+struct Delivered {
+    sequence: u64,
+    count: u64,
+    stored_at: Timestamp,
+}
+
+/// Reads `$JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<deliveries>.<sequence>.<count>.<time>.<pending>[.<token>]`.
+fn delivered(message: &Message) -> Result<Delivered, String> {
+    let reply = message.reply.as_ref().map(|reply| reply.as_str()).unwrap_or_default();
+    let tokens: Vec<&str> = reply.split('.').collect();
+    let from = if tokens.len() == 9 { 5 } else { 7 };
+    let number = |at: usize| tokens.get(at).and_then(|token| token.parse::<u64>().ok());
+    match (tokens.starts_with(&["$JS", "ACK"]), number(from), number(from + 1), number(from + 2)) {
+        (true, Some(sequence), Some(count), Some(nanos)) => {
+            Ok(Delivered { sequence, count, stored_at: Timestamp(nanos / 1_000) })
+        }
+        _ => Err(format!("{reply:?} does not say where a delivery stands")),
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,238 @@
+//! The server's side: one NATS service a noun or view, found by discovery, balanced by queue group.
+//!
+//! Whoever answers to a reply subject that the caller chose can be made to write elsewhere. So the reply must be an inbox
+//! of the caller, by its subject; and the connection that answers may publish to inboxes only, which the server sees to.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::service::endpoint::Endpoint;
+use async_nats::service::{Service, ServiceExt};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::future::join_all;
+use steward_events::BoxError;
+use steward_events::bus::{CommandService, Failure, QueryService, Request};
+use steward_events::clock::{RandomIds, SystemClock};
+use steward_events::command::COMMANDS;
+use steward_events::query::QUERIES;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::connection::Connection;
+use crate::envelope;
+use answer::Answer;
+
+mod answer;
+
+pub use answer::status;
+
+/// Requests of one noun or view that are worked on at once; the others wait in the subscription.
+pub const IN_FLIGHT_MAX: usize = 1_024;
+
+/// How long what was begun may take after a shutdown.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Serves these nouns' commands until `shutdown`; returns once it listens. The task ends when what was begun is answered.
+///
+/// # Errors
+/// If the bus does not take the subscriptions.
+pub async fn commands(
+    responder: &Connection,
+    nouns: &[&str],
+    service: Arc<dyn CommandService>,
+    shutdown: CancellationToken,
+) -> Result<JoinHandle<()>, BoxError> {
+    let rows = COMMANDS.iter().map(|spec| Row { kind: "cmd", noun: spec.noun, verb: spec.verb, help: spec.help });
+    start(responder, nouns, rows.collect(), Arc::new(Commands(service)), shutdown).await
+}
+
+/// Serves these views' queries until `shutdown`; returns once it listens.
+///
+/// # Errors
+/// If the bus does not take the subscriptions.
+pub async fn queries(
+    responder: &Connection,
+    views: &[&str],
+    service: Arc<dyn QueryService>,
+    shutdown: CancellationToken,
+) -> Result<JoinHandle<()>, BoxError> {
+    let rows = QUERIES.iter().map(|spec| Row { kind: "qry", noun: spec.view, verb: spec.verb, help: spec.help });
+    start(responder, views, rows.collect(), Arc::new(Queries(service)), shutdown).await
+}
+
+/// What both tables say of one endpoint.
+struct Row {
+    kind: &'static str,
+    noun: &'static str,
+    verb: &'static str,
+    help: &'static str,
+}
+
+/// Commands and queries differ in how they are answered.
+#[async_trait]
+trait Responds: Send + Sync + 'static {
+    async fn respond(&self, request: Request) -> Result<Answer, Failure>;
+}
+
+struct Commands(Arc<dyn CommandService>);
+
+#[async_trait]
+impl Responds for Commands {
+    async fn respond(&self, request: Request) -> Result<Answer, Failure> {
+        let format = request.format;
+        self.0.handle(request).await.map(|reply| Answer::reply(&reply, format))
+    }
+}
+
+struct Queries(Arc<dyn QueryService>);
+
+#[async_trait]
+impl Responds for Queries {
+    async fn respond(&self, request: Request) -> Result<Answer, Failure> {
+        let format = request.format;
+        Ok(match self.0.answer(request).await? {
+            Ok(body) => Answer::good(body, format),
+            Err(rejection) => Answer::rejected(rejection, format),
+        })
+    }
+}
+
+async fn start(
+    connection: &Connection,
+    nouns: &[&str],
+    rows: Vec<Row>,
+    responds: Arc<dyn Responds>,
+    shutdown: CancellationToken,
+) -> Result<JoinHandle<()>, BoxError> {
+    if let Some(unknown) = nouns.iter().find(|noun| !rows.iter().any(|row| row.noun == **noun)) {
+        return Err(format!("{unknown:?} is in no table of commands or queries").into());
+    }
+    let mut serving = Vec::new();
+    for noun in nouns {
+        let own: Vec<&Row> = rows.iter().filter(|row| row.noun == *noun).collect();
+        serving.push(listen(connection, noun, &own).await?);
+    }
+    connection.flush().await?;
+    let client = connection.clone();
+    Ok(tokio::spawn(async move {
+        let each = serving.into_iter().map(|(service, endpoints)| {
+            serve(client.clone(), service, endpoints, Arc::clone(&responds), shutdown.clone())
+        });
+        join_all(each).await;
+        if let Err(error) = client.flush().await {
+            tracing::warn!(error, "the last answers may not have left");
+        }
+    }))
+}
+
+async fn listen(connection: &Connection, noun: &str, rows: &[&Row]) -> Result<(Service, Vec<Endpoint>), BoxError> {
+    let verbs: Vec<&str> = rows.iter().map(|row| row.verb).collect();
+    let kind = if rows.iter().any(|row| row.kind == "cmd") { "commands" } else { "queries" };
+    let service = connection
+        .client
+        .service_builder()
+        .description(format!("Steward's {kind} about {noun}: {}", verbs.join(", ")))
+        .start(noun, env!("CARGO_PKG_VERSION"))
+        .await?;
+    let mut endpoints = Vec::new();
+    for row in rows {
+        let subject = format!("{}.*.*.{}.{}", row.kind, row.noun, row.verb);
+        let help = HashMap::from([("help".to_owned(), row.help.to_owned())]);
+        endpoints.push(service.endpoint_builder().name(row.verb).metadata(help).add(subject).await?);
+    }
+    Ok((service, endpoints))
+}
+
+/// One service: all its endpoints, until the shutdown and then until what was begun is answered.
+async fn serve(
+    connection: Connection,
+    service: Service,
+    mut endpoints: Vec<Endpoint>,
+    responds: Arc<dyn Responds>,
+    shutdown: CancellationToken,
+) {
+    let permits = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+    let mut begun = JoinSet::new();
+    let mut requests = futures::stream::select_all(endpoints.drain(..));
+    let mut stopped_at = None;
+    loop {
+        let deadline = stopped_at.unwrap_or_else(|| tokio::time::Instant::now() + Duration::from_secs(86_400));
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled(), if stopped_at.is_none() => {
+                for endpoint in requests.iter_mut() {
+                    if let Err(error) = endpoint.stop().await {
+                        tracing::debug!(%error, "the endpoint was closed already");
+                    }
+                }
+                stopped_at = Some(tokio::time::Instant::now() + DRAIN_TIME_MAX);
+            }
+            () = tokio::time::sleep_until(deadline), if stopped_at.is_some() => break,
+            Some(_) = begun.join_next(), if !begun.is_empty() => {}
+            next = requests.next() => {
+                let Some(request) = next else { break };
+                let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
+                let (responds, connection) = (Arc::clone(&responds), connection.clone());
+                begun.spawn(async move {
+                    handle(&connection, request, &*responds).await;
+                    drop(permit);
+                });
+            }
+        }
+    }
+    let finished = async { while begun.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_TIME_MAX, finished).await.is_err() {
+        let name = service.info().await.name;
+        tracing::warn!(service = name, "requests were left unanswered at the shutdown");
+    }
+    if let Err(error) = service.stop().await {
+        tracing::debug!(%error, "the service was stopped already");
+    }
+}
+
+async fn handle(connection: &Connection, request: async_nats::service::Request, responds: &dyn Responds) {
+    let message = &request.message;
+    let subject = message.subject.as_str();
+    let Some(reply) = message.reply.as_ref().map(|reply| reply.as_str()) else {
+        tracing::debug!(subject, "a request that wants no answer is not decided: send it as a request");
+        return;
+    };
+    let sender = match envelope::read_subject(subject) {
+        Ok(sender) => sender,
+        // Who sends is not known, so no inbox is known to be theirs.
+        Err(malformed) => {
+            tracing::debug!(subject, reason = malformed.reason, "a subject that cannot be read");
+            return;
+        }
+    };
+    if !answer::is_inbox_of(reply, &sender.tenant, &sender.principal) {
+        tracing::warn!(tenant.id = %sender.tenant, principal.id = %sender.principal, reply, "a reply subject that is not the sender's");
+        return;
+    }
+    let (clock, ids) = (SystemClock::default(), RandomIds::default());
+    let body = message.payload.clone();
+    let answer = match envelope::read_request(sender, message.headers.as_ref(), body, &clock, &ids) {
+        Ok(request) => responds.respond(request).await,
+        Err(malformed) => Ok(Answer::malformed(malformed)),
+    };
+    let sent = match answer {
+        Ok(answer) => answer.send(connection, &request).await,
+        Err(Failure(reason)) => answer::fail(&request, &reason).await,
+    };
+    if let Err(error) = sent {
+        tracing::warn!(subject, %error, "an answer could not be sent");
+    }
+}
+
+/// The bytes of one part of an answer.
+const PART_BYTES_MAX: usize = crate::MESSAGE_BYTES_MAX / 2;
+
+/// `body` in pieces that fit into messages; one, maybe empty, at least.
+fn parts(body: &Bytes) -> Vec<Bytes> {
+    let ends = (0..body.len().max(1)).step_by(PART_BYTES_MAX);
+    ends.map(|from| body.slice(from..body.len().min(from + PART_BYTES_MAX))).collect()
+}

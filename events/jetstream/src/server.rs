@@ -1,0 +1,267 @@
+//! A nats-server of our own: found, configured, started, adopted after a crash, stopped.
+//!
+//! The server outlives the process that started it (a kill -9 leaves it running, and that is good: nothing is lost). The
+//! next start finds it by its state file, makes sure by the command line that it is ours, and adopts it if it is
+//! healthy and configured as wanted; otherwise it is ended, by its process id, and another is started.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use steward_events::BoxError;
+use tokio::time::Instant;
+
+use crate::api;
+use crate::connection::{Connection, Credentials};
+use crate::role::Role;
+
+mod config;
+mod process;
+mod program;
+mod secrets;
+
+pub use program::{ProgramError, VERSION_MIN, find};
+pub use secrets::Secrets;
+
+use process::{Process, State};
+
+/// The longest that a server may take until it answers.
+pub const READY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// What an acknowledgement of the bus survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The death of any process: it is in the page cache of the machine.
+    #[default]
+    Process,
+    /// Power loss too: every append is synced before it is acknowledged.
+    Strict,
+}
+
+/// A place among several servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// This server's name, unique among them.
+    pub node: String,
+    /// Where this one listens for the others, on this machine.
+    pub port: u16,
+    /// Where all of them listen for one another.
+    pub ports: Vec<u16>,
+}
+
+/// How to run the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Where everything is kept; `nats/` within it is the server's.
+    pub data_dir: PathBuf,
+    /// The program; looked for if none is given (see [`find`]).
+    pub program: Option<PathBuf>,
+    /// The port on 127.0.0.1; a free one, the same at every start if it still is free, if none is given.
+    pub port: Option<u16>,
+    /// What an acknowledgement survives.
+    pub durability: Durability,
+    /// Its place among others, if there are others.
+    pub cluster: Option<Cluster>,
+}
+
+impl Options {
+    /// One server with everything in `data_dir`.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self { data_dir: data_dir.into(), program: None, port: None, durability: Durability::default(), cluster: None }
+    }
+}
+
+/// The server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// There is no usable program.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// Another process runs a server in that directory.
+    #[error("another steward uses {0}: stop it, or choose another data directory")]
+    InUse(PathBuf),
+    /// A file cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// What is kept there is not what was written.
+    #[error("{path} is damaged: {reason}")]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It did not come up.
+    #[error("nats-server does not come up: {reason}; its log ends: {log}")]
+    NotReady {
+        /// What was seen.
+        reason: String,
+        /// The last lines of its log.
+        log: String,
+    },
+}
+
+impl ServerError {
+    fn file(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        move |source| Self::File { path: path.to_owned(), source }
+    }
+}
+
+/// A running nats-server of our own.
+#[derive(Debug)]
+pub struct Server {
+    url: String,
+    secrets: Secrets,
+    process: Process,
+    adopted: bool,
+    /// Held as long as this process answers for the server.
+    _lock: File,
+}
+
+impl Server {
+    /// Adopts the server that runs there already, or starts one; returns when it answers.
+    pub async fn start(options: Options) -> Result<Self, ServerError> {
+        let program = program::find(options.program.as_deref())?;
+        program::check_version(&program).await?;
+        let dir = absolute(&options.data_dir)?.join("nats");
+        create_private_dir(&dir)?;
+        let lock = lock(&dir)?;
+        let secrets = Secrets::load_or_generate(&dir)?;
+        let left_behind = process::left_behind(&program, &dir).await?;
+        let port = match (options.port, &left_behind) {
+            (Some(port), _) => port,
+            (None, Some(running)) => running.state.port,
+            (None, None) => {
+                State::read(&dir)?.map(|state| state.port).filter(|port| is_free(*port)).map_or_else(free_port, Ok)?
+            }
+        };
+        let text = config::render(&config::Wanted { dir: &dir, port, options: &options, secrets: &secrets });
+        let url = format!("nats://127.0.0.1:{port}");
+        if let Some(running) = left_behind {
+            let same = fs::read_to_string(config::path(&dir)).is_ok_and(|written| written == text);
+            if same && is_ready(&url, &secrets, Duration::from_secs(5)).await.is_ok() {
+                tracing::info!(process.pid = running.state.pid, port, "adopted the nats-server that was running");
+                return Ok(Self { url, secrets, process: running, adopted: true, _lock: lock });
+            }
+            tracing::warn!(process.pid = running.state.pid, "ending a nats-server that is not as wanted");
+            running.stop().await?;
+        }
+        config::write(&dir, &text)?;
+        let mut process = Process::spawn(&program, &dir, port)?;
+        if let Err(reason) = wait_until_ready(&url, &secrets, &mut process).await {
+            let log = process.log_tail();
+            // It is no use to anybody, and the next attempt needs its port.
+            let _ = process.stop().await;
+            return Err(ServerError::NotReady { reason, log });
+        }
+        tracing::info!(process.pid = process.state.pid, port, "nats-server started");
+        Ok(Self { url, secrets, process, adopted: false, _lock: lock })
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its process id.
+    pub const fn pid(&self) -> u32 {
+        self.process.state.pid
+    }
+
+    /// True if it was running already.
+    pub const fn was_adopted(&self) -> bool {
+        self.adopted
+    }
+
+    /// How a part of Steward connects to it.
+    pub fn credentials(&self, role: Role) -> Credentials {
+        Credentials::role(&self.url, role, self.secrets.password(role))
+    }
+
+    /// The seed with which logins are signed: for [`crate::login::serve`].
+    pub fn login_seed(&self) -> &str {
+        self.secrets.login_seed()
+    }
+
+    /// All of the above, for configuration of other processes.
+    pub const fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// Stops it; returns when it is gone.
+    pub async fn stop(self) -> Result<(), ServerError> {
+        self.process.stop().await
+    }
+}
+
+/// The credentials that a server in `data_dir` was started with, for the other processes of the same machine.
+pub fn credentials(data_dir: &Path, url: &str, role: Role) -> Result<Credentials, ServerError> {
+    let secrets = Secrets::load(&data_dir.join("nats"))?;
+    Ok(Credentials::role(url, role, secrets.password(role)))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, ServerError> {
+    std::path::absolute(path).map_err(ServerError::file(path))
+}
+
+fn create_private_dir(dir: &Path) -> Result<(), ServerError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir).map_err(ServerError::file(dir))
+}
+
+fn lock(dir: &Path) -> Result<File, ServerError> {
+    let path = dir.join("lock");
+    let file = File::create(&path).map_err(ServerError::file(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(ServerError::InUse(dir.to_owned())),
+        Err(TryLockError::Error(source)) => Err(ServerError::File { path, source }),
+    }
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// A port that nobody listens on now.
+fn free_port() -> Result<u16, ServerError> {
+    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr();
+    Ok(bind().map_err(ServerError::file(Path::new("127.0.0.1:0")))?.port())
+}
+
+/// Ready is: lets the administrator in, and JetStream answers.
+async fn is_ready(url: &str, secrets: &Secrets, time_max: Duration) -> Result<(), BoxError> {
+    let admin = Credentials::role(url, Role::Admin, secrets.password(Role::Admin));
+    let connection = Connection::connect_within(&admin, time_max).await?;
+    let answer = api::call::<_, serde_json::Value>(&connection.client, "$JS.API.INFO", &serde_json::Map::new()).await;
+    connection.close().await;
+    answer.map(|_| ()).map_err(Into::into)
+}
+
+async fn wait_until_ready(url: &str, secrets: &Secrets, process: &mut Process) -> Result<(), String> {
+    let until = Instant::now() + READY_TIME_MAX;
+    loop {
+        let error = match is_ready(url, secrets, Duration::from_millis(200)).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        if let Some(status) = process.exited() {
+            return Err(format!("it ended with {status}"));
+        }
+        if Instant::now() >= until {
+            return Err(format!("no answer within {READY_TIME_MAX:?}: {error}"));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

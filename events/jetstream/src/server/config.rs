@@ -1,0 +1,91 @@
+//! The server's configuration, written anew at every start: users and permissions come from the one table of roles.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::secrets::write_private;
+use super::{Durability, Options, Secrets, ServerError};
+use crate::MESSAGE_BYTES_MAX;
+use crate::role::Role;
+
+/// The account in which all of Steward lives.
+pub(crate) const ACCOUNT: &str = "STEWARD";
+
+/// What goes into it.
+pub(super) struct Wanted<'a> {
+    pub(super) dir: &'a Path,
+    pub(super) port: u16,
+    pub(super) options: &'a Options,
+    pub(super) secrets: &'a Secrets,
+}
+
+/// Where it is written.
+pub(super) fn path(dir: &Path) -> PathBuf {
+    dir.join("nats-server.conf")
+}
+
+/// Where the server logs.
+pub(super) fn log_path(dir: &Path) -> PathBuf {
+    dir.join("nats-server.log")
+}
+
+/// Where goes what the server says before it has read where to log.
+pub(super) fn said_path(dir: &Path) -> PathBuf {
+    dir.join("nats-server.err")
+}
+
+pub(super) fn write(dir: &Path, text: &str) -> Result<(), ServerError> {
+    write_private(&path(dir), text)
+}
+
+/// The text: JSON, which the server reads as well as its own format.
+pub(super) fn render(wanted: &Wanted<'_>) -> String {
+    let users: Vec<Value> = Role::ALL.into_iter().map(|role| user(role, wanted.secrets)).collect();
+    let names: Vec<&str> = Role::ALL.into_iter().map(Role::user).collect();
+    let mut jetstream = json!({ "store_dir": text(&wanted.dir.join("jetstream")) });
+    if wanted.options.durability == Durability::Strict {
+        jetstream["sync_interval"] = json!("always");
+    }
+    let mut config = json!({
+        "server_name": wanted.options.cluster.as_ref().map_or("steward", |cluster| &cluster.node),
+        "host": "127.0.0.1",
+        "port": wanted.port,
+        "log_file": text(&log_path(wanted.dir)),
+        "logfile_size_limit": 16 * 1024 * 1024,
+        "logfile_max_num": 3,
+        "max_payload": MESSAGE_BYTES_MAX,
+        "jetstream": jetstream,
+        "accounts": {
+            ACCOUNT: { "jetstream": "enabled", "users": users },
+            "SYS": { "users": [] },
+        },
+        "system_account": "SYS",
+        "authorization": {
+            "timeout": 10,
+            // Everybody but the roles is a caller, and the login service says whether there is such a caller.
+            "auth_callout": { "issuer": wanted.secrets.login_issuer(), "account": ACCOUNT, "auth_users": names },
+        },
+    });
+    if let Some(cluster) = &wanted.options.cluster {
+        let routes: Vec<String> = cluster.ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        config["cluster"] = json!({ "name": "steward", "host": "127.0.0.1", "port": cluster.port, "routes": routes });
+    }
+    format!("{config:#}\n")
+}
+
+fn user(role: Role, secrets: &Secrets) -> Value {
+    let may = role.permissions();
+    json!({
+        "user": role.user(),
+        "password": secrets.password(role),
+        "permissions": {
+            "publish": { "allow": may.publish, "deny": may.publish_never },
+            "subscribe": { "allow": may.subscribe },
+        },
+    })
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

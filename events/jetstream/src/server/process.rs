@@ -1,0 +1,149 @@
+//! The server as a process: spawned, recognised after a crash, ended by its id.
+
+use std::fs;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+use super::secrets::write_private;
+use super::{ServerError, config};
+
+/// How long the server may take to end in good order before it is killed.
+const STOP_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How much of the server's log is shown with an error.
+const LOG_TAIL_BYTES_MAX: u64 = 2_000;
+
+/// What is written down about a running server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct State {
+    pub(super) pid: u32,
+    pub(super) port: u16,
+}
+
+impl State {
+    fn path(dir: &Path) -> PathBuf {
+        dir.join("server.json")
+    }
+
+    /// What was written down; none if nothing was or it cannot be read: then there is nothing to adopt.
+    pub(super) fn read(dir: &Path) -> Result<Option<Self>, ServerError> {
+        let path = Self::path(dir);
+        match fs::read(&path) {
+            Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(ServerError::File { path, source }),
+        }
+    }
+
+    fn write(&self, dir: &Path) -> Result<(), ServerError> {
+        write_private(&Self::path(dir), &serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
+/// A server process, spawned here or adopted.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) state: State,
+    program: PathBuf,
+    dir: PathBuf,
+    /// Only if it was spawned here.
+    child: Option<Child>,
+}
+
+/// The server that an earlier process has left running, if it is ours.
+pub(super) async fn left_behind(program: &Path, dir: &Path) -> Result<Option<Process>, ServerError> {
+    let Some(state) = State::read(dir)? else { return Ok(None) };
+    let process = Process { state, program: program.to_owned(), dir: dir.to_owned(), child: None };
+    Ok(if process.is_running().await { Some(process) } else { None })
+}
+
+impl Process {
+    pub(super) fn spawn(program: &Path, dir: &Path, port: u16) -> Result<Self, ServerError> {
+        let mut command = Command::new(program);
+        command.arg("--config").arg(config::path(dir));
+        // What is wrong with a configuration is said there, before there is a log.
+        let said = fs::File::create(config::said_path(dir)).map_err(ServerError::file(dir))?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+        // Not ended by a Ctrl-C meant for us: it is stopped last, after everything is written.
+        #[cfg(unix)]
+        command.process_group(0);
+        let child = command.spawn().map_err(ServerError::file(program))?;
+        let pid = child.id().unwrap_or_default();
+        let state = State { pid, port };
+        state.write(dir)?;
+        Ok(Self { state, program: program.to_owned(), dir: dir.to_owned(), child: Some(child) })
+    }
+
+    /// How it ended, if it has and was spawned here.
+    pub(super) fn exited(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut()?.try_wait().ok().flatten()
+    }
+
+    /// Asks it to end, waits, kills it if it does not.
+    pub(super) async fn stop(mut self) -> Result<(), ServerError> {
+        for (signal, time_max) in [("quit", STOP_TIME_MAX), ("stop", STOP_TIME_MAX)] {
+            self.signal(signal).await;
+            let until = Instant::now() + time_max;
+            while Instant::now() < until {
+                if self.exited().is_some() || !self.is_running().await {
+                    return Ok(());
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        let log = self.log_tail();
+        Err(ServerError::NotReady { reason: format!("process {} does not end", self.state.pid), log })
+    }
+
+    /// The server's own command sends signals, so that none has to be sent from here: `quit` is SIGINT, `stop` SIGKILL.
+    async fn signal(&self, signal: &str) {
+        let mut command = Command::new(&self.program);
+        command.arg("--signal").arg(format!("{signal}={}", self.state.pid));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        match tokio::time::timeout(STOP_TIME_MAX, command.status()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "nats-server could not be signalled"),
+            Err(_) => tracing::warn!("nats-server was not signalled in time"),
+        }
+    }
+
+    /// True if a process with that id runs with our configuration: ids are used again, command lines tell.
+    async fn is_running(&self) -> bool {
+        let ours = config::path(&self.dir).to_string_lossy().into_owned();
+        command_line(self.state.pid).await.is_some_and(|line| line.contains(&ours))
+    }
+
+    /// The last that it logged and said.
+    pub(super) fn log_tail(&self) -> String {
+        let paths = [config::log_path(&self.dir), config::said_path(&self.dir)];
+        paths.iter().filter_map(|path| tail(path).ok()).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn tail(path: &Path) -> std::io::Result<String> {
+    let mut file = fs::File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES_MAX)))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The command line of a living process.
+async fn command_line(pid: u32) -> Option<String> {
+    if let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) {
+        return Some(String::from_utf8_lossy(&line).replace('\0', " "));
+    }
+    if Path::new("/proc/self").exists() {
+        return None;
+    }
+    let asked = Command::new("ps").args(["-o", "args=", "-p", &pid.to_string()]).kill_on_drop(true).output();
+    let output = tokio::time::timeout(STOP_TIME_MAX, asked).await.ok()?.ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}

@@ -1,0 +1,106 @@
+//! A server of our own: started, adopted after a crash, replaced when it is not as wanted, stopped.
+
+use std::process::Command;
+
+use steward_jetstream::server::{Durability, Options, Server, ServerError};
+use steward_jetstream::{ConnectError, Connection, Credentials, Role, provision};
+
+/// What `kill -9` of the parent does: the server goes on, nobody answers for it any more.
+fn abandon(server: Server) -> u32 {
+    let pid = server.pid();
+    drop(server);
+    pid
+}
+
+fn is_alive(pid: u32) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
+}
+
+#[tokio::test]
+async fn an_orphan_is_adopted_and_then_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(Options::new(dir.path())).await.unwrap();
+    assert!(!server.was_adopted());
+    let url = server.url().to_owned();
+    let pid = abandon(server);
+    assert!(is_alive(pid));
+
+    let again = Server::start(Options::new(dir.path())).await.unwrap();
+    assert!(again.was_adopted());
+    assert_eq!((again.pid(), again.url()), (pid, url.as_str()));
+    again.stop().await.unwrap();
+    assert!(!is_alive(pid));
+}
+
+#[tokio::test]
+async fn an_orphan_with_another_configuration_is_replaced_and_keeps_its_streams() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(Options::new(dir.path())).await.unwrap();
+    let admin = Connection::connect(&server.credentials(Role::Admin)).await.unwrap();
+    provision::provision(&admin, 2, provision::Options::default()).await.unwrap();
+    admin.close().await;
+    let pid = abandon(server);
+
+    let strict = Options { durability: Durability::Strict, ..Options::new(dir.path()) };
+    let server = Server::start(strict).await.unwrap();
+    assert!(!server.was_adopted());
+    assert_ne!(server.pid(), pid);
+    assert!(!is_alive(pid));
+    let admin = Connection::connect(&server.credentials(Role::Admin)).await.unwrap();
+    let found = provision::provision(&admin, 2, provision::Options::default()).await.unwrap();
+    assert_eq!((found.made.len(), found.found.len()), (0, 4));
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dead_orphan_is_replaced_and_an_id_that_somebody_else_has_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let pid = abandon(Server::start(Options::new(dir.path())).await.unwrap());
+    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+    // The same id, as if it had been given to another process: this one.
+    let state = dir.path().join("nats/server.json");
+    let text = std::fs::read_to_string(&state).unwrap().replace(&pid.to_string(), &std::process::id().to_string());
+    std::fs::write(&state, text).unwrap();
+
+    let server = Server::start(Options::new(dir.path())).await.unwrap();
+    assert!(!server.was_adopted());
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn one_directory_has_one_steward() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(Options::new(dir.path())).await.unwrap();
+    assert!(matches!(Server::start(Options::new(dir.path())).await, Err(ServerError::InUse(_))));
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_program_that_is_no_server_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { program: Some("/bin/true".into()), ..Options::new(dir.path()) };
+    let error = Server::start(options).await.unwrap_err();
+    assert!(error.to_string().contains("/bin/true"), "{error}");
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_denied_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(Options::new(dir.path())).await.unwrap();
+    let wrong = Credentials::role(server.url(), Role::Gateway, "wrong");
+    assert!(matches!(Connection::connect(&wrong).await, Err(ConnectError::Denied { .. })));
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_differs_from_the_streams_wanted_is_told_and_not_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(Options::new(dir.path())).await.unwrap();
+    let admin = Connection::connect(&server.credentials(Role::Admin)).await.unwrap();
+    provision::provision(&admin, 2, provision::Options::default()).await.unwrap();
+    let replicas = provision::provision(&admin, 2, provision::Options { replicas: 3 }).await.unwrap_err();
+    assert_eq!(replicas.to_string(), "EVT_00 exists and differs: num_replicas is 1, must be 3");
+    let shards = provision::provision(&admin, 1, provision::Options::default()).await.unwrap_err();
+    assert_eq!(shards.to_string(), "the log has 2 shards, 1 are configured; the number is fixed when the log is made");
+    server.stop().await.unwrap();
+}
