@@ -179,6 +179,9 @@ impl Task {
 
     fn extend(&self, extend: &ExtendClaim, stamp: &Stamp) -> Result<Vec<TaskEvent>, Rejection> {
         let held = self.must_hold(&extend.task, extend.epoch)?;
+        if extend.until <= stamp.at {
+            return Ok(given_up(held, stamp.at));
+        }
         check_until(extend.until, stamp.at)?;
         Ok(extended(held, extend.until))
     }
@@ -224,6 +227,11 @@ impl Task {
 
 fn extended(held: &Claim, until: Timestamp) -> Vec<TaskEvent> {
     if until <= held.until { vec![] } else { vec![TaskEvent::ClaimExtended { epoch: held.epoch, until }] }
+}
+
+/// A worker that stops lets its claim lapse at once, so that the next one need not wait.
+fn given_up(held: &Claim, at: Timestamp) -> Vec<TaskEvent> {
+    if held.until <= at { vec![] } else { vec![TaskEvent::ClaimExtended { epoch: held.epoch, until: at }] }
 }
 
 fn check_until(until: Timestamp, at: Timestamp) -> Result<(), Rejection> {

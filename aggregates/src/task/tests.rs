@@ -244,3 +244,16 @@ fn the_answer_names_task_and_epoch() {
     let answer = state.answer(&claim("w1", LATER));
     assert_eq!((answer["task"].as_str(), answer["epoch"].as_u64()), (Some("t_1"), Some(3)));
 }
+
+#[test]
+fn a_claim_given_up_is_free_at_once_for_the_next_worker() {
+    let give_up =
+        |epoch| TaskCommand::ExtendClaim(ExtendClaim { task: task(), epoch: Epoch(epoch), until: Timestamp(0) });
+    let free = TaskEvent::ClaimExtended { epoch: Epoch(1), until: NOW };
+    given::<Task>([submitted(), claimed(1, "w1", LATER)]).at(NOW).when(give_up(1)).then([free.clone()]);
+    given::<Task>([submitted(), claimed(1, "w1", LATER), free.clone()]).at(NOW).when(give_up(1)).then([]);
+    given::<Task>([submitted(), claimed(1, "w1", LATER), free])
+        .at(NOW)
+        .when(claim("w2", LATER))
+        .then([claimed(2, "w2", LATER)]);
+}
