@@ -4,21 +4,40 @@
 //! submitted task is driven step by step. It must not decide what is allowed: it sends commands like everyone else, as
 //! the principal `sys_worker`, and it calls models only through the gateway, with a key made for the task.
 
+mod claim;
 pub mod config;
+mod fairness;
+mod history;
+mod model;
 mod orders;
+pub mod pattern;
 pub mod process;
+mod task;
+mod task_key;
+mod tasks;
 mod wake;
+mod worker;
 
 pub use config::Config;
 pub use orders::{OrderError, Orders};
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use steward_events::BoxError;
 use steward_events::bus::CommandBus;
 use steward_events::clock::{Clock, Ids};
 use steward_events::keys::Keyring;
+use steward_events::live::Live;
 use steward_events::log::EventLog;
 use steward_events::timers::Timers;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::model::Models;
+use crate::task::Shared;
+use crate::worker::Worker;
 
 /// What workers need from the world.
 #[derive(Clone)]
@@ -35,4 +54,93 @@ pub struct WorkerPorts {
     pub clock: Arc<dyn Clock>,
     /// New ids.
     pub ids: Arc<dyn Ids>,
+}
+
+/// All of a worker process: its process managers, and the tasks it drives.
+pub struct Workers {
+    ports: WorkerPorts,
+    config: Config,
+    models: Models,
+    /// Which parts do not do their work, and why.
+    unwell: Mutex<BTreeMap<&'static str, String>>,
+}
+
+/// The name of the part that drives tasks, beside those of the process managers.
+const TASKS: &str = "tasks";
+
+impl Workers {
+    /// Makes ready to run. The process must have installed a rustls provider before.
+    ///
+    /// # Errors
+    /// If the gateway's address is none.
+    pub fn new(ports: WorkerPorts, config: Config) -> Result<Self, BoxError> {
+        let models = Models::new(&config.gateway_url)?;
+        let unwell = Mutex::new(BTreeMap::from([(TASKS, "not started".to_owned())]));
+        Ok(Self { ports, config, models, unwell })
+    }
+
+    /// Runs until told to stop; then finishes or gives up what it is doing. A part that cannot go on makes
+    /// [`Self::ready`] say so and does not stop the others.
+    ///
+    /// # Errors
+    /// [`process::Error`] of the first part that could not go on.
+    pub async fn run(&self, shutdown: CancellationToken) -> Result<(), process::Error> {
+        let mut parts = JoinSet::new();
+        for (name, running) in process::all(&self.ports, &shutdown) {
+            parts.spawn(async move { (name, running.await) });
+        }
+        let shared = Arc::new(Shared {
+            ports: self.ports.clone(),
+            config: self.config.clone(),
+            orders: Orders::new(&self.ports),
+            models: self.models.clone(),
+            live: Live::start(Arc::clone(&self.ports.log), Arc::clone(&self.ports.clock)),
+            worker: format!("w_{}", self.ports.ids.unique()),
+            claims: AtomicU64::new(0),
+        });
+        let worker = Worker::new(Arc::clone(&shared));
+        parts.spawn({
+            let shutdown = shutdown.clone();
+            async move { (TASKS, worker.run(shutdown).await.map_err(process::Error::from)) }
+        });
+        self.say(TASKS, Some("reading the log".to_owned()));
+        tokio::select! {
+            caught_up = wake::caught_up(&shared.live) => if caught_up.is_ok() { self.say(TASKS, None) },
+            () = shutdown.cancelled() => {}
+        }
+        let mut outcome = Ok(());
+        while let Some(ended) = parts.join_next().await {
+            let (name, ended) = match ended {
+                Ok(ended) => ended,
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(_) => continue,
+            };
+            if let Err(error) = ended {
+                tracing::error!(part = name, error = %error, "a part of the workers has stopped");
+                self.say(name, Some(error.to_string()));
+                outcome = outcome.and(Err(error));
+            }
+        }
+        outcome
+    }
+
+    /// Whether all parts do their work.
+    ///
+    /// # Errors
+    /// Which do not, and why.
+    pub fn ready(&self) -> Result<(), String> {
+        let unwell = self.unwell.lock().unwrap_or_else(PoisonError::into_inner);
+        if unwell.is_empty() {
+            return Ok(());
+        }
+        Err(unwell.iter().map(|(part, why)| format!("{part}: {why}")).collect::<Vec<_>>().join("; "))
+    }
+
+    fn say(&self, part: &'static str, why: Option<String>) {
+        let mut unwell = self.unwell.lock().unwrap_or_else(PoisonError::into_inner);
+        match why {
+            Some(why) => _ = unwell.insert(part, why),
+            None => _ = unwell.remove(part),
+        }
+    }
 }

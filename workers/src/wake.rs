@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use futures::future;
-use steward_events::live::{Live, View};
+use steward_events::live::{Live, NotFresh, View};
 use steward_events::quantity::{Position, Shard};
 
 /// How long to wait without any sign before looking again all the same.
 pub(crate) const IDLE_MAX: Duration = Duration::from_secs(10);
-/// How long to wait after something went wrong that may be better soon.
-pub(crate) const PAUSE: Duration = Duration::from_millis(500);
+/// How long the log may take to say where its end is before it is asked again.
+const CATCH_UP_MAX: Duration = Duration::from_secs(10);
+/// The pause before it is.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Waits until the view has moved on from `seen` in any shard, at most `time_max`.
 pub(crate) async fn moved<V: View>(live: &Live<V>, seen: &[Position], time_max: Duration) {
@@ -21,5 +23,20 @@ pub(crate) async fn moved<V: View>(live: &Live<V>, seen: &[Position], time_max: 
     } else {
         // Whatever it says, in time, too late or stopped: it is time to look.
         let _ = future::select_all(waits).await;
+    }
+}
+
+/// Waits until the view has folded all that was recorded when this was called, however long that takes; an error means
+/// that it never will.
+pub(crate) async fn caught_up<V: View>(live: &Live<V>) -> Result<(), NotFresh> {
+    loop {
+        match live.caught_up(CATCH_UP_MAX).await {
+            Ok(()) => return Ok(()),
+            Err(NotFresh::Stopped(why)) => return Err(NotFresh::Stopped(why)),
+            Err(error @ (NotFresh::NoAnswer(_) | NotFresh::Behind)) => {
+                tracing::warn!(error = %error, "a view of the log is not complete yet");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
     }
 }

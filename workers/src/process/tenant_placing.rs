@@ -22,8 +22,6 @@ use crate::{WorkerPorts, wake};
 const OPENING_MAX: usize = 8;
 /// How long to wait before a tenant whose opening went wrong is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
-/// How long the log may take to say where its end is before it is asked again.
-const CATCH_UP_MAX: Duration = Duration::from_secs(10);
 
 /// A tenant that has a place and is not open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,14 +88,8 @@ pub async fn run(ports: WorkerPorts, shutdown: CancellationToken) -> Result<(), 
 
 async fn open_as_they_come(live: &Live<Unopened>, orders: &Orders) -> NotFresh {
     // Without the whole past every tenant would look unopened.
-    while let Err(error) = live.caught_up(CATCH_UP_MAX).await {
-        match error {
-            NotFresh::Stopped(_) => return error,
-            NotFresh::NoAnswer(_) | NotFresh::Behind => {
-                tracing::warn!(%error, "tenants cannot be opened yet");
-                tokio::time::sleep(wake::PAUSE).await;
-            }
-        }
+    if let Err(stopped) = wake::caught_up(live).await {
+        return stopped;
     }
     loop {
         let seen = live.positions();
