@@ -8,9 +8,13 @@ pub mod agent;
 pub mod aggregate;
 pub mod catalog;
 pub mod identity;
+pub mod ledger;
 pub mod limit;
 pub mod registry;
 #[cfg(any(test, feature = "testing"))]
 pub mod spec;
+#[doc(hidden)]
+pub mod sabotage;
 pub mod task;
 pub mod tenant;
+pub mod usage;

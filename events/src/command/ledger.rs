@@ -170,6 +170,9 @@ pub struct CorrectLease {
     pub used: Amounts,
     /// What went beyond its reservation.
     pub late: Amounts,
+    /// What stays unsettled, if the finish is an estimate.
+    #[serde(default)]
+    pub left: Amounts,
 }
 
 impl Body for CorrectLease {}

@@ -83,6 +83,8 @@ pub enum LedgerEvent {
         used: Amounts,
         /// What went beyond its reservation.
         late: Amounts,
+        /// What stays unsettled: an estimate leaves the rest of the worst case open.
+        left: Amounts,
     },
     /// A call did not fit now but may once others settle: it waits in line. Recorded again, it keeps its place for longer.
     RequestQueued {
