@@ -1,0 +1,68 @@
+//! Sends an order as the caller and answers with what came of it.
+
+use std::time::Duration;
+
+use axum::response::Response;
+use bytes::Bytes;
+use http::StatusCode;
+use steward_aggregates::authority::Authority;
+use steward_aggregates::catalog::Catalogs;
+use steward_events::bus::Reply;
+use steward_events::command::{Command, CommandSpec, IdentityCommand, RegistryCommand};
+use steward_events::id::TenantId;
+use steward_events::live::View;
+
+use super::{Caller, issue_key};
+use crate::error::Error;
+
+/// How often to look whether a new tenant is open.
+const OPEN_PAUSE: Duration = Duration::from_millis(20);
+
+/// Sends the order `spec` with `body`.
+pub(super) async fn send(caller: &Caller<'_>, spec: &'static CommandSpec, body: Bytes) -> Result<Response, Error> {
+    let (mut format, mut body, mut secret) = (caller.format, body, None);
+    if (spec.noun, spec.verb) == ("key", "issue") {
+        (body, secret) = issue_key::complete(caller, &body)?;
+        format = steward_events::bus::Format::Json;
+    }
+    let command = Command::read(spec.noun, spec.verb, format, &body)?;
+    caller.may(spec.permission(), command.scope(&caller.tenant)).await?;
+    let request = caller.request(spec.noun, spec.verb, format, body)?;
+    let mut reply = caller.edge.bus.command(request).await?.into_result()?;
+    show_to_own_views(caller, &command, &reply).await;
+    let mut status = StatusCode::OK;
+    match &command {
+        Command::Registry(RegistryCommand::CreateTenant(create)) if !opened(caller, &create.tenant).await => {
+            // Taken and placed; it opens by itself as soon as a worker runs.
+            status = StatusCode::ACCEPTED;
+        }
+        Command::Identity(IdentityCommand::IssueKey(issue)) => issue_key::show(&mut reply, issue, secret)?,
+        _ => {}
+    }
+    let written = caller.format.write(&reply).map_err(|error| Error::Unanswered(error.to_string()))?;
+    let mut response = caller.respond(written);
+    *response.status_mut() = status;
+    Ok(response)
+}
+
+/// Waits until this gateway itself knows of what was recorded, so that whoever goes on here finds it.
+async fn show_to_own_views(caller: &Caller<'_>, command: &Command, reply: &Reply) {
+    let (edge, kind, time_max) = (caller.edge, command.aggregate(), caller.edge.config.fresh_wait_max);
+    let Ok(Some(shard)) = edge.keys.shard(&caller.tenant).await else { return };
+    // Not in time is no failure: it was recorded, and whoever needs to be sure confirms.
+    if Authority::KINDS.contains(&kind) {
+        let _ = edge.keys.authority().reached(shard, reply.position, time_max).await;
+    } else if Catalogs::KINDS.contains(&kind) {
+        let _ = edge.catalogs.reached(shard, reply.position, time_max).await;
+    }
+}
+
+/// Whether a new tenant is open within the time that its creator waits.
+async fn opened(caller: &Caller<'_>, tenant: &TenantId) -> bool {
+    let is_open = async {
+        while !caller.edge.keys.authority().read().is_open(tenant) {
+            tokio::time::sleep(OPEN_PAUSE).await;
+        }
+    };
+    tokio::time::timeout(caller.edge.config.tenant_open_wait_max, is_open).await.is_ok()
+}

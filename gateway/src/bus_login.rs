@@ -1,0 +1,20 @@
+//! Who may log in to the bus: the holders of API keys, as whom their key says, by the same fresh authority as over HTTP.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use steward_events::bus::{Authenticator, Caller};
+
+use crate::auth::{Keys, Known};
+
+/// Tells the bus's login who holds a key.
+pub(crate) struct BusLogin(pub(crate) Arc<Keys>);
+
+#[async_trait]
+impl Authenticator for BusLogin {
+    async fn authenticate(&self, secret: &str) -> Option<Caller> {
+        // A connection outlives its login, so whoever cannot be confirmed now stays out.
+        let Known { holder, .. } = self.0.find(secret, None).await.ok()?;
+        Some(Caller { tenant: holder.tenant, principal: holder.principal, key: holder.key, expires: holder.expires })
+    }
+}

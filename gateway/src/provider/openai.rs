@@ -1,0 +1,197 @@
+//! OpenAI's HTTP API, or anything compatible.
+
+use std::collections::VecDeque;
+use std::error::Error as _;
+use std::pin::Pin;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, StreamExt, stream};
+use http::{HeaderMap, StatusCode, header};
+use serde_json::Value;
+use steward_events::BoxError;
+use tokio::time::Instant;
+
+use crate::config::Upstream;
+use crate::openai::WholeAnswer;
+use crate::provider::sse::Parser;
+use crate::provider::{Answer, Cause, Failure, Outgoing, Provider, Whole};
+
+/// Bytes of an error's body that are read.
+const ERROR_BYTES_MAX: usize = 64 * 1024;
+
+/// A client of OpenAI-compatible upstreams.
+pub(super) struct OpenAi {
+    http: reqwest::Client,
+    bounds: Upstream,
+}
+
+impl OpenAi {
+    /// With these bounds.
+    pub(super) fn new(bounds: &Upstream) -> Result<Self, BoxError> {
+        let builder = reqwest::Client::builder()
+            .connect_timeout(bounds.connect_time_max)
+            .timeout(bounds.total_time_max)
+            // A redirected POST would lose its body, or carry the provider's key elsewhere.
+            .redirect(reqwest::redirect::Policy::none())
+            .tcp_nodelay(true)
+            .user_agent(concat!("steward/", env!("CARGO_PKG_VERSION")));
+        let builder = match &bounds.proxy {
+            Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy)?),
+            None => builder.no_proxy(),
+        };
+        Ok(Self { http: builder.build()?, bounds: bounds.clone() })
+    }
+}
+
+#[async_trait]
+impl Provider for OpenAi {
+    async fn send(&self, outgoing: Outgoing) -> Result<Answer, Failure> {
+        let ends = Instant::now() + self.bounds.total_time_max;
+        let mut body = outgoing.body;
+        if outgoing.stream {
+            // Always asked for: without it a stream does not say what it used.
+            let options = body.entry("stream_options").or_insert_with(|| Value::Object(serde_json::Map::new()));
+            match options.as_object_mut() {
+                Some(options) => _ = options.insert("include_usage".to_owned(), Value::Bool(true)),
+                None => *options = serde_json::json!({ "include_usage": true }),
+            }
+        }
+        let url = format!("{}/chat/completions", outgoing.url.trim_end_matches('/'));
+        let mut request = self.http.post(url).json(&body);
+        if let Some(secret) = outgoing.key {
+            request = request.bearer_auth(secret);
+        }
+        let answer = tokio::time::timeout(self.bounds.first_byte_time_max, request.send()).await;
+        let answer = match answer {
+            Err(_) => return Err(Failure::possibly(Cause::TimedOut("no first byte in time"))),
+            Ok(Err(error)) => return Err(failed_to_send(&error)),
+            Ok(Ok(answer)) => answer,
+        };
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let pieces = answer.bytes_stream();
+        if status != StatusCode::OK {
+            let body = read(pieces, ERROR_BYTES_MAX, self.bounds.idle_time_max, ends).await.unwrap_or_default();
+            return Err(Failure::status(status, retry_after(&headers), &body));
+        }
+        if outgoing.stream && is_event_stream(&headers) {
+            return Ok(Answer::Stream(events(pieces, &self.bounds, ends).boxed()));
+        }
+        let body = read(pieces, self.bounds.answer_bytes_max, self.bounds.idle_time_max, ends).await?;
+        if outgoing.stream {
+            return Err(Failure::possibly(Cause::Broke("a stream was asked for and another answer came".to_owned())));
+        }
+        let read = WholeAnswer::read(&body)
+            .map_err(|error| Failure::possibly(Cause::Broke(format!("its answer cannot be read: {error}"))))?;
+        Ok(Answer::Whole(Whole { usage: read.usage(), text_bytes: read.text_bytes(), body }))
+    }
+}
+
+fn failed_to_send(error: &reqwest::Error) -> Failure {
+    let why = innermost(error);
+    if error.is_connect() || error.is_builder() {
+        // Nothing of the request can have arrived.
+        Failure::unbilled(Cause::Unreachable(why))
+    } else if error.is_timeout() {
+        Failure::possibly(Cause::TimedOut("no answer in time"))
+    } else {
+        Failure::possibly(Cause::Broke(why))
+    }
+}
+
+/// The deepest cause: the outer ones name the URL, which is nobody's business.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    if error.source().is_none() { "the request could not be sent".to_owned() } else { cause.to_string() }
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    content_type.trim_start().to_ascii_lowercase().starts_with("text/event-stream")
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u64 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.min(3_600)))
+}
+
+/// The next piece, waited for no longer than `idle_max` and never beyond `ends`.
+async fn next<S>(pieces: &mut S, idle_max: Duration, ends: Instant) -> Result<Option<Bytes>, Failure>
+where
+    S: Stream<Item = reqwest::Result<Bytes>> + Unpin,
+{
+    let until = ends.min(Instant::now() + idle_max);
+    match tokio::time::timeout_at(until, pieces.next()).await {
+        Err(_) => Err(Failure::possibly(Cause::TimedOut("its answer stalled"))),
+        Ok(None) => Ok(None),
+        Ok(Some(Ok(piece))) => Ok(Some(piece)),
+        Ok(Some(Err(error))) if error.is_timeout() => {
+            Err(Failure::possibly(Cause::TimedOut("its answer took too long")))
+        }
+        Ok(Some(Err(error))) => Err(Failure::possibly(Cause::Broke(innermost(&error)))),
+    }
+}
+
+async fn read<S>(pieces: S, bytes_max: usize, idle_max: Duration, ends: Instant) -> Result<Bytes, Failure>
+where
+    S: Stream<Item = reqwest::Result<Bytes>> + Unpin,
+{
+    let mut pieces = pieces;
+    let mut body = BytesMut::new();
+    while let Some(piece) = next(&mut pieces, idle_max, ends).await? {
+        if body.len() + piece.len() > bytes_max {
+            return Err(Failure::possibly(Cause::Broke(format!("an answer of more than {bytes_max} bytes"))));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body.freeze())
+}
+
+/// Reads events until the body ends or something breaks; what was complete before the break comes first.
+fn events<S>(pieces: S, bounds: &Upstream, ends: Instant) -> impl Stream<Item = Result<Bytes, Failure>> + use<S>
+where
+    S: Stream<Item = reqwest::Result<Bytes>> + Send + 'static,
+{
+    struct Reading<S> {
+        pieces: Pin<Box<S>>,
+        parser: Parser,
+        ready: VecDeque<Bytes>,
+        /// Nothing more is read: the body ended, or this broke it.
+        end: Option<Result<(), Failure>>,
+    }
+    let idle_max = bounds.idle_time_max;
+    let reading = Reading {
+        pieces: Box::pin(pieces),
+        parser: Parser::new(bounds.event_bytes_max),
+        ready: VecDeque::new(),
+        end: None,
+    };
+    stream::unfold(reading, move |mut reading| async move {
+        loop {
+            if let Some(event) = reading.ready.pop_front() {
+                return Some((Ok(event), reading));
+            }
+            match reading.end.replace(Ok(())) {
+                Some(Ok(())) => return None,
+                Some(Err(failure)) => return Some((Err(failure), reading)),
+                None => {}
+            }
+            let Reading { pieces, parser, ready, end } = &mut reading;
+            *end = match next(pieces, idle_max, ends).await {
+                Ok(None) => {
+                    ready.extend(parser.finish());
+                    Some(Ok(()))
+                }
+                Ok(Some(piece)) => {
+                    let fed = parser.feed(&piece, |event| ready.push_back(event));
+                    fed.err().map(|too_long| Err(Failure::possibly(Cause::Broke(too_long.to_string()))))
+                }
+                Err(failure) => Some(Err(failure)),
+            };
+        }
+    })
+}
