@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::BoxError;
 use crate::commit::{Commit, CommitHash};
-use crate::log::{EventLog, LogError, Published, Stored};
+use crate::log::{EventLog, Filter, LogError, Published, Stored};
 use crate::quantity::Position;
 
 /// How long to go on trying before an append is given up as unavailable.
@@ -18,6 +18,9 @@ pub const APPEND_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The pause after the first attempt without an answer; doubled after each further one, up to a second.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
+
+/// How often a stream may look shorter than expected before that counts as a fact: a new leader may be catching up.
+const SHORTER_LOOKS: u32 = 5;
 
 /// A commit was not recorded, or nobody can say.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +64,7 @@ async fn append_bytes(
 ) -> Result<Position, AppendError> {
     let attempts = async {
         let mut pause = PAUSE_MIN;
+        let mut shorter = 0;
         loop {
             let doubt = match log.publish(&commit.stream, expected, &commit.id, bytes.clone()).await {
                 Published::Stored(position) => return Ok(position),
@@ -71,6 +75,16 @@ async fn append_bytes(
             match log.slot(&commit.stream, expected).await {
                 Ok(Some(taken)) if is_mine(&taken, commit, &bytes) => return Ok(taken.position),
                 Ok(Some(_)) => return Err(AppendError::Conflict),
+                Ok(None)
+                    if doubt.is_none()
+                        && log.last(&Filter::stream(&commit.stream)).await.is_ok_and(|l| l < expected) =>
+                {
+                    shorter += 1;
+                    if shorter >= SHORTER_LOOKS {
+                        let what = format!("log-went-back: {} ends before {expected}", commit.stream);
+                        return Err(AppendError::Refused(what.into()));
+                    }
+                }
                 Ok(None) => {
                     tracing::debug!(stream = %commit.stream, ?doubt, "no commit in the slot yet; sending it again");
                 }

@@ -22,7 +22,7 @@ pub mod rejection;
 pub mod scope;
 pub mod sealed;
 pub mod store;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod timers;
 pub mod window;

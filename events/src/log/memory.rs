@@ -113,7 +113,13 @@ impl EventLog for MemoryLog {
     }
 
     async fn follow(&self, filter: &Filter, after: Position) -> Result<Follow, LogError> {
-        drop(self.0.held(filter.shard)?);
+        let held = self.0.held(filter.shard)?.commits.len();
+        if after.0 > held as u64 {
+            return Err(LogError::WentBack(format!(
+                "shard {} ends at {held} and was read up to {after}",
+                filter.shard
+            )));
+        }
         let state = (Arc::clone(&self.0), filter.clone(), after, self.0.grown.subscribe());
         let next = |(inner, filter, mut after, mut grown): (Arc<Inner>, Filter, Position, watch::Receiver<u64>)| async move {
             loop {

@@ -17,8 +17,12 @@ pub const SHARDS: u16 = 2;
 
 impl Bus {
     pub async fn start() -> Self {
+        Self::start_with(|options| options).await
+    }
+
+    pub async fn start_with(change: impl FnOnce(Options) -> Options) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let server = Server::start(Options::new(dir.path())).await.expect("a server");
+        let server = Server::start(change(Options::new(dir.path()))).await.expect("a server");
         let admin = Connection::connect(&server.credentials(Role::Admin)).await.expect("admin");
         provision::provision(&admin, SHARDS, provision::Options::default()).await.expect("streams");
         admin.close().await;
