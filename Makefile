@@ -40,7 +40,7 @@ test-e2e: tools
 check:                         ## format, lints, dependency rules, then all tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	@if command -v cargo-deny >/dev/null; then cargo deny --offline check bans licenses sources; \
+	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; \
 	 else echo "cargo-deny is not installed (cargo install cargo-deny): dependency rules not checked"; fi
 	$(MAKE) test
 
