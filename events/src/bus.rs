@@ -13,6 +13,8 @@ use crate::id::{CommandId, CorrelationId, KeyId, PrincipalId, TenantId};
 use crate::quantity::Position;
 use crate::rejection::Rejection;
 
+pub(crate) mod msgpack;
+
 /// How a body is written: JSON or MessagePack, by `Content-Type`; a leading `{` is JSON without one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
@@ -50,7 +52,7 @@ impl Format {
         match self {
             Self::Json if body.is_empty() => serde_json::from_slice(b"{}").map_err(|error| error.to_string()),
             Self::Json => serde_json::from_slice(body).map_err(|error| error.to_string()),
-            Self::MessagePack => rmp_serde::from_slice(body).map_err(|error| error.to_string()),
+            Self::MessagePack => msgpack::read(body).map_err(|error| error.to_string()),
         }
     }
 

@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bus::msgpack;
 use crate::clock::Timestamp;
 use crate::event::{
     AccessEvent, AgentEvent, AggregateKind, CatalogEvent, DenialEvent, Event, Facts, IdentityEvent, LedgerEvent,
@@ -217,7 +218,7 @@ impl Commit {
 
 fn decode<E: Facts>(stream: &StreamName, bytes: &[u8]) -> Result<Commit, DecodeError> {
     let wire: Wire<Vec<Entry<E>>> =
-        rmp_serde::from_slice(bytes).map_err(|error| match rmp_serde::from_slice::<Header>(bytes) {
+        msgpack::read(bytes).map_err(|error| match msgpack::read::<Header>(bytes) {
             Ok(Header { schema }) if schema > E::SCHEMA => {
                 DecodeError::NewerSchema { stream: stream.clone(), kind: E::KIND, found: schema, known: E::SCHEMA }
             }

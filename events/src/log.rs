@@ -56,7 +56,9 @@ impl FromStr for StreamName {
                 .then_some(())
                 .and_then(|()| Some((tokens.next()?, tokens.next()?, tokens.next()?, tokens.next()?)))?;
             let (shard, tenant, kind, id) = name;
-            let canonical = shard.len() >= 2 && shard.bytes().all(|b| b.is_ascii_digit());
+            // One stream has one subject: two digits, or more without a leading zero.
+            let canonical = shard.len() == 2 || shard.len() > 2 && !shard.starts_with('0');
+            let canonical = canonical && shard.bytes().all(|b| b.is_ascii_digit());
             (canonical && tokens.next().is_none()).then_some(())?;
             Some(Self {
                 shard: Shard(shard.parse().ok()?),
@@ -210,6 +212,8 @@ mod tests {
         assert_eq!(name.to_string(), "evt.03.acme.ledger.main");
         for subject in [
             "evt.3.acme.ledger.main",
+            "evt.003.acme.ledger.main",
+            "evt.+3.acme.ledger.main",
             "evt.03.acme.ledger",
             "evt.03.acme.nope.main",
             "evt.03.*.ledger.main",

@@ -1,0 +1,456 @@
+//! One example of every variant of every event. The `match` that [`variants!`] makes has no `_`: a new variant does not
+//! compile until it stands here. A name `<aggregate>.<type>.<what>` is a further example of the same variant.
+
+use serde::{Deserialize, Serialize};
+use steward_events::clock::Timestamp;
+use steward_events::event::*;
+use steward_events::id::*;
+use steward_events::quantity::*;
+use steward_events::scope::{Scope, ScopeSet, Subject};
+use steward_events::sealed::{KeyOwner, Sealed};
+
+/// 2026-11-23T10:00:00Z.
+pub(crate) const AT: Timestamp = Timestamp(1_795_428_000_000_000);
+
+macro_rules! variants {
+    ($($pattern:pat => $name:literal: $example:expr;)*) => {
+        /// The name of an event's variant.
+        fn name_of(event: &Event) -> &'static str {
+            match event {
+                $($pattern => $name,)*
+            }
+        }
+
+        /// The names of all variants.
+        pub(crate) fn variants() -> Vec<&'static str> {
+            vec![$($name),*]
+        }
+
+        /// An example of each variant, under the variant's name.
+        fn one_each() -> Vec<(&'static str, Event)> {
+            vec![$(($name, $example.into())),*]
+        }
+    };
+}
+
+/// All examples: name and fact.
+pub(crate) fn all() -> Vec<(&'static str, Event)> {
+    let one_each = one_each();
+    for (name, event) in &one_each {
+        assert_eq!(*name, name_of(event), "the example stands under another variant");
+    }
+    one_each.into_iter().chain(further()).collect()
+}
+
+fn tenant() -> TenantId {
+    TenantId::new("acme").unwrap()
+}
+
+fn principal() -> PrincipalId {
+    PrincipalId::new("svc_7h2k").unwrap()
+}
+
+fn key() -> KeyId {
+    KeyId::new("key_9kd2").unwrap()
+}
+
+fn model() -> ModelId {
+    ModelId::new("small").unwrap()
+}
+
+fn provider() -> ProviderId {
+    ProviderId::new("local").unwrap()
+}
+
+fn agent() -> AgentId {
+    AgentId::new("researcher").unwrap()
+}
+
+fn task() -> TaskId {
+    TaskId::new("t_41").unwrap()
+}
+
+fn call() -> CallId {
+    CallId::new("call_88").unwrap()
+}
+
+fn budget() -> BudgetId {
+    BudgetId::new("budget_5e1").unwrap()
+}
+
+fn lease() -> LeaseId {
+    LeaseId { holder: HolderId::new("gw_3m9x").unwrap(), number: 12 }
+}
+
+fn scope() -> Scope {
+    "acme/support".parse().unwrap()
+}
+
+fn scopes() -> ScopeSet {
+    ScopeSet {
+        path: scope(),
+        principal: principal(),
+        key: key(),
+        model: model(),
+        agent: Some(agent()),
+        task: Some(task()),
+    }
+}
+
+fn scopes_bare() -> ScopeSet {
+    ScopeSet { path: Scope::tenant(&tenant()), agent: None, task: None, ..scopes() }
+}
+
+/// Different in every component, and each of another width in bytes.
+fn amounts(calls: u64) -> Amounts {
+    Amounts { calls, tokens: Tokens(70_000), money: NanoDollars(5_000_000_000) }
+}
+
+fn tokens() -> TokenUsage {
+    TokenUsage { input: Tokens(1_200), cached: Tokens(1_000), output: Tokens(90), reasoning: Tokens(30) }
+}
+
+fn price_version() -> PriceVersion {
+    PriceVersion { model: model(), from: Timestamp(1_793_491_200_000_000) }
+}
+
+fn terms() -> LeaseTerms {
+    LeaseTerms { cap_total: amounts(100), until: at(30), expires: at(40) }
+}
+
+fn window() -> WindowBounds {
+    WindowBounds { budget: budget(), from: at(0), to: Some(at(86_400)) }
+}
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp(AT.0 + seconds * 1_000_000)
+}
+
+fn grant() -> GrantId {
+    GrantId { to: principal(), role: RoleId::new("agent").unwrap(), on: scope() }
+}
+
+fn epoch() -> Epoch {
+    Epoch(3)
+}
+
+/// Sealed content whose bytes are the same every time: real sealing draws a nonce.
+fn sealed<T: Serialize + for<'de> Deserialize<'de>>(owner: KeyOwner) -> Sealed<T> {
+    #[derive(Serialize)]
+    struct AsRecorded {
+        owner: KeyOwner,
+        #[serde(with = "serde_bytes")]
+        sealed: Vec<u8>,
+    }
+    let recorded = AsRecorded { owner, sealed: (0..40).collect() };
+    rmp_serde::from_slice(&rmp_serde::to_vec_named(&recorded).unwrap()).unwrap()
+}
+
+fn of_tenant<T: Serialize + for<'de> Deserialize<'de>>() -> Sealed<T> {
+    sealed(KeyOwner::Tenant(tenant()))
+}
+
+fn reason() -> String {
+    "left the company".to_owned()
+}
+
+variants! {
+    Event::Registry(RegistryEvent::TenantPlaced { .. }) => "registry.tenant_placed":
+        RegistryEvent::TenantPlaced {
+            tenant: tenant(),
+            shard: Shard(3),
+            timezone: "Europe/Berlin".to_owned(),
+            content: ContentMode::Sealed,
+        };
+    Event::Tenant(TenantEvent::Created { .. }) => "tenant.created":
+        TenantEvent::Created { tenant: tenant(), timezone: "Europe/Berlin".to_owned(), content: ContentMode::Off };
+    Event::Tenant(TenantEvent::Suspended { .. }) => "tenant.suspended":
+        TenantEvent::Suspended { reason: "the bill is open".to_owned() };
+    Event::Tenant(TenantEvent::Resumed) => "tenant.resumed": TenantEvent::Resumed;
+    Event::Identity(IdentityEvent::AccountCreated { .. }) => "identity.account_created":
+        IdentityEvent::AccountCreated { principal: principal(), name: "support-bot".to_owned() };
+    Event::Identity(IdentityEvent::UserInvited { .. }) => "identity.user_invited": {
+        let person = PrincipalId::new("p_3m9x").unwrap();
+        IdentityEvent::UserInvited { principal: person.clone(), profile: sealed(KeyOwner::Person(tenant(), person)) }
+    };
+    Event::Identity(IdentityEvent::UserDisabled { .. }) => "identity.user_disabled":
+        IdentityEvent::UserDisabled { principal: principal(), reason: reason() };
+    Event::Identity(IdentityEvent::KeyIssued { .. }) => "identity.key_issued":
+        IdentityEvent::KeyIssued {
+            key: key(),
+            principal: principal(),
+            hash: KeyHash::of("stw_acme_secret"),
+            scope: scope(),
+            models: vec![model(), ModelId::new("large").unwrap()],
+            expires: Some(at(2_592_000)),
+            agent: Some(agent()),
+            task: Some(task()),
+        };
+    Event::Identity(IdentityEvent::KeyRevoked { .. }) => "identity.key_revoked":
+        IdentityEvent::KeyRevoked { key: key(), reason: reason() };
+    Event::Access(AccessEvent::RoleDefined { .. }) => "access.role_defined":
+        AccessEvent::RoleDefined {
+            role: RoleId::new("agent").unwrap(),
+            permissions: vec!["model:invoke".parse().unwrap(), "task:*".parse().unwrap()],
+            inherits: vec![RoleId::new("reader").unwrap()],
+        };
+    Event::Access(AccessEvent::RoleGranted { .. }) => "access.role_granted":
+        AccessEvent::RoleGranted {
+            grant: grant(),
+            expires: Some(at(3_600)),
+            condition: Some(Condition { models: vec![model()], cost_max: Some(NanoDollars(250_000_000)) }),
+        };
+    Event::Access(AccessEvent::GrantRevoked { .. }) => "access.grant_revoked":
+        AccessEvent::GrantRevoked { grant: grant(), reason: reason() };
+    Event::Ledger(LedgerEvent::BudgetSet { .. }) => "ledger.budget_set":
+        LedgerEvent::BudgetSet {
+            budget: budget(),
+            key: BudgetKey {
+                scope: scope(),
+                subject: Some(Subject::Model(model())),
+                unit: Unit::Money,
+                window: Window::Day,
+            },
+            spec: BudgetSpec { limit: 5_000_000_000, hard: true, warn_percent: vec![50, 80] },
+            window: window(),
+        };
+    Event::Ledger(LedgerEvent::BudgetRemoved { .. }) => "ledger.budget_removed":
+        LedgerEvent::BudgetRemoved { budget: budget() };
+    Event::Ledger(LedgerEvent::LeaseGranted { .. }) => "ledger.lease_granted":
+        LedgerEvent::LeaseGranted {
+            lease: lease(),
+            scopes: scopes(),
+            call: call(),
+            terms: terms(),
+            windows: vec![window(), WindowBounds { to: None, ..window() }],
+        };
+    Event::Ledger(LedgerEvent::LeaseRenewed { .. }) => "ledger.lease_renewed":
+        LedgerEvent::LeaseRenewed {
+            lease: lease(),
+            turn: Turn(4),
+            through: Position(40),
+            used_total: amounts(90),
+            late_total: amounts(1),
+            terms: terms(),
+            call: Some(call()),
+        };
+    Event::Ledger(LedgerEvent::LeaseEnded { .. }) => "ledger.lease_ended":
+        LedgerEvent::LeaseEnded {
+            lease: lease(),
+            closed_at: Position(41),
+            used_total: amounts(90),
+            late_total: amounts(1),
+            unsettled: vec![UnsettledCall { call: call(), worst: amounts(1) }],
+        };
+    Event::Ledger(LedgerEvent::LeaseCorrected { .. }) => "ledger.lease_corrected":
+        LedgerEvent::LeaseCorrected {
+            lease: lease(),
+            call: call(),
+            used: amounts(1),
+            late: Amounts::ZERO,
+            left: amounts(0),
+        };
+    Event::Ledger(LedgerEvent::RequestQueued { .. }) => "ledger.request_queued":
+        LedgerEvent::RequestQueued { call: call(), scopes: scopes(), need: amounts(1) };
+    Event::Ledger(LedgerEvent::RequestDequeued { .. }) => "ledger.request_dequeued":
+        LedgerEvent::RequestDequeued { call: call() };
+    Event::Ledger(LedgerEvent::LeaseRecalled { .. }) => "ledger.lease_recalled":
+        LedgerEvent::LeaseRecalled { lease: lease() };
+    Event::Ledger(LedgerEvent::ThresholdCrossed { .. }) => "ledger.threshold_crossed":
+        LedgerEvent::ThresholdCrossed { budget: budget(), window: window(), percent: 80 };
+    Event::Usage(UsageEvent::CallStarted { .. }) => "usage.call_started":
+        UsageEvent::CallStarted {
+            call: call(),
+            lease: lease(),
+            scopes: scopes(),
+            provider: provider(),
+            worst: amounts(1),
+            price: price_version(),
+            request: CorrelationId::new("r_7").unwrap(),
+        };
+    Event::Usage(UsageEvent::CallFinished { .. }) => "usage.call_finished":
+        UsageEvent::CallFinished {
+            call: call(),
+            lease: lease(),
+            scopes: scopes(),
+            provider: provider(),
+            tokens: tokens(),
+            cost: NanoDollars(1_290_000),
+            price: price_version(),
+            used: amounts(1),
+            late: Amounts::ZERO,
+            outcome: CallOutcome::Completed,
+            duration_ms: 1_900,
+        };
+    Event::Usage(UsageEvent::LeaseClosed { .. }) => "usage.lease_closed":
+        UsageEvent::LeaseClosed { lease: lease(), reason: "expired".to_owned() };
+    Event::Catalog(CatalogEvent::ProviderSet { .. }) => "catalog.provider_set":
+        CatalogEvent::ProviderSet {
+            provider: provider(),
+            kind: ProviderKind::Openai,
+            url: "http://127.0.0.1:9090/v1".to_owned(),
+            key: Some("env:LOCAL_MODEL_KEY".to_owned()),
+        };
+    Event::Catalog(CatalogEvent::ModelSet { .. }) => "catalog.model_set":
+        CatalogEvent::ModelSet {
+            model: model(),
+            spec: ModelSpec { context_max: Tokens(8_192), output_max: Tokens(1_024) },
+        };
+    Event::Catalog(CatalogEvent::RouteSet { .. }) => "catalog.route_set":
+        CatalogEvent::RouteSet {
+            model: model(),
+            targets: vec![Target { provider: provider(), upstream_model: "SmolLM2-135M".to_owned() }],
+        };
+    Event::Catalog(CatalogEvent::PriceSet { .. }) => "catalog.price_set":
+        CatalogEvent::PriceSet {
+            model: model(),
+            from: Timestamp(1_793_491_200_000_000),
+            price: Price {
+                input: PicoDollarsPerToken(1_000_000),
+                cached: PicoDollarsPerToken(100_000),
+                output: PicoDollarsPerToken(4_000_000),
+            },
+        };
+    Event::Agent(AgentEvent::Defined { .. }) => "agent.defined":
+        AgentEvent::Defined {
+            agent: agent(),
+            revision: 2,
+            spec: AgentSpec {
+                model: model(),
+                instructions: "Answer in one sentence.".to_owned(),
+                pattern: PatternKind::Single,
+                output_max: Tokens(256),
+                steps_max: 8,
+            },
+        };
+    Event::Task(TaskEvent::Submitted { .. }) => "task.submitted":
+        TaskEvent::Submitted {
+            task: task(),
+            agent: agent(),
+            scope: scope(),
+            input: of_tenant(),
+            limit: Some(NanoDollars(10_000_000)),
+            submitted_by: PrincipalId::new("p_3m9x").unwrap(),
+        };
+    Event::Task(TaskEvent::Claimed { .. }) => "task.claimed":
+        TaskEvent::Claimed { epoch: epoch(), worker: "w_1".to_owned(), until: at(30) };
+    Event::Task(TaskEvent::ClaimExtended { .. }) => "task.claim_extended":
+        TaskEvent::ClaimExtended { epoch: epoch(), until: at(60) };
+    Event::Task(TaskEvent::StepStarted { .. }) => "task.step_started":
+        TaskEvent::StepStarted { epoch: epoch(), step: StepNumber(1), kind: StepKind::Plan };
+    Event::Task(TaskEvent::StepFinished { .. }) => "task.step_finished":
+        TaskEvent::StepFinished {
+            epoch: epoch(),
+            step: StepNumber(2),
+            kind: StepKind::Answer,
+            output: of_tenant(),
+            tokens: tokens(),
+            cost: NanoDollars(11_000),
+            duration_ms: 1_900,
+        };
+    Event::Task(TaskEvent::Finished { .. }) => "task.finished":
+        TaskEvent::Finished { epoch: epoch(), output: of_tenant() };
+    Event::Task(TaskEvent::Failed { .. }) => "task.failed":
+        TaskEvent::Failed { epoch: epoch(), reason: "the model does not exist".to_owned() };
+    Event::Task(TaskEvent::Cancelled { .. }) => "task.cancelled":
+        TaskEvent::Cancelled { reason: "no longer needed".to_owned() };
+    Event::Denials(DenialEvent::Denied { .. }) => "denials.denied":
+        DenialEvent::Denied {
+            principal: principal(),
+            permission: "budget:set".parse().unwrap(),
+            scope: scope(),
+            reason: "no grant of budget:set at acme/support or above".to_owned(),
+            more: 300,
+        };
+}
+
+/// What else a variant may hold: absent parts, and the other words of its enums.
+fn further() -> Vec<(&'static str, Event)> {
+    let finished = |outcome| UsageEvent::CallFinished {
+        call: call(),
+        lease: lease(),
+        scopes: scopes_bare(),
+        provider: provider(),
+        tokens: TokenUsage::default(),
+        cost: NanoDollars(0),
+        price: price_version(),
+        used: Amounts::ZERO,
+        late: amounts(0),
+        outcome,
+        duration_ms: 0,
+    };
+    let budget_set = |subject, unit, window_kind| LedgerEvent::BudgetSet {
+        budget: budget(),
+        key: BudgetKey { scope: scope(), subject, unit, window: window_kind },
+        spec: BudgetSpec { limit: u64::MAX, hard: false, warn_percent: vec![] },
+        window: WindowBounds { to: None, ..window() },
+    };
+    vec![
+        (
+            "identity.key_issued.bare",
+            IdentityEvent::KeyIssued {
+                key: key(),
+                principal: principal(),
+                hash: KeyHash::of("stw_acme_secret"),
+                scope: Scope::everything(),
+                models: vec![],
+                expires: None,
+                agent: None,
+                task: None,
+            }
+            .into(),
+        ),
+        (
+            "access.role_granted.bare",
+            AccessEvent::RoleGranted { grant: grant(), expires: None, condition: None }.into(),
+        ),
+        ("ledger.budget_set.total", budget_set(None, Unit::Calls, Window::Total).into()),
+        (
+            "ledger.budget_set.principal",
+            budget_set(Some(Subject::Principal(principal())), Unit::Tokens, Window::Minute).into(),
+        ),
+        ("ledger.budget_set.key", budget_set(Some(Subject::Key(key())), Unit::Tokens, Window::Hour).into()),
+        ("ledger.budget_set.agent", budget_set(Some(Subject::Agent(agent())), Unit::Tokens, Window::Week).into()),
+        ("ledger.budget_set.task", budget_set(Some(Subject::Task(task())), Unit::Tokens, Window::Month).into()),
+        (
+            "ledger.lease_renewed.bare",
+            LedgerEvent::LeaseRenewed {
+                lease: lease(),
+                turn: Turn(1),
+                through: Position(0),
+                used_total: Amounts::ZERO,
+                late_total: Amounts::ZERO,
+                terms: terms(),
+                call: None,
+            }
+            .into(),
+        ),
+        (
+            "usage.call_finished.not_billed",
+            finished(CallOutcome::NotBilled { reason: "connection refused".to_owned() }).into(),
+        ),
+        ("usage.call_finished.estimated", finished(CallOutcome::Estimated { reason: "stream cut".to_owned() }).into()),
+        (
+            "catalog.provider_set.scripted",
+            CatalogEvent::ProviderSet {
+                provider: provider(),
+                kind: ProviderKind::Scripted,
+                url: String::new(),
+                key: None,
+            }
+            .into(),
+        ),
+        (
+            "task.submitted.bare",
+            TaskEvent::Submitted {
+                task: task(),
+                agent: agent(),
+                scope: scope(),
+                input: of_tenant(),
+                limit: None,
+                submitted_by: principal(),
+            }
+            .into(),
+        ),
+    ]
+}
