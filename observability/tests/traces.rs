@@ -1,5 +1,8 @@
 //! Spans on their way to a collector, over real gRPC; and no collector at all.
 
+// Helpers of tests are not tests to clippy; what is not as expected here is a failed test.
+#![allow(clippy::unwrap_used)]
+
 use std::convert::Infallible;
 use std::io;
 use std::time::{Duration, Instant};

@@ -36,8 +36,8 @@ impl Default for Config {
             tasks_concurrent_max: NonZeroU32::new(16).unwrap_or(NonZeroU32::MIN),
             tasks_per_tenant_max: NonZeroU32::new(4).unwrap_or(NonZeroU32::MIN),
             claim_timeout: Duration::from_secs(30),
-            step_time_max: Duration::from_secs(300),
-            key_lifetime: Duration::from_secs(3_600),
+            step_time_max: Duration::from_mins(5),
+            key_lifetime: Duration::from_hours(1),
             drain_time_max: Duration::from_secs(15),
         }
     }

@@ -23,7 +23,7 @@ const REASON_CHARS_MAX: usize = 200;
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// The longest that the gateway is believed when it says when to come back.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What to ask.

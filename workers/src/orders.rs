@@ -19,7 +19,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// How long one command is sent again. Well below the ten minutes for which handlers know a command's id.
-pub(crate) const ORDER_TIME_MAX: Duration = Duration::from_secs(120);
+pub(crate) const ORDER_TIME_MAX: Duration = Duration::from_mins(2);
 
 /// A command was not decided as asked.
 #[derive(Debug, thiserror::Error)]

@@ -220,16 +220,15 @@ impl Drive<'_> {
     async fn secret<'k>(&self, key: &'k mut Option<TaskKey>, agent: &AgentSpec) -> Result<&'k str, Broken> {
         let (clock, ids) = (&*self.shared.ports.clock, &*self.shared.ports.ids);
         let kept = key.take().filter(|key| key.outlasts(clock.now(), self.shared.config.step_time_max));
-        let good = match kept {
-            Some(kept) => kept,
-            None => {
-                self.set_budget().await?;
-                let lifetime = self.shared.config.key_lifetime.max(2 * self.shared.config.step_time_max);
-                let orders = &self.shared.orders;
-                let made =
-                    TaskKey::issue(orders, (clock, ids), (self.task, self.open), agent, lifetime, self.cause).await;
-                made.map_err(|error| self.broken(error, "no key for the task"))?
-            }
+        let good = if let Some(kept) = kept {
+            kept
+        } else {
+            self.set_budget().await?;
+            let config = &self.shared.config;
+            let lifetime = config.key_lifetime.max(2 * config.step_time_max);
+            let (orders, about) = (&self.shared.orders, (self.task, self.open));
+            let made = TaskKey::issue(orders, (clock, ids), about, agent, lifetime, self.cause).await;
+            made.map_err(|error| broken_by(error, "no key for the task"))?
         };
         Ok(&key.insert(good).secret)
     }
@@ -245,7 +244,7 @@ impl Drive<'_> {
             warn: Vec::new(),
         };
         let sent = self.shared.orders.send(&self.task.tenant, order, self.cause).await;
-        sent.map(|_| ()).map_err(|error| self.broken(error, "no budget for the task"))
+        sent.map(|_| ()).map_err(|error| broken_by(error, "no budget for the task"))
     }
 
     async fn step(
@@ -294,14 +293,14 @@ impl Drive<'_> {
             Err(error) => Err(Broken::Lose(error.to_string())),
         }
     }
+}
 
-    /// What it means that something other than the task's own record could not be had.
-    fn broken(&self, error: OrderError, what: &str) -> Broken {
-        match error {
-            OrderError::Rejected(Rejection::Suspended { reason, .. }) => Broken::Release(reason),
-            OrderError::Rejected(rejection) => Broken::Fail(format!("{what}: {rejection}")),
-            OrderError::Unanswered { .. } | OrderError::Unwritable(_) => Broken::Release(format!("{what}: {error}")),
-        }
+/// What it means that something other than the task's own record could not be had.
+fn broken_by(error: OrderError, what: &str) -> Broken {
+    match error {
+        OrderError::Rejected(Rejection::Suspended { reason, .. }) => Broken::Release(reason),
+        OrderError::Rejected(rejection) => Broken::Fail(format!("{what}: {rejection}")),
+        OrderError::Unanswered { .. } | OrderError::Unwritable(_) => Broken::Release(format!("{what}: {error}")),
     }
 }
 

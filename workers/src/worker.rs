@@ -17,8 +17,6 @@ use crate::wake;
 
 /// How long a task rests that could not be had or was given up, before this worker tries it again.
 const REST: Duration = Duration::from_secs(1);
-/// Tasks considered for each tenant when picking; those at rest not counted.
-const CONSIDERED_MAX: usize = 64;
 /// How long the claims of broken-off tasks may take to be given up.
 const RELEASE_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -88,8 +86,8 @@ impl Worker {
         }
         taken.extend(self.resting.keys());
         let skip = |task: &TaskRef| taken.contains(&task);
-        let waiting = self.shared.live.read().claimable(self.shared.ports.clock.now(), CONSIDERED_MAX, skip);
         let each_max = config.tasks_per_tenant_max.get() as usize;
+        let waiting = self.shared.live.read().claimable(self.shared.ports.clock.now(), each_max, skip);
         for task in self.turns.take(waiting, &of_tenant, each_max, free) {
             self.start(task);
         }

@@ -1,0 +1,171 @@
+//! Workers that die, hang or stop, and those who go on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use steward_events::command::ClaimTask;
+use steward_events::event::TaskEvent;
+use steward_events::quantity::{Epoch, StepNumber};
+use steward_workers::Config;
+use tokio_util::sync::CancellationToken;
+
+use crate::buses::{Deluded, Dying};
+use crate::gateway::{Call, Do, Gateway};
+use crate::world::{World, eventually, now, within};
+use crate::{is_plan, keys_not_revoked, kinds, plan_and_answer};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_worker_killed_at_any_command_is_followed_by_another_and_no_finished_step_is_done_again() {
+    let cases = (0..8).flat_map(|at| [(at, false), (at, true)]);
+    let ends = join_all(cases.map(|(at, after)| async move {
+        let world = World::new(Gateway::start(plan_and_answer).await).with_tenant("acme").await;
+        let dying = Arc::new(Dying {
+            inner: world.bus(),
+            at,
+            after,
+            sent: AtomicUsize::new(0),
+            dead: CancellationToken::new(),
+            last_words: std::sync::Mutex::default(),
+        });
+        let first = world.start_with(world.config(), dying.clone());
+        world.submit("acme", "t_1", Some("$0.01")).await;
+        within("the kill", dying.dead.cancelled()).await;
+        drop(first);
+        let second = world.start();
+        assert_eq!(world.end("acme", "t_1").await, "finished", "killed at {at} {after}");
+        eventually("revocations", async || keys_not_revoked(&world).await == 0).await;
+        second.stop().await;
+
+        let last_words = dying.last_words.lock().unwrap().clone();
+        let events = world.task("acme", "t_1").await;
+        let finished: Vec<StepNumber> = events
+            .iter()
+            .filter_map(|event| if let TaskEvent::StepFinished { step, .. } = event { Some(*step) } else { None })
+            .collect();
+        assert_eq!(finished, [StepNumber(1), StepNumber(2)], "killed at {last_words}");
+        // A step is asked again only if its result was not recorded.
+        let again = |step: usize| usize::from(last_words == "task.finish-step" && !after && at == 2 * step + 2);
+        for step in 1..=2 {
+            let calls = world.gateway.calls_of(&format!("t_1-{step}"));
+            assert_eq!(calls, 1 + again(step), "step {step}, killed at {last_words}, decided: {after}");
+        }
+        last_words
+    }))
+    .await;
+    let order = ["task.claim", "budget.set", "key.issue", "task.start-step", "task.finish-step"];
+    let order = order.into_iter().chain(["task.start-step", "task.finish-step", "task.finish"]);
+    assert_eq!(ends, order.flat_map(|name| [name, name]).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_in_the_middle_of_a_call_is_followed_by_another() {
+    let hangs = Arc::new(AtomicBool::new(true));
+    let now_hangs = Arc::clone(&hangs);
+    let script = move |call: &Call| if now_hangs.load(Ordering::SeqCst) { Do::Hang } else { plan_and_answer(call) };
+    let world = World::new(Gateway::start(script).await).with_tenant("acme").await;
+    let first = world.start();
+    world.submit("acme", "t_1", None).await;
+    eventually("the call", async || world.gateway.open() == 1).await;
+    drop(first);
+    eventually("the call is broken off", async || world.gateway.open() == 0).await;
+    hangs.store(false, Ordering::SeqCst);
+    let _second = world.start();
+    assert_eq!(world.end("acme", "t_1").await, "finished");
+    let calls = world.gateway.calls();
+    assert_ne!(calls[0].secret, calls[1].secret, "the dead worker's key is not used by another");
+    eventually("both keys are revoked", async || keys_not_revoked(&world).await == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_claim_has_passed_on_writes_nothing() {
+    // The first worker is asked to wait for its plan until the second one has finished the task.
+    let calls = Arc::new(AtomicUsize::new(0));
+    let script = move |call: &Call| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => Do::SayAfter(Duration::from_secs(3), "A zombie's plan."),
+        _ => plan_and_answer(call),
+    };
+    let world = World::new(Gateway::start(script).await).with_tenant("acme").await;
+    let zombie = world.start_with(world.config(), Arc::new(Deluded(world.bus())));
+    world.submit("acme", "t_1", None).await;
+    eventually("the zombie's call", async || world.gateway.open() == 1).await;
+    let second = world.start();
+    eventually("the second claim", async || {
+        world.task("acme", "t_1").await.iter().any(|event| matches!(event, TaskEvent::Claimed { epoch: Epoch(2), .. }))
+    })
+    .await;
+    assert_eq!(world.end("acme", "t_1").await, "finished");
+    tokio::time::sleep(Duration::from_millis(3_200)).await;
+    for event in world.task("acme", "t_1").await {
+        if let TaskEvent::StepFinished { epoch, .. } | TaskEvent::Finished { epoch, .. } = event {
+            assert_eq!(epoch, Epoch(2));
+        }
+    }
+    drop((zombie, second));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_under_a_stale_claim_is_refused_and_the_worker_stops_at_once() {
+    let world = World::new(Gateway::start(|_| Do::SayAfter(Duration::from_secs(2), "Late.")).await);
+    let world = world.with_tenant("acme").await;
+    let zombie = world.start_with(world.config(), Arc::new(Deluded(world.bus())));
+    world.submit("acme", "t_1", None).await;
+    eventually("the zombie's call", async || world.gateway.open() == 1).await;
+    // Somebody else claims it as soon as that is possible, and does nothing with it.
+    eventually("a rival claim", async || {
+        let until = now().plus(Duration::from_mins(10));
+        let claim = ClaimTask { task: "t_1".parse().unwrap(), worker: "rival".into(), until };
+        world.send("acme", claim).await.is_ok()
+    })
+    .await;
+    let refused = || async {
+        let decided = world.desk.decided.lock().await;
+        decided.iter().filter(|request| request.noun == "task" && request.verb == "finish-step").count()
+    };
+    eventually("the zombie's write", async || refused().await == 1).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(refused().await, 1, "it does not insist");
+    let events = world.task("acme", "t_1").await;
+    assert_eq!(kinds(&events), ["submitted", "claimed", "started", "claimed"], "and nothing was written");
+    let decided = world.desk.decided.lock().await;
+    assert!(!decided.iter().any(|request| request.verb == "fail"), "a zombie does not fail the task either");
+    drop((decided, zombie));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_stops_finishes_its_step_and_gives_its_claim_up() {
+    let script = |call: &Call| {
+        if is_plan(call) { Do::SayAfter(Duration::from_millis(400), "I look it up.") } else { plan_and_answer(call) }
+    };
+    let world = World::new(Gateway::start(script).await).with_tenant("acme").await;
+    let config =
+        Config { claim_timeout: Duration::from_mins(10), drain_time_max: Duration::from_secs(10), ..world.config() };
+    let first = world.start_with(config.clone(), world.bus());
+    world.submit("acme", "t_1", None).await;
+    eventually("the call", async || world.gateway.open() == 1).await;
+    first.stop().await;
+    assert_eq!(kinds(&world.task("acme", "t_1").await), ["submitted", "claimed", "started", "step finished"]);
+    let _second = world.start_with(config, world.bus());
+    assert_eq!(world.end("acme", "t_1").await, "finished", "without waiting ten minutes for the claim to lapse");
+    assert_eq!(world.gateway.calls_of("t_1-1"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_stops_breaks_off_what_takes_too_long() {
+    let hangs = Arc::new(AtomicBool::new(true));
+    let now_hangs = Arc::clone(&hangs);
+    let script = move |call: &Call| if now_hangs.load(Ordering::SeqCst) { Do::Hang } else { plan_and_answer(call) };
+    let world = World::new(Gateway::start(script).await).with_tenant("acme").await;
+    let config = Config { claim_timeout: Duration::from_mins(10), ..world.config() };
+    let first = world.start_with(config.clone(), world.bus());
+    world.submit("acme", "t_1", None).await;
+    eventually("the call", async || world.gateway.open() == 1).await;
+    let began = Instant::now();
+    first.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(3), "it took {:?}", began.elapsed());
+    eventually("the call is broken off", async || world.gateway.open() == 0).await;
+    hangs.store(false, Ordering::SeqCst);
+    let _second = world.start_with(config, world.bus());
+    assert_eq!(world.end("acme", "t_1").await, "finished");
+}

@@ -1,0 +1,105 @@
+//! A task from its submission to its end.
+
+use std::time::{Duration, Instant};
+
+use steward_events::bus::Format;
+use steward_events::command::{CancelTask, IssueKey, ResumeTenant, SetBudget, SuspendTenant};
+use steward_events::event::{StepKind, TaskEvent};
+use steward_events::quantity::{Epoch, NanoDollars, StepNumber, Tokens};
+use steward_events::scope::Subject;
+
+use crate::gateway::{Do, Gateway};
+use crate::world::{World, eventually};
+use crate::{keys_not_revoked, kinds, plan_and_answer};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_is_planned_and_answered_with_a_key_and_a_budget_of_its_own() {
+    let world = World::new(Gateway::start(plan_and_answer).await).with_tenant("acme").await;
+    let process = world.start();
+    world.submit("acme", "t_1", Some("$0.01")).await;
+    assert_eq!(world.end("acme", "t_1").await, "finished");
+
+    let events = world.task("acme", "t_1").await;
+    let expected = ["submitted", "claimed", "started", "step finished", "started", "step finished", "finished"];
+    assert_eq!(kinds(&events), expected);
+    let steps: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            TaskEvent::StepFinished { epoch, step, kind, tokens, cost, .. } => {
+                Some((*epoch, *step, *kind, tokens.input, tokens.cached, tokens.output, *cost))
+            }
+            _ => None,
+        })
+        .collect();
+    let cost = NanoDollars(15_000);
+    assert_eq!(
+        steps,
+        [
+            (Epoch(1), StepNumber(1), StepKind::Plan, Tokens(10), Tokens(2), Tokens(5), cost),
+            (Epoch(1), StepNumber(2), StepKind::Answer, Tokens(10), Tokens(2), Tokens(5), cost),
+        ]
+    );
+    let Some(TaskEvent::Finished { output, .. }) = events.last() else { panic!("{events:?}") };
+    let key = world.keyring.find(output.owner()).await.unwrap();
+    assert_eq!(output.open(&key).unwrap().text, "A bus.");
+
+    let calls = world.gateway.calls();
+    let asked: Vec<&str> = calls.iter().map(|call| call.idempotency_key.as_str()).collect();
+    assert_eq!(asked, ["t_1-1", "t_1-2"]);
+    for call in &calls {
+        assert_eq!((call.body["model"].as_str(), call.body["max_tokens"].as_u64()), (Some("small"), Some(32)));
+        assert_eq!(call.body["messages"][0]["content"], "Be brief.");
+        assert_eq!(call.body["messages"][1]["content"], "What is t_1?");
+        assert_eq!(call.secret, calls[0].secret, "one claim, one key");
+    }
+    assert!(calls[1].body["messages"].to_string().contains("I look it up."), "the answer follows the plan");
+
+    let decided = world.desk.decided.lock().await.clone();
+    let order = |name: &str| decided.iter().position(|request| format!("{}.{}", request.noun, request.verb) == name);
+    assert!(order("budget.set").unwrap() < order("key.issue").unwrap(), "the budget is there before the key is");
+    let budget: SetBudget = Format::MessagePack.read(&decided[order("budget.set").unwrap()].body).unwrap();
+    assert_eq!(
+        (budget.subject, budget.limit.to_string().as_str(), budget.hard),
+        (Some(Subject::Task("t_1".parse().unwrap())), "$0.01", true)
+    );
+    let issue: IssueKey = Format::MessagePack.read(&decided[order("key.issue").unwrap()].body).unwrap();
+    assert!(issue.hash.matches(&calls[0].secret) && calls[0].secret.starts_with("stw_acme_"));
+    assert_eq!(issue.principal.as_str(), "p_ana", "it acts as the submitter");
+    assert_eq!(issue.scope.unwrap().as_str(), "acme/research");
+    assert_eq!((issue.models.len(), issue.models[0].as_str()), (1, "small"));
+    assert_eq!((issue.agent.unwrap().as_str(), issue.task.unwrap().as_str()), ("researcher", "t_1"));
+    for request in &decided {
+        let said = String::from_utf8_lossy(&request.body);
+        assert!(!said.contains(&calls[0].secret), "the secret is in {}", request.command_subject());
+    }
+    eventually("the key's revocation", async || keys_not_revoked(&world).await == 0).await;
+    assert_eq!(process.workers.ready(), Ok(()));
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_stops_the_call_in_flight_and_revokes_the_key() {
+    let world = World::new(Gateway::start(|_| Do::Hang).await).with_tenant("acme").await;
+    let process = world.start();
+    world.submit("acme", "t_1", None).await;
+    eventually("the call", async || world.gateway.open() == 1).await;
+    let began = Instant::now();
+    world.send("acme", CancelTask { task: "t_1".parse().unwrap(), reason: "never mind".into() }).await.unwrap();
+    eventually("the call is broken off", async || world.gateway.open() == 0).await;
+    assert!(began.elapsed() < Duration::from_secs(1), "it took {:?}", began.elapsed());
+    eventually("the key's revocation", async || keys_not_revoked(&world).await == 0).await;
+    process.stop().await;
+    assert_eq!(kinds(&world.task("acme", "t_1").await), ["submitted", "claimed", "started", "cancelled"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_tenants_tasks_wait_until_it_is_resumed() {
+    let world = World::new(Gateway::start(plan_and_answer).await).with_tenant("acme").await;
+    world.send("acme", SuspendTenant { reason: "unpaid".into() }).await.unwrap();
+    let _process = world.start();
+    world.submit("acme", "t_1", None).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(kinds(&world.task("acme", "t_1").await), ["submitted"]);
+    world.send("acme", ResumeTenant {}).await.unwrap();
+    assert_eq!(world.end("acme", "t_1").await, "finished");
+}

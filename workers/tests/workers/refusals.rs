@@ -1,0 +1,79 @@
+//! What a task makes of a no.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use steward_events::command::SubmitTask;
+use steward_events::event::TaskInput;
+use steward_events::sealed::Content;
+use steward_workers::Config;
+
+use crate::gateway::{Call, Do, Gateway};
+use crate::world::{World, eventually};
+use crate::{keys_not_revoked, plan_and_answer};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_gateway_refuses_ends_the_task_with_the_reason() {
+    for (status, code, message, reason) in [
+        (
+            402,
+            "insufficient_quota",
+            "task t_1 spent $0.01 of $0.01",
+            "step 1 (plan): budget exhausted: task t_1 spent $0.01 of $0.01",
+        ),
+        (403, "forbidden", "p_ana may not", "step 1 (plan): not allowed: p_ana may not"),
+        (404, "model_not_found", "no model small", "step 1 (plan): model gone: no model small"),
+    ] {
+        let world = World::new(Gateway::start(move |_| Do::Refuse(status, code, message)).await);
+        let world = world.with_tenant("acme").await;
+        let _process = world.start();
+        world.submit("acme", "t_1", None).await;
+        assert_eq!(world.end("acme", "t_1").await, format!("failed: {reason}"));
+        assert_eq!(world.gateway.calls().len(), 1, "a refusal is not asked again");
+        eventually("the key's revocation", async || keys_not_revoked(&world).await == 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_without_budget_key_or_agent_ends_with_the_reason() {
+    let world = World::new(Gateway::start(plan_and_answer).await).with_tenant("acme").await;
+    world.desk.refuse_budgets.store(true, Ordering::Relaxed);
+    let _process = world.start();
+    world.submit("acme", "t_1", Some("$0.01")).await;
+    assert_eq!(world.end("acme", "t_1").await, "failed: no budget for the task: scope: no budgets here");
+    assert!(world.gateway.calls().is_empty(), "nothing was called without a budget");
+    let unknown = SubmitTask {
+        task: Some("t_2".parse().unwrap()),
+        agent: "nobody".parse().unwrap(),
+        input: Content::Plain(TaskInput { prompt: "?".into() }),
+        scope: None,
+        limit: None,
+    };
+    world.send("acme", unknown).await.unwrap();
+    assert_eq!(world.end("acme", "t_2").await, "failed: there is no agent nobody");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_pass_is_waited_for() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let script = move |call: &Call| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => Do::Refuse(429, "rate_limit_exceeded", "slow down"),
+        1 => Do::Refuse(503, "unavailable", "not fresh"),
+        _ => plan_and_answer(call),
+    };
+    let world = World::new(Gateway::start(script).await).with_tenant("acme").await;
+    let _process = world.start();
+    world.submit("acme", "t_1", None).await;
+    assert_eq!(world.end("acme", "t_1").await, "finished");
+    assert_eq!(world.gateway.calls_of("t_1-1"), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_without_any_answer_ends_the_task_in_time() {
+    let world = World::new(Gateway::start(|_| Do::Hang).await).with_tenant("acme").await;
+    let config = Config { step_time_max: Duration::from_millis(500), ..world.config() };
+    let _process = world.start_with(config, world.bus());
+    world.submit("acme", "t_1", None).await;
+    assert_eq!(world.end("acme", "t_1").await, "failed: step 1 (plan): no answer from the model: it took too long");
+}
