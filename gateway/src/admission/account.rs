@@ -1,0 +1,379 @@
+//! An account: what one gateway run does for one set of scopes. A state, without input, output or clock.
+//!
+//! Calls wait in its line; the first is served from the current lease or, if that has too little, from what the ledger
+//! grants. One journal commit and one order to the ledger are under way at a time; while they are, the next gather.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use steward_aggregates::usage::Usage;
+use steward_events::clock::{Ids, Timestamp};
+use steward_events::event::CallOutcome;
+use steward_events::id::{CallId, HolderId, LeaseId, TenantId};
+use steward_events::log::StreamName;
+use steward_events::quantity::{Amounts, NanoDollars};
+use steward_events::rejection::Rejection;
+use steward_events::scope::ScopeSet;
+use tokio::sync::oneshot;
+
+use super::held::Held;
+use super::{AdmissionConfig, Ask, Finish, Refusal, Settled};
+
+mod journal;
+mod orders;
+#[cfg(test)]
+mod tests;
+
+pub(super) use journal::{Job, fresh, never_sent};
+pub(super) use orders::{Numbers, Order, OrderOutcome};
+
+use journal::{Head, Outbox};
+use orders::Asking;
+
+/// The moment at which something is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    /// By this process's own clock.
+    pub(super) mono: Duration,
+    /// By the wall.
+    pub(super) wall: Timestamp,
+}
+
+/// Whose account it is.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    pub(super) tenant: TenantId,
+    pub(super) scopes: ScopeSet,
+    pub(super) holder: HolderId,
+    pub(super) journal: StreamName,
+}
+
+/// What an admitted call is told.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) call: CallId,
+    pub(super) lease: LeaseId,
+    pub(super) granted: Amounts,
+}
+
+/// Where the answer to an ask goes. False: whoever asked is gone.
+pub(super) type Answer = Box<dyn FnOnce(Result<Admitted, Refusal>) -> bool + Send>;
+
+/// A call that waits.
+pub(super) struct Waiting {
+    pub(super) call: CallId,
+    pub(super) ask: Arc<Ask>,
+    /// Since when, by this process's own clock.
+    pub(super) since: Duration,
+    pub(super) answer: Answer,
+    /// Tells whether whoever asked is still there.
+    pub(super) is_wanted: Box<dyn Fn() -> bool + Send>,
+}
+
+/// A call that was admitted and has not finished for good.
+struct Call {
+    lease: LeaseId,
+    reserved: Amounts,
+    ask: Arc<Ask>,
+    /// The finish is on its way to the journal.
+    finishing: bool,
+}
+
+/// The state.
+pub(super) struct Account {
+    me: Identity,
+    config: AdmissionConfig,
+    ids: Arc<dyn Ids>,
+    /// What the journal says.
+    usage: Usage,
+    head: Head,
+    outbox: Outbox,
+    leases: BTreeMap<LeaseId, Held>,
+    current: Option<LeaseId>,
+    line: VecDeque<Waiting>,
+    calls: BTreeMap<CallId, Call>,
+    asking: Asking,
+    /// Nothing is admitted any more, for this reason.
+    stopped: Option<String>,
+    used_at: Duration,
+    /// What the ledger last said is left, and what this account had used by then.
+    left: Option<(NanoDollars, NanoDollars)>,
+}
+
+impl Account {
+    pub(super) fn new(me: Identity, config: AdmissionConfig, ids: Arc<dyn Ids>, now: Now) -> Self {
+        Self {
+            me,
+            config,
+            ids,
+            usage: Usage::default(),
+            head: Head::default(),
+            outbox: Outbox::default(),
+            leases: BTreeMap::new(),
+            current: None,
+            line: VecDeque::new(),
+            calls: BTreeMap::new(),
+            asking: Asking::default(),
+            stopped: None,
+            used_at: now.mono,
+            left: None,
+        }
+    }
+
+    /// A call asks to be admitted.
+    pub(super) fn ask(&mut self, waiting: Waiting) {
+        self.used_at = waiting.since;
+        if let Some(why) = &self.stopped {
+            (waiting.answer)(Err(Refusal::Closed(why.clone())));
+        } else if self.line.len() >= self.config.line_max {
+            (waiting.answer)(Err(Refusal::WaitedTooLong { retry_after: RETRY_AFTER }));
+        } else {
+            self.line.push_back(waiting);
+        }
+    }
+
+    /// A call is over. What it used beyond its reservation first takes what the lease has free.
+    pub(super) fn finish(
+        &mut self,
+        call: &CallId,
+        finish: Finish,
+        now: Now,
+        settled: Option<oneshot::Sender<Settled>>,
+    ) {
+        self.used_at = now.mono;
+        let Some(known) = self.calls.get_mut(call).filter(|known| !known.finishing) else { return };
+        known.finishing = true;
+        let billed = match finish.outcome {
+            CallOutcome::NotBilled { .. } => Amounts::ZERO,
+            CallOutcome::Completed | CallOutcome::Estimated { .. } => {
+                Amounts { calls: 1, tokens: finish.tokens.total(), money: finish.cost }
+            }
+        };
+        let Some(held) = self.leases.get_mut(&known.lease) else { return };
+        let over = billed.saturating_sub(known.reserved);
+        let free = if held.is_usable(now.mono) { held.free() } else { Amounts::ZERO };
+        let used = billed.min(known.reserved) + over.min(free);
+        let late = billed.saturating_sub(used);
+        let open = match finish.outcome {
+            CallOutcome::Estimated { .. } => known.reserved.saturating_sub(used),
+            CallOutcome::Completed | CallOutcome::NotBilled { .. } => Amounts::ZERO,
+        };
+        held.finish(known.reserved, used, open);
+        let finished = journal::Finished { call: call.clone(), finish, used, late, open, settled };
+        self.outbox.finishes.push_back(finished);
+    }
+
+    /// The ledger asks for what `lease` has free.
+    pub(super) fn recalled(&mut self, lease: &LeaseId) {
+        if let Some(held) = self.leases.get_mut(lease) {
+            held.recalled = true;
+            held.pressure = true;
+        }
+    }
+
+    /// Something moved in the ledger: what waits may fit now.
+    pub(super) fn nudged(&mut self, now: Now) {
+        self.asking.nudge(now.mono);
+    }
+
+    /// What the leases rest on was revoked: close them, whatever is on its way.
+    pub(super) fn revoke(&mut self, reason: &'static str) {
+        self.refuse_all(reason);
+        for held in self.leases.values_mut() {
+            held.closing.get_or_insert(reason);
+        }
+        self.current = None;
+    }
+
+    /// No more calls; hand everything back once those on their way have finished.
+    pub(super) fn drain(&mut self) {
+        self.stopped = Some("this gateway is stopping".to_owned());
+        self.refuse_all("this gateway is stopping");
+    }
+
+    fn refuse_all(&mut self, why: &str) {
+        for waiting in self.line.drain(..) {
+            self.asking.forget(&waiting.call);
+            (waiting.answer)(Err(Refusal::Closed(why.to_owned())));
+        }
+    }
+
+    /// Lets time pass: admits what fits, gives up what waited too long, retires and closes leases.
+    pub(super) fn step(&mut self, now: Now) {
+        self.age(now);
+        self.give_up(now);
+        while let Some(first) = self.line.front() {
+            let granted = self.asking.was_granted(&first.call);
+            let cut = self.asking.is_short(&first.call);
+            let Some(lease) = self.current.clone() else { break };
+            let Some(held) = self.leases.get_mut(&lease) else { break };
+            // While others wait, nothing is taken that was not granted for this very call.
+            if !held.is_usable(now.mono) || ((held.pressure || held.recalled) && !granted) {
+                break;
+            }
+            let Some(amount) = fitting(&first.ask, held.free(), cut, self.line.len()) else { break };
+            let Some(waiting) = self.line.pop_front() else { break };
+            held.reserve(amount);
+            self.asking.admitted(&waiting.call);
+            let (ask, finishing) = (Arc::clone(&waiting.ask), false);
+            let call = Call { lease: lease.clone(), reserved: amount, ask, finishing };
+            self.calls.insert(waiting.call.clone(), call);
+            self.outbox.starts.push_back(waiting);
+        }
+    }
+
+    /// Leases grow old: a window turns, a drained or idle one is closed.
+    fn age(&mut self, now: Now) {
+        let idle = self.line.is_empty() && (self.stopped.is_some() || now.mono >= self.used_at + self.config.idle_max);
+        for (id, held) in &mut self.leases {
+            if held.closed {
+                continue;
+            }
+            if held.has_turned(now.mono) {
+                held.retiring = true;
+            }
+            if held.calls == 0 && held.closing.is_none() {
+                if held.retiring {
+                    held.closing = Some("turned");
+                } else if idle {
+                    held.closing = Some(if self.stopped.is_some() { "drained" } else { "idle" });
+                }
+            }
+            if self.current.as_ref() == Some(id) && (held.retiring || held.closing.is_some()) {
+                self.current = None;
+            }
+        }
+        if self.current.as_ref().and_then(|id| self.leases.get(id)).is_none_or(|held| held.closed) {
+            self.current = None;
+        }
+    }
+
+    fn give_up(&mut self, now: Now) {
+        let mut kept = VecDeque::with_capacity(self.line.len());
+        for waiting in self.line.drain(..) {
+            let over = now.mono >= waiting.since + self.config.wait_max;
+            if !over && (waiting.is_wanted)() {
+                kept.push_back(waiting);
+                continue;
+            }
+            self.asking.forget(&waiting.call);
+            let refusal = match self.asking.trouble() {
+                Some(trouble) => Refusal::Unavailable(trouble.to_owned().into()),
+                None => Refusal::WaitedTooLong { retry_after: RETRY_AFTER },
+            };
+            (waiting.answer)(Err(refusal));
+        }
+        self.line = kept;
+    }
+
+    /// Settled facts leave no room for the call that asked, so none for those behind it that need as much.
+    fn refuse(&mut self, call: &CallId, why: &Rejection, now: Now) {
+        let Some(least) = self.line.iter().find(|waiting| waiting.call == *call).map(|w| w.ask.worst_min) else {
+            return;
+        };
+        let mut kept = VecDeque::with_capacity(self.line.len());
+        for waiting in self.line.drain(..) {
+            if waiting.call != *call && !least.fits(waiting.ask.worst_min) {
+                kept.push_back(waiting);
+                continue;
+            }
+            self.asking.forget(&waiting.call);
+            (waiting.answer)(Err(refusal(why, now)));
+        }
+        self.line = kept;
+    }
+
+    /// A call whose start was not recorded goes back to the front of the line.
+    fn put_back(&mut self, waiting: Waiting) {
+        if let Some(call) = self.calls.remove(&waiting.call)
+            && let Some(held) = self.leases.get_mut(&call.lease)
+        {
+            held.give_back(call.reserved);
+        }
+        match &self.stopped {
+            Some(why) => _ = (waiting.answer)(Err(Refusal::Closed(why.clone()))),
+            None => self.line.push_front(waiting),
+        }
+    }
+
+    /// When to look again, if nothing happens before.
+    pub(super) fn wake_at(&self, now: Now) -> Duration {
+        let mut wake = now.mono + WAKE_MAX;
+        if !self.line.is_empty() {
+            let first = self.line.iter().map(|waiting| waiting.since).min().unwrap_or(now.mono);
+            wake = wake.min(first + self.config.wait_max).min(self.asking.poll_at().max(now.mono));
+            // Whoever asked may go away; nobody says so.
+            wake = wake.min(now.mono + WANTED_CHECK);
+        }
+        for held in self.leases.values().filter(|held| !held.closed) {
+            wake = wake.min(held.renew_at().max(self.asking.pause_until()));
+            if !held.retiring {
+                wake = wake.min(held.start_until.max(now.mono + TICK));
+            }
+            if held.calls == 0 {
+                wake = wake.min((self.used_at + self.config.idle_max).max(now.mono + TICK));
+            }
+        }
+        wake.max(now.mono + TICK)
+    }
+
+    /// True if a call waits for the ledger.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.line.is_empty()
+    }
+
+    /// True if it holds nothing and nothing is under way: it may be forgotten.
+    pub(super) fn is_over(&self, now: Now) -> bool {
+        let idle = self.stopped.is_some() || now.mono >= self.used_at + self.config.idle_max;
+        idle && self.leases.is_empty()
+            && self.line.is_empty()
+            && self.calls.is_empty()
+            && self.outbox.is_empty()
+            && self.asking.is_idle()
+    }
+
+    fn budget_left(&self) -> Option<NanoDollars> {
+        let (left, before) = self.left?;
+        Some(NanoDollars(left.0.saturating_sub(self.used_money().0.saturating_sub(before.0))))
+    }
+
+    fn used_money(&self) -> NanoDollars {
+        self.leases.values().map(|held| held.used + held.late).sum::<Amounts>().money
+    }
+}
+
+/// Asks come back after so long.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Looks at least so often.
+const WAKE_MAX: Duration = Duration::from_secs(5);
+
+/// How soon a caller that went away is noticed.
+const WANTED_CHECK: Duration = Duration::from_millis(250);
+
+const TICK: Duration = Duration::from_millis(1);
+
+/// What to reserve for `ask` out of `free`, if it fits: all of its worst case or, if the ledger is `short` and the call
+/// may be cut, its share.
+fn fitting(ask: &Ask, free: Amounts, short: bool, waiting: usize) -> Option<Amounts> {
+    if ask.worst.fits(free) {
+        return Some(ask.worst);
+    }
+    if !short || !ask.worst_min.fits(free) {
+        return None;
+    }
+    let crowd = u64::try_from(waiting.max(1)).unwrap_or(u64::MAX);
+    let share = free.zip(free, |free, _| free / crowd);
+    Some(ask.worst.min(ask.worst_min.max(share)))
+}
+
+/// A budget that has room again within a minute is a rate: waiting helps.
+fn refusal(why: &Rejection, now: Now) -> Refusal {
+    match why {
+        Rejection::BudgetExhausted { resets_at: Some(at), .. } if at.since(now.wall) <= Duration::from_mins(1) => {
+            Refusal::WaitedTooLong { retry_after: at.since(now.wall) }
+        }
+        _ => Refusal::Exhausted(why.clone()),
+    }
+}

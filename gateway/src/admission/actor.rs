@@ -1,0 +1,209 @@
+//! Carries out what an account asks for: one task an account, one append and one order under way at a time.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use steward_events::append::{AppendError, Appended, append};
+use steward_events::bus::{Envelope, Format, Reply, Request};
+use steward_events::command::Command;
+use steward_events::commit::Commit;
+use steward_events::id::{CallId, LeaseId, PrincipalId, SystemPart};
+use steward_events::log::{EventLog, LogError, Stored, StreamName};
+use steward_events::quantity::Position;
+use tokio::sync::{mpsc, oneshot};
+
+use super::account::fresh;
+use super::account::{Account, Identity, Job, Now, Numbers, Order, OrderOutcome, Waiting};
+use super::{AdmissionConfig, AdmissionPorts, Finish, Settled};
+
+/// How long one order is tried before the account looks again at what to ask. Orders are kept apart by lease and turn,
+/// so one that was given up may still be decided without harm.
+const ORDER_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// Between two attempts to send an order, at first; doubled up to a second.
+const ORDER_PAUSE: Duration = Duration::from_millis(20);
+
+/// After the journal could not be read or written.
+const JOURNAL_PAUSE: Duration = Duration::from_millis(200);
+
+/// What an account is told.
+pub(super) enum Message {
+    Ask(Waiting),
+    Finish(CallId, Finish, Option<oneshot::Sender<Settled>>),
+    Recalled(LeaseId),
+    Moved,
+    Revoke(&'static str),
+    Drain,
+}
+
+/// Reaches an account. Asks are bounded by the account's line, finishes by the calls it admitted.
+#[derive(Clone)]
+pub(super) struct Handle {
+    pub(super) inbox: mpsc::UnboundedSender<Message>,
+    pub(super) waiting: Arc<AtomicBool>,
+}
+
+enum Done {
+    Read(Result<Vec<Stored>, LogError>),
+    Appended(Result<Appended, AppendError>),
+}
+
+type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// One account and what is under way for it.
+pub(super) struct Actor {
+    pub(super) ports: AdmissionPorts,
+    pub(super) me: Identity,
+    pub(super) config: AdmissionConfig,
+    pub(super) numbers: Numbers,
+    pub(super) inbox: mpsc::UnboundedReceiver<Message>,
+    pub(super) waiting: Arc<AtomicBool>,
+}
+
+impl Actor {
+    /// Runs until the account holds nothing and is not asked for anything.
+    pub(super) async fn run(mut self) {
+        let ports = self.ports.clone();
+        let now = || Now { mono: ports.clock.monotonic(), wall: ports.clock.now() };
+        let mut account = Account::new(self.me.clone(), self.config.clone(), Arc::clone(&ports.ids), now());
+        let mut journal: Option<Work<Done>> = None;
+        let mut order: Option<Work<OrderOutcome>> = None;
+        let mut journal_pause_until = Duration::ZERO;
+        loop {
+            account.step(now());
+            account.forget_over();
+            if journal.is_none() && now().mono >= journal_pause_until {
+                journal = account.next_job(now()).map(|job| work(Arc::clone(&ports.log), job));
+            }
+            if order.is_none() {
+                order = account.next_order(now(), &self.numbers).map(|next| self.send(next));
+            }
+            self.waiting.store(account.is_waiting(), Ordering::Relaxed);
+            if journal.is_none() && order.is_none() && account.is_over(now()) {
+                // Asks that came meanwhile are dropped with the inbox; whoever sent them finds another account.
+                return;
+            }
+            let mut wake = account.wake_at(now());
+            if journal.is_none() && journal_pause_until > now().mono {
+                wake = wake.min(journal_pause_until);
+            }
+            let sleep = tokio::time::sleep(wake.saturating_sub(now().mono));
+            tokio::select! {
+                biased;
+                message = self.inbox.recv() => match message {
+                    Some(message) => take(&mut account, message, now()),
+                    // Admission itself is gone, and this task is about to be ended.
+                    None => return,
+                },
+                done = maybe(&mut journal) => {
+                    journal = None;
+                    if let Err(error) = finish_work(&mut account, done, now()) {
+                        tracing::warn!(stream = %self.me.journal, %error, "the usage journal has trouble; trying again");
+                        journal_pause_until = now().mono + JOURNAL_PAUSE;
+                    }
+                }
+                outcome = maybe(&mut order) => {
+                    order = None;
+                    account.replied(outcome, now());
+                }
+                () = sleep => {}
+            }
+        }
+    }
+
+    fn send(&self, order: Order) -> Work<OrderOutcome> {
+        let (bus, clock) = (Arc::clone(&self.ports.bus), Arc::clone(&self.ports.clock));
+        let request = self.request(order.into());
+        Box::pin(async move {
+            let request = request?;
+            let sent = clock.monotonic();
+            let mut pause = ORDER_PAUSE;
+            loop {
+                match bus.command(request.clone()).await {
+                    Ok(reply) => return Ok::<Reply, String>(reply),
+                    Err(error) if clock.monotonic().saturating_sub(sent) > ORDER_TIME_MAX => {
+                        return Err(error.to_string());
+                    }
+                    Err(error) => tracing::debug!(%error, "an order to the ledger got no answer; sending it again"),
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(1));
+            }
+        })
+    }
+
+    fn request(&self, command: Command) -> Result<Request, String> {
+        let (noun, verb) = command.name();
+        let body: Bytes = command.write(Format::MessagePack).map_err(|error| error.to_string())?;
+        let ids = &*self.ports.ids;
+        Ok(Request {
+            tenant: self.me.tenant.clone(),
+            principal: PrincipalId::system(SystemPart::Gateway),
+            noun: noun.to_owned(),
+            verb: verb.to_owned(),
+            envelope: Envelope {
+                command: fresh(ids),
+                issued_at: self.ports.clock.now(),
+                on_behalf_of: Some(self.me.scopes.principal.clone()),
+                causation: None,
+                correlation: fresh(ids),
+                traceparent: None,
+            },
+            format: Format::MessagePack,
+            body,
+        })
+    }
+}
+
+fn take(account: &mut Account, message: Message, now: Now) {
+    match message {
+        Message::Ask(waiting) => account.ask(waiting),
+        Message::Finish(call, finish, settled) => account.finish(&call, finish, now, settled),
+        Message::Recalled(lease) => account.recalled(&lease),
+        Message::Moved => account.nudged(now),
+        Message::Revoke(reason) => account.revoke(reason),
+        Message::Drain => account.drain(),
+    }
+}
+
+fn finish_work(account: &mut Account, done: Done, now: Now) -> Result<(), steward_events::BoxError> {
+    match done {
+        Done::Read(outcome) => Ok(account.read(outcome)?),
+        Done::Appended(outcome) => Ok(account.appended(outcome, now)?),
+    }
+}
+
+fn work(log: Arc<dyn EventLog>, job: Job) -> Work<Done> {
+    match job {
+        Job::Read(stream, after) => Box::pin(async move { Done::Read(tail(&*log, &stream, after).await) }),
+        Job::Append(expected, commit) => Box::pin(append_commit(log, expected, commit)),
+    }
+}
+
+async fn append_commit(log: Arc<dyn EventLog>, expected: Position, commit: Commit) -> Done {
+    Done::Appended(append(&*log, expected, &commit).await)
+}
+
+/// What stands in `stream` after `after`, until its leader knows of no more: a replica's answer may lack the newest.
+async fn tail(log: &dyn EventLog, stream: &StreamName, after: Position) -> Result<Vec<Stored>, LogError> {
+    let mut read = log.load(stream, after).await?;
+    loop {
+        let last = read.last().map_or(after, |stored| stored.position);
+        match log.slot(stream, last).await? {
+            Some(next) => read.push(next),
+            None => return Ok(read),
+        }
+    }
+}
+
+/// Waits for work that is under way; for ever if none is.
+async fn maybe<T>(work: &mut Option<Work<T>>) -> T {
+    match work {
+        Some(work) => work.await,
+        None => std::future::pending().await,
+    }
+}
