@@ -20,8 +20,8 @@ pub use bus::JetStreamBus;
 pub use connection::{ConnectError, Connection, Credentials};
 pub use log::JetStreamLog;
 pub use role::Role;
-//pub use timers::JetStreamTimers;
-//pub use vault::JetStreamVault;
+pub use timers::JetStreamTimers;
+pub use vault::JetStreamVault;
 
 use std::time::Duration;
 

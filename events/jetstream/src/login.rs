@@ -1,1 +1,152 @@
-//! login
+//! The bus asks who somebody is: auth callout.
+//!
+//! The server passes on every login that is not one of the roles'. This service asks the [`Authenticator`] whose API key
+//! it is and answers with what that caller may do, signed; for anybody else it answers no. If nobody serves this, nobody
+//! but the roles gets in; so every gateway does, in one queue group.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Message;
+use futures::StreamExt;
+use nkeys::KeyPair;
+use serde::Deserialize;
+use steward_events::BoxError;
+use steward_events::bus::{Authenticator, Caller};
+use steward_events::clock::{Clock, SystemClock};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::connection::Connection;
+
+mod jwt;
+mod permissions;
+
+/// Logins looked at at once; the others wait, and the server gives up on them after its own time-out.
+const IN_FLIGHT_MAX: usize = 64;
+
+/// The longest that one login may take to look up.
+const LOOK_UP_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Where the server asks.
+const ASKED: &str = "$SYS.REQ.USER.AUTH";
+
+/// Serves logins until `shutdown`; returns once it listens.
+///
+/// `issuer_seed` is that of the account key which the server trusts: [`crate::server::Server::login_seed`].
+///
+/// # Errors
+/// If the seed is none, or the bus does not take the subscription.
+pub async fn serve(
+    connection: &Connection,
+    issuer_seed: &str,
+    authenticator: Arc<dyn Authenticator>,
+    shutdown: CancellationToken,
+) -> Result<JoinHandle<()>, BoxError> {
+    let login = Arc::new(Login {
+        connection: connection.clone(),
+        issuer: KeyPair::from_seed(issuer_seed)?,
+        authenticator,
+        clock: SystemClock::default(),
+    });
+    let mut asked = connection.client.queue_subscribe(ASKED, "login".to_owned()).await?;
+    connection.flush().await?;
+    let permits = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+    Ok(tokio::spawn(async move {
+        let mut begun = JoinSet::new();
+        loop {
+            let message = tokio::select! {
+                () = shutdown.cancelled() => break,
+                message = asked.next() => message,
+            };
+            let (Some(message), Ok(permit)) = (message, Arc::clone(&permits).acquire_owned().await) else { break };
+            while begun.try_join_next().is_some() {}
+            let login = Arc::clone(&login);
+            begun.spawn(async move {
+                login.answer(&message).await;
+                drop(permit);
+            });
+        }
+        if let Err(error) = asked.unsubscribe().await {
+            tracing::debug!(%error, "the connection was closed already");
+        }
+        while begun.join_next().await.is_some() {}
+    }))
+}
+
+struct Login {
+    connection: Connection,
+    issuer: KeyPair,
+    authenticator: Arc<dyn Authenticator>,
+    clock: SystemClock,
+}
+
+/// What of a request matters here.
+#[derive(Deserialize)]
+struct Asked {
+    nats: AskedBy,
+}
+
+#[derive(Deserialize)]
+struct AskedBy {
+    server_id: ServerId,
+    user_nkey: String,
+    connect_opts: ConnectOptions,
+}
+
+#[derive(Deserialize)]
+struct ServerId {
+    id: String,
+}
+
+/// A key may come as a token, or as a password to any user name.
+#[derive(Deserialize)]
+struct ConnectOptions {
+    #[serde(default)]
+    auth_token: String,
+    #[serde(default)]
+    pass: String,
+}
+
+impl Login {
+    async fn answer(&self, message: &Message) {
+        let Some(reply) = message.reply.clone() else { return };
+        let asked: Asked = match jwt::payload(&message.payload) {
+            Ok(asked) => asked,
+            Err(error) => {
+                tracing::warn!(error, "a login request that cannot be read");
+                return;
+            }
+        };
+        let AskedBy { server_id, user_nkey, connect_opts } = asked.nats;
+        let now = self.clock.now();
+        let verdict = match self.look_up(&connect_opts).await {
+            Ok(caller) => jwt::user(&self.issuer, &user_nkey, &caller, now),
+            Err(why) => Err(why.into()),
+        };
+        let signed = jwt::response(&self.issuer, &user_nkey, &server_id.id, verdict.map_err(|e| e.to_string()), now);
+        let sent = match signed {
+            Ok(token) => self.connection.client.publish(reply, token.into()).await.map_err(BoxError::from),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = sent {
+            tracing::warn!(error, "a login could not be answered");
+        }
+    }
+
+    async fn look_up(&self, given: &ConnectOptions) -> Result<Caller, &'static str> {
+        let secret = if given.auth_token.is_empty() { &given.pass } else { &given.auth_token };
+        if secret.is_empty() {
+            return Err("no credentials");
+        }
+        let found = tokio::time::timeout(LOOK_UP_TIME_MAX, self.authenticator.authenticate(secret)).await;
+        let caller = found.map_err(|_| "not looked up in time")?.ok_or("no such key")?;
+        // Whatever a tenant calls its principals: nobody becomes a part of Steward by a key, and operators are Steward's.
+        let operator = caller.principal.as_str().starts_with("op_");
+        if caller.principal.is_system() || (operator && !caller.tenant.is_steward()) {
+            return Err("a reserved principal");
+        }
+        Ok(caller)
+    }
+}

@@ -22,6 +22,7 @@ mod process;
 mod program;
 mod secrets;
 
+pub(crate) use config::ACCOUNT;
 pub use program::{ProgramError, VERSION_MIN, find};
 pub use secrets::Secrets;
 

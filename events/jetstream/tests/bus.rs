@@ -143,13 +143,7 @@ async fn a_plain_client_finds_the_services_and_reads_refusals_in_headers() {
     let bus = Bus::start().await;
     let shutdown = CancellationToken::new();
     let _serving = serving(&bus, &shutdown).await;
-    let connect = |role: Role| {
-        let password = bus.server().secrets().password(role).to_owned();
-        let options = async_nats::ConnectOptions::with_user_and_password(role.user().to_owned(), password);
-        options.custom_inbox_prefix(role.inbox()).connect(bus.server().url().to_owned())
-    };
-
-    let admin = connect(Role::Admin).await.unwrap();
+    let admin = bus.connect_plainly(Role::Admin).await;
     let inbox = admin.new_inbox();
     let mut answers = admin.subscribe(inbox.clone()).await.unwrap();
     admin.publish_with_reply("$SRV.INFO", inbox, Bytes::new()).await.unwrap();
@@ -164,7 +158,7 @@ async fn a_plain_client_finds_the_services_and_reads_refusals_in_headers() {
     assert!(found.contains("budget cmd.*.*.budget.set"), "{found:?}");
     assert!(found.contains("cost qry.*.*.cost.report"), "{found:?}");
 
-    let gateway = connect(Role::Gateway).await.unwrap();
+    let gateway = bus.connect_plainly(Role::Gateway).await;
     let refused = gateway.request("cmd.acme.p_1.budget.remove", "{}".into()).await.unwrap();
     let headers = refused.headers.unwrap();
     assert_eq!(headers.get("Nats-Service-Error-Code").unwrap().as_str(), "404");

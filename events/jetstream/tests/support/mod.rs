@@ -37,6 +37,13 @@ impl Bus {
         Connection::connect(&self.server().credentials(role)).await.expect("a connection")
     }
 
+    /// As any NATS client would, without what this crate adds.
+    pub async fn connect_plainly(&self, role: Role) -> async_nats::Client {
+        let password = self.server().secrets().password(role).to_owned();
+        let options = async_nats::ConnectOptions::with_user_and_password(role.user().to_owned(), password);
+        options.custom_inbox_prefix(role.inbox()).connect(self.server().url()).await.expect("a connection")
+    }
+
     pub async fn log(&self, role: Role) -> Arc<dyn EventLog> {
         Arc::new(JetStreamLog::over(&self.connect(role).await, SHARDS))
     }
