@@ -6,6 +6,7 @@
 pub mod access;
 pub mod agent;
 pub mod aggregate;
+pub mod authority;
 pub mod catalog;
 pub mod identity;
 pub mod ledger;

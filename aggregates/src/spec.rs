@@ -3,7 +3,12 @@
 use std::fmt::Debug;
 
 use steward_events::clock::Timestamp;
-use steward_events::id::{CommandId, PrincipalId, TenantId};
+use steward_events::commit::{Entry, Recorded};
+use steward_events::event::Event;
+use steward_events::id::{CommandId, CorrelationId, PrincipalId, StreamId, TenantId};
+use steward_events::live::View;
+use steward_events::log::StreamName;
+use steward_events::quantity::{Position, Shard, Version};
 use steward_events::rejection::Rejection;
 
 use crate::aggregate::{Aggregate, Stamp};
@@ -72,4 +77,22 @@ impl<E: PartialEq + Debug> When<E> {
             Ok(events) => panic!("expected {expected:?}, got {events:?}"),
         }
     }
+}
+
+/// Folds one fact of `tenant` into `view`, as recorded at `at` by nobody in particular.
+#[allow(clippy::unwrap_used)] // literals
+pub fn fold(view: &mut impl View, tenant: &TenantId, at: Timestamp, event: impl Into<Event>) {
+    let event = event.into();
+    let stream = StreamName { shard: Shard(0), tenant: tenant.clone(), kind: event.kind(), id: StreamId::main() };
+    let entry = Entry {
+        command: CommandId::new("c1").unwrap(),
+        at,
+        actor: PrincipalId::new("p_ana").unwrap(),
+        on_behalf_of: None,
+        causation: None,
+        correlation: CorrelationId::new("r1").unwrap(),
+        events: vec![event.clone()],
+    };
+    let (position, version) = (Position(1), Version(1));
+    view.apply(&Recorded { stream: &stream, position, version, index: 0, entry: &entry, event: &event });
 }

@@ -1,0 +1,413 @@
+//! Who may do what, now and at any past moment: a fold of the tenants' lives, identities and access rules.
+//!
+//! Cedar decides, over few static policies (`authority/policies.cedar`); what Steward adds is where its facts come
+//! from, and words: each yes names the grant, each no the check that failed and the command that would have helped.
+//! This module must not know buses or stores: gateways and handlers keep it live, projectors fold it up to a moment.
+//!
+//! Rules that are easily missed:
+//! * Grants that the tenant `steward` holds count in every tenant, but only for operators (`op_…`), whose ids no other
+//!   tenant can make.
+//! * Nobody grants what they do not hold (see `authority/delegation.rs`).
+//! * An agent acts with what both it and the key's principal, its invoker, may. Every agent holds the built-in role
+//!   `agent` in its tenant; more is granted to the principal `agent_<name>`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use steward_events::clock::Timestamp;
+use steward_events::commit::Recorded;
+use steward_events::event::{AccessEvent, AggregateKind, Event, GrantId};
+use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, RoleId, TaskId, TenantId};
+use steward_events::live::View;
+use steward_events::permission::Permission;
+use steward_events::quantity::NanoDollars;
+use steward_events::rejection::Rejection;
+use steward_events::scope::Scope;
+
+use crate::access::role::{RoleSpec, built_in, closure};
+use crate::access::{Access, Terms};
+use crate::aggregate::Aggregate;
+use crate::identity::{Identity, Key};
+use crate::tenant::Tenant;
+
+mod delegation;
+mod explain;
+mod policy;
+mod rights;
+mod system;
+
+use policy::{Circumstances, Question, Verdict};
+use rights::{Held, Rights, RolePermissions};
+
+/// How many principals' rights are kept prepared.
+pub const RIGHTS_KEPT_MAX: usize = 20_000;
+
+/// Everything that decides on access, of all tenants.
+#[derive(Debug, Default)]
+pub struct Authority {
+    tenants: HashMap<TenantId, Rules>,
+    prepared: Mutex<HashMap<(TenantId, PrincipalId), Arc<Rights>>>,
+}
+
+/// What one tenant's log says.
+#[derive(Debug, Default)]
+struct Rules {
+    life: Tenant,
+    identity: Identity,
+    access: Access,
+}
+
+/// Somebody wants to do something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessRequest {
+    /// In whose data.
+    pub tenant: TenantId,
+    /// Who. The id of a key (`key_…`) means its principal, narrowed to that key.
+    pub principal: PrincipalId,
+    /// With which key, if with one.
+    pub key: Option<KeyId>,
+    /// What.
+    pub permission: Permission,
+    /// Where.
+    pub scope: Scope,
+    /// With what.
+    pub context: Context,
+}
+
+/// What a request is about. A condition on what is not known here does not hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Context {
+    /// The model it calls.
+    pub model: Option<ModelId>,
+    /// The most it can cost.
+    pub cost: Option<NanoDollars>,
+}
+
+/// They may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// The grant and the path of roles.
+    pub reason: String,
+}
+
+/// Whose key a secret is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyHolder {
+    /// The tenant that issued it; `steward` for operators.
+    pub tenant: TenantId,
+    /// The key.
+    pub key: KeyId,
+    /// As whom it acts.
+    pub principal: PrincipalId,
+    /// Where its calls are booked, and the most that it can reach.
+    pub scope: Scope,
+    /// The models it may use; all that its grants allow if empty.
+    pub models: Vec<ModelId>,
+    /// The agent it acts for, if one.
+    pub agent: Option<AgentId>,
+    /// The task it was made for, if one.
+    pub task: Option<TaskId>,
+    /// When it stops working by itself.
+    pub expires: Option<Timestamp>,
+}
+
+/// Who really acts.
+struct Actor<'a> {
+    principal: PrincipalId,
+    key: Option<&'a Key>,
+}
+
+impl Authority {
+    /// Whose key `secret` is: none if there is none, it was revoked or has expired, or its principal was disabled.
+    pub fn authenticate(&self, secret: &str, now: Timestamp) -> Option<KeyHolder> {
+        // The secret names its tenant, so nobody can claim it by issuing a key with the same hash elsewhere.
+        let tenant: TenantId = secret.strip_prefix("stw_")?.rsplit_once('_')?.0.parse().ok()?;
+        let identity = &self.tenants.get(&tenant)?.identity;
+        let id = identity.key_of_hash(&steward_events::event::KeyHash::of(secret))?;
+        let key = identity.key(id)?;
+        if key.revoked.is_some() || key.expires.is_some_and(|expires| expires <= now) {
+            return None;
+        }
+        self.inactive(&tenant, &key.principal).is_none().then(|| KeyHolder {
+            tenant,
+            key: id.clone(),
+            principal: key.principal.clone(),
+            scope: key.scope.clone(),
+            models: key.models.clone(),
+            agent: key.agent.clone(),
+            task: key.task.clone(),
+            expires: key.expires,
+        })
+    }
+
+    /// Whether `request` is allowed.
+    ///
+    /// # Errors
+    /// [`Rejection::Forbidden`] with the check that failed and what would have helped; [`Rejection::Suspended`],
+    /// [`Rejection::UnknownTenant`], [`Rejection::Invalid`] for a scope that is not the tenant's.
+    pub fn authorise(&self, request: &AccessRequest, now: Timestamp) -> Result<Allowed, Rejection> {
+        let AccessRequest { tenant, permission, scope, .. } = request;
+        if request.principal.is_system() {
+            return self.authorise_system(request);
+        }
+        if system::is_reserved(permission) {
+            let reason = format!("only parts of Steward do {permission}");
+            return Err(self.forbidden(request, reason, "nothing: no role reaches it".to_owned()));
+        }
+        let rules = self.open(tenant)?;
+        let actor = self.actor(request)?;
+        if !tenant.is_steward() && !scope.is_within(tenant) {
+            return Err(Rejection::invalid("scope", format!("{scope} lies outside tenant {tenant}")));
+        }
+        let circumstances = Circumstances {
+            now,
+            permission,
+            scope,
+            context: &request.context,
+            suspended: rules.life.suspended().is_some(),
+            operator: self.is_operator(&actor.principal),
+            active: self.inactive(tenant, &actor.principal).is_none(),
+            key: actor.key,
+        };
+        let Some(question) = Question::new(&circumstances) else {
+            return Err(self.forbidden(request, "the request cannot be put to the policies".to_owned(), String::new()));
+        };
+        let rights = self.rights(tenant, &actor.principal);
+        match rights.ask(&question, permission, scope) {
+            Verdict::Granted => {}
+            verdict => return Err(self.denied(request, &actor, &rights, &verdict, now)),
+        }
+        let reason = explain::granted(&rights, permission, scope, &request.context, now);
+        let Some(agent) = actor.key.and_then(|key| key.agent.as_ref()) else { return Ok(Allowed { reason }) };
+        let agent = agent_principal(agent);
+        let agents = self.rights(tenant, &agent);
+        match agents.ask(&question, permission, scope) {
+            Verdict::Granted => Ok(Allowed { reason: format!("{reason}, acting through {agent}, which may too") }),
+            verdict => {
+                let narrowed = Actor { principal: agent, key: actor.key };
+                Err(self.denied(request, &narrowed, &agents, &verdict, now))
+            }
+        }
+    }
+
+    /// The same for the holder of a key who acts in `tenant`: their own, or any for operators.
+    ///
+    /// # Errors
+    /// As [`Self::authorise`].
+    pub fn authorise_holder(
+        &self,
+        holder: &KeyHolder,
+        request: &AccessRequest,
+        now: Timestamp,
+    ) -> Result<Allowed, Rejection> {
+        // Ids of people may be the same in two tenants; only steward's keys reach beyond their own.
+        if holder.tenant != request.tenant && !holder.tenant.is_steward() {
+            let reason = format!("the key {} belongs to tenant {}", holder.key, holder.tenant);
+            return Err(self.forbidden(request, reason, format!("a key of tenant {}", request.tenant)));
+        }
+        self.authorise(request, now)
+    }
+
+    /// Why the tenant is suspended, if it is.
+    pub fn suspended(&self, tenant: &TenantId) -> Option<&str> {
+        self.tenants.get(tenant)?.life.suspended()
+    }
+
+    /// True once the tenant may be used.
+    pub fn is_open(&self, tenant: &TenantId) -> bool {
+        self.tenants.get(tenant).is_some_and(|rules| rules.life.is_open())
+    }
+
+    /// IANA name of the tenant's time zone; `UTC` if it is not open.
+    pub fn timezone(&self, tenant: &TenantId) -> &str {
+        self.tenants.get(tenant).map_or("UTC", |rules| rules.life.timezone())
+    }
+
+    /// What the tenant's log says of its life.
+    pub fn tenant(&self, tenant: &TenantId) -> Option<&Tenant> {
+        self.tenants.get(tenant).map(|rules| &rules.life)
+    }
+
+    /// A tenant's people, service accounts and keys.
+    pub fn identity(&self, tenant: &TenantId) -> Option<&Identity> {
+        self.tenants.get(tenant).map(|rules| &rules.identity)
+    }
+
+    /// A tenant's own roles and grants.
+    pub fn access(&self, tenant: &TenantId) -> Option<&Access> {
+        self.tenants.get(tenant).map(|rules| &rules.access)
+    }
+
+    fn authorise_system(&self, request: &AccessRequest) -> Result<Allowed, Rejection> {
+        let AccessRequest { tenant, principal, permission, .. } = request;
+        if !system::may(principal, permission) {
+            let reason = format!("{principal} is a part of Steward that does not {permission}");
+            return Err(self.forbidden(request, reason, "nothing: the table is fixed".to_owned()));
+        }
+        match self.suspended(tenant) {
+            Some(reason) if !system::may_while_suspended(principal, permission) => Err(suspended(tenant, reason)),
+            _ => Ok(Allowed { reason: format!("{principal} is the part of Steward that does {permission}") }),
+        }
+    }
+
+    fn open(&self, tenant: &TenantId) -> Result<&Rules, Rejection> {
+        let rules = self.tenants.get(tenant).filter(|rules| rules.life.is_open());
+        rules.ok_or_else(|| Rejection::UnknownTenant { tenant: tenant.clone() })
+    }
+
+    /// Who acts: the principal, and the key that narrows them.
+    fn actor(&self, request: &AccessRequest) -> Result<Actor<'_>, Rejection> {
+        let as_key = request.principal.as_str().starts_with("key_");
+        let id = match &request.key {
+            Some(key) => key.clone(),
+            None if as_key => match KeyId::new(request.principal.as_str()) {
+                Ok(key) => key,
+                Err(_) => return Err(Rejection::not_found("key", &request.principal)),
+            },
+            None => return Ok(Actor { principal: request.principal.clone(), key: None }),
+        };
+        let of = |tenant: &TenantId| self.tenants.get(tenant)?.identity.key(&id);
+        let key = of(&request.tenant).or_else(|| of(&TenantId::steward()));
+        match key {
+            Some(key) if as_key || key.principal == request.principal => {
+                Ok(Actor { principal: key.principal.clone(), key: Some(key) })
+            }
+            _ => {
+                let reason = format!("{} has no key {id} in tenant {}", request.principal, request.tenant);
+                Err(self.forbidden(request, reason, format!("steward key issue {}", request.principal)))
+            }
+        }
+    }
+
+    /// Why `principal` may do nothing in `tenant`, whatever it was granted; none if it is active.
+    fn inactive(&self, tenant: &TenantId, principal: &PrincipalId) -> Option<String> {
+        let known = |tenant: &TenantId| self.tenants.get(tenant)?.identity.principal(principal);
+        let steward = TenantId::steward();
+        let known = known(tenant).or_else(|| if is_of_steward(principal) { known(&steward) } else { None });
+        match known {
+            None => Some(format!("there is no principal {principal} in tenant {tenant}")),
+            Some(known) => known.disabled.as_ref().map(|reason| format!("{principal} is disabled: {reason}")),
+        }
+    }
+
+    fn is_operator(&self, principal: &PrincipalId) -> bool {
+        let steward = self.tenants.get(&TenantId::steward());
+        is_of_steward(principal) && steward.is_some_and(|rules| rules.identity.principal(principal).is_some())
+    }
+
+    /// What a role means to `tenant`: its own, else as steward recorded it, else as it is built in.
+    fn role(&self, tenant: &TenantId, role: &RoleId) -> Option<RoleSpec> {
+        let of = |tenant: &TenantId| self.tenants.get(tenant)?.access.role(role).cloned();
+        let own = if built_in(role).is_some() { None } else { of(tenant) };
+        own.or_else(|| of(&TenantId::steward())).or_else(|| built_in(role))
+    }
+
+    fn role_permissions(&self, tenant: &TenantId, role: &RoleId) -> RolePermissions {
+        Arc::new(closure(role, |role| self.role(tenant, role)))
+    }
+
+    /// What `principal` holds in `tenant`, prepared on first use and until a grant or role changes.
+    fn rights(&self, tenant: &TenantId, principal: &PrincipalId) -> Arc<Rights> {
+        let place = (tenant.clone(), principal.clone());
+        if let Some(rights) = self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(&place) {
+            return Arc::clone(rights);
+        }
+        let rights = Arc::new(Rights::new(principal, self.held(tenant, principal)));
+        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        if prepared.len() >= RIGHTS_KEPT_MAX {
+            prepared.clear();
+        }
+        prepared.insert(place, Arc::clone(&rights));
+        rights
+    }
+
+    fn held(&self, tenant: &TenantId, principal: &PrincipalId) -> Vec<Held> {
+        let steward = TenantId::steward();
+        let mut meanings: HashMap<(TenantId, RoleId), RolePermissions> = HashMap::new();
+        let mut held = Vec::new();
+        let mut take = |of: &TenantId, grant: GrantId, terms: Terms| {
+            let meaning = meanings.entry((of.clone(), grant.role.clone()));
+            let meaning = meaning.or_insert_with(|| self.role_permissions(of, &grant.role));
+            held.push(Held::new(grant, terms, Arc::clone(meaning)));
+        };
+        let from_steward = !tenant.is_steward() && self.is_operator(principal);
+        let tenants = std::iter::once(tenant).chain(from_steward.then_some(&steward));
+        for of in tenants {
+            for (grant, terms) in self.tenants.get(of).into_iter().flat_map(|rules| rules.access.grants_of(principal)) {
+                take(of, grant, terms.clone());
+            }
+        }
+        if principal.as_str().starts_with("agent_")
+            && let Ok(role) = RoleId::new("agent")
+        {
+            take(tenant, GrantId { to: principal.clone(), role, on: Scope::tenant(tenant) }, Terms::default());
+        }
+        held
+    }
+
+    fn forget_prepared(&mut self, tenant: &TenantId, event: &AccessEvent) {
+        let prepared = self.prepared.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            AccessEvent::RoleGranted { grant, .. } | AccessEvent::GrantRevoked { grant, .. }
+                if !tenant.is_steward() =>
+            {
+                prepared.remove(&(tenant.clone(), grant.to.clone()));
+            }
+            // Roles reach everyone who holds them, and what steward grants reaches every tenant.
+            AccessEvent::RoleDefined { .. } if !tenant.is_steward() => prepared.retain(|(of, _), _| of != tenant),
+            _ => prepared.clear(),
+        }
+    }
+}
+
+/// True for ids that only the tenant `steward` makes: see [`Identity`].
+fn is_of_steward(principal: &PrincipalId) -> bool {
+    principal.as_str().starts_with("op_")
+}
+
+/// As whom an agent's own grants are held.
+pub fn agent_principal(agent: &AgentId) -> PrincipalId {
+    // An agent's name of the greatest length would make the id too long; its beginning and its hash do not.
+    PrincipalId::new(format!("agent_{agent}")).unwrap_or_else(|_| {
+        let hash = steward_events::commit::CommitHash::of(agent.as_str().as_bytes()).to_string();
+        PrincipalId::new(format!("agent_{}_{}", &agent.as_str()[..40], &hash[..26]))
+            .unwrap_or_else(|_| PrincipalId::system(steward_events::id::SystemPart::Bootstrap))
+    })
+}
+
+fn suspended(tenant: &TenantId, reason: &str) -> Rejection {
+    Rejection::Suspended { tenant: tenant.clone(), reason: reason.to_owned() }
+}
+
+impl View for Authority {
+    const KINDS: &'static [AggregateKind] = &[AggregateKind::Tenant, AggregateKind::Identity, AggregateKind::Access];
+
+    fn apply(&mut self, recorded: &Recorded<'_>) {
+        let (tenant, at) = (&recorded.stream.tenant, recorded.entry.at);
+        let rules = self.tenants.entry(tenant.clone()).or_default();
+        match recorded.event {
+            Event::Tenant(event) => rules.life.apply(event, at),
+            Event::Identity(event) => {
+                rules.identity.apply(event, at);
+                // Steward's principals hold in other tenants only while they are known in steward.
+                if tenant.is_steward() {
+                    self.prepared.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+                }
+            }
+            Event::Access(event) => {
+                rules.access.apply(event, at);
+                self.forget_prepared(tenant, event);
+            }
+            Event::Registry(_)
+            | Event::Ledger(_)
+            | Event::Usage(_)
+            | Event::Catalog(_)
+            | Event::Agent(_)
+            | Event::Task(_)
+            | Event::Denials(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

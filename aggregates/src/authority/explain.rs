@@ -1,0 +1,216 @@
+//! Words for decisions: which grant allows, which check fails, what would help, and who else may.
+//!
+//! The policies decide; here the same grants are read once more to say why. A law (`tests/laws.rs`) holds the two
+//! together: they never disagree.
+
+use std::collections::BTreeSet;
+
+use steward_events::clock::Timestamp;
+use steward_events::event::Condition;
+use steward_events::id::{PrincipalId, RoleId, TenantId};
+use steward_events::permission::Permission;
+use steward_events::query::{ExplainQuestion, Explanation, MayDo, WhoCan, WhoCanQuestion};
+use steward_events::rejection::Rejection;
+use steward_events::scope::Scope;
+
+use super::policy::Verdict;
+use super::rights::{Held, Rights};
+use super::{AccessRequest, Actor, Authority, Context, suspended, system};
+use crate::access::role::built_in_ids;
+
+/// The most principals that one answer names.
+pub(super) const WHO_CAN_MAX: usize = 10_000;
+
+/// The grant that allows, in words.
+pub(super) fn granted(
+    rights: &Rights,
+    permission: &Permission,
+    scope: &Scope,
+    context: &Context,
+    now: Timestamp,
+) -> String {
+    let allows = |held: &&Held| held.covers(permission, scope).is_some() && held.terms_fail(context, now).is_none();
+    rights.held.iter().find(allows).map_or_else(String::new, |held| in_words(held, permission, scope))
+}
+
+/// `svc_1 is admin on acme (admin → developer permits task:*), only for small, until 2026-12-01T00:00:00Z`
+fn in_words(held: &Held, permission: &Permission, scope: &Scope) -> String {
+    let mut words = held.grant.to_string();
+    if let Some((pattern, path)) = held.covers(permission, scope) {
+        let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
+        words = format!("{words} ({} permits {pattern})", path.join(" → "));
+    }
+    if let Some(Condition { models, cost_max }) = &held.terms.condition {
+        if !models.is_empty() {
+            let models: Vec<&str> = models.iter().map(AsRef::as_ref).collect();
+            words = format!("{words}, only for {}", models.join(", "));
+        }
+        if let Some(cost_max) = cost_max {
+            words = format!("{words}, only for calls that cost at most {cost_max}");
+        }
+    }
+    match held.terms.expires {
+        Some(expires) => format!("{words}, until {expires}"),
+        None => words,
+    }
+}
+
+impl Authority {
+    pub(super) fn forbidden(&self, request: &AccessRequest, reason: String, would_allow: String) -> Rejection {
+        Rejection::Forbidden {
+            principal: request.principal.clone(),
+            permission: request.permission.clone(),
+            scope: request.scope.clone(),
+            reason,
+            would_allow,
+        }
+    }
+
+    /// The no that `verdict` is, in words.
+    pub(super) fn denied(
+        &self,
+        request: &AccessRequest,
+        actor: &Actor<'_>,
+        rights: &Rights,
+        verdict: &Verdict,
+        now: Timestamp,
+    ) -> Rejection {
+        let AccessRequest { tenant, permission, scope, .. } = request;
+        let principal = &actor.principal;
+        let key = actor.key;
+        let new_key = |what: &str| format!("steward key issue {} {what}", key.map_or(principal, |key| &key.principal));
+        let (reason, would_allow) = match verdict {
+            Verdict::Forbidden(policy) => match policy.as_str() {
+                "tenant-suspended" => return suspended(tenant, self.suspended(tenant).unwrap_or("")),
+                "principal-inactive" => (
+                    self.inactive(tenant, principal).unwrap_or_else(|| format!("{principal} is not active")),
+                    "somebody who is active".to_owned(),
+                ),
+                "key-over" => ("the key was revoked or has expired".to_owned(), new_key(&format!("--on {scope}"))),
+                "key-scope" => (
+                    format!("the key reaches {} and below, not {scope}", key.map_or("", |key| key.scope.as_str())),
+                    new_key(&format!("--on {scope}")),
+                ),
+                "key-models" => {
+                    let models: Vec<&str> = key.into_iter().flat_map(|key| &key.models).map(AsRef::as_ref).collect();
+                    let wanted = request.context.model.as_ref().map_or("MODEL", AsRef::as_ref);
+                    (format!("the key is only for {}", models.join(", ")), new_key(&format!("--model {wanted}")))
+                }
+                other => (format!("the policy {other} says no"), String::new()),
+            },
+            Verdict::NotGranted | Verdict::Granted => {
+                (self.not_granted(rights, request, now), self.would_allow(tenant, principal, permission, scope))
+            }
+        };
+        self.forbidden(request, reason, would_allow)
+    }
+
+    fn not_granted(&self, rights: &Rights, request: &AccessRequest, now: Timestamp) -> String {
+        let AccessRequest { permission, scope, context, .. } = request;
+        let covering = rights.held.iter().filter(|held| held.covers(permission, scope).is_some());
+        let mut failing =
+            covering.filter_map(|held| Some(format!("{} {}", held.grant, held.terms_fail(context, now)?)));
+        failing.next().unwrap_or_else(|| format!("no grant of {permission} at {scope} or above"))
+    }
+
+    /// The grant of the least role that would do, as a command.
+    fn would_allow(
+        &self,
+        tenant: &TenantId,
+        principal: &PrincipalId,
+        permission: &Permission,
+        scope: &Scope,
+    ) -> String {
+        let own = self.access(tenant).into_iter().flat_map(|access| access.roles()).map(|(role, _)| role.clone());
+        let permits =
+            |role: &RoleId| self.role_permissions(tenant, role).iter().any(|(pattern, _)| pattern.covers(permission));
+        let role = built_in_ids().chain(own).find(permits);
+        match role {
+            Some(role) if tenant.is_steward() => {
+                format!("steward grant give {principal} {role} --on '{scope}' --tenant steward")
+            }
+            Some(role) => format!("steward grant give {principal} {role} --on {scope}"),
+            None => "nothing: no role permits it".to_owned(),
+        }
+    }
+
+    /// Whether someone may do something in `tenant`, why, and what would allow it. Conditions are told, not tested.
+    pub fn explain(&self, tenant: &TenantId, question: &ExplainQuestion, now: Timestamp) -> Explanation {
+        let ExplainQuestion { principal, permission, scope, at: _ } = question;
+        let request = AccessRequest {
+            tenant: tenant.clone(),
+            principal: principal.clone(),
+            key: None,
+            permission: permission.clone(),
+            scope: scope.clone(),
+            context: Context::default(),
+        };
+        match self.authorise(&request, now) {
+            Ok(allowed) => Explanation { allowed: true, reason: allowed.reason, would_allow: None },
+            Err(rejection) => match self.may_under_conditions(&request, now) {
+                Some(reason) => Explanation { allowed: true, reason, would_allow: None },
+                None => explained(rejection),
+            },
+        }
+    }
+
+    /// The conditional grant that allows it where its condition holds. Only conditions may stand in the way.
+    fn may_under_conditions(&self, request: &AccessRequest, now: Timestamp) -> Option<String> {
+        let AccessRequest { tenant, principal, permission, scope, .. } = request;
+        let rules = self.tenants.get(tenant).filter(|rules| rules.life.is_open())?;
+        let bound = rules.life.suspended().is_some() || self.inactive(tenant, principal).is_some();
+        if bound || (!tenant.is_steward() && !scope.is_within(tenant)) {
+            return None;
+        }
+        let rights = self.rights(tenant, principal);
+        let allows = |held: &&Held| held.covers(permission, scope).is_some() && !held.terms.is_over(now);
+        rights.held.iter().find(allows).map(|held| in_words(held, permission, scope))
+    }
+
+    /// Everyone who may do something at a scope of `tenant`, operators included.
+    pub fn who_can(&self, tenant: &TenantId, question: &WhoCanQuestion, now: Timestamp) -> WhoCan {
+        let WhoCanQuestion { permission, scope, at: _ } = question;
+        let steward = TenantId::steward();
+        let holders: BTreeSet<&PrincipalId> = [tenant, &steward]
+            .into_iter()
+            .filter_map(|of| self.access(of))
+            .flat_map(|access| access.holders())
+            .filter(|holder| !holder.as_str().starts_with("agent_"))
+            .collect();
+        let may = |principal: &&PrincipalId| {
+            let question = ExplainQuestion {
+                principal: (*principal).clone(),
+                permission: permission.clone(),
+                scope: scope.clone(),
+                at: None,
+            };
+            let explanation = self.explain(tenant, &question, now);
+            explanation.allowed.then(|| MayDo {
+                principal: (*principal).clone(),
+                name: self.name(tenant, principal),
+                reason: explanation.reason,
+            })
+        };
+        WhoCan { principals: holders.iter().filter_map(may).take(WHO_CAN_MAX).collect() }
+    }
+
+    fn name(&self, tenant: &TenantId, principal: &PrincipalId) -> Option<String> {
+        let of = |tenant: &TenantId| self.identity(tenant)?.principal(principal)?.name.clone();
+        of(tenant).or_else(|| of(&TenantId::steward()))
+    }
+
+    /// True if this principal is a part of Steward that may do this.
+    pub fn is_system_right(principal: &PrincipalId, permission: &Permission) -> bool {
+        system::may(principal, permission)
+    }
+}
+
+fn explained(rejection: Rejection) -> Explanation {
+    match rejection {
+        Rejection::Forbidden { reason, would_allow, .. } => {
+            let would_allow = Some(would_allow).filter(|command| !command.is_empty());
+            Explanation { allowed: false, reason, would_allow }
+        }
+        other => Explanation { allowed: false, reason: other.to_string(), would_allow: None },
+    }
+}
