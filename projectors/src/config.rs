@@ -22,7 +22,7 @@ pub struct Config {
     /// How old the permissions may be by which a question is allowed.
     #[serde(with = "humantime_serde")]
     pub fresh_age_max: Duration,
-    /// How long an answer that reads the log itself may take.
+    /// How long an answer that reads the log itself may take; who asks over the bus waits for ten seconds.
     #[serde(with = "humantime_serde")]
     pub answer_time_max: Duration,
     /// How many moments of the past are kept folded for questions about access.
@@ -39,7 +39,7 @@ impl Default for Config {
             position_wait_max: Duration::from_secs(5),
             settle_wait_max: Duration::from_millis(500),
             fresh_age_max: Duration::from_millis(80),
-            answer_time_max: Duration::from_secs(30),
+            answer_time_max: Duration::from_secs(9),
             moments_held_max: 16,
             tenants_labelled_max: 100,
         }

@@ -10,6 +10,7 @@ pub mod cost_report;
 pub mod history;
 pub mod metrics;
 pub mod projector;
+pub mod query;
 pub mod reading;
 pub mod rows;
 pub mod runner;
@@ -18,3 +19,4 @@ pub mod tree;
 pub mod verify;
 
 pub use config::Config;
+pub use query::{ProjectorPorts, Projectors};

@@ -113,18 +113,15 @@ impl From<LogError> for End {
 }
 
 impl<P: Projector> Runner<P> {
-    /// Opens the projector's trees.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn open(log: Arc<dyn EventLog>, store: &Arc<dyn Store>, config: Config) -> Result<Self, BoxError> {
+    /// A runner over the projector's trees. Nothing is read before [`Self::run`].
+    pub fn new(log: Arc<dyn EventLog>, store: &Arc<dyn Store>, config: Config) -> Self {
         let followed = |shard| {
-            let tree = Arc::new(Tree::open(Arc::clone(store), P::NAME, shard)?);
-            let progress = Progress { position: tree.checkpoint().position, stage: Stage::CatchingUp };
-            Ok(Followed { shard, tree, progress: watch::channel(progress).0 })
+            let tree = Arc::new(Tree::new(Arc::clone(store), P::NAME, shard));
+            let progress = Progress { position: Position(0), stage: Stage::CatchingUp };
+            Followed { shard, tree, progress: watch::channel(progress).0 }
         };
-        let shards = (0..log.shards()).map(|shard| followed(Shard(shard))).collect::<Result<_, BoxError>>()?;
-        Ok(Self { log, config, shards, projector: PhantomData })
+        let shards = (0..log.shards()).map(|shard| followed(Shard(shard))).collect();
+        Self { log, config, shards, projector: PhantomData }
     }
 
     /// Follows all shards until `shutdown`.
@@ -157,8 +154,19 @@ impl<P: Projector> Runner<P> {
     }
 
     /// The checkpoint of `shard`, to hold it against the log.
-    pub fn checkpoint(&self, shard: Shard) -> Option<Checkpoint> {
-        self.shards.get(usize::from(shard.0)).map(|followed| followed.tree.checkpoint())
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn checkpoint(&self, shard: Shard) -> Result<Checkpoint, BoxError> {
+        self.shards.get(usize::from(shard.0)).map_or_else(|| Ok(Checkpoint::default()), |at| at.tree.reload())
+    }
+
+    /// Reads the rows of every shard as they are, however far that is, on the caller's own thread.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn peek<T>(&self, mut read: impl FnMut(&Snapshot<'_>) -> Result<T, BoxError>) -> Result<Vec<T>, BoxError> {
+        self.shards.iter().map(|followed| read(&followed.tree.snapshot())).collect()
     }
 
     /// Reads the rows of `shard` on a thread that may block, from a state that includes `min_position`; without one,

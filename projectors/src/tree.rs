@@ -41,17 +41,13 @@ pub fn name(projector: &str, shard: Shard) -> String {
 }
 
 impl Tree {
-    /// Opens the tree of `projector` and `shard`.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn open(store: Arc<dyn Store>, projector: &str, shard: Shard) -> Result<Self, BoxError> {
-        let tree = Self { store, name: name(projector, shard), checkpoint: RwLock::default() };
-        tree.reload()?;
-        Ok(tree)
+    /// The tree of `projector` and `shard`. Nothing is read yet: see [`Self::reload`].
+    pub fn new(store: Arc<dyn Store>, projector: &str, shard: Shard) -> Self {
+        Self { store, name: name(projector, shard), checkpoint: RwLock::default() }
     }
 
-    /// Reads the checkpoint again: after a write that failed, only the store knows whether it took effect.
+    /// Reads the checkpoint: at the start, and after a write that failed, for only the store knows whether it took
+    /// effect.
     pub(crate) fn reload(&self) -> Result<Checkpoint, BoxError> {
         let mut current = self.checkpoint.write().unwrap_or_else(PoisonError::into_inner);
         *current = self.get(CHECKPOINT)?.unwrap_or_default();

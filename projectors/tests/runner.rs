@@ -66,12 +66,7 @@ fn live(log: &MemoryLog, store: &Arc<dyn Store>, batch: usize, life: Option<Dura
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let log: Arc<dyn EventLog> = Arc::new(log.clone());
     runtime.block_on(async {
-        // A store that fails while it is opened is opened again, as a process would be started again.
-        let runner = loop {
-            if let Ok(runner) = Runner::<CostReport>::open(Arc::clone(&log), store, config(batch)) {
-                break Arc::new(runner);
-            }
-        };
+        let runner = Arc::new(Runner::<CostReport>::new(Arc::clone(&log), store, config(batch)));
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(Arc::clone(&runner).run(shutdown.clone()));
         match life {
@@ -105,7 +100,7 @@ async fn report(runner: &Runner<CostReport>, of: &str, shard: u16, question: Cos
 }
 
 async fn prove_report(log: &MemoryLog, store: &Arc<dyn Store>, sums: &[CostSums; 3]) {
-    let runner = Arc::new(Runner::<CostReport>::open(Arc::new(log.clone()), store, config(64)).unwrap());
+    let runner = Arc::new(Runner::<CostReport>::new(Arc::new(log.clone()), store, config(64)));
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(Arc::clone(&runner).run(shutdown.clone()));
     caught_up(&runner).await;
@@ -217,7 +212,7 @@ async fn a_report_takes_only_the_days_asked_for() {
     let other = stream(0, "acme2", AggregateKind::Usage, "gw1-a");
     writer.write(&other, vec![finished("acme2", &mut dice).into()]).await;
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
-    let runner = Arc::new(Runner::<CostReport>::open(Arc::new(log), &store, config(10)).unwrap());
+    let runner = Arc::new(Runner::<CostReport>::new(Arc::new(log), &store, config(10)));
     tokio::spawn(Arc::clone(&runner).run(CancellationToken::new()));
     caught_up(&runner).await;
     for (since, until, calls) in [
@@ -250,7 +245,7 @@ async fn a_log_that_went_back_stops_the_view_which_says_so() {
     for seed in 1..5 {
         writer.write(&journal, vec![finished("acme", &mut Dice(seed)).into()]).await;
     }
-    let runner = Arc::new(Runner::<CostReport>::open(Arc::new(long), &store, config(10)).unwrap());
+    let runner = Arc::new(Runner::<CostReport>::new(Arc::new(long), &store, config(10)));
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(Arc::clone(&runner).run(shutdown.clone()));
     caught_up(&runner).await;
@@ -265,7 +260,7 @@ async fn a_log_that_went_back_stops_the_view_which_says_so() {
             writer.write(&journal, vec![finished("acme", &mut Dice(seed)).into()]).await;
         }
         let before = dump(&*store, "cost-report-v1.00");
-        let runner = Arc::new(Runner::<CostReport>::open(Arc::new(other), &store, config(10)).unwrap());
+        let runner = Arc::new(Runner::<CostReport>::new(Arc::new(other), &store, config(10)));
         let running = Arc::clone(&runner).run(CancellationToken::new());
         let _ = tokio::time::timeout(Duration::from_secs(1), running).await;
         let (_, progress) = runner.progress().next().unwrap();
@@ -291,7 +286,7 @@ async fn a_schema_from_the_future_stops_the_view_which_says_which() {
     assert!(matches!(published, steward_events::log::Published::Stored(_)));
 
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
-    let runner = Arc::new(Runner::<CostReport>::open(Arc::new(log), &store, config(10)).unwrap());
+    let runner = Arc::new(Runner::<CostReport>::new(Arc::new(log), &store, config(10)));
     let _ = tokio::time::timeout(Duration::from_secs(1), Arc::clone(&runner).run(CancellationToken::new())).await;
     let (_, progress) = runner.progress().next().unwrap();
     let Stage::Stopped(reason) = progress.stage else { panic!("{progress:?}") };
@@ -310,7 +305,7 @@ async fn an_answer_waits_for_the_position_it_demands_and_not_for_ever() {
 
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
     let config = Config { position_wait_max: Duration::from_millis(300), ..config(10) };
-    let runner = Arc::new(Runner::<CostReport>::open(Arc::new(log), &store, config).unwrap());
+    let runner = Arc::new(Runner::<CostReport>::new(Arc::new(log), &store, config));
     let behind = runner.read(Shard(0), Some(demanded), |rows| Ok(rows.position())).await;
     assert!(matches!(behind, Err(NotReady::Behind { .. })), "{behind:?}");
 
@@ -360,7 +355,7 @@ async fn a_new_version_is_built_beside_the_old_one_which_is_then_dropped() {
     }
     assert!(!dump(&*store, "cost-report-v1.00").is_empty());
 
-    let runner = Arc::new(Runner::<Calls>::open(Arc::new(log), &store, config(3)).unwrap());
+    let runner = Arc::new(Runner::<Calls>::new(Arc::new(log), &store, config(3)));
     assert!(!dump(&*store, "cost-report-v1.00").is_empty(), "still there before the new one has caught up");
     tokio::spawn(Arc::clone(&runner).run(CancellationToken::new()));
     caught_up(&runner).await;
@@ -382,7 +377,7 @@ async fn every_projector_rebuilds_to_the_same_bytes_whatever_its_batches() {
     }
     async fn dumped<P: Projector>(log: &MemoryLog, batch: usize) -> Vec<Vec<steward_events::store::Pair>> {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
-        let runner = Arc::new(Runner::<P>::open(Arc::new(log.clone()), &store, config(batch)).unwrap());
+        let runner = Arc::new(Runner::<P>::new(Arc::new(log.clone()), &store, config(batch)));
         let running = tokio::spawn(Arc::clone(&runner).run(CancellationToken::new()));
         caught_up(&runner).await;
         running.abort();
