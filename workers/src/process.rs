@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::WorkerPorts;
 
-pub mod task_keys;
+pub mod task_ends;
 pub mod tenant_placing;
 
 /// Why a process manager stopped before it was told to.
@@ -33,6 +33,6 @@ pub type Running = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 pub fn all(ports: &WorkerPorts, shutdown: &CancellationToken) -> Vec<(&'static str, Running)> {
     vec![
         ("tenant_placing", Box::pin(tenant_placing::run(ports.clone(), shutdown.clone()))),
-        ("task_keys", Box::pin(task_keys::run(ports.clone(), shutdown.clone()))),
+        ("task_ends", Box::pin(task_ends::run(ports.clone(), shutdown.clone()))),
     ]
 }

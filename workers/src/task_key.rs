@@ -2,7 +2,7 @@
 //! the log knows its hash.
 //!
 //! It acts as the one who submitted the task, within the task's scope, for the agent's model only: an agent may do what
-//! both its definition and its invoker may. It is revoked by [`crate::process::task_keys`], and expires.
+//! both its definition and its invoker may. It is revoked by [`crate::process::task_ends`], and expires.
 
 use std::time::Duration;
 

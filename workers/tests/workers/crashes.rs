@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::buses::{Deluded, Dying};
 use crate::gateway::{Call, Do, Gateway};
 use crate::world::{World, eventually, now, within};
-use crate::{is_plan, keys_not_revoked, kinds, plan_and_answer};
+use crate::{is_plan, kinds, left_over, plan_and_answer};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_worker_killed_at_any_command_is_followed_by_another_and_no_finished_step_is_done_again() {
@@ -35,7 +35,7 @@ async fn a_worker_killed_at_any_command_is_followed_by_another_and_no_finished_s
         drop(first);
         let second = world.start();
         assert_eq!(world.end("acme", "t_1").await, "finished", "killed at {at} {after}");
-        eventually("revocations", async || keys_not_revoked(&world).await == 0).await;
+        eventually("everything is taken back", async || left_over(&world).await == (0, 0)).await;
         second.stop().await;
 
         let last_words = dying.last_words.lock().unwrap().clone();
@@ -75,7 +75,7 @@ async fn a_worker_killed_in_the_middle_of_a_call_is_followed_by_another() {
     assert_eq!(world.end("acme", "t_1").await, "finished");
     let calls = world.gateway.calls();
     assert_ne!(calls[0].secret, calls[1].secret, "the dead worker's key is not used by another");
-    eventually("both keys are revoked", async || keys_not_revoked(&world).await == 0).await;
+    eventually("both keys are taken back", async || left_over(&world).await == (0, 0)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,11 +1,13 @@
 //! Decides commands over the in-memory log with the real aggregates: no authorisation, one command at a time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use steward_aggregates::agent::Agent;
 use steward_aggregates::aggregate::{Aggregate, Stamp};
 use steward_aggregates::identity::Identity;
+use steward_aggregates::ledger::Ledger;
 use steward_aggregates::task::Task;
 use steward_aggregates::tenant::Tenant;
 use steward_events::append::{AppendError, append};
@@ -32,7 +34,7 @@ pub(crate) struct Desk {
     /// Every command that was decided, with its sender's worker or key where it has one.
     pub(crate) decided: Mutex<Vec<Request>>,
     /// Refuses budgets for tasks, to see what a task makes of that.
-    pub(crate) refuse_budgets: std::sync::atomic::AtomicBool,
+    pub(crate) refuse_budgets: AtomicBool,
     turn: Mutex<()>,
 }
 
@@ -149,13 +151,10 @@ impl CommandService for Desk {
                 }
                 self.decide::<Task>(&request, stream, command).await
             }
-            Command::Ledger(LedgerCommand::SetBudget(_)) => {
-                if self.refuse_budgets.load(std::sync::atomic::Ordering::Relaxed) {
-                    return Ok(Reply::refused(Rejection::invalid("scope", "no budgets here"), Position(0)));
-                }
-                let accepted = Reply::refused(Rejection::Expired, Position(0));
-                Ok(Reply { accepted: true, rejection: None, message: None, ..accepted })
+            Command::Ledger(LedgerCommand::SetBudget(_)) if self.refuse_budgets.load(Ordering::Relaxed) => {
+                Ok(Reply::refused(Rejection::invalid("scope", "no budgets here"), Position(0)))
             }
+            Command::Ledger(command) => self.decide::<Ledger>(&request, stream, command).await,
             other => Err(Failure(format!("not decided here: {:?}", other.name()))),
         }
     }

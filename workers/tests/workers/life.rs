@@ -10,7 +10,7 @@ use steward_events::scope::Subject;
 
 use crate::gateway::{Do, Gateway};
 use crate::world::{World, eventually};
-use crate::{keys_not_revoked, kinds, plan_and_answer};
+use crate::{kinds, left_over, plan_and_answer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_is_planned_and_answered_with_a_key_and_a_budget_of_its_own() {
@@ -72,7 +72,7 @@ async fn a_task_is_planned_and_answered_with_a_key_and_a_budget_of_its_own() {
         let said = String::from_utf8_lossy(&request.body);
         assert!(!said.contains(&calls[0].secret), "the secret is in {}", request.command_subject());
     }
-    eventually("the key's revocation", async || keys_not_revoked(&world).await == 0).await;
+    eventually("everything is taken back", async || left_over(&world).await == (0, 0)).await;
     assert_eq!(process.workers.ready(), Ok(()));
     process.stop().await;
 }
@@ -87,7 +87,7 @@ async fn cancelling_stops_the_call_in_flight_and_revokes_the_key() {
     world.send("acme", CancelTask { task: "t_1".parse().unwrap(), reason: "never mind".into() }).await.unwrap();
     eventually("the call is broken off", async || world.gateway.open() == 0).await;
     assert!(began.elapsed() < Duration::from_secs(1), "it took {:?}", began.elapsed());
-    eventually("the key's revocation", async || keys_not_revoked(&world).await == 0).await;
+    eventually("everything is taken back", async || left_over(&world).await == (0, 0)).await;
     process.stop().await;
     assert_eq!(kinds(&world.task("acme", "t_1").await), ["submitted", "claimed", "started", "cancelled"]);
 }

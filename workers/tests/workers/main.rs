@@ -13,7 +13,7 @@ mod placing;
 mod refusals;
 mod world;
 
-use steward_events::event::{Event, IdentityEvent, TaskEvent};
+use steward_events::event::{Event, IdentityEvent, LedgerEvent, TaskEvent};
 
 use crate::gateway::{Call, Do};
 use crate::world::World;
@@ -40,9 +40,17 @@ fn kinds(events: &[TaskEvent]) -> Vec<&'static str> {
     named.collect()
 }
 
-async fn keys_not_revoked(world: &World) -> usize {
-    let events = world.events("acme").await;
-    let issued = events.iter().filter(|event| matches!(event, Event::Identity(IdentityEvent::KeyIssued { .. })));
-    let revoked = events.iter().filter(|event| matches!(event, Event::Identity(IdentityEvent::KeyRevoked { .. })));
-    issued.count() - revoked.count()
+/// Keys and budgets that are still there.
+async fn left_over(world: &World) -> (usize, usize) {
+    let (mut keys, mut budgets) = (0, 0);
+    for event in world.events("acme").await {
+        match event {
+            Event::Identity(IdentityEvent::KeyIssued { .. }) => keys += 1,
+            Event::Identity(IdentityEvent::KeyRevoked { .. }) => keys -= 1,
+            Event::Ledger(LedgerEvent::BudgetSet { .. }) => budgets += 1,
+            Event::Ledger(LedgerEvent::BudgetRemoved { .. }) => budgets -= 1,
+            _ => {}
+        }
+    }
+    (keys, budgets)
 }

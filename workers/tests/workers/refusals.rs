@@ -11,7 +11,7 @@ use steward_workers::Config;
 
 use crate::gateway::{Call, Do, Gateway};
 use crate::world::{World, eventually};
-use crate::{keys_not_revoked, plan_and_answer};
+use crate::{left_over, plan_and_answer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_gateway_refuses_ends_the_task_with_the_reason() {
@@ -31,7 +31,7 @@ async fn what_the_gateway_refuses_ends_the_task_with_the_reason() {
         world.submit("acme", "t_1", None).await;
         assert_eq!(world.end("acme", "t_1").await, format!("failed: {reason}"));
         assert_eq!(world.gateway.calls().len(), 1, "a refusal is not asked again");
-        eventually("the key's revocation", async || keys_not_revoked(&world).await == 0).await;
+        eventually("everything is taken back", async || left_over(&world).await == (0, 0)).await;
     }
 }
 

@@ -1,0 +1,215 @@
+//! What was made for a task ends with it: its keys with the claim under which they were made, its budgets with the task.
+//!
+//! A worker that was killed left behind a key whose secret died with it; so these are not taken back by who made them
+//! but by whoever reads the log. Knows keys and budgets of tasks. Must not know what tasks are about.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream;
+use steward_events::command::{Command, RemoveBudget, RevokeKey};
+use steward_events::commit::Recorded;
+use steward_events::event::{AggregateKind, BudgetKey, Event, IdentityEvent, LedgerEvent, TaskEvent};
+use steward_events::id::{BudgetId, KeyId, TaskId, TenantId};
+use steward_events::live::{Live, NotFresh, View};
+use steward_events::scope::Subject;
+use tokio_util::sync::CancellationToken;
+
+use crate::orders::{Cause, OrderError, Orders};
+use crate::process::Error;
+use crate::tasks::{TaskRef, task_of};
+use crate::{WorkerPorts, wake};
+
+/// Things taken back at once.
+const TAKING_BACK_MAX: usize = 8;
+/// How long to wait before something that could not be taken back is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
+
+/// Something made for a task.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Thing {
+    Key(KeyId),
+    Budget(BudgetKey),
+}
+
+impl Thing {
+    fn take_back(&self) -> Command {
+        match self.clone() {
+            Self::Key(key) => {
+                RevokeKey { key, reason: "its task has ended or passed to another worker".to_owned() }.into()
+            }
+            Self::Budget(BudgetKey { scope, subject, unit, window }) => {
+                RemoveBudget { scope, subject, unit, per: window }.into()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Thing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) => write!(f, "key {key}"),
+            Self::Budget(key) => write!(f, "budget {key}"),
+        }
+    }
+}
+
+/// What tasks have. All of a tenant is in one shard, so these facts are folded in the order in which they happened.
+#[derive(Debug, Default)]
+struct Belongings {
+    open: HashSet<TaskRef>,
+    of_task: HashMap<TaskRef, BTreeSet<Thing>>,
+    owner: HashMap<(TenantId, Thing), TaskRef>,
+    budgets: HashMap<(TenantId, BudgetId), BudgetKey>,
+    due: BTreeSet<(TenantId, Thing)>,
+}
+
+impl Belongings {
+    fn made(&mut self, tenant: &TenantId, task: &TaskId, thing: Thing, by_a_worker: bool) {
+        let task = TaskRef { tenant: tenant.clone(), task: task.clone() };
+        if by_a_worker && !self.open.contains(&task) {
+            // By a worker that had not yet seen the task's end.
+            self.due.insert((task.tenant, thing));
+            return;
+        }
+        // A caller may set a budget for a task that is yet to be submitted.
+        self.owner.insert((tenant.clone(), thing.clone()), task.clone());
+        self.of_task.entry(task).or_default().insert(thing);
+    }
+
+    fn gone(&mut self, tenant: &TenantId, thing: Thing) {
+        let named = (tenant.clone(), thing);
+        self.due.remove(&named);
+        if let Some(task) = self.owner.remove(&named)
+            && let Some(things) = self.of_task.get_mut(&task)
+        {
+            things.remove(&named.1);
+            if things.is_empty() {
+                self.of_task.remove(&task);
+            }
+        }
+    }
+
+    /// These of the task's things are to be taken back.
+    fn end(&mut self, task: &TaskRef, ends: impl Fn(&Thing) -> bool) {
+        let (ending, staying) = self.of_task.remove(task).unwrap_or_default().into_iter().partition(ends);
+        for thing in ending {
+            let named = (task.tenant.clone(), thing);
+            self.owner.remove(&named);
+            self.due.insert(named);
+        }
+        if !BTreeSet::is_empty(&staying) {
+            self.of_task.insert(task.clone(), staying);
+        }
+    }
+
+    fn apply_task(&mut self, task: TaskRef, event: &TaskEvent) {
+        match event {
+            TaskEvent::Submitted { .. } => _ = self.open.insert(task),
+            TaskEvent::Claimed { .. } => self.end(&task, |thing| matches!(thing, Thing::Key(_))),
+            TaskEvent::Finished { .. } | TaskEvent::Failed { .. } | TaskEvent::Cancelled { .. } => {
+                self.open.remove(&task);
+                self.end(&task, |_| true);
+            }
+            TaskEvent::ClaimExtended { .. } | TaskEvent::StepStarted { .. } | TaskEvent::StepFinished { .. } => {}
+        }
+    }
+
+    fn apply_ledger(&mut self, tenant: &TenantId, event: &LedgerEvent, by_a_worker: bool) {
+        if let LedgerEvent::BudgetSet { budget, key, .. } = event {
+            if let Some(Subject::Task(task)) = &key.subject {
+                self.budgets.insert((tenant.clone(), budget.clone()), key.clone());
+                self.made(tenant, task, Thing::Budget(key.clone()), by_a_worker);
+            }
+        } else if let LedgerEvent::BudgetRemoved { budget } = event
+            && let Some(key) = self.budgets.remove(&(tenant.clone(), budget.clone()))
+        {
+            self.gone(tenant, Thing::Budget(key));
+        }
+    }
+}
+
+impl View for Belongings {
+    const KINDS: &'static [AggregateKind] = &[AggregateKind::Task, AggregateKind::Identity, AggregateKind::Ledger];
+
+    fn apply(&mut self, recorded: &Recorded<'_>) {
+        let tenant = &recorded.stream.tenant;
+        let by_a_worker = recorded.entry.actor.is_system();
+        match recorded.event {
+            Event::Identity(IdentityEvent::KeyIssued { key, task: Some(task), .. }) => {
+                self.made(tenant, task, Thing::Key(key.clone()), by_a_worker);
+            }
+            Event::Identity(IdentityEvent::KeyRevoked { key, .. }) => self.gone(tenant, Thing::Key(key.clone())),
+            Event::Ledger(event) => self.apply_ledger(tenant, event, by_a_worker),
+            Event::Task(event) => {
+                if let Some(task) = task_of(recorded.stream) {
+                    self.apply_task(task, event);
+                }
+            }
+            Event::Identity(
+                IdentityEvent::KeyIssued { task: None, .. }
+                | IdentityEvent::AccountCreated { .. }
+                | IdentityEvent::UserInvited { .. }
+                | IdentityEvent::UserDisabled { .. },
+            )
+            | Event::Registry(_)
+            | Event::Tenant(_)
+            | Event::Access(_)
+            | Event::Usage(_)
+            | Event::Catalog(_)
+            | Event::Agent(_)
+            | Event::Denials(_) => {}
+        }
+    }
+}
+
+/// Takes things back until told to stop.
+///
+/// # Errors
+/// [`Error`] if the log holds what this build cannot read.
+pub async fn run(ports: WorkerPorts, shutdown: CancellationToken) -> Result<(), Error> {
+    let live = Live::<Belongings>::start(ports.log.clone(), ports.clock.clone());
+    let orders = Orders::new(&ports);
+    tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        stopped = take_back_as_they_end(&live, &orders) => Err(stopped.into()),
+    }
+}
+
+async fn take_back_as_they_end(live: &Live<Belongings>, orders: &Orders) -> NotFresh {
+    // Without the whole past, everything ever made would look as if it were still there.
+    if let Err(stopped) = wake::caught_up(live).await {
+        return stopped;
+    }
+    // Refused once is refused for good (another worker was quicker); asking again would be noise.
+    let mut refused = BTreeSet::new();
+    loop {
+        let seen = live.positions();
+        if let Some(why) = live.stopped() {
+            return NotFresh::Stopped(why);
+        }
+        let due = live.read().due.clone();
+        refused = due.intersection(&refused).cloned().collect();
+        let failed: Vec<_> = stream::iter(due.difference(&refused).cloned().collect::<Vec<_>>())
+            .map(|(tenant, thing)| async move {
+                let taken = orders.send(&tenant, thing.take_back(), &Cause::default()).await;
+                taken.err().map(|error| ((tenant, thing), error))
+            })
+            .buffer_unordered(TAKING_BACK_MAX)
+            .filter_map(|failed| async move { failed })
+            .collect()
+            .await;
+        let pause = if failed.is_empty() { wake::IDLE_MAX } else { RETRY_PAUSE };
+        for (named, error) in failed {
+            if matches!(error, OrderError::Rejected(_)) {
+                tracing::debug!(tenant.id = %named.0, thing = %named.1, error = %error, "not taken back");
+                refused.insert(named);
+            } else {
+                tracing::warn!(tenant.id = %named.0, thing = %named.1, error = %error, "not taken back yet");
+            }
+        }
+        wake::moved(live, &seen, pause).await;
+    }
+}
