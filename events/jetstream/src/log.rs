@@ -119,6 +119,11 @@ impl EventLog for JetStreamLog {
     }
 
     async fn last(&self, filter: &Filter) -> Result<Position, LogError> {
+        if *filter == Filter::shard(filter.shard) {
+            // Nothing is ever deleted, so that is the stream's own end; as a wildcard it would visit every subject.
+            let end = api::last_sequence(&self.client, &self.stream(filter.shard)?).await;
+            return end.map(Position).map_err(unavailable);
+        }
         let subjects = filter.subjects();
         let last = subjects.iter().map(|subject| async move {
             let last = Get { last_by_subj: Some(subject), ..Get::default() };

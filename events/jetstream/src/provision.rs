@@ -12,6 +12,7 @@ use steward_events::quantity::Shard;
 use crate::MESSAGE_BYTES_MAX;
 use crate::api::{self, CallError};
 use crate::connection::Connection;
+use crate::server::Durability;
 
 /// The stream of timers and of what has come due.
 pub const TIMERS_STREAM: &str = "TIMERS";
@@ -35,11 +36,15 @@ pub fn log_stream(shard: Shard) -> String {
 pub struct Options {
     /// Copies of each message, on as many servers: 1, 3 or 5.
     pub replicas: u32,
+    /// What an acknowledgement must survive.
+    pub durability: Durability,
+    /// True if the servers sync every append: so does one of our own if [`Durability::Strict`] is asked of it.
+    pub syncs_always: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { replicas: 1 }
+        Self { replicas: 1, durability: Durability::default(), syncs_always: false }
     }
 }
 
@@ -61,6 +66,12 @@ pub enum ProvisionError {
         found: u16,
         /// What was asked for.
         wanted: u16,
+    },
+    /// What is asked for cannot be promised.
+    #[error("durability = strict needs three replicas, or servers with sync_interval: always; this is {replicas}")]
+    NotDurable {
+        /// Copies configured.
+        replicas: u32,
     },
     /// The broker did not do it.
     #[error("the broker does not answer for {stream}")]
@@ -87,6 +98,10 @@ pub struct Provisioned {
 /// # Errors
 /// [`ProvisionError`], naming each difference.
 pub async fn provision(admin: &Connection, shards: u16, options: Options) -> Result<Provisioned, ProvisionError> {
+    let strict = options.durability == Durability::Strict;
+    if strict && options.replicas < 3 && !options.syncs_always {
+        return Err(ProvisionError::NotDurable { replicas: options.replicas });
+    }
     let present = present(admin).await?;
     let logs = present.keys().filter_map(|name| name.strip_prefix("EVT_")?.parse::<u16>().ok());
     let found = u16::try_from(logs.count()).unwrap_or(u16::MAX);

@@ -98,8 +98,13 @@ async fn what_differs_from_the_streams_wanted_is_told_and_not_changed() {
     let server = Server::start(Options::new(dir.path())).await.unwrap();
     let admin = Connection::connect(&server.credentials(Role::Admin)).await.unwrap();
     provision::provision(&admin, 2, provision::Options::default()).await.unwrap();
-    let replicas = provision::provision(&admin, 2, provision::Options { replicas: 3 }).await.unwrap_err();
+    let replicas =
+        provision::provision(&admin, 2, provision::Options { replicas: 3, ..Default::default() }).await.unwrap_err();
     assert_eq!(replicas.to_string(), "EVT_00 exists and differs: num_replicas is 1, must be 3");
+    let strict = provision::Options { durability: Durability::Strict, ..Default::default() };
+    let refused = provision::provision(&admin, 2, strict).await.unwrap_err();
+    assert!(refused.to_string().contains("sync_interval: always"), "{refused}");
+    provision::provision(&admin, 2, provision::Options { syncs_always: true, ..strict }).await.unwrap();
     let shards = provision::provision(&admin, 1, provision::Options::default()).await.unwrap_err();
     assert_eq!(shards.to_string(), "the log has 2 shards, 1 are configured; the number is fixed when the log is made");
     server.stop().await.unwrap();
