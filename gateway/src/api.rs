@@ -211,13 +211,17 @@ mod tests {
         for spec in command::COMMANDS {
             let found = Operation::find(&format!("{}s:{}", spec.noun, spec.verb));
             match spec.audience {
-                Audience::Callers => assert!(matches!(found, Some(Operation::Order(row)) if std::ptr::eq(row, spec))),
+                Audience::Callers => {
+                    assert!(
+                        matches!(found, Some(Operation::Order(row)) if (row.noun, row.verb) == (spec.noun, spec.verb))
+                    );
+                }
                 Audience::System => assert!(found.is_none(), "{spec:?}"),
             }
         }
         for spec in query::QUERIES {
             let found = Operation::find(&format!("{}:{}", spec.view, spec.verb));
-            assert!(matches!(found, Some(Operation::Ask(row)) if std::ptr::eq(row, spec)));
+            assert!(matches!(found, Some(Operation::Ask(row)) if (row.view, row.verb) == (spec.view, spec.verb)));
         }
         assert!(Operation::find("budget:set").is_none(), "an order is about many");
         assert!(Operation::find("budgets").is_none());

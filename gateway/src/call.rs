@@ -76,7 +76,7 @@ pub(crate) async fn run(edge: Arc<Edge>, caller: Caller, body: Bytes) -> Result<
     let ask = ChatRequest::read(&body)?;
     let plan = plan::plan(&edge, &caller.known, &ask).await;
     // Who may not use a model is told so, also if it has no route or price.
-    let worst = plan.as_ref().ok().map(|plan| plan.estimate.worst().money);
+    let worst = plan.as_ref().map_or(NanoDollars(0), |plan| plan.estimate.worst().money);
     may_invoke(&edge, &caller.known, &ask, worst)?;
     let running = edge.metrics.run();
     let call = Call { edge, caller, ask, plan: plan?, _running: running };
@@ -87,9 +87,9 @@ pub(crate) async fn run(edge: Arc<Edge>, caller: Caller, body: Bytes) -> Result<
     }
 }
 
-fn may_invoke(edge: &Edge, known: &Known, ask: &ChatRequest, cost: Option<NanoDollars>) -> Result<(), Rejection> {
+fn may_invoke(edge: &Edge, known: &Known, ask: &ChatRequest, cost: NanoDollars) -> Result<(), Rejection> {
     let Known { holder, .. } = known;
-    let context = Context { model: Some(ask.model.clone()), cost };
+    let context = Context { model: Some(ask.model.clone()), cost: Some(cost) };
     let (permission, scope) = (Permission::model_invoke(), holder.scope.clone());
     edge.keys.authorise(holder, &holder.tenant, permission, scope, context)
 }
@@ -104,23 +104,23 @@ impl Call {
     async fn may_still_invoke(&self) -> Result<(), Error> {
         let known = &self.caller.known;
         self.edge.keys.confirm(known.shard).await?;
-        Ok(may_invoke(&self.edge, known, &self.ask, Some(self.plan.estimate.worst().money))?)
+        Ok(may_invoke(&self.edge, known, &self.ask, self.plan.estimate.worst().money)?)
     }
 }
 
 /// What every answer says of its call.
 fn describe(headers: &mut HeaderMap, call: &Call, started: &Started) {
     set(headers, "x-steward-call-id", started.call());
-    set(headers, "x-steward-attempts", started.number);
-    set(headers, "x-steward-overhead-ms", format!("{:.3}", started.overhead.as_secs_f64() * 1e3));
+    set(headers, "x-steward-attempts", &started.number);
+    set(headers, "x-steward-overhead-ms", &format!("{:.3}", started.overhead.as_secs_f64() * 1e3));
     set(headers, "openai-organization", &call.caller.known.holder.tenant);
     if started.clamped {
-        set(headers, "x-steward-max-tokens-clamped", started.output_each);
+        set(headers, "x-steward-max-tokens-clamped", &started.output_each);
     }
 }
 
 /// Sets a header whose value is ours: numbers, ids, amounts.
-fn set(headers: &mut HeaderMap, name: &'static str, value: impl ToString) {
+fn set(headers: &mut HeaderMap, name: &'static str, value: &impl ToString) {
     if let Ok(value) = HeaderValue::from_str(&value.to_string()) {
         headers.insert(name, value);
     }

@@ -105,13 +105,13 @@ impl Default for Upstream {
     fn default() -> Self {
         Self {
             connect_time_max: Duration::from_secs(5),
-            first_byte_time_max: Duration::from_secs(120),
-            idle_time_max: Duration::from_secs(60),
-            total_time_max: Duration::from_secs(600),
+            first_byte_time_max: Duration::from_mins(2),
+            idle_time_max: Duration::from_mins(1),
+            total_time_max: Duration::from_mins(10),
             answer_bytes_max: 16 * 1024 * 1024,
             event_bytes_max: 1024 * 1024,
             attempts_max: NonZeroU32::MIN.saturating_add(3),
-            client_stall_max: Duration::from_secs(60),
+            client_stall_max: Duration::from_mins(1),
             proxy: None,
         }
     }

@@ -140,7 +140,7 @@ impl Error {
         match self {
             Self::NoKey | Self::WrongKey => row(StatusCode::UNAUTHORIZED, INVALID, "invalid_api_key"),
             Self::TooManyWrongKeys => Row {
-                retry_after: Some(Duration::from_secs(60)),
+                retry_after: Some(Duration::from_mins(1)),
                 ..row(StatusCode::TOO_MANY_REQUESTS, "requests", "rate_limit_exceeded")
             },
             Self::Rejected(rejection) => rejected(rejection),

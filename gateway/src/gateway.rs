@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::limits::Limits;
 use crate::metrics::{self, Metrics, Page};
 use crate::provider::Providers;
-use crate::server;
+use crate::{revocation, server};
 
 /// How long cut calls have to record their end.
 const CUT_TIME_MAX: Duration = Duration::from_secs(10);
@@ -144,6 +144,7 @@ impl Gateway {
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(edge.config.connections_max.get()));
         let catching_up = tokio::spawn(catch_up(Arc::clone(edge), shutdown.clone()));
+        tokio::spawn(revocation::watch(Arc::clone(edge), shutdown.clone()));
         loop {
             let place = tokio::select! {
                 () = shutdown.cancelled() => break,

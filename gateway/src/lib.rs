@@ -16,6 +16,7 @@ mod limits;
 mod metrics;
 mod openai;
 mod provider;
+mod revocation;
 mod server;
 
 pub use config::{Config, Secrets, Upstream};

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use steward_aggregates::authority::Context;
 use steward_events::id::{CorrelationId, ModelId};
 use steward_events::permission::Permission;
+use steward_events::quantity::NanoDollars;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Known, bearer};
@@ -78,7 +79,7 @@ fn shown(id: &ModelId) -> Value {
 fn callable(edge: &Edge, Known { holder, .. }: &Known) -> Vec<ModelId> {
     let mut models: Vec<ModelId> = edge.catalogs.read().models(&holder.tenant).into_keys().cloned().collect();
     models.retain(|model| {
-        let context = Context { model: Some(model.clone()), cost: None };
+        let context = Context { model: Some(model.clone()), cost: Some(NanoDollars(0)) };
         let (permission, scope) = (Permission::model_invoke(), holder.scope.clone());
         edge.keys.authorise(holder, &holder.tenant, permission, scope, context).is_ok()
     });

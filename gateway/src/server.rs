@@ -170,7 +170,8 @@ pub(crate) async fn read_body(edge: &Edge, body: Body) -> Result<Bytes, Error> {
         Err(_) => Err(Error::TooSlow),
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) => {
-            let too_long = std::error::Error::source(&error).is_some_and(|cause| cause.is::<LengthLimitError>());
+            let too_long =
+                std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<LengthLimitError>);
             if too_long {
                 Err(Error::TooLarge(length_max))
             } else {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use steward_events::event::{CallOutcome, Price, ProviderKind, Target, TokenUsage};
 use steward_events::id::{CallId, ProviderId};
-use steward_events::quantity::NanoDollars;
+use steward_events::quantity::{Limit, NanoDollars};
 use steward_events::rejection::Rejection;
 use steward_events::scope::{Scope, ScopeSet};
 
@@ -18,6 +18,9 @@ use crate::error::Error;
 use crate::gateway::Edge;
 use crate::openai::LimitField;
 use crate::provider::{Answer, Billed, Failure, Outgoing};
+
+/// A budget that refills later than this is spent; one that does so sooner is a rate.
+const REFILL_WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// An attempt that may be at the provider, until it is finished.
 pub(super) struct Started {
@@ -176,7 +179,7 @@ async fn start(call: &Call, target: &Target, number: u32) -> Result<Started, Err
 
 fn refused(call: &Call, refusal: Refusal) -> Error {
     match refusal {
-        Refusal::Exhausted(rejection) => minute_turns(call, &rejection).unwrap_or(Error::Rejected(rejection)),
+        Refusal::Exhausted(rejection) => soon_refilled(call, &rejection).unwrap_or(Error::Rejected(rejection)),
         Refusal::WaitedTooLong { retry_after } => Error::Busy { reason: refusal.to_string(), retry_after },
         Refusal::Closed(reason) => Error::Unavailable(format!("no calls are admitted: {reason}")),
         Refusal::Unavailable(cause) => {
@@ -186,15 +189,15 @@ fn refused(call: &Call, refusal: Refusal) -> Error {
     }
 }
 
-/// A budget of a minute is a rate: its next turn helps, so the caller is told to come back then.
-fn minute_turns(call: &Call, rejection: &Rejection) -> Option<Error> {
-    const MINUTE: u64 = 60_000_000;
-    let Rejection::BudgetExhausted { budget, .. } = rejection else { return None };
-    if !budget.split_whitespace().any(|word| word == "minute") {
+/// Where a budget's next window begins soon and has room for the call, the caller is told to come back then: this is
+/// how rates over a minute are refused.
+fn soon_refilled(call: &Call, rejection: &Rejection) -> Option<Error> {
+    let Rejection::BudgetExhausted { requested, limit, resets_at: Some(resets_at), .. } = rejection else {
         return None;
-    }
-    let left = MINUTE - call.edge.clock.now().0 % MINUTE;
-    Some(Error::Busy { reason: rejection.to_string(), retry_after: Duration::from_micros(left) })
+    };
+    let fits = requested.parse::<Limit>().ok()?.amount <= limit.parse::<Limit>().ok()?.amount;
+    let retry_after = resets_at.since(call.edge.clock.now());
+    (fits && retry_after <= REFILL_WAIT_MAX).then(|| Error::Busy { reason: rejection.to_string(), retry_after })
 }
 
 /// Which budgets the call touches.

@@ -94,7 +94,7 @@ impl Estimate {
         let pico = u128::from(granted.money.0) * 1_000;
         let left = pico.checked_sub(u128::from(self.input_max) * u128::from(self.dearest_input()))?;
         let each = u128::from(self.price.output.0) * u128::from(self.choices);
-        let by_money = if each == 0 { u64::MAX } else { u64::try_from(left / each).unwrap_or(u64::MAX) };
+        let by_money = left.checked_div(each).and_then(|output| u64::try_from(output).ok()).unwrap_or(u64::MAX);
         Some(self.output_max.min(by_tokens).min(by_money)).filter(|output| *output > 0)
     }
 

@@ -25,9 +25,9 @@ pub(super) async fn answer(call: Call, started: Started, whole: Whole) -> Result
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     super::describe(headers, &call, &started);
     let finished = started.finish(tokens, outcome).await?;
-    set(response.headers_mut(), "x-steward-response-cost", finished.cost);
+    set(response.headers_mut(), "x-steward-response-cost", &finished.cost);
     if let Some(left) = finished.budget_left {
-        set(response.headers_mut(), "x-steward-budget-remaining", left);
+        set(response.headers_mut(), "x-steward-budget-remaining", &left);
     }
     Ok(response)
 }

@@ -92,7 +92,7 @@ impl Provider for Scripted {
         }
         let words = words(&script, &asked, &outgoing.body);
         let usage = usage(&outgoing.body, words.len());
-        if outgoing.stream { Ok(streamed(script, words, usage)) } else { whole(&script, &words, usage) }
+        if outgoing.stream { Ok(streamed(&script, &words, usage)) } else { whole(&script, &words, usage) }
     }
 }
 
@@ -156,7 +156,7 @@ fn whole(script: &Script, words: &[String], usage: TokenUsage) -> Result<Answer,
     Ok(Answer::Whole(Whole { body: Bytes::from(body.to_string()), usage, text_bytes }))
 }
 
-fn streamed(script: Script, words: Vec<String>, usage: TokenUsage) -> Answer {
+fn streamed(script: &Script, words: &[String], usage: TokenUsage) -> Answer {
     let chunk = |choices: Value, usage: Option<TokenUsage>| {
         let chunk = json!({
             "id": "chatcmpl-scripted",
@@ -171,15 +171,12 @@ fn streamed(script: Script, words: Vec<String>, usage: TokenUsage) -> Answer {
     };
     let delta = |delta: Value| chunk(json!([{ "index": 0, "delta": delta, "finish_reason": null }]), None);
     let mut events = vec![delta(json!({ "role": "assistant", "content": "" }))];
-    let reason = match &script.tool {
-        Some(name) => {
-            events.push(delta(json!({ "tool_calls": tool_call(name) })));
-            "tool_calls"
-        }
-        None => {
-            events.extend(words.iter().map(|word| delta(json!({ "content": word }))));
-            "stop"
-        }
+    let reason = if let Some(name) = &script.tool {
+        events.push(delta(json!({ "tool_calls": tool_call(name) })));
+        "tool_calls"
+    } else {
+        events.extend(words.iter().map(|word| delta(json!({ "content": word }))));
+        "stop"
     };
     if let Some(cut) = script.cut {
         events.truncate(cut.saturating_add(1));
