@@ -153,6 +153,7 @@ impl Aggregate for Ledger {
                         worst: call.worst,
                         windows: windows.clone(),
                         since: at,
+                        estimated: false,
                     };
                     self.unsettled.insert(call.call.clone(), kept);
                 }
@@ -167,6 +168,7 @@ impl Aggregate for Ledger {
                     self.unsettled.remove(id);
                 } else {
                     call.worst = *left;
+                    call.estimated = true;
                 }
             }
             LedgerEvent::RequestQueued { call, scopes, need } => {
@@ -422,6 +424,9 @@ impl Ledger {
         let Some(call) = self.unsettled.get(&order.call).filter(|call| call.lease == order.lease) else {
             return Ok(Vec::new());
         };
+        if call.estimated && !order.left.is_zero() {
+            return Ok(Vec::new());
+        }
         let used = order.used.min(call.worst);
         let late = order.late + order.used.saturating_sub(used);
         let left = order.left.min(call.worst.saturating_sub(used));

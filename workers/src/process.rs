@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::WorkerPorts;
 
+pub mod lease_expiry;
 pub mod task_ends;
 pub mod tenant_placing;
 
@@ -32,6 +33,7 @@ pub type Running = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 /// All of them, by name.
 pub fn all(ports: &WorkerPorts, shutdown: &CancellationToken) -> Vec<(&'static str, Running)> {
     vec![
+        ("lease_expiry", Box::pin(lease_expiry::run(ports.clone(), shutdown.clone()))),
         ("tenant_placing", Box::pin(tenant_placing::run(ports.clone(), shutdown.clone()))),
         ("task_ends", Box::pin(task_ends::run(ports.clone(), shutdown.clone()))),
     ]

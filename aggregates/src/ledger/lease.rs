@@ -88,4 +88,6 @@ pub struct Unsettled {
     pub windows: Vec<WindowBounds>,
     /// Since when.
     pub since: Timestamp,
+    /// An estimate was posted already, and this is what it left open: a second one says nothing new.
+    pub estimated: bool,
 }

@@ -271,7 +271,8 @@ fn an_estimate_that_comes_late_leaves_the_rest_unsettled() {
         (0, LedgerCommand::SetBudget(set_budget(100))),
         (0, grant(1, "a", 50)),
         (1, end(1, 20, vec![open])),
-        (2, LedgerCommand::CorrectLease(late)),
+        (2, LedgerCommand::CorrectLease(late.clone())),
+        (3, LedgerCommand::CorrectLease(late)), // a duplicate
     ]);
     assert_eq!((row(&ledger).posted, row(&ledger).unsettled), (30, 20));
 }

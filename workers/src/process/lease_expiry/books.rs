@@ -1,0 +1,234 @@
+//! What lease expiry knows: open leases, calls that nobody has settled, and finishes that came after the close.
+//!
+//! A fold of ledgers and usage journals of one shard, in the order in which they were recorded. It knows facts; it must
+//! not know time: what is due is looked up when a timer rings.
+
+use std::collections::BTreeMap;
+
+use steward_aggregates::sabotage::{Rule, drops};
+use steward_aggregates::usage;
+use steward_events::clock::Timestamp;
+use steward_events::command::CorrectLease;
+use steward_events::commit::Commit;
+use steward_events::event::{CallOutcome, Event, LedgerEvent, UsageEvent};
+use steward_events::id::{CallId, LeaseId, TenantId};
+use steward_events::log::StreamName;
+use steward_events::quantity::{Amounts, Position, Shard};
+use steward_events::scope::ScopeSet;
+
+/// An open lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Open {
+    pub(super) scopes: ScopeSet,
+    /// Where the grant stands; the lease's journal mentions it only after that.
+    pub(super) granted_at: Position,
+    pub(super) expires: Timestamp,
+    pub(super) recalled: Option<Timestamp>,
+    closed: bool,
+    /// Finishes recorded after the close: the lease's end may or may not have seen them.
+    late: BTreeMap<CallId, Finish>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Finish {
+    used: Amounts,
+    late: Amounts,
+    estimated: bool,
+}
+
+/// A call whose lease has ended and whose cost is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Unsettled {
+    lease: LeaseId,
+    scopes: ScopeSet,
+    closed_at: Position,
+    worst: Amounts,
+    since: Timestamp,
+    /// An estimate was posted already; only its provider knows more.
+    estimated: bool,
+}
+
+/// What follows from a fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Expires { tenant: TenantId, lease: LeaseId, at: Timestamp },
+    Recalled { tenant: TenantId, lease: LeaseId, at: Timestamp },
+    Correct { tenant: TenantId, order: CorrectLease },
+}
+
+/// The fold.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    leases: BTreeMap<(TenantId, LeaseId), Open>,
+    unsettled: BTreeMap<(TenantId, CallId), Unsettled>,
+}
+
+impl Books {
+    pub(super) fn lease(&self, tenant: &TenantId, lease: &LeaseId) -> Option<Open> {
+        self.leases.get(&(tenant.clone(), lease.clone())).cloned()
+    }
+
+    /// Takes in a commit and says what follows from it.
+    pub(super) fn fold(&mut self, commit: &Commit, position: Position) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let tenant = &commit.stream.tenant;
+        for recorded in commit.recorded(position) {
+            match recorded.event {
+                Event::Ledger(event) => self.ledger(tenant, event, position, recorded.entry.at, &mut steps),
+                Event::Usage(event) => self.usage(tenant, event, &mut steps),
+                _ => {}
+            }
+        }
+        steps
+    }
+
+    fn ledger(
+        &mut self,
+        tenant: &TenantId,
+        event: &LedgerEvent,
+        position: Position,
+        at: Timestamp,
+        steps: &mut Vec<Step>,
+    ) {
+        match event {
+            LedgerEvent::LeaseGranted { lease, scopes, terms, .. } => {
+                let open = Open {
+                    scopes: scopes.clone(),
+                    granted_at: position,
+                    expires: terms.expires,
+                    recalled: None,
+                    closed: false,
+                    late: BTreeMap::new(),
+                };
+                self.leases.insert((tenant.clone(), lease.clone()), open);
+                steps.push(Step::Expires { tenant: tenant.clone(), lease: lease.clone(), at: terms.expires });
+            }
+            // The timer is not moved: it rings, finds that it is early and is set anew.
+            LedgerEvent::LeaseRenewed { lease, terms, .. } => {
+                if let Some(open) = self.leases.get_mut(&(tenant.clone(), lease.clone())) {
+                    open.expires = terms.expires;
+                    open.recalled = None;
+                }
+            }
+            LedgerEvent::LeaseRecalled { lease } => {
+                if let Some(open) = self.leases.get_mut(&(tenant.clone(), lease.clone())) {
+                    open.recalled.get_or_insert(at);
+                    steps.push(Step::Recalled { tenant: tenant.clone(), lease: lease.clone(), at });
+                }
+            }
+            LedgerEvent::LeaseEnded { lease, unsettled, closed_at, .. } => {
+                let Some(open) = self.leases.remove(&(tenant.clone(), lease.clone())) else { return };
+                for call in unsettled {
+                    let known = Unsettled {
+                        lease: lease.clone(),
+                        scopes: open.scopes.clone(),
+                        closed_at: *closed_at,
+                        worst: call.worst,
+                        since: at,
+                        estimated: false,
+                    };
+                    if let Some(finish) = open.late.get(&call.call) {
+                        steps.push(correction(tenant, &call.call, &known, finish));
+                    }
+                    self.unsettled.insert((tenant.clone(), call.call.clone()), known);
+                }
+            }
+            LedgerEvent::LeaseCorrected { call, left, .. } => {
+                let key = (tenant.clone(), call.clone());
+                if left.is_zero() {
+                    self.unsettled.remove(&key);
+                } else if let Some(known) = self.unsettled.get_mut(&key) {
+                    known.worst = *left;
+                    known.estimated = true;
+                }
+            }
+            LedgerEvent::BudgetSet { .. }
+            | LedgerEvent::BudgetRemoved { .. }
+            | LedgerEvent::RequestQueued { .. }
+            | LedgerEvent::RequestDequeued { .. }
+            | LedgerEvent::ThresholdCrossed { .. } => {}
+        }
+        if drops(Rule::TimeReleases) {
+            self.release_by_time(at, steps);
+        }
+    }
+
+    fn usage(&mut self, tenant: &TenantId, event: &UsageEvent, steps: &mut Vec<Step>) {
+        let lease = self.leases.get_mut(&(tenant.clone(), event.lease().clone()));
+        match event {
+            UsageEvent::CallStarted { .. } => {}
+            UsageEvent::LeaseClosed { .. } => {
+                if let Some(open) = lease {
+                    open.closed = true;
+                }
+            }
+            UsageEvent::CallFinished { call, lease: of, used, late, outcome, .. } => {
+                let estimated = matches!(outcome, CallOutcome::Estimated { .. });
+                let finish = Finish { used: *used, late: *late, estimated };
+                match lease {
+                    Some(open) if open.closed => {
+                        if drops(Rule::CorrectDropped) {
+                            let (lease, call, left) = (of.clone(), call.clone(), Amounts::ZERO);
+                            let order = CorrectLease { lease, call, used: *used, late: *late, left };
+                            steps.push(Step::Correct { tenant: tenant.clone(), order });
+                        } else {
+                            open.late.insert(call.clone(), finish);
+                        }
+                    }
+                    Some(_) => {}
+                    None => {
+                        let known = self.unsettled.get(&(tenant.clone(), call.clone()));
+                        if let Some(known) = known.filter(|known| !known.estimated) {
+                            steps.push(correction(tenant, call, known, &finish));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The rule that only facts settle, dropped.
+    fn release_by_time(&self, now: Timestamp, steps: &mut Vec<Step>) {
+        for ((tenant, call), known) in &self.unsettled {
+            if now.since(known.since) > std::time::Duration::from_secs(5) {
+                let nothing = Finish { used: Amounts::ZERO, late: Amounts::ZERO, estimated: false };
+                steps.push(correction(tenant, call, known, &nothing));
+            }
+        }
+    }
+
+    /// The timers of all open leases.
+    pub(super) fn timers(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for ((tenant, lease), open) in &self.leases {
+            let (tenant, lease) = (tenant.clone(), lease.clone());
+            if let Some(at) = open.recalled {
+                steps.push(Step::Recalled { tenant: tenant.clone(), lease: lease.clone(), at });
+            }
+            steps.push(Step::Expires { tenant, lease, at: open.expires });
+        }
+        steps
+    }
+
+    /// The journals that may say more of open leases and unsettled calls, and from where.
+    pub(super) fn journals(&self, shard: Shard) -> BTreeMap<StreamName, Position> {
+        let mut journals = BTreeMap::new();
+        let open = self.leases.iter().map(|((tenant, lease), open)| (tenant, lease, &open.scopes, open.granted_at));
+        let ended =
+            self.unsettled.iter().map(|((tenant, _), known)| (tenant, &known.lease, &known.scopes, known.closed_at));
+        for (tenant, lease, scopes, after) in open.chain(ended) {
+            if let Ok(stream) = usage::journal(shard, tenant, &lease.holder, scopes) {
+                let from = journals.entry(stream).or_insert(after);
+                *from = after.min(*from);
+            }
+        }
+        journals
+    }
+}
+
+fn correction(tenant: &TenantId, call: &CallId, known: &Unsettled, finish: &Finish) -> Step {
+    let left = if finish.estimated { known.worst.saturating_sub(finish.used) } else { Amounts::ZERO };
+    let order =
+        CorrectLease { lease: known.lease.clone(), call: call.clone(), used: finish.used, late: finish.late, left };
+    Step::Correct { tenant: tenant.clone(), order }
+}
