@@ -3,6 +3,7 @@
 //! Knows names of checks and the reasons they give. Must not know what is checked.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +36,12 @@ pub struct Health {
     checks: Mutex<Vec<(&'static str, Check)>>,
 }
 
+impl fmt::Debug for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.all()).finish()
+    }
+}
+
 /// A check that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct NotReady {
@@ -54,6 +61,12 @@ impl Health {
     pub fn not_ready(&self) -> Vec<NotReady> {
         let checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
         checks.iter().filter_map(|(check, holds)| Some(NotReady { check, reason: holds().err()? })).collect()
+    }
+
+    /// Each check, and whether it holds.
+    pub(crate) fn all(&self) -> Vec<(&'static str, bool)> {
+        let checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
+        checks.iter().map(|(check, holds)| (*check, holds().is_ok())).collect()
     }
 
     /// The body of `/readyz`, and whether it says yes.

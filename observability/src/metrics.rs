@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
-use crate::Service;
+use crate::{Health, Service};
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -49,6 +50,11 @@ impl Metrics {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner).register_collector(collector);
     }
 
+    /// Adds `steward_check_ready`: for each check of `health`, 1 if it holds and 0 if not.
+    pub fn watch(&self, health: Arc<Health>) {
+        self.collect(Box::new(Checks(health)));
+    }
+
     /// Adds metrics that somebody else has encoded as OpenMetrics text; their `# EOF` is left out.
     pub fn append(&self, source: impl Fn() -> String + Send + Sync + 'static) {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(source));
@@ -71,6 +77,21 @@ impl Metrics {
         }
         page.push_str("# EOF\n");
         page
+    }
+}
+
+/// What `/readyz` says, for alerts.
+#[derive(Debug)]
+struct Checks(Arc<Health>);
+
+impl Collector for Checks {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let help = "Whether a condition of readiness holds";
+        let mut family = encoder.encode_descriptor("steward_check_ready", help, None, MetricType::Gauge)?;
+        for (check, holds) in self.0.all() {
+            ConstGauge::new(i64::from(holds)).encode(family.encode_family(&[("check", check)])?)?;
+        }
+        Ok(())
     }
 }
 

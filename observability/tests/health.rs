@@ -73,6 +73,9 @@ async fn metrics_are_openmetrics_text() {
     let served = served().await;
     let calls = Counter::<u64>::default();
     served.metrics.register("steward_test_calls", "Calls", calls.clone());
+    served.metrics.watch(Arc::clone(&served.health));
+    served.health.check("log", || Ok(()));
+    served.health.check("views", || Err("behind".to_owned()));
     served.metrics.append(|| "# TYPE steward_other gauge\nsteward_other 7\n# EOF\n".to_owned());
     calls.inc_by(3);
     let (status, head, body) = ask(&served, "GET", "/metrics").await;
@@ -82,6 +85,8 @@ async fn metrics_are_openmetrics_text() {
         "# TYPE steward_test_calls counter",
         "steward_test_calls_total 3",
         "steward_other 7",
+        "steward_check_ready{check=\"log\"} 1",
+        "steward_check_ready{check=\"views\"} 0",
         "steward_build_info{name=\"steward-test\",version=\"1.2.3\"} 1",
     ] {
         assert!(body.lines().any(|there| there == line), "{line} in\n{body}");
