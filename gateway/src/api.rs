@@ -155,7 +155,8 @@ impl Caller<'_> {
             on_behalf_of: None,
             causation: self.header("steward-causation").map(str::to_owned),
             correlation: request_id(self.parts),
-            traceparent: self.header("traceparent").map(str::to_owned),
+            traceparent: (self.edge.config.propagation.current)()
+                .or_else(|| self.header("traceparent").map(str::to_owned)),
         };
         Ok(bus::Request {
             tenant: self.tenant.clone(),

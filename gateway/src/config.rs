@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::trace::Propagation;
+
 /// The gateway's settings.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -44,6 +46,9 @@ pub struct Config {
     /// Reads provider keys by reference (`env:NAME`, `file:PATH`). Without one, only `file:` works.
     #[serde(skip)]
     pub secrets: Secrets,
+    /// How spans join traces of other processes.
+    #[serde(skip)]
+    pub propagation: Propagation,
 }
 
 impl Default for Config {
@@ -68,6 +73,7 @@ impl Default for Config {
             tenant_open_wait_max: Duration::from_secs(5),
             upstream: Upstream::default(),
             secrets: Secrets::default(),
+            propagation: Propagation::default(),
         }
     }
 }

@@ -18,7 +18,9 @@ mod openai;
 mod provider;
 mod revocation;
 mod server;
+mod trace;
 
 pub use config::{Config, Secrets, Upstream};
 pub use gateway::{Gateway, GatewayPorts};
 pub use metrics::{Metrics, Page};
+pub use trace::Propagation;

@@ -14,6 +14,7 @@ use steward_events::id::{CorrelationId, ModelId};
 use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::auth::{Known, bearer};
 use crate::call::{self, Caller};
@@ -46,7 +47,8 @@ async fn chat(edge: Arc<Edge>, parts: Parts, body: Body) -> Result<Response, Err
     // In a task of its own: when the client breaks off, this future is dropped, but what was started at the provider
     // must still be recorded. The guard tells it.
     let guard = gone.drop_guard();
-    let answered = edge.calls.spawn(call::run(Arc::clone(&edge), caller, body)).await;
+    let running = call::run(Arc::clone(&edge), caller, body).in_current_span();
+    let answered = edge.calls.spawn(running).await;
     guard.disarm();
     answered.unwrap_or_else(|error| Err(Error::Unanswered(format!("the call was lost: {error}"))))
 }

@@ -20,11 +20,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use steward_events::id::CorrelationId;
 use tokio::net::TcpStream;
 use tower::Service;
+use tracing::Instrument;
 
 use crate::config::Config;
 use crate::error::Error;
 use crate::gateway::Edge;
-use crate::{api, openai};
+use crate::{api, openai, trace};
 
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -90,7 +91,12 @@ async fn observe(State(edge): State<Arc<Edge>>, mut request: Request, next: Next
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let route = route.unwrap_or_else(|| "other".to_owned());
     request.extensions_mut().insert(RequestId(id.clone()));
-    let mut response = next.run(request).await;
+    let span = trace::request(request.method().as_str(), &route, &id);
+    if let Some(traceparent) = request.headers().get("traceparent").and_then(|value| value.to_str().ok()) {
+        (edge.config.propagation.follow)(&span, traceparent);
+    }
+    let mut response = next.run(request).instrument(span.clone()).await;
+    span.record("http.response.status_code", response.status().as_u16());
     let took = edge.clock.monotonic().saturating_sub(began);
     edge.metrics.answered(&route, response.status().as_u16());
     tracing::debug!(

@@ -10,6 +10,7 @@ use steward_events::id::{CallId, ProviderId};
 use steward_events::quantity::{Limit, NanoDollars};
 use steward_events::rejection::Rejection;
 use steward_events::scope::{Scope, ScopeSet};
+use tracing::{Instrument, Span};
 
 use super::Call;
 use super::estimate::cost;
@@ -18,6 +19,7 @@ use crate::error::Error;
 use crate::gateway::Edge;
 use crate::openai::LimitField;
 use crate::provider::{Answer, Billed, Failure, Outgoing};
+use crate::trace;
 
 /// A budget that refills later than this is spent; one that does so sooner is a rate.
 const REFILL_WAIT_MAX: Duration = Duration::from_mins(1);
@@ -27,6 +29,7 @@ pub(super) struct Started {
     edge: Arc<Edge>,
     reservation: Reservation,
     price: Price,
+    span: Span,
     /// When it was sent, by the monotonic clock.
     sent: Duration,
     /// Whom it was sent to.
@@ -65,6 +68,10 @@ impl Started {
     pub(super) async fn finish(self, tokens: TokenUsage, outcome: CallOutcome) -> Result<Finished, Error> {
         let cost = cost(&self.price, &tokens);
         self.edge.metrics.finished(&outcome, &tokens, cost);
+        trace::used(&self.span, &tokens, cost);
+        if let CallOutcome::NotBilled { reason } | CallOutcome::Estimated { reason } = &outcome {
+            trace::failed(&self.span, reason);
+        }
         let took = self.edge.clock.monotonic().saturating_sub(self.sent);
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let call = self.reservation.call.clone();
@@ -90,7 +97,7 @@ pub(super) async fn first_that_answers(call: &Call) -> Result<Sent, Error> {
             body: body(call, target, &provider.url, started.output_each),
             stream: call.ask.stream,
         };
-        let failure = match send(call, provider.kind, outgoing).await {
+        let failure = match send(call, provider.kind, outgoing).instrument(started.span.clone()).await {
             Ok(answer) => {
                 let waited = call.edge.clock.monotonic().saturating_sub(started.sent);
                 call.edge.metrics.first_byte(waited);
@@ -148,9 +155,11 @@ async fn start(call: &Call, target: &Target, number: u32) -> Result<Started, Err
         .map_err(|refusal| refused(call, refusal))?;
     let output_each = plan.estimate.output_for(reservation.granted);
     let wanted = call.ask.limit.map_or(plan.estimate.output_max, |(_, limit)| limit);
+    let span = trace::attempt(&call.ask.model, &target.upstream_model, &target.provider, &reservation.call);
     let started = Started {
         edge: Arc::clone(edge),
         reservation,
+        span,
         price: plan.estimate.price,
         sent: edge.clock.monotonic(),
         provider: target.provider.clone(),

@@ -51,7 +51,7 @@ pub(super) fn answer(call: Call, started: Started, events: Events) -> Response {
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     describe(headers, &call, &started);
     let calls = call.edge.calls.clone();
-    let passing = Passing { call, started, sender, meter: Meter::default(), held: None, choice_ended: false };
+    let passing = Passing { call, started, sender, meter: Meter::default(), held: None, usage_said: false, choice_ended: false };
     calls.spawn(passing.run(events));
     response
 }
@@ -64,6 +64,8 @@ struct Passing {
     meter: Meter,
     /// The provider's report of usage, kept for the end.
     held: Option<Bytes>,
+    /// The provider's report of usage came.
+    usage_said: bool,
     choice_ended: bool,
 }
 
@@ -98,6 +100,8 @@ impl Passing {
             };
             let data = match next {
                 Some(Ok(data)) => data,
+                // All has been said: what breaks now takes nothing away.
+                Some(Err(_)) if self.choice_ended && self.usage_said => return End::Done,
                 Some(Err(failure)) => return End::Broke(failure.into_error(&self.started.provider)),
                 // Some providers leave out `[DONE]`; an answer that ended is whole all the same.
                 None if self.choice_ended => return End::Done,
@@ -120,6 +124,7 @@ impl Passing {
                 self.meter.count(text_bytes, usage);
                 self.choice_ended |= finished;
                 if only_usage {
+                    self.usage_said = true;
                     self.held = data;
                 } else if let Some(data) = data {
                     let stall_max = self.call.edge.config.upstream.client_stall_max;
@@ -129,7 +134,9 @@ impl Passing {
                     }
                 }
                 let reserved = self.started.output_each.saturating_mul(self.call.plan.estimate.choices);
-                (!self.choice_ended && self.meter.certain_output() > reserved).then_some(End::UsedUp)
+                // At an end of its own a provider may count a little more than was asked for: that is late, not endless.
+                let goes_on = !finished && !only_usage;
+                (goes_on && self.meter.certain_output() > reserved).then_some(End::UsedUp)
             }
         }
     }

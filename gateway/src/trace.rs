@@ -1,0 +1,80 @@
+//! Spans: one a request, one an attempt at a provider with the names of OpenTelemetry's GenAI conventions. All of those
+//! names that the gateway gives are in this file.
+//!
+//! How a span joins a trace of another process is the exporter's business, so the binary hands that in.
+
+use std::fmt;
+
+use steward_events::event::TokenUsage;
+use steward_events::id::{CallId, CorrelationId, ModelId, ProviderId};
+use steward_events::quantity::NanoDollars;
+use tracing::Span;
+use tracing::field::Empty;
+
+/// How spans join traces of other processes. By default they do not.
+#[derive(Clone, Copy)]
+pub struct Propagation {
+    /// Makes a span the child of a W3C `traceparent`.
+    pub follow: fn(&Span, &str),
+    /// The `traceparent` of the current span, if it is traced.
+    pub current: fn() -> Option<String>,
+}
+
+impl Default for Propagation {
+    fn default() -> Self {
+        Self { follow: |_, _| {}, current: || None }
+    }
+}
+
+impl fmt::Debug for Propagation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Propagation(…)")
+    }
+}
+
+/// The span of one request.
+pub(crate) fn request(method: &str, route: &str, id: &CorrelationId) -> Span {
+    tracing::info_span!(
+        "request",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = Empty,
+        request.id = %id,
+    )
+}
+
+/// The span of one attempt to call a model. Content is never part of it.
+pub(crate) fn attempt(model: &ModelId, upstream_model: &str, provider: &ProviderId, call: &CallId) -> Span {
+    tracing::info_span!(
+        "chat",
+        otel.name = format!("chat {model}"),
+        otel.kind = "client",
+        gen_ai.operation.name = "chat",
+        gen_ai.request.model = upstream_model,
+        gen_ai.provider.name = %provider,
+        gen_ai.usage.input_tokens = Empty,
+        gen_ai.usage.output_tokens = Empty,
+        gen_ai.usage.cache_read.input_tokens = Empty,
+        gen_ai.usage.reasoning.output_tokens = Empty,
+        // There is no standard name for cost.
+        steward.cost.usd = Empty,
+        steward.call.id = %call,
+        error.type = Empty,
+    )
+}
+
+/// What an attempt used.
+pub(crate) fn used(span: &Span, tokens: &TokenUsage, cost: NanoDollars) {
+    span.record("gen_ai.usage.input_tokens", tokens.input.0);
+    span.record("gen_ai.usage.output_tokens", tokens.output.0);
+    span.record("gen_ai.usage.cache_read.input_tokens", tokens.cached.0);
+    span.record("gen_ai.usage.reasoning.output_tokens", tokens.reasoning.0);
+    span.record("steward.cost.usd", cost.as_dollars_f64());
+}
+
+/// That an attempt failed, and of what.
+pub(crate) fn failed(span: &Span, reason: &str) {
+    span.record("error.type", reason);
+}
