@@ -56,6 +56,24 @@ impl Format {
         }
     }
 
+    /// Reads the body of a command or question: an object with named fields. A list of the same values is refused,
+    /// because it would name nothing.
+    ///
+    /// # Errors
+    /// What is wrong, for the sender, naming the field.
+    pub fn read_named<T: DeserializeOwned>(self, body: &[u8]) -> Result<T, String> {
+        let first = match self {
+            Self::Json => body.iter().find(|byte| !byte.is_ascii_whitespace()),
+            Self::MessagePack => body.first(),
+        };
+        let named = match (self, first) {
+            (_, None) => true,
+            (Self::Json, Some(first)) => *first == b'{',
+            (Self::MessagePack, Some(first)) => matches!(first, 0x80..=0x8f | 0xde | 0xdf),
+        };
+        if named { self.read(body) } else { Err("write an object with named fields".to_owned()) }
+    }
+
     /// Writes a body.
     ///
     /// # Errors

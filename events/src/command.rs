@@ -155,7 +155,7 @@ macro_rules! command_table {
             pub fn read(noun: &str, verb: &str, format: Format, body: &[u8]) -> Result<Self, Rejection> {
                 let invalid = |reason: String| Rejection::invalid("body", reason);
                 match (noun, verb) {
-                    $($(($noun, $verb) => format.read::<$body>(body).map(Into::into).map_err(invalid),)+)+
+                    $($(($noun, $verb) => format.read_named::<$body>(body).map(Into::into).map_err(invalid),)+)+
                     _ => Err(Rejection::not_found("command", &format!("{noun}.{verb}"))),
                 }
             }

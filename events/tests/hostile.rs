@@ -245,6 +245,19 @@ proptest! {
 }
 
 #[test]
+fn a_list_of_values_is_no_body() {
+    // As a list, the fields would be taken in the order in which some build declares them.
+    for (format, body) in
+        [(Format::Json, b"[\"left the company\"]".to_vec()), (Format::MessagePack, vec![0x91, 0xa1, b'x'])]
+    {
+        let read = Command::read("tenant", "suspend", format, &body);
+        assert!(read.unwrap_err().to_string().contains("named fields"), "{format:?}");
+    }
+    let read = Command::read("tenant", "suspend", Format::Json, b" { \"reason\": \"x\" } ");
+    assert_eq!(read.unwrap().name(), ("tenant", "suspend"));
+}
+
+#[test]
 fn nesting_without_end_is_an_error_and_no_overflow() {
     let open_json = "[".repeat(200_000);
     let open_msgpack = vec![0x91_u8; 200_000];

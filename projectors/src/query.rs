@@ -332,7 +332,7 @@ fn asker(request: &Request) -> &PrincipalId {
 }
 
 fn read<T: DeserializeOwned>(request: &Request) -> Result<T, No> {
-    request.format.read(&request.body).map_err(|reason| Rejection::invalid("body", reason).into())
+    request.format.read_named(&request.body).map_err(|reason| Rejection::invalid("body", reason).into())
 }
 
 fn write<T: Serialize>(request: &Request, answer: &T) -> Result<Bytes, No> {

@@ -1,0 +1,466 @@
+//! Questions as they come from the bus: who may ask what, and what they are told.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::json;
+use steward_events::bus::{Format, QueryService};
+use steward_events::clock::Timestamp;
+use steward_events::event::{
+    AccessEvent, AggregateKind, DenialEvent, Event, IdentityEvent, KeyHash, StepKind, TaskEvent, TaskInput, TaskOutput,
+    TokenUsage, UsageEvent,
+};
+use steward_events::id::{AgentId, KeyId, TaskId};
+use steward_events::log::{EventLog, Published};
+use steward_events::quantity::{Epoch, NanoDollars, Position, StepNumber, Tokens, Version};
+use steward_events::query::{
+    CostReport, Explanation, Metrics, Replay, TaskList, TaskState, TaskView, Verification, WhoCan,
+};
+use steward_events::rejection::Rejection;
+use steward_events::sealed::{KeyOwner, Sealed};
+use steward_projectors::Config;
+use steward_projectors::cost_report::REPORT_ROWS_MAX;
+
+use company::{Company, SHARD, grant, principal};
+use facts::{Dice, NOON, finished, stream, tenant};
+
+#[path = "support/company.rs"]
+mod company;
+#[path = "support/facts.rs"]
+mod facts;
+
+fn after(seconds: u64) -> Timestamp {
+    NOON.plus(Duration::from_secs(seconds))
+}
+
+#[tokio::test]
+async fn who_may_not_ask_is_told_why_and_what_would_help() {
+    let company = Company::founded(Config::default()).await;
+    for query in [
+        "cost.report",
+        "history.replay",
+        "access.explain",
+        "access.who-can",
+        "task.list",
+        "task.show",
+        "audit.verify",
+        "metrics.read",
+    ] {
+        // An agent of the tenant, the owner of another one, and a part of Steward that names nobody.
+        for who in ["svc_a", "p_gil", "sys_gateway"] {
+            let refused = company.ask::<serde_json::Value>("acme", who, query, &json!({})).await.unwrap_err();
+            let Rejection::Forbidden { permission, would_allow, .. } = &refused else { panic!("{query}: {refused:?}") };
+            assert_eq!(permission.to_string(), query.replace('.', ":"));
+            assert!(who != "svc_a" || would_allow.contains("steward grant give svc_a"), "{would_allow}");
+        }
+    }
+    let unknown = company.ask::<CostReport>("nobody", "op_root", "cost.report", &json!({})).await.unwrap_err();
+    assert_eq!(unknown, Rejection::UnknownTenant { tenant: tenant("nobody") });
+    let unknown = company.ask::<CostReport>("acme", "p_ana", "cost.guess", &json!({})).await.unwrap_err();
+    assert_eq!(unknown.to_string(), "there is no query cost.guess");
+}
+
+#[tokio::test]
+async fn a_part_of_steward_asks_for_whom_it_names_and_nobody_else_can() {
+    let company = Company::founded(Config::default()).await;
+    let ask = |who: &str, whom: &str| {
+        let mut request = company.request("acme", who, "cost.report", Format::Json, b"{}".to_vec());
+        request.envelope.on_behalf_of = Some(principal(whom));
+        company.projectors.answer(request)
+    };
+    assert!(ask("sys_gateway", "p_ana").await.unwrap().is_ok());
+    assert!(ask("sys_gateway", "svc_a").await.unwrap().is_err());
+    assert!(ask("svc_a", "p_ana").await.unwrap().is_err());
+    assert!(ask("p_ana", "svc_a").await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn questions_are_read_strictly_and_answered_in_their_format() {
+    let mut company = Company::founded(Config::default()).await;
+    let journal = stream(SHARD, "acme", AggregateKind::Usage, "gw1-a");
+    company.writer.write(&journal, vec![finished("acme", &mut Dice(3)).into()]).await;
+
+    let refused = company.ask::<CostReport>("acme", "p_ana", "cost.report", &json!({"colour": 1})).await.unwrap_err();
+    assert!(refused.to_string().contains("colour"), "{refused}");
+    for body in [&b"{"[..], b"[]", b"\"\"", b"{\"by\":[\"mood\"]}", b"{\"since\":\"yesterday\"}"] {
+        let request = company.request("acme", "p_ana", "cost.report", Format::Json, body.to_vec());
+        let answer = company.projectors.answer(request).await.unwrap();
+        assert!(matches!(answer, Err(Rejection::Invalid { .. })), "{body:?}: {answer:?}");
+    }
+
+    let body = Format::MessagePack.write(&json!({"by": ["key"]})).unwrap();
+    let request = company.request("acme", "p_ana", "cost.report", Format::MessagePack, body);
+    let answer = company.projectors.answer(request).await.unwrap().unwrap();
+    let report: serde_json::Value = Format::MessagePack.read(&answer).unwrap();
+    assert_eq!(report["total"]["calls"], 1);
+    let same: CostReport = company.ask("acme", "p_ana", "cost.report", &json!({"by": ["key"]})).await.unwrap();
+    assert_eq!(same.total.calls, 1);
+    assert_eq!(same.rows.len(), 1);
+}
+
+#[tokio::test]
+async fn a_report_includes_what_was_acknowledged_before_it_was_asked_for() {
+    let mut company = Company::founded(Config::default()).await;
+    let journal = stream(SHARD, "acme", AggregateKind::Usage, "gw1-a");
+    let mut cost = 0;
+    for calls in 1..=30 {
+        let event = finished("acme", &mut Dice(calls * 77));
+        let UsageEvent::CallFinished { cost: NanoDollars(nano), .. } = &event else { unreachable!() };
+        cost += nano;
+        let position = company.writer.write(&journal, vec![event.into()]).await;
+        let question = if calls % 2 == 0 { json!({}) } else { json!({ "min_position": position }) };
+        let report: CostReport = company.ask("acme", "p_max", "cost.report", &question).await.unwrap();
+        assert_eq!((report.total.calls, report.total.cost), (calls, NanoDollars(cost)));
+        assert_eq!(report.position, position);
+    }
+    let others: CostReport = company.ask("globex", "p_gil", "cost.report", &json!({})).await.unwrap();
+    assert_eq!(others.total.calls, 0);
+}
+
+#[tokio::test]
+async fn a_report_of_too_many_rows_is_refused_with_advice() {
+    let mut company = Company::founded(Config::default()).await;
+    let journal = stream(SHARD, "acme", AggregateKind::Usage, "gw1-a");
+    let mut write = async |from: usize, to: usize| {
+        let call = |number: usize| {
+            let mut event = finished("acme", &mut Dice(7));
+            if let UsageEvent::CallFinished { scopes, .. } = &mut event {
+                scopes.key = KeyId::new(format!("key_{number}")).unwrap();
+            }
+            event.into()
+        };
+        for hundred in (from..to).step_by(100) {
+            company.writer.write(&journal, (hundred..to.min(hundred + 100)).map(call).collect()).await;
+        }
+    };
+    write(0, REPORT_ROWS_MAX).await;
+    write(0, 0).await;
+    let by_key = json!({"by": ["key"]});
+    let report: CostReport = company.ask("acme", "p_ana", "cost.report", &by_key).await.unwrap();
+    assert_eq!(report.rows.len(), REPORT_ROWS_MAX);
+    let last = vec![finished_with_key("key_one_more").into()];
+    company.writer.write(&journal, last).await;
+    let refused = company.ask::<CostReport>("acme", "p_ana", "cost.report", &by_key).await.unwrap_err();
+    assert!(refused.to_string().contains("split by less"), "{refused}");
+    let report: CostReport = company.ask("acme", "p_ana", "cost.report", &json!({})).await.unwrap();
+    assert_eq!(report.total.calls as usize, REPORT_ROWS_MAX + 1);
+}
+
+fn finished_with_key(key: &str) -> UsageEvent {
+    let mut event = finished("acme", &mut Dice(7));
+    if let UsageEvent::CallFinished { scopes, .. } = &mut event {
+        scopes.key = KeyId::new(key).unwrap();
+    }
+    event
+}
+
+#[tokio::test]
+async fn history_pages_through_every_fact_once_and_shows_no_secret() {
+    let mut company = Company::founded(Config::default()).await;
+    let hash = KeyHash::of("stw_acme_secret");
+    let issued = IdentityEvent::KeyIssued {
+        key: KeyId::new("key_1").unwrap(),
+        principal: principal("svc_a"),
+        hash: hash.clone(),
+        scope: "acme".parse().unwrap(),
+        models: vec![],
+        expires: None,
+        agent: None,
+        task: None,
+    };
+    company.writer.write(&stream(SHARD, "acme", AggregateKind::Identity, "main"), vec![issued.into()]).await;
+    submit(&mut company, "t_1", "find the thief").await;
+    let journal = stream(SHARD, "acme", AggregateKind::Usage, "gw1-a");
+    let mut dice = Dice(5);
+    for _ in 0..10 {
+        company.writer.at.0 += 1_000_000;
+        let calls = (0..3).map(|_| finished("acme", &mut dice).into()).collect();
+        company.writer.write(&journal, calls).await;
+    }
+
+    let all: Replay = company.ask("acme", "p_max", "history.replay", &json!({})).await.unwrap();
+    assert_eq!(all.next, None);
+    assert_eq!(all.facts.len(), 1 + 3 * 2 + 1 + 1 + 30);
+    assert!(all.facts.is_sorted_by_key(|fact| fact.position));
+    let text = serde_json::to_string(&all.facts).unwrap();
+    assert!(!text.contains(&String::from(hash)), "the hash of a key is shown");
+    assert!(!text.contains("thief") && text.contains("\"sealed, "), "{text}");
+    assert!(!text.contains("p_gil"), "another tenant's facts are shown");
+
+    for count_max in [1, 2, 3, 4, 7, 100] {
+        let (mut facts, mut after) = (Vec::new(), Position(0));
+        loop {
+            let question = json!({"after": after, "count_max": count_max});
+            let page: Replay = company.ask("acme", "p_max", "history.replay", &question).await.unwrap();
+            // A commit of three facts is never cut.
+            assert!(page.facts.len() <= count_max.max(3), "{} of {count_max}", page.facts.len());
+            facts.extend(page.facts);
+            let Some(next) = page.next else { break };
+            assert!(next > after);
+            after = next;
+        }
+        assert_eq!(facts, all.facts, "pages of {count_max}");
+    }
+
+    let last: Replay = company.ask("acme", "p_max", "history.replay", &json!({"last": 4})).await.unwrap();
+    assert_eq!(last.facts, all.facts[all.facts.len() - 4..]);
+    let tasks: Replay = company.ask("acme", "p_max", "history.replay", &json!({"kinds": ["task"]})).await.unwrap();
+    assert_eq!(tasks.facts.iter().map(|fact| fact.name.as_str()).collect::<Vec<_>>(), ["task.submitted"]);
+    let span = json!({"from": after(3), "to": after(5), "kinds": ["usage"]});
+    let some: Replay = company.ask("acme", "p_max", "history.replay", &span).await.unwrap();
+    assert_eq!(some.facts.len(), 6);
+    assert!(some.facts.iter().all(|fact| fact.at >= after(3) && fact.at < after(5)));
+    let last: Replay = company
+        .ask("acme", "p_max", "history.replay", &json!({"from": after(3), "to": after(5), "last": 2}))
+        .await
+        .unwrap();
+    assert_eq!(last.facts, some.facts[4..]);
+    let wrong = company.ask::<Replay>("acme", "p_max", "history.replay", &json!({"kinds": ["moods"]})).await;
+    assert_eq!(wrong.unwrap_err(), Rejection::invalid("kinds", "\"moods\" is no aggregate"));
+}
+
+#[tokio::test]
+async fn access_is_explained_now_and_as_it_was() {
+    let mut company = Company::founded(Config::default()).await;
+    let access = stream(SHARD, "acme", AggregateKind::Access, "main");
+    company.writer.at = after(100);
+    let granted =
+        AccessEvent::RoleGranted { grant: grant("svc_a", "billing", "acme/support"), expires: None, condition: None };
+    company.writer.write(&access, vec![granted.into()]).await;
+    company.writer.at = after(200);
+    let revoked =
+        AccessEvent::GrantRevoked { grant: grant("svc_a", "billing", "acme/support"), reason: "moved on".to_owned() };
+    company.writer.write(&access, vec![revoked.into()]).await;
+
+    for (at, allowed) in [(None, false), (Some(after(99)), false), (Some(after(100)), true), (Some(after(199)), true)]
+        .into_iter()
+        .chain([(Some(after(200)), false), (Some(after(100)), true)])
+    {
+        let mut question = json!({"principal": "svc_a", "permission": "budget:set", "scope": "acme/support"});
+        let mut who = json!({"permission": "budget:set", "scope": "acme/support"});
+        if let Some(at) = at {
+            question["at"] = json!(at);
+            who["at"] = json!(at);
+        }
+        let told: Explanation = company.ask("acme", "p_max", "access.explain", &question).await.unwrap();
+        assert_eq!(told.allowed, allowed, "{at:?}: {told:?}");
+        assert_eq!(told.would_allow.is_some(), !allowed, "{told:?}");
+        let can: WhoCan = company.ask("acme", "p_max", "access.who-can", &who).await.unwrap();
+        let can: BTreeSet<String> = can.principals.iter().map(|may| may.principal.to_string()).collect();
+        let mut expected = BTreeSet::from(["op_root".to_owned(), "p_ana".to_owned()]);
+        expected.extend(allowed.then(|| "svc_a".to_owned()));
+        assert_eq!(can, expected, "{at:?}");
+    }
+    let before = json!({"permission": "budget:set", "scope": "acme", "at": "2026-11-22"});
+    let can: WhoCan = company.ask("acme", "p_max", "access.who-can", &before).await.unwrap();
+    assert_eq!(can.principals, [], "before anybody was there");
+    let future = json!({"permission": "budget:set", "scope": "acme", "at": "2100-01-01"});
+    let refused = company.ask::<WhoCan>("acme", "p_max", "access.who-can", &future).await.unwrap_err();
+    assert!(refused.to_string().contains("yet to come"), "{refused}");
+}
+
+async fn submit(company: &mut Company, id: &str, prompt: &str) {
+    let owner = KeyOwner::Tenant(tenant("acme"));
+    let key = company.keyring.find_or_make(&owner).await.unwrap();
+    let submitted = TaskEvent::Submitted {
+        task: TaskId::new(id).unwrap(),
+        agent: AgentId::new("researcher").unwrap(),
+        scope: "acme/support".parse().unwrap(),
+        input: Sealed::seal(&TaskInput { prompt: prompt.to_owned() }, owner, &key).unwrap(),
+        limit: Some(NanoDollars(10_000_000)),
+        submitted_by: principal("p_ana"),
+    };
+    company.writer.write(&stream(SHARD, "acme", AggregateKind::Task, id), vec![submitted.into()]).await;
+}
+
+async fn on_task(company: &mut Company, id: &str, event: TaskEvent) {
+    company.writer.at.0 += 1_000_000;
+    company.writer.write(&stream(SHARD, "acme", AggregateKind::Task, id), vec![event.into()]).await;
+}
+
+async fn task_output(company: &Company, text: &str) -> Sealed<TaskOutput> {
+    let owner = KeyOwner::Tenant(tenant("acme"));
+    let key = company.keyring.find_or_make(&owner).await.unwrap();
+    Sealed::seal(&TaskOutput { text: text.to_owned() }, owner, &key).unwrap()
+}
+
+#[tokio::test]
+async fn a_task_is_shown_with_its_steps_and_its_answer_is_opened_only_there() {
+    let mut company = Company::founded(Config::default()).await;
+    for id in ["t_1", "t_2", "t_3"] {
+        submit(&mut company, id, "three facts").await;
+    }
+    let until = after(60);
+    let claimed = |epoch| TaskEvent::Claimed { epoch: Epoch(epoch), worker: format!("w{epoch}"), until };
+    on_task(&mut company, "t_2", claimed(1)).await;
+    on_task(&mut company, "t_2", TaskEvent::StepStarted { epoch: Epoch(1), step: StepNumber(1), kind: StepKind::Plan })
+        .await;
+    // The worker dies; another takes over and does the step again.
+    on_task(&mut company, "t_2", claimed(2)).await;
+    on_task(&mut company, "t_2", TaskEvent::ClaimExtended { epoch: Epoch(2), until: after(90) }).await;
+    let tokens = TokenUsage { input: Tokens(10), output: Tokens(5), ..TokenUsage::default() };
+    for (number, kind) in [(1, StepKind::Plan), (2, StepKind::Answer)] {
+        let step = StepNumber(number);
+        on_task(&mut company, "t_2", TaskEvent::StepStarted { epoch: Epoch(2), step, kind }).await;
+        let output = task_output(&company, "half-done").await;
+        let cost = NanoDollars(u64::from(number) * 100);
+        let finished = TaskEvent::StepFinished { epoch: Epoch(2), step, kind, output, tokens, cost, duration_ms: 800 };
+        on_task(&mut company, "t_2", finished).await;
+    }
+    let output = task_output(&company, "NATS is quick").await;
+    on_task(&mut company, "t_2", TaskEvent::Finished { epoch: Epoch(2), output }).await;
+    on_task(&mut company, "t_1", TaskEvent::Cancelled { reason: "no longer needed".to_owned() }).await;
+
+    let shown: TaskView = company.ask("acme", "p_max", "task.show", &json!({"task": "t_2"})).await.unwrap();
+    assert_eq!(shown.state, TaskState::Finished);
+    assert_eq!(shown.output.as_deref(), Some("NATS is quick"));
+    assert_eq!((shown.epoch, shown.worker.as_deref()), (2, Some("w2")));
+    assert_eq!(shown.cost, NanoDollars(300));
+    let steps: Vec<_> = shown.steps.iter().map(|s| (s.step, s.kind.as_str(), s.finished, s.tokens)).collect();
+    assert_eq!(steps, [(1, "plan", true, tokens), (2, "answer", true, tokens)]);
+
+    let list: TaskList = company.ask("acme", "p_max", "task.list", &json!({})).await.unwrap();
+    let listed: Vec<_> = list.tasks.iter().map(|task| (task.task.as_str(), task.state)).collect();
+    let expected = [("t_3", TaskState::Waiting), ("t_2", TaskState::Finished), ("t_1", TaskState::Cancelled)];
+    assert_eq!(listed, expected, "the newest first");
+    assert!(list.tasks.iter().all(|task| task.output.is_none()), "a list opens nothing");
+    assert_eq!(list.tasks[2].reason.as_deref(), Some("no longer needed"));
+    let list: TaskList = company.ask("acme", "p_max", "task.list", &json!({"count_max": 2})).await.unwrap();
+    assert_eq!(list.tasks.len(), 2);
+
+    let missing = company.ask::<TaskView>("acme", "p_max", "task.show", &json!({"task": "t_9"})).await.unwrap_err();
+    assert_eq!(missing.to_string(), "there is no task t_9");
+    let others = company.ask::<TaskView>("globex", "p_gil", "task.show", &json!({"task": "t_2"})).await.unwrap_err();
+    assert_eq!(others.to_string(), "there is no task t_2");
+
+    company.keyring.destroy(&KeyOwner::Tenant(tenant("acme"))).await.unwrap();
+    let erased: TaskView = company.ask("acme", "p_max", "task.show", &json!({"task": "t_2"})).await.unwrap();
+    assert_eq!((erased.output, erased.reason.as_deref()), (None, Some("the answer was erased")));
+}
+
+#[tokio::test]
+async fn whole_chains_verify_and_each_kind_of_break_is_found() {
+    let mut company = Company::founded(Config::default()).await;
+    let journal = stream(SHARD, "acme", AggregateKind::Usage, "gw1-a");
+    for seed in 1..20 {
+        company.writer.at.0 += 1_000_000;
+        company.writer.write(&journal, vec![finished("acme", &mut Dice(seed)).into()]).await;
+    }
+    let found: Verification = company.ask("acme", "p_max", "audit.verify", &json!({})).await.unwrap();
+    assert_eq!(found.broken, []);
+    // Its life, identities, access and journal in its shard; its place in the registry.
+    assert_eq!((found.commits, found.chains), (1 + 3 + 3 + 19 + 1, 5));
+
+    // Each break in a journal of its own, after one good commit.
+    let breaks: [(&str, fn(&mut steward_events::commit::Commit)); 3] = [
+        ("follows version", |commit| commit.version = Version(9)),
+        ("with the hash", |commit| commit.prev = steward_events::commit::CommitHash::from_bytes([1; 32])),
+        ("an entry of", |commit| commit.entries[0].at.0 -= 1_000_000),
+    ];
+    for (number, (_, alter)) in breaks.iter().enumerate() {
+        let broken = stream(SHARD, "acme", AggregateKind::Usage, &format!("broken{number}"));
+        company.writer.write(&broken, vec![finished("acme", &mut Dice(2)).into()]).await;
+        let (mut commit, expected) = company.writer.next(&broken, vec![finished("acme", &mut Dice(3)).into()]);
+        alter(&mut commit);
+        let bytes = commit.encode().unwrap().into();
+        assert!(matches!(company.log.publish(&broken, expected, &commit.id, bytes).await, Published::Stored(_)));
+    }
+    let found: Verification = company.ask("acme", "p_max", "audit.verify", &json!({})).await.unwrap();
+    assert_eq!(found.broken.len(), breaks.len(), "{:?}", found.broken);
+    for ((number, (reason, _)), broken) in breaks.iter().enumerate().zip(&found.broken) {
+        assert_eq!(broken.stream, format!("usage/broken{number}"));
+        assert!(broken.reason.contains(reason), "{broken:?}");
+    }
+
+    // Bytes that are no commit, and a commit of another tenant.
+    let foreign = stream(SHARD, "acme", AggregateKind::Usage, "foreign");
+    let (mut commit, _) = company.writer.next(&foreign, vec![finished("acme", &mut Dice(4)).into()]);
+    commit.stream.tenant = tenant("globex");
+    let bytes = commit.encode().unwrap().into();
+    company.log.publish(&foreign, Position(0), &commit.id, bytes).await;
+    let found: Verification = company.ask("acme", "p_max", "audit.verify", &json!({})).await.unwrap();
+    let last = found.broken.last().unwrap();
+    assert!(last.reason.contains("a commit of globex"), "{last:?}");
+    // Nothing of this concerns the other tenant.
+    let found: Verification = company.ask("globex", "p_gil", "audit.verify", &json!({})).await.unwrap();
+    assert_eq!(found.broken, []);
+}
+
+#[tokio::test]
+async fn metrics_count_each_fact_once_and_sum_tenants_beyond_the_limit() {
+    let config = Config { tenants_labelled_max: 1, ..Config::default() };
+    let mut company = Company::founded(config).await;
+    let mut cost = [0_u64; 2];
+    for (place, of) in ["acme", "globex"].into_iter().enumerate() {
+        for seed in 0..=place as u64 {
+            let event = finished(of, &mut Dice(seed + 1));
+            let UsageEvent::CallFinished { cost: NanoDollars(nano), .. } = &event else { unreachable!() };
+            cost[place] += nano;
+            company.writer.write(&stream(SHARD, of, AggregateKind::Usage, "gw1-a"), vec![event.into()]).await;
+        }
+    }
+    let denied = DenialEvent::Denied {
+        principal: principal("svc_a"),
+        permission: "budget:set".parse().unwrap(),
+        scope: "acme".parse().unwrap(),
+        reason: "no grant".to_owned(),
+        more: 4,
+    };
+    company.writer.write(&stream(SHARD, "acme", AggregateKind::Denials, "gw1"), vec![Event::from(denied)]).await;
+    submit(&mut company, "t_1", "x").await;
+    submit(&mut company, "t_2", "x").await;
+    let claimed = TaskEvent::Claimed { epoch: Epoch(1), worker: "w1".to_owned(), until: after(60) };
+    on_task(&mut company, "t_1", claimed.clone()).await;
+    on_task(&mut company, "t_2", claimed).await;
+    on_task(&mut company, "t_2", TaskEvent::Failed { epoch: Epoch(1), reason: "no model".to_owned() }).await;
+
+    let own: Metrics = company.ask("acme", "p_max", "metrics.read", &json!({})).await.unwrap();
+    let dollars = |nano: u64| NanoDollars(nano).as_dollars_f64();
+    for line in [
+        "steward_calls_total{tenant=\"acme\"} 1".to_owned(),
+        "steward_denials_total{tenant=\"acme\"} 5".to_owned(),
+        "steward_tasks{tenant=\"acme\",state=\"waiting\"} 0".to_owned(),
+        "steward_tasks{tenant=\"acme\",state=\"running\"} 1".to_owned(),
+        "steward_tasks{tenant=\"acme\",state=\"failed\"} 1".to_owned(),
+        "# TYPE steward_tasks gauge".to_owned(),
+        "# TYPE steward_calls counter".to_owned(),
+    ] {
+        assert!(own.text.lines().any(|found| found == line), "{line} is not in\n{}", own.text);
+    }
+    assert!(own.text.contains("steward_tokens_total{tenant=\"acme\",direction=\"input\"}"));
+    assert!(own.text.contains(&format!("steward_cost_dollars_total{{tenant=\"acme\"}} {}", dollars(cost[0]))));
+    assert!(!own.text.contains("globex") && !own.text.contains("other"));
+
+    let all: Metrics = company.ask("steward", "op_root", "metrics.read", &json!({})).await.unwrap();
+    assert!(all.text.contains("steward_calls_total{tenant=\"acme\"} 1\n"), "{}", all.text);
+    assert!(all.text.contains("steward_calls_total{tenant=\"other\"} 2\n"), "{}", all.text);
+    assert!(!all.text.contains("globex"));
+    assert_eq!(company.projectors.metrics_text(), all.text);
+}
+
+#[tokio::test]
+async fn readiness_and_lag_tell_what_the_views_do() {
+    let company = Company::founded(Config::default()).await;
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while company.projectors.ready().is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(company.projectors.status().len(), 3 * 2);
+    assert!(company.projectors.lag().await.unwrap().iter().all(|(_, lag)| *lag == 0));
+
+    // A usage commit that nobody can read stops two of the views, and readiness says so.
+    let journal = stream(SHARD, "acme", AggregateKind::Usage, "gw1-a");
+    let id = steward_events::id::CommitId::new("garbage").unwrap();
+    company.log.publish(&journal, Position(0), &id, b"garbage".to_vec().into()).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let reason = company.projectors.ready().unwrap_err();
+    assert!(reason.contains("has stopped: not a commit of evt.01.acme.usage.gw1-a"), "{reason}");
+    let request = company.request("acme", "p_ana", "cost.report", Format::Json, b"{}".to_vec());
+    let failure = company.projectors.answer(request).await.unwrap_err();
+    assert!(failure.to_string().contains("has stopped"), "{failure}");
+    let list: TaskList = company.ask("acme", "p_ana", "task.list", &json!({})).await.unwrap();
+    assert_eq!(list.tasks, [], "the other views go on");
+}
