@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::BoxError;
 use crate::commit::{Commit, CommitHash};
-use crate::log::{EventLog, Filter, LogError, Published, Stored};
+use crate::log::{EventLog, Filter, LogError, Published, Stored, StreamName};
 use crate::quantity::Position;
 
 /// How long to go on trying before an append is given up as unavailable.
@@ -75,10 +75,7 @@ async fn append_bytes(
             match log.slot(&commit.stream, expected).await {
                 Ok(Some(taken)) if is_mine(&taken, commit, &bytes) => return Ok(taken.position),
                 Ok(Some(_)) => return Err(AppendError::Conflict),
-                Ok(None)
-                    if doubt.is_none()
-                        && log.last(&Filter::stream(&commit.stream)).await.is_ok_and(|l| l < expected) =>
-                {
+                Ok(None) if doubt.is_none() && ends_before(log, &commit.stream, expected).await => {
                     shorter += 1;
                     if shorter >= SHORTER_LOOKS {
                         let what = format!("log-went-back: {} ends before {expected}", commit.stream);
@@ -100,6 +97,11 @@ async fn append_bytes(
         Ok(outcome) => outcome,
         Err(elapsed) => Err(AppendError::Unavailable(elapsed.into())),
     }
+}
+
+/// A conflict over an empty slot is a rival's commit on its way; or what was expected is not there any more.
+async fn ends_before(log: &dyn EventLog, stream: &StreamName, expected: Position) -> bool {
+    log.last(&Filter::stream(stream)).await.is_ok_and(|last| last < expected)
 }
 
 /// A commit has one id and one form, so equal bytes are the same commit.

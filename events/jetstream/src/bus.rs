@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use async_nats::header::HeaderMap;
 use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE};
-use async_nats::{Client, Message, StatusCode};
+use async_nats::{Client, HeaderMap, HeaderValue, Message, StatusCode};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
@@ -106,7 +105,7 @@ impl Answer {
 }
 
 fn header<'m>(message: &'m Message, name: &'static str) -> Option<&'m str> {
-    message.headers.as_ref().and_then(|headers: &HeaderMap| headers.get_last(name)).map(|value| value.as_str())
+    message.headers.as_ref().and_then(|headers: &HeaderMap| headers.get_last(name)).map(HeaderValue::as_str)
 }
 
 #[async_trait]

@@ -3,11 +3,11 @@
 //! What arrives is hostile until read here. Headers that are absent are made up; one that is there and is wrong is an
 //! error that names it.
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use steward_events::bus::{Envelope, Format, Request};
 use steward_events::clock::{Clock, Ids};
-use steward_events::id::{CommandId, CorrelationId, PrincipalId, TenantId, is_token};
+use steward_events::id::{CommandId, CorrelationId, InvalidId, PrincipalId, TenantId, is_token};
 
 /// The command's id; made once, kept over retries.
 pub(crate) const COMMAND_ID: &str = "steward-command-id";
@@ -39,8 +39,8 @@ pub(crate) struct Malformed {
 }
 
 impl Malformed {
-    fn new(field: &str, reason: impl ToString) -> Self {
-        Self { field: field.to_owned(), reason: reason.to_string() }
+    fn new(field: &str, reason: impl Into<String>) -> Self {
+        Self { field: field.to_owned(), reason: reason.into() }
     }
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn read_subject(subject: &str) -> Result<Sender, Malformed> {
     let (Some(tenant), Some(principal), Some(noun), Some(verb), None) = parts else {
         return Err(Malformed::new("subject", "write <kind>.<tenant>.<principal>.<noun>.<verb>"));
     };
-    let wrong = |error| Malformed::new("subject", error);
+    let wrong = |error: InvalidId| Malformed::new("subject", error.to_string());
     if let Some(word) = [noun, verb].into_iter().find(|word| !is_token(word)) {
         return Err(Malformed::new("subject", format!("{word:?} is no word of a command")));
     }
@@ -80,7 +80,7 @@ pub(crate) fn read_request(
     clock: &dyn Clock,
     ids: &dyn Ids,
 ) -> Result<Request, Malformed> {
-    let header = |name: &'static str| headers.and_then(|headers| headers.get_last(name)).map(|value| value.as_str());
+    let header = |name: &'static str| headers.and_then(|headers| headers.get_last(name)).map(HeaderValue::as_str);
     let short = |name: &'static str| match header(name) {
         Some(text) if text.len() > HEADER_BYTES_MAX => {
             Err(Malformed::new(name, format!("{} bytes; {HEADER_BYTES_MAX} are allowed", text.len())))
@@ -88,15 +88,15 @@ pub(crate) fn read_request(
         text => Ok(text.map(str::to_owned)),
     };
     let command = header(COMMAND_ID).map_or_else(|| CommandId::new(ids.unique()), CommandId::new);
-    let command = command.map_err(|error| Malformed::new(COMMAND_ID, error))?;
+    let command = command.map_err(|error| Malformed::new(COMMAND_ID, error.to_string()))?;
     let issued_at = header(ISSUED_AT).map_or_else(|| Ok(clock.now()), str::parse);
     let correlation = header(CORRELATION).map_or_else(|| CorrelationId::new(command.as_str()), CorrelationId::new);
     let on_behalf_of = header(ON_BEHALF_OF).filter(|_| sender.principal.is_system()).map(PrincipalId::new).transpose();
     let envelope = Envelope {
-        issued_at: issued_at.map_err(|error| Malformed::new(ISSUED_AT, error))?,
-        on_behalf_of: on_behalf_of.map_err(|error| Malformed::new(ON_BEHALF_OF, error))?,
+        issued_at: issued_at.map_err(|error| Malformed::new(ISSUED_AT, error.to_string()))?,
+        on_behalf_of: on_behalf_of.map_err(|error| Malformed::new(ON_BEHALF_OF, error.to_string()))?,
         causation: short(CAUSATION)?,
-        correlation: correlation.map_err(|error| Malformed::new(CORRELATION, error))?,
+        correlation: correlation.map_err(|error| Malformed::new(CORRELATION, error.to_string()))?,
         traceparent: short(TRACEPARENT)?,
         command,
     };
@@ -120,7 +120,7 @@ pub(crate) fn write_headers(request: &Request) -> HeaderMap {
     ];
     for (name, value) in optional {
         // A value that no header may hold is left out rather than sent as another.
-        if let Some(value) = value.and_then(|value| value.parse::<async_nats::HeaderValue>().ok()) {
+        if let Some(value) = value.and_then(|value| value.parse::<HeaderValue>().ok()) {
             headers.insert(name, value);
         }
     }

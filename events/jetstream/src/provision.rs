@@ -113,15 +113,12 @@ pub async fn provision(admin: &Connection, shards: u16, options: Options) -> Res
     let mut done = Provisioned::default();
     for config in wanted(shards, options) {
         let name = config.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        match present.get(&name) {
-            Some(stream) => {
-                verify(&name, &config, &stream.config)?;
-                done.found.push(name);
-            }
-            None => {
-                create(admin, &name, &config).await?;
-                done.made.push(name);
-            }
+        if let Some(stream) = present.get(&name) {
+            verify(&name, &config, &stream.config)?;
+            done.found.push(name);
+        } else {
+            create(admin, &name, &config).await?;
+            done.made.push(name);
         }
     }
     Ok(done)

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::Subject;
 use async_nats::service::endpoint::Endpoint;
 use async_nats::service::{Service, ServiceExt};
 use async_trait::async_trait;
@@ -151,40 +152,34 @@ async fn listen(connection: &Connection, noun: &str, rows: &[&Row]) -> Result<(S
 async fn serve(
     connection: Connection,
     service: Service,
-    mut endpoints: Vec<Endpoint>,
+    endpoints: Vec<Endpoint>,
     responds: Arc<dyn Responds>,
     shutdown: CancellationToken,
 ) {
-    let permits = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
-    let mut begun = JoinSet::new();
-    let mut requests = futures::stream::select_all(endpoints.drain(..));
-    let mut stopped_at = None;
+    let mut work =
+        Work { connection, responds, permits: Arc::new(Semaphore::new(IN_FLIGHT_MAX)), begun: JoinSet::new() };
+    let mut requests = futures::stream::select_all(endpoints);
     loop {
-        let deadline = stopped_at.unwrap_or_else(|| tokio::time::Instant::now() + Duration::from_secs(86_400));
         tokio::select! {
-            biased;
-            () = shutdown.cancelled(), if stopped_at.is_none() => {
-                for endpoint in requests.iter_mut() {
-                    if let Err(error) = endpoint.stop().await {
-                        tracing::debug!(%error, "the endpoint was closed already");
-                    }
-                }
-                stopped_at = Some(tokio::time::Instant::now() + DRAIN_TIME_MAX);
-            }
-            () = tokio::time::sleep_until(deadline), if stopped_at.is_some() => break,
-            Some(_) = begun.join_next(), if !begun.is_empty() => {}
-            next = requests.next() => {
-                let Some(request) = next else { break };
-                let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
-                let (responds, connection) = (Arc::clone(&responds), connection.clone());
-                begun.spawn(async move {
-                    handle(&connection, request, &*responds).await;
-                    drop(permit);
-                });
-            }
+            () = shutdown.cancelled() => break,
+            request = requests.next() => match request {
+                Some(request) => work.begin(request).await,
+                None => break,
+            },
         }
     }
-    let finished = async { while begun.join_next().await.is_some() {} };
+    for endpoint in &mut requests {
+        if let Err(error) = endpoint.stop().await {
+            tracing::debug!(%error, "the endpoint was closed already");
+        }
+    }
+    let finished = async {
+        // What had arrived by then is answered too.
+        while let Some(request) = requests.next().await {
+            work.begin(request).await;
+        }
+        while work.begun.join_next().await.is_some() {}
+    };
     if tokio::time::timeout(DRAIN_TIME_MAX, finished).await.is_err() {
         let name = service.info().await.name;
         tracing::warn!(service = name, "requests were left unanswered at the shutdown");
@@ -194,10 +189,31 @@ async fn serve(
     }
 }
 
+/// Requests that are being worked on.
+struct Work {
+    connection: Connection,
+    responds: Arc<dyn Responds>,
+    permits: Arc<Semaphore>,
+    begun: JoinSet<()>,
+}
+
+impl Work {
+    /// Begins one as soon as there is room.
+    async fn begin(&mut self, request: async_nats::service::Request) {
+        while self.begun.try_join_next().is_some() {}
+        let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
+        let (responds, connection) = (Arc::clone(&self.responds), self.connection.clone());
+        self.begun.spawn(async move {
+            handle(&connection, request, &*responds).await;
+            drop(permit);
+        });
+    }
+}
+
 async fn handle(connection: &Connection, request: async_nats::service::Request, responds: &dyn Responds) {
     let message = &request.message;
     let subject = message.subject.as_str();
-    let Some(reply) = message.reply.as_ref().map(|reply| reply.as_str()) else {
+    let Some(reply) = message.reply.as_ref().map(Subject::as_str) else {
         tracing::debug!(subject, "a request that wants no answer is not decided: send it as a request");
         return;
     };

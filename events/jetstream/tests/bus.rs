@@ -1,5 +1,7 @@
 //! Commands and queries over a real server: one service a noun, answers in kind, refusals and failures told apart.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests
+
 mod support;
 
 use std::collections::BTreeSet;

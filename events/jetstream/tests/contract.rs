@@ -1,5 +1,7 @@
 //! The contract of every log, against a real server: one node, one node that syncs every append, and three.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests
+
 mod support;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Data keys are kept once and destroyed for good; timers ring in time, once, after a crash too.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests
+
 mod support;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Who gets onto the bus, and what they can do there: the attacks that were found possible are tried.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests
+
 mod support;
 
 use std::sync::Arc;

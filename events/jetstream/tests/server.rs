@@ -1,5 +1,7 @@
 //! A server of our own: started, adopted after a crash, replaced when it is not as wanted, stopped.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests
+
 use std::process::Command;
 
 use steward_jetstream::server::{Durability, Options, Server, ServerError};

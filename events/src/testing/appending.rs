@@ -124,6 +124,14 @@ pub(super) async fn a_slot_that_a_rival_took_is_a_conflict(bench: Bench) {
     assert_eq!(whole(log, &stream).await, [theirs, on_top]);
 }
 
+pub(super) async fn an_append_after_what_is_not_there_is_refused(bench: Bench) {
+    let (log, stream) = (&*bench.log, bench.stream("main"));
+    let first = append(log, Position(0), &commit(&stream, 1, CommitHash::default(), "first")).await.unwrap();
+    let beyond = Position(first.position.0 + 1_000_000);
+    let refused = append(log, beyond, &commit(&stream, 2, first.hash, "second")).await.unwrap_err();
+    assert!(matches!(refused, AppendError::Refused(_)), "{refused:?}");
+}
+
 /// A time-out whose publish lands late: before the writer sends again, after, or after a rival took the slot.
 pub(super) async fn a_late_publish_is_stored_once_or_never(bench: Bench) {
     let late_max = Duration::from_millis(100);
@@ -171,20 +179,20 @@ pub(super) async fn whatever_fails_every_answer_is_true(bench: Bench) {
         let faulty = FaultyLog::new(Arc::clone(&bench.log), Seed(1_000 + writer), Faults::default());
         let stream = stream.clone();
         async move {
-            let (mut kept, mut lost) = (Vec::new(), Vec::new());
+            let (mut kept, mut refused) = (Vec::new(), Vec::new());
             while kept.len() < COMMITS_EACH {
-                let state = retry(|| faulty.load(&stream, Position(0))).await;
-                let last = state.last().map_or(Position(0), |stored| stored.position);
-                let prev = state.last().map_or(CommitHash::default(), |stored| CommitHash::of(&stored.bytes));
+                let loaded = retry(|| faulty.load(&stream, Position(0))).await;
+                let last = loaded.last().map_or(Position(0), |stored| stored.position);
+                let prev = loaded.last().map_or(CommitHash::default(), |stored| CommitHash::of(&stored.bytes));
                 let what = format!("{writer}/{}", kept.len());
-                let mine = commit(&stream, state.len() as u64 + 1, prev, &what);
+                let mine = commit(&stream, loaded.len() as u64 + 1, prev, &what);
                 match append(&faulty, last, &mine).await {
                     Ok(appended) => kept.push((appended.position, mine)),
-                    Err(AppendError::Conflict) => lost.push(mine.id),
+                    Err(AppendError::Conflict) => refused.push(mine.id),
                     Err(error) => panic!("a writer learnt nothing: {error:?}"),
                 }
             }
-            (kept, lost)
+            (kept, refused)
         }
     });
     let outcomes = join_all(writers).await;
@@ -196,13 +204,13 @@ pub(super) async fn whatever_fails_every_answer_is_true(bench: Bench) {
         prev = CommitHash::of(&encoded(commit));
     }
     let mut kept_in_all = 0;
-    for (kept, lost) in outcomes {
+    for (kept, refused) in outcomes {
         kept_in_all += kept.len();
         for (position, mine) in kept {
             let at = bench.log.at(stream.shard, position).await.unwrap().expect("what was acknowledged is there");
             assert_eq!(at.bytes, encoded(&mine));
         }
-        assert!(!stored.iter().any(|commit| lost.contains(&commit.id)), "what was called a conflict is stored");
+        assert!(!stored.iter().any(|commit| refused.contains(&commit.id)), "what was called a conflict is stored");
     }
     assert_eq!(stored.len(), kept_in_all, "something is stored that nobody was told of");
 }

@@ -99,7 +99,7 @@ pub(super) async fn followers_hear_what_they_asked_for_and_nothing_else(bench: B
     let kinds = [AggregateKind::Ledger, AggregateKind::Tenant, AggregateKind::Usage];
     let filter = Filter::shard(Shard(0)).tenant(&bench.tenant);
     let mut of_kinds = log.follow(&filter.clone().kinds(&kinds), Position(0)).await.unwrap();
-    let mut of_none = log.follow(&filter.kinds(&kinds[2..]), Position(0)).await.unwrap();
+    let mut of_usage = log.follow(&filter.kinds(&kinds[2..]), Position(0)).await.unwrap();
     let first = grow(&bench, &one, &[], 2).await;
     let second = grow(&bench, &two, &[], 2).await;
     let third = grow(&bench, &elsewhere, &[], 1).await;
@@ -107,7 +107,7 @@ pub(super) async fn followers_hear_what_they_asked_for_and_nothing_else(bench: B
     nothing_more(&mut of_one).await;
     assert_eq!(hear(&mut of_kinds, 4).await, [first, second].concat());
     nothing_more(&mut of_kinds).await;
-    nothing_more(&mut of_none).await;
+    nothing_more(&mut of_usage).await;
     assert_eq!(log.load(&elsewhere, Position(0)).await.unwrap(), third);
     let ledgers = Filter::shard(Shard(0)).tenant(&bench.tenant).kinds(&kinds[..1]);
     assert_eq!(log.last(&ledgers).await.unwrap(), Position(0));

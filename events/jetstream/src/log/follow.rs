@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use async_nats::{Client, Message, StatusCode, Subscriber};
+use async_nats::{Client, Message, StatusCode, Subject, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
@@ -229,7 +229,7 @@ struct Delivered {
 
 /// Reads `$JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<deliveries>.<sequence>.<count>.<time>.<pending>[.<token>]`.
 fn delivered(message: &Message) -> Result<Delivered, String> {
-    let reply = message.reply.as_ref().map(|reply| reply.as_str()).unwrap_or_default();
+    let reply = message.reply.as_ref().map(Subject::as_str).unwrap_or_default();
     let tokens: Vec<&str> = reply.split('.').collect();
     let from = if tokens.len() == 9 { 5 } else { 7 };
     let number = |at: usize| tokens.get(at).and_then(|token| token.parse::<u64>().ok());

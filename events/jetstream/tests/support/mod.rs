@@ -1,5 +1,6 @@
 //! A real server for each test, ended with it.
-#![allow(dead_code, missing_docs, clippy::expect_used)]
+
+#![allow(dead_code, unreachable_pub, clippy::expect_used)] // each test file uses a part of it
 
 use std::net::TcpListener;
 use std::sync::Arc;
