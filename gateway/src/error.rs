@@ -168,11 +168,6 @@ impl Error {
             Self::Unanswered(_) => {
                 Row { again: false, ..row(StatusCode::GATEWAY_TIMEOUT, "server_error", "unanswered") }
             }
-            Self::UpstreamRefused { status, code, param, .. } if *status == StatusCode::TOO_MANY_REQUESTS => Row {
-                param: param.clone(),
-                retry_after: Some(RETRY_AFTER),
-                ..row(*status, "requests", code.as_deref().unwrap_or("rate_limit_exceeded"))
-            },
             Self::UpstreamRefused { status, code, param, .. } => {
                 Row { param: param.clone(), ..row(*status, INVALID, code.as_deref().unwrap_or("upstream_refused")) }
             }
@@ -258,5 +253,66 @@ fn rejected(rejection: &Rejection) -> Row {
         Rejection::BudgetExhausted { .. } => {
             row(StatusCode::PAYMENT_REQUIRED, "insufficient_quota", "insufficient_quota")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use steward_events::id::TenantId;
+
+    use super::*;
+
+    /// Status, OpenAI's type and code, retry-after, whether retries are forbidden. What clients match on: a change here
+    /// is a change for every caller.
+    #[test]
+    fn the_table_is_what_clients_know() {
+        let tenant = TenantId::steward();
+        let text = || "why".to_owned();
+        let refused = |status| Error::UpstreamRefused { status, message: text(), code: None, param: None };
+        for (error, expected) in [
+            (Error::NoKey, "401 invalid_request_error invalid_api_key - -"),
+            (Error::WrongKey, "401 invalid_request_error invalid_api_key - -"),
+            (Error::TooManyWrongKeys, "429 requests rate_limit_exceeded 60 -"),
+            (
+                Rejection::UnknownTenant { tenant: tenant.clone() }.into(),
+                "404 invalid_request_error unknown_tenant - -",
+            ),
+            (Rejection::Suspended { tenant, reason: text() }.into(), "403 permission_error tenant_suspended - -"),
+            (Rejection::not_found("task", &"t").into(), "404 invalid_request_error not_found - -"),
+            (Rejection::invalid("limit", "why").into(), "400 invalid_request_error invalid_value - -"),
+            (Rejection::stale("why").into(), "409 invalid_request_error stale - -"),
+            (Rejection::Expired.into(), "409 invalid_request_error expired - -"),
+            (Error::bad("n", "why"), "400 invalid_request_error invalid_value - -"),
+            (Error::TooLarge(1), "413 invalid_request_error request_too_large - -"),
+            (Error::TooSlow, "408 invalid_request_error request_timeout - -"),
+            (Error::NoSuchModel(text()), "404 invalid_request_error model_not_found - -"),
+            (Error::NoPrice(text()), "400 invalid_request_error model_has_no_price - -"),
+            (
+                Error::Busy { reason: text(), retry_after: Duration::from_millis(2_001) },
+                "429 requests rate_limit_exceeded 3 -",
+            ),
+            (Error::Unavailable(text()), "503 server_error service_unavailable 1 -"),
+            (Error::Unanswered(text()), "504 server_error unanswered - once"),
+            (refused(StatusCode::BAD_REQUEST), "400 invalid_request_error upstream_refused - -"),
+            (Error::UpstreamFailed(text()), "502 server_error upstream_failed - -"),
+            (Error::UpstreamTimedOut(text()), "504 server_error upstream_timed_out - once"),
+            (Error::UpstreamBroke(text()), "502 server_error upstream_broke_off - once"),
+        ] {
+            let response = error.openai();
+            let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("-");
+            let once = if header("x-should-retry") == "false" { "once" } else { "-" };
+            let body = error.openai_body();
+            let text = |field: &str| body["error"][field].as_str().unwrap_or("-").to_owned();
+            let status = response.status().as_u16();
+            let seen = format!("{status} {} {} {} {once}", text("type"), text("code"), header("retry-after"));
+            assert_eq!(seen, expected, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_problem_carries_the_rejection() {
+        let error = Error::from(Rejection::invalid("limit", "is no amount"));
+        let response = error.problem(&CorrelationId::new("req_1").unwrap());
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
     }
 }

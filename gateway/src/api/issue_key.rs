@@ -32,10 +32,19 @@ pub(super) fn complete(caller: &Caller<'_>, body: &[u8]) -> Result<(Bytes, Optio
     Ok((Bytes::from(body.to_string()), secret))
 }
 
-/// Adds the secret to the answer.
-pub(super) fn show(reply: &mut Reply, issue: &IssueKey, secret: Option<String>) -> Result<(), Error> {
+/// Adds the secret to the answer. `up_to_date` tells whether this gateway knows already what was recorded.
+pub(super) fn show(
+    caller: &Caller<'_>,
+    reply: &mut Reply,
+    issue: &IssueKey,
+    secret: Option<String>,
+    up_to_date: bool,
+) -> Result<(), Error> {
     let Some(secret) = secret else { return Ok(()) };
-    if reply.events.is_empty() {
+    let authority = caller.edge.keys.authority().read();
+    let recorded = authority.identity(&caller.tenant).is_some_and(|known| known.key_of_hash(&issue.hash).is_some());
+    drop(authority);
+    if up_to_date && !recorded {
         // Decided before, under the same Idempotency-Key: with another secret, which nobody can show again.
         let what = "a key issued by this Idempotency-Key; its secret was shown then and".to_owned();
         let id = reply.answer.get("key").and_then(Value::as_str).unwrap_or("").to_owned();

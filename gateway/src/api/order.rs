@@ -29,14 +29,16 @@ pub(super) async fn send(caller: &Caller<'_>, spec: &'static CommandSpec, body: 
     caller.may(spec.permission(), command.scope(&caller.tenant)).await?;
     let request = caller.request(spec.noun, spec.verb, format, body)?;
     let mut reply = caller.edge.bus.command(request).await?.into_result()?;
-    show_to_own_views(caller, &command, &reply).await;
+    let shown = show_to_own_views(caller, &command, &reply).await;
     let mut status = StatusCode::OK;
     match &command {
         Command::Registry(RegistryCommand::CreateTenant(create)) if !opened(caller, &create.tenant).await => {
             // Taken and placed; it opens by itself as soon as a worker runs.
             status = StatusCode::ACCEPTED;
         }
-        Command::Identity(IdentityCommand::IssueKey(issue)) => issue_key::show(&mut reply, issue, secret)?,
+        Command::Identity(IdentityCommand::IssueKey(issue)) => {
+            issue_key::show(caller, &mut reply, issue, secret, shown)?
+        }
         _ => {}
     }
     let written = caller.format.write(&reply).map_err(|error| Error::Unanswered(error.to_string()))?;
@@ -45,15 +47,17 @@ pub(super) async fn send(caller: &Caller<'_>, spec: &'static CommandSpec, body: 
     Ok(response)
 }
 
-/// Waits until this gateway itself knows of what was recorded, so that whoever goes on here finds it.
-async fn show_to_own_views(caller: &Caller<'_>, command: &Command, reply: &Reply) {
+/// Waits until this gateway itself knows of what was recorded, so that whoever goes on here finds it. Not in time is no
+/// failure: it was recorded, and whoever needs to be sure confirms.
+async fn show_to_own_views(caller: &Caller<'_>, command: &Command, reply: &Reply) -> bool {
     let (edge, kind, time_max) = (caller.edge, command.aggregate(), caller.edge.config.fresh_wait_max);
-    let Ok(Some(shard)) = edge.keys.shard(&caller.tenant).await else { return };
-    // Not in time is no failure: it was recorded, and whoever needs to be sure confirms.
+    let Ok(Some(shard)) = edge.keys.shard(&caller.tenant).await else { return false };
     if Authority::KINDS.contains(&kind) {
-        let _ = edge.keys.authority().reached(shard, reply.position, time_max).await;
+        edge.keys.authority().reached(shard, reply.position, time_max).await.is_ok()
     } else if Catalogs::KINDS.contains(&kind) {
-        let _ = edge.catalogs.reached(shard, reply.position, time_max).await;
+        edge.catalogs.reached(shard, reply.position, time_max).await.is_ok()
+    } else {
+        true
     }
 }
 

@@ -51,7 +51,8 @@ pub(super) fn answer(call: Call, started: Started, events: Events) -> Response {
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     describe(headers, &call, &started);
     let calls = call.edge.calls.clone();
-    let passing = Passing { call, started, sender, meter: Meter::default(), held: None, usage_said: false, choice_ended: false };
+    let passing =
+        Passing { call, started, sender, meter: Meter::default(), held: None, usage_said: false, choice_ended: false };
     calls.spawn(passing.run(events));
     response
 }

@@ -1,0 +1,149 @@
+//! Calls that go well.
+
+use serde_json::{Value, json};
+use steward_events::event::{CallOutcome, UsageEvent};
+use steward_events::quantity::{NanoDollars, Tokens};
+
+use crate::installation::{Installation, ask};
+
+#[tokio::test]
+async fn what_the_reply_says_is_what_the_log_says() {
+    let steward = Installation::plain().await;
+    steward.model("small", &["mock/plain"]).await;
+    let key = steward.key("bot", Some("agent")).await;
+    let mut body = ask("small", "hello");
+    body["tools"] = json!([{ "type": "function", "function": { "name": "f" } }]);
+    body["response_format"] = json!({ "type": "json_object" });
+    let response = steward.chat(&key, &body).await;
+    assert_eq!(response.status(), 200);
+    let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    // 5 × $1/M + 4 × $0.10/M + 3 × $2/M
+    assert_eq!(header("x-steward-response-cost").as_deref(), Some("$0.0000114"));
+    assert_eq!(header("x-steward-attempts").as_deref(), Some("1"));
+    assert_eq!(header("x-steward-max-tokens-clamped"), None);
+    assert!(header("x-request-id").unwrap().starts_with("req_"));
+    for name in ["x-steward-call-id", "x-steward-overhead-ms", "openai-processing-ms"] {
+        assert!(header(name).is_some(), "{name}");
+    }
+    let call_id = header("x-steward-call-id").unwrap();
+    let request_id = header("x-request-id").unwrap();
+    let answer: Value = response.json().await.unwrap();
+    assert_eq!(answer["usage"]["total_tokens"], 12);
+    assert_eq!(answer["choices"][0]["message"]["content"], "one two three");
+
+    let finished = steward.finished_calls().await;
+    assert_eq!(finished.len(), 1, "recorded before the answer ended");
+    assert_eq!((finished[0].tokens.input, finished[0].tokens.cached), (Tokens(9), Tokens(4)));
+    assert_eq!((finished[0].tokens.output, finished[0].cost), (Tokens(3), NanoDollars(11_400)));
+    assert_eq!(finished[0].outcome, CallOutcome::Completed);
+    let usage = steward.usage("acme").await;
+    let UsageEvent::CallStarted { call, scopes, request, worst, .. } = &usage[0] else { panic!("{usage:?}") };
+    assert_eq!((call.as_str(), request.as_str()), (call_id.as_str(), request_id.as_str()));
+    assert_eq!(scopes.path.as_str(), "acme/support");
+    assert!(worst.tokens.0 > 50 && worst.money > NanoDollars(11_400), "{worst}");
+
+    let sent = &steward.upstream.asked()[0];
+    assert_eq!(sent["model"], "plain", "its own name of the model");
+    assert_eq!(sent["max_tokens"], 50);
+    assert_eq!((&sent["tools"], &sent["response_format"]), (&body["tools"], &body["response_format"]));
+}
+
+#[tokio::test]
+async fn without_a_limit_the_most_that_the_model_writes_is_asked_for() {
+    let steward = Installation::plain().await;
+    steward.model("small", &["mock/plain"]).await;
+    let key = steward.key("bot", Some("agent")).await;
+    let mut body = ask("small", "hello");
+    body.as_object_mut().unwrap().remove("max_tokens");
+    assert_eq!(steward.chat(&key, &body).await.status(), 200);
+    body["max_completion_tokens"] = json!(7);
+    assert_eq!(steward.chat(&key, &body).await.status(), 200);
+    body["max_completion_tokens"] = json!(5_000);
+    let response = steward.chat(&key, &body).await;
+    assert_eq!(response.headers()["x-steward-max-tokens-clamped"], "1000", "the model writes no more");
+    let asked = steward.upstream.asked();
+    assert_eq!(asked[0]["max_tokens"], 1_000);
+    assert_eq!((&asked[1]["max_completion_tokens"], &asked[1]["max_tokens"]), (&json!(7), &Value::Null));
+    assert_eq!(asked[2]["max_completion_tokens"], 1_000);
+}
+
+#[tokio::test]
+async fn a_short_budget_clamps_only_what_the_caller_left_open() {
+    let steward = Installation::plain().await;
+    steward.model("small", &["mock/plain"]).await;
+    let key = steward.key("bot", Some("agent")).await;
+    steward.order("acme", "budgets:set", json!({ "scope": "acme", "limit": "400 tokens" })).await;
+    let mut body = ask("small", "hello");
+    body.as_object_mut().unwrap().remove("max_tokens");
+    let response = steward.chat(&key, &body).await;
+    assert_eq!(response.status(), 200, "{}", response.text().await.unwrap());
+    let clamped: u64 = response.headers()["x-steward-max-tokens-clamped"].to_str().unwrap().parse().unwrap();
+    assert!((16..400).contains(&clamped), "{clamped}");
+    assert_eq!(steward.upstream.asked()[0]["max_tokens"], clamped);
+    body["max_tokens"] = json!(900);
+    let response = steward.chat(&key, &body).await;
+    assert_eq!(response.status(), 402, "an explicit limit is not clamped, and would never fit");
+}
+
+#[tokio::test]
+async fn the_budget_that_is_left_is_told() {
+    let steward = Installation::plain().await;
+    steward.model("small", &["mock/plain"]).await;
+    let key = steward.key("bot", Some("agent")).await;
+    steward.order("acme", "budgets:set", json!({ "scope": "acme", "limit": "$1.00" })).await;
+    let response = steward.chat(&key, &ask("small", "hello")).await;
+    assert_eq!(response.headers()["x-steward-budget-remaining"], "$0.9999886");
+}
+
+#[tokio::test]
+async fn an_answer_without_usage_is_an_estimate() {
+    let steward = Installation::plain().await;
+    steward.model("small", &["mock/no-usage"]).await;
+    let key = steward.key("bot", Some("agent")).await;
+    assert_eq!(steward.chat(&key, &ask("small", "hello")).await.status(), 200);
+    let finished = steward.finished_calls().await;
+    assert!(matches!(finished[0].outcome, CallOutcome::Estimated { .. }), "{finished:?}");
+    assert!(finished[0].tokens.output > Tokens(0) && finished[0].cost > NanoDollars(0), "{finished:?}");
+}
+
+#[tokio::test]
+async fn only_models_that_the_key_may_use_are_listed() {
+    let steward = Installation::plain().await;
+    steward.model("small", &["mock/plain"]).await;
+    steward.model("large", &["mock/plain"]).await;
+    let names = |answer: Value| {
+        answer["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|model| model["id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let all = steward.key("bot", Some("agent")).await;
+    assert_eq!(names(steward.get(&all, "/v1/models").await.json().await.unwrap()), ["large", "small"]);
+    let none = steward.key("stranger", None).await;
+    assert!(names(steward.get(&none, "/v1/models").await.json().await.unwrap()).is_empty());
+
+    let account = steward.order("acme", "accounts:create", json!({ "name": "bot" })).await;
+    let principal = &account["answer"]["principal"];
+    let issued = steward.order("acme", "keys:issue", json!({ "principal": principal, "models": ["small"] })).await;
+    let small = issued["answer"]["secret"].as_str().unwrap();
+    assert_eq!(names(steward.get(small, "/v1/models").await.json().await.unwrap()), ["small"]);
+    assert_eq!(steward.get(small, "/v1/models/small").await.status(), 200);
+    assert_eq!(steward.get(small, "/v1/models/large").await.status(), 404);
+    assert_eq!(steward.chat(small, &ask("large", "hello")).await.status(), 403);
+    assert_eq!(steward.chat(small, &ask("small", "hello")).await.status(), 200);
+}
+
+#[tokio::test]
+async fn the_scripted_provider_says_so() {
+    let steward = Installation::plain().await;
+    steward.model("small", &["script/echo"]).await;
+    let key = steward.key("bot", Some("agent")).await;
+    let answer: Value = steward.chat(&key, &ask("small", "what goes in")).await.json().await.unwrap();
+    assert_eq!(answer["choices"][0]["message"]["content"], "what goes in");
+    assert_eq!(answer["system_fingerprint"], "scripted");
+    assert_eq!(steward.finished_calls().await[0].tokens.output, Tokens(3));
+    let called: Value = steward.chat(&key, &ask("small", "go\nscript: tool=look_up")).await.json().await.unwrap();
+    assert_eq!(called["choices"][0]["message"]["tool_calls"][0]["function"]["name"], "look_up");
+}

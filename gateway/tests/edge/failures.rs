@@ -1,0 +1,111 @@
+//! Upstreams that fail: on to the next target only if certainly nothing was billed.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use steward_events::event::CallOutcome;
+use steward_events::quantity::{NanoDollars, Tokens};
+
+use crate::installation::{Installation, ask};
+
+#[tokio::test]
+async fn what_certainly_was_not_billed_is_tried_elsewhere_each_with_its_own_reservation() {
+    let steward = Installation::plain().await;
+    let key = steward.key("bot", Some("agent")).await;
+    let nowhere = serde_json::json!({ "provider": "nowhere", "kind": "openai", "url": "http://127.0.0.1:1/v1" });
+    steward.order("steward", "providers:set", nowhere).await;
+    let targets = ["nowhere/x", "mock/status-429", "mock/status-500", "mock/plain"];
+    steward.model("small", &targets).await;
+    let response = steward.chat(&key, &ask("small", "hello")).await;
+    assert_eq!((response.status().as_u16(), &response.headers()["x-steward-attempts"]), (200, &"4".parse().unwrap()));
+    let finished = steward.finished_calls().await;
+    assert_eq!(finished.len(), 4);
+    for failed in &finished[..3] {
+        assert!(matches!(failed.outcome, CallOutcome::NotBilled { .. }), "{failed:?}");
+        assert_eq!((failed.tokens.total(), failed.cost), (Tokens(0), NanoDollars(0)));
+    }
+    assert_eq!(finished[3].outcome, CallOutcome::Completed);
+    assert_eq!(finished[0].provider, "nowhere");
+}
+
+#[tokio::test]
+async fn each_failure_has_its_status_and_its_outcome() {
+    let steward = Installation::start(|config| {
+        config.upstream.first_byte_time_max = Duration::from_millis(300);
+        config.upstream.answer_bytes_max = 1_000_000;
+    })
+    .await;
+    let key = steward.key("bot", Some("agent")).await;
+    for (number, (behaviour, status, code, billed)) in [
+        ("status-429", 429, "rate_limit_exceeded", false),
+        ("status-500", 502, "upstream_failed", false),
+        ("status-401", 502, "upstream_failed", false),
+        ("status-400", 400, "ordered", false),
+        ("status-504", 504, "upstream_timed_out", true),
+        ("redirect", 502, "upstream_failed", false),
+        ("stall", 504, "upstream_timed_out", true),
+        ("garbage", 502, "upstream_broke_off", true),
+        ("huge", 502, "upstream_broke_off", true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        steward.model("small", &[&format!("mock/{behaviour}")]).await;
+        let response = steward.chat(&key, &ask("small", "hello")).await;
+        assert_eq!(response.status().as_u16(), status, "{behaviour}");
+        let headers = response.headers().clone();
+        let body: Value = response.json().await.unwrap();
+        assert_eq!(body["error"]["code"], code, "{behaviour}: {body}");
+        assert_eq!(headers.contains_key("x-should-retry"), billed, "{behaviour}: paid once, not thrice by retries");
+        if status == 429 {
+            assert_eq!(headers["retry-after"], "7", "as the provider says");
+        }
+        let finished = steward.finished_calls().await;
+        assert_eq!(finished.len(), number + 1, "{behaviour}");
+        let estimated = matches!(finished[number].outcome, CallOutcome::Estimated { .. });
+        assert_eq!(estimated, billed, "{behaviour}: {:?}", finished[number]);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_wrong_everywhere_is_tried_once_and_told_in_the_providers_words() {
+    let steward = Installation::plain().await;
+    let key = steward.key("bot", Some("agent")).await;
+    steward.model("small", &["mock/status-400", "mock/plain"]).await;
+    let body: Value = steward.chat(&key, &ask("small", "hello")).await.json().await.unwrap();
+    assert_eq!((&body["error"]["message"], &body["error"]["param"]), (&"as ordered".into(), &"messages".into()));
+    assert_eq!(steward.upstream.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_the_answer_ends_the_call() {
+    let steward = Installation::plain().await;
+    let key = steward.key("bot", Some("agent")).await;
+    steward.model("small", &["mock/stall"]).await;
+    let asking = tokio::time::timeout(Duration::from_millis(300), steward.chat(&key, &ask("small", "hello"))).await;
+    assert!(asking.is_err(), "the client gave up");
+    let began = Instant::now();
+    let finished = steward.await_finished(1).await;
+    assert!(began.elapsed() < Duration::from_secs(3));
+    assert!(matches!(&finished[0].outcome, CallOutcome::Estimated { reason } if reason.contains("caller")));
+}
+
+#[tokio::test]
+async fn the_providers_key_is_read_by_reference_and_goes_nowhere_else() {
+    let steward = Installation::start(|config| {
+        config.secrets = steward_gateway::Secrets::new(|name| (name == "env:MOCK_KEY").then(|| "sk-mock".to_owned()));
+    })
+    .await;
+    let key = steward.key("bot", Some("agent")).await;
+    for (name, reference) in [("keyed", "env:MOCK_KEY"), ("lost", "env:NO_SUCH_KEY")] {
+        let url = &steward.upstream.url;
+        let provider = serde_json::json!({ "provider": name, "kind": "openai", "url": url, "key": reference });
+        steward.order("steward", "providers:set", provider).await;
+    }
+    steward.model("small", &["lost/plain", "keyed/plain"]).await;
+    let response = steward.chat(&key, &ask("small", "hello")).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["x-steward-attempts"], "2", "without its key the first is not asked");
+    assert_eq!(steward.upstream.last_headers()["authorization"], "Bearer sk-mock");
+    assert_eq!(steward.upstream.asked().len(), 1);
+}

@@ -1,0 +1,249 @@
+//! One installation in this process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use serde_json::{Value, json};
+use steward_events::bus::{CommandBus, Envelope, Failure, Format, LocalBus, QueryService, Request};
+use steward_events::clock::{Clock, Ids, RandomIds, SystemClock};
+use steward_events::commit::Commit;
+use steward_events::event::{AggregateKind, CallOutcome, Event, KeyHash, TokenUsage, UsageEvent};
+use steward_events::id::{CommandId, CorrelationId, PrincipalId, SystemPart, TenantId};
+use steward_events::keys::{Keyring, MemoryVault};
+use steward_events::log::memory::MemoryLog;
+use steward_events::log::{EventLog, Filter};
+use steward_events::quantity::{NanoDollars, Position, Shard};
+use steward_events::rejection::Rejection;
+use steward_events::sealed::DataKey;
+use steward_gateway::{Config, Gateway, GatewayPorts};
+use steward_handler::{Handler, HandlerConfig, HandlerPorts, bootstrap};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::upstream::Upstream;
+
+/// The operator's key.
+pub(crate) const OPERATOR: &str = "stw_steward_0123456789abcdefghjkmnpqrs";
+
+/// Shards of the log.
+const SHARDS: u16 = 4;
+
+/// A gateway with everything it needs.
+pub(crate) struct Installation {
+    pub(crate) url: String,
+    pub(crate) http: reqwest::Client,
+    pub(crate) upstream: Upstream,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) running: JoinHandle<()>,
+    bus: Arc<dyn CommandBus>,
+    log: Arc<dyn EventLog>,
+}
+
+/// One finished call, as the log has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FinishedCall {
+    pub(crate) tokens: TokenUsage,
+    pub(crate) cost: NanoDollars,
+    pub(crate) outcome: CallOutcome,
+    pub(crate) provider: String,
+}
+
+/// Tells who asks what; there is no projector here.
+struct Mirror;
+
+#[async_trait]
+impl QueryService for Mirror {
+    async fn answer(&self, request: Request) -> Result<Result<Bytes, Rejection>, Failure> {
+        let question: Value = request.format.read(&request.body).map_err(Failure)?;
+        let seen = json!({ "principal": request.principal, "subject": request.query_subject(), "question": question });
+        Ok(Ok(Bytes::from(request.format.write(&seen).map_err(|error| Failure(error.to_string()))?)))
+    }
+}
+
+impl Installation {
+    /// With a tenant `acme`, a provider `mock`, and the models that the upstream offers.
+    pub(crate) async fn start(change: impl FnOnce(&mut Config)) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let ids: Arc<dyn Ids> = Arc::new(RandomIds::default());
+        let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new(SHARDS, Arc::clone(&clock)));
+        let (to, by, with) = (Arc::clone(&log), Arc::clone(&clock), Arc::clone(&ids));
+        bootstrap::first_start(to, by, with, SHARDS, &KeyHash::of(OPERATOR)).await.unwrap();
+        let keyring = Arc::new(Keyring::new(DataKey::random().unwrap(), Arc::new(MemoryVault::default())));
+        let ports = HandlerPorts { log: Arc::clone(&log), keyring, clock: Arc::clone(&clock), ids: Arc::clone(&ids) };
+        let handler = Handler::new(ports, HandlerConfig::default());
+        let bus: Arc<dyn CommandBus> = Arc::new(LocalBus::new(handler, Some(Arc::new(Mirror))));
+        let mut config = Config { tenant_open_wait_max: Duration::from_millis(10), ..Config::default() };
+        change(&mut config);
+        let ports = GatewayPorts { log: Arc::clone(&log), bus: Arc::clone(&bus), clock, ids };
+        let gateway = Arc::new(Gateway::new(ports, config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn({
+            let (gateway, shutdown) = (Arc::clone(&gateway), shutdown.clone());
+            async move { gateway.run(listener, shutdown).await.unwrap() }
+        });
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let upstream = Upstream::start().await;
+        let this = Self { url, http, upstream, shutdown, gateway, running, bus, log };
+        this.create_tenant("acme").await;
+        let provider = json!({ "provider": "mock", "kind": "openai", "url": this.upstream.url });
+        this.order("steward", "providers:set", provider).await;
+        this.order("steward", "providers:set", json!({ "provider": "script", "kind": "scripted", "url": "" })).await;
+        this
+    }
+
+    /// An ordinary one.
+    pub(crate) async fn plain() -> Self {
+        Self::start(|_| {}).await
+    }
+
+    /// Creates a tenant and opens it, as the worker would.
+    pub(crate) async fn create_tenant(&self, tenant: &str) {
+        self.order("steward", "tenants:create", json!({ "tenant": tenant })).await;
+        self.open_tenant(tenant).await;
+    }
+
+    /// What the worker does when it sees a tenant placed.
+    pub(crate) async fn open_tenant(&self, tenant: &str) {
+        let ids = RandomIds::default();
+        let body = json!({ "timezone": "UTC", "content": "off" }).to_string();
+        let request = Request {
+            tenant: TenantId::new(tenant).unwrap(),
+            principal: PrincipalId::system(SystemPart::Worker),
+            noun: "tenant".to_owned(),
+            verb: "open".to_owned(),
+            envelope: Envelope {
+                command: CommandId::new(ids.unique()).unwrap(),
+                issued_at: SystemClock::default().now(),
+                on_behalf_of: None,
+                causation: None,
+                correlation: CorrelationId::new(ids.unique()).unwrap(),
+                traceparent: None,
+            },
+            format: Format::Json,
+            body: Bytes::from(body),
+        };
+        let reply = self.bus.command(request).await.unwrap();
+        assert!(reply.accepted, "{reply:?}");
+    }
+
+    /// Lets callers name `model`, which goes to these targets `provider/upstream model`, at $1 and $2 a million tokens.
+    pub(crate) async fn model(&self, model: &str, targets: &[&str]) {
+        self.unpriced_model(model, targets).await;
+        let price = json!({ "input": 1_000_000, "cached": 100_000, "output": 2_000_000 });
+        self.order("steward", "prices:set", json!({ "model": model, "price": price })).await;
+    }
+
+    /// The same without a price.
+    pub(crate) async fn unpriced_model(&self, model: &str, targets: &[&str]) {
+        let spec = json!({ "context_max": 8_192, "output_max": 1_000 });
+        self.order("steward", "models:set", json!({ "model": model, "spec": spec })).await;
+        let target = |target: &&str| {
+            let (provider, upstream_model) = target.split_once('/').unwrap();
+            json!({ "provider": provider, "upstream_model": upstream_model })
+        };
+        let targets: Vec<Value> = targets.iter().map(target).collect();
+        self.order("steward", "routes:set", json!({ "model": model, "targets": targets })).await;
+    }
+
+    /// A key of a new service account of `acme`, with this role if one is named.
+    pub(crate) async fn key(&self, name: &str, role: Option<&str>) -> String {
+        let account = self.order("acme", "accounts:create", json!({ "name": name })).await;
+        let principal = account["answer"]["principal"].as_str().unwrap().to_owned();
+        if let Some(role) = role {
+            self.order("acme", "grants:give", json!({ "to": principal, "role": role, "on": "acme" })).await;
+        }
+        let issued = self.order("acme", "keys:issue", json!({ "principal": principal, "scope": "acme/support" })).await;
+        issued["answer"]["secret"].as_str().unwrap().to_owned()
+    }
+
+    /// Sends an order as the operator; it must be accepted.
+    pub(crate) async fn order(&self, tenant: &str, operation: &str, body: Value) -> Value {
+        let response = self.post(OPERATOR, &format!("/api/v1/tenants/{tenant}/{operation}"), &body).await;
+        let status = response.status().as_u16();
+        let answer: Value = response.json().await.unwrap();
+        assert!(status < 300, "{operation}: {status} {answer}");
+        answer
+    }
+
+    pub(crate) async fn post(&self, key: &str, path: &str, body: &Value) -> reqwest::Response {
+        self.http.post(format!("{}{path}", self.url)).bearer_auth(key).json(body).send().await.unwrap()
+    }
+
+    pub(crate) async fn get(&self, key: &str, path: &str) -> reqwest::Response {
+        self.http.get(format!("{}{path}", self.url)).bearer_auth(key).send().await.unwrap()
+    }
+
+    /// Calls a model.
+    pub(crate) async fn chat(&self, key: &str, body: &Value) -> reqwest::Response {
+        self.post(key, "/v1/chat/completions", body).await
+    }
+
+    /// What the log says that acme's calls used, in order.
+    pub(crate) async fn finished_calls(&self) -> Vec<FinishedCall> {
+        let mut finished = Vec::new();
+        for event in self.usage("acme").await {
+            if let UsageEvent::CallFinished { tokens, cost, outcome, provider, .. } = event {
+                finished.push(FinishedCall { tokens, cost, outcome, provider: provider.to_string() });
+            }
+        }
+        finished
+    }
+
+    /// The same, once there are as many as expected.
+    pub(crate) async fn await_finished(&self, count: usize) -> Vec<FinishedCall> {
+        for _ in 0..250 {
+            let finished = self.finished_calls().await;
+            if finished.len() >= count {
+                return finished;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{count} calls did not finish: {:?}", self.usage("acme").await)
+    }
+
+    /// All usage facts of a tenant.
+    pub(crate) async fn usage(&self, tenant: &str) -> Vec<UsageEvent> {
+        let mut events = Vec::new();
+        for shard in (0..SHARDS).map(Shard) {
+            let filter = Filter::shard(shard).kinds(&[AggregateKind::Usage]).tenant(&TenantId::new(tenant).unwrap());
+            let last = self.log.last(&filter).await.unwrap();
+            if last == Position(0) {
+                continue;
+            }
+            let mut follow = self.log.follow(&filter, Position(0)).await.unwrap();
+            while let Some(stored) = follow.next().await {
+                let stored = stored.unwrap();
+                let commit = Commit::decode(&stored.stream, &stored.bytes).unwrap();
+                for recorded in commit.recorded(stored.position) {
+                    if let Event::Usage(event) = recorded.event {
+                        events.push(event.clone());
+                    }
+                }
+                if stored.position >= last {
+                    break;
+                }
+            }
+        }
+        events
+    }
+}
+
+/// A request with one user message.
+pub(crate) fn ask(model: &str, text: &str) -> Value {
+    json!({ "model": model, "messages": [{ "role": "user", "content": text }], "max_tokens": 50 })
+}
+
+/// The same, streamed.
+pub(crate) fn ask_stream(model: &str, text: &str) -> Value {
+    let mut body = ask(model, text);
+    body["stream"] = json!(true);
+    body
+}

@@ -1,0 +1,11 @@
+//! The gateway over real HTTP: its own listener, a real handler behind a bus in the process, a log in memory, and
+//! upstreams that behave badly on request.
+
+mod calls;
+mod failures;
+mod installation;
+mod management;
+mod refusals;
+mod stops;
+mod streams;
+mod upstream;
