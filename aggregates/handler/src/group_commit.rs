@@ -1,0 +1,293 @@
+//! One stream's decisions, one commit at a time: while one is on its way to the log, what queues up is the next.
+//!
+//! Nothing is promised before it is known. An acceptance leaves when its commit is acknowledged. A refusal, or an
+//! acceptance that changes nothing, leaves when the state it rests on is: by the commit of its batch, or, if nothing of
+//! the batch was to be recorded, by asking the log's leader that nobody was there before.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use steward_aggregates::aggregate::Stamp;
+use steward_events::append::{AppendError, append};
+use steward_events::bus::{Failure, Reply};
+use steward_events::clock::{Clock, Ids, Timestamp};
+use steward_events::command::Command;
+use steward_events::commit::{COMMIT_BYTES_MAX, Commit, Entry};
+use steward_events::event::Event;
+use steward_events::id::{CommandId, CommitId, CorrelationId, PrincipalId};
+use steward_events::log::{EventLog, LogError};
+use steward_events::quantity::Position;
+use steward_events::rejection::Rejection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::HandlerConfig;
+use crate::stream::{Decider, Folded};
+
+/// What a command may add to a commit beyond its own size, in bytes: an estimate to keep commits well below the bound.
+const ENTRY_BYTES: usize = 2_048;
+
+/// What the stream's worker needs of the world.
+pub(crate) struct World {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) config: HandlerConfig,
+}
+
+/// One command, read, authorised and sealed, waiting to be decided.
+pub(crate) struct Job {
+    pub(crate) command: Command,
+    pub(crate) id: CommandId,
+    pub(crate) issued_at: Timestamp,
+    pub(crate) actor: PrincipalId,
+    pub(crate) on_behalf_of: Option<PrincipalId>,
+    pub(crate) causation: Option<String>,
+    pub(crate) correlation: CorrelationId,
+    pub(crate) timezone: String,
+    pub(crate) bytes: usize,
+    pub(crate) reply: oneshot::Sender<Result<Reply, Failure>>,
+}
+
+/// What was decided, still unsaid.
+#[derive(Clone)]
+enum Outcome {
+    /// Facts in this commit.
+    Recorded { events: Vec<String>, answer: serde_json::Value },
+    /// Nothing to record now; the facts of an earlier time, if it was decided before.
+    Known { events: Vec<String>, position: Option<Position>, answer: serde_json::Value },
+    /// No.
+    Refused(Rejection),
+}
+
+/// Decides what comes for one stream until nobody can send any more.
+pub(crate) async fn run<A: Decider>(world: Arc<World>, folded: Folded<A>, mut jobs: mpsc::Receiver<Job>) {
+    let mut worker = Worker { world, folded, loaded: false };
+    let mut held_over = None;
+    loop {
+        let first = match held_over.take() {
+            Some(job) => job,
+            None => match jobs.recv().await {
+                Some(job) => job,
+                None => return,
+            },
+        };
+        let mut bytes = first.bytes + ENTRY_BYTES;
+        let mut batch = vec![first];
+        while batch.len() < worker.world.config.batch_max
+            && let Ok(next) = jobs.try_recv()
+        {
+            bytes += next.bytes + ENTRY_BYTES;
+            if bytes > COMMIT_BYTES_MAX / 2 {
+                held_over = Some(next);
+                break;
+            }
+            batch.push(next);
+        }
+        worker.settle_or_split(batch).await;
+    }
+}
+
+struct Worker<A> {
+    world: Arc<World>,
+    folded: Folded<A>,
+    loaded: bool,
+}
+
+impl<A: Decider> Worker<A> {
+    /// Settles the batch as one commit; if the log will not take that, each command as its own.
+    async fn settle_or_split(&mut self, batch: Vec<Job>) {
+        let Err(refused) = self.settle(batch).await else { return };
+        for job in refused {
+            if let Err(refused) = self.settle(vec![job]).await {
+                tell_all(refused, || Failure("the event log does not take a commit this large".to_owned()));
+            }
+        }
+    }
+
+    /// Decides until it is recorded or confirmed, then tells the senders. Gives the batch back if the log refuses it.
+    async fn settle(&mut self, batch: Vec<Job>) -> Result<(), Vec<Job>> {
+        for _ in 0..self.world.config.decisions_max {
+            if let Err(error) = self.load().await {
+                self.fail(batch, &error);
+                return Ok(());
+            }
+            let (outcomes, entries) = self.decide(&batch);
+            if entries.is_empty() {
+                match self.folded.take_next(&*self.world.log, self.world.clock.now()).await {
+                    Ok(false) => {
+                        tell(batch, outcomes, self.folded.position);
+                        return Ok(());
+                    }
+                    Ok(true) => continue,
+                    Err(error) => {
+                        self.fail(batch, &error);
+                        return Ok(());
+                    }
+                }
+            }
+            match self.commit(entries).await {
+                Ok(position) => {
+                    tell(batch, outcomes, position);
+                    return Ok(());
+                }
+                Err(AppendError::Conflict) => self.loaded = false,
+                Err(AppendError::Refused(error)) => {
+                    tracing::warn!(stream = %self.folded.name, commands = batch.len(), %error, "commit refused");
+                    return Err(batch);
+                }
+                Err(error @ AppendError::Unavailable(_)) => {
+                    // It may yet be recorded. The next decision starts after the same position: whichever of the two
+                    // gets there, the other meets a conflict, and a retry is known by its command id.
+                    self.fail(batch, &error.into());
+                    return Ok(());
+                }
+            }
+        }
+        tracing::warn!(stream = %self.folded.name, "others were first every time");
+        tell_all(batch, || Failure("others were first every time; send the command again".to_owned()));
+        Ok(())
+    }
+
+    /// Reads the stream's tail when it is not known to be here: at first, and when another was first.
+    async fn load(&mut self) -> Result<(), LogError> {
+        if self.loaded {
+            return Ok(());
+        }
+        let now = self.world.clock.now();
+        let before = self.folded.position;
+        self.folded.load_tail(&*self.world.log, now).await?;
+        if self.folded.position == before {
+            // A replica may lag behind; the leader knows who was first.
+            self.folded.take_next(&*self.world.log, now).await?;
+        }
+        self.loaded = true;
+        Ok(())
+    }
+
+    /// Decides each command on the state that those before it lead to.
+    fn decide(&mut self, batch: &[Job]) -> (Vec<Outcome>, Vec<Entry>) {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut in_batch: HashMap<(&CommandId, &PrincipalId), usize> = HashMap::new();
+        for (index, job) in batch.iter().enumerate() {
+            let twin = in_batch.get(&(&job.id, &job.actor)).and_then(|first| outcomes.get(*first).cloned());
+            let outcome = match twin {
+                Some(recorded) => recorded,
+                None => self.decide_one(job, &mut entries),
+            };
+            if matches!(outcome, Outcome::Recorded { .. }) {
+                in_batch.entry((&job.id, &job.actor)).or_insert(index);
+            }
+            outcomes.push(outcome);
+        }
+        (outcomes, entries)
+    }
+
+    fn decide_one(&mut self, job: &Job, entries: &mut Vec<Entry>) -> Outcome {
+        let Some(order) = A::order(&job.command) else {
+            return Outcome::Refused(Rejection::not_found("command", &"in this stream"));
+        };
+        if let Some(seen) = self.folded.recent.find(&job.id, &job.actor) {
+            let answer = self.folded.ahead.answer(order);
+            return Outcome::Known { events: seen.events.clone(), position: Some(seen.position), answer };
+        }
+        if !job.actor.is_system() && self.folded.recent.may_be_forgotten(job.issued_at) {
+            return Outcome::Refused(Rejection::Expired);
+        }
+        let last_at = entries.last().map_or(self.folded.last_at, |entry| entry.at);
+        let stamp = Stamp {
+            command: job.id.clone(),
+            at: self.world.clock.now().max(last_at),
+            tenant: self.folded.name.tenant.clone(),
+            actor: job.actor.clone(),
+            on_behalf_of: job.on_behalf_of.clone(),
+            timezone: job.timezone.clone(),
+            shards: self.world.log.shards(),
+        };
+        let facts = match self.folded.ahead.decide(order, &stamp) {
+            Ok(facts) => facts,
+            Err(rejection) => return Outcome::Refused(rejection),
+        };
+        for fact in &facts {
+            self.folded.ahead.apply(fact, stamp.at);
+        }
+        let answer = self.folded.ahead.answer(order);
+        if facts.is_empty() {
+            return Outcome::Known { events: Vec::new(), position: None, answer };
+        }
+        let events: Vec<Event> = facts.into_iter().map(Into::into).collect();
+        let names = events.iter().map(Event::name).collect();
+        entries.push(Entry {
+            command: job.id.clone(),
+            at: stamp.at,
+            actor: stamp.actor,
+            on_behalf_of: stamp.on_behalf_of,
+            causation: job.causation.clone(),
+            correlation: job.correlation.clone(),
+            events,
+        });
+        Outcome::Recorded { events: names, answer }
+    }
+
+    /// Appends the entries as one commit. If that fails, nothing of them is left in the fold.
+    async fn commit(&mut self, entries: Vec<Entry>) -> Result<Position, AppendError> {
+        let id = CommitId::new(self.world.ids.unique()).map_err(|error| AppendError::Refused(error.into()));
+        let outcome = match id {
+            Ok(id) => {
+                let (stream, version, prev) = (self.folded.name.clone(), self.folded.version.next(), self.folded.hash);
+                let commit = Commit { id, stream, version, prev, entries };
+                let appended = append(&*self.world.log, self.folded.position, &commit).await;
+                appended.map(|appended| (commit, appended))
+            }
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok((commit, appended)) => {
+                self.folded.advance(&commit, appended, self.world.clock.now());
+                Ok(appended.position)
+            }
+            Err(error) => {
+                self.folded.fall_back();
+                Err(error)
+            }
+        }
+    }
+
+    /// Nobody knows: the senders are told to try again, and the stream is read again before the next decision.
+    fn fail(&mut self, batch: Vec<Job>, error: &LogError) {
+        tracing::warn!(stream = %self.folded.name, commands = batch.len(), %error, "commands failed");
+        self.loaded = false;
+        if !matches!(error, LogError::Unavailable(_)) {
+            // What was folded before is not trusted either.
+            self.folded = Folded::empty(self.folded.name.clone());
+        }
+        tell_all(batch, || Failure(format!("{error}; send the command again with the same id")));
+    }
+}
+
+/// Tells the senders what came of their commands, in the state at `position`.
+fn tell(batch: Vec<Job>, outcomes: Vec<Outcome>, position: Position) {
+    for (job, outcome) in batch.into_iter().zip(outcomes) {
+        let accepted = |events, position, answer| Reply {
+            accepted: true,
+            events,
+            position,
+            answer,
+            rejection: None,
+            message: None,
+        };
+        let reply = match outcome {
+            Outcome::Recorded { events, answer } => accepted(events, position, answer),
+            Outcome::Known { events, position: then, answer } => accepted(events, then.unwrap_or(position), answer),
+            Outcome::Refused(rejection) => Reply::refused(rejection, position),
+        };
+        // Whoever asked may have gone.
+        let _ = job.reply.send(Ok(reply));
+    }
+}
+
+fn tell_all(batch: Vec<Job>, failure: impl Fn() -> Failure) {
+    for job in batch {
+        let _ = job.reply.send(Err(failure()));
+    }
+}

@@ -1,0 +1,133 @@
+//! Which commands a stream has decided lately: the same id from the same sender is decided once, by any replica.
+//!
+//! Rebuilt from the log, so there is no table to keep or lose. Commands of Steward's own parts are not remembered: they
+//! are idempotent by nature (lease and turn, epoch and step, key id).
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use steward_events::clock::Timestamp;
+use steward_events::commit::Entry;
+use steward_events::event::Event;
+use steward_events::id::{CommandId, PrincipalId};
+use steward_events::quantity::Position;
+
+/// How long after it was issued a command may be sent again.
+pub(crate) const ISSUED_AGO_MAX: Duration = Duration::from_mins(10);
+
+/// How far ahead of ours the sender's clock may be.
+pub(crate) const ISSUED_AHEAD_MAX: Duration = Duration::from_mins(2);
+
+/// How long decided commands are remembered: as long as anyone may still send them.
+const REMEMBER: Duration = ISSUED_AGO_MAX.saturating_add(ISSUED_AHEAD_MAX);
+
+/// The most commands that one stream remembers. Beyond, the oldest are forgotten, and what may be as old is refused.
+const REMEMBERED_MAX: usize = 100_000;
+
+/// What came of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// The names of its facts.
+    pub(crate) events: Vec<String>,
+    /// Where they stand.
+    pub(crate) position: Position,
+}
+
+/// The commands of one stream that may still be sent again.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    seen: HashMap<(CommandId, PrincipalId), Seen>,
+    order: VecDeque<(Timestamp, CommandId, PrincipalId)>,
+    forgotten_until: Option<Timestamp>,
+}
+
+impl Recent {
+    /// Remembers a recorded entry, unless it is of no more use at `now`.
+    pub(crate) fn remember(&mut self, entry: &Entry, position: Position, now: Timestamp) {
+        self.forget(now);
+        if entry.actor.is_system() || entry.at.plus(REMEMBER) < now {
+            return;
+        }
+        let events = entry.events.iter().map(Event::name).collect();
+        let id = (entry.command.clone(), entry.actor.clone());
+        if self.seen.insert(id, Seen { events, position }).is_none() {
+            self.order.push_back((entry.at, entry.command.clone(), entry.actor.clone()));
+        }
+        if self.order.len() > REMEMBERED_MAX {
+            self.forgotten_until = self.forget_first();
+        }
+    }
+
+    /// What came of this command, if it was decided here.
+    pub(crate) fn find(&self, command: &CommandId, actor: &PrincipalId) -> Option<&Seen> {
+        self.seen.get(&(command.clone(), actor.clone()))
+    }
+
+    /// True if a command issued then may have been decided and forgotten.
+    pub(crate) fn may_be_forgotten(&self, issued_at: Timestamp) -> bool {
+        self.forgotten_until.is_some_and(|until| issued_at <= until.plus(ISSUED_AHEAD_MAX))
+    }
+
+    fn forget(&mut self, now: Timestamp) {
+        while self.order.front().is_some_and(|(at, ..)| at.plus(REMEMBER) < now) {
+            self.forget_first();
+        }
+    }
+
+    fn forget_first(&mut self) -> Option<Timestamp> {
+        let (at, command, actor) = self.order.pop_front()?;
+        self.seen.remove(&(command, actor));
+        Some(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use steward_events::event::TenantEvent;
+
+    fn entry(command: &str, actor: &str, at: Timestamp) -> Entry {
+        Entry {
+            command: command.parse().unwrap(),
+            at,
+            actor: actor.parse().unwrap(),
+            on_behalf_of: None,
+            causation: None,
+            correlation: "r1".parse().unwrap(),
+            events: vec![TenantEvent::Resumed.into()],
+        }
+    }
+
+    fn find<'a>(recent: &'a Recent, command: &str, actor: &str) -> Option<&'a Seen> {
+        recent.find(&command.parse().unwrap(), &actor.parse().unwrap())
+    }
+
+    #[test]
+    fn a_command_is_remembered_for_its_sender_and_its_time() {
+        let mut recent = Recent::default();
+        recent.remember(&entry("c1", "p_ana", Timestamp(0)), Position(7), Timestamp(0));
+        let seen = Seen { events: vec!["tenant.resumed".to_owned()], position: Position(7) };
+        assert_eq!(find(&recent, "c1", "p_ana"), Some(&seen));
+        assert_eq!(find(&recent, "c1", "p_eve"), None);
+        let end = Timestamp(0).plus(REMEMBER);
+        recent.remember(&entry("c2", "p_ana", end), Position(8), end);
+        assert!(find(&recent, "c1", "p_ana").is_some());
+        let after = Timestamp(end.0 + 1);
+        recent.remember(&entry("c3", "p_ana", after), Position(9), after);
+        assert_eq!(find(&recent, "c1", "p_ana"), None);
+        assert!(!recent.may_be_forgotten(Timestamp(0)), "too old to be sent again, so nobody needs to ask");
+    }
+
+    #[test]
+    fn beyond_the_bound_the_oldest_are_forgotten_and_their_age_is_refused() {
+        let mut recent = Recent::default();
+        let at = |second: usize| Timestamp(second as u64);
+        for number in 0..=REMEMBERED_MAX {
+            recent.remember(&entry(&format!("c{number}"), "p_ana", at(number)), Position(1), at(number));
+        }
+        assert_eq!(find(&recent, "c0", "p_ana"), None);
+        assert!(find(&recent, "c1", "p_ana").is_some());
+        assert!(recent.may_be_forgotten(Timestamp(0)));
+        assert!(!recent.may_be_forgotten(Timestamp(1).plus(ISSUED_AHEAD_MAX)));
+    }
+}

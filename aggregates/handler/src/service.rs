@@ -1,0 +1,243 @@
+//! From a request on the bus to its reply: read, placed, fresh, allowed, sealed, queued.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use steward_aggregates::authority::Authority;
+use steward_events::bus::{CommandService, Failure, Reply, Request};
+use steward_events::clock::{Clock, DerivedIds, Ids};
+use steward_events::command::{Command, TaskCommand, TenantCommand};
+use steward_events::event::AggregateKind;
+use steward_events::id::{StreamId, TenantId};
+use steward_events::keys::Keyring;
+use steward_events::live::{Live, NotFresh};
+use steward_events::log::{EventLog, Filter, StreamName};
+use steward_events::placement::{Placement, STEWARD_SHARD};
+use steward_events::quantity::{Position, Shard};
+use steward_events::rejection::Rejection;
+use tokio::sync::oneshot;
+
+use crate::config::HandlerConfig;
+use crate::denials::Denials;
+use crate::group_commit::{Job, World};
+use crate::idempotency::{ISSUED_AGO_MAX, ISSUED_AHEAD_MAX};
+use crate::seal::seal;
+use crate::streams::Streams;
+
+/// How often to look whether a tenant has been opened.
+const OPENING_LOOK: Duration = Duration::from_millis(20);
+
+/// What a handler stands on.
+pub struct HandlerPorts {
+    /// The log.
+    pub log: Arc<dyn EventLog>,
+    /// Data keys, to seal content with.
+    pub keyring: Arc<Keyring>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Ids of commits and journals; what commands make is named after the command.
+    pub ids: Arc<dyn Ids>,
+}
+
+/// Decides commands. Any number may serve the same log: the log's expected position is the fence between them.
+pub struct Handler {
+    world: Arc<World>,
+    keyring: Arc<Keyring>,
+    placement: Placement,
+    authority: Live<Authority>,
+    streams: Streams,
+    denials: Denials,
+}
+
+impl Handler {
+    /// Starts to follow the log; must be called within a tokio runtime.
+    pub fn new(ports: HandlerPorts, config: HandlerConfig) -> Arc<Self> {
+        let HandlerPorts { log, keyring, clock, ids } = ports;
+        let world = Arc::new(World { log: Arc::clone(&log), clock: Arc::clone(&clock), ids: Arc::clone(&ids), config });
+        Arc::new(Self {
+            keyring,
+            placement: Placement::new(Arc::clone(&log)),
+            authority: Live::start(Arc::clone(&log), Arc::clone(&clock)),
+            streams: Streams::new(Arc::clone(&world)),
+            denials: Denials::start(log, clock, ids),
+            world,
+        })
+    }
+
+    /// What this handler knows of who may do what: for readiness, and for others in the same process.
+    pub const fn authority(&self) -> &Live<Authority> {
+        &self.authority
+    }
+
+    /// Waits until everything recorded so far is known here: it is ready then.
+    ///
+    /// # Errors
+    /// [`NotFresh`] if the log cannot be read in time, or holds what this build cannot read.
+    pub async fn caught_up(&self, time_max: Duration) -> Result<(), NotFresh> {
+        self.authority.caught_up(time_max).await
+    }
+
+    async fn decide(&self, request: Request) -> Result<Result<Reply, Rejection>, Failure> {
+        let (command, bytes) = match self.read(&request) {
+            Ok(read) => read,
+            Err(rejection) => return Ok(Err(rejection)),
+        };
+        let Some(shard) = self.placement.shard(&request.tenant).await.map_err(unavailable)? else {
+            return Ok(Err(Rejection::UnknownTenant { tenant: request.tenant }));
+        };
+        let timezone = match self.allowed(&request, &command, shard).await? {
+            Ok(timezone) => timezone,
+            Err(rejection) => {
+                self.denials.note(&request.tenant, shard, &request.envelope, &rejection, self.world.clock.now());
+                return Ok(Err(rejection));
+            }
+        };
+        if let Err(rejection) = self.check_agent(&request.tenant, shard, &command).await? {
+            return Ok(Err(rejection));
+        }
+        self.queue(request, command, bytes, shard, timezone).await.map(Ok)
+    }
+
+    /// Reads the command; names what it makes after its id, so that a retry anywhere makes the same.
+    fn read(&self, request: &Request) -> Result<(Command, usize), Rejection> {
+        let (bytes, bytes_max) = (request.body.len(), self.world.config.body_bytes_max);
+        if bytes > bytes_max {
+            return Err(Rejection::invalid("body", format!("has {bytes} bytes; at most {bytes_max} are allowed")));
+        }
+        let (now, issued_at) = (self.world.clock.now(), request.envelope.issued_at);
+        if now.since(issued_at) > ISSUED_AGO_MAX {
+            return Err(Rejection::Expired);
+        }
+        if issued_at > now.plus(ISSUED_AHEAD_MAX) {
+            return Err(Rejection::invalid(
+                "issued_at",
+                format!("{issued_at} is in the future; set the sender's clock"),
+            ));
+        }
+        let mut command = Command::read(&request.noun, &request.verb, request.format, &request.body)?;
+        let seed = format!("{}\0{}\0{}", request.tenant, request.principal, request.envelope.command);
+        command.complete(&DerivedIds::from_seed(seed));
+        Ok((command, bytes))
+    }
+
+    /// Whether the sender may, by what is known and fresh; the tenant's time zone if so.
+    async fn allowed(
+        &self,
+        request: &Request,
+        command: &Command,
+        shard: Shard,
+    ) -> Result<Result<String, Rejection>, Failure> {
+        let opens = matches!(command, Command::Tenant(TenantCommand::OpenTenant(_)));
+        self.confirm(shard, self.world.config.fresh_age_max()).await?;
+        if !opens && !self.opened(&request.tenant, shard).await? {
+            let reason = format!("tenant {} is being opened; send the command again", request.tenant);
+            return Ok(Err(Rejection::stale(reason)));
+        }
+        let ask = || {
+            let authority = self.authority.read();
+            let now = self.world.clock.now();
+            let allowed = authority.may_send(&request.tenant, &request.principal, command, now);
+            allowed.map(|_| authority.timezone(&request.tenant).to_owned())
+        };
+        if let Ok(timezone) = ask() {
+            return Ok(Ok(timezone));
+        }
+        // Fresh enough to say yes is not fresh enough to say no: the grant may have been given a moment ago.
+        self.confirm(shard, Duration::ZERO).await?;
+        Ok(ask())
+    }
+
+    async fn confirm(&self, shard: Shard, age_max: Duration) -> Result<(), Failure> {
+        let wait_max = self.world.config.fresh_wait_max();
+        let confirm = |shard| self.authority.confirm(shard, age_max, wait_max);
+        let confirmed = if shard == STEWARD_SHARD {
+            confirm(shard).await
+        } else {
+            let (own, stewards) = tokio::join!(confirm(shard), confirm(STEWARD_SHARD));
+            own.and(stewards)
+        };
+        confirmed.map_err(unavailable)
+    }
+
+    /// True once the tenant is open; waits a little, for it may have been created a moment ago.
+    async fn opened(&self, tenant: &TenantId, shard: Shard) -> Result<bool, Failure> {
+        let since = self.world.clock.monotonic();
+        loop {
+            if self.authority.read().is_open(tenant) {
+                return Ok(true);
+            }
+            if self.world.clock.monotonic().saturating_sub(since) >= self.world.config.opening_wait_max() {
+                return Ok(false);
+            }
+            tokio::time::sleep(OPENING_LOOK).await;
+            self.confirm(shard, self.world.config.fresh_age_max()).await?;
+        }
+    }
+
+    /// A task is given to an agent that exists; the task's own stream cannot know.
+    async fn check_agent(
+        &self,
+        tenant: &TenantId,
+        shard: Shard,
+        command: &Command,
+    ) -> Result<Result<(), Rejection>, Failure> {
+        let Command::Task(TaskCommand::SubmitTask(submit)) = command else { return Ok(Ok(())) };
+        let id = StreamId::new(submit.agent.as_str()).map_err(|error| Failure(error.to_string()))?;
+        let stream = StreamName { shard, tenant: tenant.clone(), kind: AggregateKind::Agent, id };
+        let last = self.world.log.last(&Filter::stream(&stream)).await.map_err(unavailable)?;
+        Ok(if last == Position(0) { Err(Rejection::not_found("agent", &submit.agent)) } else { Ok(()) })
+    }
+
+    async fn queue(
+        &self,
+        request: Request,
+        mut command: Command,
+        bytes: usize,
+        shard: Shard,
+        timezone: String,
+    ) -> Result<Reply, Failure> {
+        seal(&mut command, &request.tenant, &self.keyring).await.map_err(|error| {
+            tracing::error!(tenant.id = %request.tenant, %error, "content cannot be sealed");
+            Failure("content cannot be sealed now; send the command again".to_owned())
+        })?;
+        let stream = StreamName { shard, tenant: request.tenant, kind: command.aggregate(), id: command.stream() };
+        let (reply, replied) = oneshot::channel();
+        let system = request.principal.is_system();
+        let job = Job {
+            command,
+            id: request.envelope.command,
+            issued_at: request.envelope.issued_at,
+            on_behalf_of: request.envelope.on_behalf_of.filter(|_| system),
+            actor: request.principal,
+            causation: request.envelope.causation,
+            correlation: request.envelope.correlation,
+            timezone,
+            bytes,
+            reply,
+        };
+        self.streams.send(&stream, job).await?;
+        replied.await.unwrap_or_else(|_| Err(Failure("the decision was lost; send the command again".to_owned())))
+    }
+}
+
+#[async_trait]
+impl CommandService for Handler {
+    async fn handle(&self, request: Request) -> Result<Reply, Failure> {
+        let tenant = request.tenant.clone();
+        match self.decide(request).await? {
+            Ok(reply) => Ok(reply),
+            Err(rejection) => {
+                // Refused before any stream was asked, by what is known of the tenant up to here.
+                let shard = self.placement.shard(&tenant).await.ok().flatten().unwrap_or(STEWARD_SHARD);
+                let position = self.authority.positions().get(usize::from(shard.0)).copied();
+                Ok(Reply::refused(rejection, position.unwrap_or_default()))
+            }
+        }
+    }
+}
+
+fn unavailable(error: impl std::error::Error) -> Failure {
+    tracing::warn!(%error, "a command fails: the log does not confirm what it rests on");
+    Failure(format!("{error}; send the command again with the same id"))
+}

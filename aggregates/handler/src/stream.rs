@@ -1,0 +1,127 @@
+//! One stream, folded: the state its next commit is decided on and what that commit must carry.
+
+use steward_aggregates::aggregate::Aggregate;
+use steward_events::append::Appended;
+use steward_events::clock::Timestamp;
+use steward_events::command::Command;
+use steward_events::commit::{Commit, CommitHash, Entry};
+use steward_events::event::Facts;
+use steward_events::log::{EventLog, LogError, Stored, StreamName};
+use steward_events::quantity::{Position, Version};
+
+use crate::idempotency::Recent;
+
+/// An aggregate, and which commands are its orders.
+pub(crate) trait Decider: Aggregate {
+    /// The order, if it is this aggregate's.
+    fn order(command: &Command) -> Option<&Self::Command>;
+}
+
+macro_rules! deciders {
+    ($($kind:ident => $aggregate:path),* $(,)?) => {$(
+        impl Decider for $aggregate {
+            fn order(command: &Command) -> Option<&Self::Command> {
+                match command {
+                    Command::$kind(order) => Some(order),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+
+deciders! {
+    Registry => steward_aggregates::registry::Registry,
+    Tenant => steward_aggregates::tenant::Tenant,
+    Identity => steward_aggregates::identity::Identity,
+    Access => steward_aggregates::access::Access,
+    Ledger => steward_aggregates::ledger::Ledger,
+    Catalog => steward_aggregates::catalog::Catalog,
+    Agent => steward_aggregates::agent::Agent,
+    Task => steward_aggregates::task::Task,
+}
+
+/// The fold of one stream.
+pub(crate) struct Folded<A> {
+    pub(crate) name: StreamName,
+    /// What is recorded.
+    pub(crate) state: A,
+    /// The same, and what is being decided on top of it. Kept apart so that a lost race costs one copy, not a reload.
+    pub(crate) ahead: A,
+    pub(crate) position: Position,
+    pub(crate) version: Version,
+    pub(crate) hash: CommitHash,
+    /// When the last entry was decided: time never goes back in a stream.
+    pub(crate) last_at: Timestamp,
+    pub(crate) recent: Recent,
+}
+
+impl<A: Aggregate> Folded<A> {
+    /// A stream of which nothing is known yet.
+    pub(crate) fn empty(name: StreamName) -> Self {
+        Self {
+            name,
+            state: A::default(),
+            ahead: A::default(),
+            position: Position(0),
+            version: Version(0),
+            hash: CommitHash::default(),
+            last_at: Timestamp(0),
+            recent: Recent::default(),
+        }
+    }
+
+    /// Reads what was recorded since. A replica may answer, so the newest may be missing.
+    pub(crate) async fn load_tail(&mut self, log: &dyn EventLog, now: Timestamp) -> Result<(), LogError> {
+        for stored in log.load(&self.name, self.position).await? {
+            self.take(&stored, now)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in the next commit, if the leader has one: true if it did.
+    pub(crate) async fn take_next(&mut self, log: &dyn EventLog, now: Timestamp) -> Result<bool, LogError> {
+        match log.slot(&self.name, self.position).await? {
+            Some(stored) => self.take(&stored, now).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn take(&mut self, stored: &Stored, now: Timestamp) -> Result<(), LogError> {
+        let commit = Commit::decode(&stored.stream, &stored.bytes)?;
+        if commit.version != self.version.next() || commit.prev != self.hash {
+            let reason = format!("the chain of {} is broken at position {}", self.name, stored.position);
+            return Err(LogError::WentBack(reason));
+        }
+        let appended = Appended { position: stored.position, hash: CommitHash::of(&stored.bytes) };
+        for (event, at) in facts::<A>(&commit.entries) {
+            self.ahead.apply(event, at);
+        }
+        self.advance(&commit, appended, now);
+        Ok(())
+    }
+
+    /// Takes in a commit whose facts `ahead` holds already.
+    pub(crate) fn advance(&mut self, commit: &Commit, appended: Appended, now: Timestamp) {
+        for (event, at) in facts::<A>(&commit.entries) {
+            self.state.apply(event, at);
+        }
+        for entry in &commit.entries {
+            self.last_at = self.last_at.max(entry.at);
+            self.recent.remember(entry, appended.position, now);
+        }
+        self.position = appended.position;
+        self.version = commit.version;
+        self.hash = appended.hash;
+    }
+
+    /// Forgets what was decided and not recorded.
+    pub(crate) fn fall_back(&mut self) {
+        self.ahead = self.state.clone();
+    }
+}
+
+fn facts<A: Aggregate>(entries: &[Entry]) -> impl Iterator<Item = (&A::Event, Timestamp)> {
+    let events = entries.iter().flat_map(|entry| entry.events.iter().map(|event| (event, entry.at)));
+    events.filter_map(|(event, at)| A::Event::from_event(event).map(|event| (event, at)))
+}

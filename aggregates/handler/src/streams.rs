@@ -1,0 +1,99 @@
+//! Which streams are folded in memory: one worker each, the least used ones let go.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use steward_aggregates::{access, agent, catalog, identity, ledger, registry, task, tenant};
+use steward_events::bus::Failure;
+use steward_events::event::AggregateKind;
+use steward_events::log::StreamName;
+use tokio::sync::mpsc;
+
+use crate::group_commit::{Job, World, run};
+use crate::stream::{Decider, Folded};
+
+/// The streams that are open.
+pub(crate) struct Streams {
+    world: Arc<World>,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    streams: HashMap<StreamName, Entrance>,
+    uses: u64,
+}
+
+struct Entrance {
+    jobs: mpsc::Sender<Job>,
+    used: u64,
+}
+
+impl Streams {
+    pub(crate) fn new(world: Arc<World>) -> Self {
+        Self { world, open: Mutex::default() }
+    }
+
+    /// Queues a command for its stream.
+    pub(crate) async fn send(&self, stream: &StreamName, job: Job) -> Result<(), Failure> {
+        let entrance = self.entrance(stream)?;
+        let sent = tokio::time::timeout(self.world.config.queue_wait_max(), entrance.send(job)).await;
+        match sent {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Failure("the stream's worker ended; send the command again".to_owned())),
+            Err(_) => Err(Failure("too many commands wait for the same decision; send it again later".to_owned())),
+        }
+    }
+
+    fn entrance(&self, stream: &StreamName) -> Result<mpsc::Sender<Job>, Failure> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.uses += 1;
+        let used = open.uses;
+        if let Some(entrance) = open.streams.get_mut(stream)
+            && !entrance.jobs.is_closed()
+        {
+            entrance.used = used;
+            return Ok(entrance.jobs.clone());
+        }
+        if open.streams.len() >= self.world.config.streams_max {
+            open.let_go(self.world.config.streams_max);
+        }
+        let jobs = self.start(stream)?;
+        open.streams.insert(stream.clone(), Entrance { jobs: jobs.clone(), used });
+        Ok(jobs)
+    }
+
+    fn start(&self, stream: &StreamName) -> Result<mpsc::Sender<Job>, Failure> {
+        match stream.kind {
+            AggregateKind::Registry => Ok(self.spawn::<registry::Registry>(stream)),
+            AggregateKind::Tenant => Ok(self.spawn::<tenant::Tenant>(stream)),
+            AggregateKind::Identity => Ok(self.spawn::<identity::Identity>(stream)),
+            AggregateKind::Access => Ok(self.spawn::<access::Access>(stream)),
+            AggregateKind::Ledger => Ok(self.spawn::<ledger::Ledger>(stream)),
+            AggregateKind::Catalog => Ok(self.spawn::<catalog::Catalog>(stream)),
+            AggregateKind::Agent => Ok(self.spawn::<agent::Agent>(stream)),
+            AggregateKind::Task => Ok(self.spawn::<task::Task>(stream)),
+            AggregateKind::Usage | AggregateKind::Denials => {
+                Err(Failure(format!("{} is a journal; nobody decides there", stream.kind)))
+            }
+        }
+    }
+
+    fn spawn<A: Decider>(&self, stream: &StreamName) -> mpsc::Sender<Job> {
+        let (jobs, queue) = mpsc::channel(self.world.config.queue_max.max(1));
+        // It ends when its last sender is dropped, after deciding what was queued. Should a new worker of the same
+        // stream start meanwhile, the two are rivals like any two replicas.
+        tokio::spawn(run::<A>(Arc::clone(&self.world), Folded::empty(stream.clone()), queue));
+        jobs
+    }
+}
+
+impl Open {
+    /// Lets the least lately used eighth go.
+    fn let_go(&mut self, streams_max: usize) {
+        let mut used: Vec<u64> = self.streams.values().map(|entrance| entrance.used).collect();
+        used.sort_unstable();
+        let oldest = used.get(streams_max / 8).copied().unwrap_or(0);
+        self.streams.retain(|_, entrance| entrance.used > oldest);
+    }
+}

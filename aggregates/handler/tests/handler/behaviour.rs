@@ -1,0 +1,254 @@
+//! Handlers on a log in memory: rivals, retries, groups, refusals.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::support::{TIME_MAX, World, accepted, acme, refused};
+use serde_json::json;
+use steward_events::bus::CommandService;
+use steward_events::clock::Timestamp;
+use steward_events::event::{AggregateKind, DenialEvent, Event, IdentityEvent, KeyHash};
+use steward_events::rejection::Rejection;
+use steward_handler::HandlerConfig;
+
+#[tokio::test]
+async fn the_first_start_happens_once_whoever_starts() {
+    let world = World::new().await;
+    let (a, b) = tokio::join!(world.start("operator-secret"), world.start("another-secret"));
+    assert!(!a.first && !b.first);
+    assert_eq!(a.operator, world.op);
+    assert!(a.key.is_some(), "the first operator's key is known");
+    assert_eq!(b.key, None, "another key does not become the operator's by starting again");
+    let handler = world.handler();
+    handler.caught_up(TIME_MAX).await.unwrap();
+    let live = handler.authority().read();
+    let roles = live.access(&"steward".parse().unwrap()).unwrap().roles().count();
+    assert_eq!(roles, 6);
+}
+
+#[tokio::test]
+async fn a_company_is_set_up() {
+    let world = World::new().await;
+    let handler = world.handler();
+    let bot = accepted(handler.handle(world.account("bot")).await);
+    assert_eq!(bot.events, ["identity.account_created"]);
+    let bot = bot.answer["principal"].as_str().unwrap().to_owned();
+    let give = world.op("grant", "give", &json!({"to": bot, "role": "agent", "on": "acme/support"}));
+    accepted(handler.handle(give).await);
+    let secret = "stw_acme_abcdefghijklmnopqrstuvwxyz";
+    let issue = json!({"principal": bot, "hash": KeyHash::of(secret), "scope": "acme/support"});
+    let issued = accepted(handler.handle(world.op("key", "issue", &issue)).await);
+    assert!(issued.answer["key"].as_str().unwrap().starts_with("key_"));
+    let budget = json!({"scope": "acme/support", "limit": "$5.00", "per": "day"});
+    let set = accepted(handler.handle(world.op("budget", "set", &budget)).await);
+    assert_eq!(set.events, ["ledger.budget_set"]);
+    handler.caught_up(TIME_MAX).await.unwrap();
+    let holder = handler.authority().read().authenticate(secret, world.clock.now()).unwrap();
+    assert_eq!(holder.principal.as_str(), bot);
+}
+
+#[tokio::test]
+async fn a_denial_says_why_and_is_kept() {
+    let world = World::new().await;
+    let handler = world.handler();
+    let bot = accepted(handler.handle(world.account("bot")).await).answer["principal"].as_str().unwrap().to_owned();
+    let body = json!({"scope": "acme/support", "limit": "$5.00"});
+    for _ in 0..50 {
+        let rejection = refused(handler.handle(world.ask("acme", &bot, "budget", "set", &body)).await);
+        let Rejection::Forbidden { reason, would_allow, .. } = rejection else { panic!("{rejection:?}") };
+        assert_eq!(reason, "no grant of budget:set at acme/support or above");
+        assert_eq!(would_allow, format!("steward grant give {bot} billing --on acme/support"));
+    }
+    // The journal is written behind the replies.
+    let mut kept = Vec::new();
+    for _ in 0..200 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        for id in world.ids_of(AggregateKind::Denials).await {
+            kept = world.events(AggregateKind::Denials, id.as_str()).await;
+        }
+        if !kept.is_empty() {
+            break;
+        }
+    }
+    let [Event::Denials(DenialEvent::Denied { principal, more: 0, .. })] = kept.as_slice() else {
+        panic!("fifty times the same is kept once: {kept:?}")
+    };
+    assert_eq!(principal.as_str(), bot);
+}
+
+#[tokio::test]
+async fn a_grant_given_a_moment_ago_counts() {
+    let world = World::new().await;
+    let (giver, other) = (world.handler(), world.handler());
+    let bot = accepted(giver.handle(world.account("bot")).await).answer["principal"].as_str().unwrap().to_owned();
+    let budget = json!({"scope": "acme", "limit": "$5.00"});
+    refused(other.handle(world.ask("acme", &bot, "budget", "set", &budget)).await);
+    let give = json!({"to": bot, "role": "billing", "on": "acme"});
+    accepted(giver.handle(world.op("grant", "give", &give)).await);
+    accepted(other.handle(world.ask("acme", &bot, "budget", "set", &budget)).await);
+    let revoke = json!({"to": bot, "role": "billing", "on": "acme", "reason": "left"});
+    accepted(giver.handle(world.op("grant", "revoke", &revoke)).await);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    refused(other.handle(world.ask("acme", &bot, "budget", "set", &budget)).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_handlers_race_and_every_command_is_decided_once() {
+    const COMMANDS: usize = 300;
+    let world = World::new().await;
+    let handlers = [world.handler(), world.handler()];
+    let mut sent = tokio::task::JoinSet::new();
+    for number in 0..COMMANDS {
+        let request = world.account(&format!("bot-{number}"));
+        // Each is sent to both, as by a sender that got no answer and tried another replica.
+        for handler in &handlers {
+            let (handler, request) = (Arc::clone(handler), request.clone());
+            sent.spawn(async move { (request.envelope.command.clone(), accepted(handler.handle(request).await)) });
+        }
+    }
+    let mut replies: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    while let Some(done) = sent.join_next().await {
+        let (command, reply) = done.unwrap();
+        replies.entry(command).or_default().push(reply);
+    }
+    for (command, replies) in &replies {
+        assert_eq!(replies[0], replies[1], "{command}: both senders are told the same");
+        assert_eq!(replies[0].events, ["identity.account_created"]);
+    }
+    let created = world.events(AggregateKind::Identity, "main").await;
+    assert_eq!(created.len(), COMMANDS, "each once");
+    let commits = world.commits(AggregateKind::Identity, "main").await;
+    assert!(commits.len() < COMMANDS, "{} commits: some carry several commands", commits.len());
+    let at = |reply: &steward_events::bus::Reply| commits.iter().find(|(position, _)| *position == reply.position);
+    for replies in replies.values() {
+        assert!(at(&replies[0]).is_some(), "each reply names the commit that holds it");
+    }
+}
+
+#[tokio::test]
+async fn a_task_without_an_id_is_submitted_once_however_often_it_is_sent() {
+    let world = World::new().await;
+    let handlers = [world.handler(), world.handler()];
+    let spec = json!({"model": "small", "instructions": "be brief"});
+    let define = world.op("agent", "define", &json!({"agent": "researcher", "spec": spec}));
+    accepted(handlers[0].handle(define).await);
+    let body = json!({"agent": "researcher", "input": {"prompt": "the secret plan"}});
+    let submit = world.op("task", "submit", &body);
+    let mut answers = Vec::new();
+    for handler in handlers.iter().cycle().take(6) {
+        answers.push(accepted(handler.handle(submit.clone()).await).answer["task"].clone());
+    }
+    answers.dedup();
+    let [task] = answers.as_slice() else { panic!("one command made several tasks: {answers:?}") };
+    assert_eq!(world.events(AggregateKind::Task, task.as_str().unwrap()).await.len(), 1);
+    let stored = world.log.load(&world.stream(AggregateKind::Task, task.as_str().unwrap()), Default::default()).await;
+    let bytes = &stored.unwrap()[0].bytes;
+    assert!(!bytes.windows(6).any(|w| w == b"secret"), "the prompt is sealed before it is recorded");
+    let again = accepted(handlers[0].handle(world.op("task", "submit", &body)).await);
+    assert_ne!(again.answer["task"], *task, "another command is another task");
+}
+
+#[tokio::test]
+async fn the_same_command_id_of_another_sender_is_another_command() {
+    let world = World::new().await;
+    let handler = world.handler();
+    let mine = world.account("mine");
+    accepted(handler.handle(mine.clone()).await);
+    let bot = accepted(handler.handle(world.account("bot")).await).answer["principal"].as_str().unwrap().to_owned();
+    let give = json!({"to": bot, "role": "admin", "on": "acme"});
+    accepted(handler.handle(world.op("grant", "give", &give)).await);
+    let mut theirs = world.ask("acme", &bot, "account", "create", &json!({"name": "theirs"}));
+    theirs.envelope.command = mine.envelope.command;
+    accepted(handler.handle(theirs).await);
+    let created = world.events(AggregateKind::Identity, "main").await;
+    let named = |name: &str| created.iter().filter(|event| is_account(event, name)).count();
+    assert_eq!((named("mine"), named("theirs")), (1, 1));
+}
+
+fn is_account(event: &Event, wanted: &str) -> bool {
+    matches!(event, Event::Identity(IdentityEvent::AccountCreated { name, .. }) if name == wanted)
+}
+
+#[tokio::test]
+async fn a_refusal_rests_on_what_the_leader_has() {
+    let world = World::new().await;
+    let (here, there) = (world.handler(), world.handler());
+    let issue = |secret: &str| {
+        let hash = KeyHash::of(secret);
+        world.op("key", "issue", &json!({"principal": world.op, "hash": hash, "key": "key_x"}))
+    };
+    // Both know the stream; then one changes it behind the other's back.
+    refused(here.handle(issue("s")).await); // the operator is nobody in acme
+    refused(there.handle(issue("s")).await);
+    let bot = accepted(there.handle(world.account("bot")).await);
+    let same = accepted(here.handle(world.account("bot")).await);
+    assert!(same.events.is_empty(), "it is there already");
+    assert!(same.position >= bot.position, "and the answer rests on the commit that made it");
+    let disable = json!({"principal": bot.answer["principal"], "reason": "left"});
+    accepted(there.handle(world.op("user", "disable", &disable)).await);
+    let rejection = refused(here.handle(world.account("bot")).await);
+    assert_eq!(rejection.code(), "stale");
+}
+
+#[tokio::test]
+async fn old_commands_are_refused_and_so_are_those_from_the_future() {
+    let world = World::new().await;
+    let handler = world.handler();
+    let issued = |at: Timestamp| {
+        let mut request = world.account("bot");
+        request.envelope.issued_at = at;
+        request
+    };
+    let now = world.clock.now();
+    let old = Timestamp(now.0 - Duration::from_secs(601).as_micros() as u64);
+    assert_eq!(refused(handler.handle(issued(old)).await), Rejection::Expired);
+    let future = now.plus(Duration::from_secs(300));
+    assert_eq!(refused(handler.handle(issued(future)).await).code(), "invalid");
+    accepted(handler.handle(issued(Timestamp(now.0 - Duration::from_secs(500).as_micros() as u64))).await);
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused() {
+    let world = World::new().await;
+    let handler = world.handler_with(HandlerConfig { opening_wait_max_ms: 50, ..HandlerConfig::default() });
+    let refuse = async |request| refused(handler.handle(request).await).code();
+    let op = world.op.as_str();
+    assert_eq!(refuse(world.ask("nope", op, "account", "create", &json!({"name": "x"}))).await, "unknown_tenant");
+    assert_eq!(refuse(world.op("account", "destroy", &json!({}))).await, "not_found");
+    assert_eq!(refuse(world.op("account", "create", &json!({"name": "x", "colour": "red"}))).await, "invalid");
+    assert_eq!(refuse(world.op("tenant", "create", &json!({"tenant": "new"}))).await, "invalid");
+    assert_eq!(refuse(world.op("account", "create", &json!({"name": "x".repeat(200_000)}))).await, "invalid");
+    let task = json!({"agent": "nobody", "input": {"prompt": "x"}});
+    assert_eq!(refuse(world.op("task", "submit", &task)).await, "not_found");
+    assert_eq!(refuse(world.op("lease", "recall", &json!({"lease": {"holder": "h", "number": 1}}))).await, "forbidden");
+    // Placed and not opened: nothing happens there yet.
+    accepted(handler.handle(world.ask("steward", op, "tenant", "create", &json!({"tenant": "new"}))).await);
+    assert_eq!(refuse(world.ask("new", op, "account", "create", &json!({"name": "x"}))).await, "stale");
+}
+
+#[tokio::test]
+async fn a_suspended_tenant_does_nothing_until_an_operator_resumes_it() {
+    let world = World::new().await;
+    let handler = world.handler();
+    accepted(handler.handle(world.op("tenant", "suspend", &json!({"reason": "unpaid"}))).await);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let suspended = Rejection::Suspended { tenant: acme(), reason: "unpaid".to_owned() };
+    assert_eq!(refused(handler.handle(world.account("bot")).await), suspended);
+    accepted(handler.handle(world.op("tenant", "resume", &json!({}))).await);
+    accepted(handler.handle(world.account("bot")).await);
+}
+
+#[tokio::test]
+async fn streams_are_let_go_and_found_again() {
+    let world = World::new().await;
+    let handler = world.handler_with(HandlerConfig { streams_max: 2, ..HandlerConfig::default() });
+    for round in 0..3_u64 {
+        for agent in 0..8 {
+            let spec = json!({"model": "small", "instructions": format!("round {round}")});
+            let define = world.op("agent", "define", &json!({"agent": format!("a{agent}"), "spec": spec}));
+            let revised = accepted(handler.handle(define).await);
+            assert_eq!(revised.answer["revision"], round + 1);
+        }
+    }
+}

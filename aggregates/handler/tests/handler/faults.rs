@@ -1,0 +1,63 @@
+//! A log whose answers are lost, late or never sent: whatever is acknowledged happened, and once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use steward_events::bus::CommandService;
+use steward_events::clock::{Clock, SystemClock};
+use steward_events::event::{AggregateKind, Event, IdentityEvent};
+use steward_events::log::EventLog;
+use steward_events::log::memory::MemoryLog;
+use steward_events::testing::{Faults, FaultyLog, Seed};
+
+use crate::support::{SHARDS, World};
+
+const COMMANDS: usize = 40;
+const TRIES_MAX: usize = 100;
+
+async fn every_command_once(seed: u64) {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let sound: Arc<dyn EventLog> = Arc::new(MemoryLog::new(SHARDS, Arc::clone(&clock)));
+    let mut world = World::on(Arc::clone(&sound), clock).await;
+    world.log = Arc::new(FaultyLog::new(Arc::clone(&sound), Seed(seed), Faults::default()));
+    let handlers = [world.handler(), world.handler()];
+    let mut senders = tokio::task::JoinSet::new();
+    for number in 0..COMMANDS {
+        let (handlers, request) = (handlers.clone(), world.account(&format!("bot-{number}")));
+        senders.spawn(async move {
+            // As a sender does: the same command again, to whichever replica, until there is an answer.
+            for attempt in 0..TRIES_MAX {
+                match handlers[(number + attempt) % 2].handle(request.clone()).await {
+                    Ok(reply) => {
+                        assert!(reply.accepted, "{:?}", reply.message);
+                        return reply.events;
+                    }
+                    Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+            panic!("command {number} got no answer in {TRIES_MAX} tries");
+        });
+    }
+    while let Some(events) = senders.join_next().await {
+        assert_eq!(events.unwrap(), ["identity.account_created"]);
+    }
+    // Late publishes have landed or never will.
+    tokio::time::sleep(Faults::default().late_max * 2).await;
+    world.log = sound;
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    for event in world.events(AggregateKind::Identity, "main").await {
+        if let Event::Identity(IdentityEvent::AccountCreated { name, .. }) = event {
+            *names.entry(name).or_default() += 1;
+        }
+    }
+    assert_eq!(names.len(), COMMANDS);
+    assert!(names.values().all(|count| *count == 1), "{names:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_may_be_lost_but_no_command_and_none_is_decided_twice() {
+    for seed in 0..8 {
+        every_command_once(seed).await;
+    }
+}
