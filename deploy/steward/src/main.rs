@@ -1,2 +1,42 @@
-//! The steward binary.
-fn main() {}
+//! The steward binary: the one place where the parts meet, and the command line.
+//!
+//! `cli` says what can be typed, `command/` has one command a file, `compose` builds the parts of a role from the
+//! configuration. Nothing depends on this crate.
+
+use std::process::ExitCode;
+
+mod cli;
+mod client;
+mod command;
+mod compose;
+mod config;
+mod files;
+mod output;
+
+fn main() -> ExitCode {
+    // Every binary installs one TLS provider explicitly; with two compiled in, rustls could not choose.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        eprintln!("steward: a TLS provider was installed before ours; this is a bug");
+        return ExitCode::FAILURE;
+    }
+    let matches = cli::parser().get_matches();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("steward: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(command::run(&matches)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("steward: {error}");
+            let mut cause = error.source();
+            while let Some(inner) = cause {
+                eprintln!("  because: {inner}");
+                cause = inner.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

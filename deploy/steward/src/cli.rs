@@ -1,0 +1,169 @@
+//! What can be typed. Verbs of commands come from the command table, so a new command is here without a line.
+
+use clap::{Arg, ArgAction, Command};
+use steward_events::command::{Audience, COMMANDS, nouns};
+
+use crate::command::send::{fields, shorthand};
+
+/// The whole command line.
+pub(crate) fn parser() -> Command {
+    let mut steward = Command::new("steward")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Permissions, budgets and history for AI agents, event-sourced on NATS JetStream")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .arg(global("config", "FILE", "steward.toml of this process").env("STEWARD_CONFIG"))
+        .arg(global("url", "URL", "The gateway to talk to; that of the configuration if not given").env("STEWARD_URL"))
+        .arg(
+            global("key", "KEY", "API key; the operator's of this installation if not given")
+                .env("STEWARD_API_KEY")
+                .hide_env_values(true),
+        )
+        .arg(
+            global("tenant", "TENANT", "Whose data it is about; the key's own tenant if not given")
+                .env("STEWARD_TENANT"),
+        )
+        .arg(Arg::new("json").long("json").global(true).action(ArgAction::SetTrue).help("Print JSON for machines"))
+        .subcommands(roles())
+        .subcommands(views());
+    for noun in nouns() {
+        let group = noun_group(noun);
+        steward = match steward.find_subcommand_mut(noun) {
+            Some(_) => steward.mut_subcommand(noun, |existing| existing.subcommands(group.get_subcommands().cloned())),
+            None => steward.subcommand(group),
+        };
+    }
+    steward
+}
+
+fn global(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).help(help).global(true)
+}
+
+fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).help(help)
+}
+
+fn flag(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+fn roles() -> Vec<Command> {
+    let listen = || option("listen", "ADDRESS", "Where it listens, e.g. 127.0.0.1:8081");
+    vec![
+        Command::new("up").about("Run everything in one process, with a nats-server of its own").arg(listen()),
+        Command::new("bus").about("Run only the nats-server, for roles in processes of their own"),
+        Command::new("aggregates").about("Run the deciders").arg(
+            option("only", "NOUNS", "Only these nouns, e.g. task,tool").value_delimiter(',').action(ArgAction::Append),
+        ),
+        Command::new("projectors").about("Run the read models").arg(option(
+            "store",
+            "DIR",
+            "Where this process keeps its views; one process a folder",
+        )),
+        Command::new("workers").about("Run process managers and tasks"),
+        Command::new("gateway").about("Run the edge").arg(listen()),
+        Command::new("doctor").about("Say what is wrong with this installation, and what to do"),
+    ]
+}
+
+fn views() -> Vec<Command> {
+    let at = || option("at", "TIME", "At a moment in the past, e.g. 2026-11-01");
+    let who = |name: &'static str, help: &'static str| Arg::new(name).required(true).help(help);
+    vec![
+        Command::new("apply")
+            .about("Make the platform as company.toml says: show the difference, send the commands")
+            .arg(who("file", "company.toml"))
+            .arg(flag("plan", "Only show the difference")),
+        Command::new("cost")
+            .about("What was spent")
+            .arg(
+                option("by", "PARTS", "Split by project, principal, key, model, agent, task, day")
+                    .value_delimiter(',')
+                    .action(ArgAction::Append),
+            )
+            .arg(option("since", "DAY", "From this day on, e.g. 2026-11-01 or today"))
+            .arg(option("until", "DAY", "Before this day")),
+        Command::new("replay")
+            .about("A tenant's history: who, what, when and why")
+            .arg(option("from", "TIME", "Recorded from this moment on"))
+            .arg(option("to", "TIME", "Recorded before this moment"))
+            .arg(
+                option("kind", "KINDS", "Only of these aggregates, e.g. ledger,task")
+                    .value_delimiter(',')
+                    .action(ArgAction::Append),
+            )
+            .arg(option("last", "COUNT", "Only the last so many").value_parser(clap::value_parser!(u32))),
+        Command::new("access")
+            .about("Who may do what, and why")
+            .subcommand_required(true)
+            .subcommand(
+                Command::new("explain")
+                    .about("Whether someone may, why, and what would allow it")
+                    .arg(who("principal", "Principal id, or a service account's name"))
+                    .arg(who("permission", "noun:verb, e.g. budget:set"))
+                    .arg(who("scope", "tenant or tenant/project"))
+                    .arg(at()),
+            )
+            .subcommand(
+                Command::new("who-can")
+                    .about("Who may do something at a scope")
+                    .arg(who("permission", "noun:verb, e.g. budget:set"))
+                    .arg(who("scope", "tenant or tenant/project"))
+                    .arg(at()),
+            ),
+        Command::new("audit")
+            .about("Proof that the history is whole")
+            .subcommand_required(true)
+            .subcommand(Command::new("verify").about("Check every hash chain of a tenant")),
+        Command::new("task")
+            .about("Tasks of agents")
+            .subcommand_required(true)
+            .subcommand(
+                Command::new("list")
+                    .about("A tenant's tasks, newest first")
+                    .arg(option("count", "COUNT", "At most so many").value_parser(clap::value_parser!(u32))),
+            )
+            .subcommand(Command::new("show").about("One task with its steps").arg(who("task", "The task's id")))
+            .subcommand(Command::new("watch").about("Follow one task to its end").arg(who("task", "The task's id"))),
+        Command::new("docs").about("Print a reference made from the tables").arg(
+            who("page", "commands, events, openapi or asyncapi").value_parser(["commands", "openapi", "asyncapi"]),
+        ),
+    ]
+}
+
+fn noun_group(noun: &'static str) -> Command {
+    let mut group = Command::new(noun).about(format!("Commands about a {noun}")).subcommand_required(true);
+    for spec in COMMANDS.iter().filter(|spec| spec.noun == noun && spec.audience == Audience::Callers) {
+        let short = shorthand(spec.noun, spec.verb);
+        let mut verb = Command::new(spec.verb)
+            .about(spec.help)
+            .arg(option("body", "JSON", "The whole body instead of options").conflicts_with("field"));
+        for field in fields(spec) {
+            let positional = short.positionals.iter().position(|name| *name == field.flag);
+            let mut arg = Arg::new(field.flag.clone())
+                .help(field.help.clone())
+                .value_name(field.flag.to_uppercase())
+                .group("field");
+            arg = match positional {
+                Some(at) => arg.index(at + 1),
+                None => arg.long(field.flag.clone()),
+            };
+            verb = verb.arg(if field.many { arg.action(ArgAction::Append).value_delimiter(',') } else { arg });
+        }
+        verb = verb.group(clap::ArgGroup::new("field").multiple(true));
+        if (spec.noun, spec.verb) == ("task", "submit") {
+            verb = verb.arg(flag("watch", "Follow the task to its end"));
+        }
+        group = group.subcommand(verb);
+    }
+    group
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_parser_is_sound() {
+        super::parser().debug_assert();
+    }
+}

@@ -1,0 +1,131 @@
+//! The management API as the command line sees it: `/api/v1` with a key.
+
+use clap::ArgMatches;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use steward_events::BoxError;
+use steward_events::bus::Reply;
+use steward_events::id::TenantId;
+
+use crate::config::Config;
+use crate::files;
+
+/// Talks to one gateway as the holder of one key.
+pub(crate) struct Client {
+    http: reqwest::Client,
+    url: String,
+    key: String,
+    /// The tenant that was asked for, if one was.
+    pub(crate) tenant: Option<TenantId>,
+}
+
+impl Client {
+    /// By what was typed, else by what this installation's files say.
+    pub(crate) fn from(matches: &ArgMatches, config: &Config) -> Result<Self, BoxError> {
+        let url = matches.get_one::<String>("url").cloned().unwrap_or_else(|| config.gateway_url());
+        let key = match matches.get_one::<String>("key") {
+            Some(key) => key.clone(),
+            None => files::read_secret(&config.operator_key_file())?.ok_or_else(|| {
+                format!(
+                    "no API key: set STEWARD_API_KEY or --key, or run this where {} is",
+                    config.operator_key_file().display()
+                )
+            })?,
+        };
+        let tenant = matches.get_one::<String>("tenant").map(TenantId::new).transpose()?;
+        Self::new(url, key, tenant)
+    }
+
+    /// For `url` with `key`.
+    pub(crate) fn new(url: String, key: String, tenant: Option<TenantId>) -> Result<Self, BoxError> {
+        let http = reqwest::Client::builder().timeout(std::time::Duration::from_secs(60)).build()?;
+        Ok(Self { http, url: url.trim_end_matches('/').to_owned(), key, tenant })
+    }
+
+    /// The tenant that the key belongs to: its second part.
+    pub(crate) fn own_tenant(&self) -> Result<TenantId, BoxError> {
+        let name = self.key.strip_prefix("stw_").and_then(|rest| rest.rsplit_once('_')).map(|(tenant, _)| tenant);
+        let name = name.ok_or("the key does not look like stw_<tenant>_<secret>")?;
+        Ok(TenantId::new(name)?)
+    }
+
+    /// The tenant that was asked for, else the key's own.
+    pub(crate) fn tenant(&self) -> Result<TenantId, BoxError> {
+        let tenant = self.tenant.clone().map_or_else(|| self.own_tenant(), Ok)?;
+        Ok(tenant)
+    }
+
+    /// Sends a command. A refusal is an error that says why and what would allow it.
+    pub(crate) async fn command(
+        &self,
+        tenant: &TenantId,
+        noun: &str,
+        verb: &str,
+        body: &Value,
+    ) -> Result<Reply, BoxError> {
+        self.post(&format!("/api/v1/tenants/{tenant}/{noun}s:{verb}"), body).await
+    }
+
+    /// Asks a question.
+    pub(crate) async fn query<T: DeserializeOwned>(
+        &self,
+        tenant: &TenantId,
+        view: &str,
+        verb: &str,
+        question: &impl serde::Serialize,
+    ) -> Result<T, BoxError> {
+        self.post(&format!("/api/v1/tenants/{tenant}/{view}:{verb}"), &serde_json::to_value(question)?).await
+    }
+
+    /// Fetches a page as text.
+    pub(crate) async fn get(&self, path: &str) -> Result<(u16, String), BoxError> {
+        let response = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.key).send().await;
+        let response = response.map_err(|error| self.unreachable(&error))?;
+        Ok((response.status().as_u16(), response.text().await?))
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, BoxError> {
+        let request = self.http.post(format!("{}{path}", self.url)).bearer_auth(&self.key).json(body);
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let bytes = response.bytes().await?;
+        if status.is_success() {
+            return serde_json::from_slice(&bytes)
+                .map_err(|error| format!("{path}: unexpected answer: {error}").into());
+        }
+        Err(problem(status.as_u16(), &bytes).into())
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> BoxError {
+        format!("no gateway answers at {}: is `steward up` running? ({error})", self.url).into()
+    }
+}
+
+/// An RFC 9457 problem, for people.
+fn problem(status: u16, bytes: &[u8]) -> String {
+    let Ok(problem) = serde_json::from_slice::<Value>(bytes) else {
+        return format!("status {status}: {}", String::from_utf8_lossy(&bytes[..bytes.len().min(300)]));
+    };
+    let text = |name: &str| problem.get(name).and_then(Value::as_str);
+    let mut said = text("detail").or_else(|| text("title")).unwrap_or("refused").to_owned();
+    if let Some(would_allow) =
+        text("would_allow").or_else(|| problem.pointer("/rejection/would_allow").and_then(Value::as_str))
+    {
+        said.push_str("\n  would be allowed by: ");
+        said.push_str(would_allow);
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tenant_is_read_from_the_key() {
+        let client = |key: &str| Client::new("http://127.0.0.1:1".to_owned(), key.to_owned(), None).unwrap();
+        _ = rustls::crypto::ring::default_provider().install_default();
+        assert_eq!(client("stw_my_team_0abc").own_tenant().unwrap().as_str(), "my_team");
+        assert!(client("sk-123").own_tenant().is_err());
+    }
+}

@@ -1,0 +1,72 @@
+//! `steward access`: who may do what, and why.
+
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use steward_events::BoxError;
+use steward_events::id::TenantId;
+use steward_events::query::{ExplainQuestion, Explanation, WhoCan, WhoCanQuestion};
+use steward_events::scope::Scope;
+
+use crate::client::Client;
+use crate::command::send::{moment, principal};
+use crate::output;
+
+fn required<'a>(matches: &'a ArgMatches, name: &str) -> Result<&'a String, BoxError> {
+    matches.get_one::<String>(name).ok_or_else(|| format!("{name} is missing").into())
+}
+
+/// The tenant that was asked for, else that of the scope, else the key's.
+fn tenant_of(client: &Client, scope: &Scope) -> Result<TenantId, BoxError> {
+    match (&client.tenant, scope.as_str().split('/').next()) {
+        (Some(tenant), _) => Ok(tenant.clone()),
+        (None, Some(first)) if first != "*" => Ok(TenantId::new(first)?),
+        _ => client.tenant(),
+    }
+}
+
+/// Exit status 0 if it is allowed, 1 if not.
+pub(super) async fn explain(matches: &ArgMatches, client: &Client, json: bool) -> Result<ExitCode, BoxError> {
+    let scope: Scope = required(matches, "scope")?.parse()?;
+    let tenant = tenant_of(client, &scope)?;
+    let question = ExplainQuestion {
+        principal: principal(&tenant, required(matches, "principal")?)?,
+        permission: required(matches, "permission")?.parse()?,
+        scope,
+        at: matches.get_one::<String>("at").map(|text| moment(text)).transpose()?,
+    };
+    let explanation: Explanation = client.query(&tenant, "access", "explain", &question).await?;
+    if json {
+        output::json(&explanation)?;
+    } else {
+        println!("{}: {}", if explanation.allowed { "allowed" } else { "denied" }, explanation.reason);
+        if let Some(command) = &explanation.would_allow {
+            println!("would be allowed by: {command}");
+        }
+    }
+    Ok(if explanation.allowed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+pub(super) async fn who_can(matches: &ArgMatches, client: &Client, json: bool) -> Result<(), BoxError> {
+    let scope: Scope = required(matches, "scope")?.parse()?;
+    let tenant = tenant_of(client, &scope)?;
+    let question = WhoCanQuestion {
+        permission: required(matches, "permission")?.parse()?,
+        scope,
+        at: matches.get_one::<String>("at").map(|text| moment(text)).transpose()?,
+    };
+    let answer: WhoCan = client.query(&tenant, "access", "who-can", &question).await?;
+    if json {
+        return output::json(&answer);
+    }
+    if answer.principals.is_empty() {
+        println!("nobody");
+        return Ok(());
+    }
+    let rows = answer
+        .principals
+        .into_iter()
+        .map(|may| vec![may.principal.to_string(), may.name.unwrap_or_else(|| "-".to_owned()), may.reason]);
+    println!("{}", output::table(&["PRINCIPAL", "NAME", "WHY"], &[], rows));
+    Ok(())
+}

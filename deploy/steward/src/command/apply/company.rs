@@ -1,0 +1,394 @@
+//! company.toml: providers, models, tenants, roles, grants, budgets, agents; and the commands that make them so.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use steward_events::BoxError;
+use steward_events::clock::Timestamp;
+use steward_events::event::{AgentSpec, ContentMode, ProviderKind};
+use steward_events::id::{PrincipalId, TenantId};
+use steward_events::quantity::{Limit, Window};
+use steward_events::scope::Scope;
+
+use crate::command::send::{pico_a_token, principal, target};
+
+/// The file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Company {
+    #[serde(default)]
+    provider: BTreeMap<String, Provider>,
+    #[serde(default)]
+    model: BTreeMap<String, Model>,
+    #[serde(default)]
+    tenant: BTreeMap<TenantId, Tenant>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Provider {
+    kind: ProviderKind,
+    url: String,
+    key: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Model {
+    route: Vec<String>,
+    price: Price,
+    #[serde(default = "context_max")]
+    context_max: u64,
+    #[serde(default = "output_max")]
+    output_max: u64,
+}
+
+const fn context_max() -> u64 {
+    8192
+}
+
+const fn output_max() -> u64 {
+    1024
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Price {
+    from: toml::value::Datetime,
+    input: String,
+    output: String,
+    cached: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tenant {
+    #[serde(default = "utc")]
+    timezone: String,
+    #[serde(default)]
+    content: ContentMode,
+    #[serde(default)]
+    role: BTreeMap<String, Role>,
+    #[serde(default)]
+    agent: BTreeMap<String, AgentSpec>,
+    #[serde(default)]
+    project: BTreeMap<String, Place>,
+    #[serde(flatten)]
+    whole: Place,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Role {
+    permissions: Vec<String>,
+    #[serde(default)]
+    inherits: Vec<String>,
+}
+
+/// What holds at a scope.
+#[derive(Debug, Default, Deserialize)]
+struct Place {
+    #[serde(default)]
+    budget: Budgets,
+    #[serde(default)]
+    grant: Vec<Grant>,
+}
+
+/// One budget, or several.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Budgets {
+    One(Budget),
+    Many(Vec<Budget>),
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Budget {
+    limit: Limit,
+    #[serde(default)]
+    per: Window,
+    #[serde(default = "yes")]
+    hard: bool,
+    #[serde(default)]
+    warn: Vec<String>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Grant {
+    to: String,
+    role: String,
+    expires: Option<toml::value::Datetime>,
+}
+
+/// One fact that is to hold, and the command that makes it so.
+#[derive(Debug)]
+pub(super) struct Desired {
+    /// Whose command it is.
+    pub(super) tenant: TenantId,
+    /// In whose history the fact stands.
+    pub(super) about: TenantId,
+    pub(super) noun: &'static str,
+    pub(super) verb: &'static str,
+    pub(super) body: Value,
+    /// For people.
+    pub(super) line: String,
+    /// The fact's name.
+    pub(super) fact: &'static str,
+    /// The fact that undoes it.
+    pub(super) ended_by: Option<&'static str>,
+    /// What says that a fact is about the same thing.
+    pub(super) identity: Value,
+    /// What the fact must say.
+    pub(super) content: Value,
+}
+
+impl Company {
+    /// What is to hold, in the order in which it can be made.
+    pub(super) fn desired(&self) -> Result<Vec<Desired>, BoxError> {
+        let mut all = Vec::new();
+        for (name, provider) in &self.provider {
+            all.push(provider.desired(name));
+        }
+        for (name, model) in &self.model {
+            model.desired(name, &mut all).map_err(|error| format!("[model.{name}] {error}"))?;
+        }
+        for (name, tenant) in &self.tenant {
+            tenant.desired(name, &mut all).map_err(|error| format!("[tenant.{name}] {error}"))?;
+        }
+        Ok(all)
+    }
+}
+
+/// A fact of the tenant `steward`'s catalog: the fact says what the command says.
+fn in_catalog(noun: &'static str, fact: &'static str, identity: Value, content: Value, line: String) -> Desired {
+    let tenant = TenantId::steward();
+    Desired {
+        about: tenant.clone(),
+        tenant,
+        noun,
+        verb: "set",
+        body: content.clone(),
+        line,
+        fact,
+        ended_by: None,
+        identity,
+        content,
+    }
+}
+
+impl Provider {
+    fn desired(&self, name: &str) -> Desired {
+        let content = json!({ "provider": name, "kind": self.kind, "url": self.url, "key": self.key });
+        let line = format!("provider {name} at {}", self.url);
+        in_catalog("provider", "catalog.provider_set", json!({ "provider": name }), content, line)
+    }
+}
+
+impl Model {
+    fn desired(&self, name: &str, all: &mut Vec<Desired>) -> Result<(), BoxError> {
+        let same = json!({ "model": name });
+        let spec = json!({ "context_max": self.context_max, "output_max": self.output_max });
+        let content = json!({ "model": name, "spec": spec });
+        all.push(in_catalog("model", "catalog.model_set", same.clone(), content, format!("model {name}")));
+        let targets: Vec<Value> = self.route.iter().map(|text| target(text)).collect::<Result<_, _>>()?;
+        let content = json!({ "model": name, "targets": targets });
+        all.push(in_catalog(
+            "route",
+            "catalog.route_set",
+            same,
+            content,
+            format!("route {name} to {}", self.route.join(", ")),
+        ));
+        let from: Timestamp = self.price.from.to_string().parse()?;
+        let (input, output) = (pico_a_token(&self.price.input)?, pico_a_token(&self.price.output)?);
+        let cached = self.price.cached.as_deref().map_or(Ok(input), pico_a_token)?;
+        let content =
+            json!({ "model": name, "from": from, "price": { "input": input, "cached": cached, "output": output } });
+        let line = format!("price {name} {} in, {} out, from {}", self.price.input, self.price.output, self.price.from);
+        all.push(in_catalog("price", "catalog.price_set", json!({ "model": name, "from": from }), content, line));
+        Ok(())
+    }
+}
+
+impl Tenant {
+    fn desired(&self, name: &TenantId, all: &mut Vec<Desired>) -> Result<(), BoxError> {
+        let body = json!({ "tenant": name, "timezone": self.timezone, "content": self.content });
+        let make = Maker { tenant: name };
+        all.push(Desired {
+            tenant: TenantId::steward(),
+            ..make.one("tenant", "create", body, format!("tenant {name}"), "tenant.created", json!({}), json!({}))
+        });
+        for (role, meaning) in &self.role {
+            let body = json!({ "role": role, "permissions": meaning.permissions, "inherits": meaning.inherits });
+            let line = format!("role {role} in {name}");
+            all.push(make.one(
+                "role",
+                "define",
+                body.clone(),
+                line,
+                "access.role_defined",
+                json!({ "role": role }),
+                body,
+            ));
+        }
+        let mut accounts = Vec::new();
+        let whole = Scope::tenant(name);
+        let mut places = vec![(whole.clone(), &self.whole)];
+        for (project, place) in &self.project {
+            places.push((whole.child(project)?, place));
+        }
+        for (scope, place) in places {
+            place.desired(&make, &scope, &mut accounts, all)?;
+        }
+        for (agent, spec) in &self.agent {
+            let body = json!({ "agent": agent, "spec": spec });
+            all.push(make.one(
+                "agent",
+                "define",
+                body.clone(),
+                format!("agent {agent} in {name}"),
+                "agent.defined",
+                json!({ "agent": agent }),
+                body,
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Place {
+    fn desired(
+        &self,
+        make: &Maker<'_>,
+        scope: &Scope,
+        accounts: &mut Vec<String>,
+        all: &mut Vec<Desired>,
+    ) -> Result<(), BoxError> {
+        let budgets = match &self.budget {
+            Budgets::One(budget) => std::slice::from_ref(budget),
+            Budgets::Many(budgets) => budgets,
+        };
+        for budget in budgets {
+            let warn: Vec<u8> = budget.warn.iter().map(|text| percent(text)).collect::<Result<_, _>>()?;
+            let Budget { limit, per, hard, .. } = budget;
+            let key = json!({ "scope": scope, "unit": limit.unit, "window": per });
+            let body = json!({ "scope": scope, "limit": limit, "per": per, "hard": hard, "warn": warn });
+            let content = json!({ "key": key, "spec": { "limit": limit.amount, "hard": hard, "warn_percent": warn } });
+            let span = if *per == Window::Total { "in total".to_owned() } else { format!("a {per}") };
+            let line = format!("budget {scope} {limit} {span}{}", if *hard { ", hard" } else { ", soft" });
+            all.push(make.one("budget", "set", body, line, "ledger.budget_set", json!({ "key": key }), content));
+        }
+        for grant in &self.grant {
+            let to = principal(make.tenant, &grant.to)?;
+            if to.as_str() != grant.to && !accounts.contains(&grant.to) {
+                accounts.push(grant.to.clone());
+                all.push(make.account(&to, &grant.to));
+            }
+            let expires: Option<Timestamp> = grant.expires.as_ref().map(|at| at.to_string().parse()).transpose()?;
+            let identity = json!({ "grant": { "to": to, "role": grant.role, "on": scope } });
+            let mut content = identity.clone();
+            content["expires"] = json!(expires);
+            let body = json!({ "to": to, "role": grant.role, "on": scope, "expires": expires });
+            let line = format!("grant {} is {} on {scope}", grant.to, grant.role);
+            let wanted = make.one("grant", "give", body, line, "access.role_granted", identity, content);
+            all.push(Desired { ended_by: Some("access.grant_revoked"), ..wanted });
+        }
+        Ok(())
+    }
+}
+
+struct Maker<'a> {
+    tenant: &'a TenantId,
+}
+
+impl Maker<'_> {
+    #[allow(clippy::too_many_arguments)] // one a field, in their order
+    fn one(
+        &self,
+        noun: &'static str,
+        verb: &'static str,
+        body: Value,
+        line: String,
+        fact: &'static str,
+        identity: Value,
+        content: Value,
+    ) -> Desired {
+        let tenant = self.tenant.clone();
+        Desired { about: tenant.clone(), tenant, noun, verb, body, line, fact, ended_by: None, identity, content }
+    }
+
+    fn account(&self, principal: &PrincipalId, name: &str) -> Desired {
+        let same = json!({ "principal": principal });
+        let line = format!("account {name} in {} ({principal})", self.tenant);
+        self.one("account", "create", json!({ "name": name }), line, "identity.account_created", same.clone(), same)
+    }
+}
+
+fn percent(text: &str) -> Result<u8, BoxError> {
+    let number =
+        text.strip_suffix('%').and_then(|number| number.parse().ok()).filter(|percent| (1..=100).contains(percent));
+    number.ok_or_else(|| format!("{text:?}: write a threshold as 80%").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = r#"
+        [provider.local]
+        kind = "openai"
+        url = "http://127.0.0.1:9090/v1"
+        [model.small]
+        route = ["local/smollm2"]
+        price = { from = 2026-11-01, input = "$1.00/M", output = "$1.00/M" }
+        [tenant.acme]
+        timezone = "Europe/Berlin"
+        [tenant.acme.project.support]
+        budget = { limit = "$5.00", per = "day", hard = true, warn = ["80%"] }
+        grant = [{ to = "support-bot", role = "agent" }]
+    "#;
+
+    #[test]
+    fn the_example_becomes_commands_in_an_order_that_works() {
+        let company: Company = toml::from_str(EXAMPLE).unwrap();
+        let order: Vec<String> = company.desired().unwrap().iter().map(|d| format!("{} {}", d.noun, d.verb)).collect();
+        assert_eq!(
+            order,
+            [
+                "provider set",
+                "model set",
+                "route set",
+                "price set",
+                "tenant create",
+                "budget set",
+                "account create",
+                "grant give"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_slip_is_named() {
+        let text = EXAMPLE.replace("\"80%\"", "\"80\"");
+        let error = toml::from_str::<Company>(&text).unwrap().desired().unwrap_err().to_string();
+        assert!(error.contains("80%"), "{error}");
+        assert!(toml::from_str::<Company>("[tenat.acme]").is_err());
+    }
+}

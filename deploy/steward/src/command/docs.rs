@@ -1,0 +1,72 @@
+//! `steward docs`: references made from the tables.
+
+use clap::ArgMatches;
+use steward_events::BoxError;
+use steward_events::command::{Audience, COMMANDS};
+use steward_events::query::QUERIES;
+
+use crate::command::send::{fields, shorthand};
+
+pub(super) fn run(matches: &ArgMatches) -> Result<(), BoxError> {
+    match matches.get_one::<String>("page").map(String::as_str) {
+        Some("openapi") => println!("{}", serde_json::to_string_pretty(&steward_gateway::api::openapi())?),
+        Some("asyncapi") => println!("{}", serde_json::to_string_pretty(&steward_gateway::api::asyncapi())?),
+        _ => print!("{}", commands()),
+    }
+    Ok(())
+}
+
+/// docs/COMMANDS.md.
+pub(super) fn commands() -> String {
+    let mut page = String::from(
+        "# Commands and queries\n\nMade from the tables in `events/src/command.rs` and `events/src/query.rs` by `steward docs commands`; \
+         a test says so. Each row is a bus subject, a permission, a REST route, an OpenAPI operation and a verb of the command line.\n",
+    );
+    for spec in COMMANDS.iter().filter(|spec| spec.audience == Audience::Callers) {
+        let (noun, verb) = (spec.noun, spec.verb);
+        page.push_str(&format!(
+            "\n## {noun} {verb}\n\n{}.\n\n| | |\n|---|---|\n| bus | `cmd.<tenant>.<principal>.{noun}.{verb}` |\n| REST | `POST /api/v1/tenants/<tenant>/{noun}s:{verb}` |\n| permission | `{}` |\n",
+            spec.help,
+            spec.permission()
+        ));
+        let short = shorthand(noun, verb);
+        let options: Vec<String> = fields(spec)
+            .iter()
+            .map(|field| {
+                let typed = if short.positionals.contains(&field.flag.as_str()) {
+                    field.flag.to_uppercase()
+                } else {
+                    format!("--{}", field.flag)
+                };
+                format!("- `{typed}`: {}\n", field.help)
+            })
+            .collect();
+        if !options.is_empty() {
+            page.push_str(&format!("\n`steward {noun} {verb}`:\n\n{}", options.concat()));
+        }
+    }
+    page.push_str("\n# Queries\n\n| question | bus | REST | permission |\n|---|---|---|---|\n");
+    for spec in QUERIES {
+        let (view, verb) = (spec.view, spec.verb);
+        page.push_str(&format!(
+            "| {} | `qry.<tenant>.<principal>.{view}.{verb}` | `POST /api/v1/tenants/<tenant>/{view}:{verb}` | `{}` |\n",
+            spec.help,
+            spec.permission()
+        ));
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    /// Run `steward docs commands > docs/COMMANDS.md` when this fails.
+    #[test]
+    fn the_page_in_docs_is_this_one() {
+        let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/COMMANDS.md");
+        assert_eq!(
+            std::fs::read_to_string(kept).unwrap_or_default(),
+            super::commands(),
+            "docs/COMMANDS.md is out of date"
+        );
+    }
+}

@@ -1,0 +1,93 @@
+//! `steward replay`: a tenant's history.
+
+use clap::ArgMatches;
+use steward_events::BoxError;
+use steward_events::id::TenantId;
+use steward_events::query::{Fact, Replay, ReplayQuestion};
+
+use crate::client::Client;
+use crate::command::send::moment;
+
+pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Result<(), BoxError> {
+    let time = |name: &str| matches.get_one::<String>(name).map(|text| moment(text)).transpose();
+    let question = ReplayQuestion {
+        from: time("from")?,
+        to: time("to")?,
+        kinds: matches.get_many::<String>("kind").unwrap_or_default().cloned().collect(),
+        last: matches.get_one::<u32>("last").copied(),
+        ..ReplayQuestion::default()
+    };
+    let tenant = client.tenant()?;
+    each_page(client, &tenant, question, |facts| {
+        for fact in facts {
+            if json {
+                println!("{}", serde_json::to_string(&fact)?);
+            } else {
+                println!("{}", line(&fact));
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// All facts of the question, page by page.
+pub(super) async fn each_page(
+    client: &Client,
+    tenant: &TenantId,
+    mut question: ReplayQuestion,
+    mut page: impl FnMut(Vec<Fact>) -> Result<(), BoxError>,
+) -> Result<(), BoxError> {
+    loop {
+        let replay: Replay = client.query(tenant, "history", "replay", &question).await?;
+        page(replay.facts)?;
+        match replay.next {
+            Some(next) if question.last.is_none() => question.after = next,
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn line(fact: &Fact) -> String {
+    let time = fact.at.to_string();
+    let time = time.get(11..19).unwrap_or(&time);
+    let who = match &fact.on_behalf_of {
+        Some(whom) => format!("{} for {whom}", fact.actor),
+        None => fact.actor.to_string(),
+    };
+    let cause = fact.causation.as_ref().map(|cause| format!("  cause {cause}")).unwrap_or_default();
+    format!("{:>6} {time} {who:<22} {:<26} {}{cause}", fact.position.0, fact.name, summary(&fact.data))
+}
+
+/// The details in one line: names and plain values, the rest left to `--json`.
+fn summary(data: &serde_json::Value) -> String {
+    let mut words = Vec::new();
+    if let serde_json::Value::Object(fields) = data {
+        for (name, value) in fields {
+            match value {
+                serde_json::Value::String(text) => {
+                    words.push(format!("{name}={}", text.chars().take(48).collect::<String>()))
+                }
+                serde_json::Value::Number(number) => words.push(format!("{name}={number}")),
+                serde_json::Value::Object(inner)
+                    if inner.values().all(|v| !v.is_object() && !v.is_array()) && inner.len() <= 5 =>
+                {
+                    let inner: Vec<String> =
+                        inner.iter().filter_map(|(k, v)| Some(format!("{k}={}", plain(v)?))).collect();
+                    words.push(format!("{name}({})", inner.join(" ")));
+                }
+                _ => {}
+            }
+        }
+    }
+    words.join(" ")
+}
+
+fn plain(value: &serde_json::Value) -> Option<String> {
+    match value {
+        serde_json::Value::String(text) => Some(text.clone()),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        serde_json::Value::Bool(flag) => Some(flag.to_string()),
+        _ => None,
+    }
+}

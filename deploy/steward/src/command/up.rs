@@ -1,0 +1,55 @@
+//! `steward up`: everything in one process, with a nats-server of its own.
+
+use std::time::Instant;
+
+use clap::ArgMatches;
+use steward_events::BoxError;
+
+use crate::compose::{self, Installation, Process};
+use crate::config::{Config, Durability};
+
+pub(super) async fn run(mut config: Config, matches: &ArgMatches) -> Result<(), BoxError> {
+    let began = Instant::now();
+    super::role::override_listen(&mut config, matches)?;
+    if config.bus.url != "own" {
+        return Err("`steward up` runs a nats-server of its own; for an outside bus run each role: steward aggregates, projectors, workers, gateway".into());
+    }
+    let mut process = Process::new("up", config.clone())?;
+    // Bound first: two installations on one address are told before anything is made.
+    let listener = super::role::bind(config.gateway.listen).await?;
+    let server = compose::own_server(&config).await?;
+    let installation = Installation::on(&server, &config);
+    let version = compose::provision(&installation, &config).await?;
+    let keys = compose::bootstrap(&installation, &process).await?;
+    compose::aggregates(&installation, &mut process, &[]).await?;
+    compose::projectors(&installation, &mut process, None).await?;
+    compose::workers(&installation, &mut process).await?;
+    compose::gateway(&installation, &mut process, listener).await?;
+    banner(&config, &installation, &version, &keys, began);
+    let outcome = process.run().await;
+    server.stop().await?;
+    outcome
+}
+
+fn banner(config: &Config, installation: &Installation, version: &str, keys: &compose::Keys, began: Instant) {
+    let durability = match config.durability {
+        Durability::ProcessCrash => "process-crash",
+        Durability::Strict => "strict",
+    };
+    println!(
+        "steward {}   data {}   bus {} (ours: nats-server {version}, {} replica, durability {durability})",
+        env!("CARGO_PKG_VERSION"),
+        config.data.display(),
+        installation.url(),
+        config.bus.replicas,
+    );
+    println!("  gateway   http://{}   ready in {:.1} s", config.gateway.listen, began.elapsed().as_secs_f32());
+    if keys.made {
+        println!("  operator key (shown once, kept in {}): {}", config.operator_key_file().display(), keys.operator);
+        println!(
+            "  master key in {}: back it up; without it sealed content is gone",
+            config.master_key_file().display()
+        );
+        println!("  next: steward apply company.toml");
+    }
+}

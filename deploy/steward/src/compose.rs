@@ -1,0 +1,158 @@
+//! Builds the parts of each role from the configuration and keeps them running together.
+
+use std::future::Future;
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+
+use steward_events::BoxError;
+use steward_events::clock::{Clock, Ids, RandomIds, SystemClock};
+use steward_observability::{Health, LogFormat, Metrics, Service, TelemetryConfig};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Logs};
+
+mod bus;
+mod parts;
+
+pub(crate) use bus::{Installation, own_server};
+pub(crate) use parts::{Keys, aggregates, bootstrap, gateway, projectors, provision, workers};
+
+/// How long a process may take to stop once it was asked to; then it ends anyway, and the log holds what counts.
+const STOP_TIME_MAX: Duration = Duration::from_secs(45);
+
+/// What all parts of one process share.
+pub(crate) struct Process {
+    pub(crate) config: Config,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) metrics: Metrics,
+    pub(crate) shutdown: CancellationToken,
+    /// Sends what is left of traces when the process ends.
+    _telemetry: steward_observability::Guard,
+    parts: JoinSet<(&'static str, Result<(), BoxError>)>,
+}
+
+impl Process {
+    /// Sets up telemetry and the signals; `role` names the process in logs and traces.
+    pub(crate) fn new(role: &str, config: Config) -> Result<Self, BoxError> {
+        let ids: Arc<dyn Ids> = Arc::new(RandomIds::default());
+        let service = Service {
+            name: format!("steward-{role}"),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            instance: ids.unique(),
+        };
+        let logs = match config.telemetry.logs {
+            Some(Logs::Human) => LogFormat::Human,
+            None if std::io::stderr().is_terminal() => LogFormat::Human,
+            Some(Logs::Json) | None => LogFormat::Json,
+        };
+        let otlp = (!config.telemetry.otlp.is_empty()).then(|| config.telemetry.otlp.clone());
+        let telemetry =
+            TelemetryConfig { logs, level: config.telemetry.filter.clone(), otlp, service: service.clone() };
+        let guard = steward_observability::init(&telemetry)?;
+        let shutdown = CancellationToken::new();
+        stop_on_signal(shutdown.clone())?;
+        Ok(Self {
+            config,
+            clock: Arc::new(SystemClock::default()),
+            ids,
+            health: Arc::default(),
+            metrics: Metrics::new(&service),
+            shutdown,
+            _telemetry: guard,
+            parts: JoinSet::new(),
+        })
+    }
+
+    /// Runs a part beside the others. A part that ends before it was asked to ends the process.
+    pub(crate) fn spawn<E>(&mut self, name: &'static str, part: impl Future<Output = Result<(), E>> + Send + 'static)
+    where
+        E: Into<BoxError> + Send + 'static,
+    {
+        self.parts.spawn(async move { (name, part.await.map_err(Into::into)) });
+    }
+
+    /// Watches a part that runs already.
+    pub(crate) fn watch(&mut self, name: &'static str, part: JoinHandle<()>) {
+        self.spawn(name, async move { part.await.map_err(BoxError::from) });
+    }
+
+    /// Serves health and metrics, for roles without a gateway, where the configuration says.
+    pub(crate) async fn serve_health(&mut self) -> Result<(), BoxError> {
+        let Some(address) = self.config.telemetry.listen else { return Ok(()) };
+        let listener = tokio::net::TcpListener::bind(address)
+            .await
+            .map_err(|error| format!("cannot listen on {address} for health: {error}"))?;
+        let part = steward_observability::health::serve(
+            listener,
+            Arc::clone(&self.health),
+            self.metrics.clone(),
+            self.shutdown.clone(),
+        );
+        self.spawn("health", part);
+        Ok(())
+    }
+
+    /// Waits until asked to stop or until a part fails, then stops all parts.
+    pub(crate) async fn run(mut self) -> Result<(), BoxError> {
+        let mut failed: Option<BoxError> = None;
+        while !self.shutdown.is_cancelled() {
+            let ended = tokio::select! {
+                () = self.shutdown.cancelled() => break,
+                ended = self.parts.join_next() => ended,
+            };
+            failed = Some(match ended {
+                Some(Ok((name, Ok(())))) => format!("{name} ended by itself").into(),
+                Some(Ok((name, Err(error)))) => format!("{name}: {}", chain(&*error)).into(),
+                Some(Err(panicked)) => format!("a part of the process broke: {panicked}").into(),
+                None => "nothing is running".into(),
+            });
+            self.shutdown.cancel();
+        }
+        let rest = async {
+            while let Some(ended) = self.parts.join_next().await {
+                match ended {
+                    Ok((_, Ok(()))) => {}
+                    Ok((name, Err(error))) => tracing::warn!(part = name, error = %error, "did not stop cleanly"),
+                    Err(panicked) => tracing::error!(error = %panicked, "a part broke while stopping"),
+                }
+            }
+        };
+        if tokio::time::timeout(STOP_TIME_MAX, rest).await.is_err() {
+            tracing::warn!("some parts did not stop in time; what counts is in the log");
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+/// An error and its causes, in one line.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
+
+/// Ctrl-C and SIGTERM ask for a clean stop; a second one ends at once.
+fn stop_on_signal(shutdown: CancellationToken) -> Result<(), BoxError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::spawn(async move {
+        let once = async |interrupt: &mut tokio::signal::unix::Signal, terminate: &mut tokio::signal::unix::Signal| {
+            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        };
+        once(&mut interrupt, &mut terminate).await;
+        tracing::info!("stopping; once more to stop at once");
+        shutdown.cancel();
+        once(&mut interrupt, &mut terminate).await;
+        std::process::exit(130);
+    });
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! Where the bus is and with which credentials: our own server's, found by its data folder, or a configured one's.
+
+use steward_events::BoxError;
+use steward_jetstream::server::{self, Secrets, Server};
+use steward_jetstream::{Connection, Credentials, Role};
+
+use crate::config::{Config, Durability};
+
+/// How the roles of this installation reach the bus.
+pub(crate) struct Installation {
+    config: Config,
+    url: String,
+}
+
+/// Starts or adopts the nats-server of this installation.
+pub(crate) async fn own_server(config: &Config) -> Result<Server, BoxError> {
+    let options = server::Options {
+        program: config.bus.program.clone(),
+        port: (config.bus.port != 0).then_some(config.bus.port),
+        durability: durability(config),
+        ..server::Options::new(&config.data)
+    };
+    Ok(Server::start(options).await?)
+}
+
+/// What an acknowledgement survives, in the bus's words.
+pub(super) fn durability(config: &Config) -> server::Durability {
+    match config.durability {
+        Durability::ProcessCrash => server::Durability::Process,
+        Durability::Strict => server::Durability::Strict,
+    }
+}
+
+impl Installation {
+    /// On the server that this process runs.
+    pub(crate) fn on(server: &Server, config: &Config) -> Self {
+        Self { config: config.clone(), url: server.url().to_owned() }
+    }
+
+    /// On a server that runs already: the configured one, or our own, which its data folder names.
+    pub(crate) fn find(config: &Config) -> Result<Self, BoxError> {
+        let url = if config.bus.url == "own" {
+            format!("nats://127.0.0.1:{}", config.bus.port)
+        } else {
+            config.bus.url.clone()
+        };
+        Ok(Self { config: config.clone(), url })
+    }
+
+    /// Where the bus is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Of one role.
+    pub(crate) fn credentials(&self, role: Role) -> Result<Credentials, BoxError> {
+        server::credentials(&self.config.data, &self.url, role).map_err(|error| {
+            format!(
+                "no bus credentials in {}: run `steward up` or `steward bus` on this folder first ({error})",
+                self.config.data.display()
+            )
+            .into()
+        })
+    }
+
+    /// The seed with which logins are signed.
+    pub(crate) fn login_seed(&self) -> Result<String, BoxError> {
+        Ok(Secrets::load(&self.config.data.join("nats"))?.login_seed().to_owned())
+    }
+
+    /// A connection as one role.
+    pub(crate) async fn connect(&self, role: Role) -> Result<Connection, BoxError> {
+        let credentials = self.credentials(role)?;
+        Connection::connect(&credentials).await.map_err(|error| {
+            format!("the bus at {} cannot be reached: is `steward up` or `steward bus` running? ({error})", self.url)
+                .into()
+        })
+    }
+}

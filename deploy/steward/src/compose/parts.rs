@@ -1,0 +1,209 @@
+//! One function a role: connections with that role's credentials, ports on them, the part on the ports.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use steward_events::BoxError;
+use steward_events::command::nouns;
+use steward_events::event::KeyHash;
+use steward_events::keys::Keyring;
+use steward_events::log::EventLog;
+use steward_events::query::QUERIES;
+use steward_gateway::{Gateway, GatewayPorts};
+use steward_handler::{Handler, HandlerConfig, HandlerPorts};
+use steward_jetstream::{Connection, JetStreamBus, JetStreamLog, JetStreamTimers, JetStreamVault, Role, serve};
+use steward_projectors::{ProjectorPorts, Projectors};
+use steward_workers::{WorkerPorts, Workers};
+use tokio::net::TcpListener;
+
+use crate::compose::{Installation, Process};
+use crate::config::{Config, Durability};
+use crate::files;
+
+/// The operator's key, and whether this start made it.
+pub(crate) struct Keys {
+    pub(crate) operator: String,
+    pub(crate) made: bool,
+}
+
+/// Makes or verifies the streams. The server's version.
+pub(crate) async fn provision(installation: &Installation, config: &Config) -> Result<String, BoxError> {
+    let admin = installation.connect(Role::Admin).await?;
+    let options = steward_jetstream::provision::Options {
+        replicas: u32::from(config.bus.replicas),
+        durability: super::bus::durability(config),
+        syncs_always: config.bus.url == "own" && config.durability == Durability::Strict,
+    };
+    let provisioned = steward_jetstream::provision::provision(&admin, config.bus.shards, options).await?;
+    tracing::info!(made = provisioned.made.len(), found = provisioned.found.len(), "streams are as they must be");
+    let version = admin.server_version();
+    admin.close().await;
+    Ok(version)
+}
+
+/// The first facts, and the keys of this installation.
+pub(crate) async fn bootstrap(installation: &Installation, process: &Process) -> Result<Keys, BoxError> {
+    let config = &process.config;
+    files::master_key(&config.master_key_file())?;
+    let (operator, made) =
+        files::read_or_make(&config.operator_key_file(), || Ok(format!("stw_steward_{}", files::random_secret()?)))?;
+    let log = Arc::new(JetStreamLog::connect(&installation.credentials(Role::Aggregates)?, config.bus.shards).await?);
+    steward_handler::bootstrap::first_start(
+        log,
+        Arc::clone(&process.clock),
+        Arc::clone(&process.ids),
+        config.bus.shards,
+        &KeyHash::of(&operator),
+    )
+    .await?;
+    Ok(Keys { operator, made })
+}
+
+fn keyring(connection: &Connection, config: &Config) -> Result<Arc<Keyring>, BoxError> {
+    let (master, _) = files::master_key(&config.master_key_file())?;
+    Ok(Arc::new(Keyring::new(master, Arc::new(JetStreamVault::over(connection)))))
+}
+
+/// Readiness follows the connection.
+fn watch_connection(process: &Process, name: &'static str, connection: &Connection) {
+    let connection = connection.clone();
+    process.health.check(name, move || {
+        if connection.is_connected() { Ok(()) } else { Err("the bus is not connected".to_owned()) }
+    });
+}
+
+/// The deciders of `only` these nouns, or of all.
+pub(crate) async fn aggregates(
+    installation: &Installation,
+    process: &mut Process,
+    only: &[String],
+) -> Result<(), BoxError> {
+    if let Some(unknown) = only.iter().find(|noun| !nouns().contains(&noun.as_str())) {
+        return Err(format!("--only {unknown}: there is no such noun; these are: {}", nouns().join(", ")).into());
+    }
+    let served: Vec<&'static str> =
+        nouns().into_iter().filter(|noun| only.is_empty() || only.iter().any(|o| o == noun)).collect();
+    let writer = installation.connect(Role::Aggregates).await?;
+    let responder = installation.connect(Role::AggregatesResponder).await?;
+    watch_connection(process, "bus of aggregates", &writer);
+    let ports = HandlerPorts {
+        log: Arc::new(JetStreamLog::over(&writer, process.config.bus.shards)),
+        keyring: keyring(&writer, &process.config)?,
+        clock: Arc::clone(&process.clock),
+        ids: Arc::clone(&process.ids),
+    };
+    let handler = Handler::new(ports, HandlerConfig::default());
+    handler.caught_up(Duration::from_secs(60)).await?;
+    let shutdown = process.shutdown.clone();
+    let serving = serve::commands(&responder, &served, handler, shutdown).await?;
+    process.watch("aggregates", serving);
+    Ok(())
+}
+
+/// The read models, in `store` or in the data folder.
+pub(crate) async fn projectors(
+    installation: &Installation,
+    process: &mut Process,
+    store: Option<PathBuf>,
+) -> Result<(), BoxError> {
+    let reader = installation.connect(Role::Projectors).await?;
+    let responder = installation.connect(Role::ProjectorsResponder).await?;
+    watch_connection(process, "bus of projectors", &reader);
+    let folder = store.unwrap_or_else(|| process.config.data.join("views"));
+    let store = steward_sled::SledStore::open(&folder, &steward_sled::Options::default())?;
+    let ports = ProjectorPorts {
+        log: Arc::new(JetStreamLog::over(&reader, process.config.bus.shards)),
+        store: Arc::new(store),
+        keyring: keyring(&reader, &process.config)?,
+        clock: Arc::clone(&process.clock),
+    };
+    let projectors = Projectors::new(ports, steward_projectors::Config::default());
+    let (health, page) = (Arc::clone(&projectors), Arc::clone(&projectors));
+    process.health.check("views", move || health.ready());
+    process.metrics.append(move || page.metrics_text());
+    let shutdown = process.shutdown.clone();
+    let runner = Arc::clone(&projectors);
+    process.spawn("views", async move { runner.run(shutdown).await });
+    let shutdown = process.shutdown.clone();
+    let mut views: Vec<&'static str> = QUERIES.iter().map(|spec| spec.view).collect();
+    views.dedup();
+    let serving = serve::queries(&responder, &views, projectors, shutdown).await?;
+    process.watch("queries", serving);
+    Ok(())
+}
+
+/// Process managers and tasks.
+pub(crate) async fn workers(installation: &Installation, process: &mut Process) -> Result<(), BoxError> {
+    let connection = installation.connect(Role::Workers).await?;
+    watch_connection(process, "bus of workers", &connection);
+    let log: Arc<dyn EventLog> = Arc::new(JetStreamLog::over(&connection, process.config.bus.shards));
+    let ports = WorkerPorts {
+        bus: Arc::new(JetStreamBus::over(&connection)),
+        timers: Arc::new(JetStreamTimers::over(&connection)),
+        keyring: keyring(&connection, &process.config)?,
+        clock: Arc::clone(&process.clock),
+        ids: Arc::clone(&process.ids),
+        log,
+    };
+    let config = steward_workers::Config {
+        gateway_url: process.config.gateway_url(),
+        tasks_concurrent_max: process
+            .config
+            .workers
+            .tasks_concurrent_max
+            .try_into()
+            .map_err(|_| "workers.tasks_concurrent_max must be at least 1")?,
+        claim_timeout: process.config.workers.claim_timeout,
+        ..steward_workers::Config::default()
+    };
+    let workers = Arc::new(Workers::new(ports, config)?);
+    let health = Arc::clone(&workers);
+    process.health.check("workers", move || health.ready());
+    let shutdown = process.shutdown.clone();
+    process.spawn("workers", async move { workers.run(shutdown).await });
+    Ok(())
+}
+
+/// The edge, and the bus login.
+pub(crate) async fn gateway(
+    installation: &Installation,
+    process: &mut Process,
+    listener: TcpListener,
+) -> Result<(), BoxError> {
+    let connection = installation.connect(Role::Gateway).await?;
+    let login = installation.connect(Role::Login).await?;
+    watch_connection(process, "bus of gateway", &connection);
+    let ports = GatewayPorts {
+        log: Arc::new(JetStreamLog::over(&connection, process.config.bus.shards)),
+        bus: Arc::new(JetStreamBus::over(&connection)),
+        clock: Arc::clone(&process.clock),
+        ids: Arc::clone(&process.ids),
+    };
+    let config = steward_gateway::Config {
+        admission_wait_max: process.config.gateway.admission_wait_max,
+        secrets: steward_gateway::Secrets::new(secret),
+        ..steward_gateway::Config::default()
+    };
+    let gateway = Gateway::new(ports, config);
+    let metrics = process.metrics.clone();
+    let gateway = gateway.with_page(Arc::new(move || metrics.encode()));
+    let authenticator = gateway.authenticator();
+    let seed = installation.login_seed()?;
+    let shutdown = process.shutdown.clone();
+    let serving = steward_jetstream::login::serve(&login, &seed, authenticator, shutdown).await?;
+    process.watch("bus login", serving);
+    let shutdown = process.shutdown.clone();
+    process.spawn("gateway", async move { gateway.run(listener, shutdown).await });
+    Ok(())
+}
+
+/// A provider's key by its reference: `env:NAME` or `file:PATH`.
+#[allow(clippy::disallowed_methods)] // the one place that reads secrets from the environment
+fn secret(reference: &str) -> Option<String> {
+    match reference.split_once(':')? {
+        ("env", name) => std::env::var(name).ok(),
+        ("file", path) => std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,192 @@
+//! steward.toml: what a process needs. Every key has a default; `STEWARD_GATEWAY__LISTEN` overrides `gateway.listen`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Env, Format as _, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+use steward_events::BoxError;
+
+/// What a process needs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where this installation keeps its files.
+    pub(crate) data: PathBuf,
+    /// What an acknowledgement survives.
+    pub(crate) durability: Durability,
+    /// The bus.
+    pub(crate) bus: Bus,
+    /// The edge.
+    pub(crate) gateway: Gateway,
+    /// Durable tasks.
+    pub(crate) workers: Workers,
+    /// Logs and traces.
+    pub(crate) telemetry: Telemetry,
+}
+
+/// What an acknowledgement survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Durability {
+    /// The death of any process.
+    #[default]
+    ProcessCrash,
+    /// Power loss too: refuses to start unless the bus syncs before it acknowledges.
+    Strict,
+}
+
+/// The bus.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Bus {
+    /// `own`: the nats-server that `steward up` or `steward bus` runs here. Or `nats://host:port,…`.
+    pub(crate) url: String,
+    /// Which nats-server to run; found on PATH if not set.
+    pub(crate) program: Option<PathBuf>,
+    /// Where our own listens; 0 takes a free port.
+    pub(crate) port: u16,
+    /// Copies of each stream; 3 needs a cluster.
+    pub(crate) replicas: u8,
+    /// Streams that tenants are spread over; fixed at the first start.
+    pub(crate) shards: u16,
+}
+
+/// The edge.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Gateway {
+    /// Where it listens.
+    pub(crate) listen: SocketAddr,
+    /// How long a call that would fit soon waits before it is told 429.
+    #[serde(with = "humantime_serde")]
+    pub(crate) admission_wait_max: Duration,
+}
+
+/// Durable tasks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Workers {
+    /// Tasks that this process drives at once.
+    pub(crate) tasks_concurrent_max: u32,
+    /// Silence after which a task passes to another worker.
+    #[serde(with = "humantime_serde")]
+    pub(crate) claim_timeout: Duration,
+    /// Where workers reach models; the gateway of this configuration if not set.
+    pub(crate) gateway_url: Option<String>,
+}
+
+/// Logs and traces.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Telemetry {
+    /// `json` (ECS names) or `human`; if not set, `human` on a terminal and `json` elsewhere.
+    pub(crate) logs: Option<Logs>,
+    /// What is logged, e.g. `info` or `info,steward_gateway=debug`.
+    pub(crate) filter: String,
+    /// OTLP endpoint, e.g. `http://127.0.0.1:4317`; empty is off.
+    pub(crate) otlp: String,
+    /// Where roles without a gateway serve `/livez`, `/readyz` and `/metrics`; off if not set.
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Logs {
+    /// One JSON object a line, with ECS names.
+    Json,
+    /// For eyes.
+    Human,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("./.steward"),
+            durability: Durability::default(),
+            bus: Bus::default(),
+            gateway: Gateway::default(),
+            workers: Workers::default(),
+            telemetry: Telemetry::default(),
+        }
+    }
+}
+
+impl Default for Bus {
+    fn default() -> Self {
+        Self { url: "own".to_owned(), program: None, port: 4222, replicas: 1, shards: 8 }
+    }
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), admission_wait_max: Duration::from_secs(2) }
+    }
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        Self { tasks_concurrent_max: 16, claim_timeout: Duration::from_secs(30), gateway_url: None }
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { logs: None, filter: "info".to_owned(), otlp: String::new(), listen: None }
+    }
+}
+
+impl Config {
+    /// Reads `file` if it is there (it must be, if it was named), then the environment.
+    pub(crate) fn read(file: Option<&Path>) -> Result<Self, BoxError> {
+        let path = file.unwrap_or_else(|| Path::new("steward.toml"));
+        if file.is_some() && !path.is_file() {
+            return Err(format!("there is no configuration file {}", path.display()).into());
+        }
+        let figment = Figment::from(Serialized::defaults(Self::default())).merge(Toml::file_exact(path)).merge(
+            Env::prefixed("STEWARD_").split("__").filter(|key| {
+                let first = key.as_str().split('.').next().unwrap_or_default().to_owned();
+                ["data", "durability", "bus", "gateway", "workers", "telemetry"]
+                    .contains(&first.to_lowercase().as_str())
+            }),
+        );
+        Ok(figment.extract()?)
+    }
+
+    /// The gateway as workers and this machine's users reach it.
+    pub(crate) fn gateway_url(&self) -> String {
+        self.workers.gateway_url.clone().unwrap_or_else(|| format!("http://{}", self.gateway.listen))
+    }
+
+    /// The operator's key, kept for this machine's command line.
+    pub(crate) fn operator_key_file(&self) -> PathBuf {
+        self.data.join("operator.key")
+    }
+
+    /// The master key, which wraps the data keys.
+    pub(crate) fn master_key_file(&self) -> PathBuf {
+        self.data.join("master.key")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("steward.toml");
+        std::fs::write(&file, "[gateway]\nlisten_on = \"x\"\n").unwrap();
+        let error = Config::read(Some(&file)).unwrap_err().to_string();
+        assert!(error.contains("listen_on"), "{error}");
+    }
+
+    #[test]
+    fn a_named_file_must_exist() {
+        assert!(Config::read(Some(Path::new("/nowhere/steward.toml"))).is_err());
+    }
+}

@@ -1,0 +1,244 @@
+//! Gateways with the real admission, callers that use them, and providers that bill.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use steward_events::clock::{Clock, Ids, Timestamp};
+use steward_events::event::{CallOutcome, PriceVersion, TokenUsage};
+use steward_events::id::HolderId;
+use steward_events::quantity::{Amounts, NanoDollars, Shard, Tokens};
+use steward_events::scope::ScopeSet;
+use steward_gateway::admission::{Admission, AdmissionConfig, AdmissionPorts, Ask, Finish, Refusal, Reservation};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use crate::broker::{Broker, LogPort};
+use crate::process::Process;
+use crate::replica::BusPort;
+use crate::variant::Port;
+use crate::world::{Fitted, Surroundings, tenant};
+
+/// One run of one gateway.
+pub(crate) struct Gateway {
+    around: Arc<Surroundings>,
+    broker: Arc<Broker>,
+    pub(crate) process: Arc<Process>,
+    holder: HolderId,
+    admission: Arc<Admission>,
+    calls: JoinSet<()>,
+}
+
+/// What one call is and what will come of it.
+struct Plan {
+    ask: Ask,
+    bill: Amounts,
+    takes: Duration,
+    end: End,
+    /// After a first attempt that may have been billed, another one.
+    again: bool,
+    /// In calm, a call that fits must be admitted.
+    calm: bool,
+}
+
+#[derive(Clone, Copy)]
+enum End {
+    Completed,
+    NotBilled,
+    Cut,
+}
+
+/// Counts a call as answered, whatever becomes of its task.
+struct Unresolved(Arc<Surroundings>);
+
+impl Drop for Unresolved {
+    fn drop(&mut self) {
+        self.0.unresolved.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Gateway {
+    pub(crate) fn start(
+        around: &Arc<Surroundings>,
+        broker: &Arc<Broker>,
+        place: usize,
+        incarnation: u64,
+        process: Arc<Process>,
+    ) -> Self {
+        let holder: HolderId = format!("gw{place}-{incarnation}").parse().expect("a literal");
+        let ports = AdmissionPorts {
+            log: LogPort::new(Arc::clone(broker), Arc::clone(&process)),
+            bus: Arc::new(BusPort { around: Arc::clone(around), process: Arc::clone(&process) }),
+            clock: Arc::clone(&process) as Arc<dyn Clock>,
+            ids: Arc::clone(&around.ids) as Arc<dyn Ids>,
+        };
+        let admission = Admission::new(ports, AdmissionConfig::default(), holder.clone());
+        let (around, broker) = (Arc::clone(around), Arc::clone(broker));
+        Self { around, broker, process, holder, admission, calls: JoinSet::new() }
+    }
+
+    /// It is gone in this moment; what it had on its way to others still arrives.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+        self.broker.checker().killed.insert(self.holder.clone());
+        self.calls.abort_all();
+    }
+
+    pub(crate) async fn drain(&self) {
+        self.admission.drain().await;
+    }
+
+    /// Someone calls a model.
+    pub(crate) fn call(&mut self, hostile: bool) {
+        let plan = self.plan(hostile);
+        self.around.unresolved.fetch_add(1, Ordering::Relaxed);
+        let unresolved = Unresolved(Arc::clone(&self.around));
+        let caller = Caller {
+            around: Arc::clone(&self.around),
+            broker: Arc::clone(&self.broker),
+            process: Arc::clone(&self.process),
+            admission: Arc::clone(&self.admission),
+        };
+        self.calls.spawn(async move {
+            let _unresolved = unresolved;
+            caller.call(plan).await;
+        });
+        while self.calls.try_join_next().is_some() {}
+    }
+
+    fn plan(&self, hostile: bool) -> Plan {
+        let chance = &self.around.chance;
+        let amounts =
+            |tokens: u64, price: u64| Amounts { calls: 1, tokens: Tokens(tokens), money: NanoDollars(tokens * price) };
+        let worst = 1 + chance.below(6);
+        let price = if chance.percent(30) { 4 } else { 1 };
+        let beyond = if hostile && chance.percent(8) { 1 + chance.below(3) } else { 0 };
+        let bill = if beyond > 0 { worst + beyond } else { chance.below(worst + 1) };
+        let least = if chance.percent(25) { 1 } else { worst };
+        let end = match chance.below(20) {
+            0 | 1 => End::NotBilled,
+            2 if hostile => End::Cut,
+            _ => End::Completed,
+        };
+        let key = if chance.percent(50) { "key_a" } else { "key_b" };
+        let ask = Ask {
+            tenant: tenant(),
+            shard: Shard(0),
+            scopes: ScopeSet {
+                path: "acme".parse().expect("a literal"),
+                principal: "svc_1".parse().expect("a literal"),
+                key: key.parse().expect("a literal"),
+                model: "m".parse().expect("a literal"),
+                agent: None,
+                task: None,
+            },
+            worst: amounts(worst, price),
+            worst_min: amounts(least, price),
+            provider: "p".parse().expect("a literal"),
+            price: PriceVersion { model: "m".parse().expect("a literal"), from: Timestamp(0) },
+            request: self.around.ids.unique().parse().expect("an id"),
+        };
+        let takes = if hostile { chance.skewed_millis(25_000) } else { chance.millis(1, 80) };
+        let again = hostile && chance.percent(15);
+        let bill = if matches!(end, End::NotBilled) { Amounts::ZERO } else { amounts(bill, price) };
+        Plan { ask, bill, takes, end, again, calm: !hostile }
+    }
+}
+
+struct Caller {
+    around: Arc<Surroundings>,
+    broker: Arc<Broker>,
+    process: Arc<Process>,
+    admission: Arc<Admission>,
+}
+
+impl Caller {
+    async fn call(&self, plan: Plan) {
+        let began = Fitted {
+            at: self.around.time.now(),
+            fits: self.broker.checker().would_fit(&plan.ask.scopes, plan.ask.worst, self.around.time.now()),
+        };
+        match self.admission.reserve(plan.ask.clone()).await {
+            Ok(reservation) => self.make(reservation, plan).await,
+            Err(refusal) => self.refused(&refusal, &plan, &began),
+        }
+    }
+
+    /// Law 6: told to come back although it would have fitted all the time.
+    fn refused(&self, refusal: &Refusal, plan: &Plan, began: &Fitted) {
+        let now = self.around.time.now();
+        let mut checker = self.broker.checker();
+        checker.trace(|| format!("{now} {:?} for {:?} is told: {refusal}", plan.ask.request, plan.ask.worst));
+        let fits = began.fits && checker.would_fit(&plan.ask.scopes, plan.ask.worst, now);
+        let waited = matches!(refusal, Refusal::WaitedTooLong { .. } | Refusal::Unavailable(_));
+        if plan.calm && fits && waited && now.since(began.at) > Duration::from_secs(5) {
+            checker.fail(format!(
+                "law 6: starved: {:?} for {:?} since {}: {refusal}",
+                plan.ask.request, plan.ask.worst, began.at
+            ));
+        }
+    }
+
+    async fn make(&self, reservation: Reservation, plan: Plan) {
+        // A pause may come between the reservation and the request.
+        self.process.running().await;
+        let bill = match plan.end {
+            _ if reservation.granted != plan.ask.worst => plan.bill.min(reservation.granted),
+            End::NotBilled => Amounts::ZERO,
+            End::Completed | End::Cut => plan.bill,
+        };
+        if !self.attempt(&reservation, bill, plan.takes).await {
+            return;
+        }
+        let mut plan = plan;
+        if plan.again {
+            plan.again = false;
+            if self.around.drops(Port::SharedAttempts) {
+                if !self.attempt(&reservation, bill, plan.takes).await {
+                    return;
+                }
+            } else {
+                // The first attempt is finished as what it was; the next one reserves anew.
+                self.finish(reservation, bill, plan.end).await;
+                if let Ok(second) = self.admission.reserve(plan.ask.clone()).await {
+                    Box::pin(self.make(second, plan)).await;
+                }
+                return;
+            }
+        }
+        self.finish(reservation, bill, plan.end).await;
+    }
+
+    /// The provider works and bills, whoever is left to hear it.
+    async fn attempt(&self, reservation: &Reservation, bill: Amounts, takes: Duration) -> bool {
+        let attempt = self.broker.checker().upstream(&reservation.call, &reservation.lease, reservation.granted);
+        let (told, hears) = oneshot::channel();
+        let broker = Arc::clone(&self.broker);
+        tokio::spawn(async move {
+            tokio::time::sleep(takes).await;
+            broker.checker().billed(attempt, bill);
+            let _ = told.send(());
+        });
+        hears.await.is_ok()
+    }
+
+    async fn finish(&self, reservation: Reservation, bill: Amounts, end: End) {
+        self.process.running().await;
+        let (outcome, metered) = match end {
+            End::Completed => (CallOutcome::Completed, bill),
+            End::NotBilled => (CallOutcome::NotBilled { reason: "refused".to_owned() }, Amounts::ZERO),
+            End::Cut => {
+                let metered = bill.zip(bill, |all, _| all / 2);
+                (CallOutcome::Estimated { reason: "cut".to_owned() }, metered)
+            }
+        };
+        let finish = Finish {
+            tokens: TokenUsage { output: metered.tokens, ..TokenUsage::default() },
+            cost: metered.money,
+            outcome,
+            duration_ms: 1,
+        };
+        // A finish that is late is still being recorded; the audit sees whether it was.
+        let _ = reservation.finish(finish).await;
+    }
+}
