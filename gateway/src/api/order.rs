@@ -37,7 +37,7 @@ pub(super) async fn send(caller: &Caller<'_>, spec: &'static CommandSpec, body: 
             status = StatusCode::ACCEPTED;
         }
         Command::Identity(IdentityCommand::IssueKey(issue)) => {
-            issue_key::show(caller, &mut reply, issue, secret, shown)?
+            issue_key::show(caller, &mut reply, issue, secret, shown)?;
         }
         _ => {}
     }

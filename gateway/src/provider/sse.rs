@@ -130,7 +130,7 @@ mod tests {
             lines in prop::collection::vec(("(data: ?|data|: |event: )?[a-zé{}:]{0,8}", prop::sample::select(vec!["\n", "\r\n", "\r", "\n\n", "\r\r", "\r\n\r\n"])), 0..12),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
         ) {
-            let text: String = lines.iter().map(|(line, end)| format!("{line}{end}")).collect();
+            let text = lines.iter().flat_map(|(line, end)| [line.as_str(), *end]).collect::<Vec<_>>().concat();
             let bytes = text.as_bytes();
             let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
             cuts.extend([0, bytes.len()]);
