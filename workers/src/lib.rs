@@ -19,7 +19,6 @@ mod wake;
 mod worker;
 
 pub use config::Config;
-pub use orders::{OrderError, Orders};
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -36,6 +35,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::Models;
+use crate::orders::Orders;
 use crate::task::Shared;
 use crate::worker::Worker;
 

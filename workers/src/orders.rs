@@ -23,7 +23,7 @@ pub(crate) const ORDER_TIME_MAX: Duration = Duration::from_mins(2);
 
 /// A command was not decided as asked.
 #[derive(Debug, thiserror::Error)]
-pub enum OrderError {
+pub(crate) enum OrderError {
     /// It was refused: the same command will not be accepted.
     #[error(transparent)]
     Rejected(#[from] Rejection),
@@ -43,18 +43,18 @@ pub enum OrderError {
 
 /// What a command follows from.
 #[derive(Clone, Debug, Default)]
-pub struct Cause {
+pub(crate) struct Cause {
     /// The fact that led to it, as `<stream>@<position>`.
-    pub causation: Option<String>,
+    pub(crate) causation: Option<String>,
     /// The chain it belongs to; a new one if none.
-    pub correlation: Option<CorrelationId>,
+    pub(crate) correlation: Option<CorrelationId>,
     /// For whom it is sent.
-    pub on_behalf_of: Option<PrincipalId>,
+    pub(crate) on_behalf_of: Option<PrincipalId>,
 }
 
 /// The sender.
 #[derive(Clone)]
-pub struct Orders {
+pub(crate) struct Orders {
     bus: Arc<dyn CommandBus>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
@@ -62,12 +62,12 @@ pub struct Orders {
 
 impl Orders {
     /// Over these ports.
-    pub fn new(ports: &WorkerPorts) -> Self {
+    pub(crate) fn new(ports: &WorkerPorts) -> Self {
         Self { bus: Arc::clone(&ports.bus), clock: Arc::clone(&ports.clock), ids: Arc::clone(&ports.ids) }
     }
 
     /// Sends `command` about `tenant` until it is decided.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         tenant: &TenantId,
         command: impl Into<Command>,

@@ -8,7 +8,7 @@ use steward_events::command::{Command, FailTask, FinishStep, FinishTask, SetBudg
 use steward_events::event::{AgentSpec, StepKind, TaskOutput};
 use steward_events::keys::KeyError;
 use steward_events::live::Live;
-use steward_events::quantity::{Limit, Position, StepNumber, Unit, Window};
+use steward_events::quantity::{Limit, Position, Shard, StepNumber, Unit, Window};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Subject;
 use steward_events::sealed::Content;
@@ -110,7 +110,7 @@ pub(crate) async fn drive(shared: &Shared, task: &TaskRef, stop: &Stop) -> Left 
     let drive = Drive { shared, task, open: &open, claim: &claim, cause: &cause };
     let left = tokio::select! {
         biased;
-        () = closed(&shared.live, task) => Left::Closed,
+        () = closed(&shared.live, task, open.stream.shard) => Left::Closed,
         () = claim.keep() => Left::Lost,
         () = stop.now.cancelled() => Left::Released,
         left = drive.to_its_end(&history, &stop.drain) => left,
@@ -123,17 +123,17 @@ pub(crate) async fn drive(shared: &Shared, task: &TaskRef, stop: &Stop) -> Left 
 }
 
 /// Waits until the log says that the task is closed, by whomever.
-async fn closed(live: &Live<Tasks>, task: &TaskRef) {
+async fn closed(live: &Live<Tasks>, task: &TaskRef, shard: Shard) {
     loop {
-        let seen = live.positions();
+        let at = live.positions().get(usize::from(shard.0)).copied().unwrap_or_default();
         if live.read().open(task).is_none() {
             return;
         }
-        wake::moved(live, &seen, wake::IDLE_MAX).await;
         if live.stopped().is_some() {
             // Nothing will be seen any more; the claim still guards every write.
             std::future::pending::<()>().await;
         }
+        let _ = live.reached(shard, Position(at.0 + 1), wake::IDLE_MAX).await;
     }
 }
 

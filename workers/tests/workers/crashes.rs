@@ -60,22 +60,27 @@ async fn a_worker_killed_at_any_command_is_followed_by_another_and_no_finished_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_killed_in_the_middle_of_a_call_is_followed_by_another() {
-    let hangs = Arc::new(AtomicBool::new(true));
-    let now_hangs = Arc::clone(&hangs);
-    let script = move |call: &Call| if now_hangs.load(Ordering::SeqCst) { Do::Hang } else { plan_and_answer(call) };
+async fn a_worker_killed_in_the_middle_of_a_call_is_followed_by_another_and_its_key_ends() {
+    let calls = AtomicUsize::new(0);
+    let script = move |call: &Call| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => Do::Hang,
+        1 => Do::SayAfter(Duration::from_secs(1), "I look it up."),
+        _ => plan_and_answer(call),
+    };
     let world = World::new(Gateway::start(script).await).with_tenant("acme").await;
     let first = world.start();
     world.submit("acme", "t_1", None).await;
     eventually("the call", async || world.gateway.open() == 1).await;
     drop(first);
     eventually("the call is broken off", async || world.gateway.open() == 0).await;
-    hangs.store(false, Ordering::SeqCst);
     let _second = world.start();
+    eventually("the second call", async || world.gateway.open() == 1).await;
+    eventually("the dead worker's key ends", async || left_over(&world).await == (1, 0)).await;
+    assert_eq!(world.gateway.open(), 1, "before the task does");
     assert_eq!(world.end("acme", "t_1").await, "finished");
     let calls = world.gateway.calls();
     assert_ne!(calls[0].secret, calls[1].secret, "the dead worker's key is not used by another");
-    eventually("both keys are taken back", async || left_over(&world).await == (0, 0)).await;
+    eventually("everything is taken back", async || left_over(&world).await == (0, 0)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
