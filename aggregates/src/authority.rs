@@ -36,6 +36,7 @@ mod policy;
 mod rights;
 mod system;
 
+use explain::forbidden;
 use policy::{Circumstances, Question, Verdict};
 use rights::{Held, Rights, RolePermissions};
 
@@ -152,7 +153,7 @@ impl Authority {
         }
         if system::is_reserved(permission) {
             let reason = format!("only parts of Steward do {permission}");
-            return Err(self.forbidden(request, reason, "nothing: no role reaches it".to_owned()));
+            return Err(forbidden(request, reason, "nothing: no role reaches it".to_owned()));
         }
         let rules = self.open(tenant)?;
         let actor = self.actor(request)?;
@@ -170,7 +171,7 @@ impl Authority {
             key: actor.key,
         };
         let Some(question) = Question::new(&circumstances) else {
-            return Err(self.forbidden(request, "the request cannot be put to the policies".to_owned(), String::new()));
+            return Err(forbidden(request, "the request cannot be put to the policies".to_owned(), String::new()));
         };
         let rights = self.rights(tenant, &actor.principal);
         match rights.ask(&question, permission, scope) {
@@ -203,7 +204,7 @@ impl Authority {
         // Ids of people may be the same in two tenants; only steward's keys reach beyond their own.
         if holder.tenant != request.tenant && !holder.tenant.is_steward() {
             let reason = format!("the key {} belongs to tenant {}", holder.key, holder.tenant);
-            return Err(self.forbidden(request, reason, format!("a key of tenant {}", request.tenant)));
+            return Err(forbidden(request, reason, format!("a key of tenant {}", request.tenant)));
         }
         self.authorise(request, now)
     }
@@ -242,7 +243,7 @@ impl Authority {
         let AccessRequest { tenant, principal, permission, .. } = request;
         if !system::may(principal, permission) {
             let reason = format!("{principal} is a part of Steward that does not {permission}");
-            return Err(self.forbidden(request, reason, "nothing: the table is fixed".to_owned()));
+            return Err(forbidden(request, reason, "nothing: the table is fixed".to_owned()));
         }
         match self.suspended(tenant) {
             Some(reason) if !system::may_while_suspended(principal, permission) => Err(suspended(tenant, reason)),
@@ -274,7 +275,7 @@ impl Authority {
             }
             _ => {
                 let reason = format!("{} has no key {id} in tenant {}", request.principal, request.tenant);
-                Err(self.forbidden(request, reason, format!("steward key issue {}", request.principal)))
+                Err(forbidden(request, reason, format!("steward key issue {}", request.principal)))
             }
         }
     }

@@ -203,9 +203,9 @@ impl Aggregate for Catalog {
             CatalogCommand::SetModel(set) => json!({ "model": set.model }),
             CatalogCommand::SetRoute(set) => json!({ "model": set.model }),
             CatalogCommand::SetPrice(set) => {
-                let froms = self.prices.get(&set.model).into_iter().flat_map(BTreeMap::iter);
-                let from = froms.filter(|(from, price)| set.from.is_none_or(|f| f == **from) && **price == set.price);
-                let version = from.last().map(|(from, _)| PriceVersion { model: set.model.clone(), from: *from });
+                let mut froms = self.prices.get(&set.model).into_iter().flat_map(BTreeMap::iter);
+                let from = froms.rfind(|(from, price)| set.from.is_none_or(|f| f == **from) && **price == set.price);
+                let version = from.map(|(from, _)| PriceVersion { model: set.model.clone(), from: *from });
                 json!({ "model": set.model, "price": version.map(|version| version.to_string()) })
             }
         }

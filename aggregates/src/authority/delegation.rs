@@ -19,6 +19,7 @@ use steward_events::permission::PermissionPattern;
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
 
+use super::explain::forbidden;
 use super::rights::Rights;
 use super::{AccessRequest, Actor, Allowed, Authority, Context, suspended, system};
 
@@ -65,7 +66,7 @@ impl Authority {
                     "nobody passes on what they do not hold: {principal} does not hold {pattern} at {scope}{lasting}"
                 );
                 let would_allow = format!("somebody who holds {pattern} at {scope}, e.g. an owner");
-                Err(self.forbidden(&request, reason, would_allow))
+                Err(forbidden(&request, reason, would_allow))
             }
         }
     }
@@ -78,12 +79,12 @@ impl Authority {
         };
         if system::only_for_tasks(principal, permission) && !system::is_for_a_task(command, of_task) {
             let reason = format!("{principal} does {permission} only for tasks");
-            return Err(self.forbidden(request, reason, "nothing: the table is fixed".to_owned()));
+            return Err(forbidden(request, reason, "nothing: the table is fixed".to_owned()));
         }
         if let Command::Identity(IdentityCommand::IssueKey(issue)) = command
             && let Some(reason) = self.inactive(tenant, &issue.principal)
         {
-            return Err(self.forbidden(request, reason, "a submitter who is active".to_owned()));
+            return Err(forbidden(request, reason, "a submitter who is active".to_owned()));
         }
         match self.suspended(tenant) {
             Some(reason) if system::asks_for_more(command) => Err(suspended(tenant, reason)),

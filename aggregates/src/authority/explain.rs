@@ -16,6 +16,7 @@ use steward_events::scope::Scope;
 use super::policy::Verdict;
 use super::rights::{Held, Rights};
 use super::{AccessRequest, Actor, Authority, Context, suspended, system};
+use crate::access::Access;
 use crate::access::role::built_in_ids;
 
 /// The most principals that one answer names.
@@ -55,17 +56,26 @@ fn in_words(held: &Held, permission: &Permission, scope: &Scope) -> String {
     }
 }
 
-impl Authority {
-    pub(super) fn forbidden(&self, request: &AccessRequest, reason: String, would_allow: String) -> Rejection {
-        Rejection::Forbidden {
-            principal: request.principal.clone(),
-            permission: request.permission.clone(),
-            scope: request.scope.clone(),
-            reason,
-            would_allow,
-        }
+/// The no with these words.
+pub(super) fn forbidden(request: &AccessRequest, reason: String, would_allow: String) -> Rejection {
+    Rejection::Forbidden {
+        principal: request.principal.clone(),
+        permission: request.permission.clone(),
+        scope: request.scope.clone(),
+        reason,
+        would_allow,
     }
+}
 
+/// Whose terms fail, or that there is nothing that could.
+fn not_granted(rights: &Rights, request: &AccessRequest, now: Timestamp) -> String {
+    let AccessRequest { permission, scope, context, .. } = request;
+    let covering = rights.held.iter().filter(|held| held.covers(permission, scope).is_some());
+    let mut failing = covering.filter_map(|held| Some(format!("{} {}", held.grant, held.terms_fail(context, now)?)));
+    failing.next().unwrap_or_else(|| format!("no grant of {permission} at {scope} or above"))
+}
+
+impl Authority {
     /// The no that `verdict` is, in words.
     pub(super) fn denied(
         &self,
@@ -99,18 +109,10 @@ impl Authority {
                 other => (format!("the policy {other} says no"), String::new()),
             },
             Verdict::NotGranted | Verdict::Granted => {
-                (self.not_granted(rights, request, now), self.would_allow(tenant, principal, permission, scope))
+                (not_granted(rights, request, now), self.would_allow(tenant, principal, permission, scope))
             }
         };
-        self.forbidden(request, reason, would_allow)
-    }
-
-    fn not_granted(&self, rights: &Rights, request: &AccessRequest, now: Timestamp) -> String {
-        let AccessRequest { permission, scope, context, .. } = request;
-        let covering = rights.held.iter().filter(|held| held.covers(permission, scope).is_some());
-        let mut failing =
-            covering.filter_map(|held| Some(format!("{} {}", held.grant, held.terms_fail(context, now)?)));
-        failing.next().unwrap_or_else(|| format!("no grant of {permission} at {scope} or above"))
+        forbidden(request, reason, would_allow)
     }
 
     /// The grant of the least role that would do, as a command.
@@ -121,7 +123,7 @@ impl Authority {
         permission: &Permission,
         scope: &Scope,
     ) -> String {
-        let own = self.access(tenant).into_iter().flat_map(|access| access.roles()).map(|(role, _)| role.clone());
+        let own = self.access(tenant).into_iter().flat_map(Access::roles).map(|(role, _)| role.clone());
         let permits =
             |role: &RoleId| self.role_permissions(tenant, role).iter().any(|(pattern, _)| pattern.covers(permission));
         let role = built_in_ids().chain(own).find(permits);
@@ -174,7 +176,7 @@ impl Authority {
         let holders: BTreeSet<&PrincipalId> = [tenant, &steward]
             .into_iter()
             .filter_map(|of| self.access(of))
-            .flat_map(|access| access.holders())
+            .flat_map(Access::holders)
             .filter(|holder| !holder.as_str().starts_with("agent_"))
             .collect();
         let may = |principal: &&PrincipalId| {

@@ -9,6 +9,7 @@ use serde_json::json;
 use steward_events::bus::CommandService;
 use steward_events::clock::Timestamp;
 use steward_events::event::{AggregateKind, DenialEvent, Event, IdentityEvent, KeyHash};
+use steward_events::quantity::Position;
 use steward_events::rejection::Rejection;
 use steward_handler::HandlerConfig;
 
@@ -142,7 +143,7 @@ async fn a_task_without_an_id_is_submitted_once_however_often_it_is_sent() {
     answers.dedup();
     let [task] = answers.as_slice() else { panic!("one command made several tasks: {answers:?}") };
     assert_eq!(world.events(AggregateKind::Task, task.as_str().unwrap()).await.len(), 1);
-    let stored = world.log.load(&world.stream(AggregateKind::Task, task.as_str().unwrap()), Default::default()).await;
+    let stored = world.log.load(&world.stream(AggregateKind::Task, task.as_str().unwrap()), Position(0)).await;
     let bytes = &stored.unwrap()[0].bytes;
     assert!(!bytes.windows(6).any(|w| w == b"secret"), "the prompt is sealed before it is recorded");
     let again = accepted(handlers[0].handle(world.op("task", "submit", &body)).await);
@@ -201,11 +202,12 @@ async fn old_commands_are_refused_and_so_are_those_from_the_future() {
         request
     };
     let now = world.clock.now();
-    let old = Timestamp(now.0 - Duration::from_secs(601).as_micros() as u64);
+    let ago = |seconds: u64| Timestamp(now.0 - seconds * 1_000_000);
+    let old = ago(601);
     assert_eq!(refused(handler.handle(issued(old)).await), Rejection::Expired);
-    let future = now.plus(Duration::from_secs(300));
+    let future = now.plus(Duration::from_mins(5));
     assert_eq!(refused(handler.handle(issued(future)).await).code(), "invalid");
-    accepted(handler.handle(issued(Timestamp(now.0 - Duration::from_secs(500).as_micros() as u64))).await);
+    accepted(handler.handle(issued(ago(590))).await);
 }
 
 #[tokio::test]
