@@ -1,6 +1,7 @@
 //! One installation in this process.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::freezing::Freezing;
 use crate::upstream::Upstream;
 
 /// The operator's key.
@@ -40,6 +42,8 @@ pub(crate) struct Installation {
     pub(crate) shutdown: CancellationToken,
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) running: JoinHandle<()>,
+    /// While true, the gateway does not learn where the log ends.
+    pub(crate) frozen: Arc<AtomicBool>,
     bus: Arc<dyn CommandBus>,
     log: Arc<dyn EventLog>,
 }
@@ -80,7 +84,9 @@ impl Installation {
         let bus: Arc<dyn CommandBus> = Arc::new(LocalBus::new(handler, Some(Arc::new(Mirror))));
         let mut config = Config { tenant_open_wait_max: Duration::from_millis(10), ..Config::default() };
         change(&mut config);
-        let ports = GatewayPorts { log: Arc::clone(&log), bus: Arc::clone(&bus), clock, ids };
+        let frozen = Arc::new(AtomicBool::new(false));
+        let seen: Arc<dyn EventLog> = Arc::new(Freezing::new(Arc::clone(&log), Arc::clone(&frozen)));
+        let ports = GatewayPorts { log: seen, bus: Arc::clone(&bus), clock, ids };
         let gateway = Arc::new(Gateway::new(ports, config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -91,7 +97,7 @@ impl Installation {
         });
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let upstream = Upstream::start().await;
-        let this = Self { url, http, upstream, shutdown, gateway, running, bus, log };
+        let this = Self { url, http, upstream, shutdown, gateway, running, frozen, bus, log };
         this.create_tenant("acme").await;
         let provider = json!({ "provider": "mock", "kind": "openai", "url": this.upstream.url });
         this.order("steward", "providers:set", provider).await;

@@ -6,6 +6,8 @@
 
 mod calls;
 mod failures;
+mod freezing;
+mod freshness;
 mod installation;
 mod management;
 mod refusals;
