@@ -52,15 +52,21 @@ struct Inner<V> {
 struct ShardState {
     /// How far the fold is, or why it stopped.
     folded: watch::Sender<Result<Position, String>>,
-    /// When the last confirmed question about the log's end was *sent*, by the monotonic clock. One asks at a time.
-    confirmed: Mutex<Option<Duration>>,
+    /// When the last confirmed question about the log's end was *sent*, by the monotonic clock.
+    confirmed: watch::Sender<Option<Duration>>,
+    /// One asks at a time, and all who wait hear the answer at once: thousands may.
+    asking: Mutex<()>,
 }
 
 impl<V: View> Live<V> {
     /// Starts to fold; returns at once. See [`Self::caught_up`].
     pub fn start(log: Arc<dyn EventLog>, clock: Arc<dyn Clock>) -> Self {
         let shards = (0..log.shards())
-            .map(|_| ShardState { folded: watch::channel(Ok(Position(0))).0, confirmed: Mutex::default() })
+            .map(|_| ShardState {
+                folded: watch::channel(Ok(Position(0))).0,
+                confirmed: watch::channel(None).0,
+                asking: Mutex::default(),
+            })
             .collect();
         let inner = Arc::new(Inner { log, clock, view: RwLock::default(), shards });
         let mut followers = JoinSet::new();
@@ -112,17 +118,30 @@ impl<V: View> Live<V> {
         let Some(state) = self.inner.shards.get(usize::from(shard.0)) else { return Err(NotFresh::Behind) };
         let clock = &self.inner.clock;
         let began = clock.monotonic();
+        // Asked by another while this one waited: good if it was sent late enough, or after this one came.
+        let good = |confirmed: Option<Duration>| {
+            confirmed.is_some_and(|sent| clock.monotonic().saturating_sub(sent) < age_max || sent >= began)
+        };
         let ask = async {
-            let mut confirmed = state.confirmed.lock().await;
-            // Asked by another while this one waited: good if it was sent late enough, or after this one came.
-            if confirmed.is_some_and(|sent| clock.monotonic().saturating_sub(sent) < age_max || sent >= began) {
+            let mut confirmed = state.confirmed.subscribe();
+            let _asking = loop {
+                if good(*confirmed.borrow_and_update()) {
+                    return Ok(());
+                }
+                tokio::select! {
+                    biased;
+                    _ = confirmed.changed() => {}
+                    asking = state.asking.lock() => break asking,
+                }
+            };
+            if good(*state.confirmed.borrow()) {
                 return Ok(());
             }
             let sent = clock.monotonic();
             let filter = Filter::shard(shard).kinds(V::KINDS);
             let last = self.inner.log.last(&filter).await.map_err(|error| NotFresh::NoAnswer(Some(error)))?;
             self.reached(shard, last, time_max).await?;
-            *confirmed = Some(sent);
+            state.confirmed.send_replace(Some(sent));
             Ok(())
         };
         tokio::time::timeout(time_max, ask).await.unwrap_or(Err(NotFresh::NoAnswer(None)))
