@@ -1,6 +1,8 @@
 //! What comes from outside is hostile: whatever the bytes and texts, reading them never panics, and what is accepted is
 //! written as it was read.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // in helpers of tests, too
+
 use std::fmt::{Debug, Display};
 use std::fs;
 use std::path::Path;

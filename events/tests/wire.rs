@@ -9,6 +9,8 @@
 //! there are never overwritten: a recorded shape does not change. If a test says that one did, the change is wrong;
 //! add an optional field that is left out when it is empty, or a new variant, and raise the aggregate's schema.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // in helpers of tests, too
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -85,7 +87,8 @@ fn goldens() -> Vec<(String, Commit)> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    let line = |line: &[u8]| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let digit = |four_bits: u8| char::from_digit(u32::from(four_bits), 16).unwrap();
+    let line = |line: &[u8]| line.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect::<String>();
     bytes.chunks(48).map(|chunk| line(chunk) + "\n").collect()
 }
 

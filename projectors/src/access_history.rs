@@ -100,3 +100,35 @@ impl<V: View> Moments<V> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use steward_events::clock::ManualClock;
+    use steward_events::commit::Recorded;
+    use steward_events::event::AggregateKind;
+    use steward_events::log::memory::MemoryLog;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Nothing;
+
+    impl View for Nothing {
+        const KINDS: &'static [AggregateKind] = &[AggregateKind::Access];
+        fn apply(&mut self, _: &Recorded<'_>) {}
+    }
+
+    #[tokio::test]
+    async fn only_moments_past_for_good_are_kept_and_not_more_than_allowed() {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp(100_000_000)));
+        let moments = Moments::<Nothing>::new(Arc::new(MemoryLog::default()), clock, 2);
+        let acme = TenantId::new("acme").unwrap();
+        for (second, held) in [(1, 1), (2, 2), (2, 2), (3, 2), (89, 2), (90, 2), (95, 2)] {
+            let at = Timestamp(second * 1_000_000);
+            moments.at(Shard(0), &acme, at, Duration::from_secs(5)).await.unwrap();
+            assert_eq!(moments.held.lock().unwrap().len(), held);
+        }
+        assert!(moments.held(&acme, Timestamp(89_000_000)).is_some());
+        assert!(moments.held(&acme, Timestamp(95_000_000)).is_none(), "a handler may still stamp a fact before it");
+    }
+}

@@ -9,7 +9,9 @@ pub mod config;
 pub mod cost_report;
 pub mod history;
 pub mod metrics;
+pub mod progress;
 pub mod projector;
+pub mod projectors;
 pub mod query;
 pub mod reading;
 pub mod rows;
@@ -19,4 +21,4 @@ pub mod tree;
 pub mod verify;
 
 pub use config::Config;
-pub use query::{ProjectorPorts, Projectors};
+pub use projectors::{ProjectorPorts, Projectors, Status};

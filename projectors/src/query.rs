@@ -1,24 +1,20 @@
 //! Answers questions: reads them strictly, asks whether the asker may, waits for the state demanded, and answers in the
 //! asker's format.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use steward_aggregates::authority::{AccessRequest, Authority, Context};
 use steward_events::BoxError;
 use steward_events::bus::{Failure, QueryService, Request};
-use steward_events::clock::Clock;
+use steward_events::clock::Timestamp;
 use steward_events::event::TaskOutput;
 use steward_events::id::{PrincipalId, TenantId};
-use steward_events::keys::{KeyError, Keyring};
-use steward_events::live::{Live, NotFresh};
-use steward_events::log::{EventLog, LogError};
-use steward_events::placement::{Placement, STEWARD_SHARD};
+use steward_events::keys::KeyError;
+use steward_events::live::NotFresh;
+use steward_events::log::LogError;
+use steward_events::placement::STEWARD_SHARD;
 use steward_events::quantity::{Position, Shard};
 use steward_events::query::{
     self, CostQuestion, ExplainQuestion, Metrics as MetricsAnswer, MetricsQuestion, QuerySpec, ReplayQuestion,
@@ -27,55 +23,18 @@ use steward_events::query::{
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
 use steward_events::sealed::Sealed;
-use steward_events::store::Store;
 
-use crate::access_history::Moments;
 use crate::config::Config;
 use crate::cost_report::{self, CostReport};
 use crate::metrics::{self, Metrics};
+use crate::progress::NotReady;
 use crate::projector::Projector;
-use crate::runner::{NotReady, Progress, Runner, Stage};
+use crate::projectors::Projectors;
 use crate::tasks::{self, Tasks};
 use crate::{history, reading, verify};
 
 /// How many tasks a list has if the question does not say.
 const LIST_COUNT: u32 = 100;
-
-/// What read models need of the world.
-#[derive(Clone)]
-pub struct ProjectorPorts {
-    /// The log.
-    pub log: Arc<dyn EventLog>,
-    /// Where rows are kept.
-    pub store: Arc<dyn Store>,
-    /// Opens answers of tasks for those who may read them.
-    pub keyring: Arc<Keyring>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-}
-
-/// All read models.
-pub struct Projectors {
-    ports: ProjectorPorts,
-    config: Config,
-    placement: Placement,
-    authority: Live<Authority>,
-    moments: Moments<Authority>,
-    cost: Arc<Runner<CostReport>>,
-    tasks: Arc<Runner<Tasks>>,
-    metrics: Arc<Runner<Metrics>>,
-}
-
-/// How far one view is in one shard.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// Which view.
-    pub view: &'static str,
-    /// Which shard.
-    pub shard: Shard,
-    /// How far, and whether it may be asked.
-    pub progress: Progress,
-}
 
 /// No answer: by a decision, or because the machinery failed.
 enum No {
@@ -102,87 +61,6 @@ macro_rules! failures {
 failures!(NotReady, NotFresh, LogError, KeyError, reading::Error, BoxError);
 
 impl Projectors {
-    /// The read models over `ports`. They answer once [`Self::run`] has caught up. Needs a tokio runtime.
-    pub fn new(ports: ProjectorPorts, config: Config) -> Arc<Self> {
-        let (log, clock) = (&ports.log, &ports.clock);
-        Arc::new(Self {
-            placement: Placement::new(Arc::clone(log)),
-            authority: Live::start(Arc::clone(log), Arc::clone(clock)),
-            moments: Moments::new(Arc::clone(log), Arc::clone(clock), config.moments_held_max),
-            cost: Arc::new(Runner::new(Arc::clone(log), &ports.store, config.clone())),
-            tasks: Arc::new(Runner::new(Arc::clone(log), &ports.store, config.clone())),
-            metrics: Arc::new(Runner::new(Arc::clone(log), &ports.store, config.clone())),
-            ports,
-            config,
-        })
-    }
-
-    /// Keeps all views current until `shutdown`, then makes durable what they have.
-    ///
-    /// # Errors
-    /// If that last step fails; the log rebuilds what is lost.
-    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) -> Result<(), BoxError> {
-        let mut views = JoinSet::new();
-        views.spawn(Arc::clone(&self.cost).run(shutdown.clone()));
-        views.spawn(Arc::clone(&self.tasks).run(shutdown.clone()));
-        views.spawn(Arc::clone(&self.metrics).run(shutdown.clone()));
-        while views.join_next().await.is_some() {}
-        // A view that has stopped must not end the process: the others answer, and readiness says which it is.
-        shutdown.cancelled().await;
-        let store = Arc::clone(&self.ports.store);
-        tokio::task::spawn_blocking(move || store.flush()).await?
-    }
-
-    /// How far each view is in each shard.
-    pub fn status(&self) -> Vec<Status> {
-        fn of<P: Projector>(runner: &Runner<P>) -> impl Iterator<Item = Status> + '_ {
-            runner.progress().map(|(shard, progress)| Status { view: P::NAME, shard, progress })
-        }
-        of(&self.cost).chain(of(&self.tasks)).chain(of(&self.metrics)).collect()
-    }
-
-    /// How many positions each view has yet to come, over all shards.
-    ///
-    /// # Errors
-    /// If the log does not say where it ends.
-    pub async fn lag(&self) -> Result<Vec<(&'static str, u64)>, LogError> {
-        let sum = |lags: Vec<(Shard, u64)>| lags.into_iter().map(|(_, lag)| lag).sum();
-        Ok(vec![
-            (CostReport::NAME, sum(self.cost.lag().await?)),
-            (Tasks::NAME, sum(self.tasks.lag().await?)),
-            (Metrics::NAME, sum(self.metrics.lag().await?)),
-        ])
-    }
-
-    /// Whether questions can be answered.
-    ///
-    /// # Errors
-    /// The first thing in the way.
-    pub fn ready(&self) -> Result<(), String> {
-        if let Some(reason) = self.authority.stopped() {
-            return Err(format!("the view of permissions has stopped: {reason}"));
-        }
-        let hindrance = self.status().into_iter().find_map(|Status { view, shard, progress }| match progress.stage {
-            Stage::Current => None,
-            Stage::CatchingUp => Some(format!("{view} of shard {shard} is catching up, at {}", progress.position)),
-            Stage::Stopped(reason) => Some(format!("{view} of shard {shard} has stopped: {reason}")),
-        });
-        hindrance.map_or(Ok(()), Err)
-    }
-
-    /// The projected metrics of all tenants as they are now, as OpenMetrics text.
-    pub fn metrics_text(&self) -> String {
-        let text = self.all_metrics().and_then(|all| Ok(metrics::label(all, self.config.tenants_labelled_max).text()?));
-        text.unwrap_or_else(|error| {
-            tracing::error!(%error, "projected metrics cannot be read");
-            String::new()
-        })
-    }
-
-    fn all_metrics(&self) -> Result<Vec<(String, metrics::Sums)>, BoxError> {
-        Ok(self.metrics.peek(metrics::of_shard)?.into_iter().flatten().collect())
-    }
-
     async fn try_answer(&self, request: &Request) -> Result<Bytes, No> {
         let (view, verb) = (request.noun.as_str(), request.verb.as_str());
         let unknown = || Rejection::not_found("query", &format!("{view}.{verb}"));
@@ -282,8 +160,8 @@ impl Projectors {
         &self,
         request: &Request,
         shard: Shard,
-        at: Option<steward_events::clock::Timestamp>,
-        ask: impl FnOnce(&Authority, steward_events::clock::Timestamp) -> T,
+        at: Option<Timestamp>,
+        ask: impl FnOnce(&Authority, Timestamp) -> T,
     ) -> Result<T, No> {
         let now = self.ports.clock.now();
         match at {

@@ -36,19 +36,17 @@ impl<R: Serialize + DeserializeOwned> Rows<R> {
     /// A fold cannot refuse a fact, so it does not see that the store fails: the runner does, and drops the batch.
     pub fn row(&mut self, key: &Key) -> &mut Option<R> {
         let key = key.as_bytes();
-        let shared = match self.held.get_key_value(key) {
-            Some((shared, held)) => (!held.changed).then(|| Arc::clone(shared)),
-            None => {
-                let row = self.tree.get(key).unwrap_or_else(|error| {
-                    self.failed.get_or_insert(error);
-                    None
-                });
-                let shared: Arc<[u8]> = Arc::from(key);
-                self.held.insert(Arc::clone(&shared), Held { row, changed: false });
-                Some(shared)
-            }
-        };
-        if let Some(shared) = shared {
+        let known = self.held.get_key_value(key).map(|(shared, held)| (Arc::clone(shared), held.changed));
+        let (shared, changed) = known.unwrap_or_else(|| {
+            let row = self.tree.get(key).unwrap_or_else(|error| {
+                self.failed.get_or_insert(error);
+                None
+            });
+            let shared: Arc<[u8]> = Arc::from(key);
+            self.held.insert(Arc::clone(&shared), Held { row, changed: false });
+            (shared, false)
+        });
+        if !changed {
             self.changed.push(shared);
         }
         // Just found or inserted.

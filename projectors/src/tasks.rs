@@ -88,13 +88,12 @@ impl Task {
     fn apply(&mut self, event: &TaskEvent) {
         let view = &mut self.view;
         match event {
-            TaskEvent::Submitted { .. } => {}
             TaskEvent::Claimed { epoch: Epoch(epoch), worker, until: _ } => {
                 view.state = TaskState::Running;
                 view.epoch = *epoch;
                 view.worker = Some(worker.clone());
             }
-            TaskEvent::ClaimExtended { .. } => {}
+            TaskEvent::Submitted { .. } | TaskEvent::ClaimExtended { .. } => {}
             TaskEvent::StepStarted { step, kind, epoch: _ } => {
                 // A worker that takes over starts the unfinished step again.
                 step_at(view, step.0).kind = kind.to_string();

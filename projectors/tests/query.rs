@@ -1,5 +1,7 @@
 //! Questions as they come from the bus: who may ask what, and what they are told.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // in helpers of tests, too
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -143,7 +145,7 @@ async fn a_report_of_too_many_rows_is_refused_with_advice() {
     let refused = company.ask::<CostReport>("acme", "p_ana", "cost.report", &by_key).await.unwrap_err();
     assert!(refused.to_string().contains("split by less"), "{refused}");
     let report: CostReport = company.ask("acme", "p_ana", "cost.report", &json!({})).await.unwrap();
-    assert_eq!(report.total.calls as usize, REPORT_ROWS_MAX + 1);
+    assert_eq!(report.total.calls, REPORT_ROWS_MAX as u64 + 1);
 }
 
 fn finished_with_key(key: &str) -> UsageEvent {
@@ -338,6 +340,8 @@ async fn a_task_is_shown_with_its_steps_and_its_answer_is_opened_only_there() {
     assert_eq!((erased.output, erased.reason.as_deref()), (None, Some("the answer was erased")));
 }
 
+type Alter = fn(&mut steward_events::commit::Commit);
+
 #[tokio::test]
 async fn whole_chains_verify_and_each_kind_of_break_is_found() {
     let mut company = Company::founded(Config::default()).await;
@@ -352,7 +356,7 @@ async fn whole_chains_verify_and_each_kind_of_break_is_found() {
     assert_eq!((found.commits, found.chains), (1 + 3 + 3 + 19 + 1, 5));
 
     // Each break in a journal of its own, after one good commit.
-    let breaks: [(&str, fn(&mut steward_events::commit::Commit)); 3] = [
+    let breaks: [(&str, Alter); 3] = [
         ("follows version", |commit| commit.version = Version(9)),
         ("with the hash", |commit| commit.prev = steward_events::commit::CommitHash::from_bytes([1; 32])),
         ("an entry of", |commit| commit.entries[0].at.0 -= 1_000_000),

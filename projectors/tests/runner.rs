@@ -1,5 +1,7 @@
 //! The runner: however often it dies and however its store fails, the rows are the facts, byte for byte.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // in helpers of tests, too
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +18,10 @@ use steward_events::store::memory::MemoryStore;
 use steward_projectors::Config;
 use steward_projectors::cost_report::{self, CostReport};
 use steward_projectors::metrics::Metrics;
+use steward_projectors::progress::{NotReady, Stage};
 use steward_projectors::projector::{Key, Projector};
 use steward_projectors::rows::Rows;
-use steward_projectors::runner::{NotReady, Runner, Stage};
+use steward_projectors::runner::Runner;
 use steward_projectors::tasks::Tasks;
 use steward_sled::SledStore;
 use tokio_util::sync::CancellationToken;
@@ -69,20 +72,19 @@ fn live(log: &MemoryLog, store: &Arc<dyn Store>, batch: usize, life: Option<Dura
         let runner = Arc::new(Runner::<CostReport>::new(Arc::clone(&log), store, config(batch)));
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(Arc::clone(&runner).run(shutdown.clone()));
-        match life {
-            Some(life) => tokio::time::sleep(life).await,
-            None => {
-                caught_up(&runner).await;
-                shutdown.cancel();
-                running.await.unwrap();
-            }
+        if let Some(life) = life {
+            tokio::time::sleep(life).await;
+        } else {
+            caught_up(&runner).await;
+            shutdown.cancel();
+            running.await.unwrap();
         }
     });
     // A life that is over too early ends here, between any two steps; only a write that has begun is awaited.
 }
 
 async fn caught_up<P: Projector>(runner: &Runner<P>) {
-    tokio::time::timeout(Duration::from_secs(60), async {
+    tokio::time::timeout(Duration::from_mins(1), async {
         while runner.progress().any(|(_, progress)| progress.stage != Stage::Current)
             || runner.lag().await.unwrap().iter().any(|(_, lag)| *lag > 0)
         {
@@ -375,17 +377,19 @@ async fn every_projector_rebuilds_to_the_same_bytes_whatever_its_batches() {
     for number in 0..20 {
         writer.write(&stream(0, "acme", AggregateKind::Denials, "gw1"), vec![denied(number)]).await;
     }
-    async fn dumped<P: Projector>(log: &MemoryLog, batch: usize) -> Vec<Vec<steward_events::store::Pair>> {
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
-        let runner = Arc::new(Runner::<P>::new(Arc::new(log.clone()), &store, config(batch)));
-        let running = tokio::spawn(Arc::clone(&runner).run(CancellationToken::new()));
-        caught_up(&runner).await;
-        running.abort();
-        (0..SHARDS).map(|shard| dump(&*store, &steward_projectors::tree::name(P::NAME, Shard(shard)))).collect()
-    }
     for batch in [2, 7, 1_000] {
         assert_eq!(dumped::<CostReport>(&log, 1).await, dumped::<CostReport>(&log, batch).await);
         assert_eq!(dumped::<Metrics>(&log, 1).await, dumped::<Metrics>(&log, batch).await);
         assert_eq!(dumped::<Tasks>(&log, 1).await, dumped::<Tasks>(&log, batch).await);
     }
+}
+
+/// The trees of a fold from nothing in batches of at most `batch` commits.
+async fn dumped<P: Projector>(log: &MemoryLog, batch: usize) -> Vec<Vec<steward_events::store::Pair>> {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let runner = Arc::new(Runner::<P>::new(Arc::new(log.clone()), &store, config(batch)));
+    let running = tokio::spawn(Arc::clone(&runner).run(CancellationToken::new()));
+    caught_up(&runner).await;
+    running.abort();
+    (0..SHARDS).map(|shard| dump(&*store, &steward_projectors::tree::name(P::NAME, Shard(shard)))).collect()
 }

@@ -1,6 +1,8 @@
 //! A process that writes is killed (SIGKILL) again and again: each batch is there whole or not at all, and all that
 //! was flushed is there. Runs itself as the victim, so it has no test harness.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // in helpers of tests, too
+
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,5 +1,7 @@
 //! The contract, and what happens with folders that are not a whole store of ours.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // in helpers of tests, too
+
 use std::fs;
 
 use steward_events::store::{Store, Write, contract};

@@ -85,7 +85,7 @@ impl Company {
             log: Arc::new(log.clone()) as Arc<dyn EventLog>,
             store: Arc::new(MemoryStore::default()) as Arc<dyn Store>,
             keyring: Arc::clone(&keyring),
-            clock: Arc::new(Standing(NOON.plus(Duration::from_secs(86_400)), SystemClock::default())),
+            clock: Arc::new(Standing(NOON.plus(Duration::from_hours(24)), SystemClock::default())),
         };
         let projectors = Projectors::new(ports, config);
         let shutdown = CancellationToken::new();
@@ -107,6 +107,7 @@ impl Company {
         self.writer.write(&stream(shard, of, AggregateKind::Access, "main"), vec![granted.into()]).await;
     }
 
+    #[allow(clippy::unused_self)] // read beside `ask`
     pub fn request(&self, of: &str, who: &str, query: &str, format: Format, body: Vec<u8>) -> Request {
         let (view, verb) = query.split_once('.').unwrap();
         Request {

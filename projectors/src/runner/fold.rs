@@ -1,0 +1,214 @@
+//! Keeps one tree current: follows its shard, applies, writes rows and checkpoint together.
+//!
+//! Whatever happens between two writes is lost and folded again from the checkpoint; a checkpoint that the log no longer
+//! holds stops the fold, because what follows would contradict the rows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio_util::sync::CancellationToken;
+
+use steward_events::BoxError;
+use steward_events::commit::{Commit, CommitHash};
+use steward_events::log::{Follow, LogError, Stored};
+use steward_events::quantity::{Position, Shard};
+
+use super::{Followed, Runner};
+use crate::progress::Stage;
+use crate::projector::Projector;
+use crate::rows::Rows;
+use crate::tree::Checkpoint;
+
+/// The pause after a failure, doubled after each further one up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Why a fold ended.
+enum End {
+    Shutdown,
+    /// Try again from the checkpoint.
+    Failed(BoxError),
+    /// Nothing but a person can help.
+    Stopped(String),
+}
+
+impl From<LogError> for End {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Unavailable(_) => Self::Failed(error.into()),
+            LogError::WentBack(_) | LogError::Unreadable(_) => Self::Stopped(error.to_string()),
+        }
+    }
+}
+
+impl<P: Projector> Runner<P> {
+    pub(super) async fn keep_folding(&self, index: usize, shutdown: &CancellationToken) {
+        let Some(followed) = self.shards.get(index) else { return };
+        let shard = followed.shard;
+        let mut pause = PAUSE_MIN;
+        loop {
+            let before = followed.tree.checkpoint().position;
+            match self.fold(followed, shutdown).await {
+                End::Shutdown => return,
+                End::Stopped(reason) => {
+                    tracing::error!(view = P::NAME, %shard, %reason, "view stopped");
+                    followed.progress.send_modify(|progress| progress.stage = Stage::Stopped(reason));
+                    return;
+                }
+                End::Failed(error) => {
+                    tracing::warn!(view = P::NAME, %shard, %error, "view interrupted; it goes on from its checkpoint");
+                }
+            }
+            if followed.tree.checkpoint().position > before {
+                pause = PAUSE_MIN;
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
+            }
+        }
+    }
+
+    /// Folds from the checkpoint on until something ends it. Unwritten rows are lost then, and folded again.
+    async fn fold(&self, followed: &Followed, shutdown: &CancellationToken) -> End {
+        match self.try_fold(followed, shutdown).await {
+            Ok(()) => End::Shutdown,
+            Err(end) => end,
+        }
+    }
+
+    async fn try_fold(&self, followed: &Followed, shutdown: &CancellationToken) -> Result<(), End> {
+        // The log may take its time; a process that is to stop does not wait for it.
+        let begun = tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            begun = self.begin(followed) => begun?,
+        };
+        let (position, end, mut stream) = begun;
+        let mut batch =
+            Batch { rows: Rows::<P::Row>::over(Arc::clone(&followed.tree)), position, last: None, commits: 0 };
+        Self::report(followed, position, end)?;
+        loop {
+            let next = if batch.commits == 0 {
+                tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => return Ok(()),
+                    next = stream.next() => Some(next),
+                }
+            } else if batch.commits < self.config.batch_commits_max.get() {
+                // What is there already belongs to this batch; nothing waits for more. Unconstrained, because the
+                // runtime's turn-taking would end every batch early; each write yields.
+                tokio::task::unconstrained(stream.next()).now_or_never()
+            } else {
+                None
+            };
+            let ended = match next {
+                None => None,
+                Some(None) => Some(End::Failed("the log ended its stream".into())),
+                Some(Some(Err(error))) => Some(error.into()),
+                Some(Some(Ok(stored))) => match batch.take::<P>(stored) {
+                    Ok(()) => continue,
+                    Err(error) => Some(error.into()),
+                },
+            };
+            batch = write(followed, batch, self.config.rows_held_max).await?;
+            Self::report(followed, batch.position, end)?;
+            if let Some(ended) = ended {
+                return Err(ended);
+            }
+        }
+    }
+
+    /// From where to go on, where the log ends now, and what comes in between and after.
+    async fn begin(&self, followed: &Followed) -> Result<(Position, Position, Follow), End> {
+        let filter = Self::filter(followed.shard);
+        let checkpoint = followed.tree.reload().map_err(End::Failed)?;
+        let end = self.log.last(&filter).await?;
+        self.log_still_has(followed.shard, checkpoint, end).await?;
+        let stream = self.log.follow(&filter, checkpoint.position).await?;
+        Ok((checkpoint.position, end, stream))
+    }
+
+    /// A shorter or another log than the one folded so far must not be folded on: its facts contradict the rows.
+    async fn log_still_has(&self, shard: Shard, checkpoint: Checkpoint, end: Position) -> Result<(), LogError> {
+        let Checkpoint { position, hash } = checkpoint;
+        if position == Position(0) {
+            return Ok(()); // nothing was read yet
+        }
+        if end < position {
+            return Err(LogError::WentBack(format!("shard {shard} ends at {end}; {} had read {position}", P::NAME)));
+        }
+        match self.log.at(shard, position).await? {
+            Some(stored) if CommitHash::of(&stored.bytes) == hash => Ok(()),
+            _ => {
+                let name = P::NAME;
+                Err(LogError::WentBack(format!(
+                    "shard {shard} no longer has the commit that {name} read at {position}"
+                )))
+            }
+        }
+    }
+
+    /// Tells how far the fold is; once it has caught up, older versions of the view are no longer needed.
+    fn report(followed: &Followed, position: Position, end: Position) -> Result<(), End> {
+        let caught_up = position >= end;
+        if caught_up && followed.progress.borrow().stage == Stage::CatchingUp {
+            for older in P::REPLACES {
+                followed.tree.drop_other(older, followed.shard).map_err(End::Failed)?;
+            }
+        }
+        followed.progress.send_modify(|progress| {
+            progress.position = position;
+            if caught_up {
+                progress.stage = Stage::Current;
+            }
+        });
+        Ok(())
+    }
+}
+
+/// What was applied and has yet to be written.
+struct Batch<R> {
+    rows: Rows<R>,
+    position: Position,
+    last: Option<Stored>,
+    commits: usize,
+}
+
+impl<R> Batch<R> {
+    fn take<P: Projector<Row = R>>(&mut self, stored: Stored) -> Result<(), LogError> {
+        if stored.position <= self.position {
+            let (shard, at, now) = (stored.stream.shard, self.position, stored.position);
+            return Err(LogError::WentBack(format!("shard {shard} gave {now} after {at}")));
+        }
+        let commit = Commit::decode(&stored.stream, &stored.bytes)?;
+        for recorded in commit.recorded(stored.position) {
+            P::apply(&recorded, &mut self.rows);
+        }
+        self.position = stored.position;
+        self.commits += 1;
+        self.last = Some(stored);
+        Ok(())
+    }
+}
+
+/// Writes on a thread that may block: a store has no other way.
+async fn write<R>(followed: &Followed, mut batch: Batch<R>, rows_held_max: usize) -> Result<Batch<R>, End>
+where
+    R: Serialize + DeserializeOwned + Send + 'static,
+{
+    let Some(last) = batch.last.take() else { return Ok(batch) };
+    let tree = Arc::clone(&followed.tree);
+    let writing = tokio::task::spawn_blocking(move || {
+        let checkpoint = Checkpoint { position: last.position, hash: CommitHash::of(&last.bytes) };
+        tree.write(batch.rows.take_writes()?, checkpoint)?;
+        batch.rows.trim(rows_held_max);
+        batch.commits = 0;
+        Ok(batch)
+    });
+    match writing.await {
+        Ok(outcome) => outcome.map_err(End::Failed),
+        Err(error) => Err(End::Failed(error.into())),
+    }
+}
