@@ -161,6 +161,7 @@ async fn connect_once(credentials: &Credentials) -> Result<Client, async_nats::C
         .custom_inbox_prefix(&credentials.inbox)
         .connection_timeout(Duration::from_secs(5))
         .request_timeout(Some(ANSWER_TIME_MAX))
+        .subscription_capacity(SUBSCRIPTION_MESSAGES_MAX)
         .event_callback(move |event| {
             report(&name, &event);
             std::future::ready(())
@@ -180,6 +181,10 @@ fn report(name: &str, event: &Event) {
         }
     }
 }
+
+/// Messages that may wait in one subscription. Flow control lets 32 MB be on the way to a follower, and a commit with its
+/// headers has some 500 bytes at least: so none is dropped.
+const SUBSCRIPTION_MESSAGES_MAX: usize = 128 * 1024;
 
 // Two halves: a commit fits beside its headers.
 const _: () = assert!(steward_events::commit::COMMIT_BYTES_MAX * 2 <= MESSAGE_BYTES_MAX);

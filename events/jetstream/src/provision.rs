@@ -124,6 +124,39 @@ pub async fn provision(admin: &Connection, shards: u16, options: Options) -> Res
     Ok(done)
 }
 
+/// What a stream holds now: for `doctor`, and for looking at growth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamState {
+    /// Its name.
+    pub name: String,
+    /// How many messages.
+    pub messages: u64,
+    /// How many bytes.
+    pub bytes: u64,
+    /// The last message's sequence.
+    pub last: u64,
+    /// How many consumers.
+    pub consumers: u64,
+    /// How many copies of each message.
+    pub replicas: u64,
+}
+
+/// The states of all streams, by name.
+///
+/// # Errors
+/// [`ProvisionError::Unavailable`].
+pub async fn states(admin: &Connection) -> Result<Vec<StreamState>, ProvisionError> {
+    let state = |(name, stream): (String, Present)| StreamState {
+        name,
+        messages: stream.state.messages,
+        bytes: stream.state.bytes,
+        last: stream.state.last_seq,
+        consumers: stream.state.consumer_count,
+        replicas: stream.config.get("num_replicas").and_then(Value::as_u64).unwrap_or_default(),
+    };
+    Ok(present(admin).await?.into_iter().map(state).collect())
+}
+
 #[derive(Deserialize)]
 struct Present {
     config: Map<String, Value>,
@@ -132,7 +165,11 @@ struct Present {
 
 #[derive(Deserialize)]
 struct State {
+    messages: u64,
+    bytes: u64,
     last_seq: u64,
+    #[serde(default)]
+    consumer_count: u64,
 }
 
 #[derive(Deserialize)]

@@ -182,6 +182,11 @@ impl Server {
         self.adopted
     }
 
+    /// True as long as its process lives.
+    pub async fn is_running(&self) -> bool {
+        self.process.is_running().await
+    }
+
     /// How a part of Steward connects to it.
     pub fn credentials(&self, role: Role) -> Credentials {
         Credentials::role(&self.url, role, self.secrets.password(role))

@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{self, AckKind, Message, consumer};
+use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::jetstream::{self, AckKind, Message};
 use async_nats::{Client, HeaderMap};
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -27,6 +28,10 @@ const DONE_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Timers of a kind that ring and are not done yet; the others wait.
 const RINGING_MAX: i64 = 256;
+
+/// Between two attempts to listen: doubled each time, up to the second.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Ours: when it was to ring.
 const AT: &str = "steward-timer-at";
@@ -98,27 +103,59 @@ impl Timers for JetStreamTimers {
         if !is_token(kind) {
             return Err(format!("{kind:?} is no kind of timer").into());
         }
-        let config = consumer::pull::Config {
+        let ringing = self.ringing(kind).await?;
+        let state = (self.clone(), kind.to_owned(), Some(ringing));
+        Ok(futures::stream::unfold(state, |(timers, kind, mut ringing)| async move {
+            let due = timers.next(&kind, &mut ringing).await;
+            Some((due, (timers, kind, ringing)))
+        })
+        .boxed())
+    }
+}
+
+impl JetStreamTimers {
+    /// The next timer of `kind`; begins to listen again for as long as it takes.
+    async fn next(&self, kind: &str, listening: &mut Option<pull::Stream>) -> Box<dyn Due> {
+        let mut pause = PAUSE_MIN;
+        loop {
+            let failed = match listening {
+                Some(ringing) => match ringing.next().await {
+                    Some(Ok(message)) => match Ringing::read(message) {
+                        Ok(ringing) => return Box::new(ringing),
+                        Err(error) => {
+                            tracing::warn!(kind, error, "a timer that cannot be read");
+                            continue;
+                        }
+                    },
+                    Some(Err(error)) => error.into(),
+                    None => "the server ended it".into(),
+                },
+                None => match self.ringing(kind).await {
+                    Ok(ringing) => {
+                        *listening = Some(ringing);
+                        continue;
+                    }
+                    Err(error) => error,
+                },
+            };
+            tracing::debug!(kind, error = failed, "timers are not heard; listening again");
+            *listening = None;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    async fn ringing(&self, kind: &str) -> Result<pull::Stream, BoxError> {
+        let config = pull::Config {
             durable_name: Some(format!("due-{kind}")),
             filter_subject: format!("due.{kind}.*.*"),
-            ack_policy: consumer::AckPolicy::Explicit,
+            ack_policy: AckPolicy::Explicit,
             ack_wait: DONE_TIME_MAX,
             max_ack_pending: RINGING_MAX,
-            ..consumer::pull::Config::default()
+            ..pull::Config::default()
         };
         let consumer = self.context.create_consumer_on_stream(config, TIMERS_STREAM).await?;
-        let ringing = consumer.messages().await?;
-        let due = ringing.filter_map(|message| async move {
-            let read = message.map_err(BoxError::from).and_then(Ringing::read);
-            match read {
-                Ok(ringing) => Some(Box::new(ringing) as Box<dyn Due>),
-                Err(error) => {
-                    tracing::warn!(error, "a timer that cannot be read");
-                    None
-                }
-            }
-        });
-        Ok(due.boxed())
+        Ok(consumer.stream().heartbeat(Duration::from_secs(1)).expires(Duration::from_secs(5)).messages().await?)
     }
 }
 

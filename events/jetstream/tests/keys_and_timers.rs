@@ -112,9 +112,10 @@ async fn a_timer_is_moved_cancelled_and_past() {
 }
 
 #[tokio::test]
-async fn a_timer_survives_a_killed_server() {
+async fn timers_and_those_who_hear_them_survive_a_killed_server() {
     let mut bus = Bus::start().await;
     let timers = JetStreamTimers::over(&bus.connect(Role::Workers).await);
+    let mut due = timers.due("retry").await.unwrap();
     let at = SystemClock::default().now().plus(Duration::from_millis(300));
     timers.set(&key("retry", "x"), at, b"kept".to_vec()).await.unwrap();
     let server = bus.server.take().unwrap();
@@ -124,10 +125,10 @@ async fn a_timer_survives_a_killed_server() {
     tokio::time::sleep(Duration::from_millis(400)).await;
 
     bus.server = Some(Server::start(Options::new(bus.dir.path())).await.unwrap());
-    let timers = JetStreamTimers::over(&bus.connect(Role::Workers).await);
-    let mut due = timers.due("retry").await.unwrap();
     let rung = rings(&mut due).await;
     assert_eq!(rung.payload(), b"kept");
     rung.done().await.unwrap();
+    timers.set(&key("retry", "y"), SystemClock::default().now(), b"after".to_vec()).await.unwrap();
+    assert_eq!(rings(&mut due).await.payload(), b"after");
     bus.stop().await;
 }

@@ -51,6 +51,9 @@ async fn an_orphan_with_another_configuration_is_replaced_and_keeps_its_streams(
     let admin = Connection::connect(&server.credentials(Role::Admin)).await.unwrap();
     let found = provision::provision(&admin, 2, provision::Options::default()).await.unwrap();
     assert_eq!((found.made.len(), found.found.len()), (0, 4));
+    let states = provision::states(&admin).await.unwrap();
+    let names: Vec<_> = states.iter().map(|state| (state.name.as_str(), state.replicas, state.messages)).collect();
+    assert_eq!(names, [("EVT_00", 1, 0), ("EVT_01", 1, 0), ("KEYS", 1, 0), ("TIMERS", 1, 0)]);
     server.stop().await.unwrap();
 }
 

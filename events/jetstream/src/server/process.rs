@@ -114,7 +114,7 @@ impl Process {
     }
 
     /// True if a process with that id runs with our configuration: ids are used again, command lines tell.
-    async fn is_running(&self) -> bool {
+    pub(super) async fn is_running(&self) -> bool {
         let ours = config::path(&self.dir).to_string_lossy().into_owned();
         command_line(self.state.pid).await.is_some_and(|line| line.contains(&ours))
     }
