@@ -103,7 +103,10 @@ pub struct Upstream {
     /// How long a client may leave a piece of its answer unread before it counts as gone.
     #[serde(with = "humantime_serde")]
     pub client_stall_max: Duration,
-    /// An HTTP proxy for calls to providers. The environment's proxy settings are not read.
+    /// Whether providers that a tenant set itself may be at private addresses, as those of the operators may.
+    pub tenant_providers_anywhere: bool,
+    /// An HTTP proxy for calls to providers. The environment's proxy settings are not read, and names
+    /// are resolved by the proxy, which must then keep tenants' providers off private addresses.
     pub proxy: Option<String>,
 }
 
@@ -118,6 +121,7 @@ impl Default for Upstream {
             event_bytes_max: 1024 * 1024,
             attempts_max: NonZeroU32::MIN.saturating_add(3),
             client_stall_max: Duration::from_mins(1),
+            tenant_providers_anywhere: false,
             proxy: None,
         }
     }

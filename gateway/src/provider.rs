@@ -18,6 +18,7 @@ use crate::config::{Config, Secrets};
 use crate::error::Error;
 
 mod openai;
+mod public;
 mod scripted;
 mod sse;
 
@@ -32,6 +33,8 @@ pub(crate) struct Outgoing {
     pub(crate) body: Map<String, Value>,
     /// Whether the answer is to be streamed.
     pub(crate) stream: bool,
+    /// True if the operators set the provider: then it may be anywhere, also on this machine.
+    pub(crate) trusted: bool,
 }
 
 /// What came back.

@@ -14,6 +14,7 @@ use tracing::{Instrument, Span};
 
 use super::Call;
 use super::estimate::cost;
+use super::plan::Place;
 use crate::admission::{Ask, Finish, Refusal, Reservation, Settled};
 use crate::error::Error;
 use crate::gateway::Edge;
@@ -89,13 +90,14 @@ impl Started {
 pub(super) async fn first_that_answers(call: &Call) -> Result<Sent, Error> {
     let attempts_max = call.edge.config.upstream.attempts_max.get();
     let mut failed = Error::NoSuchModel(call.ask.model.to_string());
-    for (number, (target, provider)) in (1..=attempts_max).zip(&call.plan.targets) {
+    for (number, Place { target, provider, trusted }) in (1..=attempts_max).zip(&call.plan.targets) {
         let started = start(call, target, number).await?;
         let outgoing = Outgoing {
             url: provider.url.clone(),
             key: provider.key.clone(),
             body: body(call, target, &provider.url, started.output_each),
             stream: call.ask.stream,
+            trusted: *trusted,
         };
         let failure = match send(call, provider.kind, outgoing).instrument(started.span.clone()).await {
             Ok(answer) => {

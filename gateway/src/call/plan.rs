@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use steward_aggregates::catalog::Provider;
 use steward_events::event::{PriceVersion, Target};
+use steward_events::id::TenantId;
 use steward_events::placement::STEWARD_SHARD;
 
 use super::estimate::Estimate;
@@ -19,11 +20,22 @@ const CATALOG_AGE_MAX: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     /// The targets, in the order to try; at least one.
-    pub(super) targets: Vec<(Target, Provider)>,
+    pub(super) targets: Vec<Place>,
     /// What it can cost.
     pub(super) estimate: Estimate,
     /// At which price.
     pub(super) price: PriceVersion,
+}
+
+/// One place where a call may go.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// The provider, and the model's name there.
+    pub(super) target: Target,
+    /// How the provider is reached.
+    pub(super) provider: Provider,
+    /// True if the operators set it, not the tenant.
+    pub(super) trusted: bool,
 }
 
 /// Looks up where `ask` may go. A refusal rests on fresh catalogs, so that what was just set counts.
@@ -43,11 +55,13 @@ fn look_up(edge: &Edge, known: &Known, ask: &ChatRequest) -> Result<Plan, Error>
     let catalogs = edge.catalogs.read();
     let unknown = || Error::NoSuchModel(model.to_string());
     let spec = catalogs.model(tenant, model).ok_or_else(unknown)?;
-    let targets: Vec<(Target, Provider)> = catalogs
-        .route(tenant, model)
-        .iter()
-        .filter_map(|target| Some((target.clone(), catalogs.provider(tenant, &target.provider)?.clone())))
-        .collect();
+    let steward = TenantId::steward();
+    let place = |target: &Target| {
+        let provider = catalogs.provider(tenant, &target.provider)?;
+        let trusted = catalogs.provider(&steward, &target.provider) == Some(provider);
+        Some(Place { target: target.clone(), provider: provider.clone(), trusted })
+    };
+    let targets: Vec<Place> = catalogs.route(tenant, model).iter().filter_map(place).collect();
     if targets.is_empty() {
         return Err(unknown());
     }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::config::Upstream;
 use crate::openai::WholeAnswer;
+use crate::provider::public::{PublicOnly, may_be_public};
 use crate::provider::sse::Parser;
 use crate::provider::{Answer, Cause, Failure, Outgoing, Provider, Whole};
 
@@ -23,13 +24,22 @@ const ERROR_BYTES_MAX: usize = 64 * 1024;
 
 /// A client of OpenAI-compatible upstreams.
 pub(super) struct OpenAi {
-    http: reqwest::Client,
+    /// For providers that may be anywhere.
+    anywhere: reqwest::Client,
+    /// For providers that may be at public addresses only.
+    public: reqwest::Client,
     bounds: Upstream,
 }
 
 impl OpenAi {
     /// With these bounds.
     pub(super) fn new(bounds: &Upstream) -> Result<Self, BoxError> {
+        let anywhere = Self::client(bounds)?.build()?;
+        let public = Self::client(bounds)?.dns_resolver(PublicOnly).build()?;
+        Ok(Self { anywhere, public, bounds: bounds.clone() })
+    }
+
+    fn client(bounds: &Upstream) -> Result<reqwest::ClientBuilder, BoxError> {
         let builder = reqwest::Client::builder()
             .connect_timeout(bounds.connect_time_max)
             .timeout(bounds.total_time_max)
@@ -37,11 +47,10 @@ impl OpenAi {
             .redirect(reqwest::redirect::Policy::none())
             .tcp_nodelay(true)
             .user_agent(concat!("steward/", env!("CARGO_PKG_VERSION")));
-        let builder = match &bounds.proxy {
+        Ok(match &bounds.proxy {
             Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy)?),
             None => builder.no_proxy(),
-        };
-        Ok(Self { http: builder.build()?, bounds: bounds.clone() })
+        })
     }
 }
 
@@ -59,7 +68,12 @@ impl Provider for OpenAi {
             }
         }
         let url = format!("{}/chat/completions", outgoing.url.trim_end_matches('/'));
-        let mut request = self.http.post(url).json(&body);
+        let trusted = outgoing.trusted || self.bounds.tenant_providers_anywhere;
+        if !trusted && !may_be_public(&url) {
+            return Err(Failure::unbilled(Cause::Unreachable("it has no public address".to_owned())));
+        }
+        let http = if trusted { &self.anywhere } else { &self.public };
+        let mut request = http.post(url).json(&body);
         if let Some(secret) = outgoing.key {
             request = request.bearer_auth(secret);
         }

@@ -1,7 +1,7 @@
 //! Answers from a script, within the process: for tests and demonstrations without a model. It says so in every answer
 //! (`system_fingerprint: "scripted"`).
 //!
-//! The script is the target's `upstream_model`, and then a line `script: …` of the last user message: words separated
+//! The script is the provider's URL, the target's `upstream_model`, and then a line `script: …` of the last user message: words separated
 //! by blanks or commas. Tokens are words of text; the same request always gets the same answer.
 //!
 //! | word | meaning |
@@ -75,6 +75,7 @@ impl Provider for Scripted {
     async fn send(&self, outgoing: Outgoing) -> Result<Answer, Failure> {
         let asked = last_user_text(&outgoing.body);
         let mut script = Script::default();
+        script.read(&outgoing.url);
         script.read(outgoing.body.get("model").and_then(Value::as_str).unwrap_or(""));
         for line in asked.lines() {
             if let Some(text) = line.trim_start().strip_prefix("script:") {
@@ -237,7 +238,10 @@ mod tests {
             { "role": "user", "content": [{ "type": "text", "text": "one two three" }] },
         ]});
         let Value::Object(body) = body else { unreachable!() };
-        let sent = Scripted.send(Outgoing { url: String::new(), key: None, body, stream: false }).await.unwrap();
+        let sent = Scripted
+            .send(Outgoing { url: String::new(), key: None, body, stream: false, trusted: true })
+            .await
+            .unwrap();
         let Answer::Whole(whole) = sent else { panic!("not whole") };
         let usage = whole.usage.unwrap();
         assert_eq!((usage.input, usage.output), (Tokens(5), Tokens(2)));

@@ -91,6 +91,24 @@ async fn a_client_that_leaves_before_the_answer_ends_the_call() {
 }
 
 #[tokio::test]
+async fn a_tenants_own_provider_cannot_point_at_what_only_the_gateway_reaches() {
+    let steward = Installation::plain().await;
+    let key = steward.key("bot", Some("agent")).await;
+    steward.model("small", &["mock/plain"]).await;
+    assert_eq!(steward.chat(&key, &ask("small", "hello")).await.status(), 200, "the operators' may be anywhere");
+    let port = steward.upstream.url.rsplit_once(':').unwrap().1;
+    for url in [steward.upstream.url.clone(), format!("http://localhost:{port}")] {
+        let own = serde_json::json!({ "provider": "own", "kind": "openai", "url": url });
+        steward.order("acme", "providers:set", own).await;
+        let route =
+            serde_json::json!({ "model": "small", "targets": [{ "provider": "own", "upstream_model": "plain" }] });
+        steward.order("acme", "routes:set", route).await;
+        assert_eq!(steward.chat(&key, &ask("small", "hello")).await.status(), 502, "{url}");
+    }
+    assert_eq!(steward.upstream.asked().len(), 1);
+}
+
+#[tokio::test]
 async fn the_providers_key_is_read_by_reference_and_goes_nowhere_else() {
     let steward = Installation::start(|config| {
         config.secrets = steward_gateway::Secrets::new(|name| (name == "env:MOCK_KEY").then(|| "sk-mock".to_owned()));
