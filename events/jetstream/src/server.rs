@@ -145,7 +145,7 @@ impl Server {
             }
         };
         let text = config::render(&config::Wanted { dir: &dir, port, options: &options, secrets: &secrets });
-        let url = format!("nats://127.0.0.1:{port}");
+        let url = local_url(port);
         if let Some(running) = left_behind {
             let same = fs::read_to_string(config::path(&dir)).is_ok_and(|written| written == text);
             if same && is_ready(&url, &secrets, Duration::from_secs(5)).await.is_ok() {
@@ -212,6 +212,15 @@ impl Server {
 pub fn credentials(data_dir: &Path, url: &str, role: Role) -> Result<Credentials, ServerError> {
     let secrets = Secrets::load(&data_dir.join("nats"))?;
     Ok(Credentials::role(url, role, secrets.password(role)))
+}
+
+/// Where the server of `data_dir` listens, or listened when it last ran: for the other processes of the same machine.
+pub fn url(data_dir: &Path) -> Result<Option<String>, ServerError> {
+    Ok(State::read(&data_dir.join("nats"))?.map(|state| local_url(state.port)))
+}
+
+fn local_url(port: u16) -> String {
+    format!("nats://127.0.0.1:{port}")
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, ServerError> {

@@ -24,6 +24,8 @@ async fn an_orphan_is_adopted_and_then_stopped() {
     let server = Server::start(Options::new(dir.path())).await.unwrap();
     assert!(!server.was_adopted());
     let url = server.url().to_owned();
+    assert_eq!(steward_jetstream::server::url(dir.path()).unwrap().as_deref(), Some(server.url()));
+    assert!(server.is_running().await);
     let pid = abandon(server);
     assert!(is_alive(pid));
 
