@@ -4,5 +4,6 @@
 
 mod behaviour;
 mod faults;
+mod nats;
 mod speed;
 mod support;
