@@ -105,7 +105,7 @@ def shown(check):
 
 async def over_the_bus(steward: Steward, key: str, principal: str) -> dict:
     """A command published by a plain NATS client, in JSON."""
-    bus = await nats.connect(steward.bus_url, token=key, inbox_prefix=f"_INBOX.{principal}".encode(), max_reconnect_attempts=0)
+    bus = await nats.connect(steward.bus_url, token=key, inbox_prefix=f"_INBOX.acme.{principal}".encode(), max_reconnect_attempts=0)
     try:
         body = {"scope": "acme/support", "limit": "$0", "per": "day"}
         reply = await bus.request(f"cmd.acme.{principal}.budget.set", json.dumps(body).encode(), timeout=10)

@@ -17,7 +17,7 @@ def request(steward, key, principal, subject, body, inbox=None, timeout=5):
         async def on_error(error):
             errors.append(str(error))
 
-        bus = await nats.connect(steward.bus_url, token=key, inbox_prefix=f"_INBOX.{inbox or principal}".encode(),
+        bus = await nats.connect(steward.bus_url, token=key, inbox_prefix=f"_INBOX.acme.{inbox or principal}".encode(),
                                  error_cb=on_error, max_reconnect_attempts=0)
         try:
             reply = await bus.request(subject, json.dumps(body).encode(), timeout=timeout)

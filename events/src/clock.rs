@@ -96,6 +96,30 @@ impl JsonSchema for Timestamp {
     }
 }
 
+/// A moment as text in every format: for fields of internally tagged enums, which serde buffers and then reads as if
+/// the format were for people.
+pub mod optional_text {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Timestamp;
+
+    /// Writes it.
+    #[allow(clippy::ref_option, clippy::missing_errors_doc)] // serde's form
+    pub fn serialize<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+        match at {
+            Some(at) => serializer.serialize_some(&at.to_string()),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    /// Reads it.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
+    }
+}
+
 /// What time it is, and waiting.
 pub trait Clock: Send + Sync + 'static {
     /// The wall clock.

@@ -76,7 +76,8 @@ pub enum Rejection {
         /// The limit.
         limit: String,
         /// When its window turns and there is room again; none for a total.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::clock::optional_text")]
+        #[schemars(with = "Option<Timestamp>")]
         resets_at: Option<Timestamp>,
     },
     /// A later claim, turn or state made it pointless.
@@ -118,6 +119,49 @@ impl Rejection {
             Self::BudgetExhausted { .. } => "budget_exhausted",
             Self::Stale { .. } => "stale",
             Self::Expired => "expired",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::{Format, Reply};
+    use crate::quantity::Position;
+
+    /// An internally tagged enum is buffered by serde, which forgets that MessagePack is not for people.
+    #[test]
+    fn every_rejection_travels_in_both_formats() {
+        let text = |text: &str| text.to_owned();
+        let all = [
+            Rejection::Forbidden {
+                principal: PrincipalId::new("p_a").unwrap(),
+                permission: "budget:set".parse().unwrap(),
+                scope: "acme/support".parse().unwrap(),
+                reason: text("no grant"),
+                would_allow: text("steward grant give"),
+            },
+            Rejection::UnknownTenant { tenant: TenantId::new("acme").unwrap() },
+            Rejection::Suspended { tenant: TenantId::new("acme").unwrap(), reason: text("unpaid") },
+            Rejection::not_found("task", &"t_1"),
+            Rejection::AlreadyExists { what: text("key"), id: text("key_1") },
+            Rejection::invalid("limit", "too small"),
+            Rejection::BudgetExhausted {
+                budget: text("acme a day"),
+                requested: text("$1.00"),
+                available: text("$0.00"),
+                limit: text("$1.00"),
+                resets_at: Some(Timestamp(1_795_474_800_000_000)),
+            },
+            Rejection::stale("claimed by another"),
+            Rejection::Expired,
+        ];
+        for rejection in all {
+            for format in [Format::Json, Format::MessagePack] {
+                let reply = Reply::refused(rejection.clone(), Position(7));
+                let read: Reply = format.read(&format.write(&reply).unwrap()).unwrap();
+                assert_eq!(read, reply, "{format:?}");
+            }
         }
     }
 }

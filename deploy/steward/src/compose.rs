@@ -19,8 +19,8 @@ mod parts;
 pub(crate) use bus::{Installation, own_server};
 pub(crate) use parts::{Keys, aggregates, bootstrap, gateway, projectors, provision, workers};
 
-/// How long a process may take to stop once it was asked to; then it ends anyway, and the log holds what counts.
-const STOP_TIME_MAX: Duration = Duration::from_secs(45);
+/// How long each tier may take to stop once it was asked to; then it ends anyway, and the log holds what counts.
+const STOP_TIME_MAX: Duration = Duration::from_secs(40);
 
 /// What all parts of one process share.
 pub(crate) struct Process {
@@ -29,10 +29,25 @@ pub(crate) struct Process {
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Metrics,
-    pub(crate) shutdown: CancellationToken,
+    /// Asks the edge to stop: gateway and workers.
+    pub(crate) edge: CancellationToken,
+    /// Asks the core to stop, once the edge is done: what the edge still has to say, the core decides.
+    pub(crate) core: CancellationToken,
     /// Sends what is left of traces when the process ends.
     _telemetry: steward_observability::Guard,
-    parts: JoinSet<(&'static str, Result<(), BoxError>)>,
+    edge_parts: Parts,
+    core_parts: Parts,
+}
+
+type Parts = JoinSet<(&'static str, Result<(), BoxError>)>;
+
+/// Which parts stop first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tier {
+    /// Gateway and workers: they end leases and claims, by command.
+    Edge,
+    /// Deciders, views, logins.
+    Core,
 }
 
 impl Process {
@@ -53,31 +68,34 @@ impl Process {
         let telemetry =
             TelemetryConfig { logs, level: config.telemetry.filter.clone(), otlp, service: service.clone() };
         let guard = steward_observability::init(&telemetry)?;
-        let shutdown = CancellationToken::new();
-        stop_on_signal(shutdown.clone())?;
+        let edge = CancellationToken::new();
+        stop_on_signal(edge.clone())?;
         Ok(Self {
             config,
             clock: Arc::new(SystemClock::default()),
             ids,
             health: Arc::default(),
             metrics: Metrics::new(&service),
-            shutdown,
+            edge,
+            core: CancellationToken::new(),
             _telemetry: guard,
-            parts: JoinSet::new(),
+            edge_parts: JoinSet::new(),
+            core_parts: JoinSet::new(),
         })
     }
 
     /// Runs a part beside the others. A part that ends before it was asked to ends the process.
-    pub(crate) fn spawn<E>(&mut self, name: &'static str, part: impl Future<Output = Result<(), E>> + Send + 'static)
+    pub(crate) fn spawn<E>(&mut self, tier: Tier, name: &'static str, part: impl Future<Output = Result<(), E>> + Send + 'static)
     where
         E: Into<BoxError> + Send + 'static,
     {
-        self.parts.spawn(async move { (name, part.await.map_err(Into::into)) });
+        let parts = if tier == Tier::Edge { &mut self.edge_parts } else { &mut self.core_parts };
+        parts.spawn(async move { (name, part.await.map_err(Into::into)) });
     }
 
-    /// Watches a part that runs already.
+    /// Watches a part of the core that runs already.
     pub(crate) fn watch(&mut self, name: &'static str, part: JoinHandle<()>) {
-        self.spawn(name, async move { part.await.map_err(BoxError::from) });
+        self.spawn(Tier::Core, name, async move { part.await.map_err(BoxError::from) });
     }
 
     /// Serves health and metrics, for roles without a gateway, where the configuration says.
@@ -90,41 +108,47 @@ impl Process {
             listener,
             Arc::clone(&self.health),
             self.metrics.clone(),
-            self.shutdown.clone(),
+            self.core.clone(),
         );
-        self.spawn("health", part);
+        self.spawn(Tier::Core, "health", part);
         Ok(())
     }
 
-    /// Waits until asked to stop or until a part fails, then stops all parts.
+    /// Waits until asked to stop or until a part fails, then stops all parts, the edge first.
     pub(crate) async fn run(mut self) -> Result<(), BoxError> {
-        let mut failed: Option<BoxError> = None;
-        while !self.shutdown.is_cancelled() {
-            let ended = tokio::select! {
-                () = self.shutdown.cancelled() => break,
-                ended = self.parts.join_next() => ended,
-            };
-            failed = Some(match ended {
-                Some(Ok((name, Ok(())))) => format!("{name} ended by itself").into(),
-                Some(Ok((name, Err(error)))) => format!("{name}: {}", chain(&*error)).into(),
-                Some(Err(panicked)) => format!("a part of the process broke: {panicked}").into(),
-                None => "nothing is running".into(),
-            });
-            self.shutdown.cancel();
-        }
-        let rest = async {
-            while let Some(ended) = self.parts.join_next().await {
-                match ended {
-                    Ok((_, Ok(()))) => {}
-                    Ok((name, Err(error))) => tracing::warn!(part = name, error = %error, "did not stop cleanly"),
-                    Err(panicked) => tracing::error!(error = %panicked, "a part broke while stopping"),
-                }
-            }
+        let ended = tokio::select! {
+            () = self.edge.cancelled() => None,
+            Some(ended) = self.edge_parts.join_next() => Some(ended),
+            Some(ended) = self.core_parts.join_next() => Some(ended),
         };
-        if tokio::time::timeout(STOP_TIME_MAX, rest).await.is_err() {
-            tracing::warn!("some parts did not stop in time; what counts is in the log");
-        }
+        let failed = ended.map(|ended| -> BoxError {
+            match ended {
+                Ok((name, Ok(()))) => format!("{name} ended by itself").into(),
+                Ok((name, Err(error))) => format!("{name}: {}", chain(&*error)).into(),
+                Err(panicked) => format!("a part of the process broke: {panicked}").into(),
+            }
+        });
+        self.edge.cancel();
+        join(&mut self.edge_parts).await;
+        self.core.cancel();
+        join(&mut self.core_parts).await;
         failed.map_or(Ok(()), Err)
+    }
+}
+
+/// Waits for parts that were asked to stop.
+async fn join(parts: &mut Parts) {
+    let rest = async {
+        while let Some(ended) = parts.join_next().await {
+            match ended {
+                Ok((_, Ok(()))) => {}
+                Ok((name, Err(error))) => tracing::warn!(part = name, error = %error, "did not stop cleanly"),
+                Err(panicked) => tracing::error!(error = %panicked, "a part broke while stopping"),
+            }
+        }
+    };
+    if tokio::time::timeout(STOP_TIME_MAX, rest).await.is_err() {
+        tracing::warn!("some parts did not stop in time; what counts is in the log");
     }
 }
 

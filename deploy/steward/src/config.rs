@@ -146,14 +146,16 @@ impl Config {
         if file.is_some() && !path.is_file() {
             return Err(format!("there is no configuration file {}", path.display()).into());
         }
-        let figment = Figment::from(Serialized::defaults(Self::default())).merge(Toml::file_exact(path)).merge(
-            Env::prefixed("STEWARD_").split("__").filter(|key| {
-                let first = key.as_str().split('.').next().unwrap_or_default().to_owned();
-                ["data", "durability", "bus", "gateway", "workers", "telemetry"]
-                    .contains(&first.to_lowercase().as_str())
-            }),
-        );
-        Ok(figment.extract()?)
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if path.is_file() {
+            figment = figment.merge(Toml::file_exact(path));
+        }
+        let ours = |first: &str| ["data", "durability", "bus", "gateway", "workers", "telemetry"].contains(&first);
+        let environment = Env::prefixed("STEWARD_").split("__").filter(move |key| {
+            let first = key.as_str().split('.').next().unwrap_or_default();
+            ours(&first.to_lowercase())
+        });
+        Ok(figment.merge(environment).extract()?)
     }
 
     /// The gateway as workers and this machine's users reach it.

@@ -6,7 +6,7 @@ use clap::ArgMatches;
 use steward_events::BoxError;
 use tokio::net::TcpListener;
 
-use crate::compose::{self, Installation, Process};
+use crate::compose::{self, Installation, Process, Tier};
 use crate::config::Config;
 
 pub(super) async fn run(role: &str, mut config: Config, matches: &ArgMatches) -> Result<(), BoxError> {
@@ -50,8 +50,8 @@ async fn bus(mut process: Process) -> Result<(), BoxError> {
     let version = compose::provision(&installation, &config).await?;
     compose::bootstrap(&installation, &process).await?;
     process.serve_health().await?;
-    let shutdown = process.shutdown.clone();
-    process.spawn("bus", async move {
+    let shutdown = process.core.clone();
+    process.spawn(Tier::Core, "bus", async move {
         shutdown.cancelled().await;
         Ok::<(), BoxError>(())
     });

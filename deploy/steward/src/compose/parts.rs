@@ -17,7 +17,7 @@ use steward_projectors::{ProjectorPorts, Projectors};
 use steward_workers::{WorkerPorts, Workers};
 use tokio::net::TcpListener;
 
-use crate::compose::{Installation, Process};
+use crate::compose::{Installation, Process, Tier};
 use crate::config::{Config, Durability};
 use crate::files;
 
@@ -95,7 +95,7 @@ pub(crate) async fn aggregates(
     };
     let handler = Handler::new(ports, HandlerConfig::default());
     handler.caught_up(Duration::from_secs(60)).await?;
-    let shutdown = process.shutdown.clone();
+    let shutdown = process.core.clone();
     let serving = serve::commands(&responder, &served, handler, shutdown).await?;
     process.watch("aggregates", serving);
     Ok(())
@@ -122,10 +122,10 @@ pub(crate) async fn projectors(
     let (health, page) = (Arc::clone(&projectors), Arc::clone(&projectors));
     process.health.check("views", move || health.ready());
     process.metrics.append(move || page.metrics_text());
-    let shutdown = process.shutdown.clone();
+    let shutdown = process.core.clone();
     let runner = Arc::clone(&projectors);
-    process.spawn("views", async move { runner.run(shutdown).await });
-    let shutdown = process.shutdown.clone();
+    process.spawn(Tier::Core, "views", async move { runner.run(shutdown).await });
+    let shutdown = process.core.clone();
     let mut views: Vec<&'static str> = QUERIES.iter().map(|spec| spec.view).collect();
     views.dedup();
     let serving = serve::queries(&responder, &views, projectors, shutdown).await?;
@@ -160,8 +160,8 @@ pub(crate) async fn workers(installation: &Installation, process: &mut Process) 
     let workers = Arc::new(Workers::new(ports, config)?);
     let health = Arc::clone(&workers);
     process.health.check("workers", move || health.ready());
-    let shutdown = process.shutdown.clone();
-    process.spawn("workers", async move { workers.run(shutdown).await });
+    let shutdown = process.edge.clone();
+    process.spawn(Tier::Edge, "workers", async move { workers.run(shutdown).await });
     Ok(())
 }
 
@@ -183,6 +183,10 @@ pub(crate) async fn gateway(
     let config = steward_gateway::Config {
         admission_wait_max: process.config.gateway.admission_wait_max,
         secrets: steward_gateway::Secrets::new(secret),
+        propagation: steward_gateway::Propagation {
+            follow: steward_observability::propagate::follow,
+            current: steward_observability::propagate::current_traceparent,
+        },
         ..steward_gateway::Config::default()
     };
     let gateway = Gateway::new(ports, config);
@@ -190,11 +194,11 @@ pub(crate) async fn gateway(
     let gateway = gateway.with_page(Arc::new(move || metrics.encode()));
     let authenticator = gateway.authenticator();
     let seed = installation.login_seed()?;
-    let shutdown = process.shutdown.clone();
+    let shutdown = process.core.clone();
     let serving = steward_jetstream::login::serve(&login, &seed, authenticator, shutdown).await?;
     process.watch("bus login", serving);
-    let shutdown = process.shutdown.clone();
-    process.spawn("gateway", async move { gateway.run(listener, shutdown).await });
+    let shutdown = process.edge.clone();
+    process.spawn(Tier::Edge, "gateway", async move { gateway.run(listener, shutdown).await });
     Ok(())
 }
 
