@@ -21,6 +21,7 @@ use steward_events::rejection::Rejection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::HandlerConfig;
+use crate::skew::Skew;
 use crate::stream::{Decider, Folded};
 
 /// What a command may add to a commit beyond its own size, in bytes: an estimate to keep commits well below the bound.
@@ -32,6 +33,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) config: HandlerConfig,
+    pub(crate) skew: Skew,
 }
 
 /// One command, read, authorised and sealed, waiting to be decided.
@@ -229,9 +231,20 @@ impl<A: Decider> Worker<A> {
         Outcome::Recorded { events: names, answer }
     }
 
+    /// Now and then, whether the broker's clock agrees with ours.
+    async fn compare_clocks(&self, sent: Timestamp, position: Position) {
+        let World { log, clock, skew, .. } = &*self.world;
+        if skew.is_due(&**clock)
+            && let Ok(Some(stored)) = log.at(self.folded.name.shard, position).await
+        {
+            skew.compare(sent, stored.stored_at, &**clock);
+        }
+    }
+
     /// Appends the entries as one commit. If that fails, nothing of them is left in the fold.
     async fn commit(&mut self, entries: Vec<Entry>) -> Result<Position, AppendError> {
         let id = CommitId::new(self.world.ids.unique()).map_err(|error| AppendError::Refused(error.into()));
+        let sent = self.world.clock.now();
         let outcome = match id {
             Ok(id) => {
                 let (stream, version, prev) = (self.folded.name.clone(), self.folded.version.next(), self.folded.hash);
@@ -244,6 +257,7 @@ impl<A: Decider> Worker<A> {
         match outcome {
             Ok((commit, appended)) => {
                 self.folded.advance(&commit, appended, self.world.clock.now());
+                self.compare_clocks(sent, appended.position).await;
                 Ok(appended.position)
             }
             Err(error) => {

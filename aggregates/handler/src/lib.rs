@@ -15,6 +15,7 @@ mod group_commit;
 mod idempotency;
 mod seal;
 mod service;
+mod skew;
 mod stream;
 mod streams;
 

@@ -23,6 +23,7 @@ use crate::denials::Denials;
 use crate::group_commit::{Job, World};
 use crate::idempotency::{ISSUED_AGO_MAX, ISSUED_AHEAD_MAX};
 use crate::seal::seal;
+use crate::skew::Skew;
 use crate::streams::Streams;
 
 /// How often to look whether a tenant has been opened.
@@ -54,7 +55,13 @@ impl Handler {
     /// Starts to follow the log; must be called within a tokio runtime.
     pub fn new(ports: HandlerPorts, config: HandlerConfig) -> Arc<Self> {
         let HandlerPorts { log, keyring, clock, ids } = ports;
-        let world = Arc::new(World { log: Arc::clone(&log), clock: Arc::clone(&clock), ids: Arc::clone(&ids), config });
+        let world = Arc::new(World {
+            log: Arc::clone(&log),
+            clock: Arc::clone(&clock),
+            ids: Arc::clone(&ids),
+            config,
+            skew: Skew::default(),
+        });
         Arc::new(Self {
             keyring,
             placement: Placement::new(Arc::clone(&log)),
@@ -79,6 +86,9 @@ impl Handler {
     }
 
     async fn decide(&self, request: Request) -> Result<Result<Reply, Rejection>, Failure> {
+        if let Some(by) = self.world.skew.off(&*self.world.clock) {
+            return Err(Failure(format!("this process's clock is {} ms off the broker's", by.as_millis())));
+        }
         let (command, bytes) = match self.read(&request) {
             Ok(read) => read,
             Err(rejection) => return Ok(Err(rejection)),

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::support::{TIME_MAX, World, accepted, acme, refused};
 use serde_json::json;
 use steward_events::bus::CommandService;
-use steward_events::clock::Timestamp;
+use steward_events::clock::{Clock, SystemClock, Timestamp};
 use steward_events::event::{AggregateKind, DenialEvent, Event, IdentityEvent, KeyHash};
 use steward_events::quantity::Position;
 use steward_events::rejection::Rejection;
@@ -253,4 +254,33 @@ async fn streams_are_let_go_and_found_again() {
             assert_eq!(revised.answer["revision"], round + 1);
         }
     }
+}
+
+/// A clock that runs ahead of the machine's.
+struct Ahead {
+    clock: SystemClock,
+    by: AtomicU64,
+}
+
+impl Clock for Ahead {
+    fn now(&self) -> Timestamp {
+        self.clock.now().plus(Duration::from_secs(self.by.load(Ordering::Relaxed)))
+    }
+    fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+}
+
+#[tokio::test]
+async fn a_handler_whose_clock_is_off_decides_nothing_until_it_is_set() {
+    let mut world = World::new().await;
+    let ahead = Arc::new(Ahead { clock: SystemClock::default(), by: AtomicU64::new(5) });
+    world.clock = Arc::clone(&ahead) as Arc<dyn Clock>;
+    let handler = world.handler();
+    accepted(handler.handle(world.account("found-out-by-this")).await);
+    let failure = handler.handle(world.account("bot")).await.unwrap_err();
+    assert!(failure.to_string().contains("clock is"), "{failure}");
+    ahead.by.store(0, Ordering::Relaxed);
+    accepted(handler.handle(world.account("bot")).await);
+    assert_eq!(world.events(AggregateKind::Identity, "main").await.len(), 2);
 }
