@@ -9,6 +9,7 @@ use std::time::Duration;
 use steward_events::clock::{Clock, Timestamp};
 use steward_events::command::{ClaimTask, ExtendClaim};
 use steward_events::quantity::{Epoch, Position};
+use steward_events::rejection::Rejection;
 
 use crate::orders::{Cause, OrderError, Orders};
 use crate::tasks::TaskRef;
@@ -60,7 +61,8 @@ impl<'a> Claim<'a> {
             let asked = self.clock.monotonic();
             let left = (held_since + self.timeout).saturating_sub(asked);
             match tokio::time::timeout(left, self.extend(self.clock.now().plus(self.timeout))).await {
-                Ok(Ok(())) => held_since = asked,
+                // Nobody claims a task of a suspended tenant, and the result of a call that runs may still be recorded.
+                Ok(Ok(()) | Err(OrderError::Rejected(Rejection::Suspended { .. }))) => held_since = asked,
                 Ok(Err(error)) => {
                     tracing::warn!(epoch = self.epoch.0, error = %error, "the claim is lost");
                     return;

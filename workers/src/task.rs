@@ -23,6 +23,9 @@ use crate::task_key::TaskKey;
 use crate::tasks::{Open, TaskRef, Tasks};
 use crate::{Config, WorkerPorts, wake};
 
+/// The longest reason that is recorded, in characters: at most 1,000 bytes are allowed.
+const REASON_CHARS_MAX: usize = 250;
+
 /// What all tasks of a worker share.
 pub(crate) struct Shared {
     pub(crate) ports: WorkerPorts,
@@ -161,6 +164,7 @@ impl Drive<'_> {
                 Left::Lost
             }
             Broken::Fail(reason) => {
+                let reason: String = reason.chars().take(REASON_CHARS_MAX).collect();
                 tracing::warn!(%reason, "task failed");
                 let fail = FailTask { task: self.task.task.clone(), epoch: self.claim.epoch, reason };
                 match self.record(fail).await {
@@ -289,7 +293,12 @@ impl Drive<'_> {
         match self.shared.orders.send(&self.task.tenant, order, self.cause).await {
             Ok(reply) => Ok(reply.position),
             Err(OrderError::Rejected(Rejection::Suspended { reason, .. })) => Err(Broken::Release(reason)),
-            // Stale or closed: whatever it is, this worker has no more to say about the task.
+            // Passed on or closed: this worker has no more to say about the task.
+            Err(OrderError::Rejected(rejection @ (Rejection::Stale { .. } | Rejection::NotFound { .. }))) => {
+                Err(Broken::Lose(rejection.to_string()))
+            }
+            // Too long an answer, for one. The next worker would fare no better.
+            Err(OrderError::Rejected(rejection)) => Err(Broken::Fail(format!("cannot be recorded: {rejection}"))),
             Err(error) => Err(Broken::Lose(error.to_string())),
         }
     }

@@ -9,7 +9,7 @@ use crate::world::{World, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_tasks_run_at_once_than_allowed_and_tenants_take_turns() {
-    let world = World::new(Gateway::start(|_| Do::Hang).await);
+    let world = World::new(Gateway::start(|_| Do::Hang).await).await;
     let world = world.with_tenant("acme").await.with_tenant("globex").await.with_tenant("initech").await;
     for of in ["acme", "globex", "initech"] {
         for number in 1..=4 {

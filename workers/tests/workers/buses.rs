@@ -32,11 +32,15 @@ impl CommandBus for Dying {
             return std::future::pending().await;
         }
         if drives && self.sent.fetch_add(1, Ordering::SeqCst) == self.at {
-            if self.after {
-                let _ = self.inner.command(request).await;
-            }
             *self.last_words.lock().unwrap() = name;
-            self.dead.cancel();
+            let (inner, dead, after) = (Arc::clone(&self.inner), self.dead.clone(), self.after);
+            // What is under way goes on when its sender does not.
+            tokio::spawn(async move {
+                if after {
+                    let _ = inner.command(request).await;
+                }
+                dead.cancel();
+            });
             return std::future::pending().await;
         }
         self.inner.command(request).await

@@ -29,6 +29,8 @@ pub(crate) enum Do {
     Say(&'static str),
     /// The same after a while.
     SayAfter(Duration, &'static str),
+    /// Answer with so many bytes.
+    SayMuch(usize),
     /// Refuse with this status, code and message.
     Refuse(u16, &'static str, &'static str),
     /// Never answer.
@@ -132,6 +134,7 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Respons
             tokio::time::sleep(pause).await;
             said(text)
         }
+        Do::SayMuch(bytes) => said(&"a".repeat(bytes)),
         Do::Refuse(status, code, message) => {
             let body = json!({ "error": { "message": message, "type": code, "param": null, "code": code } });
             Response::builder().status(status).body(Full::from(body.to_string())).unwrap()

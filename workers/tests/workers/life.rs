@@ -8,13 +8,13 @@ use steward_events::event::{StepKind, TaskEvent};
 use steward_events::quantity::{Epoch, NanoDollars, StepNumber, Tokens};
 use steward_events::scope::Subject;
 
-use crate::gateway::{Do, Gateway};
+use crate::gateway::{Call, Do, Gateway};
 use crate::world::{World, eventually};
 use crate::{kinds, left_over, plan_and_answer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_is_planned_and_answered_with_a_key_and_a_budget_of_its_own() {
-    let world = World::new(Gateway::start(plan_and_answer).await).with_tenant("acme").await;
+    let world = World::new(Gateway::start(plan_and_answer).await).await.with_tenant("acme").await;
     let process = world.start();
     world.submit("acme", "t_1", Some("$0.01")).await;
     assert_eq!(world.end("acme", "t_1").await, "finished");
@@ -54,21 +54,20 @@ async fn a_task_is_planned_and_answered_with_a_key_and_a_budget_of_its_own() {
     }
     assert!(calls[1].body["messages"].to_string().contains("I look it up."), "the answer follows the plan");
 
-    let decided = world.desk.decided.lock().await.clone();
-    let order = |name: &str| decided.iter().position(|request| format!("{}.{}", request.noun, request.verb) == name);
-    assert!(order("budget.set").unwrap() < order("key.issue").unwrap(), "the budget is there before the key is");
-    let budget: SetBudget = Format::MessagePack.read(&decided[order("budget.set").unwrap()].body).unwrap();
-    assert_eq!(
-        (budget.subject, budget.limit.to_string().as_str(), budget.hard),
-        (Some(Subject::Task("t_1".parse().unwrap())), "$0.01", true)
-    );
-    let issue: IssueKey = Format::MessagePack.read(&decided[order("key.issue").unwrap()].body).unwrap();
+    let asked = world.desk.asked.lock().await.clone();
+    let place = |name: &str| asked.iter().position(|request| format!("{}.{}", request.noun, request.verb) == name);
+    let (budget_set, key_issue) = (place("budget.set").unwrap(), place("key.issue").unwrap());
+    assert!(budget_set < key_issue, "the budget is there before the key is");
+    let budget: SetBudget = Format::MessagePack.read(&asked[budget_set].body).unwrap();
+    assert_eq!(budget.subject, Some(Subject::Task("t_1".parse().unwrap())));
+    assert_eq!((budget.limit.to_string().as_str(), budget.hard), ("$0.01", true));
+    let issue: IssueKey = Format::MessagePack.read(&asked[key_issue].body).unwrap();
     assert!(issue.hash.matches(&calls[0].secret) && calls[0].secret.starts_with("stw_acme_"));
     assert_eq!(issue.principal.as_str(), "p_ana", "it acts as the submitter");
     assert_eq!(issue.scope.unwrap().as_str(), "acme/research");
     assert_eq!((issue.models.len(), issue.models[0].as_str()), (1, "small"));
     assert_eq!((issue.agent.unwrap().as_str(), issue.task.unwrap().as_str()), ("researcher", "t_1"));
-    for request in &decided {
+    for request in &asked {
         let said = String::from_utf8_lossy(&request.body);
         assert!(!said.contains(&calls[0].secret), "the secret is in {}", request.command_subject());
     }
@@ -79,7 +78,7 @@ async fn a_task_is_planned_and_answered_with_a_key_and_a_budget_of_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelling_stops_the_call_in_flight_and_revokes_the_key() {
-    let world = World::new(Gateway::start(|_| Do::Hang).await).with_tenant("acme").await;
+    let world = World::new(Gateway::start(|_| Do::Hang).await).await.with_tenant("acme").await;
     let process = world.start();
     world.submit("acme", "t_1", None).await;
     eventually("the call", async || world.gateway.open() == 1).await;
@@ -94,12 +93,32 @@ async fn cancelling_stops_the_call_in_flight_and_revokes_the_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_tenants_tasks_wait_until_it_is_resumed() {
-    let world = World::new(Gateway::start(plan_and_answer).await).with_tenant("acme").await;
-    world.send("acme", SuspendTenant { reason: "unpaid".into() }).await.unwrap();
-    let _process = world.start();
+    let world = World::new(Gateway::start(plan_and_answer).await).await.with_tenant("acme").await;
     world.submit("acme", "t_1", None).await;
+    world.send_as(&world.desk.operator, "acme", SuspendTenant { reason: "unpaid".into() }).await.unwrap();
+    let _process = world.start();
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(kinds(&world.task("acme", "t_1").await), ["submitted"]);
-    world.send("acme", ResumeTenant {}).await.unwrap();
+    world.send_as(&world.desk.operator, "acme", ResumeTenant {}).await.unwrap();
     assert_eq!(world.end("acme", "t_1").await, "finished");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_suspended_in_the_middle_of_a_call_loses_no_task() {
+    let script = |call: &Call| match call.idempotency_key.as_str() {
+        "t_1-1" => Do::SayAfter(Duration::from_millis(300), "I look it up."),
+        _ => plan_and_answer(call),
+    };
+    let world = World::new(Gateway::start(script).await).await.with_tenant("acme").await;
+    let _process = world.start();
+    world.submit("acme", "t_1", None).await;
+    eventually("the call", async || world.gateway.open() == 1).await;
+    world.send_as(&world.desk.operator, "acme", SuspendTenant { reason: "unpaid".into() }).await.unwrap();
+    // What was paid for is recorded; nothing new begins.
+    eventually("the step's result", async || kinds(&world.task("acme", "t_1").await).len() == 4).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(kinds(&world.task("acme", "t_1").await), ["submitted", "claimed", "started", "step finished"]);
+    world.send_as(&world.desk.operator, "acme", ResumeTenant {}).await.unwrap();
+    assert_eq!(world.end("acme", "t_1").await, "finished");
+    assert_eq!(world.gateway.calls_of("t_1-1"), 1);
 }

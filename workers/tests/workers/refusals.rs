@@ -4,9 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use steward_events::command::SubmitTask;
-use steward_events::event::TaskInput;
-use steward_events::sealed::Content;
 use steward_workers::Config;
 
 use crate::gateway::{Call, Do, Gateway};
@@ -25,7 +22,7 @@ async fn what_the_gateway_refuses_ends_the_task_with_the_reason() {
         (403, "forbidden", "p_ana may not", "step 1 (plan): not allowed: p_ana may not"),
         (404, "model_not_found", "no model small", "step 1 (plan): model gone: no model small"),
     ] {
-        let world = World::new(Gateway::start(move |_| Do::Refuse(status, code, message)).await);
+        let world = World::new(Gateway::start(move |_| Do::Refuse(status, code, message)).await).await;
         let world = world.with_tenant("acme").await;
         let _process = world.start();
         world.submit("acme", "t_1", None).await;
@@ -36,22 +33,23 @@ async fn what_the_gateway_refuses_ends_the_task_with_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_without_budget_key_or_agent_ends_with_the_reason() {
-    let world = World::new(Gateway::start(plan_and_answer).await).with_tenant("acme").await;
+async fn a_task_without_its_budget_ends_with_the_reason() {
+    let world = World::new(Gateway::start(plan_and_answer).await).await.with_tenant("acme").await;
     world.desk.refuse_budgets.store(true, Ordering::Relaxed);
     let _process = world.start();
     world.submit("acme", "t_1", Some("$0.01")).await;
     assert_eq!(world.end("acme", "t_1").await, "failed: no budget for the task: scope: no budgets here");
     assert!(world.gateway.calls().is_empty(), "nothing was called without a budget");
-    let unknown = SubmitTask {
-        task: Some("t_2".parse().unwrap()),
-        agent: "nobody".parse().unwrap(),
-        input: Content::Plain(TaskInput { prompt: "?".into() }),
-        scope: None,
-        limit: None,
-    };
-    world.send("acme", unknown).await.unwrap();
-    assert_eq!(world.end("acme", "t_2").await, "failed: there is no agent nobody");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_too_long_to_be_recorded_ends_the_task_and_is_not_paid_for_again() {
+    let world = World::new(Gateway::start(|_| Do::SayMuch(200_000)).await).await.with_tenant("acme").await;
+    let _process = world.start();
+    world.submit("acme", "t_1", None).await;
+    let end = world.end("acme", "t_1").await;
+    assert!(end.starts_with("failed: cannot be recorded: body: has 2"), "{end}");
+    assert_eq!(world.gateway.calls().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +60,7 @@ async fn what_may_pass_is_waited_for() {
         1 => Do::Refuse(503, "unavailable", "not fresh"),
         _ => plan_and_answer(call),
     };
-    let world = World::new(Gateway::start(script).await).with_tenant("acme").await;
+    let world = World::new(Gateway::start(script).await).await.with_tenant("acme").await;
     let _process = world.start();
     world.submit("acme", "t_1", None).await;
     assert_eq!(world.end("acme", "t_1").await, "finished");
@@ -71,7 +69,7 @@ async fn what_may_pass_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_without_any_answer_ends_the_task_in_time() {
-    let world = World::new(Gateway::start(|_| Do::Hang).await).with_tenant("acme").await;
+    let world = World::new(Gateway::start(|_| Do::Hang).await).await.with_tenant("acme").await;
     let config = Config { step_time_max: Duration::from_millis(500), ..world.config() };
     let _process = world.start_with(config, world.bus());
     world.submit("acme", "t_1", None).await;

@@ -9,10 +9,10 @@ use futures::stream::{self, BoxStream, StreamExt};
 use steward_events::BoxError;
 use steward_events::bus::{CommandBus, CommandService, Envelope, Format, LocalBus, Reply, Request};
 use steward_events::clock::{Clock, Ids, RandomIds, SystemClock, Timestamp};
-use steward_events::command::{Command, CreateTenant, DefineAgent, OpenTenant, SubmitTask};
+use steward_events::command::{Command, CreateTenant, DefineAgent, GiveGrant, InviteUser, OpenTenant, SubmitTask};
 use steward_events::commit::Commit;
-use steward_events::event::{AgentSpec, ContentMode, Event, PatternKind, TaskEvent, TaskInput};
-use steward_events::id::{PrincipalId, TaskId, TenantId};
+use steward_events::event::{AgentSpec, ContentMode, Event, PatternKind, Profile, TaskEvent, TaskInput};
+use steward_events::id::{PrincipalId, SystemPart, TaskId, TenantId};
 use steward_events::keys::{Keyring, MemoryVault};
 use steward_events::log::memory::MemoryLog;
 use steward_events::log::{EventLog, Filter};
@@ -25,11 +25,11 @@ use steward_workers::{Config, WorkerPorts, Workers};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::desk::{Desk, place};
+use crate::desk::Desk;
 use crate::gateway::Gateway;
 
 /// Nothing here waits longer for anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct World {
     pub(crate) log: Arc<dyn EventLog>,
@@ -78,21 +78,33 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
 }
 
 impl World {
-    pub(crate) fn new(gateway: Gateway) -> Self {
+    pub(crate) async fn new(gateway: Gateway) -> Self {
         // Every test installs it; the first one counts.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let log: Arc<dyn EventLog> = Arc::new(MemoryLog::default());
         let vault = Arc::new(MemoryVault::default());
         let keyring = Arc::new(Keyring::new(DataKey::random().unwrap(), vault));
-        let desk = Arc::new(Desk::new(Arc::clone(&log), Arc::clone(&keyring), Arc::new(RandomIds::default())));
+        let desk = Arc::new(Desk::new(Arc::clone(&log), Arc::clone(&keyring)).await);
         Self { log, desk, keyring, gateway }
     }
 
-    /// A tenant that is open and has the agent `researcher`.
+    /// Places a tenant; a worker opens it.
+    pub(crate) async fn place(&self, name: &str) {
+        let create = CreateTenant { tenant: tenant(name), timezone: "UTC".to_owned(), content: ContentMode::Off };
+        self.send_as(&self.desk.operator, "steward", create).await.unwrap();
+    }
+
+    /// A tenant that is open, with the agent `researcher` and the owner `p_ana`.
     pub(crate) async fn with_tenant(self, name: &str) -> Self {
-        place(&self.desk, create(name)).await;
+        self.place(name).await;
         let open = OpenTenant { timezone: "UTC".to_owned(), content: ContentMode::Off };
-        self.send(name, open).await.unwrap();
+        self.send_as(&PrincipalId::system(SystemPart::Worker), name, open).await.unwrap();
+        let ana = PrincipalId::new("p_ana").unwrap();
+        let profile = Content::Plain(Profile { email: "ana@example.com".to_owned(), name: "Ana".to_owned() });
+        self.send_as(&self.desk.operator, name, InviteUser { principal: Some(ana.clone()), profile }).await.unwrap();
+        let (role, on) = ("owner".parse().unwrap(), name.parse().unwrap());
+        let grant = GiveGrant { to: ana, role, on, expires: None, condition: None };
+        self.send_as(&self.desk.operator, name, grant).await.unwrap();
         let spec = AgentSpec {
             model: "small".parse().unwrap(),
             instructions: "Be brief.".to_owned(),
@@ -106,17 +118,25 @@ impl World {
 
     /// Sends a command as `p_ana`.
     pub(crate) async fn send(&self, to: &str, command: impl Into<Command>) -> Result<Reply, Rejection> {
+        self.send_as(&PrincipalId::new("p_ana").unwrap(), to, command).await
+    }
+
+    pub(crate) async fn send_as(
+        &self,
+        principal: &PrincipalId,
+        to: &str,
+        command: impl Into<Command>,
+    ) -> Result<Reply, Rejection> {
         let command = command.into();
         let (noun, verb) = command.name();
-        let ids = RandomIds::default();
         let request = Request {
             tenant: tenant(to),
-            principal: PrincipalId::new("p_ana").unwrap(),
+            principal: principal.clone(),
             noun: noun.to_owned(),
             verb: verb.to_owned(),
             envelope: Envelope {
-                command: ids.unique().parse().unwrap(),
-                issued_at: Timestamp(0),
+                command: RandomIds::default().unique().parse().unwrap(),
+                issued_at: now(),
                 on_behalf_of: None,
                 causation: None,
                 correlation: "chain".parse().unwrap(),
@@ -158,7 +178,7 @@ impl World {
     pub(crate) fn config(&self) -> Config {
         Config {
             gateway_url: self.gateway.url.clone(),
-            claim_timeout: Duration::from_millis(600),
+            claim_timeout: Duration::from_millis(1_500),
             drain_time_max: Duration::from_millis(300),
             ..Config::default()
         }
@@ -225,10 +245,6 @@ impl World {
     }
 }
 
-pub(crate) fn create(name: &str) -> CreateTenant {
-    CreateTenant { tenant: tenant(name), timezone: "UTC".to_owned(), content: ContentMode::Off }
-}
-
 /// Nobody sets timers here.
 struct NoTimers;
 
@@ -245,7 +261,7 @@ impl Timers for NoTimers {
     }
 }
 
-/// The wall clock, for claims made by hand.
+/// The wall clock.
 pub(crate) fn now() -> Timestamp {
     SystemClock::default().now()
 }
