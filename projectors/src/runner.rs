@@ -60,14 +60,14 @@ impl<P: Projector> Runner<P> {
         self.shards.iter().map(|followed| (followed.shard, followed.progress.borrow().clone()))
     }
 
-    /// How many positions each shard's fold has yet to come: an upper bound of the commits that are missing.
+    /// How many commits each shard's fold has yet to see.
     ///
     /// # Errors
     /// [`LogError`] if the log does not say where it ends.
     pub async fn lag(&self) -> Result<Vec<(Shard, u64)>, LogError> {
         let mut lags = Vec::with_capacity(self.shards.len());
         for followed in &self.shards {
-            let end = self.log.last(&Self::filter(followed.shard)).await?;
+            let end = self.log.last(&Filter::shard(followed.shard)).await?;
             let position = followed.progress.borrow().position;
             lags.push((followed.shard, end.0.saturating_sub(position.0)));
         }
@@ -112,12 +112,9 @@ impl<P: Projector> Runner<P> {
     }
 
     async fn reach(&self, followed: &Followed, min_position: Option<Position>) -> Result<(), NotReady> {
-        // Only some of the shard's commits concern this view, so it need not stand at `min_position` itself.
-        let end = self.log.last(&Self::filter(followed.shard)).await?;
-        let wanted = min_position.map_or(end, |min_position| min_position.min(end));
-        let time_max = match min_position {
-            Some(_) => self.config.position_wait_max,
-            None => self.config.settle_wait_max,
+        let (wanted, time_max) = match min_position {
+            Some(min_position) => (min_position, self.config.position_wait_max),
+            None => (self.log.last(&Filter::shard(followed.shard)).await?, self.config.settle_wait_max),
         };
         let mut progress = followed.progress.subscribe();
         let there = progress.wait_for(|at| at.stage != Stage::CatchingUp && at.position >= wanted || at.has_stopped());
@@ -130,9 +127,5 @@ impl<P: Projector> Runner<P> {
                 Err(NotReady::Behind { view: P::NAME, shard: followed.shard, at: position, wanted })
             }
         }
-    }
-
-    fn filter(shard: Shard) -> Filter {
-        Filter::shard(shard).kinds(P::KINDS)
     }
 }

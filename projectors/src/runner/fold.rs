@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use steward_events::BoxError;
 use steward_events::commit::{Commit, CommitHash};
-use steward_events::log::{Follow, LogError, Stored};
+use steward_events::log::{Filter, Follow, LogError, Stored};
 use steward_events::quantity::{Position, Shard};
 
 use super::{Followed, Runner};
@@ -122,7 +122,9 @@ impl<P: Projector> Runner<P> {
 
     /// From where to go on, where the log ends now, and what comes in between and after.
     async fn begin(&self, followed: &Followed) -> Result<(Position, Position, Follow), End> {
-        let filter = Self::filter(followed.shard);
+        // All of the shard, also what this view does not read: then its position is the shard's, and a question that
+        // demands a position, or asks how far it is, needs no search in the log.
+        let filter = Filter::shard(followed.shard);
         let checkpoint = followed.tree.reload().map_err(End::Failed)?;
         let end = self.log.last(&filter).await?;
         self.log_still_has(followed.shard, checkpoint, end).await?;
@@ -182,9 +184,11 @@ impl<R> Batch<R> {
             let (shard, at, now) = (stored.stream.shard, self.position, stored.position);
             return Err(LogError::WentBack(format!("shard {shard} gave {now} after {at}")));
         }
-        let commit = Commit::decode(&stored.stream, &stored.bytes)?;
-        for recorded in commit.recorded(stored.position) {
-            P::apply(&recorded, &mut self.rows);
+        if P::KINDS.contains(&stored.stream.kind) {
+            let commit = Commit::decode(&stored.stream, &stored.bytes)?;
+            for recorded in commit.recorded(stored.position) {
+                P::apply(&recorded, &mut self.rows);
+            }
         }
         self.position = stored.position;
         self.commits += 1;
