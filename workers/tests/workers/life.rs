@@ -7,6 +7,7 @@ use steward_events::command::{CancelTask, IssueKey, ResumeTenant, SetBudget, Sus
 use steward_events::event::{StepKind, TaskEvent};
 use steward_events::quantity::{Epoch, NanoDollars, StepNumber, Tokens};
 use steward_events::scope::Subject;
+use steward_workers::Config;
 
 use crate::gateway::{Call, Do, Gateway};
 use crate::world::{World, eventually};
@@ -79,7 +80,9 @@ async fn a_task_is_planned_and_answered_with_a_key_and_a_budget_of_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelling_stops_the_call_in_flight_and_revokes_the_key() {
     let world = World::new(Gateway::start(|_| Do::Hang).await).await.with_tenant("acme").await;
-    let process = world.start();
+    // So long a claim that no heartbeat could tell the worker.
+    let config = Config { claim_timeout: Duration::from_mins(10), ..world.config() };
+    let process = world.start_with(config, world.bus());
     world.submit("acme", "t_1", None).await;
     eventually("the call", async || world.gateway.open() == 1).await;
     let began = Instant::now();
