@@ -17,10 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use steward_events::clock::Timestamp;
 use steward_events::commit::Recorded;
 use steward_events::event::{AccessEvent, AggregateKind, Event, GrantId};
-use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, RoleId, TaskId, TenantId};
+use steward_events::id::{AgentId, KeyId, PrincipalId, RoleId, TenantId};
 use steward_events::live::View;
 use steward_events::permission::Permission;
-use steward_events::quantity::NanoDollars;
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
 
@@ -33,8 +32,11 @@ use crate::tenant::Tenant;
 mod delegation;
 mod explain;
 mod policy;
+mod request;
 mod rights;
 mod system;
+
+pub use request::{AccessRequest, Allowed, Context, KeyHolder};
 
 use explain::forbidden;
 use policy::{Circumstances, Question, Verdict};
@@ -56,60 +58,6 @@ struct Rules {
     life: Tenant,
     identity: Identity,
     access: Access,
-}
-
-/// Somebody wants to do something.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccessRequest {
-    /// In whose data.
-    pub tenant: TenantId,
-    /// Who. The id of a key (`key_…`) means its principal, narrowed to that key.
-    pub principal: PrincipalId,
-    /// With which key, if with one.
-    pub key: Option<KeyId>,
-    /// What.
-    pub permission: Permission,
-    /// Where.
-    pub scope: Scope,
-    /// With what.
-    pub context: Context,
-}
-
-/// What a request is about. A condition on what is not known here does not hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Context {
-    /// The model it calls.
-    pub model: Option<ModelId>,
-    /// The most it can cost.
-    pub cost: Option<NanoDollars>,
-}
-
-/// They may.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Allowed {
-    /// The grant and the path of roles.
-    pub reason: String,
-}
-
-/// Whose key a secret is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyHolder {
-    /// The tenant that issued it; `steward` for operators.
-    pub tenant: TenantId,
-    /// The key.
-    pub key: KeyId,
-    /// As whom it acts.
-    pub principal: PrincipalId,
-    /// Where its calls are booked, and the most that it can reach.
-    pub scope: Scope,
-    /// The models it may use; all that its grants allow if empty.
-    pub models: Vec<ModelId>,
-    /// The agent it acts for, if one.
-    pub agent: Option<AgentId>,
-    /// The task it was made for, if one.
-    pub task: Option<TaskId>,
-    /// When it stops working by itself.
-    pub expires: Option<Timestamp>,
 }
 
 /// Who really acts.
@@ -329,7 +277,7 @@ impl Authority {
         let mut take = |of: &TenantId, grant: GrantId, terms: Terms| {
             let meaning = meanings.entry((of.clone(), grant.role.clone()));
             let meaning = meaning.or_insert_with(|| self.role_permissions(of, &grant.role));
-            held.push(Held::new(grant, terms, Arc::clone(meaning)));
+            held.push(Held::new(held.len(), grant, terms, Arc::clone(meaning)));
         };
         let from_steward = !tenant.is_steward() && self.is_operator(principal);
         let tenants = std::iter::once(tenant).chain(from_steward.then_some(&steward));

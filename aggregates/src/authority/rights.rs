@@ -3,7 +3,7 @@
 //! A plain grant makes its rights ancestors of the principal, so ten thousand of them cost as much to ask as one. A
 //! grant that ends or is conditional is asked for itself, with its terms as attributes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use cedar_policy::{Entities, Entity, EntityUid, RestrictedExpression};
@@ -38,10 +38,15 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// One grant, as recorded or as implied.
-    pub(super) fn new(grant: GrantId, terms: Terms, permissions: RolePermissions) -> Self {
-        let uid = grant_uid(&grant.to_string());
+    /// The grant number `index` of its principal, as recorded or as implied. Two tenants may record the same one.
+    pub(super) fn new(index: usize, grant: GrantId, terms: Terms, permissions: RolePermissions) -> Self {
+        let uid = grant_uid(&format!("{index} {grant}"));
         Self { grant, terms, permissions, uid }
+    }
+
+    /// What its role permits, at its scope, in the policies' words.
+    fn rights(&self) -> impl Iterator<Item = EntityUid> + '_ {
+        self.permissions.iter().map(|(pattern, _)| right_uid(pattern.as_str(), &self.grant.on))
     }
 
     /// The pattern that permits this here, terms aside, and the roles that lead to it.
@@ -99,10 +104,10 @@ impl Rights {
     /// Prepares what `principal` holds.
     pub(super) fn new(principal: &PrincipalId, held: Vec<Held>) -> Self {
         let who = principal_uid(principal.as_str());
-        let plain = held.iter().filter(|held| held.terms.is_plain()).map(|held| held.uid.clone()).collect();
+        let plain = held.iter().filter(|held| held.terms.is_plain()).flat_map(Held::rights).collect();
         let mut entities = vec![Entity::new_no_attrs(who.clone(), plain)];
-        entities.extend(held.iter().filter_map(grant_entity));
-        // Two grants never share an id, and rights are no entities of their own, so there is no cycle or double.
+        entities.extend(held.iter().filter(|held| !held.terms.is_plain()).filter_map(grant_entity));
+        // Grants are numbered, and rights are no entities of their own, so there is no cycle or double.
         let entities = Entities::from_entities(entities, None).unwrap_or_else(|error| {
             tracing::error!(%error, %principal, "grants cannot be prepared; denying");
             Entities::empty()
@@ -145,10 +150,7 @@ fn grant_entity(held: &Held) -> Option<Entity> {
             attributes.insert("cost_max".to_owned(), long(cost_max.0));
         }
     }
-    let on = &held.grant.on;
-    let rights: HashSet<EntityUid> =
-        held.permissions.iter().map(|(pattern, _)| right_uid(pattern.as_str(), on)).collect();
-    Entity::new(held.uid.clone(), attributes, rights).ok()
+    Entity::new(held.uid.clone(), attributes, held.rights().collect()).ok()
 }
 
 #[cfg(test)]

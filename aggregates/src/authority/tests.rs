@@ -507,3 +507,26 @@ fn the_longest_agent_name_has_a_principal() {
     assert!(agent_principal(&longest).as_str().starts_with("agent_aaa"));
     assert_eq!(agent_principal(&"researcher".parse().unwrap()).as_str(), "agent_researcher");
 }
+
+#[test]
+fn the_same_grant_of_two_tenants_counts_once_and_by_each_ones_terms() {
+    let mut world = World::new();
+    let until = |end| Some(Timestamp(end));
+    world.grant_with("steward", "op_two", "billing", "acme", until(5_000_000), None);
+    world.grant_with("acme", "op_two", "billing", "acme", until(3_000_000), None);
+    world.person("steward", "op_two");
+    let ask = |now| world.0.authorise(&request("op_two", "budget:set", "acme"), Timestamp(now)).is_ok();
+    assert!(ask(2_000_000) && ask(4_000_000) && !ask(5_000_000));
+}
+
+#[test]
+fn thousands_of_grants_are_asked_at_once() {
+    let mut world = World::new();
+    for project in 0..2_000 {
+        world.grant("acme", "p_ana", "agent", &format!("acme/p{project}"));
+    }
+    for project in [0, 999, 1_999] {
+        assert!(world.invoke("p_ana", None, &format!("acme/p{project}"), "small", 1).is_ok());
+    }
+    assert!(world.invoke("p_ana", None, "acme/p2000", "small", 1).is_err());
+}

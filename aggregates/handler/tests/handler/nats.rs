@@ -76,7 +76,7 @@ async fn race([first, second]: [Arc<dyn EventLog>; 2]) {
     assert!(bot.events.is_empty(), "it is there already, and the leader confirmed it");
     let give = json!({"to": bot.answer["principal"], "role": "billing", "on": "acme"});
     accepted(handlers[0].handle(world.op("grant", "give", &give)).await);
-    let set = json!({"scope": "acme", "limit": "$1.00"});
+    let budget = json!({"scope": "acme", "limit": "$1.00"});
     let who = bot.answer["principal"].as_str().unwrap();
-    accepted(handlers[1].handle(world.ask("acme", who, "budget", "set", &set)).await);
+    accepted(handlers[1].handle(world.ask("acme", who, "budget", "set", &budget)).await);
 }

@@ -1,0 +1,61 @@
+//! What is asked of the authority, and what it answers.
+
+use steward_events::clock::Timestamp;
+use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId, TenantId};
+use steward_events::permission::Permission;
+use steward_events::quantity::NanoDollars;
+use steward_events::scope::Scope;
+
+/// Somebody wants to do something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessRequest {
+    /// In whose data.
+    pub tenant: TenantId,
+    /// Who. The id of a key (`key_…`) means its principal, narrowed to that key.
+    pub principal: PrincipalId,
+    /// With which key, if with one.
+    pub key: Option<KeyId>,
+    /// What.
+    pub permission: Permission,
+    /// Where.
+    pub scope: Scope,
+    /// With what.
+    pub context: Context,
+}
+
+/// What a request is about. A condition on what is not known here does not hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Context {
+    /// The model it calls.
+    pub model: Option<ModelId>,
+    /// The most it can cost.
+    pub cost: Option<NanoDollars>,
+}
+
+/// They may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// The grant and the path of roles.
+    pub reason: String,
+}
+
+/// Whose key a secret is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyHolder {
+    /// The tenant that issued it; `steward` for operators.
+    pub tenant: TenantId,
+    /// The key.
+    pub key: KeyId,
+    /// As whom it acts.
+    pub principal: PrincipalId,
+    /// Where its calls are booked, and the most that it can reach.
+    pub scope: Scope,
+    /// The models it may use; all that its grants allow if empty.
+    pub models: Vec<ModelId>,
+    /// The agent it acts for, if one.
+    pub agent: Option<AgentId>,
+    /// The task it was made for, if one.
+    pub task: Option<TaskId>,
+    /// When it stops working by itself.
+    pub expires: Option<Timestamp>,
+}
