@@ -19,7 +19,6 @@ use steward_events::commit::Recorded;
 use steward_events::event::{AccessEvent, AggregateKind, Event, GrantId};
 use steward_events::id::{AgentId, KeyId, PrincipalId, RoleId, TenantId};
 use steward_events::live::View;
-use steward_events::permission::Permission;
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
 

@@ -2,6 +2,7 @@ use steward_events::command::{
     Command, CreateTenant, DefineRole, DisableUser, GiveGrant, IssueKey, RenewLease, RevokeGrant, RevokeKey, SetBudget,
 };
 use steward_events::event::{Condition, ContentMode, IdentityEvent, KeyHash, TenantEvent};
+use steward_events::quantity::NanoDollars;
 use steward_events::query::{ExplainQuestion, WhoCanQuestion};
 
 use super::*;
