@@ -55,7 +55,7 @@ def test_a_command_in_json_is_decided_and_replayed(acme):
 
 
 def test_without_the_permission_it_is_refused_with_the_reason(acme):
-    who = acme.bot["principal"]
+    who = acme.bot["key"]  # a key narrowed to a project speaks as itself
     reply, headers = request(acme, acme.bot["secret"], who, f"cmd.acme.{who}.budget.set", BODY)
     assert reply["accepted"] is False and reply["rejection"]["code"] == "forbidden"
     assert "budget:set" in reply["message"] and "steward grant give" in reply["rejection"]["would_allow"]
@@ -63,8 +63,8 @@ def test_without_the_permission_it_is_refused_with_the_reason(acme):
 
 
 def test_the_bus_lets_nobody_speak_as_another(acme):
-    bot, admin = acme.bot["principal"], acme.admin["principal"]
-    for subject in [f"cmd.acme.{admin}.budget.set", f"cmd.globex.{bot}.budget.set", "evt.00.acme.ledger.main", "$JS.API.STREAM.NAMES"]:
+    bot, admin = acme.bot["key"], acme.admin["principal"]
+    for subject in [f"cmd.acme.{admin}.budget.set", f"cmd.acme.{acme.bot['principal']}.key.issue", f"cmd.globex.{bot}.budget.set", "evt.00.acme.ledger.main", "$JS.API.STREAM.NAMES"]:
         reply, why = request(acme, acme.bot["secret"], bot, subject, BODY, timeout=1)
         assert reply is None and "ermissions" in why["permissions"], (subject, why)
 
@@ -85,3 +85,12 @@ def test_bad_input_gets_a_clear_error(acme):
     assert reply["rejection"]["code"] == "invalid" and "colour" in reply["message"]
     reply, _ = request(acme, acme.admin["secret"], who, f"cmd.acme.{who}.budget.set", {**BODY, "scope": "globex"})
     assert reply["accepted"] is False
+
+
+def test_a_narrowed_key_hands_on_no_more_than_it_has(acme):
+    acme.cli("grant", "give", "support-bot", "admin", "--on", "acme")
+    narrowed = acme.bot["secret"]
+    wide = acme.cli("key", "issue", "support-bot", "--tenant", "acme", key=narrowed, check=False)
+    assert wide.returncode != 0 and "denied" in wide.stderr, wide.stderr
+    whole = acme.key("support-bot", "acme")
+    assert acme.cli("key", "issue", "support-bot", "--tenant", "acme", key=whole).returncode == 0

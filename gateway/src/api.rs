@@ -20,6 +20,7 @@ use steward_events::permission::Permission;
 use steward_events::query::{self, QuerySpec};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
+use steward_events::trace::current_traceparent;
 
 use crate::auth::Known;
 use crate::error::Error;
@@ -120,6 +121,9 @@ fn read_tenant(text: &str) -> Result<TenantId, Error> {
     Ok(text.parse().map_err(|error: steward_events::id::InvalidId| Rejection::invalid("tenant", error.to_string()))?)
 }
 
+/// Nouns whose commands hand rights on: a narrowed key sends them as itself, so that it hands on no more than it has.
+const PASSES_ON: &[&str] = &["key", "grant", "role"];
+
 /// Who asks what of which tenant, and how.
 struct Caller<'a> {
     edge: &'a Edge,
@@ -155,12 +159,11 @@ impl Caller<'_> {
             on_behalf_of: None,
             causation: self.header("steward-causation").map(str::to_owned),
             correlation: request_id(self.parts),
-            traceparent: (self.edge.config.propagation.current)()
-                .or_else(|| self.header("traceparent").map(str::to_owned)),
+            traceparent: current_traceparent().or_else(|| self.header("traceparent").map(str::to_owned)),
         };
         Ok(bus::Request {
             tenant: self.tenant.clone(),
-            principal: holder.principal.clone(),
+            principal: if PASSES_ON.contains(&noun) { holder.speaks_as() } else { holder.principal.clone() },
             noun: noun.to_owned(),
             verb: verb.to_owned(),
             envelope,

@@ -15,6 +15,8 @@ impl Authenticator for BusLogin {
     async fn authenticate(&self, secret: &str) -> Option<Caller> {
         // A connection outlives its login, so whoever cannot be confirmed now stays out.
         let Known { holder, .. } = self.0.find(secret, None).await.ok()?;
-        Some(Caller { tenant: holder.tenant, principal: holder.principal, key: holder.key, expires: holder.expires })
+        // On the bus a subject says who sends, not with which key.
+        let principal = holder.speaks_as();
+        Some(Caller { tenant: holder.tenant, principal, key: holder.key, expires: holder.expires })
     }
 }

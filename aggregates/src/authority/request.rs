@@ -59,3 +59,22 @@ pub struct KeyHolder {
     /// When it stops working by itself.
     pub expires: Option<Timestamp>,
 }
+
+impl KeyHolder {
+    /// True if the key reaches less than its principal does.
+    pub fn is_narrowed(&self) -> bool {
+        let whole = self.scope == Scope::everything() || self.scope == Scope::tenant(&self.tenant);
+        !whole || !self.models.is_empty() || self.agent.is_some() || self.task.is_some()
+    }
+
+    /// As whom this key speaks where a request says only who sends it: a narrowed key as itself, so that what it can
+    /// reach is not forgotten on the way; any other as its principal.
+    pub fn speaks_as(&self) -> PrincipalId {
+        if self.is_narrowed() {
+            // A key's id is a token, as every id.
+            PrincipalId::new(self.key.as_str()).unwrap_or_else(|_| self.principal.clone())
+        } else {
+            self.principal.clone()
+        }
+    }
+}
