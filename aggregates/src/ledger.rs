@@ -366,6 +366,7 @@ impl Ledger {
         let mut cap = order.keep_total.min(lease.terms.cap_total);
         let mut call = None;
         let mut events = Vec::new();
+        let mut refused = None;
         let turned = lease.turns_at().filter(|turn| *turn <= stamp.at);
         if let (Some(request), None) = (&order.request, turned) {
             let own = Own { id: &order.lease, lease, used, late, cap };
@@ -375,8 +376,22 @@ impl Ledger {
                     call = Some(request.call.clone());
                     events = first;
                 }
-                Admission::Queued { events: first } | Admission::Refused { events: first, .. } => events = first,
+                Admission::Queued { events: first } => events = first,
+                Admission::Refused { rejection, events: first } => {
+                    events = first;
+                    refused = Some(rejection);
+                }
             }
+        }
+        let says_nothing_new = (used, late, cap) == (lease.used, lease.late, lease.terms.cap_total)
+            && lease.recalled.is_none()
+            && stamp.at.since(lease.decided_at) < LEASE_TTL / 3;
+        if order.request.is_some() && call.is_none() && turned.is_none() && says_nothing_new {
+            // Only a look at one's place in the line: that is no turn.
+            return match refused {
+                Some(rejection) if events.is_empty() => Err(rejection),
+                _ => Ok(events),
+            };
         }
         let terms = match turned {
             None => lease::terms(cap, stamp.at, &lease.windows),

@@ -40,8 +40,22 @@ pub struct LeaseUsage {
     pub late: Amounts,
     /// Calls that may still cost something, with the most that they may.
     pub open: BTreeMap<CallId, Open>,
-    /// Where the lease was closed.
-    pub closed_at: Option<Position>,
+    /// What was known when the lease was closed.
+    pub closed: Option<AtClose>,
+}
+
+/// A lease as its journal knew it at `LeaseClosed`. Whoever ends the lease says just this: what is recorded later is
+/// for corrections, so that each finish reaches the books once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AtClose {
+    /// Where it was closed.
+    pub at: Position,
+    /// What finished calls had used.
+    pub used: Amounts,
+    /// What had gone beyond.
+    pub late: Amounts,
+    /// Calls that had started and not finished, and what estimates had left open.
+    pub unsettled: Vec<UnsettledCall>,
 }
 
 /// What a call may still cost.
@@ -84,7 +98,10 @@ impl Usage {
                 }
             }
             UsageEvent::LeaseClosed { .. } => {
-                lease.closed_at.get_or_insert(position);
+                if lease.closed.is_none() {
+                    let (used, late, unsettled) = (lease.used, lease.late, lease.unsettled());
+                    lease.closed = Some(AtClose { at: position, used, late, unsettled });
+                }
             }
         }
     }
@@ -106,7 +123,7 @@ impl Usage {
 
     /// True if nothing may start on `lease` any more.
     pub fn is_closed(&self, lease: &LeaseId) -> bool {
-        self.leases.get(lease).is_some_and(|lease| lease.closed_at.is_some())
+        self.leases.get(lease).is_some_and(|lease| lease.closed.is_some())
     }
 
     /// True if `call` was started on `lease` and its finish is not recorded.
@@ -222,11 +239,13 @@ mod tests {
     }
 
     #[test]
-    fn a_late_finish_counts_after_the_lease_was_closed() {
+    fn a_late_finish_counts_and_leaves_what_was_known_at_the_close() {
         let closed = UsageEvent::LeaseClosed { lease: lease(), reason: "expired".to_owned() };
         let usage = fold(&[started("a", 10), closed, finished("a", 7, CallOutcome::Completed)]);
         let of_lease = usage.lease(&lease()).unwrap();
-        assert_eq!((of_lease.closed_at, of_lease.used), (Some(Position(2)), tokens(7)));
-        assert!(usage.is_closed(&lease()) && of_lease.unsettled().is_empty());
+        assert_eq!((of_lease.used, of_lease.unsettled()), (tokens(7), vec![]));
+        let open = UnsettledCall { call: id("a"), worst: tokens(10) };
+        let at_close = AtClose { at: Position(2), used: Amounts::ZERO, late: Amounts::ZERO, unsettled: vec![open] };
+        assert_eq!(of_lease.closed, Some(at_close));
     }
 }

@@ -79,8 +79,8 @@ impl Ledger {
         };
         let outcome = match &order.request {
             None => Outcome::Nothing,
-            Some(_) if lease.turn != order.turn => Outcome::Nothing,
-            Some(request) if lease.call.as_ref() == Some(&request.call) => Outcome::Granted,
+            Some(_) if order.turn < lease.turn => Outcome::Nothing,
+            Some(request) if order.turn == lease.turn && lease.call.as_ref() == Some(&request.call) => Outcome::Granted,
             Some(_) if lease.turns_at().is_some_and(|turn| turn <= lease.decided_at) => Outcome::Turned,
             Some(request) => self.waiting_or_refused(&lease.scopes, request),
         };

@@ -248,6 +248,24 @@ fn only_the_next_turn_is_decided_and_its_report_is_cumulative() {
 }
 
 #[test]
+fn a_look_at_ones_place_in_the_line_is_no_turn() {
+    let (ledger, outcomes) = run(&[
+        (0, LedgerCommand::SetBudget(set_budget(100))),
+        (0, grant(1, "a", 40)),
+        (0, grant(2, "b", 40)),
+        (0, renew(1, 1, 20, 40, Some(request("c", 70)))),
+        (0, renew(1, 2, 20, 40, Some(request("c", 70)))),
+        (0, renew(1, 2, 20, 40, Some(request("d", 90)))),
+    ]);
+    assert!(matches!(outcomes[3].as_ref().unwrap()[0], LedgerEvent::RequestQueued { .. }));
+    assert_eq!(outcomes[4], Ok(vec![]));
+    assert_eq!(outcomes[5], Err(exhausted(90, 80, 100)));
+    assert_eq!(ledger.lease(&lease(1)).unwrap().turn, Turn(1));
+    let answer = ledger.answer(&renew(1, 2, 20, 40, Some(request("c", 70))));
+    assert_eq!(serde_json::from_value::<LeaseAnswer>(answer).unwrap().outcome, Outcome::Queued);
+}
+
+#[test]
 fn an_unsettled_call_stays_charged_until_the_fact_is_known() {
     let open = UnsettledCall { call: id("a"), worst: amount(30) };
     let (ledger, outcomes) = run(&[

@@ -16,6 +16,7 @@ use steward_events::quantity::{Amounts, NanoDollars};
 use steward_events::rejection::Rejection;
 use steward_events::scope::ScopeSet;
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use super::held::Held;
 use super::{AdmissionConfig, Ask, Finish, Refusal, Settled};
@@ -69,6 +70,8 @@ pub(super) struct Waiting {
     pub(super) answer: Answer,
     /// Tells whether whoever asked is still there.
     pub(super) is_wanted: Box<dyn Fn() -> bool + Send>,
+    /// The span of the request that it is for.
+    pub(super) span: Span,
 }
 
 /// A call that was admitted and has not finished for good.
@@ -131,6 +134,11 @@ impl Account {
         } else {
             self.line.push_back(waiting);
         }
+    }
+
+    /// The call that has waited longest: what is asked of the ledger now is asked for its sake.
+    pub(super) fn first_waiting(&self) -> Option<&Waiting> {
+        self.line.front()
     }
 
     /// A call is over. What it used beyond its reservation first takes what the lease has free.

@@ -14,6 +14,7 @@ use steward_events::commit::Commit;
 use steward_events::id::{CallId, LeaseId, PrincipalId, SystemPart};
 use steward_events::log::{EventLog, LogError, Stored, StreamName};
 use steward_events::quantity::Position;
+use steward_events::trace;
 use tokio::sync::{mpsc, oneshot};
 
 use super::account::fresh;
@@ -80,7 +81,8 @@ impl Actor {
                 journal = account.next_job(now()).map(|job| work(Arc::clone(&ports.log), job));
             }
             if order.is_none() {
-                order = account.next_order(now(), &self.numbers).map(|next| self.send(next));
+                let next = account.next_order(now(), &self.numbers);
+                order = next.map(|next| self.send(next, account.first_waiting()));
             }
             self.waiting.store(account.is_waiting(), Ordering::Relaxed);
             if journal.is_none() && order.is_none() && account.is_over(now()) {
@@ -115,9 +117,9 @@ impl Actor {
         }
     }
 
-    fn send(&self, order: Order) -> Work<OrderOutcome> {
+    fn send(&self, order: Order, sake: Option<&Waiting>) -> Work<OrderOutcome> {
         let (bus, clock) = (Arc::clone(&self.ports.bus), Arc::clone(&self.ports.clock));
-        let request = self.request(order.into());
+        let request = self.request(order.into(), sake);
         Box::pin(async move {
             let request = request?;
             let sent = clock.monotonic();
@@ -136,7 +138,8 @@ impl Actor {
         })
     }
 
-    fn request(&self, command: Command) -> Result<Request, String> {
+    /// The order as a request. It belongs to the chain and trace of the call for whose `sake` it is sent, if one waits.
+    fn request(&self, command: Command, sake: Option<&Waiting>) -> Result<Request, String> {
         let (noun, verb) = command.name();
         let body: Bytes = command.write(Format::MessagePack).map_err(|error| error.to_string())?;
         let ids = &*self.ports.ids;
@@ -150,8 +153,8 @@ impl Actor {
                 issued_at: self.ports.clock.now(),
                 on_behalf_of: Some(self.me.scopes.principal.clone()),
                 causation: None,
-                correlation: fresh(ids),
-                traceparent: None,
+                correlation: sake.map_or_else(|| fresh(ids), |call| call.ask.request.clone()),
+                traceparent: sake.and_then(|call| call.span.in_scope(trace::current_traceparent)),
             },
             format: Format::MessagePack,
             body,

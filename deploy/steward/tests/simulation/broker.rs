@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use steward_events::commit::Commit;
 use steward_events::id::CommitId;
 use steward_events::log::memory::MemoryLog;
 use steward_events::log::{EventLog, Filter, Follow, LogError, Published, Stored, StreamName};
 use steward_events::quantity::{Position, Shard};
+use tokio::sync::mpsc;
 
 use crate::checker::Checker;
 use crate::process::Process;
@@ -25,12 +26,21 @@ pub(crate) struct Broker {
     three_nodes: bool,
     checker: Arc<Mutex<Checker>>,
     seen: Mutex<Position>,
+    /// Those who follow, in the order in which they began: they are woken in that order, so that a seed repeats.
+    followers: Mutex<Vec<mpsc::UnboundedSender<()>>>,
 }
 
 impl Broker {
     pub(crate) fn new(around: Arc<Surroundings>, three_nodes: bool, checker: Arc<Mutex<Checker>>) -> Self {
         let clock = Arc::new(Process::new(around.time, 0));
-        Self { around, log: MemoryLog::new(1, clock), three_nodes, checker, seen: Mutex::default() }
+        Self {
+            around,
+            log: MemoryLog::new(1, clock),
+            three_nodes,
+            checker,
+            seen: Mutex::default(),
+            followers: Mutex::default(),
+        }
     }
 
     pub(crate) fn checker(&self) -> MutexGuard<'_, Checker> {
@@ -56,6 +66,8 @@ impl Broker {
                     Ok(commit) => checker.commit(&commit, position, self.around.time.now()),
                     Err(error) => checker.fail(error.to_string()),
                 }
+                let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+                followers.retain(|follower| follower.send(()).is_ok());
             }
         }
         outcome
@@ -64,6 +76,33 @@ impl Broker {
     /// The first commit of `stream` after `after`.
     pub(crate) fn after(&self, stream: &StreamName, after: Position) -> Option<Stored> {
         self.log.slot(stream, after).now_or_never()?.ok()?
+    }
+
+    /// The first commit that matches after `after`, or how far there is none.
+    fn next(&self, filter: &Filter, after: Position) -> Result<Stored, Position> {
+        let end = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        (after.0 + 1..=end.0)
+            .filter_map(|at| self.log.at(Shard(0), Position(at)).now_or_never()?.ok()?)
+            .find(|stored| filter.matches(&stored.stream))
+            .ok_or(end)
+    }
+
+    fn follow(self: &Arc<Self>, filter: &Filter, after: Position) -> impl Stream<Item = Stored> + Send + use<> {
+        let (wakes, woken) = mpsc::unbounded_channel();
+        self.followers.lock().unwrap_or_else(PoisonError::into_inner).push(wakes);
+        let state = (Arc::clone(self), filter.clone(), after, woken);
+        futures::stream::unfold(state, |(broker, filter, mut after, mut woken)| async move {
+            loop {
+                match broker.next(&filter, after) {
+                    Ok(stored) => {
+                        let after = stored.position;
+                        return Some((stored, (broker, filter, after, woken)));
+                    }
+                    Err(nothing_up_to) => after = nothing_up_to,
+                }
+                woken.recv().await?;
+            }
+        })
     }
 
     /// The last position of `stream`.
@@ -215,13 +254,14 @@ impl EventLog for LogPort {
 
     async fn follow(&self, filter: &Filter, after: Position) -> Result<Follow, LogError> {
         self.there().await;
-        let inner = self.broker.log.follow(filter, after).await?;
+        let inner = Box::pin(self.broker.follow(filter, after));
         let (around, process) = (Arc::clone(&self.broker.around), Arc::clone(&self.process));
         let unreliable = futures::stream::unfold((inner, around, process), |(mut inner, around, process)| async move {
             let next = inner.next().await?;
             around.latency().await;
             process.running().await;
-            let next = if around.fault(2) { Err(LogError::Unavailable("the stream broke off".into())) } else { next };
+            let next =
+                if around.fault(2) { Err(LogError::Unavailable("the stream broke off".into())) } else { Ok(next) };
             Some((next, (inner, around, process)))
         });
         Ok(unreliable.boxed())

@@ -1,7 +1,7 @@
 //! Gateways with the real admission, callers that use them, and providers that bill.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use steward_events::clock::{Clock, Ids, Timestamp};
@@ -17,7 +17,7 @@ use crate::broker::{Broker, LogPort};
 use crate::process::Process;
 use crate::replica::BusPort;
 use crate::variant::Port;
-use crate::world::{Fitted, Surroundings, tenant};
+use crate::world::{Surroundings, tenant};
 
 /// One run of one gateway.
 pub(crate) struct Gateway {
@@ -154,28 +154,45 @@ struct Caller {
 
 impl Caller {
     async fn call(&self, plan: Plan) {
-        let began = Fitted {
-            at: self.around.time.now(),
-            fits: self.broker.checker().would_fit(&plan.ask.scopes, plan.ask.worst, self.around.time.now()),
-        };
+        let worst = plan.ask.worst;
+        let calm = plan.calm;
+        let crowded = if calm { self.wants(&plan) } else { None };
         match self.admission.reserve(plan.ask.clone()).await {
             Ok(reservation) => self.make(reservation, plan).await,
-            Err(refusal) => self.refused(&refusal, &plan, &began),
+            Err(refusal) => self.refused(&refusal, &plan, crowded),
+        }
+        if calm {
+            let mut wanted = self.around.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+            wanted.0 = wanted.0.saturating_sub(worst);
         }
     }
 
-    /// Law 6: told to come back although it would have fitted all the time.
-    fn refused(&self, refusal: &Refusal, plan: &Plan, began: &Fitted) {
+    /// Counts a call of the calm among those who want something; tells how often, so far, that was too much, unless it
+    /// is too much now.
+    fn wants(&self, plan: &Plan) -> Option<u64> {
+        let mut wanted = self.around.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.0 += plan.ask.worst;
+        if !self.broker.checker().would_fit(wanted.0, self.around.time.now()) {
+            wanted.1 += 1;
+            return None;
+        }
+        Some(wanted.1)
+    }
+
+    /// Law 6: told to come back although all who want something together would have fitted all the time.
+    fn refused(&self, refusal: &Refusal, plan: &Plan, crowded: Option<u64>) {
         let now = self.around.time.now();
         let mut checker = self.broker.checker();
         checker.trace(|| format!("{now} {:?} for {:?} is told: {refusal}", plan.ask.request, plan.ask.worst));
-        let fits = began.fits && checker.would_fit(&plan.ask.scopes, plan.ask.worst, now);
-        let waited = matches!(refusal, Refusal::WaitedTooLong { .. } | Refusal::Unavailable(_));
-        if plan.calm && fits && waited && now.since(began.at) > Duration::from_secs(5) {
-            checker.fail(format!(
-                "law 6: starved: {:?} for {:?} since {}: {refusal}",
-                plan.ask.request, plan.ask.worst, began.at
-            ));
+        let crowded_now = self.around.wanted.lock().unwrap_or_else(PoisonError::into_inner).1;
+        // A rate that is used up is told at once; only a wait that came to its end was in vain.
+        let in_vain = match refusal {
+            Refusal::WaitedTooLong { retry_after } => *retry_after == Duration::from_secs(1),
+            Refusal::Unavailable(_) => true,
+            Refusal::Exhausted(_) | Refusal::Closed(_) => false,
+        };
+        if in_vain && crowded == Some(crowded_now) {
+            checker.fail(format!("law 6: starved: {:?} for {:?}: {refusal}", plan.ask.request, plan.ask.worst));
         }
     }
 

@@ -31,9 +31,9 @@ impl Chance {
         self.below(100) < percent
     }
 
-    /// A time from `from` to `to`, in milliseconds, to the tenth.
+    /// A time from `from` to `to` in whole milliseconds: simulated timers know nothing finer.
     pub(crate) fn millis(&self, from: u64, to: u64) -> Duration {
-        Duration::from_micros(from * 1_000 + self.below((to - from) * 10 + 1) * 100)
+        Duration::from_millis(from + self.below(to - from + 1))
     }
 
     /// Mostly short, sometimes as long as `to`.

@@ -12,8 +12,10 @@ use steward_events::command::LeaseRequest;
 use steward_events::commit::{Commit, Entry};
 use steward_events::event::{CallOutcome, Event, LedgerEvent, UsageEvent, WindowBounds};
 use steward_events::id::{BudgetId, CallId, HolderId, LeaseId};
-use steward_events::quantity::{Amounts, Position, Unit};
+use steward_events::quantity::{Amounts, Position, Unit, Window};
 use steward_events::scope::ScopeSet;
+
+use crate::world::key_of;
 
 type RowKey = (BudgetId, Timestamp);
 
@@ -458,25 +460,37 @@ impl Checker {
         self.ledger.unsettled().map(|(call, _)| call.clone()).filter(finished).collect()
     }
 
+    /// Each budget, by its key, unit and window, with what it cannot get back in its fullest window.
+    pub(crate) fn held(&self) -> Vec<(Option<String>, Unit, Window, u64)> {
+        let held = |id: &BudgetId| {
+            let rows = self.ledger.rows().filter(|(of, _, _)| *of == id);
+            rows.map(|(_, _, row)| row.spent() + row.unsettled).max().unwrap_or(0)
+        };
+        (self.ledger.budgets())
+            .map(|(id, budget)| {
+                let held = u64::try_from(held(id)).unwrap_or(u64::MAX);
+                (key_of(&budget.key), budget.key.unit, budget.key.window, held)
+            })
+            .collect()
+    }
+
     /// What keeps it from being quiet.
     pub(crate) fn unrest(&self) -> String {
         let leases: Vec<String> = self.ledger.leases().map(|(id, _)| id.to_string()).collect();
         format!("open leases {leases:?}, corrections due {:?}", self.corrections_due())
     }
 
-    /// Whether a call for `scopes` would fit now if all leases came back unused.
-    pub(crate) fn would_fit(&self, scopes: &ScopeSet, need: Amounts, at: Timestamp) -> bool {
+    /// Whether `need` would fit every budget now if all leases came back, less what they have spent unreported.
+    pub(crate) fn would_fit(&self, need: Amounts, at: Timestamp) -> bool {
+        let of_open = self.calls.values().filter(|life| self.ledger.lease(&life.lease).is_some());
+        let spent: Amounts = of_open.map(|life| life.used + life.late).sum();
+        let reported: Amounts = self.ledger.leases().map(|(_, lease)| lease.used + lease.late).sum();
+        let need = need + spent.saturating_sub(reported);
         self.ledger.budgets().all(|(id, budget)| {
-            let touches = scopes.touches(&budget.key.scope, budget.key.subject.as_ref());
             let is_now = |from: Timestamp, row: &Row| from <= at && row.to.is_none_or(|to| at < to);
             let row = self.ledger.rows().find(|(of, from, row)| *of == id && is_now(*from, row));
             let held = row.map_or(0, |(_, _, row)| row.posted + row.late + row.unsettled);
-            // What runs may come back later than anyone waits.
-            let running: u128 =
-                (self.providers.values()).map(|there| u128::from(there.worst.get(budget.key.unit))).sum();
-            !touches
-                || !budget.spec.hard
-                || held + running + u128::from(need.get(budget.key.unit)) <= u128::from(budget.spec.limit)
+            !budget.spec.hard || held + u128::from(need.get(budget.key.unit)) <= u128::from(budget.spec.limit)
         })
     }
 

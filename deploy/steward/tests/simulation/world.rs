@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use steward_events::bus::{CommandBus, Envelope, Format, Request};
-use steward_events::clock::{Clock, CountingIds, Ids, Timestamp};
+use steward_events::clock::{Clock, CountingIds, Ids};
 use steward_events::command::{Command, SetBudget};
 use steward_events::commit::Commit;
-use steward_events::event::{Event, LedgerEvent};
+use steward_events::event::{BudgetKey, Event, LedgerEvent};
 use steward_events::id::{PrincipalId, StreamId, SystemPart, TenantId};
 use steward_events::keys::{Keyring, MemoryVault};
-use steward_events::quantity::{Limit, Shard, Unit, Window};
+use steward_events::quantity::{Amounts, Limit, Shard, Unit, Window};
 use steward_events::scope::Subject;
 use steward_events::sealed::DataKey;
 use steward_events::timers::TimerKey;
@@ -46,6 +46,8 @@ pub(crate) struct Surroundings {
     chaos: AtomicBool,
     replicas: Mutex<Vec<ReplicaHandle>>,
     pub(crate) unresolved: AtomicU64,
+    /// What calls of the calm ask for, all together, and how often that was more than there is room for.
+    pub(crate) wanted: Mutex<(Amounts, u64)>,
 }
 
 impl Surroundings {
@@ -111,6 +113,7 @@ async fn simulate(seed: u64, variant: Variant, traced: bool) -> Report {
         chaos: AtomicBool::new(false),
         replicas: Mutex::default(),
         unresolved: AtomicU64::new(0),
+        wanted: Mutex::default(),
         chance,
     });
     let checker = Arc::new(Mutex::new(Checker::new(traced)));
@@ -355,10 +358,7 @@ impl World {
         let budget = self.broker.checker().ledger().budgets().nth(chosen).map(|(_, budget)| budget.clone());
         let Some(budget) = budget else { return };
         let limit = (budget.spec.limit + self.around.chance.below(17)).saturating_sub(6);
-        let key = budget.key.subject.as_ref().map(|subject| match subject {
-            Subject::Key(key) => key.to_string(),
-            other => panic!("budgets here are of keys, not of {other}"),
-        });
+        let key = key_of(&budget.key);
         self.set_budget("acme", key.as_deref(), budget.key.unit, budget.key.window, limit).await;
     }
 
@@ -387,6 +387,7 @@ impl World {
     async fn calm(&mut self) {
         // What late duplicates and timers of the past still do is no longer a fault, but may take its time.
         tokio::time::sleep(Duration::from_secs(50)).await;
+        self.make_room().await;
         for _ in 0..6 {
             if self.broken() {
                 return;
@@ -401,6 +402,18 @@ impl World {
             world.around.unresolved.load(Ordering::Relaxed) == 0
         })
         .await;
+    }
+
+    /// What was spent or is lost is spent; there is to be a little room beyond it, so that calls fit and have to share.
+    async fn make_room(&self) {
+        let limits = self.broker.checker().held();
+        for (key, unit, window, held) in limits {
+            let room = match unit {
+                Unit::Money => 30 + self.around.chance.below(60),
+                Unit::Calls | Unit::Tokens => 8 + self.around.chance.below(16),
+            };
+            self.set_budget("acme", key.as_deref(), unit, window, held + room).await;
+        }
     }
 
     async fn end(&mut self) {
@@ -430,8 +443,10 @@ impl World {
     }
 }
 
-/// When a call of the calm began and whether it fitted then.
-pub(crate) struct Fitted {
-    pub(crate) at: Timestamp,
-    pub(crate) fits: bool,
+/// The key whose budget this is, if it is one key's.
+pub(crate) fn key_of(budget: &BudgetKey) -> Option<String> {
+    budget.subject.as_ref().map(|subject| match subject {
+        Subject::Key(key) => key.to_string(),
+        other => panic!("budgets here are of keys, not of {other}"),
+    })
 }

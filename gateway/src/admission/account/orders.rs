@@ -184,13 +184,13 @@ impl Account {
     /// A lease that this holder closed: the ledger is told what its journal says.
     fn end_order(&self) -> Option<LedgerCommand> {
         let (id, _) = self.leases.iter().find(|(_, held)| held.end_due)?;
-        let of_lease = self.usage.lease(id)?;
+        let closed = self.usage.lease(id)?.closed.clone()?;
         Some(LedgerCommand::EndLease(EndLease {
             lease: id.clone(),
-            closed_at: of_lease.closed_at?,
-            used_total: of_lease.used,
-            late_total: of_lease.late,
-            unsettled: of_lease.unsettled(),
+            closed_at: closed.at,
+            used_total: closed.used,
+            late_total: closed.late,
+            unsettled: closed.unsettled,
         }))
     }
 

@@ -24,8 +24,8 @@ pub(super) struct Open {
     pub(super) granted_at: Position,
     pub(super) expires: Timestamp,
     pub(super) recalled: Option<Timestamp>,
-    closed: bool,
-    /// Finishes recorded after the close: the lease's end may or may not have seen them.
+    closed_at: Option<Position>,
+    /// Finishes recorded after the close: the lease's end says what was known at the close.
     late: BTreeMap<CallId, Finish>,
 }
 
@@ -75,7 +75,7 @@ impl Books {
         for recorded in commit.recorded(position) {
             match recorded.event {
                 Event::Ledger(event) => self.ledger(tenant, event, position, recorded.entry.at, &mut steps),
-                Event::Usage(event) => self.usage(tenant, event, &mut steps),
+                Event::Usage(event) => self.usage(tenant, event, position, &mut steps),
                 _ => {}
             }
         }
@@ -97,7 +97,7 @@ impl Books {
                     granted_at: position,
                     expires: terms.expires,
                     recalled: None,
-                    closed: false,
+                    closed_at: None,
                     late: BTreeMap::new(),
                 };
                 self.leases.insert((tenant.clone(), lease.clone()), open);
@@ -153,20 +153,20 @@ impl Books {
         }
     }
 
-    fn usage(&mut self, tenant: &TenantId, event: &UsageEvent, steps: &mut Vec<Step>) {
+    fn usage(&mut self, tenant: &TenantId, event: &UsageEvent, position: Position, steps: &mut Vec<Step>) {
         let lease = self.leases.get_mut(&(tenant.clone(), event.lease().clone()));
         match event {
             UsageEvent::CallStarted { .. } => {}
             UsageEvent::LeaseClosed { .. } => {
                 if let Some(open) = lease {
-                    open.closed = true;
+                    open.closed_at.get_or_insert(position);
                 }
             }
             UsageEvent::CallFinished { call, lease: of, used, late, outcome, .. } => {
                 let estimated = matches!(outcome, CallOutcome::Estimated { .. });
                 let finish = Finish { used: *used, late: *late, estimated };
                 match lease {
-                    Some(open) if open.closed => {
+                    Some(open) if open.closed_at.is_some_and(|closed_at| position > closed_at) => {
                         if drops(Rule::CorrectDropped) {
                             let (lease, call, left) = (of.clone(), call.clone(), Amounts::ZERO);
                             let order = CorrectLease { lease, call, used: *used, late: *late, left };
@@ -178,7 +178,7 @@ impl Books {
                     Some(_) => {}
                     None => {
                         let known = self.unsettled.get(&(tenant.clone(), call.clone()));
-                        if let Some(known) = known.filter(|known| !known.estimated) {
+                        if let Some(known) = known.filter(|known| !known.estimated && position > known.closed_at) {
                             steps.push(correction(tenant, call, known, &finish));
                         }
                     }

@@ -1,7 +1,7 @@
 //! The three steps that end a lease: close its journal, fold it until that very message, tell the ledger.
 
 use steward_aggregates::sabotage::{Rule, drops};
-use steward_aggregates::usage::{self, Usage};
+use steward_aggregates::usage::{self, AtClose, Usage};
 use steward_events::BoxError;
 use steward_events::append::{AppendError, append};
 use steward_events::clock::Timestamp;
@@ -9,7 +9,7 @@ use steward_events::command::EndLease;
 use steward_events::commit::{Commit, CommitHash, Entry};
 use steward_events::event::UsageEvent;
 use steward_events::id::{CommandId, CommitId, CorrelationId, LeaseId, PrincipalId, SystemPart, TenantId};
-use steward_events::log::{EventLog, StreamName};
+use steward_events::log::{EventLog, Stored, StreamName};
 use steward_events::quantity::{Position, Shard, Version};
 
 use super::books::Open;
@@ -31,20 +31,19 @@ pub(super) async fn end(
     reason: &str,
 ) -> Result<(), BoxError> {
     let stream = usage::journal(shard, tenant, &lease.holder, &open.scopes)?;
-    let (said, closed_at) = if drops(Rule::NoFence) {
-        (read(&*ports.log, &stream, open.granted_at).await?.usage, Position(0))
+    let closed = if drops(Rule::NoFence) {
+        said_so_far(&journal::tail(&*ports.log, &stream, open.granted_at).await?, &stream, lease)?
     } else {
         close(ports, &stream, lease, open.granted_at, reason).await?
     };
-    let of_lease = said.lease(lease).cloned().unwrap_or_default();
+    let cause = Cause { causation: Some(format!("{stream}@{}", closed.at)), ..Cause::default() };
     let order = EndLease {
         lease: lease.clone(),
-        closed_at,
-        used_total: of_lease.used,
-        late_total: of_lease.late,
-        unsettled: of_lease.unsettled(),
+        closed_at: closed.at,
+        used_total: closed.used,
+        late_total: closed.late,
+        unsettled: closed.unsettled,
     };
-    let cause = Cause { causation: Some(format!("{stream}@{closed_at}")), ..Cause::default() };
     orders.send(tenant, order, &cause).await?;
     tracing::info!(tenant.id = %tenant, %lease, reason, "lease ended");
     Ok(())
@@ -67,8 +66,7 @@ async fn read(log: &dyn EventLog, stream: &StreamName, after: Position) -> Resul
         hash: CommitHash::default(),
         at: Timestamp(0),
     };
-    let mut tail =
-        if drops(Rule::StaleFold) { log.load(stream, after).await? } else { journal::tail(log, stream, after).await? };
+    let mut tail = journal::tail(log, stream, after).await?;
     if tail.is_empty() {
         let last = log.last(&steward_events::log::Filter::stream(stream)).await?;
         tail.extend(log.at(stream.shard, last).await?.filter(|stored| stored.stream == *stream));
@@ -90,23 +88,41 @@ async fn close(
     lease: &LeaseId,
     granted_at: Position,
     reason: &str,
-) -> Result<(Usage, Position), BoxError> {
+) -> Result<AtClose, BoxError> {
     for _ in 0..RIVALS_MAX {
         let mut read = read(&*ports.log, stream, granted_at).await?;
-        if let Some(closed_at) = read.usage.lease(lease).and_then(|of_lease| of_lease.closed_at) {
-            return Ok((read.usage, closed_at));
+        if read.usage.is_closed(lease) {
+            return closed(&read.usage, lease);
         }
         let commit = closing(ports, stream, &read, lease, reason)?;
         match append(&*ports.log, read.last, &commit).await {
+            Ok(_) if drops(Rule::StaleFold) => {
+                return said_so_far(&ports.log.load(stream, granted_at).await?, stream, lease);
+            }
             Ok(appended) => {
                 read.usage.fold(&commit, appended.position);
-                return Ok((read.usage, appended.position));
+                return closed(&read.usage, lease);
             }
             Err(AppendError::Conflict) => {}
             Err(error) => return Err(error.into()),
         }
     }
     Err("the holder always wrote first".into())
+}
+
+fn closed(usage: &Usage, lease: &LeaseId) -> Result<AtClose, BoxError> {
+    let closed = usage.lease(lease).and_then(|of_lease| of_lease.closed.clone());
+    closed.ok_or_else(|| "a closed lease has no close".into())
+}
+
+/// What a journal says without a close that it ends with: only for a rule that is dropped.
+fn said_so_far(journal: &[Stored], stream: &StreamName, lease: &LeaseId) -> Result<AtClose, BoxError> {
+    let mut said = Usage::default();
+    for stored in journal {
+        said.fold(&Commit::decode(stream, &stored.bytes)?, stored.position);
+    }
+    let said = said.lease(lease).cloned().unwrap_or_default();
+    Ok(AtClose { at: Position(0), used: said.used, late: said.late, unsettled: said.unsettled() })
 }
 
 fn closing(
