@@ -135,7 +135,7 @@ impl Default for Workers {
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { logs: None, filter: "info".to_owned(), otlp: String::new(), listen: None }
+        Self { logs: None, filter: "info,async_nats=warn".to_owned(), otlp: String::new(), listen: None }
     }
 }
 

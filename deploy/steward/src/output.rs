@@ -3,7 +3,7 @@
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 /// A table with these headings; columns named in `right` are numbers.
-pub(crate) fn table(headings: &[&str], right: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Table {
+pub(crate) fn table(headings: &[&str], right: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
@@ -20,7 +20,7 @@ pub(crate) fn table(headings: &[&str], right: &[&str], rows: impl IntoIterator<I
             }
         }
     }
-    table
+    table.trim_fmt()
 }
 
 /// Prints `value` as indented JSON.

@@ -1,10 +1,14 @@
 //! `steward cost`: what was spent.
 
+use std::collections::BTreeMap;
+
 use clap::ArgMatches;
 use steward_events::BoxError;
-use steward_events::query::{CostBy, CostQuestion, CostReport, CostSums};
+use steward_events::id::TenantId;
+use steward_events::query::{CostBy, CostQuestion, CostReport, CostSums, ReplayQuestion};
 
 use crate::client::Client;
+use crate::command::replay::each_page;
 use crate::command::send::moment;
 use crate::output;
 
@@ -17,12 +21,46 @@ pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Re
         .map_err(|error| format!("--by: {error}"))?;
     let time = |name: &str| matches.get_one::<String>(name).map(|text| moment(text)).transpose();
     let question = CostQuestion { by, since: time("since")?, until: time("until")?, min_position: None };
-    let report: CostReport = client.query(&client.tenant()?, "cost", "report", &question).await?;
+    let tenant = client.tenant()?;
+    let mut report: CostReport = client.query(&tenant, "cost", "report", &question).await?;
     if json {
         return output::json(&report);
     }
+    if question.by.iter().any(|by| matches!(by, CostBy::Key | CostBy::Principal)) {
+        name_accounts(client, &tenant, &mut report).await;
+    }
     print(&question, &report);
     Ok(())
+}
+
+/// People read names: `support-bot` for a principal, `support-bot …n904n9a` for a key. Ids where names may not be read.
+async fn name_accounts(client: &Client, tenant: &TenantId, report: &mut CostReport) {
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    let question = ReplayQuestion { kinds: vec!["identity".to_owned()], ..ReplayQuestion::default() };
+    let read = each_page(client, tenant, question, |facts| {
+        for fact in facts {
+            let text = |field: &str| fact.data.get(field).and_then(serde_json::Value::as_str).map(str::to_owned);
+            match (fact.name.as_str(), text("principal"), text("name"), text("key")) {
+                ("identity.account_created", Some(principal), Some(name), _) => _ = names.insert(principal, name),
+                ("identity.key_issued", Some(principal), _, Some(key)) => {
+                    let end = key.get(key.len().saturating_sub(7)..).unwrap_or_default().to_owned();
+                    if let Some(name) = names.get(&principal).map(|name| format!("{name} …{end}")) {
+                        names.insert(key, name);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    });
+    if read.await.is_err() {
+        return; // no permission to read the history: ids are right, too
+    }
+    for id in report.rows.iter_mut().flat_map(|row| row.by.values_mut()) {
+        if let Some(name) = names.get(id) {
+            id.clone_from(name);
+        }
+    }
 }
 
 fn print(question: &CostQuestion, report: &CostReport) {

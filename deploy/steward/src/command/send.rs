@@ -267,8 +267,9 @@ fn say(spec: &CommandSpec, reply: &Reply) {
     }
     if let Value::Object(answer) = &reply.answer {
         for (name, value) in answer.iter().filter(|(name, _)| *name != "secret") {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            println!("{name} {text}");
+            if let Some(text) = value.as_str() {
+                println!("{name} {text}");
+            }
         }
     }
     let what =
