@@ -205,6 +205,7 @@ impl Admission {
                 since,
                 answer: Box::new(answer),
                 is_wanted: Box::new(is_wanted),
+                span: tracing::Span::current(),
             };
             // An account that is going away drops what it did not take; another one is made.
             if handle.inbox.send(Message::Ask(waiting)).is_err() {

@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::trace::Propagation;
-
 /// The gateway's settings.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -46,9 +44,6 @@ pub struct Config {
     /// Reads provider keys by reference (`env:NAME`, `file:PATH`). Without one, only `file:` works.
     #[serde(skip)]
     pub secrets: Secrets,
-    /// How spans join traces of other processes.
-    #[serde(skip)]
-    pub propagation: Propagation,
 }
 
 impl Default for Config {
@@ -73,7 +68,6 @@ impl Default for Config {
             tenant_open_wait_max: Duration::from_secs(5),
             upstream: Upstream::default(),
             secrets: Secrets::default(),
-            propagation: Propagation::default(),
         }
     }
 }

@@ -23,4 +23,3 @@ mod trace;
 pub use config::{Config, Secrets, Upstream};
 pub use gateway::{Gateway, GatewayPorts};
 pub use metrics::{Metrics, Page};
-pub use trace::Propagation;

@@ -1,36 +1,13 @@
 //! Spans: one a request, one an attempt at a provider with the names of OpenTelemetry's GenAI conventions. All of those
 //! names that the gateway gives are in this file.
 //!
-//! How a span joins a trace of another process is the exporter's business, so the binary hands that in.
-
-use std::fmt;
+//! How a span joins a trace of another process is in `steward_events::trace`.
 
 use steward_events::event::TokenUsage;
 use steward_events::id::{CallId, CorrelationId, ModelId, ProviderId};
 use steward_events::quantity::NanoDollars;
 use tracing::Span;
 use tracing::field::Empty;
-
-/// How spans join traces of other processes. By default they do not.
-#[derive(Clone, Copy)]
-pub struct Propagation {
-    /// Makes a span the child of a W3C `traceparent`.
-    pub follow: fn(&Span, &str),
-    /// The `traceparent` of the current span, if it is traced.
-    pub current: fn() -> Option<String>,
-}
-
-impl Default for Propagation {
-    fn default() -> Self {
-        Self { follow: |_, _| {}, current: || None }
-    }
-}
-
-impl fmt::Debug for Propagation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Propagation(…)")
-    }
-}
 
 /// The span of one request.
 pub(crate) fn request(method: &str, route: &str, id: &CorrelationId) -> Span {

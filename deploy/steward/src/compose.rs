@@ -68,14 +68,20 @@ impl Process {
         let telemetry =
             TelemetryConfig { logs, level: config.telemetry.filter.clone(), otlp, service: service.clone() };
         let guard = steward_observability::init(&telemetry)?;
+        steward_events::trace::install(steward_events::trace::Propagation {
+            current: steward_observability::propagate::current_traceparent,
+            follow: steward_observability::propagate::follow,
+        });
+        let (health, metrics) = (Arc::<Health>::default(), Metrics::new(&service));
+        metrics.watch(Arc::clone(&health));
         let edge = CancellationToken::new();
         stop_on_signal(edge.clone())?;
         Ok(Self {
             config,
             clock: Arc::new(SystemClock::default()),
             ids,
-            health: Arc::default(),
-            metrics: Metrics::new(&service),
+            health,
+            metrics,
             edge,
             core: CancellationToken::new(),
             _telemetry: guard,
@@ -85,8 +91,12 @@ impl Process {
     }
 
     /// Runs a part beside the others. A part that ends before it was asked to ends the process.
-    pub(crate) fn spawn<E>(&mut self, tier: Tier, name: &'static str, part: impl Future<Output = Result<(), E>> + Send + 'static)
-    where
+    pub(crate) fn spawn<E>(
+        &mut self,
+        tier: Tier,
+        name: &'static str,
+        part: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) where
         E: Into<BoxError> + Send + 'static,
     {
         let parts = if tier == Tier::Edge { &mut self.edge_parts } else { &mut self.core_parts };

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use steward_events::bus::{Envelope, Format, Request};
 use steward_events::clock::{Clock, Ids};
 use steward_events::id::{CommandId, CorrelationId, InvalidId, PrincipalId, TenantId, is_token};
+use steward_events::trace;
 
 /// The command's id; made once, kept over retries.
 pub(crate) const COMMAND_ID: &str = "steward-command-id";
@@ -113,10 +114,12 @@ pub(crate) fn write_headers(request: &Request) -> HeaderMap {
     headers.insert(COMMAND_ID, envelope.command.as_str());
     headers.insert(ISSUED_AT, envelope.issued_at.to_string());
     headers.insert(CORRELATION, envelope.correlation.as_str());
+    // A sender that says nothing of a trace is in the current one, if there is one.
+    let current = if envelope.traceparent.is_none() { trace::current_traceparent() } else { None };
     let optional = [
         (ON_BEHALF_OF, envelope.on_behalf_of.as_ref().map(PrincipalId::as_str)),
         (CAUSATION, envelope.causation.as_deref()),
-        (TRACEPARENT, envelope.traceparent.as_deref()),
+        (TRACEPARENT, envelope.traceparent.as_deref().or(current.as_deref())),
     ];
     for (name, value) in optional {
         // A value that no header may hold is left out rather than sent as another.

@@ -19,9 +19,11 @@ use steward_events::bus::{CommandService, Failure, QueryService, Request};
 use steward_events::clock::{RandomIds, SystemClock};
 use steward_events::command::COMMANDS;
 use steward_events::query::QUERIES;
+use steward_events::trace;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use crate::connection::Connection;
 use crate::envelope;
@@ -232,7 +234,10 @@ async fn handle(connection: &Connection, request: async_nats::service::Request, 
     let (clock, ids) = (SystemClock::default(), RandomIds::default());
     let body = message.payload.clone();
     let answer = match envelope::read_request(sender, message.headers.as_ref(), body, &clock, &ids) {
-        Ok(request) => responds.respond(request).await,
+        Ok(request) => {
+            let span = span(&request);
+            responds.respond(request).instrument(span).await
+        }
         Err(malformed) => Ok(Answer::malformed(malformed)),
     };
     let sent = match answer {
@@ -242,6 +247,23 @@ async fn handle(connection: &Connection, request: async_nats::service::Request, 
     if let Err(error) = sent {
         tracing::warn!(subject, %error, "an answer could not be sent");
     }
+}
+
+/// The span of one request: a child of the sender's, wherever that is.
+fn span(request: &Request) -> Span {
+    let span = tracing::info_span!(
+        "process",
+        otel.name = format!("process {}.{}", request.noun, request.verb),
+        otel.kind = "server",
+        messaging.system = "nats",
+        messaging.operation.name = "process",
+        messaging.operation.type = "process",
+        messaging.destination.name = format!("{}.{}", request.noun, request.verb),
+        tenant.id = %request.tenant,
+        request.id = %request.envelope.correlation,
+    );
+    trace::follow(&span, request.envelope.traceparent.as_deref());
+    span
 }
 
 /// The bytes of one part of an answer.

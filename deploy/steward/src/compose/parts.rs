@@ -183,10 +183,6 @@ pub(crate) async fn gateway(
     let config = steward_gateway::Config {
         admission_wait_max: process.config.gateway.admission_wait_max,
         secrets: steward_gateway::Secrets::new(secret),
-        propagation: steward_gateway::Propagation {
-            follow: steward_observability::propagate::follow,
-            current: steward_observability::propagate::current_traceparent,
-        },
         ..steward_gateway::Config::default()
     };
     let gateway = Gateway::new(ports, config);
