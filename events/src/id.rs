@@ -1,4 +1,5 @@
-//! Names of things. Each is parsed once, at the edge, and is then a safe token of a bus subject.
+//! Names of things. Each is parsed once, at the edge, and is then a safe token of a bus subject; but models, which are
+//! never part of one, have the names that their makers gave them, such as `gpt-4.1`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,27 +13,33 @@ pub const ID_BYTES_MAX: usize = 80;
 
 /// Why a text is not an id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{text:?} is not a valid {kind}: use 1 to {ID_BYTES_MAX} of a-z, 0-9, '_' and '-', starting with a letter or digit"
-)]
+#[error("{text:?} is not a valid {kind}: use 1 to {ID_BYTES_MAX} of {allowed}, starting with a letter or digit")]
 pub struct InvalidId {
     /// What was expected, e.g. `tenant`.
     pub kind: &'static str,
+    /// Which characters it may hold, for people.
+    pub allowed: &'static str,
     /// The first characters of what was given.
     pub text: String,
 }
 
 /// True if `text` may stand as one token of a subject and as one segment of a scope.
 pub fn is_token(text: &str) -> bool {
+    is_name(text, b"_-")
+}
+
+/// Lower-case letters and digits, and after the first character also those of `marks`.
+fn is_name(text: &str, marks: &[u8]) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = text.as_bytes();
-    !bytes.is_empty()
+    bytes.first().is_some_and(|&first| plain(first))
         && bytes.len() <= ID_BYTES_MAX
-        && bytes[0].is_ascii_alphanumeric()
-        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
+        && bytes.iter().all(|&b| plain(b) || marks.contains(&b))
 }
 
 macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident = $kind:literal;)*) => {$(
+    // The characters besides letters and digits, once for the rule, once for people and once for the schema.
+    (of $marks:literal, $allowed:literal, $pattern:literal: $($(#[$doc:meta])* $name:ident = $kind:literal;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
@@ -41,13 +48,13 @@ macro_rules! ids {
             /// Parses an id.
             ///
             /// # Errors
-            /// [`InvalidId`] unless the text is 1 to 80 of `a-z 0-9 _ -`, beginning with a letter or digit.
+            #[doc = concat!("[`InvalidId`] unless the text is 1 to 80 of ", $allowed, ", beginning with a letter or digit.")]
             pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidId> {
                 let text = text.as_ref();
-                if is_token(text) {
+                if is_name(text, $marks) {
                     Ok(Self(Arc::from(text)))
                 } else {
-                    Err(InvalidId { kind: $kind, text: text.chars().take(40).collect() })
+                    Err(InvalidId { kind: $kind, allowed: $allowed, text: text.chars().take(40).collect() })
                 }
             }
 
@@ -100,13 +107,14 @@ macro_rules! ids {
                 stringify!($name).into()
             }
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,79}$" })
+                json_schema!({ "type": "string", "pattern": $pattern })
             }
         }
     )*};
 }
 
 ids! {
+    of b"_-", "a-z, 0-9, '_' and '-'", "^[a-z0-9][a-z0-9_-]{0,79}$":
     /// A company or team whose data, money and permissions are its own.
     TenantId = "tenant";
     /// Who acts: a person (`p_…`), a service account (`svc_…`), an operator (`op_…`) or a part of Steward (`sys_…`). Opaque.
@@ -115,8 +123,6 @@ ids! {
     KeyId = "key";
     /// A role's name, unique in its tenant.
     RoleId = "role";
-    /// A model as callers name it.
-    ModelId = "model";
     /// A configured upstream.
     ProviderId = "provider";
     /// An agent definition's name, unique in its tenant.
@@ -137,6 +143,12 @@ ids! {
     BudgetId = "budget";
     /// The last token of a log subject: `main`, or the id of a task, agent, journal, placed tenant.
     StreamId = "stream";
+}
+
+ids! {
+    of b"_-.", "a-z, 0-9, '_', '-' and '.'", "^[a-z0-9][a-z0-9_.-]{0,79}$":
+    /// A model as callers name it: `gpt-4.1`. Never a token of a subject nor a segment of a scope, so it may hold dots.
+    ModelId = "model";
 }
 
 impl TenantId {
@@ -224,5 +236,22 @@ mod tests {
             assert!(TenantId::new(text).is_err(), "{text:?}");
         }
         assert!(TenantId::new("a".repeat(ID_BYTES_MAX)).is_ok());
+    }
+
+    #[test]
+    fn a_model_may_be_named_with_dots_and_with_nothing_else_that_subjects_know() {
+        for text in ["gpt-4.1", "claude-3.5-sonnet", "qwen2.5_coder", "o3"] {
+            assert_eq!(serde_json::from_str::<ModelId>(&format!("{text:?}")).unwrap().as_str(), text);
+        }
+        let dots = ".".repeat(ID_BYTES_MAX);
+        for text in ["", ".", ".5", "-1", "gpt 4", "gpt/4", "gpt:4", "gpt-*", ">", "GPT-4.1", &format!("a{dots}")] {
+            assert!(ModelId::new(text).is_err(), "{text:?}");
+        }
+        let refused = ModelId::new("gpt:4").unwrap_err().to_string();
+        assert!(refused.contains("'.'"), "{refused}");
+        assert!(!TenantId::new("a:b").unwrap_err().to_string().contains("'.'"));
+        let pattern = |schema: Schema| schema.get("pattern").and_then(|p| p.as_str()).map(str::to_owned).unwrap();
+        assert!(pattern(ModelId::json_schema(&mut SchemaGenerator::default())).contains("_.-"));
+        assert!(!pattern(TenantId::json_schema(&mut SchemaGenerator::default())).contains('.'));
     }
 }
