@@ -157,7 +157,7 @@ impl Role {
                 ..NOTHING
             },
             Self::Gateway => Row {
-                publish: &[READ_LOG, &["evt.*.*.usage.*", "evt.*.*.denials.*", "cmd.*.*.*.*", "qry.*.*.*.*"]],
+                publish: &[READ_LOG, &["evt.*.*.usage.*", "cmd.*.*.*.*", "qry.*.*.*.*"]],
                 publish_never: &["cmd.*.sys_worker.>", "cmd.*.sys_bootstrap.>"],
                 ..NOTHING
             },
@@ -223,6 +223,7 @@ mod tests {
             assert_eq!(may_publish(role, "evt.00.acme.ledger.main"), role == Role::Aggregates, "{role}");
             let journal = matches!(role, Role::Aggregates | Role::Workers | Role::Gateway);
             assert_eq!(may_publish(role, "evt.00.acme.usage.x"), journal, "{role}");
+            assert_eq!(may_publish(role, "evt.00.acme.denials.x"), role == Role::Aggregates, "{role}");
             let answers = matches!(role, Role::AggregatesResponder | Role::ProjectorsResponder);
             assert_eq!(may_publish(role, "_INBOX.acme.p_1.x"), answers, "{role}");
         }
