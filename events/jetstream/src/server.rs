@@ -2,7 +2,8 @@
 //!
 //! The server outlives the process that started it (a kill -9 leaves it running, and that is good: nothing is lost). The
 //! next start finds it by its state file, makes sure by the command line that it is ours, and adopts it if it is
-//! healthy and configured as wanted; otherwise it is ended, by its process id, and another is started.
+//! healthy and configured as wanted; otherwise it is ended, by its process id, and another is started. If the server dies
+//! while its steward lives, a supervised one is started again on the same port.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -21,10 +22,12 @@ mod config;
 mod process;
 mod program;
 mod secrets;
+mod supervise;
 
 pub(crate) use config::ACCOUNT;
 pub use program::{ProgramError, VERSION_MIN, find};
 pub use secrets::Secrets;
+pub use supervise::Supervised;
 
 use process::{Process, State};
 
@@ -156,13 +159,7 @@ impl Server {
             running.stop().await?;
         }
         config::write(&dir, &text)?;
-        let mut process = Process::spawn(&program, &dir, port)?;
-        if let Err(reason) = wait_until_ready(&url, &secrets, &mut process).await {
-            let log = process.log_tail();
-            // It is no use to anybody, and the next attempt needs its port.
-            let _ = process.stop().await;
-            return Err(ServerError::NotReady { reason, log });
-        }
+        let process = run(&program, &dir, &url, port, &secrets).await?;
         tracing::info!(process.pid = process.state.pid, port, "nats-server started");
         Ok(Self { url, secrets, process, adopted: false, _lock: lock })
     }
@@ -200,6 +197,19 @@ impl Server {
     /// All of the above, for configuration of other processes.
     pub const fn secrets(&self) -> &Secrets {
         &self.secrets
+    }
+
+    /// Starts it again whenever it dies, until [`Supervised::stop`]. Must be called within a tokio runtime.
+    pub fn supervise(self) -> Supervised {
+        Supervised::begin(self)
+    }
+
+    /// Starts it again where it was, after its death.
+    async fn start_again(&mut self) -> Result<(), ServerError> {
+        let Process { program, dir, state, .. } = &self.process;
+        self.process = run(program, dir, &self.url, state.port, &self.secrets).await?;
+        self.adopted = false;
+        Ok(())
     }
 
     /// Stops it; returns when it is gone.
@@ -262,6 +272,20 @@ async fn is_ready(url: &str, secrets: &Secrets, time_max: Duration) -> Result<()
     let answer = api::call::<_, serde_json::Value>(&connection.client, "$JS.API.INFO", &serde_json::Map::new()).await;
     connection.close().await;
     answer.map(|_| ()).map_err(Into::into)
+}
+
+/// Spawns the server of `dir`; returns when it answers.
+async fn run(program: &Path, dir: &Path, url: &str, port: u16, secrets: &Secrets) -> Result<Process, ServerError> {
+    let mut process = Process::spawn(program, dir, port)?;
+    match wait_until_ready(url, secrets, &mut process).await {
+        Ok(()) => Ok(process),
+        Err(reason) => {
+            let log = process.log_tail();
+            // It is no use to anybody, and the next attempt needs its port.
+            let _ = process.stop().await;
+            Err(ServerError::NotReady { reason, log })
+        }
+    }
 }
 
 async fn wait_until_ready(url: &str, secrets: &Secrets, process: &mut Process) -> Result<(), String> {

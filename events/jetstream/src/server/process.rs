@@ -50,8 +50,8 @@ impl State {
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) state: State,
-    program: PathBuf,
-    dir: PathBuf,
+    pub(super) program: PathBuf,
+    pub(super) dir: PathBuf,
     /// Only if it was spawned here.
     child: Option<Child>,
 }
@@ -83,6 +83,14 @@ impl Process {
     /// How it ended, if it has and was spawned here.
     pub(super) fn exited(&mut self) -> Option<ExitStatus> {
         self.child.as_mut()?.try_wait().ok().flatten()
+    }
+
+    /// How it ended, if it has; only that it did, if it was adopted.
+    pub(super) async fn death(&mut self) -> Option<String> {
+        if self.child.is_some() {
+            return self.exited().map(|status| status.to_string());
+        }
+        (!self.is_running().await).then(|| "unknown: it was adopted".to_owned())
     }
 
     /// Asks it to end, waits, kills it if it does not.
