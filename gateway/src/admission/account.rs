@@ -308,19 +308,25 @@ impl Account {
     /// When to look again, if nothing happens before.
     pub(super) fn wake_at(&self, now: Now) -> Duration {
         let mut wake = now.mono + WAKE_MAX;
-        if !self.line.is_empty() {
-            let first = self.line.iter().map(|waiting| waiting.since).min().unwrap_or(now.mono);
-            wake = wake.min(first + self.config.wait_max).min(self.asking.poll_at().max(now.mono));
+        let mut at = |moment: Duration| wake = wake.min(moment);
+        // While an order is under way, its answer is what happens next.
+        let may_ask = self.asking.may_ask_at();
+        if let Some(oldest) = self.line.iter().map(|waiting| waiting.since).min() {
+            at(oldest + self.config.wait_max);
             // Whoever asked may go away; nobody says so.
-            wake = wake.min(now.mono + WANTED_CHECK);
+            at(now.mono + WANTED_CHECK);
+            if let Some(may_ask) = may_ask {
+                at(may_ask.max(self.asking.poll_at()));
+            }
         }
         for held in self.leases.values().filter(|held| !held.closed) {
-            wake = wake.min(held.renew_at().max(self.asking.pause_until()));
-            if !held.retiring {
-                wake = wake.min(held.start_until.max(now.mono + TICK));
+            if let Some(may_ask) = may_ask {
+                at(may_ask.max(held.renew_at()));
             }
-            if held.calls == 0 {
-                wake = wake.min((self.used_at + self.config.idle_max).max(now.mono + TICK));
+            for moment in [held.start_until, self.used_at + self.config.idle_max] {
+                if moment > now.mono {
+                    at(moment);
+                }
             }
         }
         wake.max(now.mono + TICK)

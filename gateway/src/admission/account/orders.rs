@@ -113,8 +113,9 @@ impl Asking {
         self.poll_at
     }
 
-    pub(super) const fn pause_until(&self) -> Duration {
-        self.pause_until
+    /// From when on the ledger may be asked; none while an order is under way.
+    pub(super) fn may_ask_at(&self) -> Option<Duration> {
+        self.flying.is_none().then_some(self.pause_until)
     }
 
     pub(super) fn is_idle(&self) -> bool {
