@@ -48,6 +48,9 @@ pub struct GatewayPorts {
     pub ids: Arc<dyn Ids>,
 }
 
+/// Tells whether something is well, or why not.
+pub type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
 /// Everything that requests share.
 pub(crate) struct Edge {
     pub(crate) bus: Arc<dyn CommandBus>,
@@ -65,6 +68,8 @@ pub(crate) struct Edge {
     /// Cuts the calls that run.
     pub(crate) cut: CancellationToken,
     pub(crate) page: Page,
+    /// What else has to be well in this process.
+    pub(crate) readiness: Readiness,
     /// All that was in the log at the start is known here.
     pub(crate) caught_up: AtomicBool,
     /// No new work is wanted.
@@ -101,6 +106,7 @@ impl Gateway {
             providers: Providers::new(&config),
             limits: Limits::new(&config),
             page: metrics::own_page(&metrics),
+            readiness: Arc::new(|| Ok(())),
             metrics,
             calls: TaskTracker::new(),
             cut: CancellationToken::new(),
@@ -119,6 +125,16 @@ impl Gateway {
     pub fn with_page(mut self, page: Page) -> Self {
         if let Some(edge) = Arc::get_mut(&mut self.edge) {
             edge.page = page;
+        }
+        self
+    }
+
+    /// What else has to be well for `/readyz` to say yes: other parts of the same process. Called on each question, so it
+    /// must not wait.
+    #[must_use]
+    pub fn with_readiness(mut self, readiness: Readiness) -> Self {
+        if let Some(edge) = Arc::get_mut(&mut self.edge) {
+            edge.readiness = readiness;
         }
         self
     }

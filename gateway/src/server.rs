@@ -133,7 +133,7 @@ async fn ready(State(edge): State<Arc<Edge>>) -> Response {
     } else if let Some(why) = stopped {
         Some(format!("a view has stopped: {why}"))
     } else if edge.caught_up.load(Ordering::Relaxed) {
-        None
+        (edge.readiness)().err()
     } else {
         Some("the log is not read to its end yet".to_owned())
     };

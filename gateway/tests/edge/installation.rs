@@ -1,7 +1,7 @@
 //! One installation in this process.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -44,6 +44,8 @@ pub(crate) struct Installation {
     pub(crate) running: JoinHandle<()>,
     /// While true, the gateway does not learn where the log ends.
     pub(crate) frozen: Arc<AtomicBool>,
+    /// While true, another part of the process says that it is not well.
+    pub(crate) unwell: Arc<AtomicBool>,
     bus: Arc<dyn CommandBus>,
     log: Arc<dyn EventLog>,
 }
@@ -87,7 +89,10 @@ impl Installation {
         let frozen = Arc::new(AtomicBool::new(false));
         let seen: Arc<dyn EventLog> = Arc::new(Freezing::new(Arc::clone(&log), Arc::clone(&frozen)));
         let ports = GatewayPorts { log: seen, bus: Arc::clone(&bus), clock, ids };
-        let gateway = Arc::new(Gateway::new(ports, config));
+        let unwell = Arc::new(AtomicBool::new(false));
+        let says = Arc::clone(&unwell);
+        let readiness = move || if says.load(Ordering::SeqCst) { Err("nats-server: away".to_owned()) } else { Ok(()) };
+        let gateway = Arc::new(Gateway::new(ports, config).with_readiness(Arc::new(readiness)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
@@ -97,7 +102,7 @@ impl Installation {
         });
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let upstream = Upstream::start().await;
-        let this = Self { url, http, upstream, shutdown, gateway, running, frozen, bus, log };
+        let this = Self { url, http, upstream, shutdown, gateway, running, frozen, unwell, bus, log };
         this.create_tenant("acme").await;
         let provider = json!({ "provider": "mock", "kind": "openai", "url": this.upstream.url });
         this.order("steward", "providers:set", provider).await;

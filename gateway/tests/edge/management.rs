@@ -1,5 +1,6 @@
 //! The management API.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -137,6 +138,10 @@ async fn the_documents_and_the_probes_need_no_key() {
     assert_eq!(asyncapi["asyncapi"], "3.0.0");
     assert_eq!(get("/livez").await.unwrap().status(), 200);
     assert_eq!(get("/readyz").await.unwrap().status(), 200);
+    steward.unwell.store(true, Ordering::SeqCst);
+    let unready = get("/readyz").await.unwrap();
+    assert_eq!(unready.status(), 503);
+    assert_eq!(unready.text().await.unwrap(), "nats-server: away\n");
     let metrics = get("/metrics").await.unwrap().text().await.unwrap();
     for line in [
         "steward_gateway_attempts_total{outcome=\"completed\"} 1",
@@ -154,6 +159,12 @@ async fn the_bus_lets_in_whom_the_edge_lets_in() {
     let key = steward.key("bot", Some("agent")).await;
     let login = steward.gateway.authenticator();
     let caller = login.authenticate(&key).await.unwrap();
-    assert_eq!((caller.tenant.as_str(), caller.principal.as_str().starts_with("svc_")), ("acme", true));
+    // Its scope is a part of what its account may, and a subject has no other place to say so.
+    assert_eq!((caller.tenant.as_str(), caller.principal.as_str()), ("acme", caller.key.as_str()));
+    let account = steward.order("acme", "accounts:create", json!({ "name": "bot" })).await;
+    let principal = account["answer"]["principal"].as_str().unwrap();
+    let whole = steward.order("acme", "keys:issue", json!({ "principal": principal })).await;
+    let caller = login.authenticate(whole["answer"]["secret"].as_str().unwrap()).await.unwrap();
+    assert_eq!(caller.principal.as_str(), principal);
     assert!(login.authenticate("stw_acme_0").await.is_none());
 }

@@ -47,6 +47,8 @@ async fn bus(mut process: Process) -> Result<(), BoxError> {
     let config = process.config.clone();
     let server = compose::own_server(&config).await?;
     let installation = Installation::on(&server, &config);
+    let server = server.supervise();
+    process.health.check("nats-server", server.check());
     let version = compose::provision(&installation, &config).await?;
     compose::bootstrap(&installation, &process).await?;
     process.serve_health().await?;

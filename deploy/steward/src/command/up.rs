@@ -19,6 +19,8 @@ pub(super) async fn run(mut config: Config, matches: &ArgMatches) -> Result<(), 
     let listener = super::role::bind(config.gateway.listen).await?;
     let server = compose::own_server(&config).await?;
     let installation = Installation::on(&server, &config);
+    let server = server.supervise();
+    process.health.check("nats-server", server.check());
     let version = compose::provision(&installation, &config).await?;
     let keys = compose::bootstrap(&installation, &process).await?;
     compose::aggregates(&installation, &mut process, &[]).await?;

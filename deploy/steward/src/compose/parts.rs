@@ -187,7 +187,11 @@ pub(crate) async fn gateway(
     };
     let gateway = Gateway::new(ports, config);
     let metrics = process.metrics.clone();
-    let gateway = gateway.with_page(Arc::new(move || metrics.encode()));
+    let health = Arc::clone(&process.health);
+    let gateway = gateway.with_page(Arc::new(move || metrics.encode())).with_readiness(Arc::new(move || {
+        let not_ready = health.not_ready();
+        not_ready.first().map_or(Ok(()), |first| Err(format!("{}: {}", first.check, first.reason)))
+    }));
     let authenticator = gateway.authenticator();
     let seed = installation.login_seed()?;
     let shutdown = process.core.clone();
