@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use steward_events::event::{CallOutcome, UsageEvent};
 use steward_events::quantity::{NanoDollars, Tokens};
 
-use crate::installation::{Installation, ask};
+use crate::installation::{Installation, OPERATOR, ask};
 
 #[tokio::test]
 async fn what_the_reply_says_is_what_the_log_says() {
@@ -133,6 +133,26 @@ async fn only_models_that_the_key_may_use_are_listed() {
     assert_eq!(steward.get(small, "/v1/models/large").await.status(), 404);
     assert_eq!(steward.chat(small, &ask("large", "hello")).await.status(), 403);
     assert_eq!(steward.chat(small, &ask("small", "hello")).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_model_is_called_by_its_makers_name() {
+    let steward = Installation::plain().await;
+    steward.model("gpt-4.1", &["mock/plain"]).await;
+    let budget = json!({ "scope": "acme", "subject": { "model": "gpt-4.1" }, "limit": "1 calls" });
+    steward.order("acme", "budgets:set", budget).await;
+    let key = steward.key("bot", Some("agent")).await;
+    assert_eq!(steward.chat(&key, &ask("gpt-4.1", "hello")).await.status(), 200);
+    let shown: Value = steward.get(&key, "/v1/models/gpt-4.1").await.json().await.unwrap();
+    assert_eq!(shown["id"], "gpt-4.1");
+    let usage = steward.usage("acme").await;
+    assert_eq!(usage[0].key_and_model().unwrap().1.as_str(), "gpt-4.1");
+    assert_eq!(steward.chat(&key, &ask("gpt-4.1", "too often")).await.status(), 402);
+    for wrong in ["gpt:4.1", "GPT-4.1", ".gpt"] {
+        let body = json!({ "model": wrong, "spec": { "context_max": 8_192, "output_max": 1_000 } });
+        let refused = steward.post(OPERATOR, "/api/v1/tenants/acme/models:set", &body).await;
+        assert_eq!(refused.status(), 400, "{wrong}");
+    }
 }
 
 #[tokio::test]
