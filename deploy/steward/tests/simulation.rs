@@ -2,8 +2,8 @@
 //! on a log, a bus, timers and clocks that fail before and after every call takes effect.
 //!
 //! A seed gives the same run every time. To see one: `STEWARD_SEED=17 cargo test -p steward --test simulation one_seed
-//! -- --nocapture`; `STEWARD_SEEDS=100000` runs more of them. With `--features sabotage` each rule of the protocol is
-//! dropped in turn, and the checker must notice.
+//! -- --nocapture`; `STEWARD_SEEDS=100000` runs more of them. Each rule of the protocol is also dropped
+//! in turn, and the checker must notice.
 
 mod simulation {
     pub(crate) mod broker;
@@ -102,12 +102,6 @@ fn one_seed() {
     assert_eq!(report.broken, None, "seed {seed}");
 }
 
-#[cfg(not(feature = "sabotage"))]
-fn chosen_variant() -> Variant {
-    Variant::Sound
-}
-
-#[cfg(feature = "sabotage")]
 #[allow(clippy::disallowed_methods)] // a test has no other configuration
 fn chosen_variant() -> Variant {
     let name = std::env::var("STEWARD_DROP").unwrap_or_default();
@@ -115,10 +109,8 @@ fn chosen_variant() -> Variant {
 }
 
 /// How many seeds it may take to notice that a rule was dropped.
-#[cfg(feature = "sabotage")]
-const SEEDS_TO_NOTICE: u64 = 5_000;
+const SEEDS_TO_NOTICE: u64 = 2_000;
 
-#[cfg(feature = "sabotage")]
 #[test]
 fn every_dropped_rule_is_noticed() {
     let only = chosen_variant();

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-#[cfg(feature = "sabotage")]
 pub(crate) use steward_aggregates::sabotage::Rule;
 
 /// Rules that are kept outside the parts themselves: by the append, the broker and whoever calls providers.
@@ -24,10 +23,8 @@ pub(crate) enum Variant {
     /// All rules.
     Sound,
     /// Without a rule of the ports.
-    #[cfg_attr(not(feature = "sabotage"), allow(dead_code))]
     Port(Port),
     /// Without a rule of the protocol's own code.
-    #[cfg(feature = "sabotage")]
     Rule(Rule),
 }
 
@@ -36,7 +33,6 @@ impl fmt::Debug for Variant {
         match self {
             Self::Sound => f.write_str("Sound"),
             Self::Port(port) => fmt::Debug::fmt(port, f),
-            #[cfg(feature = "sabotage")]
             Self::Rule(rule) => fmt::Debug::fmt(rule, f),
         }
     }
@@ -44,7 +40,6 @@ impl fmt::Debug for Variant {
 
 impl Variant {
     /// Each dropped rule.
-    #[cfg(feature = "sabotage")]
     pub(crate) const DROPPED: [Self; 22] = [
         Self::Port(Port::MsgIdByVersion),
         Self::Port(Port::LastMessageOnly),
@@ -72,7 +67,6 @@ impl Variant {
 
     /// Makes this thread's parts follow the variant.
     pub(crate) fn install(self) {
-        #[cfg(feature = "sabotage")]
         steward_aggregates::sabotage::drop_rule(match self {
             Self::Rule(rule) => Some(rule),
             Self::Sound | Self::Port(_) => None,

@@ -28,7 +28,7 @@ use crate::checker::{Checker, SETTLE_MAX, Seen};
 use crate::process::{Process, Time};
 use crate::replica::{BusPort, Replica, ReplicaHandle};
 use crate::timers::{Clockwork, TimersPort};
-use crate::variant::{Port, Variant};
+use crate::variant::{Port, Rule, Variant};
 
 /// What a handler with the rule "whoever follows the log sets the timers" dropped does after its append.
 pub(crate) type AfterAppend = Arc<dyn Fn(&[Event]) + Send + Sync>;
@@ -43,6 +43,7 @@ pub(crate) struct Surroundings {
     pub(crate) chance: Chance,
     pub(crate) time: Time,
     pub(crate) ids: Arc<CountingIds>,
+    begun: AtomicBool,
     chaos: AtomicBool,
     replicas: Mutex<Vec<ReplicaHandle>>,
     pub(crate) unresolved: AtomicU64,
@@ -52,7 +53,7 @@ pub(crate) struct Surroundings {
 
 impl Surroundings {
     pub(crate) fn drops(&self, port: Port) -> bool {
-        self.variant == Variant::Port(port)
+        self.begun.load(Ordering::Relaxed) && self.variant == Variant::Port(port)
     }
 
     /// True in so many percent of cases while things go wrong.
@@ -110,6 +111,7 @@ async fn simulate(seed: u64, variant: Variant, traced: bool) -> Report {
         variant,
         time: Time::begin(chance.millis(0, 86_400_000)),
         ids: Arc::new(CountingIds::default()),
+        begun: AtomicBool::new(false),
         chaos: AtomicBool::new(false),
         replicas: Mutex::default(),
         unresolved: AtomicU64::new(0),
@@ -198,12 +200,8 @@ impl World {
 
     /// The rule dropped: the handler sets a lease's timer after its append, if it still lives then.
     fn after_append(&self, process: &Arc<Process>) -> Option<AfterAppend> {
-        #[cfg(feature = "sabotage")]
-        if self.around.variant == Variant::Rule(crate::variant::Rule::TimerByHandler) {
-            return Some(self.timers_by_handler(process));
-        }
-        let _ = (process, Self::timers_by_handler);
-        None
+        let dropped = self.around.variant == Variant::Rule(Rule::TimerByHandler);
+        dropped.then(|| self.timers_by_handler(process))
     }
 
     fn timers_by_handler(&self, process: &Arc<Process>) -> AfterAppend {
@@ -290,6 +288,7 @@ impl World {
 
     /// Calls come while everything that may go wrong does.
     async fn chaos(&mut self) {
+        self.around.begun.store(true, Ordering::Relaxed);
         self.around.chaos.store(true, Ordering::Relaxed);
         let steps = 25 + self.around.chance.below(30);
         for _ in 0..steps {
