@@ -314,7 +314,9 @@ impl Checker {
         });
         self.trace(|| format!("{at} refused {request:?}"));
         if fits {
-            self.fail(format!("law 6: refused although settled facts leave room: {request:?}"));
+            let rows: Vec<_> = ledger.rows().collect();
+            let what = format!("{at} {scopes:?} {request:?} with {rows:?}");
+            self.fail(format!("law 6: refused although settled facts leave room: {what}"));
         }
     }
 

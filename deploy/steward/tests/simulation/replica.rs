@@ -177,6 +177,8 @@ impl Replica {
                     self.ledger.apply(event, at);
                 }
                 let answer = self.ledger.answer(&order);
+                // A duplicate is told what was decided when it was decided.
+                let decided_at = if events.is_empty() { self.ledger.at() } else { at };
                 if !events.is_empty() {
                     self.at = at;
                     entries.push(Entry {
@@ -191,7 +193,7 @@ impl Replica {
                 }
                 if let Ok(LeaseAnswer { outcome: Outcome::Refused { .. }, .. }) = serde_json::from_value(answer.clone())
                 {
-                    self.note_refusal(&order, at);
+                    self.note_refusal(&order, decided_at);
                 }
                 Reply {
                     accepted: true,

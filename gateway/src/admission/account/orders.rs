@@ -339,7 +339,10 @@ impl Account {
 
     fn rejected(&mut self, call: &CallId, why: &Rejection, now: Now) {
         self.asking.ticket.take_if(|ticket| ticket == call);
-        if matches!(why, Rejection::BudgetExhausted { .. }) {
+        if matches!(why, Rejection::BudgetExhausted { resets_at: Some(at), .. } if *at <= now.wall) {
+            // Its window has turned since.
+            self.asking.poll_later(now.mono);
+        } else if matches!(why, Rejection::BudgetExhausted { .. }) {
             self.refuse(call, why, now);
         } else {
             self.asking.trouble = Some(why.to_string());
