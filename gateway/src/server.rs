@@ -99,6 +99,7 @@ async fn observe(State(edge): State<Arc<Edge>>, mut request: Request, next: Next
     let took = edge.clock.monotonic().saturating_sub(began);
     edge.metrics.answered(&route, response.status().as_u16());
     tracing::debug!(
+        parent: &span,
         http.route = route,
         http.response.status_code = response.status().as_u16(),
         request.id = %id,

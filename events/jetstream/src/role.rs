@@ -147,6 +147,7 @@ impl Role {
                         "tmr.>",
                         "$JS.API.STREAM.PURGE.TIMERS",
                         "$JS.API.CONSUMER.CREATE.TIMERS.>",
+                        "$JS.API.CONSUMER.INFO.TIMERS.*",
                         "$JS.API.CONSUMER.MSG.NEXT.TIMERS.*",
                         "$JS.ACK.TIMERS.>",
                         "$JS.API.STREAM.MSG.DELETE.KEYS",

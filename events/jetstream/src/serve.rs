@@ -236,7 +236,9 @@ async fn handle(connection: &Connection, request: async_nats::service::Request, 
     let answer = match envelope::read_request(sender, message.headers.as_ref(), body, &clock, &ids) {
         Ok(request) => {
             let span = span(&request);
-            responds.respond(request).instrument(span).await
+            let answer = responds.respond(request).instrument(span.clone()).await;
+            tracing::debug!(parent: &span, subject, ok = answer.is_ok(), "processed");
+            answer
         }
         Err(malformed) => Ok(Answer::malformed(malformed)),
     };
