@@ -262,6 +262,8 @@ mod tests {
 
     use super::*;
 
+    const DOCUMENTED: &str = include_str!("../../docs/COMPATIBILITY.md");
+
     /// Status, OpenAI's type and code, retry-after, whether retries are forbidden. What clients match on: a change here
     /// is a change for every caller.
     #[test]
@@ -285,6 +287,8 @@ mod tests {
             (Error::bad("n", "why"), "400 invalid_request_error invalid_value - -"),
             (Error::TooLarge(1), "413 invalid_request_error request_too_large - -"),
             (Error::TooSlow, "408 invalid_request_error request_timeout - -"),
+            (Error::NoSuchPath(text()), "404 invalid_request_error unknown_url - -"),
+            (Error::NoSuchMethod(text()), "405 invalid_request_error method_not_allowed - -"),
             (Error::NoSuchModel(text()), "404 invalid_request_error model_not_found - -"),
             (Error::NoPrice(text()), "400 invalid_request_error model_has_no_price - -"),
             (
@@ -306,6 +310,16 @@ mod tests {
             let status = response.status().as_u16();
             let seen = format!("{status} {} {} {} {once}", text("type"), text("code"), header("retry-after"));
             assert_eq!(seen, expected, "{error:?}");
+            let row = format!(
+                "| `{}` | `{}` | {}",
+                text("type"),
+                text("code"),
+                if header("retry-after") == "-" { "–" } else { "yes" }
+            );
+            assert!(DOCUMENTED.contains(&row), "docs/COMPATIBILITY.md lacks {row}");
+            let documented = DOCUMENTED.lines().find(|line| line.contains(&row)).unwrap();
+            assert!(documented.starts_with(&format!("| {status} |")) || documented.starts_with("| as the provider's"));
+            assert_eq!(once == "once", documented.contains("**no**"), "{documented}");
         }
     }
 
