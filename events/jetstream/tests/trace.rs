@@ -48,7 +48,7 @@ struct Tells;
 
 fn told(request: &Request) -> Value {
     json!({ "header": request.envelope.traceparent, "current": trace::current_traceparent(),
-        "span": Span::current().metadata().map(|metadata| metadata.name()),
+        "span": Span::current().metadata().map(tracing::Metadata::name),
         "correlation": request.envelope.correlation })
 }
 

@@ -21,7 +21,7 @@ const RESTART_PAUSE: Duration = Duration::from_millis(100);
 const RESTART_PAUSE_MAX: Duration = Duration::from_secs(15);
 
 /// After a life that long, the next death is a new trouble.
-const LASTED: Duration = Duration::from_secs(60);
+const LASTED: Duration = Duration::from_mins(1);
 
 /// A server that is started again whenever it dies. Dropping it ends neither the server nor the supervision; only
 /// [`Self::stop`] does, or the end of the runtime.
