@@ -1,5 +1,7 @@
 //! The management API as the command line sees it: `/api/v1` with a key.
 
+use std::time::Duration;
+
 use clap::ArgMatches;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -9,6 +11,9 @@ use steward_events::id::TenantId;
 
 use crate::config::Config;
 use crate::files;
+
+/// How long one request may take.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Talks to one gateway as the holder of one key.
 pub(crate) struct Client {
@@ -33,12 +38,12 @@ impl Client {
             })?,
         };
         let tenant = matches.get_one::<String>("tenant").map(TenantId::new).transpose()?;
-        Self::new(url, key, tenant)
+        Self::new(&url, key, tenant)
     }
 
     /// For `url` with `key`.
-    pub(crate) fn new(url: String, key: String, tenant: Option<TenantId>) -> Result<Self, BoxError> {
-        let http = reqwest::Client::builder().timeout(std::time::Duration::from_secs(60)).build()?;
+    pub(crate) fn new(url: &str, key: String, tenant: Option<TenantId>) -> Result<Self, BoxError> {
+        let http = reqwest::Client::builder().timeout(REQUEST_TIME_MAX).build()?;
         Ok(Self { http, url: url.trim_end_matches('/').to_owned(), key, tenant })
     }
 
@@ -123,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_tenant_is_read_from_the_key() {
-        let client = |key: &str| Client::new("http://127.0.0.1:1".to_owned(), key.to_owned(), None).unwrap();
+        let client = |key: &str| Client::new("http://127.0.0.1:1", key.to_owned(), None).unwrap();
         _ = rustls::crypto::ring::default_provider().install_default();
         assert_eq!(client("stw_my_team_0abc").own_tenant().unwrap().as_str(), "my_team");
         assert!(client("sk-123").own_tenant().is_err());

@@ -30,7 +30,7 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<ExitCode, BoxError> {
     match (name, typed.subcommand()) {
         ("up", _) => up::run(config.clone(), typed).await?,
         ("bus" | "aggregates" | "projectors" | "workers" | "gateway", _) => {
-            role::run(name, config.clone(), typed).await?
+            role::run(name, config.clone(), typed).await?;
         }
         ("doctor", _) => return doctor::run(&config, typed, json).await,
         ("apply", _) => apply::run(typed, &client()?).await?,

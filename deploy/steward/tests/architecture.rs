@@ -36,6 +36,7 @@ const OWNED: &[(&str, &[&str])] = &[
 /// Libraries that a crate must not name, however useful.
 const FORBIDDEN: &[(&str, &[&str])] = &[("steward-aggregates", &["tokio", "reqwest", "hyper", "futures"])];
 
+#[allow(clippy::expect_used)] // a helper of tests
 fn metadata() -> Metadata {
     MetadataCommand::new().no_deps().exec().expect("cargo metadata runs")
 }

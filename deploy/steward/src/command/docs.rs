@@ -1,5 +1,7 @@
 //! `steward docs`: references made from the tables.
 
+use std::fmt::Write as _;
+
 use clap::ArgMatches;
 use steward_events::BoxError;
 use steward_events::command::{Audience, COMMANDS};
@@ -24,11 +26,12 @@ pub(super) fn commands() -> String {
     );
     for spec in COMMANDS.iter().filter(|spec| spec.audience == Audience::Callers) {
         let (noun, verb) = (spec.noun, spec.verb);
-        page.push_str(&format!(
+        _ = write!(
+            page,
             "\n## {noun} {verb}\n\n{}.\n\n| | |\n|---|---|\n| bus | `cmd.<tenant>.<principal>.{noun}.{verb}` |\n| REST | `POST /api/v1/tenants/<tenant>/{noun}s:{verb}` |\n| permission | `{}` |\n",
             spec.help,
             spec.permission()
-        ));
+        );
         let short = shorthand(noun, verb);
         let options: Vec<String> = fields(spec)
             .iter()
@@ -42,17 +45,18 @@ pub(super) fn commands() -> String {
             })
             .collect();
         if !options.is_empty() {
-            page.push_str(&format!("\n`steward {noun} {verb}`:\n\n{}", options.concat()));
+            _ = write!(page, "\n`steward {noun} {verb}`:\n\n{}", options.concat());
         }
     }
     page.push_str("\n# Queries\n\n| question | bus | REST | permission |\n|---|---|---|---|\n");
     for spec in QUERIES {
         let (view, verb) = (spec.view, spec.verb);
-        page.push_str(&format!(
-            "| {} | `qry.<tenant>.<principal>.{view}.{verb}` | `POST /api/v1/tenants/<tenant>/{view}:{verb}` | `{}` |\n",
+        _ = writeln!(
+            page,
+            "| {} | `qry.<tenant>.<principal>.{view}.{verb}` | `POST /api/v1/tenants/<tenant>/{view}:{verb}` | `{}` |",
             spec.help,
             spec.permission()
-        ));
+        );
     }
     page
 }

@@ -66,7 +66,7 @@ fn summary(data: &serde_json::Value) -> String {
         for (name, value) in fields {
             match value {
                 serde_json::Value::String(text) => {
-                    words.push(format!("{name}={}", text.chars().take(48).collect::<String>()))
+                    words.push(format!("{name}={}", text.chars().take(48).collect::<String>()));
                 }
                 serde_json::Value::Number(number) => words.push(format!("{name}={number}")),
                 serde_json::Value::Object(inner)
