@@ -1,6 +1,7 @@
 //! One connection to the bus, as somebody.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
@@ -155,6 +156,7 @@ async fn connect_once(credentials: &Credentials) -> Result<Client, async_nats::C
         Secret::ApiKey(key) => ("caller", ConnectOptions::with_token(key.clone())),
     };
     let name = format!("steward {who}");
+    let complained = AtomicBool::new(false);
     let servers: Vec<String> = credentials.url.split(',').map(|url| url.trim().to_owned()).collect();
     options
         .name(&name)
@@ -163,19 +165,26 @@ async fn connect_once(credentials: &Credentials) -> Result<Client, async_nats::C
         .request_timeout(Some(ANSWER_TIME_MAX))
         .subscription_capacity(SUBSCRIPTION_MESSAGES_MAX)
         .event_callback(move |event| {
-            report(&name, &event);
+            report(&name, &event, &complained);
             std::future::ready(())
         })
         .connect(servers)
         .await
 }
 
-/// Failures of a connection are handled by the client, which connects again; so they are logged here.
-fn report(name: &str, event: &Event) {
+/// Failures of a connection are handled by the client, which connects again; so they are logged here. Attempts to connect
+/// again fail many times a second while a server is away: the first is told, until one succeeds.
+fn report(name: &str, event: &Event, complained: &AtomicBool) {
     match event {
-        Event::Connected => tracing::debug!(connection = name, "connected to the bus"),
+        Event::Connected => {
+            complained.store(false, Ordering::Relaxed);
+            tracing::debug!(connection = name, "connected to the bus");
+        }
         Event::Disconnected => tracing::warn!(connection = name, "lost the bus; connecting again"),
         Event::Draining | Event::Closed | Event::LameDuckMode => tracing::debug!(connection = name, %event, "bus"),
+        Event::ClientError(_) if complained.swap(true, Ordering::Relaxed) => {
+            tracing::debug!(connection = name, %event, "the bus still complains");
+        }
         Event::SlowConsumer(_) | Event::ServerError(_) | Event::ClientError(_) => {
             tracing::warn!(connection = name, %event, "the bus complains");
         }
