@@ -85,7 +85,7 @@ fn the_laws_hold_in_every_seed() {
 
 #[test]
 fn one_seed_gives_the_same_log_every_time() {
-    for seed in [1, 2, 3] {
+    for seed in 1..=number("STEWARD_REPEATS").unwrap_or(20) {
         let (first, second) = (world::run(seed, Variant::Sound, false), world::run(seed, Variant::Sound, false));
         assert_eq!(first.digest, second.digest, "seed {seed}");
     }

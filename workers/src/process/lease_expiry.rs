@@ -21,7 +21,7 @@ use steward_events::log::{Filter, LogError};
 use steward_events::quantity::{Position, Shard};
 use steward_events::rejection::Rejection;
 use steward_events::timers::{Due, TimerKey};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -76,8 +76,9 @@ struct Shared {
 
 /// One shard's fold, and how far it is.
 struct Watched {
-    books: Mutex<Books>,
-    folded: watch::Sender<Position>,
+    books: Mutex<(Books, Position)>,
+    /// Told at every step. First come, first woken: with a `watch` that would be chance, and a seed would not repeat.
+    moved: Notify,
 }
 
 /// Ends leases and corrects the books until told to stop.
@@ -86,7 +87,7 @@ struct Watched {
 /// [`Error`] if the log holds what this build cannot read.
 pub async fn run(ports: WorkerPorts, shutdown: CancellationToken) -> Result<(), Error> {
     let shards = (0..ports.log.shards()).map(Shard);
-    let watched = |shard| (shard, Watched { books: Mutex::default(), folded: watch::channel(Position(0)).0 });
+    let watched = |shard| (shard, Watched { books: Mutex::default(), moved: Notify::new() });
     let shared = Arc::new(Shared {
         orders: Orders::new(&ports),
         shards: shards.map(watched).collect(),
@@ -130,8 +131,9 @@ impl Shared {
         let mut run = async || -> Result<(), LogError> {
             let both = Filter::shard(shard).kinds(&[AggregateKind::Ledger, AggregateKind::Usage]);
             let start = self.ports.log.last(&both).await?;
-            *watched.books() = self.fold_ledgers(shard, start).await?;
-            watched.folded.send_replace(start);
+            let folded = self.fold_ledgers(shard, start).await?;
+            *watched.books() = (folded, start);
+            watched.moved.notify_waiters();
             for step in self.what_is_due(shard, start).await? {
                 self.act(shard, step, &mut corrections).await;
             }
@@ -139,8 +141,12 @@ impl Shared {
             while let Some(stored) = commits.next().await {
                 let stored = stored?;
                 let commit = Commit::decode(&stored.stream, &stored.bytes)?;
-                let steps = watched.books().fold(&commit, stored.position);
-                watched.folded.send_replace(stored.position);
+                let steps = {
+                    let (books, folded) = &mut *watched.books();
+                    *folded = stored.position;
+                    books.fold(&commit, stored.position)
+                };
+                watched.moved.notify_waiters();
                 for step in steps {
                     self.act(shard, step, &mut corrections).await;
                 }
@@ -176,7 +182,7 @@ impl Shared {
     async fn what_is_due(&self, shard: Shard, start: Position) -> Result<Vec<Step>, LogError> {
         let Some(watched) = self.shards.get(&shard) else { return Ok(Vec::new()) };
         let (mut steps, journals) = {
-            let books = watched.books();
+            let (books, _) = &*watched.books();
             (books.timers(), books.journals(shard))
         };
         for (stream, after) in journals {
@@ -184,7 +190,7 @@ impl Shared {
                 // What comes later is followed.
                 if stored.position <= start {
                     let commit = Commit::decode(&stream, &stored.bytes)?;
-                    steps.extend(watched.books().fold(&commit, stored.position));
+                    steps.extend(watched.books().0.fold(&commit, stored.position));
                 }
             }
         }
@@ -273,15 +279,27 @@ impl Shared {
         let watched = self.shards.get(&bell.shard).ok_or("no such shard")?;
         let filter = Filter::shard(bell.shard).kinds(&[AggregateKind::Ledger]).tenant(tenant);
         let last = self.ports.log.last(&filter).await?;
-        let mut folded = watched.folded.subscribe();
-        tokio::time::timeout(FRESH_TIME_MAX, folded.wait_for(|folded| *folded >= last)).await??;
-        Ok(watched.books().lease(tenant, &bell.lease))
+        tokio::time::timeout(FRESH_TIME_MAX, watched.reached(last)).await?;
+        Ok(watched.books().0.lease(tenant, &bell.lease))
     }
 }
 
 impl Watched {
-    fn books(&self) -> MutexGuard<'_, Books> {
+    /// The fold and how far it is.
+    fn books(&self) -> MutexGuard<'_, (Books, Position)> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn reached(&self, position: Position) {
+        let mut moved = std::pin::pin!(self.moved.notified());
+        loop {
+            moved.as_mut().enable();
+            if self.books().1 >= position {
+                return;
+            }
+            moved.as_mut().await;
+            moved.set(self.moved.notified());
+        }
     }
 }
 
