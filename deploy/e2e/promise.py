@@ -1,0 +1,180 @@
+"""What the tests of the promises share: every role a process of its own, callers that keep count, the log's own sums."""
+
+import collections
+import decimal
+import http.client
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+from conftest import apply_company
+from running import Failed, Process, Steward, free_port, wait_for
+
+HELLO = [{"role": "user", "content": "Say hello."}]
+# What one token of the shared company's model costs, in nano-dollars.
+TOKEN = 1_000
+
+
+class Cluster:
+    """One bus, two deciders, two gateways, workers and projectors, each killed and started on its own."""
+
+    def __init__(self, steward: Steward, upstream, budget: str, settings: str = "", **company):
+        self.steward = steward
+        first = steward.gateway_port
+        steward.config.write_text(steward.config.read_text().replace("[gateway]\n", f"[gateway]\n{settings}\n"))
+        self.ports = [first, free_port(steward.bus_port + 10)]
+        self.urls = [f"http://127.0.0.1:{port}" for port in self.ports]
+        self.cli_url = self.urls[0]
+        self.processes: dict[str, Process] = {}
+        bus = self.start("bus")
+        wait_for("the bus", lambda: bus.check_alive() or "ready" in bus.tail())
+        for name in ["aggregates-1", "aggregates-2", "workers", "projectors", "gateway-1", "gateway-2"]:
+            self.start(name)
+        for number in (1, 2):
+            self.wait_ready(number)
+        apply_company(steward, upstream.url, budget=budget, **company)
+        self.issued = steward.json("key", "issue", "support-bot", "--tenant", "acme", "--on", "acme/support")["answer"]
+        self.key = self.issued["secret"]
+
+    def start(self, name: str) -> Process:
+        role, _, number = name.partition("-")
+        more = ["--listen", f"127.0.0.1:{self.ports[int(number) - 1]}"] if role == "gateway" else []
+        before, process = self.processes.get(name), self.steward.start(role, *more, name=name)
+        if before:  # in the old one's place, so that gateways stop before the deciders that they hand leases back to
+            self.steward.processes[self.steward.processes.index(before)] = self.steward.processes.pop()
+        self.processes[name] = process
+        if name == "gateway-1":
+            self.cli_url = self.urls[0]
+        return process
+
+    def kill(self, name: str):
+        """kill -9."""
+        self.processes[name].kill()
+        if name == "gateway-1":
+            self.cli_url = self.urls[1]
+
+    def wait_ready(self, number: int):
+        self.steward.wait_ready(self.processes[f"gateway-{number}"], self.urls[number - 1])
+
+    def command(self, noun: str, verb: str, gateway: int = 1, tenant: str = "acme", **body) -> dict:
+        """A command through a gateway; it must be accepted."""
+        headers = {"authorization": f"Bearer {self.steward.operator_key}", "content-type": "application/json"}
+        address = f"{self.urls[gateway - 1]}/api/v1/tenants/{tenant}/{noun}s:{verb}"
+        request = urllib.request.Request(address, json.dumps(body).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as reply:
+                return json.loads(reply.read())
+        except urllib.error.HTTPError as refused:
+            raise Failed(f"{noun} {verb}: {refused.read().decode()}") from None
+
+    def caller(self, gateway: int, key: str | None = None, timeout: float = 60) -> "Caller":
+        return Caller(self.ports[gateway - 1], key or self.key, timeout)
+
+    def facts(self, kind: str) -> list[dict]:
+        return self.steward.replay("acme", "--kind", kind, url=self.cli_url)
+
+    def total(self) -> dict:
+        return plain(self.steward.json("cost", "--tenant", "acme", url=self.cli_url)["total"])
+
+    def wait_report(self, calls: int) -> dict:
+        return wait_for(f"a report of {calls} calls", lambda: (t := self.total())["calls"] == calls and t, 30)
+
+    def worst_of_a_call(self, max_tokens: int) -> dict:
+        """What a call reserves, seen at one made outside of all projects, so that their budgets stay untouched."""
+        self.steward.cli("account", "create", "prober", "--tenant", "acme")
+        self.steward.cli("grant", "give", "prober", "agent", "--on", "acme", "--tenant", "acme")
+        key = self.steward.key("prober", "acme", "--on", "acme")
+        assert self.caller(1, key).call(max_tokens=max_tokens)[0] == 200
+        (call,) = self.started_and_finished()[0].values()
+        return call["worst"]
+
+    def started_and_finished(self) -> tuple[dict, dict]:
+        """The log's calls; each at most once."""
+        found = {"usage.call_started": {}, "usage.call_finished": {}}
+        for fact in self.facts("usage"):
+            if fact["name"] in found:
+                call = fact["data"]["call"]
+                assert call not in found[fact["name"]], f"{call} twice"
+                found[fact["name"]][call] = {**plain(fact["data"]), "at": fact["at"]}
+        return found["usage.call_started"], found["usage.call_finished"]
+
+    def unsettled(self) -> dict:
+        """Calls whose worst case the ledger holds out: their gateway died before it recorded their end."""
+        held = {}
+        for fact in self.facts("ledger"):
+            if fact["name"] == "ledger.lease_ended":
+                held.update({call["call"]: call["worst"] for call in fact["data"]["unsettled"]})
+            elif fact["name"] == "ledger.lease_corrected":
+                held.pop(fact["data"]["call"], None)
+        return held
+
+
+def plain(value):
+    """Amounts like `$0.000012` as nano-dollars, to be counted with."""
+    if isinstance(value, dict):
+        return {name: plain(inner) for name, inner in value.items()}
+    return int(decimal.Decimal(value[1:]) * 10**9) if isinstance(value, str) and value.startswith("$") else value
+
+
+class Caller:
+    """One client with a connection of its own, as cheap as it can be: the machine is shared with what is tested."""
+
+    def __init__(self, port: int, key: str, timeout: float):
+        self.port, self.key, self.timeout = port, key, timeout
+        self.connection = None
+
+    def call(self, stream: bool = False, max_tokens: int | None = 5, text: str | None = None) -> tuple[int, dict, str]:
+        """Status, headers and body of one call; 0 if there was no whole answer."""
+        body = {"model": "small", "messages": [{"role": "user", "content": text}] if text else HELLO, "stream": stream}
+        if max_tokens:
+            body["max_tokens"] = max_tokens
+        try:
+            if not self.connection:
+                self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
+            headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
+            self.connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+            reply = self.connection.getresponse()
+            content = reply.read().decode()
+        except (OSError, http.client.HTTPException):
+            self.close()
+            return 0, {}, ""
+        whole = "[DONE]" in content or not stream
+        return reply.status if reply.status != 200 or whole else 0, dict(reply.headers), content
+
+    def until_decided(self, seconds: float = 60, **more) -> int:
+        """The first status that is not "come back": a client that comes back when told to, within a bound."""
+        deadline = time.monotonic() + seconds
+        while True:
+            status, _, _ = self.call(**more)
+            if status not in (429, 503) or time.monotonic() > deadline:
+                return status
+            time.sleep(0.05)
+
+    def close(self):
+        if self.connection:
+            self.connection.close()
+            self.connection = None
+
+
+def crowd(cluster: Cluster, count: int, one, at_once: int = 64, gateways: tuple = (1, 2)) -> list:
+    """`one(caller, number)` for each number from many threads; each thread has a caller at its own gateway."""
+    own, place = threading.local(), iter(range(1 << 30))
+
+    def run(number: int):
+        if not hasattr(own, "caller"):
+            own.caller = cluster.caller(gateways[next(place) % len(gateways)])
+        return one(own.caller, number)
+
+    with ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def tally(statuses) -> dict:
+    return dict(collections.Counter(statuses))
+
+
+def error_code(content: str) -> str:
+    return json.loads(content)["error"]["code"]
