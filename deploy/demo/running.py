@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -21,8 +22,10 @@ class Failed(Exception):
 
 
 def free_port(preferred: int = 0) -> int:
-    """The preferred port if it is free, else one below those that the kernel hands to clients."""
-    for port in [preferred, *range(20000 + os.getpid() % 5000, 32000, 7)]:
+    """The preferred port if it is free, else one below those that the kernel hands to clients.
+
+    Any of them, because it is free only until its process listens, and others look for ports too."""
+    for port in [preferred, *random.sample(range(12_000, 32_000), 100)]:
         if not port:
             continue
         with socket.socket() as probe:

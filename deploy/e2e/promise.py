@@ -25,7 +25,7 @@ class Cluster:
         self.steward = steward
         first = steward.gateway_port
         steward.config.write_text(steward.config.read_text().replace("[gateway]\n", f"[gateway]\n{settings}\n"))
-        self.ports = [first, free_port(steward.bus_port + 10)]
+        self.ports = [first, free_port()]
         self.urls = [f"http://127.0.0.1:{port}" for port in self.ports]
         self.cli_url = self.urls[0]
         self.processes: dict[str, Process] = {}
