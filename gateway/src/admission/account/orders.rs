@@ -271,6 +271,8 @@ impl Account {
         {
             let mut held = Held::granted(&state, sent);
             held.pressure = answer.others_wait && !drops(Rule::NoRecall);
+            // The journal may have told of its close before the ledger's reply told of the lease.
+            held.closed = self.usage.is_closed(&order.lease);
             self.leases.insert(order.lease.clone(), held);
             self.current = Some(order.lease.clone());
         }

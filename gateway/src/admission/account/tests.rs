@@ -217,6 +217,20 @@ fn after_a_conflict_with_a_close_starts_wait_again_and_finishes_are_recorded() {
     assert_eq!((order.lease.number, order.request.call), (2, id("call2")));
 }
 
+/// Found by the simulation: the grant's reply was slower than a recall, its deadline, the close, and reading of that.
+#[test]
+fn a_lease_that_was_closed_before_the_reply_told_of_it_is_not_used() {
+    let mut scene = Scene::new();
+    scene.ask(1, 10, 10, at(0));
+    let Some(LedgerCommand::GrantLease(GrantLease { lease, .. })) = scene.order(at(0)) else { panic!("no order") };
+    let stream = scene.account.me.journal.clone();
+    scene.account.read(Ok(vec![closed(&lease, 12, &stream)])).unwrap();
+    scene.reply(Outcome::Granted, 0, amount(1, 10), false, at(1));
+    assert!(scene.appends(at(1)).is_none());
+    let Some(LedgerCommand::GrantLease(again)) = scene.order(at(2)) else { panic!("no other lease is asked for") };
+    assert_eq!(again.lease.number, 2);
+}
+
 #[test]
 fn an_acknowledgement_that_comes_too_late_lets_nothing_go() {
     let mut scene = Scene::new();
