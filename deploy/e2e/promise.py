@@ -98,7 +98,7 @@ class Cluster:
             if fact["name"] in found:
                 call = fact["data"]["call"]
                 assert call not in found[fact["name"]], f"{call} twice"
-                found[fact["name"]][call] = {**plain(fact["data"]), "at": fact["at"]}
+                found[fact["name"]][call] = {**plain(fact["data"]), "position": fact["position"]}
         return found["usage.call_started"], found["usage.call_finished"]
 
     def unsettled(self) -> dict:

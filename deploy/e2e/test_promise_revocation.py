@@ -139,3 +139,24 @@ def test_a_gateway_that_slept_through_a_revocation_starts_nothing(cluster, revok
         assert hammer.answered == 0
         assert {status for _, status, _ in hammer.refused} <= {401, 403}, hammer.refused
     assert "slept" not in {text for _, text in cluster.upstream.came}
+
+
+def test_of_calls_in_flight_only_those_recorded_before_the_revocation_go_on(cluster):
+    """A gateway stopped anywhere in the middle of its calls: none that starts after the revocation is made."""
+    for trial in range(12):
+        issued = cluster.command("key", "issue", principal=cluster.issued["principal"], scope="acme/support")["answer"]
+        hammer = Hammer(cluster, issued["secret"], f"trial {trial}", threads=2)
+        hammer.wait_answers(2 + trial % 5)
+        sleeper = cluster.processes["gateway-2"].child
+        sleeper.send_signal(signal.SIGSTOP)
+        try:
+            cluster.command("key", "revoke", key=issued["key"])
+        finally:
+            sleeper.send_signal(signal.SIGCONT)
+        hammer.end()
+    revoked = {f["data"]["key"]: f["position"] for f in cluster.facts("identity") if f["name"] == "identity.key_revoked"}
+    started, finished = cluster.started_and_finished()
+    assert len(revoked) == 12
+    for call, start in started.items():
+        if start["position"] > revoked.get(start["scopes"]["key"], start["position"]):
+            assert "not_billed" in finished[call]["outcome"], f"{call} was made after its key was revoked"
