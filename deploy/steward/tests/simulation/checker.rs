@@ -280,10 +280,12 @@ impl Checker {
                     continue;
                 }
                 let key = (id.clone(), budget.window.from);
-                let exposure = |rows: &BTreeMap<RowKey, Row>| rows.get(&key).map_or(0, Row::exposure);
-                let (before, after) = (exposure(rows_before), exposure(&self.current_rows()));
-                let room = u128::from(budget.spec.limit).saturating_sub(after);
-                if after > before && room < u128::from(ticket.need.get(budget.key.unit)) {
+                // What a provider billed beyond its cap is taken by nobody.
+                let held = |row: &Row| row.exposure() - row.late;
+                let after = self.current_rows().get(&key).cloned().unwrap_or_default();
+                let grew = held(&after) > rows_before.get(&key).map_or(0, held);
+                let room = u128::from(budget.spec.limit).saturating_sub(after.exposure());
+                if grew && room < u128::from(ticket.need.get(budget.key.unit)) {
                     taken = Some(format!("law 6: {call} took from {} what {} waits for", budget.key, ticket.call));
                 }
             }
