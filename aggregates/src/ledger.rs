@@ -348,9 +348,8 @@ impl Ledger {
                 events.push(LedgerEvent::LeaseGranted { lease, scopes, call, terms, windows });
                 Ok(events)
             }
-            Admission::Queued { events } => Ok(events),
             Admission::Refused { rejection, events } if events.is_empty() => Err(rejection),
-            Admission::Refused { events, .. } => Ok(events),
+            Admission::Queued { events } | Admission::Refused { events, .. } => Ok(events),
         }
     }
 
@@ -372,7 +371,7 @@ impl Ledger {
             let own = Own { id: &order.lease, lease, used, late, cap };
             match self.admit(&lease.scopes, request, Some(&own), stamp.at, &stamp.timezone) {
                 Admission::Granted { amount, events: first, .. } => {
-                    cap = cap + amount;
+                    cap += amount;
                     call = Some(request.call.clone());
                     events = first;
                 }

@@ -12,10 +12,10 @@ pub mod identity;
 pub mod ledger;
 pub mod limit;
 pub mod registry;
-#[cfg(any(test, feature = "testing"))]
-pub mod spec;
 #[doc(hidden)]
 pub mod sabotage;
+#[cfg(any(test, feature = "testing"))]
+pub mod spec;
 pub mod task;
 pub mod tenant;
 pub mod usage;

@@ -24,8 +24,11 @@ fn id<T: FromStr<Err: Debug>>(text: &str) -> T {
 
 fn amounts() -> impl Strategy<Value = Amounts> {
     let number = || prop_oneof![8 => 0..40_u64, 1 => Just(u64::MAX)];
-    (number(), number(), number())
-        .prop_map(|(calls, tokens, money)| Amounts { calls, tokens: Tokens(tokens), money: NanoDollars(money) })
+    (number(), number(), number()).prop_map(|(calls, tokens, money)| Amounts {
+        calls,
+        tokens: Tokens(tokens),
+        money: NanoDollars(money),
+    })
 }
 
 fn lease() -> impl Strategy<Value = LeaseId> {

@@ -217,13 +217,12 @@ impl Commit {
 }
 
 fn decode<E: Facts>(stream: &StreamName, bytes: &[u8]) -> Result<Commit, DecodeError> {
-    let wire: Wire<Vec<Entry<E>>> =
-        msgpack::read(bytes).map_err(|error| match msgpack::read::<Header>(bytes) {
-            Ok(Header { schema }) if schema > E::SCHEMA => {
-                DecodeError::NewerSchema { stream: stream.clone(), kind: E::KIND, found: schema, known: E::SCHEMA }
-            }
-            _ => DecodeError::Malformed { stream: stream.clone(), reason: error.to_string() },
-        })?;
+    let wire: Wire<Vec<Entry<E>>> = msgpack::read(bytes).map_err(|error| match msgpack::read::<Header>(bytes) {
+        Ok(Header { schema }) if schema > E::SCHEMA => {
+            DecodeError::NewerSchema { stream: stream.clone(), kind: E::KIND, found: schema, known: E::SCHEMA }
+        }
+        _ => DecodeError::Malformed { stream: stream.clone(), reason: error.to_string() },
+    })?;
     if wire.schema > E::SCHEMA {
         return Err(DecodeError::NewerSchema {
             stream: stream.clone(),

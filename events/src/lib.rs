@@ -25,8 +25,8 @@ pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod timers;
-pub mod window;
 pub mod trace;
+pub mod window;
 
 /// A failure of something outside, kept for the log line that reports it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
