@@ -220,7 +220,7 @@ impl Admission {
 
     /// Ends the leases of all sets of scopes that `concerns` tells: what they rest on was revoked. Calls on their way
     /// are still recorded when they finish.
-    pub async fn close_for(&self, reason: &'static str, concerns: impl Fn(&TenantId, &ScopeSet) -> bool + Send) {
+    pub fn close_for(&self, reason: &'static str, concerns: impl Fn(&TenantId, &ScopeSet) -> bool + Send) {
         for ((tenant, scopes), handle) in &self.state().accounts {
             if concerns(tenant, scopes) {
                 // An account that has just ended holds nothing to close.

@@ -32,7 +32,7 @@ pub(crate) async fn watch(edge: Arc<Edge>, shutdown: CancellationToken) {
         let (positions, now) = (edge.keys.authority().positions(), edge.clock.monotonic());
         if positions != seen || now.saturating_sub(looked) >= EXPIRY_EVERY {
             (seen, looked) = (positions, now);
-            edge.admission.close_for("revoked", |tenant, scopes| !may_still(&edge, tenant, scopes)).await;
+            edge.admission.close_for("revoked", |tenant, scopes| !may_still(&edge, tenant, scopes));
         }
     }
 }

@@ -119,7 +119,7 @@ impl Actor {
 
     fn send(&self, order: Order, sake: Option<&Waiting>) -> Work<OrderOutcome> {
         let (bus, clock) = (Arc::clone(&self.ports.bus), Arc::clone(&self.ports.clock));
-        let request = self.request(order.into(), sake);
+        let request = self.request(&order.into(), sake);
         Box::pin(async move {
             let request = request?;
             let sent = clock.monotonic();
@@ -139,7 +139,7 @@ impl Actor {
     }
 
     /// The order as a request. It belongs to the chain and trace of the call for whose `sake` it is sent, if one waits.
-    fn request(&self, command: Command, sake: Option<&Waiting>) -> Result<Request, String> {
+    fn request(&self, command: &Command, sake: Option<&Waiting>) -> Result<Request, String> {
         let (noun, verb) = command.name();
         let body: Bytes = command.write(Format::MessagePack).map_err(|error| error.to_string())?;
         let ids = &*self.ports.ids;
