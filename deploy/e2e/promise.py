@@ -29,9 +29,10 @@ class Cluster:
         self.urls = [f"http://127.0.0.1:{port}" for port in self.ports]
         self.cli_url = self.urls[0]
         self.processes: dict[str, Process] = {}
-        bus = self.start("bus")
-        wait_for("the bus", lambda: bus.check_alive() or "ready" in bus.tail())
-        for name in ["aggregates-1", "aggregates-2", "workers", "projectors", "gateway-1", "gateway-2"]:
+        self.wait_said(self.start("bus"))
+        for role in [self.start(name) for name in ["aggregates-1", "aggregates-2", "workers", "projectors"]]:
+            self.wait_said(role)
+        for name in ["gateway-1", "gateway-2"]:
             self.start(name)
         for number in (1, 2):
             self.wait_ready(number)
@@ -55,6 +56,11 @@ class Cluster:
         self.processes[name].kill()
         if name == "gateway-1":
             self.cli_url = self.urls[1]
+
+    @staticmethod
+    def wait_said(process: Process):
+        """Ready, by what it says of itself."""
+        wait_for("ready", lambda: process.check_alive() or " ready on " in process.tail())
 
     def wait_ready(self, number: int):
         self.steward.wait_ready(self.processes[f"gateway-{number}"], self.urls[number - 1])
