@@ -63,6 +63,9 @@ pub(crate) struct Gateway {
     /// How long a call that would fit soon waits before it is told 429.
     #[serde(with = "humantime_serde")]
     pub(crate) admission_wait_max: Duration,
+    /// How long a provider may take to begin its answer.
+    #[serde(with = "humantime_serde")]
+    pub(crate) first_byte_time_max: Duration,
 }
 
 /// Durable tasks.
@@ -123,7 +126,11 @@ impl Default for Bus {
 
 impl Default for Gateway {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), admission_wait_max: Duration::from_secs(2) }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admission_wait_max: Duration::from_secs(2),
+            first_byte_time_max: Duration::from_mins(2),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! One function a role: connections with that role's credentials, ports on them, the part on the ports.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use steward_events::BoxError;
@@ -182,11 +182,19 @@ pub(crate) async fn gateway(
     };
     let config = steward_gateway::Config {
         admission_wait_max: process.config.gateway.admission_wait_max,
+        upstream: steward_gateway::Upstream {
+            first_byte_time_max: process.config.gateway.first_byte_time_max,
+            ..steward_gateway::Upstream::default()
+        },
         secrets: steward_gateway::Secrets::new(secret),
         ..steward_gateway::Config::default()
     };
     let gateway = Gateway::new(ports, config);
     let metrics = process.metrics.clone();
+    let registry = metrics.registry();
+    gateway.metrics().register(
+        registry.lock().unwrap_or_else(PoisonError::into_inner).sub_registry_with_prefix("steward"),
+    );
     let health = Arc::clone(&process.health);
     let gateway = gateway.with_page(Arc::new(move || metrics.encode())).with_readiness(Arc::new(move || {
         let not_ready = health.not_ready();
