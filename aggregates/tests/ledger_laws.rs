@@ -1,5 +1,7 @@
 //! Laws of the ledger that hold for any sequence of commands, honest or not.
 
+#![allow(clippy::unwrap_used)] // a test may end at once
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::str::FromStr;

@@ -175,7 +175,7 @@ impl World {
             let gateway = Gateway::start(&self.around, &self.broker, place, 0, self.skewed());
             self.gateways.push(gateway);
         }
-        for place in 0..=self.around.chance.below(2) {
+        for place in 0..1 + self.around.chance.below(2) {
             self.start_worker(usize::try_from(place).unwrap_or(0));
         }
     }
@@ -290,7 +290,7 @@ impl World {
     async fn chaos(&mut self) {
         self.around.begun.store(true, Ordering::Relaxed);
         self.around.chaos.store(true, Ordering::Relaxed);
-        let steps = 25 + self.around.chance.below(30);
+        let steps = 15 + self.around.chance.below(20);
         for _ in 0..steps {
             if self.broken() {
                 return;
@@ -387,7 +387,7 @@ impl World {
         // What late duplicates and timers of the past still do is no longer a fault, but may take its time.
         tokio::time::sleep(Duration::from_secs(50)).await;
         self.make_room().await;
-        for _ in 0..6 {
+        for _ in 0..5 {
             if self.broken() {
                 return;
             }
