@@ -92,7 +92,7 @@ def tasks(steward: Steward) -> list[dict]:
         words = ["task", "submit", "researcher", f"one fact about {topic}", "--tenant", "acme", "--on", "acme/support", "--limit", "$0.01"]
         task = steward.json(*words)["answer"]["task"]
         over = lambda: (t := steward.json("task", "show", task, "--tenant", "acme", check=False)) and t["state"] not in ("waiting", "running") and t
-        ended.append(wait_for(f"task {task}", lambda: shown(over), 90))
+        ended.append(wait_for(f"task {task}", lambda: shown(over), 300))
     return ended
 
 
