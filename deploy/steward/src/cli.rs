@@ -15,7 +15,7 @@ pub(crate) fn parser() -> Command {
         .arg(global("config", "FILE", "steward.toml of this process").env("STEWARD_CONFIG"))
         .arg(global("url", "URL", "The gateway to talk to; that of the configuration if not given").env("STEWARD_URL"))
         .arg(
-            global("key", "KEY", "API key; the operator's of this installation if not given")
+            global("api-key", "KEY", "API key; the operator's of this installation if not given")
                 .env("STEWARD_API_KEY")
                 .hide_env_values(true),
         )
@@ -162,6 +162,18 @@ fn noun_group(noun: &'static str) -> Command {
 
 #[cfg(test)]
 mod tests {
+    /// An option of a command that is called as a global one would take that one's value: an API key as a key's id.
+    #[test]
+    fn no_option_of_a_command_is_called_as_a_global_one() {
+        let parser = super::parser();
+        let globals: Vec<_> = parser.get_arguments().filter(|arg| arg.is_global_set()).map(clap::Arg::get_id).collect();
+        for spec in steward_events::command::COMMANDS {
+            for field in super::fields(spec) {
+                assert!(!globals.iter().any(|id| **id == *field.flag), "{spec:?} --{}", field.flag);
+            }
+        }
+    }
+
     #[test]
     fn the_parser_is_sound() {
         super::parser().debug_assert();

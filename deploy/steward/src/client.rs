@@ -28,11 +28,11 @@ impl Client {
     /// By what was typed, else by what this installation's files say.
     pub(crate) fn from(matches: &ArgMatches, config: &Config) -> Result<Self, BoxError> {
         let url = matches.get_one::<String>("url").cloned().unwrap_or_else(|| config.gateway_url());
-        let key = match matches.get_one::<String>("key") {
+        let key = match matches.get_one::<String>("api-key") {
             Some(key) => key.clone(),
             None => files::read_secret(&config.operator_key_file())?.ok_or_else(|| {
                 format!(
-                    "no API key: set STEWARD_API_KEY or --key, or run this where {} is",
+                    "no API key: set STEWARD_API_KEY or --api-key, or run this where {} is",
                     config.operator_key_file().display()
                 )
             })?,

@@ -192,9 +192,9 @@ pub(crate) async fn gateway(
     let gateway = Gateway::new(ports, config);
     let metrics = process.metrics.clone();
     let registry = metrics.registry();
-    gateway.metrics().register(
-        registry.lock().unwrap_or_else(PoisonError::into_inner).sub_registry_with_prefix("steward"),
-    );
+    gateway
+        .metrics()
+        .register(registry.lock().unwrap_or_else(PoisonError::into_inner).sub_registry_with_prefix("steward"));
     let health = Arc::clone(&process.health);
     let gateway = gateway.with_page(Arc::new(move || metrics.encode())).with_readiness(Arc::new(move || {
         let not_ready = health.not_ready();
