@@ -39,7 +39,7 @@ def build() -> None:
         sys.exit("demo: cargo is not on PATH; install Rust from https://rustup.rs")
     first = not (ROOT / "target" / "debug" / "steward").exists()
     if first:
-        print("first time about 4 minutes", flush=True)
+        print("the first time takes several minutes", flush=True)
     # cargo draws its own progress bar on a terminal
     quiet = [] if first and sys.stderr.isatty() else ["--quiet"]
     built = subprocess.run(["cargo", "build", *quiet, "-p", "steward"], cwd=ROOT)
