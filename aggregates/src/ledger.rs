@@ -273,7 +273,27 @@ impl Ledger {
             .map_err(|invalid| Rejection::invalid("command", invalid.to_string()))?;
         let (from, to) = window::bounds(key.window, stamp.at, &stamp.timezone);
         let window = WindowBounds { budget: budget.clone(), from, to };
-        Ok(vec![LedgerEvent::BudgetSet { budget, key, spec, window }])
+        let new = Budget { key, spec, window };
+        let recalled = self.recalled_for_new(&new);
+        let Budget { key, spec, window } = new;
+        let set = LedgerEvent::BudgetSet { budget, key, spec, window };
+        Ok([set].into_iter().chain(recalled).collect())
+    }
+
+    /// A new budget starts with all that is out within its scope: if that is over its limit, it is asked back.
+    fn recalled_for_new(&self, budget: &Budget) -> Vec<LedgerEvent> {
+        let out = |amounts: Amounts| u128::from(amounts.get(budget.key.unit));
+        let touched = || self.leases.iter().filter(|(_, lease)| budget.touches(&lease.scopes));
+        let held: u128 = touched().map(|(_, lease)| out(lease.held())).sum();
+        let unsettled: u128 =
+            self.unsettled.values().filter(|call| budget.touches(&call.scopes)).map(|call| out(call.worst)).sum();
+        if !budget.spec.hard || held + unsettled <= u128::from(budget.spec.limit) || drops(Rule::NoRecall) {
+            return Vec::new();
+        }
+        touched()
+            .filter(|(_, lease)| lease.recalled.is_none() && out(lease.held()) > 0)
+            .map(|(lease, _)| LedgerEvent::LeaseRecalled { lease: lease.clone() })
+            .collect()
     }
 
     /// A limit that is lowered below what is out asks for it back; one that is raised is seen by those who wait.

@@ -29,7 +29,7 @@ class Cluster:
         self.urls = [f"http://127.0.0.1:{port}" for port in self.ports]
         self.cli_url = self.urls[0]
         self.processes: dict[str, Process] = {}
-        self.wait_said(self.start("bus"))
+        self.start_bus()
         for role in [self.start(name) for name in ["aggregates-1", "aggregates-2", "workers", "projectors"]]:
             self.wait_said(role)
         for name in ["gateway-1", "gateway-2"]:
@@ -39,6 +39,9 @@ class Cluster:
         apply_company(steward, upstream.url, budget=budget, **company)
         self.issued = steward.json("key", "issue", "support-bot", "--tenant", "acme", "--on", "acme/support")["answer"]
         self.key = self.issued["secret"]
+
+    def start_bus(self):
+        self.wait_said(self.start("bus"))
 
     def start(self, name: str) -> Process:
         role, _, number = name.partition("-")

@@ -12,7 +12,7 @@ from promise import Cluster, crowd, plain
 from running import Steward, wait_for
 from upstream import Upstream
 
-CALLS = 200
+CALLS = 500
 
 
 @pytest.fixture(scope="module")

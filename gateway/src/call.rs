@@ -7,8 +7,9 @@
 //! 5. authorise `model:invoke` with the model and that cost
 //! 6. *here a cache would be asked, and equal calls coalesced: before anything is reserved*
 //! 7. reserve; `CallStarted` is in the log (`admission.rs`)
-//! 8. confirm freshness and authorise again, because reserving may have waited
-//! 9. send to the provider; if certainly nothing was billed, on to the next target, from 7
+//! 8. connect to the provider; when the connection is ready for the body, confirm freshness and authorise once more,
+//!    because reserving may have waited and a process may have been stopped for a while
+//! 9. send; if certainly nothing was billed, on to the next target, from 7
 //!    (`call/attempt.rs`; *a hedge would race a second attempt here, with a reservation of its own*)
 //! 10. pass the answer back, metered and cut off when the reservation is used up (`call/stream.rs`, `call/whole.rs`)
 //! 11. finish: `CallFinished` is in the log (`call/attempt.rs`)
@@ -21,12 +22,14 @@ use std::time::Duration;
 
 use axum::response::Response;
 use bytes::Bytes;
+use futures::FutureExt;
 use http::{HeaderMap, HeaderValue};
 use steward_aggregates::authority::Context;
-use steward_events::id::CorrelationId;
+use steward_events::id::{CorrelationId, ModelId};
 use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;
 use steward_events::rejection::Rejection;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Known;
@@ -35,7 +38,7 @@ use crate::gateway::Edge;
 use crate::limits::Place;
 use crate::metrics::Running;
 use crate::openai::ChatRequest;
-use crate::provider::Answer;
+use crate::provider::{Answer, LastLook, Withdrawn};
 
 mod attempt;
 mod estimate;
@@ -77,7 +80,7 @@ pub(crate) async fn run(edge: Arc<Edge>, caller: Caller, body: Bytes) -> Result<
     let plan = plan::plan(&edge, &caller.known, &ask).await;
     // Who may not use a model is told so, also if it has no route or price.
     let worst = plan.as_ref().map_or(NanoDollars(0), |plan| plan.estimate.worst().money);
-    may_invoke(&edge, &caller.known, &ask, worst)?;
+    may_invoke(&edge, &caller.known, &ask.model, worst)?;
     let running = edge.metrics.run();
     let call = Call { edge, caller, ask, plan: plan?, _running: running };
     let sent = attempt::first_that_answers(&call).await?;
@@ -87,9 +90,9 @@ pub(crate) async fn run(edge: Arc<Edge>, caller: Caller, body: Bytes) -> Result<
     }
 }
 
-fn may_invoke(edge: &Edge, known: &Known, ask: &ChatRequest, cost: NanoDollars) -> Result<(), Rejection> {
+fn may_invoke(edge: &Edge, known: &Known, model: &ModelId, cost: NanoDollars) -> Result<(), Rejection> {
     let Known { holder, .. } = known;
-    let context = Context { model: Some(ask.model.clone()), cost: Some(cost) };
+    let context = Context { model: Some(model.clone()), cost: Some(cost) };
     let (permission, scope) = (Permission::model_invoke(), holder.scope.clone());
     edge.keys.authorise(holder, &holder.tenant, permission, scope, context)
 }
@@ -100,11 +103,21 @@ impl Call {
         self.edge.clock.monotonic().saturating_sub(self.caller.began)
     }
 
-    /// Stage 8.
-    async fn may_still_invoke(&self) -> Result<(), Error> {
-        let known = &self.caller.known;
-        self.edge.keys.confirm(known.shard).await?;
-        Ok(may_invoke(&self.edge, known, &self.ask, self.plan.estimate.worst().money)?)
+    /// Stage 8, for the provider's connection to ask; the other end hears why the call may not be made any more.
+    fn last_look(&self) -> (LastLook, oneshot::Receiver<Error>) {
+        let (tell, hears) = oneshot::channel();
+        let (edge, known) = (Arc::clone(&self.edge), self.caller.known.clone());
+        let (model, worst) = (self.ask.model.clone(), self.plan.estimate.worst().money);
+        let look = async move {
+            let fresh = edge.keys.confirm(known.shard).await.map_err(Error::from);
+            let allowed = fresh.and_then(|()| may_invoke(&edge, &known, &model, worst).map_err(Error::from));
+            allowed.map_err(|why| {
+                // Nobody hears it if the caller has gone.
+                let _ = tell.send(why);
+                Withdrawn
+            })
+        };
+        (look.boxed(), hears)
     }
 }
 

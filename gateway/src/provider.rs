@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use http::StatusCode;
 use serde_json::{Map, Value};
@@ -22,8 +23,16 @@ mod public;
 mod scripted;
 mod sse;
 
+/// Whether an attempt may still go, asked at the last moment: when the connection is ready to take the body. A process
+/// may have been stopped between any two of its steps, and what it knew is old when it wakes.
+pub(crate) type LastLook = BoxFuture<'static, Result<(), Withdrawn>>;
+
+/// An attempt that may not go any more: nothing of its body was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the call may not be made any more")]
+pub(crate) struct Withdrawn;
+
 /// One attempt, as it goes out.
-#[derive(Clone, Debug)]
 pub(crate) struct Outgoing {
     /// The provider's base URL.
     pub(crate) url: String,
@@ -35,6 +44,8 @@ pub(crate) struct Outgoing {
     pub(crate) stream: bool,
     /// True if the operators set the provider: then it may be anywhere, also on this machine.
     pub(crate) trusted: bool,
+    /// To be asked before the body goes.
+    pub(crate) last_look: LastLook,
 }
 
 /// What came back.

@@ -338,6 +338,22 @@ fn lowering_a_limit_recalls_and_admits_nothing_more() {
 }
 
 #[test]
+fn a_new_limit_below_what_is_out_recalls_it() {
+    let recalled = LedgerEvent::LeaseRecalled { lease: lease(1) };
+    let (before, _) = run(&[(0, grant(1, "a", 60))]);
+    let out = before.lease(&lease(1)).unwrap().held().tokens.0;
+    for (limit, asks_back) in [(out - 1, true), (out, false)] {
+        let commands = [(0, grant(1, "a", 60)), (0, LedgerCommand::SetBudget(set_budget(limit)))];
+        let (ledger, outcomes) = run(&commands);
+        assert_eq!(outcomes[1].as_ref().unwrap().contains(&recalled), asks_back, "{limit}");
+        assert_eq!(ledger.lease(&lease(1)).unwrap().recalled.is_some(), asks_back, "{limit}");
+    }
+    let soft = SetBudget { hard: false, ..set_budget(1) };
+    let (_, outcomes) = run(&[(0, grant(1, "a", 60)), (0, LedgerCommand::SetBudget(soft))]);
+    assert!(!outcomes[1].as_ref().unwrap().contains(&recalled));
+}
+
+#[test]
 fn a_renewal_answers_a_recall_and_a_second_recall_says_nothing_new() {
     let recall = || LedgerCommand::RecallLease(RecallLease { lease: lease(1) });
     let (ledger, outcomes) =

@@ -1,5 +1,7 @@
 //! What can be typed. Verbs of commands come from the command table, so a new command is here without a line.
 
+use std::path::PathBuf;
+
 use clap::{Arg, ArgAction, Command};
 use steward_events::command::{Audience, COMMANDS, nouns};
 
@@ -52,7 +54,10 @@ fn roles() -> Vec<Command> {
     let listen = || option("listen", "ADDRESS", "Where it listens, e.g. 127.0.0.1:8081");
     vec![
         Command::new("up").about("Run everything in one process, with a nats-server of its own").arg(listen()),
-        Command::new("bus").about("Run only the nats-server, for roles in processes of their own"),
+        Command::new("bus").about("Run only the nats-server, for roles in processes of their own").arg(
+            option("join", "DIR", "As a further node in the cluster of the installation in this folder")
+                .value_parser(clap::value_parser!(PathBuf)),
+        ),
         Command::new("aggregates").about("Run the deciders").arg(
             option("only", "NOUNS", "Only these nouns, e.g. task,tool").value_delimiter(',').action(ArgAction::Append),
         ),

@@ -52,6 +52,20 @@ pub(crate) struct Bus {
     pub(crate) replicas: u8,
     /// Streams that tenants are spread over; fixed at the first start.
     pub(crate) shards: u16,
+    /// Our server's place in a cluster; it is alone if not set.
+    pub(crate) cluster: Option<Cluster>,
+}
+
+/// Our server's place in a cluster of several on this machine, each run by a `steward bus` with a folder of its own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cluster {
+    /// Its name among them.
+    pub(crate) node: String,
+    /// Where it listens for the others.
+    pub(crate) port: u16,
+    /// Where all of them listen for one another.
+    pub(crate) ports: Vec<u16>,
 }
 
 /// The edge.
@@ -120,7 +134,7 @@ impl Default for Config {
 
 impl Default for Bus {
     fn default() -> Self {
-        Self { url: "own".to_owned(), program: None, port: 4222, replicas: 1, shards: 8 }
+        Self { url: "own".to_owned(), program: None, port: 4222, replicas: 1, shards: 8, cluster: None }
     }
 }
 

@@ -15,6 +15,7 @@ use steward_events::clock::Timestamp;
 use steward_events::quantity::InvalidQuantity;
 
 use crate::ANSWER_TIME_MAX;
+use crate::answer::answered;
 
 /// What the API says no with.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, thiserror::Error)]
@@ -94,13 +95,13 @@ pub(crate) async fn send<A: DeserializeOwned>(
     let request = Request::new().headers(headers).payload(body).timeout(Some(time_max));
     let sent = client.send_request(subject.to_owned(), request);
     // The client bounds the wait for an answer, not the wait for room to send.
-    let message = match tokio::time::timeout(time_max, sent).await {
+    let message = match answered(client, time_max, sent).await {
         Ok(Ok(message)) => message,
         Ok(Err(error)) if error.kind() == RequestErrorKind::MaxPayloadExceeded => {
             return Err(CallError::TooLarge(error.into()));
         }
         Ok(Err(error)) => return Err(none(error.into())),
-        Err(elapsed) => return Err(none(elapsed.into())),
+        Err(unanswered) => return Err(none(unanswered.into())),
     };
     if let Some(status) = message.status
         && status != StatusCode::OK

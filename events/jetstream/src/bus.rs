@@ -11,6 +11,7 @@ use futures::StreamExt;
 use steward_events::bus::{BusError, CommandBus, Format, Reply, Request};
 use steward_events::rejection::Rejection;
 
+use crate::answer::answered;
 use crate::connection::{ConnectError, Connection, Credentials};
 use crate::envelope::{self, CONTENT_TYPE, MORE};
 use crate::{ANSWER_TIME_MAX, MESSAGE_BYTES_MAX};
@@ -46,7 +47,7 @@ impl JetStreamBus {
     async fn ask_once(&self, subject: String, request: &Request) -> Result<Answer, BusError> {
         let sent = client::Request::new().headers(envelope::write_headers(request)).payload(request.body.clone());
         let sent = self.client.send_request(subject.clone(), sent.timeout(Some(self.time_max)));
-        let last = match tokio::time::timeout(self.time_max, sent).await {
+        let last = match answered(&self.client, self.time_max, sent).await {
             Ok(Ok(message)) => message,
             Ok(Err(error)) => {
                 return Err(match error.kind() {
@@ -63,7 +64,7 @@ impl JetStreamBus {
     /// Sends `request` and puts the parts of the answer together.
     async fn ask(&self, subject: String, request: &Request) -> Result<Answer, BusError> {
         let asked = self.ask_unbounded(&subject, request);
-        match tokio::time::timeout(self.time_max, asked).await {
+        match answered(&self.client, self.time_max, asked).await {
             Ok(answer) => answer,
             Err(_) => Err(BusError::TimedOut { subject }),
         }

@@ -3,6 +3,7 @@
 //! This crate knows how Steward's log, bus, timers and keys lie on NATS: streams, subjects, headers, consumers, and who
 //! may do what there. It must not know what a command or an event means. Nothing else names async-nats.
 
+mod answer;
 mod api;
 pub mod bus;
 pub mod connection;

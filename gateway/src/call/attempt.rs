@@ -65,6 +65,12 @@ impl Started {
         &self.reservation.call
     }
 
+    /// Records that nothing of it went out.
+    async fn not_sent(self) -> Result<(), Error> {
+        let outcome = CallOutcome::NotBilled { reason: "not sent".to_owned() };
+        self.finish(TokenUsage::default(), outcome).await.map(|_| ())
+    }
+
     /// Records its end. When it returns, the log holds it.
     pub(super) async fn finish(self, tokens: TokenUsage, outcome: CallOutcome) -> Result<Finished, Error> {
         let cost = cost(&self.price, &tokens);
@@ -92,12 +98,14 @@ pub(super) async fn first_that_answers(call: &Call) -> Result<Sent, Error> {
     let mut failed = Error::NoSuchModel(call.ask.model.to_string());
     for (number, Place { target, provider, trusted }) in (1..=attempts_max).zip(&call.plan.targets) {
         let started = start(call, target, number).await?;
+        let (last_look, mut withdrawn) = call.last_look();
         let outgoing = Outgoing {
             url: provider.url.clone(),
             key: provider.key.clone(),
             body: body(call, target, &provider.url, started.output_each),
             stream: call.ask.stream,
             trusted: *trusted,
+            last_look,
         };
         let failure = match send(call, provider.kind, outgoing).instrument(started.span.clone()).await {
             Ok(answer) => {
@@ -112,6 +120,10 @@ pub(super) async fn first_that_answers(call: &Call) -> Result<Sent, Error> {
             started.finish(TokenUsage::default(), outcome).await?;
             return Err(Error::Unanswered("the caller broke off".to_owned()));
         };
+        if let Ok(why) = withdrawn.try_recv() {
+            started.not_sent().await?;
+            return Err(why);
+        }
         tracing::warn!(
             provider.id = %target.provider, call.id = %started.call(), reason = failure.reason(), "an attempt failed"
         );
@@ -138,7 +150,7 @@ async fn send(call: &Call, kind: ProviderKind, outgoing: Outgoing) -> Result<Ans
     }
 }
 
-/// Reserves, and makes sure that the call may still be made.
+/// Reserves, and makes sure that somebody still waits.
 async fn start(call: &Call, target: &Target, number: u32) -> Result<Started, Error> {
     let Call { edge, caller, plan, .. } = call;
     let reservation = edge
@@ -172,18 +184,16 @@ async fn start(call: &Call, target: &Target, number: u32) -> Result<Started, Err
     };
     // From here on the attempt must be finished, whatever happens.
     let stopped = if output_each.is_none() {
-        Err(Error::Unavailable("too little of the budget was lent for one token of output".to_owned()))
+        Some(Error::Unavailable("too little of the budget was lent for one token of output".to_owned()))
     } else if caller.gone.is_cancelled() || edge.cut.is_cancelled() {
-        Err(Error::Unanswered("the caller broke off".to_owned()))
+        Some(Error::Unanswered("the caller broke off".to_owned()))
     } else {
-        call.may_still_invoke().await
+        None
     };
-    if let Err(why) = stopped {
-        let outcome = CallOutcome::NotBilled { reason: "not sent".to_owned() };
-        started.finish(TokenUsage::default(), outcome).await?;
+    if let Some(why) = stopped {
+        started.not_sent().await?;
         return Err(why);
     }
-    let started = Started { sent: edge.clock.monotonic(), overhead: call.elapsed(), ..started };
     edge.metrics.sent(started.overhead);
     Ok(started)
 }

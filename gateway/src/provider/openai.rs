@@ -73,7 +73,17 @@ impl Provider for OpenAi {
             return Err(Failure::unbilled(Cause::Unreachable("it has no public address".to_owned())));
         }
         let http = if trusted { &self.anywhere } else { &self.public };
-        let mut request = http.post(url).json(&body);
+        let body = Bytes::from(serde_json::to_vec(&body).map_err(|error| {
+            Failure::unbilled(Cause::Unreachable(format!("the request cannot be written: {error}")))
+        })?);
+        let length = body.len();
+        let last_look = outgoing.last_look;
+        // A stream of one piece, so that the last look is taken when the connection asks for it.
+        let body = stream::once(async move { last_look.await.map(|()| body) });
+        let mut request = (http.post(url))
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::CONTENT_LENGTH, length)
+            .body(reqwest::Body::wrap_stream(body));
         if let Some(secret) = outgoing.key {
             request = request.bearer_auth(secret);
         }
@@ -208,4 +218,63 @@ where
             };
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use futures::FutureExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::provider::Withdrawn;
+
+    const ANSWER: &str = r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
+
+    /// What a server hears of one attempt until its body is whole or the client hangs up, and what the client makes of it.
+    async fn heard(last_look: Result<(), Withdrawn>) -> (String, Result<Answer, Failure>) {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let (mut peer, _) = listener.accept().await.unwrap();
+            let (mut heard, mut piece) = (Vec::new(), [0; 4096]);
+            while !heard.ends_with(b"}") {
+                match peer.read(&mut piece).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(read) => heard.extend_from_slice(&piece[..read]),
+                }
+            }
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{ANSWER}", ANSWER.len());
+            // Nobody listens any more if the attempt was withdrawn.
+            let _ = peer.write_all(head.as_bytes()).await;
+            String::from_utf8(heard).unwrap()
+        });
+        let mut body = serde_json::Map::new();
+        body.insert("model".to_owned(), Value::from("m"));
+        let last_look = ready(last_look).boxed();
+        let outgoing = Outgoing { url, key: None, body, stream: false, trusted: true, last_look };
+        let answer = OpenAi::new(&Upstream::default()).unwrap().send(outgoing).await;
+        (server.await.unwrap(), answer)
+    }
+
+    #[tokio::test]
+    async fn the_body_goes_in_one_piece_of_known_length() {
+        let (heard, answer) = heard(Ok(())).await;
+        assert!(matches!(answer, Ok(Answer::Whole(_))));
+        let (head, body) = heard.split_once("\r\n\r\n").unwrap();
+        assert_eq!(body, r#"{"model":"m"}"#);
+        let head = head.to_ascii_lowercase();
+        assert!(head.contains("content-length: 13") && head.contains("content-type: application/json"), "{head}");
+        assert!(!head.contains("transfer-encoding"), "{head}");
+    }
+
+    #[tokio::test]
+    async fn nothing_of_a_withdrawn_attempts_body_goes() {
+        let (heard, answer) = heard(Err(Withdrawn)).await;
+        assert!(answer.is_err());
+        assert_eq!(heard.split_once("\r\n\r\n").map_or("", |(_, body)| body), "");
+    }
 }

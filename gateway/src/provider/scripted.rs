@@ -73,6 +73,9 @@ impl Script {
 #[async_trait]
 impl Provider for Scripted {
     async fn send(&self, outgoing: Outgoing) -> Result<Answer, Failure> {
+        if let Err(withdrawn) = outgoing.last_look.await {
+            return Err(Failure::unbilled(Cause::Unreachable(withdrawn.to_string())));
+        }
         let asked = last_user_text(&outgoing.body);
         let mut script = Script::default();
         script.read(&outgoing.url);
@@ -220,7 +223,12 @@ fn text_of(message: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
+    use futures::FutureExt;
+
     use super::*;
+    use crate::provider::{Billed, Withdrawn};
 
     #[test]
     fn a_script_is_read_from_the_model_name_and_the_message() {
@@ -238,10 +246,17 @@ mod tests {
             { "role": "user", "content": [{ "type": "text", "text": "one two three" }] },
         ]});
         let Value::Object(body) = body else { unreachable!() };
-        let sent = Scripted
-            .send(Outgoing { url: String::new(), key: None, body, stream: false, trusted: true })
-            .await
-            .unwrap();
+        let outgoing = |body, last_look| Outgoing {
+            url: String::new(),
+            key: None,
+            body,
+            stream: false,
+            trusted: true,
+            last_look: ready(last_look).boxed(),
+        };
+        let withdrawn = Scripted.send(outgoing(Map::new(), Err(Withdrawn))).await;
+        assert_eq!(withdrawn.err().unwrap().billed, Billed::No);
+        let sent = Scripted.send(outgoing(body, Ok(()))).await.unwrap();
         let Answer::Whole(whole) = sent else { panic!("not whole") };
         let usage = whole.usage.unwrap();
         assert_eq!((usage.input, usage.output), (Tokens(5), Tokens(2)));

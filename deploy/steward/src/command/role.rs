@@ -1,9 +1,11 @@
 //! One role a process: `steward bus | aggregates | projectors | workers | gateway`.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 use steward_events::BoxError;
+use steward_jetstream::server::Supervised;
 use tokio::net::TcpListener;
 
 use crate::compose::{self, Installation, Process, Tier};
@@ -15,7 +17,11 @@ pub(super) async fn run(role: &str, mut config: Config, matches: &ArgMatches) ->
     }
     let mut process = Process::new(role, config.clone())?;
     if role == "bus" {
-        return bus(process).await;
+        let joins = matches.get_one::<PathBuf>("join");
+        return match joins {
+            Some(first) => further_node(process, first).await,
+            None => bus(process).await,
+        };
     }
     let installation = Installation::find(&config)?;
     match role {
@@ -51,13 +57,32 @@ async fn bus(mut process: Process) -> Result<(), BoxError> {
     process.health.check("nats-server", server.check());
     let version = compose::provision(&installation, &config).await?;
     compose::bootstrap(&installation, &process).await?;
+    println!("steward bus: nats-server {version} ready on {}", installation.url());
+    until_stopped(process, server).await
+}
+
+/// One more server in the cluster of the one that made the streams and the first facts.
+async fn further_node(mut process: Process, first: &Path) -> Result<(), BoxError> {
+    let config = process.config.clone();
+    if config.bus.cluster.is_none() {
+        return Err("--join needs [bus.cluster] with node, port and ports in the configuration".into());
+    }
+    compose::join(first, &config)?;
+    let server = compose::own_server(&config).await?;
+    let url = server.url().to_owned();
+    let server = server.supervise();
+    process.health.check("nats-server", server.check());
+    println!("steward bus: nats-server ready on {url}, in the cluster of {}", first.display());
+    until_stopped(process, server).await
+}
+
+async fn until_stopped(mut process: Process, server: Supervised) -> Result<(), BoxError> {
     process.serve_health().await?;
     let shutdown = process.core.clone();
     process.spawn(Tier::Core, "bus", async move {
         shutdown.cancelled().await;
         Ok::<(), BoxError>(())
     });
-    println!("steward bus: nats-server {version} ready on {}", installation.url());
     let outcome = process.run().await;
     server.stop().await?;
     outcome

@@ -1,5 +1,7 @@
 //! Where the bus is and with which credentials: our own server's, found by its data folder, or a configured one's.
 
+use std::path::Path;
+
 use steward_events::BoxError;
 use steward_jetstream::server::{self, Secrets, Server};
 use steward_jetstream::{Connection, Credentials, Role};
@@ -18,9 +20,27 @@ pub(crate) async fn own_server(config: &Config) -> Result<Server, BoxError> {
         program: config.bus.program.clone(),
         port: (config.bus.port != 0).then_some(config.bus.port),
         durability: durability(config),
+        cluster: config.bus.cluster.as_ref().map(|place| server::Cluster {
+            node: place.node.clone(),
+            port: place.port,
+            ports: place.ports.clone(),
+        }),
         ..server::Options::new(&config.data)
     };
     Ok(Server::start(options).await?)
+}
+
+/// Takes over the credentials of the installation in `first`, whose cluster our server joins.
+pub(crate) fn join(first: &Path, config: &Config) -> Result<(), BoxError> {
+    let (ours, theirs) = (config.data.join("nats"), first.join("nats"));
+    let of_first = Secrets::load(&theirs).map_err(|error| {
+        format!("no bus credentials in {}: start its `steward bus` first ({error})", first.display())
+    })?;
+    if Secrets::load_or_copy(&ours, &theirs)? != of_first {
+        let data = config.data.display();
+        return Err(format!("{data} belongs to another cluster: choose another data folder").into());
+    }
+    Ok(())
 }
 
 /// What an acknowledgement survives, in the bus's words.

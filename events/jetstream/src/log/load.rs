@@ -9,6 +9,7 @@ use steward_events::quantity::Position;
 
 use super::unavailable;
 use crate::ANSWER_TIME_MAX;
+use crate::answer::answered;
 use crate::api::Held;
 
 /// Commits asked for at once.
@@ -52,7 +53,7 @@ pub(super) async fn load(
             max_bytes: PAGE_BYTES_MAX,
         };
         let page = read_page(client, holder, stream, &request, &mut loaded);
-        let end = tokio::time::timeout(ANSWER_TIME_MAX, page).await.map_err(unavailable)??;
+        let end = answered(client, ANSWER_TIME_MAX, page).await.map_err(unavailable)??;
         if matches!(end, End::OfStream) {
             return Ok(loaded);
         }

@@ -49,12 +49,28 @@ impl Secrets {
         match Self::load(dir) {
             Err(ServerError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 let secrets = Self::generate()?;
-                let text = serde_json::to_string_pretty(&secrets).unwrap_or_default();
-                write_private(&path(dir), &text)?;
+                secrets.keep(dir)?;
                 Ok(secrets)
             }
             loaded => loaded,
         }
+    }
+
+    /// Those kept in `dir`, copied from `other` if there are none: servers of one cluster let the same parts in.
+    pub fn load_or_copy(dir: &Path, other: &Path) -> Result<Self, ServerError> {
+        match Self::load(dir) {
+            Err(ServerError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                let secrets = Self::load(other)?;
+                super::create_private_dir(dir)?;
+                secrets.keep(dir)?;
+                Ok(secrets)
+            }
+            loaded => loaded,
+        }
+    }
+
+    fn keep(&self, dir: &Path) -> Result<(), ServerError> {
+        write_private(&path(dir), &serde_json::to_string_pretty(self).unwrap_or_default())
     }
 
     fn generate() -> Result<Self, ServerError> {
@@ -130,6 +146,18 @@ mod tests {
             use std::os::unix::fs::PermissionsExt;
             assert_eq!(fs::metadata(path(dir.path())).unwrap().permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn a_cluster_shares_the_secrets_of_its_first_server() {
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let dir = second.path().join("nats");
+        assert!(Secrets::load_or_copy(&dir, first.path()).is_err(), "there is nothing to copy yet");
+        let made = Secrets::load_or_generate(first.path()).unwrap();
+        assert_eq!(Secrets::load_or_copy(&dir, first.path()).unwrap(), made);
+        let other = tempfile::tempdir().unwrap();
+        Secrets::load_or_generate(other.path()).unwrap();
+        assert_eq!(Secrets::load_or_copy(&dir, other.path()).unwrap(), made, "its own are never replaced");
     }
 
     #[test]
