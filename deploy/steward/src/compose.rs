@@ -16,7 +16,7 @@ use crate::config::{Config, Logs};
 mod bus;
 mod parts;
 
-pub(crate) use bus::{Installation, join, own_server};
+pub(crate) use bus::{Installation, join_cluster, own_server};
 pub(crate) use parts::{Keys, aggregates, bootstrap, gateway, projectors, provision, workers};
 
 /// How long each tier may take to stop once it was asked to; then it ends anyway, and the log holds what counts.

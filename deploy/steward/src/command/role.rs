@@ -49,7 +49,7 @@ pub(super) async fn run(role: &str, mut config: Config, matches: &ArgMatches) ->
 }
 
 /// The server, its streams and the first facts; then it waits.
-async fn bus(mut process: Process) -> Result<(), BoxError> {
+async fn bus(process: Process) -> Result<(), BoxError> {
     let config = process.config.clone();
     let server = compose::own_server(&config).await?;
     let installation = Installation::on(&server, &config);
@@ -62,12 +62,12 @@ async fn bus(mut process: Process) -> Result<(), BoxError> {
 }
 
 /// One more server in the cluster of the one that made the streams and the first facts.
-async fn further_node(mut process: Process, first: &Path) -> Result<(), BoxError> {
+async fn further_node(process: Process, first: &Path) -> Result<(), BoxError> {
     let config = process.config.clone();
     if config.bus.cluster.is_none() {
         return Err("--join needs [bus.cluster] with node, port and ports in the configuration".into());
     }
-    compose::join(first, &config)?;
+    compose::join_cluster(first, &config)?;
     let server = compose::own_server(&config).await?;
     let url = server.url().to_owned();
     let server = server.supervise();

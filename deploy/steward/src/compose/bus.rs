@@ -31,7 +31,7 @@ pub(crate) async fn own_server(config: &Config) -> Result<Server, BoxError> {
 }
 
 /// Takes over the credentials of the installation in `first`, whose cluster our server joins.
-pub(crate) fn join(first: &Path, config: &Config) -> Result<(), BoxError> {
+pub(crate) fn join_cluster(first: &Path, config: &Config) -> Result<(), BoxError> {
     let (ours, theirs) = (config.data.join("nats"), first.join("nats"));
     let of_first = Secrets::load(&theirs).map_err(|error| {
         format!("no bus credentials in {}: start its `steward bus` first ({error})", first.display())
