@@ -4,6 +4,7 @@
 //! may do what there. It must not know what a command or an event means. Nothing else names async-nats.
 
 mod api;
+pub mod baseline;
 pub mod bus;
 pub mod connection;
 mod envelope;
