@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, Command};
 use steward_events::command::{Audience, COMMANDS, nouns};
 
+use crate::bench::PARTS;
 use crate::command::send::{fields, shorthand};
 
 /// The whole command line.
@@ -69,7 +70,27 @@ fn roles() -> Vec<Command> {
         Command::new("workers").about("Run process managers and tasks"),
         Command::new("gateway").about("Run the edge").arg(listen()),
         Command::new("doctor").about("Say what is wrong with this installation, and what to do"),
+        bench(),
+        Command::new("bench-part")
+            .hide(true)
+            .about("One process of the bench; it ends with it")
+            .arg(Arg::new("words").action(ArgAction::Append).trailing_var_arg(true).allow_hyphen_values(true)),
     ]
+}
+
+fn bench() -> Command {
+    let parts: Vec<String> = PARTS.iter().map(|(name, about)| format!("  {name:<12} {about}")).collect();
+    Command::new("bench")
+        .about("Measure this machine's Steward against baselines of the same run")
+        .after_help(format!(
+            "Starts a mock upstream, a nats-server and every role in a temporary folder, and ends them again.\n\nParts:\n{}",
+            parts.join("\n")
+        ))
+        .arg(option("only", "PARTS", "Only these parts, e.g. gateway,log").value_delimiter(',').action(ArgAction::Append))
+        .arg(flag("growth", "Also how figures change with tenants, keys, grants, events and gateways; takes long"))
+        .arg(flag("quick", "One short run: to see that it works, not how fast it is"))
+        .arg(option("out", "DIR", "Where the processes keep their files; else a temporary folder, removed in the end"))
+        .arg(option("write", "FILE", "Write tables into this page and plots into the folder of its name beside it"))
 }
 
 fn views() -> Vec<Command> {

@@ -12,6 +12,7 @@ use crate::config::Config;
 mod access;
 mod apply;
 mod audit;
+mod bench;
 mod cost;
 mod docs;
 mod doctor;
@@ -31,6 +32,11 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<ExitCode, BoxError> {
         ("up", _) => up::run(config.clone(), typed).await?,
         ("bus" | "aggregates" | "projectors" | "workers" | "gateway", _) => {
             role::run(name, config.clone(), typed).await?;
+        }
+        ("bench", _) => bench::run(&config, typed, json).await?,
+        ("bench-part", _) => {
+            let words: Vec<String> = typed.get_many::<String>("words").unwrap_or_default().cloned().collect();
+            crate::bench::part::become_part(&words).await?;
         }
         ("doctor", _) => return doctor::run(&config, typed, json).await,
         ("apply", _) => apply::run(typed, &client()?).await?,

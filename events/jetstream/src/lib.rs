@@ -5,6 +5,7 @@
 
 mod answer;
 mod api;
+pub mod baseline;
 pub mod bus;
 pub mod connection;
 mod envelope;

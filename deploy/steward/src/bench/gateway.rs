@@ -1,0 +1,154 @@
+//! What a model call costs: straight to the mock and through the gateway, in turns, in the same run.
+
+#![allow(clippy::cast_precision_loss)] // rates
+
+use std::time::Duration;
+
+use steward_events::BoxError;
+use steward_events::log::{EventLog, Filter};
+use steward_events::quantity::Shard;
+use steward_jetstream::{JetStreamLog, Role};
+
+use super::company::Company;
+use super::figures::Figures;
+use super::load::{Call, Outcome, drive};
+use super::machine;
+use super::sample::nanos;
+use super::system::{Gateway, SHARDS, System, Upstream, until};
+use super::{Effort, Progress};
+
+/// Connections under full load.
+pub(super) const CONNECTIONS: usize = 32;
+
+/// How long the cost report may take to show everything.
+const REPORT_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Measures one gateway of `system`.
+pub(super) async fn measure(
+    system: &System,
+    upstream: &Upstream,
+    company: &Company,
+    effort: &Effort,
+    progress: &Progress,
+) -> Result<Figures, BoxError> {
+    let gateway = system.gateways.first().ok_or("there is no gateway")?;
+    let log = system.place.log(Role::Projectors).await?;
+    let bench = Bench { gateway, upstream, company, log, span: effort.span };
+    let mut checks = Checks { books_before: calls(upstream).await?, ..Checks::default() };
+    let reported_before = company.calls_reported().await?;
+    // The first calls make connections and leases.
+    for (stream, span) in [(false, effort.span), (true, effort.span / 2)] {
+        checks.through(&drive(&company.call(gateway, stream), CONNECTIONS, span).await?);
+    }
+    let mut runs = Vec::new();
+    for run in 1..=effort.runs {
+        progress.say(&format!("gateway: run {run} of {}", effort.runs));
+        runs.push(bench.run(&mut checks).await?);
+    }
+    let mut figures = Figures::of_runs(&runs);
+    figures.set("gateway.refused", checks.refused as f64);
+    // Once more under full load: how far are the projectors behind when it ends?
+    checks.through(&drive(&company.call(gateway, false), CONNECTIONS, effort.span).await?);
+    let ended = std::time::Instant::now();
+    let wanted = reported_before + checks.through;
+    let reported = until("the cost report shows all calls", REPORT_TIME_MAX, async || {
+        let reported = company.calls_reported().await?;
+        Ok((reported >= wanted).then_some(reported))
+    });
+    let reported = reported.await?;
+    figures.set("projectors.lag_ms", nanos(ended.elapsed()) as f64 / 1e6);
+    figures.count("checks.generator_calls", checks.through + checks.direct);
+    figures.count("checks.gateway_calls", checks.through);
+    figures.count("checks.upstream_calls", calls(upstream).await? - checks.books_before);
+    figures.count("checks.reported_calls", reported - reported_before);
+    Ok(figures)
+}
+
+async fn calls(upstream: &Upstream) -> Result<u64, BoxError> {
+    let books = upstream.books().await?;
+    Ok(books.whole + books.streamed)
+}
+
+/// What must agree in the end.
+#[derive(Default)]
+struct Checks {
+    books_before: u64,
+    direct: u64,
+    through: u64,
+    refused: u64,
+}
+
+impl Checks {
+    fn through(&mut self, outcome: &Outcome) {
+        self.through += outcome.calls;
+        self.refused += outcome.refused;
+    }
+}
+
+struct Bench<'a> {
+    gateway: &'a Gateway,
+    upstream: &'a Upstream,
+    company: &'a Company,
+    log: JetStreamLog,
+    span: Duration,
+}
+
+impl Bench<'_> {
+    async fn run(&self, checks: &mut Checks) -> Result<Figures, BoxError> {
+        let mut figures = Figures::default();
+        let direct = |stream| Call::chat(self.upstream.address, "none", "mock", stream);
+        let through = |stream| self.company.call(self.gateway, stream);
+
+        let straight = drive(&direct(false), CONNECTIONS, self.span).await?;
+        let (cpu, end) = (machine::cpu(self.gateway.pid())?, self.end().await?);
+        let loaded = drive(&through(false), CONNECTIONS, self.span).await?;
+        let (cpu, appends) = (machine::cpu(self.gateway.pid())?.saturating_sub(cpu), self.end().await? - end);
+        figures.set("gateway.direct_per_s", straight.per_s());
+        figures.set("gateway.calls_per_s", loaded.per_s());
+        figures.set("gateway.cpu_us_per_call", nanos(cpu) as f64 / 1e3 / loaded.calls.max(1) as f64);
+        figures.set("gateway.appends_per_call", appends as f64 / loaded.calls.max(1) as f64);
+        figures.set("gateway.p50_us_at_32", loaded.whole.quantile_us(0.5));
+        figures.set("gateway.p99_us_at_32", loaded.whole.quantile_us(0.99));
+        checks.direct += straight.calls;
+        checks.through(&loaded);
+
+        let straight = drive(&direct(false), 1, self.span / 2).await?;
+        let single = drive(&through(false), 1, self.span / 2).await?;
+        let added = |quantile| single.whole.quantile_us(quantile) - straight.whole.quantile_us(quantile);
+        figures.set("gateway.direct_p50_us", straight.whole.quantile_us(0.5));
+        figures.set("gateway.added_p50_us", added(0.5));
+        figures.set("gateway.added_p99_us", added(0.99));
+        checks.direct += straight.calls;
+        checks.through(&single);
+
+        let straight = drive(&direct(true), CONNECTIONS, self.span).await?;
+        let streams = drive(&through(true), CONNECTIONS, self.span).await?;
+        figures.set("gateway.direct_streams_per_s", straight.per_s());
+        figures.set("gateway.streams_per_s", streams.per_s());
+        checks.direct += straight.calls;
+        checks.through(&streams);
+
+        let straight = drive(&direct(true), 1, self.span / 2).await?;
+        let single = drive(&through(true), 1, self.span / 2).await?;
+        let added = |quantile| single.first_byte.quantile_us(quantile) - straight.first_byte.quantile_us(quantile);
+        figures.set("gateway.added_first_byte_p50_us", added(0.5));
+        figures.set("gateway.added_first_byte_p99_us", added(0.99));
+        checks.direct += straight.calls;
+        checks.through(&single);
+        Ok(figures)
+    }
+
+    /// How many messages the log holds.
+    async fn end(&self) -> Result<u64, BoxError> {
+        end(&self.log).await
+    }
+}
+
+/// How many messages `log` holds, over all shards.
+pub(super) async fn end(log: &JetStreamLog) -> Result<u64, BoxError> {
+    let mut sum = 0;
+    for shard in 0..SHARDS {
+        sum += log.last(&Filter::shard(Shard(shard))).await?.0;
+    }
+    Ok(sum)
+}
