@@ -28,6 +28,7 @@ use crate::aggregate::Aggregate;
 use crate::identity::{Identity, Key};
 use crate::tenant::Tenant;
 
+mod answers;
 mod delegation;
 mod explain;
 mod policy;
@@ -37,8 +38,9 @@ mod system;
 
 pub use request::{AccessRequest, Allowed, Context, KeyHolder};
 
+use answers::Answer;
 use explain::forbidden;
-use policy::{Circumstances, Question, Verdict};
+use policy::{Circumstances, Verdict};
 use rights::{Held, Rights, RolePermissions};
 
 /// How many principals' rights are kept prepared.
@@ -73,7 +75,7 @@ impl Authority {
         let identity = &self.tenants.get(&tenant)?.identity;
         let id = identity.key_of_hash(&steward_events::event::KeyHash::of(secret))?;
         let key = identity.key(id)?;
-        if key.revoked.is_some() || key.expires.is_some_and(|expires| expires <= now) {
+        if key.is_over(now) {
             return None;
         }
         self.inactive(&tenant, &key.principal).is_none().then(|| KeyHolder {
@@ -117,25 +119,21 @@ impl Authority {
             active: self.inactive(tenant, &actor.principal).is_none(),
             key: actor.key,
         };
-        let Some(question) = Question::new(&circumstances) else {
-            return Err(forbidden(request, "the request cannot be put to the policies".to_owned(), String::new()));
-        };
+        let unaskable = || forbidden(request, "the request cannot be put to the policies".to_owned(), String::new());
         let rights = self.rights(tenant, &actor.principal);
-        match rights.ask(&question, permission, scope) {
-            Verdict::Granted => {}
-            verdict => return Err(self.denied(request, &actor, &rights, &verdict, now)),
+        let Answer { verdict, reason } = rights.ask(&circumstances).ok_or_else(unaskable)?;
+        if verdict != Verdict::Granted {
+            return Err(self.denied(request, &actor, &rights, &verdict, now));
         }
-        let reason = explain::granted(&rights, permission, scope, &request.context, now);
         let Some(agent) = actor.key.and_then(|key| key.agent.as_ref()) else { return Ok(Allowed { reason }) };
         let agent = agent_principal(agent);
         let agents = self.rights(tenant, &agent);
-        match agents.ask(&question, permission, scope) {
-            Verdict::Granted => Ok(Allowed { reason: format!("{reason}, acting through {agent}, which may too") }),
-            verdict => {
-                let narrowed = Actor { principal: agent, key: actor.key };
-                Err(self.denied(request, &narrowed, &agents, &verdict, now))
-            }
+        let Answer { verdict, .. } = agents.ask(&circumstances).ok_or_else(unaskable)?;
+        if verdict != Verdict::Granted {
+            let narrowed = Actor { principal: agent, key: actor.key };
+            return Err(self.denied(request, &narrowed, &agents, &verdict, now));
         }
+        Ok(Allowed { reason: format!("{reason}, acting through {agent}, which may too") })
     }
 
     /// The same for the holder of a key who acts in `tenant`: their own, or any for operators.

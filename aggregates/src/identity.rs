@@ -58,6 +58,13 @@ pub struct Key {
     pub revoked: Option<String>,
 }
 
+impl Key {
+    /// True once it was revoked or has expired.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.revoked.is_some() || self.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
 impl Identity {
     /// A person or service account.
     pub fn principal(&self, id: &PrincipalId) -> Option<&Principal> {

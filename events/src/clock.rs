@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -183,17 +184,45 @@ pub trait Ids: Send + Sync + 'static {
 
 /// 48 bits of wall clock and 80 random bits, the layout of ULID (<https://github.com/ulid/spec>), lower case.
 #[derive(Debug, Default)]
-pub struct RandomIds(SystemClock);
+pub struct RandomIds {
+    clock: SystemClock,
+    random: Mutex<Randomness>,
+}
+
+/// Bytes from the operating system, taken many at a time: it is asked for some at every call of a model.
+#[derive(Debug)]
+struct Randomness {
+    bytes: [u8; 1_024],
+    used: usize,
+}
+
+impl Default for Randomness {
+    fn default() -> Self {
+        Self { bytes: [0; 1_024], used: 1_024 }
+    }
+}
+
+impl Randomness {
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        if self.used + N > self.bytes.len() {
+            // Without randomness nothing here is safe; the operating system gives it or the process must not go on.
+            #[allow(clippy::expect_used)]
+            getrandom::fill(&mut self.bytes).expect("the operating system gives random bytes");
+            self.used = 0;
+        }
+        let mut taken = [0; N];
+        taken.copy_from_slice(&self.bytes[self.used..self.used + N]);
+        self.used += N;
+        taken
+    }
+}
 
 impl Ids for RandomIds {
     fn unique(&self) -> String {
-        let mut random = [0_u8; 16];
-        // Without randomness nothing here is safe; the operating system gives it or the process must not go on.
-        #[allow(clippy::expect_used)]
-        getrandom::fill(&mut random).expect("the operating system gives random bytes");
-        let millis = self.0.now().0 / 1_000;
-        random[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
-        base32(u128::from_be_bytes(random))
+        let mut id: [u8; 16] = self.random.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let millis = self.clock.now().0 / 1_000;
+        id[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
+        base32(u128::from_be_bytes(id))
     }
 }
 
@@ -267,8 +296,10 @@ mod tests {
     fn ids_are_distinct_and_sort_by_time() {
         let ids = RandomIds::default();
         let (a, b) = (ids.unique(), ids.unique());
-        assert_ne!(a, b);
         assert_eq!(a.len(), 26);
         assert!(a[..8] <= b[..8]);
+        // More than are taken from the operating system at a time.
+        let many: std::collections::HashSet<String> = (0..1_000).map(|_| ids.unique()).collect();
+        assert_eq!(many.len(), 1_000);
     }
 }

@@ -172,7 +172,7 @@ fn precedence(id: &str) -> usize {
 }
 
 fn key_record(key: &Key, now: Timestamp) -> Option<RestrictedExpression> {
-    let over = key.revoked.is_some() || key.expires.is_some_and(|expires| expires <= now);
+    let over = key.is_over(now);
     let mut fields =
         vec![("over".to_owned(), RestrictedExpression::new_bool(over)), ("scope".to_owned(), text(key.scope.as_str()))];
     if !key.models.is_empty() {

@@ -14,7 +14,9 @@ use steward_events::permission::{Permission, PermissionPattern};
 use steward_events::scope::Scope;
 
 use super::Context;
-use super::policy::{Question, Verdict, grant_uid, long, principal_uid, right_uid, texts};
+use super::answers::{Answer, Answers, Asked};
+use super::explain::granted as granted_by;
+use super::policy::{Circumstances, Question, Verdict, grant_uid, long, principal_uid, right_uid, texts};
 use crate::access::Terms;
 
 /// What a role permits: patterns, each with the path of inheritance that leads to it.
@@ -26,6 +28,26 @@ pub(super) struct Rights {
     who: EntityUid,
     entities: Entities,
     pub(super) held: Vec<Held>,
+    depends: Dependence,
+    answers: Answers,
+}
+
+/// On which circumstances of a request the grants' terms depend.
+#[derive(Debug)]
+pub(super) struct Dependence {
+    /// Whether any asks for the cost.
+    pub(super) cost: bool,
+    /// When grants end, in order.
+    pub(super) expiries: Vec<Timestamp>,
+}
+
+impl Dependence {
+    fn of(held: &[Held]) -> Self {
+        let by_cost = |held: &Held| held.terms.condition.as_ref().is_some_and(|when| when.cost_max.is_some());
+        let mut expiries: Vec<Timestamp> = held.iter().filter_map(|held| held.terms.expires).collect();
+        expiries.sort_unstable();
+        Self { cost: held.iter().any(by_cost), expiries }
+    }
 }
 
 /// One grant with what its role permits.
@@ -112,11 +134,23 @@ impl Rights {
             tracing::error!(%error, %principal, "grants cannot be prepared; denying");
             Entities::empty()
         });
-        Self { who, entities, held }
+        let depends = Dependence::of(&held);
+        Self { who, entities, held, depends, answers: Answers::default() }
+    }
+
+    /// Whether the principal may, in these circumstances; none if that cannot be asked.
+    pub(super) fn ask(&self, circumstances: &Circumstances<'_>) -> Option<Answer> {
+        let Circumstances { now, permission, scope, context, .. } = *circumstances;
+        self.answers.get_or(Asked::new(circumstances, &self.depends), || {
+            let verdict = self.put(&Question::new(circumstances)?, permission, scope);
+            let granted = verdict == Verdict::Granted;
+            let reason = if granted { granted_by(self, permission, scope, context, now) } else { String::new() };
+            Some(Answer { verdict, reason })
+        })
     }
 
     /// Puts the question: for all plain grants at once, then for each grant with terms that might say yes.
-    pub(super) fn ask(&self, question: &Question, permission: &Permission, scope: &Scope) -> Verdict {
+    fn put(&self, question: &Question, permission: &Permission, scope: &Scope) -> Verdict {
         let plain = question.ask(&self.who, &self.entities);
         if plain != Verdict::NotGranted {
             return plain;
@@ -129,6 +163,11 @@ impl Rights {
             }
         }
         Verdict::NotGranted
+    }
+
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.answers.kept()
     }
 
     /// True if everything that `pattern` says is held at `scope`, until at least `until`.

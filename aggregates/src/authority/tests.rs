@@ -5,6 +5,7 @@ use steward_events::event::{Condition, ContentMode, IdentityEvent, KeyHash, Tena
 use steward_events::quantity::NanoDollars;
 use steward_events::query::{ExplainQuestion, WhoCanQuestion};
 
+use super::answers::ANSWERS_KEPT_MAX;
 use super::*;
 use crate::spec::fold;
 
@@ -530,4 +531,21 @@ fn thousands_of_grants_are_asked_at_once() {
         assert!(world.invoke("p_ana", None, &format!("acme/p{project}"), "small", 1).is_ok());
     }
     assert!(world.invoke("p_ana", None, "acme/p2000", "small", 1).is_err());
+}
+
+#[test]
+fn answers_are_kept_for_the_same_question_and_to_a_bound() {
+    let mut world = World::new();
+    world.grant("acme", "p_ana", "agent", "acme");
+    let kept = |world: &World| world.0.rights(&acme(), &"p_ana".parse().unwrap()).kept();
+    for cost in 0..10 {
+        assert!(world.invoke("p_ana", None, "acme", "small", cost).is_ok());
+    }
+    assert_eq!(kept(&world), 1, "no grant asks for the cost");
+    for model in 0..2 * ANSWERS_KEPT_MAX {
+        assert!(world.invoke("p_ana", None, "acme", &format!("m{model}"), 1).is_ok());
+        assert!(kept(&world) <= ANSWERS_KEPT_MAX);
+    }
+    world.grant_with("acme", "p_ana", "developer", "acme", Some(T1), None);
+    assert_eq!(kept(&world), 0, "another grant is another answer");
 }

@@ -1,0 +1,95 @@
+//! Answers that were given, kept for the same question: what the policies say follows from what a principal holds and
+//! from the circumstances alone, and most questions of a gateway are the last one again.
+//!
+//! It knows all that the policies look at; what a policy newly looks at must become a part of [`Asked`].
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use steward_events::id::ModelId;
+use steward_events::permission::Permission;
+use steward_events::quantity::NanoDollars;
+use steward_events::scope::Scope;
+
+use super::policy::{Circumstances, Verdict};
+use super::rights::Dependence;
+
+/// The most answers kept for one principal.
+pub(super) const ANSWERS_KEPT_MAX: usize = 128;
+
+/// A question, as far as its answer depends on it. The time does in two ways only: which grants are over, and whether
+/// the key is.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Asked {
+    permission: Permission,
+    scope: Scope,
+    model: Option<ModelId>,
+    /// Only where a grant asks for it.
+    cost: Option<NanoDollars>,
+    suspended: bool,
+    operator: bool,
+    active: bool,
+    key: Option<AskedKey>,
+    /// Grants end in a fixed order, so their number says which.
+    grants_over: usize,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct AskedKey {
+    scope: Scope,
+    models: Vec<ModelId>,
+    over: bool,
+}
+
+impl Asked {
+    pub(super) fn new(circumstances: &Circumstances<'_>, on: &Dependence) -> Self {
+        let Circumstances { now, permission, scope, context, suspended, operator, active, key } = circumstances;
+        Self {
+            permission: (*permission).clone(),
+            scope: (*scope).clone(),
+            model: context.model.clone(),
+            cost: context.cost.filter(|_| on.cost),
+            suspended: *suspended,
+            operator: *operator,
+            active: *active,
+            key: key.map(|key| AskedKey {
+                scope: key.scope.clone(),
+                models: key.models.clone(),
+                over: key.is_over(*now),
+            }),
+            grants_over: on.expiries.partition_point(|expires| *expires <= *now),
+        }
+    }
+}
+
+/// What the policies say, and in words which grant allows it if one does.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) verdict: Verdict,
+    pub(super) reason: String,
+}
+
+/// What was answered; nothing if the question cannot be put.
+#[derive(Debug, Default)]
+pub(super) struct Answers(Mutex<HashMap<Asked, Option<Answer>>>);
+
+impl Answers {
+    /// The answer, found by `find` if it was not given before.
+    pub(super) fn get_or(&self, asked: Asked, find: impl FnOnce() -> Option<Answer>) -> Option<Answer> {
+        if let Some(answer) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&asked) {
+            return answer.clone();
+        }
+        let answer = find();
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= ANSWERS_KEPT_MAX {
+            kept.clear();
+        }
+        kept.insert(asked, answer.clone());
+        answer
+    }
+
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
