@@ -17,9 +17,10 @@ use std::io;
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::Subscriber;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry};
+use tracing_subscriber::{Layer, Registry};
 
 /// Which process this is; on every log line and span.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,9 +104,8 @@ pub fn subscriber<W>(config: &TelemetryConfig, writer: W) -> Result<(impl Subscr
 where
     W: for<'w> tracing_subscriber::fmt::MakeWriter<'w> + Send + Sync + 'static,
 {
-    let level = EnvFilter::builder()
-        .parse(&config.level)
-        .map_err(|reason| Error::Level { level: config.level.clone(), reason })?;
+    let level: Targets =
+        (config.level.parse()).map_err(|reason| Error::Level { level: config.level.clone(), reason })?;
     let traces = traces::provider(config)?;
     let logs: Box<dyn Layer<_> + Send + Sync> = match config.logs {
         LogFormat::Json => Box::new(logs::Ecs::new(config.service.clone(), writer)),

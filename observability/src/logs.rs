@@ -46,6 +46,9 @@ const NAMES: &[(&str, &str)] = &[
     ("principal", "user.id"),
 ];
 
+/// Fields of spans that only traces need.
+const NOT_LOGGED: &[&str] = &["otel.", "gen_ai.", "messaging.", "steward.cost"];
+
 /// The layer that writes them.
 pub(crate) struct Ecs<W> {
     service: Service,
@@ -131,9 +134,17 @@ impl<W> Ecs<W> {
     }
 }
 
+/// Asked before anything is formatted: a call has some thirty such fields.
+fn is_logged(name: &str) -> bool {
+    !NOT_LOGGED.iter().any(|prefix| name.starts_with(prefix))
+}
+
 impl Fields {
     fn put(&mut self, field: &Field, value: Value) {
         let name = field.name();
+        if !is_logged(name) {
+            return;
+        }
         if name == "duration_ms" {
             // The schema counts nanoseconds.
             let nanos = value.as_f64().map_or(Value::Null, |ms| (ms * 1e6).into());
@@ -173,7 +184,9 @@ impl Visit for Fields {
         self.put(field, value.into());
     }
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put_text(field, value.to_owned());
+        if is_logged(field.name()) {
+            self.put_text(field, value.to_owned());
+        }
     }
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
         let mut text = value.to_string();
@@ -186,6 +199,8 @@ impl Visit for Fields {
         self.put_text(field, text);
     }
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put_text(field, format!("{value:?}"));
+        if is_logged(field.name()) {
+            self.put_text(field, format!("{value:?}"));
+        }
     }
 }

@@ -9,8 +9,11 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The most commits whose rows are written as one batch. At the log's end a batch is what is there: often one.
+    /// The most commits whose rows are written as one batch.
     pub batch_commits_max: NonZeroUsize,
+    /// How long after one batch the next is written, if commits keep coming; each is seen in views that much later.
+    #[serde(with = "humantime_serde")]
+    pub write_pause: Duration,
     /// The most rows that each fold keeps in memory between batches.
     pub rows_held_max: usize,
     /// How long a question waits for the position it demands.
@@ -35,6 +38,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             batch_commits_max: NonZeroUsize::MIN.saturating_add(1_023),
+            write_pause: Duration::from_millis(25),
             rows_held_max: 50_000,
             position_wait_max: Duration::from_secs(5),
             settle_wait_max: Duration::from_millis(500),

@@ -158,8 +158,13 @@ async fn serve(
     responds: Arc<dyn Responds>,
     shutdown: CancellationToken,
 ) {
-    let mut work =
-        Work { connection, responds, permits: Arc::new(Semaphore::new(IN_FLIGHT_MAX)), begun: JoinSet::new() };
+    let mut work = Work {
+        connection,
+        responds,
+        ids: Arc::new(RandomIds::default()),
+        permits: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
+        begun: JoinSet::new(),
+    };
     let mut requests = futures::stream::select_all(endpoints);
     loop {
         tokio::select! {
@@ -195,6 +200,7 @@ async fn serve(
 struct Work {
     connection: Connection,
     responds: Arc<dyn Responds>,
+    ids: Arc<RandomIds>,
     permits: Arc<Semaphore>,
     begun: JoinSet<()>,
 }
@@ -204,15 +210,20 @@ impl Work {
     async fn begin(&mut self, request: async_nats::service::Request) {
         while self.begun.try_join_next().is_some() {}
         let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
-        let (responds, connection) = (Arc::clone(&self.responds), self.connection.clone());
+        let (responds, connection, ids) = (Arc::clone(&self.responds), self.connection.clone(), Arc::clone(&self.ids));
         self.begun.spawn(async move {
-            handle(&connection, request, &*responds).await;
+            handle(&connection, request, &*responds, &ids).await;
             drop(permit);
         });
     }
 }
 
-async fn handle(connection: &Connection, request: async_nats::service::Request, responds: &dyn Responds) {
+async fn handle(
+    connection: &Connection,
+    request: async_nats::service::Request,
+    responds: &dyn Responds,
+    ids: &RandomIds,
+) {
     let message = &request.message;
     let subject = message.subject.as_str();
     let Some(reply) = message.reply.as_ref().map(Subject::as_str) else {
@@ -231,9 +242,9 @@ async fn handle(connection: &Connection, request: async_nats::service::Request, 
         tracing::warn!(tenant.id = %sender.tenant, principal.id = %sender.principal, reply, "a reply subject that is not the sender's");
         return;
     }
-    let (clock, ids) = (SystemClock::default(), RandomIds::default());
+    let clock = SystemClock::default();
     let body = message.payload.clone();
-    let answer = match envelope::read_request(sender, message.headers.as_ref(), body, &clock, &ids) {
+    let answer = match envelope::read_request(sender, message.headers.as_ref(), body, &clock, ids) {
         Ok(request) => {
             let span = span(&request);
             let answer = responds.respond(request).instrument(span.clone()).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use steward_events::BoxError;
@@ -89,6 +90,9 @@ impl<P: Projector> Runner<P> {
         let mut batch =
             Batch { rows: Rows::<P::Row>::over(Arc::clone(&followed.tree)), position, last: None, commits: 0 };
         Self::report(followed, position, end)?;
+        // At the end of the log a write for every commit would cost far more than the fold itself, so the next one comes
+        // a pause after the last. What comes after a longer silence is written at once.
+        let mut due = Instant::now();
         loop {
             let next = if batch.commits == 0 {
                 tokio::select! {
@@ -97,9 +101,17 @@ impl<P: Projector> Runner<P> {
                     next = stream.next() => Some(next),
                 }
             } else if batch.commits < self.config.batch_commits_max.get() {
-                // What is there already belongs to this batch; nothing waits for more. Unconstrained, because the
-                // runtime's turn-taking would end every batch early; each write yields.
-                tokio::task::unconstrained(stream.next()).now_or_never()
+                // What is there already belongs to this batch. Unconstrained, because the runtime's turn-taking would end
+                // every batch early; each write yields.
+                match tokio::task::unconstrained(stream.next()).now_or_never() {
+                    Some(next) => Some(next),
+                    None => tokio::select! {
+                        biased;
+                        () = shutdown.cancelled() => return Ok(()),
+                        () = tokio::time::sleep_until(due) => None,
+                        next = stream.next() => Some(next),
+                    },
+                }
             } else {
                 None
             };
@@ -113,6 +125,7 @@ impl<P: Projector> Runner<P> {
                 },
             };
             batch = write(followed, batch, self.config.rows_held_max).await?;
+            due = Instant::now() + self.config.write_pause;
             Self::report(followed, batch.position, end)?;
             if let Some(ended) = ended {
                 return Err(ended);
