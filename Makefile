@@ -7,7 +7,7 @@ TOOLS := .tools/done-$(shell cksum deploy/demo/requirements.txt | cut -d' ' -f1)
 STEWARD_NATS_SERVER ?= $(CURDIR)/.tools/bin/nats-server
 export STEWARD_NATS_SERVER
 
-.PHONY: help tools build demo test test-rust test-e2e check docs clean
+.PHONY: help tools build demo test test-rust test-e2e check docs bench clean
 
 help:                          ## what can be made
 	@grep -hE '^[a-z0-9-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,3 +46,6 @@ check:                         ## format, lints, dependency rules, then all test
 
 docs:                          ## references made from the tables
 	cargo run --quiet -p steward -- docs commands > docs/COMMANDS.md
+
+bench: tools                   ## how fast it is here, into docs/PERFORMANCE.md; some minutes on a machine left alone
+	cargo run --quiet --release -p steward -- bench --growth --write docs/PERFORMANCE.md

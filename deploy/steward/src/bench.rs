@@ -14,22 +14,31 @@ use steward_events::BoxError;
 use crate::config::{Config, Durability};
 use company::Company;
 use figures::{Figures, STRICT};
-use machine::Machine;
+use growth::Growth;
+use machine::{Busy, Machine};
+use plot::Series;
 use report::Report;
 use system::{Place, System, Upstream};
 
+mod authorise;
+mod chain;
 mod commands;
 mod company;
 mod figures;
 mod gateway;
+mod growth;
 mod http;
 mod load;
 mod log;
 mod machine;
+mod neighbour;
+mod page;
 pub(crate) mod part;
 mod plot;
 mod process;
+mod replay;
 mod report;
+mod revocation;
 mod sample;
 mod system;
 mod upstream;
@@ -38,14 +47,18 @@ mod upstream;
 pub(crate) const PARTS: &[(&str, &str)] = &[
     ("gateway", "model calls and streams, against the mock itself"),
     ("commands", "commands over many aggregates and on one ledger"),
+    ("revocation", "how long a revoked key works at another gateway"),
+    ("neighbour", "a slow caller beside another tenant's full load"),
     ("log", "appends, against the bare client"),
+    ("replay", "the cost report rebuilt from the log, against a bare read"),
+    ("authorise", "one decision on access at 10,000 grants"),
     ("process", "how soon `steward up` is ready, and its memory"),
     ("strict", "gateway and log again with durability = \"strict\""),
 ];
 
 /// What to measure and how long.
 pub(crate) struct Options {
-    /// Names of [`PARTS`]; all but growth if empty.
+    /// Names of [`PARTS`]; all if empty.
     pub(crate) only: Vec<String>,
     /// Growth too, which takes long.
     pub(crate) growth: bool,
@@ -53,6 +66,8 @@ pub(crate) struct Options {
     pub(crate) quick: bool,
     /// Where the processes keep their files; a temporary folder, removed in the end, if not given.
     pub(crate) out: Option<PathBuf>,
+    /// A page to write tables into, with plots beside it.
+    pub(crate) write: Option<PathBuf>,
 }
 
 /// How long and how often.
@@ -103,46 +118,27 @@ pub(crate) async fn run(config: &Config, options: &Options) -> Result<Report, Bo
         let known: Vec<&str> = PARTS.iter().map(|(part, _)| *part).collect();
         return Err(format!("--only {unknown}: there is no such part; these are: {}", known.join(", ")).into());
     }
-    let machine = Machine::look();
+    let (mut machine, busy) = (Machine::look(), Busy::look());
     let temporary = tempfile::Builder::new().prefix("steward-bench-").tempdir()?;
     let root = options.out.clone().unwrap_or_else(|| temporary.path().to_owned());
     std::fs::create_dir_all(&root)?;
     let effort = Effort::new(options.quick);
-    let bench = Bench { config, root: &root, effort, progress: Progress::new() };
-    let wanted = |part: &str| options.only.is_empty() || options.only.iter().any(|name| name == part);
-    let upstream = Upstream::start(&root).await?;
-    let mut figures = Figures::default();
-    if wanted("gateway") || wanted("commands") {
-        let running = bench.start("roles", Durability::ProcessCrash, &upstream).await?;
-        if wanted("gateway") {
-            figures.extend(bench.gateway(&running, &upstream).await?);
-        }
-        if wanted("commands") {
-            let Running { system, company } = &running;
-            figures.extend(commands::measure(system, company, &effort, &bench.progress).await?);
-        }
-    }
-    if wanted("log") {
-        figures.extend(log::measure(&root, config, Durability::ProcessCrash, &effort, &bench.progress).await?);
-    }
-    if wanted("process") {
-        figures.extend(process::measure(&root, config, &upstream, &effort, &bench.progress).await?);
-    }
-    if wanted("strict") {
-        let running = bench.start("roles-strict", Durability::Strict, &upstream).await?;
-        figures.extend(bench.gateway(&running, &upstream).await?.prefixed(STRICT));
-        drop(running);
-        let log = log::measure(&root, config, Durability::Strict, &effort, &bench.progress).await?;
-        figures.extend(log.prefixed(STRICT));
-    }
-    let growth = Vec::new();
+    let bench = Bench { config, root: &root, options, effort, progress: Progress::new() };
+    // Everything that was started has ended when this has, so that its processor time is known to be ours.
+    let (figures, growth) = bench.measure().await?;
+    machine.others = busy.others_since(machine.cores);
     let build = if cfg!(debug_assertions) { "debug" } else { "release" };
-    Ok(Report { machine, build, quick: options.quick, runs: effort.runs, figures, growth })
+    let report = Report { machine, build, quick: options.quick, runs: effort.runs, figures, growth };
+    if let Some(page) = &options.write {
+        page::write(&report, page)?;
+    }
+    Ok(report)
 }
 
 struct Bench<'a> {
     config: &'a Config,
     root: &'a Path,
+    options: &'a Options,
     effort: Effort,
     progress: Progress,
 }
@@ -154,6 +150,72 @@ struct Running {
 }
 
 impl Bench<'_> {
+    async fn measure(&self) -> Result<(Figures, Vec<Series>), BoxError> {
+        let Self { config, root, effort, progress, .. } = self;
+        let quick = self.options.quick;
+        let upstream = Upstream::start(root).await?;
+        let mut figures = Figures::default();
+        if ["gateway", "commands", "revocation", "neighbour"].into_iter().any(|part| self.wants(part)) {
+            figures.extend(self.running(&upstream).await?);
+        }
+        if self.wants("log") {
+            figures.extend(log::measure(root, config, Durability::ProcessCrash, effort, progress).await?);
+        }
+        if self.wants("replay") {
+            figures.extend(replay::measure(root, config, quick, effort, progress).await?);
+        }
+        if self.wants("authorise") {
+            figures.extend(authorise::measure()?);
+        }
+        if self.wants("process") {
+            figures.extend(process::measure(root, config, &upstream, effort, progress).await?);
+        }
+        if self.wants("strict") {
+            let running = self.start("roles-strict", Durability::Strict, &upstream).await?;
+            figures.extend(self.gateway(&running, &upstream).await?.prefixed(STRICT));
+            drop(running);
+            let log = log::measure(root, config, Durability::Strict, effort, progress).await?;
+            figures.extend(log.prefixed(STRICT));
+        }
+        if !self.options.growth {
+            return Ok((figures, Vec::new()));
+        }
+        let growth = Growth { root, config, upstream: &upstream, effort: *effort, quick, progress };
+        let (more, series) = growth.measure().await?;
+        figures.extend(more);
+        Ok((figures, series))
+    }
+
+    fn wants(&self, part: &str) -> bool {
+        let only = &self.options.only;
+        only.is_empty() || only.iter().any(|name| name == part)
+    }
+
+    /// What is measured of one system with every role.
+    async fn running(&self, upstream: &Upstream) -> Result<Figures, BoxError> {
+        let Self { effort, progress, .. } = self;
+        let mut figures = Figures::default();
+        let mut running = self.start("roles", Durability::ProcessCrash, upstream).await?;
+        if self.wants("gateway") {
+            figures.extend(self.gateway(&running, upstream).await?);
+        }
+        let Running { system, company } = &mut running;
+        if self.wants("commands") {
+            figures.extend(commands::measure(system, company, effort, progress).await?);
+        }
+        if self.wants("neighbour") {
+            let gateway = system.gateways.first().ok_or("there is no gateway")?;
+            let quiet = Company::add(gateway.operator(&system.place)?, "quiet").await?;
+            figures.extend(neighbour::measure(system, company, &quiet, effort, progress).await?);
+        }
+        if self.wants("revocation") {
+            system.ensure_gateways(2).await?;
+            let trials = if self.options.quick { 20 } else { 200 };
+            figures.extend(revocation::measure(system, company, trials, progress).await?);
+        }
+        Ok(figures)
+    }
+
     /// Starts every role in a new folder `name`, and makes the company.
     async fn start(&self, name: &str, durability: Durability, upstream: &Upstream) -> Result<Running, BoxError> {
         self.progress.say("starting nats-server, aggregates, workers, projectors and gateway");

@@ -9,6 +9,7 @@ use async_nats::jetstream::{self, consumer};
 use bytes::Bytes;
 use futures::StreamExt;
 use steward_events::BoxError;
+use steward_events::clock::{Ids, RandomIds};
 use steward_events::log::StreamName;
 use steward_events::quantity::{Position, Shard};
 
@@ -45,6 +46,8 @@ pub async fn read(connection: &Connection, shard: Shard, after: Position, count:
     let stream = context.get_stream(log_stream(shard)).await?;
     let config = consumer::push::OrderedConfig {
         deliver_subject: connection.client.new_inbox(),
+        // Roles may make consumers with names only.
+        name: Some(format!("bare-{}", RandomIds::default().unique())),
         deliver_policy: consumer::DeliverPolicy::ByStartSequence { start_sequence: after.0 + 1 },
         ..consumer::push::OrderedConfig::default()
     };

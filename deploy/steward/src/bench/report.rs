@@ -156,6 +156,7 @@ mod tests {
             memory_mib: 24 * 1024,
             kernel: "6".to_owned(),
             load_before: 0.0,
+            others: 0.0,
         };
         Report { machine, build: "release", quick: false, runs: 3, figures, growth: Vec::new() }
     }

@@ -19,7 +19,7 @@ pub(super) const SHARDS: u16 = 8;
 
 /// The mock upstream.
 pub(super) struct Upstream {
-    part: Part,
+    _part: Part,
     /// Where it listens.
     pub(super) address: SocketAddr,
 }
@@ -33,7 +33,7 @@ impl Upstream {
             Ok(said.strip_suffix('\n').and_then(|line| line.parse::<u16>().ok()))
         });
         let port = port.await?;
-        Ok(Self { part, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) })
+        Ok(Self { _part: part, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) })
     }
 
     /// What it counted.
@@ -41,11 +41,6 @@ impl Upstream {
         let mut line = Line::connect(self.address).await?;
         line.call(&Call::get(self.address, "/books").bytes).await?;
         Ok(serde_json::from_str(&line.body())?)
-    }
-
-    /// Its process.
-    pub(super) fn pid(&self) -> u32 {
-        self.part.pid()
     }
 }
 

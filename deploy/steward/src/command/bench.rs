@@ -1,5 +1,7 @@
 //! `steward bench`: measures Steward against baselines of the same run.
 
+use std::path::PathBuf;
+
 use clap::ArgMatches;
 use steward_events::BoxError;
 
@@ -12,7 +14,8 @@ pub(super) async fn run(config: &Config, matches: &ArgMatches, json: bool) -> Re
         only: matches.get_many::<String>("only").unwrap_or_default().cloned().collect(),
         growth: matches.get_flag("growth"),
         quick: matches.get_flag("quick"),
-        out: matches.get_one::<String>("out").map(std::path::PathBuf::from),
+        out: matches.get_one::<String>("out").map(PathBuf::from),
+        write: matches.get_one::<String>("write").map(PathBuf::from),
     };
     let report = tokio::select! {
         report = bench::run(config, &options) => report?,
