@@ -24,7 +24,7 @@ const IN_FLIGHT: u64 = 64;
 /// Aggregates that each of them goes around.
 const AGENTS_EACH: u64 = 16;
 
-/// Measures commands in tenant `busy`, beside the calls of others.
+/// Measures commands in the tenant of `company`.
 pub(super) async fn measure(
     system: &System,
     company: &Company,

@@ -34,9 +34,11 @@ pub(super) async fn measure(
         let (loaded, beside) = tokio::join!(drive(&load, CONNECTIONS, effort.span), call_slowly(&slow, effort.span));
         let (loaded, beside) = (loaded?, beside?);
         let mut figures = Figures::default();
-        for (name, sample) in [("alone", &alone), ("beside", &beside)] {
-            figures.set(&format!("neighbour.{name}_p50_us"), sample.quantile_us(0.5));
-            figures.set(&format!("neighbour.{name}_p99_us"), sample.quantile_us(0.99));
+        for (name, quantile) in [("p50", 0.5), ("p99", 0.99)] {
+            let (alone, beside) = (alone.quantile_us(quantile), beside.quantile_us(quantile));
+            figures.set(&format!("neighbour.alone_{name}_us"), alone);
+            figures.set(&format!("neighbour.beside_{name}_us"), beside);
+            figures.set(&format!("neighbour.queue_wait_{name}_us"), beside - alone);
         }
         figures.set("neighbour.own_load_p50_us", loaded.whole.quantile_us(0.5));
         runs.push(figures);

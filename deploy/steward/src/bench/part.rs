@@ -119,7 +119,7 @@ pub(crate) async fn become_part(words: &[String]) -> Result<(), BoxError> {
     let has_server = words.iter().any(|word| ["bus", "up"].contains(&word.as_str()));
     set_parent_process_death_signal(Some(if has_server { Signal::TERM } else { Signal::KILL }))?;
     // The bench may have ended before the kernel was asked.
-    if getppid().is_none_or(|parent| parent.is_init()) {
+    if getppid().is_none_or(Pid::is_init) {
         return Ok(());
     }
     if words.first().map(String::as_str) == Some("upstream") {

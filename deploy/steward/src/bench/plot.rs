@@ -6,6 +6,10 @@ use plotters::prelude::*;
 use serde::Serialize;
 use steward_events::BoxError;
 
+/// Of lines: told apart by all eyes, and readable on white.
+const COLOURS: [RGBColor; 4] =
+    [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115), RGBColor(80, 80, 80)];
+
 /// One picture.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Series {
@@ -47,10 +51,10 @@ impl Series {
             ($x:expr) => {{
                 let mut chart = chart.build_cartesian_2d($x, 0.0..y_max)?;
                 let mut mesh = chart.configure_mesh();
-                mesh.x_desc(&self.x).y_desc(&self.y).light_line_style(WHITE);
+                mesh.x_desc(&self.x).y_desc(&self.y).max_light_lines(0).x_labels(6).y_labels(6);
                 mesh.x_label_formatter(&label).y_label_formatter(&label).draw()?;
                 for (at, (name, points)) in self.lines.iter().enumerate() {
-                    let colour = Palette99::pick(at).to_rgba();
+                    let colour = COLOURS[at % COLOURS.len()];
                     let line = LineSeries::new(points.iter().copied(), colour.stroke_width(2));
                     let legend = move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], colour.stroke_width(2));
                     chart.draw_series(line)?.label(name).legend(legend);

@@ -35,7 +35,7 @@ pub(super) async fn measure(
     let [_, other, ..] = system.gateways.as_slice() else { return Err("a second gateway is needed".into()) };
     let Company { operator, tenant, .. } = company;
     let (bot, scope) = (PrincipalId::service_account(tenant, "bot"), format!("{tenant}/support"));
-    let mut took = Vec::new();
+    let (mut took, mut since_sent, mut still_worked) = (Vec::new(), Vec::new(), Vec::new());
     for trial in 1..=trials {
         progress.say(&format!("revocation: {trial} of {trials}"));
         let key = company::issue(operator, tenant, &bot, &scope).await?;
@@ -46,29 +46,46 @@ pub(super) async fn measure(
             user.await??;
             return Err("a key was refused before it was revoked".into());
         }
+        let sent = Instant::now();
         company::command(operator, tenant, "key", "revoke", &json!({ "key": key.id, "reason": "bench" })).await?;
         let acknowledged = Instant::now();
-        let refused = user.await??;
+        let Used { refused, last_good } = user.await??;
         // It may be refused before the one who revoked it hears of it.
         took.push(refused.saturating_duration_since(acknowledged));
+        since_sent.push(refused.saturating_duration_since(sent));
+        still_worked.push(last_good.saturating_duration_since(acknowledged));
     }
-    let took = Sample::of(took);
+    let (took, since_sent, still_worked) = (Sample::of(took), Sample::of(since_sent), Sample::of(still_worked));
     let mut figures = Figures::default();
     figures.set("revocation.p50_ms", took.quantile_ms(0.5));
     figures.set("revocation.p99_ms", took.quantile_ms(0.99));
     figures.set("revocation.max_ms", took.quantile_ms(1.0));
+    figures.set("revocation.since_sent_p50_ms", since_sent.quantile_ms(0.5));
+    figures.set("revocation.since_sent_p99_ms", since_sent.quantile_ms(0.99));
+    figures.set("revocation.still_worked_p99_ms", still_worked.quantile_ms(0.99));
+    figures.set("revocation.still_worked_max_ms", still_worked.quantile_ms(1.0));
     figures.set("revocation.trials", trials as f64);
     Ok(figures)
 }
 
-/// Calls with a key until it is refused; when that was. Says once that the key is in use.
-async fn use_until_refused(call: Call, in_use: oneshot::Sender<()>) -> Result<Instant, BoxError> {
+/// What became of a key in use.
+struct Used {
+    /// When the first refusal arrived.
+    refused: Instant,
+    /// When the last call that was answered had been sent: a call may wait for its refusal.
+    last_good: Instant,
+}
+
+/// Calls with a key until it is refused. Says once that the key is in use.
+async fn use_until_refused(call: Call, in_use: oneshot::Sender<()>) -> Result<Used, BoxError> {
     let mut line = Line::connect(call.address).await?;
     let (mut in_use, mut calls, began) = (Some(in_use), 0, Instant::now());
+    let mut last_good = began;
     while began.elapsed() < REFUSAL_TIME_MAX {
+        let sent = Instant::now();
         match line.call(&call.bytes).await?.status {
-            200 => calls += 1,
-            401 | 403 if calls >= CALLS_BEFORE => return Ok(Instant::now()),
+            200 => (calls, last_good) = (calls + 1, sent),
+            401 | 403 if calls >= CALLS_BEFORE => return Ok(Used { refused: Instant::now(), last_good }),
             429 | 503 => {}         // told to come back
             401 if calls == 0 => {} // what this gateway knows may be a little older than the key
             other => return Err(format!("a call with a key was answered {other}: {}", line.body()).into()),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::json;
 use steward_events::BoxError;
 use steward_jetstream::{Connection, Credentials, JetStreamLog, Role, server};
 
@@ -60,10 +61,11 @@ impl Place {
         let program = server::find(ours.bus.program.as_deref())?;
         let bus_port = free_port()?;
         let (config, data) = (folder.join("steward.toml"), folder.join("data"));
-        let durability = serde_json::to_string(&durability)?;
-        let text = format!(
-            "data = {data:?}\ndurability = {durability}\n\n[bus]\nport = {bus_port}\nprogram = {program:?}\nshards = {SHARDS}\n"
-        );
+        let text = toml::to_string(&json!({
+            "data": data,
+            "durability": durability,
+            "bus": { "port": bus_port, "program": program, "shards": SHARDS },
+        }))?;
         std::fs::write(&config, text)?;
         Ok(Self { folder, config, bus_port })
     }

@@ -2,6 +2,7 @@
 //!
 //! It keeps its own books: how many calls reached it. It must not know who calls.
 
+use std::fmt::Write as _;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -132,7 +133,7 @@ fn streamed_answer() -> Bytes {
     let mut text =
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n".to_owned();
     for event in events {
-        text.push_str(&format!("{:x}\r\n{event}\r\n", event.len()));
+        _ = write!(text, "{:x}\r\n{event}\r\n", event.len());
     }
     text.push_str("0\r\n\r\n");
     text.into()
