@@ -133,8 +133,9 @@ pub(super) const FIGURES: &[Meaning] = &[
         Some("replay.raw_single_events_per_s"),
         Target::None,
     ),
-    row("authorise.p50_us", "one decision on access at 10,000 grants, p50", Micros, None, Target::None),
-    row("authorise.p99_us", "one decision on access at 10,000 grants, p99", Micros, None, Target::None),
+    row("authorise.p50_us", "a decision on access by the policies, 10,000 grants, p50", Micros, None, Target::None),
+    row("authorise.p99_us", "a decision on access by the policies, 10,000 grants, p99", Micros, None, Target::None),
+    row("authorise.again_p50_us", "the same question asked again, p50", Micros, None, Target::None),
     row(
         "revocation.p50_ms",
         "from a revocation's acknowledgement to the refusal elsewhere, p50",
