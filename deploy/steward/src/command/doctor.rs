@@ -38,7 +38,7 @@ pub(super) async fn run(config: &Config, matches: &ArgMatches, json: bool) -> Re
         finding("bus", bus(config).await, "start it: steward up, or steward bus"),
         finding(
             "durability",
-            durability(config),
+            Ok(durability(config)),
             "set durability = \"strict\" if acknowledgements must survive power loss",
         ),
         finding("gateway", gateway(config, matches).await, "start it: steward up, or steward gateway; or give --url"),
@@ -70,7 +70,7 @@ fn program(config: &Config) -> Result<String, BoxError> {
 }
 
 async fn bus(config: &Config) -> Result<String, BoxError> {
-    let installation = Installation::find(config)?;
+    let installation = Installation::find(config);
     let connection = installation.connect(Role::Admin).await?;
     let version = connection.server_version();
     connection.close().await;
@@ -91,13 +91,13 @@ async fn bus(config: &Config) -> Result<String, BoxError> {
     ))
 }
 
-fn durability(config: &Config) -> Result<String, BoxError> {
-    Ok(match config.durability {
+fn durability(config: &Config) -> String {
+    match config.durability {
         Durability::Strict => "strict: acknowledgements survive power loss".to_owned(),
         Durability::ProcessCrash => {
             "process-crash: acknowledgements survive the death of any process; power loss may cost up to 2 minutes on one server".to_owned()
         }
-    })
+    }
 }
 
 async fn gateway(config: &Config, matches: &ArgMatches) -> Result<String, BoxError> {

@@ -23,7 +23,7 @@ pub(super) async fn run(role: &str, mut config: Config, matches: &ArgMatches) ->
             None => bus(process).await,
         };
     }
-    let installation = Installation::find(&config)?;
+    let installation = Installation::find(&config);
     match role {
         "aggregates" => {
             let only: Vec<String> = matches.get_many::<String>("only").unwrap_or_default().cloned().collect();

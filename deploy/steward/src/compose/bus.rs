@@ -58,13 +58,13 @@ impl Installation {
     }
 
     /// On a server that runs already: the configured one, or our own, which its data folder names.
-    pub(crate) fn find(config: &Config) -> Result<Self, BoxError> {
+    pub(crate) fn find(config: &Config) -> Self {
         let url = if config.bus.url == "own" {
             format!("nats://127.0.0.1:{}", config.bus.port)
         } else {
             config.bus.url.clone()
         };
-        Ok(Self { config: config.clone(), url })
+        Self { config: config.clone(), url }
     }
 
     /// Where the bus is.
