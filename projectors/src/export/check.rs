@@ -112,7 +112,7 @@ pub fn check(folder: &Path, demands: &Demands, mut progress: impl FnMut(u64)) ->
         signed,
         checkpoints,
         unsigned: tree.size().saturating_sub(signed),
-        keys: signatures.keys.iter().map(ToString::to_string).collect(),
+        keys: signatures.used.iter().map(ToString::to_string).collect(),
         keys_demanded: !demands.keys.is_empty(),
         outside,
         findings: findings.listed,

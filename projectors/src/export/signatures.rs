@@ -35,6 +35,8 @@ pub(super) struct Signatures {
     pub(super) expected: BTreeMap<u64, Vec<Expected>>,
     /// The keys that count: those demanded, or else those that the export brings along.
     pub(super) keys: Vec<VerifierKey>,
+    /// Of these, the ones that have signed something.
+    pub(super) used: Vec<VerifierKey>,
     /// The newest checkpoint within: its size and note.
     pub(super) newest: Option<(u64, String)>,
     /// How many there are within.
@@ -145,7 +147,7 @@ impl Signatures {
     }
 
     /// What `note` says, if a key that counts has signed it and it is about this tenant.
-    fn verified(&self, note: &str, tenant: &TenantId) -> Result<Checkpoint, BoxError> {
+    fn verified(&mut self, note: &str, tenant: &TenantId) -> Result<Checkpoint, BoxError> {
         let note: Note = note.parse()?;
         let state = Checkpoint::read(&note)?;
         if state.origin.rsplit_once('/').is_none_or(|(_, last)| last != tenant.as_str()) {
@@ -154,7 +156,12 @@ impl Signatures {
         let mut last = None;
         for key in self.keys.iter().filter(|key| key.name() == state.origin) {
             match key.verify(&note) {
-                Ok(()) => return Ok(state),
+                Ok(()) => {
+                    if !self.used.contains(key) {
+                        self.used.push(key.clone());
+                    }
+                    return Ok(state);
+                }
                 Err(error) => last = Some(error),
             }
         }

@@ -38,6 +38,8 @@ const SIGNING_MAX: usize = 8;
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
 /// How long after a start the first turn is, if turns are not quicker: the first seconds belong to others.
 const FIRST_TURN: Duration = Duration::from_secs(5);
+/// However often the configuration wants it, not more often than this.
+const EVERY_MIN: Duration = Duration::from_millis(20);
 /// How long a signature may take to be seen in the log after it was recorded.
 const SEEN_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -142,6 +144,7 @@ impl Signer {
         if let Err(stopped) = wake::caught_up(&self.live).await {
             return stopped;
         }
+        let every = every.max(EVERY_MIN);
         let mut turn = Instant::now() + every.min(FIRST_TURN);
         loop {
             let seen = self.live.positions();

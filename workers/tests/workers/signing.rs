@@ -1,6 +1,7 @@
 //! What has grown is signed, once; what was rewritten is not; and witnesses hear of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -121,7 +122,7 @@ async fn what_has_grown_is_signed_at_its_turn_and_then_there_is_an_end() {
 }
 
 /// A bus whose views tell of another history.
-struct Rewritten(Arc<dyn CommandBus>);
+struct Rewritten(Arc<dyn CommandBus>, AtomicUsize);
 
 #[async_trait]
 impl CommandBus for Rewritten {
@@ -138,6 +139,7 @@ impl CommandBus for Rewritten {
             }
             let mut state: TreeState = Format::MessagePack.read(&answer).unwrap();
             state.root = Hash::leaf(b"another history");
+            self.1.fetch_add(1, Ordering::SeqCst);
             Bytes::from(Format::MessagePack.write(&state).unwrap())
         }))
     }
@@ -151,10 +153,13 @@ async fn a_rewritten_history_is_not_signed() {
     eventually("acme is signed", async || !signed(&world, "acme").await.is_empty()).await;
     honest.stop().await;
     let before = signed(&world, "acme").await;
-    let worker = world.start_with(config(&world, Duration::from_hours(1)), Arc::new(Rewritten(bus)));
-    world.place("globex").await;
+    let rewritten = Arc::new(Rewritten(bus, AtomicUsize::new(0)));
+    let worker = world.start_with(config(&world, Duration::from_hours(1)), rewritten.clone());
     world.send("acme", RequestCheckpoint {}).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    eventually("the other tree is seen", async || rewritten.1.load(Ordering::SeqCst) > 0).await;
+    // Asked once more: by then the first answer was acted on.
+    world.send("acme", RequestCheckpoint {}).await.unwrap();
+    eventually("it is seen again", async || rewritten.1.load(Ordering::SeqCst) > 1).await;
     assert_eq!(signed(&world, "acme").await, before);
     assert!(worker.workers.ready().is_ok(), "the others are still signed");
     worker.stop().await;

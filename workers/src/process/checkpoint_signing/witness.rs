@@ -62,7 +62,8 @@ impl Witness {
         if wake::caught_up(&live).await.is_err() {
             return; // the signer of the same view says why
         }
-        loop {
+        // A view that has stopped moves no more; the signer says so.
+        while live.stopped().is_none() {
             let seen = live.positions();
             let due: Vec<(TenantId, Signed)> = {
                 let known = live.read();
