@@ -22,10 +22,10 @@ impl Checkpoint {
             return Err(Rejection::invalid("tenant", "checkpoints are recorded in the tenant steward"));
         }
         limit::text("note", &sign.note, NOTE_BYTES_MAX)?;
-        let note: Note = sign.note.parse().map_err(|error| invalid("note", error))?;
-        let key: VerifierKey = sign.key.parse().map_err(|error| invalid("key", error))?;
-        key.verify(&note).map_err(|error| invalid("note", error))?;
-        let state = State::read(&note).map_err(|error| invalid("note", error))?;
+        let note: Note = sign.note.parse().map_err(|error| invalid("note", &error))?;
+        let key: VerifierKey = sign.key.parse().map_err(|error| invalid("key", &error))?;
+        key.verify(&note).map_err(|error| invalid("note", &error))?;
+        let state = State::read(&note).map_err(|error| invalid("note", &error))?;
         if (state.size, state.root) != (sign.size, sign.root) {
             return Err(Rejection::invalid("note", "it says another size or root than this command"));
         }
@@ -48,7 +48,7 @@ impl Checkpoint {
     }
 }
 
-fn invalid(field: &str, error: impl ToString) -> Rejection {
+fn invalid(field: &str, error: &dyn std::fmt::Display) -> Rejection {
     Rejection::invalid(field, error.to_string())
 }
 
@@ -112,7 +112,9 @@ mod tests {
 
     fn decide(before: &[CheckpointEvent], sign: SignCheckpoint) -> Result<Vec<CheckpointEvent>, Rejection> {
         let mut state = Checkpoint::default();
-        before.iter().for_each(|event| state.apply(event, Timestamp(1)));
+        for event in before {
+            state.apply(event, Timestamp(1));
+        }
         state.decide(&CheckpointCommand::SignCheckpoint(sign), &stamped_for("steward"))
     }
 

@@ -89,7 +89,12 @@ def test_a_history_is_signed_exported_and_proven_offline(steward, signed, tmp_pa
     assert online["broken"] == [] and online["checkpoint"]["key"] == key
     line = steward.cli("audit", "verify", "--tenant", "acme").stdout
     assert "chains whole, checkpoint" in line and line.strip().endswith("signed: ok"), line
+    # the tenant steward's own tree holds the signatures of all others, and is signed when asked for like any
+    own = tmp_path / "own"
+    steward.cli("audit", "export", "--tenant", "steward", "--out", own)
     steward.stop()
+    report = verify(steward, own, steward.cli("audit", "key", "--tenant", "steward").stdout.strip())
+    assert report["ok"] and report["signed"] > 0, report
 
     report = verify(steward, folder, key, "--checkpoint", early)
     assert report["ok"] and report["outside"] == 1 and report["keys_demanded"], report

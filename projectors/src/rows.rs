@@ -65,10 +65,13 @@ impl<R: Serialize + DeserializeOwned> Rows<R> {
         if let Some(held) = self.held.get(key) {
             return held.row.as_ref().map(std::borrow::Cow::Borrowed);
         }
-        self.tree.get(key).map(|row| row.map(std::borrow::Cow::Owned)).unwrap_or_else(|error| {
-            self.failed.get_or_insert(error);
-            None
-        })
+        match self.tree.get(key) {
+            Ok(row) => row.map(std::borrow::Cow::Owned),
+            Err(error) => {
+                self.failed.get_or_insert(error);
+                None
+            }
+        }
     }
 
     /// What has changed since the last call, as writes in key order.

@@ -129,10 +129,7 @@ fn sign(tenant: &TenantId, signed: SignedCheckpoint, rows: &mut Rows<Row>) {
 /// Appends a leaf, and the roots of the tiles that are full with it.
 fn append(stream: &StreamName, position: Position, hash: &CommitHash, rows: &mut Rows<Row>) {
     let tenant = &stream.tenant;
-    let head = match rows.row(&head_key(tenant)).get_or_insert(Row::Head(Head::default())) {
-        Row::Head(head) => head,
-        _ => return,
-    };
+    let Row::Head(head) = rows.row(&head_key(tenant)).get_or_insert(Row::Head(Head::default())) else { return };
     let index = head.size;
     head.size += 1;
     head.position = position;
@@ -148,7 +145,7 @@ fn append(stream: &StreamName, position: Position, hash: &CommitHash, rows: &mut
         leaves.push(leaf);
     }
     let (mut level, mut count) = (0, index + 1);
-    while count % TILE_WIDTH == 0 {
+    while count.is_multiple_of(TILE_WIDTH) {
         let root = tile_root(tenant, level, count / TILE_WIDTH - 1, rows);
         level += 1;
         count /= TILE_WIDTH;
@@ -202,4 +199,4 @@ fn hashes_key(tenant: &TenantId, level: u32, row: u64) -> Key {
 }
 
 // A tile's height and width say the same.
-const _: () = assert!(1 << TILE_HEIGHT == TILE_WIDTH && TILE_WIDTH % ROW_HASHES == 0);
+const _: () = assert!(1 << TILE_HEIGHT == TILE_WIDTH && TILE_WIDTH.is_multiple_of(ROW_HASHES));

@@ -82,7 +82,9 @@ async fn fold(log: &MemoryLog, store: &Arc<dyn Store>, batch: usize) -> Arc<Runn
 
 fn root(leaves: &[(Position, Hash)]) -> Hash {
     let mut tree = Frontier::default();
-    leaves.iter().for_each(|(_, leaf)| tree.push(*leaf));
+    for (_, leaf) in leaves {
+        tree.push(*leaf);
+    }
     tree.root()
 }
 

@@ -174,7 +174,7 @@ pub fn goes_on(old: u64, old_root: Hash, size: u64, root: Hash, proof: &[Hash]) 
 
 /// The largest power of two below `count`, which is at least 2.
 const fn split(count: u64) -> u64 {
-    1 << (63 - (count - 1).leading_zeros())
+    1 << (count - 1).ilog2()
 }
 
 /// The hash over the leaves from `begin` to `end`: of a whole subtree, or of a tree's right edge.

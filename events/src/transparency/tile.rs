@@ -104,6 +104,10 @@ pub fn decode(bytes: &[u8], width: u64) -> Result<Vec<Hash>, BoxError> {
     Ok(hashes.iter().map(|hash| Hash(*hash)).collect())
 }
 
+/// What stands before each leaf in a bundle: its length in two bytes, big-endian.
+const ENTRY_HEAD: [u8; 2] = [0, 40];
+const _: () = assert!(LEAF_BYTES == 40);
+
 /// What one file of a log's folder holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
@@ -133,7 +137,7 @@ impl Builder {
     /// What `each` says.
     pub fn push<E>(&mut self, leaf: &[u8; LEAF_BYTES], mut each: impl FnMut(File) -> Result<(), E>) -> Result<(), E> {
         // An entry is its length in two bytes, then its bytes.
-        self.entries.extend_from_slice(&[0, LEAF_BYTES as u8]);
+        self.entries.extend_from_slice(&ENTRY_HEAD);
         self.entries.extend_from_slice(leaf);
         self.size += 1;
         let mut hash = Hash::leaf(leaf);

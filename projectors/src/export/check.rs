@@ -150,7 +150,7 @@ impl Reading<'_> {
             Err(error) => return self.damaged(error),
         };
         loop {
-            match records.next() {
+            match records.read() {
                 Ok(Some(record)) => self.commit(&record, signatures)?,
                 Ok(None) => return Ok(()),
                 Err(error) => return self.damaged(error),

@@ -87,7 +87,7 @@ impl<R: Read> Records<R> {
     ///
     /// # Errors
     /// [`Error`]: there is nothing to be read after it.
-    pub fn next(&mut self) -> Result<Option<Record>, Error> {
+    pub fn read(&mut self) -> Result<Option<Record>, Error> {
         let mut head = [0; 10];
         match fill(&mut self.file, &mut head)? {
             0 => return Ok(None),
@@ -147,7 +147,7 @@ mod tests {
     fn read(bytes: &[u8]) -> Result<Vec<Record>, Error> {
         let mut records = Records::begin(bytes)?;
         let mut all = Vec::new();
-        while let Some(record) = records.next()? {
+        while let Some(record) = records.read()? {
             all.push(record);
         }
         assert_eq!(records.bytes_read(), bytes.len() as u64);

@@ -20,6 +20,9 @@ const CHECKPOINTS_MAX: u32 = 1_000;
 /// The most tenants that are looked at for one answer.
 const TENANTS_MAX: usize = 1_000;
 
+/// A tenant, and up to which size its tree is worth signing.
+type Worth = (TenantId, u64);
+
 /// An answer, or why there is none.
 type Answer<T> = Result<Result<T, Rejection>, BoxError>;
 
@@ -151,10 +154,7 @@ pub fn newest_checkpoint(rows: &Snapshot<'_>, tenant: &TenantId) -> Result<Optio
 ///
 /// # Errors
 /// If the store cannot be read.
-pub fn grown(
-    rows: &Snapshot<'_>,
-    question: &DueQuestion,
-) -> Result<(Vec<(TenantId, u64)>, Option<TenantId>), BoxError> {
+pub fn grown(rows: &Snapshot<'_>, question: &DueQuestion) -> Result<(Vec<Worth>, Option<TenantId>), BoxError> {
     let mut trees = Vec::new();
     let mut at = question.after.as_ref().map(|tenant| tenant.as_str().to_owned());
     for _ in 0..TENANTS_MAX {
@@ -174,7 +174,7 @@ pub fn grown(
 ///
 /// # Errors
 /// If the store cannot be read.
-pub fn due(rows: &Snapshot<'_>, trees: Vec<(TenantId, u64)>, next: Option<TenantId>) -> Result<Due, BoxError> {
+pub fn due(rows: &Snapshot<'_>, trees: Vec<Worth>, next: Option<TenantId>) -> Result<Due, BoxError> {
     let mut due = Due { tenants: Vec::new(), next };
     for (tenant, worth) in trees {
         let signed = match rows.get(&newest_key(&tenant))? {

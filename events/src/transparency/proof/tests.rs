@@ -198,7 +198,9 @@ proptest! {
         let (wide_size, wide_index, wide_old) = (size as u64, index as u64, old as u64);
         let root = naive_root(&leaves);
         let mut frontier = Frontier::default();
-        leaves.iter().for_each(|leaf| frontier.push(*leaf));
+        for leaf in &leaves {
+            frontier.push(*leaf);
+        }
         prop_assert_eq!(frontier.root(), root);
         let nodes = Leaves(leaves.clone());
         let path = inclusion(&nodes, wide_index, wide_size).unwrap();

@@ -102,7 +102,7 @@ impl Witness {
                 tracing::warn!(witness = %self.place, %error, "checkpoints are not handed over; tried again");
             }
             None if self.failing && all > 0 => {
-                tracing::info!(witness = %self.place, "checkpoints are handed over again")
+                tracing::info!(witness = %self.place, "checkpoints are handed over again");
             }
             _ => {}
         }
