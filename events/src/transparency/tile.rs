@@ -53,7 +53,7 @@ impl Tile {
 
 /// How many hashes tiles of `level` hold in a tree of `size` leaves.
 pub fn hashes_at(level: u32, size: u64) -> u64 {
-    size.checked_shr(level * TILE_HEIGHT).unwrap_or(0)
+    size.checked_shr(level.saturating_mul(TILE_HEIGHT)).unwrap_or(0)
 }
 
 /// The tile that holds the hash `index` of `level` in a tree of `size` leaves, if it is there.

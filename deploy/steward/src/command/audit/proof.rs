@@ -28,7 +28,7 @@ pub(super) fn verify(file: &Path, keys: &[VerifierKey], json: bool) -> Result<Ex
         let InclusionProof { tenant, position, commit, index, size, .. } = &proof;
         match &wrong {
             None => {
-                println!("{tenant}: the commit {commit} at {position} is number {} of {size} signed: ok", index + 1)
+                println!("{tenant}: the commit {commit} at {position} is number {} of {size} signed: ok", index + 1);
             }
             Some(reason) => println!("{tenant}: the commit {commit} at {position} is NOT proven: {reason}"),
         }
