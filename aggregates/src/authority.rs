@@ -350,7 +350,8 @@ impl View for Authority {
             | Event::Catalog(_)
             | Event::Agent(_)
             | Event::Task(_)
-            | Event::Denials(_) => {}
+            | Event::Denials(_)
+            | Event::Checkpoint(_) => {}
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod agent;
 pub mod aggregate;
 pub mod authority;
 pub mod catalog;
+pub mod checkpoint;
 pub mod identity;
 pub mod ledger;
 pub mod limit;

@@ -16,6 +16,7 @@ use crate::scope::Scope;
 mod access;
 mod agent;
 mod catalog;
+mod checkpoint;
 mod identity;
 mod ledger;
 mod task;
@@ -24,6 +25,7 @@ mod tenant;
 pub use access::{DefineRole, GiveGrant, RevokeGrant};
 pub use agent::DefineAgent;
 pub use catalog::{SetModel, SetPrice, SetProvider, SetRoute};
+pub use checkpoint::{RequestCheckpoint, SignCheckpoint};
 pub use identity::{CreateAccount, DisableUser, InviteUser, IssueKey, RevokeKey};
 pub use ledger::{
     CorrectLease, EndLease, GrantLease, LeaseRequest, RecallLease, RemoveBudget, RenewLease, SetBudget, WithdrawRequest,
@@ -257,6 +259,10 @@ command_table! {
         "task" "finish-step" => FinishStep, System, "Record a step's result";
         "task" "finish" => FinishTask, System, "Record that a task is done";
         "task" "fail" => FailTask, System, "Record that a task cannot be done";
+    }
+    Checkpoint as CheckpointCommand {
+        "checkpoint" "request" => RequestCheckpoint, Callers, "Have a tenant's history signed now, not at the next turn";
+        "checkpoint" "sign" => SignCheckpoint, System, "Record a signed state of a tenant's history";
     }
 }
 

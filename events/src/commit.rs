@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::bus::msgpack;
 use crate::clock::Timestamp;
 use crate::event::{
-    AccessEvent, AgentEvent, AggregateKind, CatalogEvent, DenialEvent, Event, Facts, IdentityEvent, LedgerEvent,
-    RegistryEvent, TaskEvent, TenantEvent, UsageEvent,
+    AccessEvent, AgentEvent, AggregateKind, CatalogEvent, CheckpointEvent, DenialEvent, Event, Facts, IdentityEvent,
+    LedgerEvent, RegistryEvent, TaskEvent, TenantEvent, UsageEvent,
 };
 use crate::id::{CommandId, CommitId, CorrelationId, PrincipalId, StreamId, TenantId};
 use crate::log::StreamName;
@@ -199,6 +199,7 @@ impl Commit {
             AggregateKind::Agent => decode::<AgentEvent>(stream, bytes),
             AggregateKind::Task => decode::<TaskEvent>(stream, bytes),
             AggregateKind::Denials => decode::<DenialEvent>(stream, bytes),
+            AggregateKind::Checkpoint => decode::<CheckpointEvent>(stream, bytes),
         }
     }
 

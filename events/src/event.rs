@@ -13,6 +13,7 @@ use crate::quantity::SchemaVersion;
 mod access;
 mod agent;
 mod catalog;
+mod checkpoint;
 mod denials;
 mod identity;
 mod ledger;
@@ -24,6 +25,7 @@ mod usage;
 pub use access::{AccessEvent, Condition, GrantId};
 pub use agent::{AgentEvent, AgentSpec, PatternKind};
 pub use catalog::{CatalogEvent, ModelSpec, Price, PriceVersion, ProviderKind, Target};
+pub use checkpoint::CheckpointEvent;
 pub use denials::DenialEvent;
 pub use identity::{IdentityEvent, KeyHash, Profile};
 pub use ledger::{BudgetKey, BudgetSpec, LeaseTerms, LedgerEvent, UnsettledCall, WindowBounds};
@@ -56,11 +58,13 @@ pub enum AggregateKind {
     Task,
     /// Journal of refusals worth keeping.
     Denials,
+    /// Signed states of the tenants' trees, and requests for them.
+    Checkpoint,
 }
 
 impl AggregateKind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Registry,
         Self::Tenant,
         Self::Identity,
@@ -71,6 +75,7 @@ impl AggregateKind {
         Self::Agent,
         Self::Task,
         Self::Denials,
+        Self::Checkpoint,
     ];
 
     /// The token in subjects.
@@ -86,6 +91,7 @@ impl AggregateKind {
             Self::Agent => "agent",
             Self::Task => "task",
             Self::Denials => "denials",
+            Self::Checkpoint => "checkpoint",
         }
     }
 
@@ -102,6 +108,7 @@ impl AggregateKind {
             Self::Agent => AgentEvent::SCHEMA,
             Self::Task => TaskEvent::SCHEMA,
             Self::Denials => DenialEvent::SCHEMA,
+            Self::Checkpoint => CheckpointEvent::SCHEMA,
         }
     }
 }
@@ -191,6 +198,7 @@ event_union! {
     Agent(AgentEvent),
     Task(TaskEvent),
     Denials(DenialEvent),
+    Checkpoint(CheckpointEvent),
 }
 
 impl Event {

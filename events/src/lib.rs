@@ -26,6 +26,7 @@ pub mod store;
 pub mod testing;
 pub mod timers;
 pub mod trace;
+pub mod transparency;
 pub mod window;
 
 /// A failure of something outside, kept for the log line that reports it.

@@ -12,6 +12,14 @@ use crate::permission::Permission;
 use crate::quantity::{NanoDollars, Position, Version};
 use crate::scope::Scope;
 
+mod transparency;
+
+pub use transparency::{
+    CheckedCheckpoint, Checkpoints, CheckpointsQuestion, Commits, CommitsQuestion, ConsistencyProof,
+    ConsistencyQuestion, Due, DueQuestion, InclusionProof, InclusionQuestion, SignedCheckpoint, StoredCommit,
+    TileHashes, TileQuestion, TreeQuestion, TreeState,
+};
+
 /// One row of the table.
 #[derive(Clone, Copy)]
 pub struct QuerySpec {
@@ -57,6 +65,13 @@ query_table! {
     "task" "list" => TaskListQuestion, TaskList, "A tenant's tasks, newest first";
     "task" "show" => TaskQuestion, TaskView, "One task with its steps";
     "audit" "verify" => VerifyQuestion, Verification, "Whether every hash chain of a tenant is whole";
+    "audit" "checkpoints" => CheckpointsQuestion, Checkpoints, "The signed checkpoints of a tenant's history";
+    "audit" "tree" => TreeQuestion, TreeState, "A tenant's tree of commits as it is now, and that it goes on from an earlier size";
+    "audit" "tile" => TileQuestion, TileHashes, "One tile of a tenant's tree";
+    "audit" "inclusion" => InclusionQuestion, InclusionProof, "The proof that a commit is in a tenant's tree";
+    "audit" "consistency" => ConsistencyQuestion, ConsistencyProof, "The proof that a tenant's tree only grew";
+    "audit" "commits" => CommitsQuestion, Commits, "A tenant's commits as stored, to export them";
+    "audit" "due" => DueQuestion, Due, "Tenants whose tree has grown since it was signed; asked of the tenant steward";
     "metrics" "read" => MetricsQuestion, Metrics, "The projected metrics of a tenant";
 }
 
@@ -368,6 +383,9 @@ pub struct Verification {
     pub chains: u64,
     /// What is wrong; empty if every chain is whole.
     pub broken: Vec<BrokenChain>,
+    /// The newest signed checkpoint whose tree is that of these commits; none if there is none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckedCheckpoint>,
 }
 
 /// One break.

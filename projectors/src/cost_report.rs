@@ -53,7 +53,8 @@ impl Projector for CostReport {
             | Event::Catalog(_)
             | Event::Agent(_)
             | Event::Task(_)
-            | Event::Denials(_) => {}
+            | Event::Denials(_)
+            | Event::Checkpoint(_) => {}
         }
     }
 }

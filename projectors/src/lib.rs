@@ -5,8 +5,10 @@
 //! so a replay is silent; whatever is lost, the log rebuilds.
 
 pub mod access_history;
+pub mod chains;
 pub mod config;
 pub mod cost_report;
+pub mod export;
 pub mod history;
 pub mod metrics;
 pub mod progress;
@@ -17,6 +19,7 @@ pub mod reading;
 pub mod rows;
 pub mod runner;
 pub mod tasks;
+pub mod transparency;
 pub mod tree;
 pub mod verify;
 

@@ -111,7 +111,8 @@ impl Projector for Metrics {
             | Event::Access(_)
             | Event::Ledger(_)
             | Event::Catalog(_)
-            | Event::Agent(_) => {}
+            | Event::Agent(_)
+            | Event::Checkpoint(_) => {}
         }
     }
 }

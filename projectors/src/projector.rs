@@ -2,9 +2,10 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use steward_events::commit::Recorded;
+use steward_events::commit::{Commit, DecodeError, Recorded};
 use steward_events::event::AggregateKind;
 use steward_events::id::TenantId;
+use steward_events::log::Stored;
 
 use crate::rows::Rows;
 
@@ -20,6 +21,24 @@ pub trait Projector: Send + Sync + 'static {
     const KINDS: &'static [AggregateKind];
     /// What it keeps under a key.
     type Row: Serialize + DeserializeOwned + Send + Sync + 'static;
+
+    /// The most rows that each fold keeps in memory between batches, if less than the configuration says.
+    const ROWS_HELD_MAX: usize = usize::MAX;
+
+    /// Takes in one commit as it is stored: the facts of the kinds that it reads. A fold of the bytes themselves does
+    /// more, and reads only what it must.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: this build cannot read it, and stops.
+    fn take(stored: &Stored, rows: &mut Rows<Self::Row>) -> Result<(), DecodeError> {
+        if Self::KINDS.contains(&stored.stream.kind) {
+            let commit = Commit::decode(&stored.stream, &stored.bytes)?;
+            for recorded in commit.recorded(stored.position) {
+                Self::apply(&recorded, rows);
+            }
+        }
+        Ok(())
+    }
 
     /// Takes in one fact. Total: what has happened cannot be refused.
     fn apply(recorded: &Recorded<'_>, rows: &mut Rows<Self::Row>);

@@ -23,6 +23,7 @@ use crate::progress::{Progress, Stage};
 use crate::projector::Projector;
 use crate::runner::Runner;
 use crate::tasks::Tasks;
+use crate::transparency::Transparency;
 
 /// What read models need of the world.
 #[derive(Clone)]
@@ -47,6 +48,7 @@ pub struct Projectors {
     pub(crate) cost: Arc<Runner<CostReport>>,
     pub(crate) tasks: Arc<Runner<Tasks>>,
     pub(crate) metrics: Arc<Runner<Metrics>>,
+    pub(crate) transparency: Arc<Runner<Transparency>>,
 }
 
 /// How far one view is in one shard.
@@ -71,6 +73,7 @@ impl Projectors {
             cost: Arc::new(Runner::new(Arc::clone(log), &ports.store, config.clone())),
             tasks: Arc::new(Runner::new(Arc::clone(log), &ports.store, config.clone())),
             metrics: Arc::new(Runner::new(Arc::clone(log), &ports.store, config.clone())),
+            transparency: Arc::new(Runner::new(Arc::clone(log), &ports.store, config.clone())),
             ports,
             config,
         })
@@ -85,6 +88,7 @@ impl Projectors {
         views.spawn(Arc::clone(&self.cost).run(shutdown.clone()));
         views.spawn(Arc::clone(&self.tasks).run(shutdown.clone()));
         views.spawn(Arc::clone(&self.metrics).run(shutdown.clone()));
+        views.spawn(Arc::clone(&self.transparency).run(shutdown.clone()));
         while views.join_next().await.is_some() {}
         // A view that has stopped must not end the process: the others answer, and readiness says which it is.
         shutdown.cancelled().await;
@@ -97,7 +101,7 @@ impl Projectors {
         fn of<P: Projector>(runner: &Runner<P>) -> impl Iterator<Item = Status> + '_ {
             runner.progress().map(|(shard, progress)| Status { view: P::NAME, shard, progress })
         }
-        of(&self.cost).chain(of(&self.tasks)).chain(of(&self.metrics)).collect()
+        of(&self.cost).chain(of(&self.tasks)).chain(of(&self.metrics)).chain(of(&self.transparency)).collect()
     }
 
     /// How many positions each view has yet to come, over all shards.
@@ -110,6 +114,7 @@ impl Projectors {
             (CostReport::NAME, sum(self.cost.lag().await?)),
             (Tasks::NAME, sum(self.tasks.lag().await?)),
             (Metrics::NAME, sum(self.metrics.lag().await?)),
+            (Transparency::NAME, sum(self.transparency.lag().await?)),
         ])
     }
 

@@ -18,20 +18,20 @@ use steward_events::placement::STEWARD_SHARD;
 use steward_events::quantity::{Position, Shard};
 use steward_events::query::{
     self, CostQuestion, ExplainQuestion, Metrics as MetricsAnswer, MetricsQuestion, QuerySpec, ReplayQuestion,
-    TaskListQuestion, TaskQuestion, TaskView, VerifyQuestion, WhoCanQuestion,
+    TaskListQuestion, TaskQuestion, TaskView, WhoCanQuestion,
 };
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
 use steward_events::sealed::Sealed;
 
 use crate::config::Config;
-use crate::cost_report::{self, CostReport};
-use crate::metrics::{self, Metrics};
+use crate::cost_report;
+use crate::metrics;
 use crate::progress::NotReady;
-use crate::projector::Projector;
 use crate::projectors::Projectors;
-use crate::tasks::{self, Tasks};
-use crate::{history, reading, verify};
+use crate::{history, reading, tasks};
+
+mod audit;
 
 /// How many tasks a list has if the question does not say.
 const LIST_COUNT: u32 = 100;
@@ -103,10 +103,7 @@ impl Projectors {
                 let who_can = move |view: &Authority, now| view.who_can(&tenant, &question, now);
                 write(request, &self.at(request, shard, at, who_can).await?)
             }
-            ("audit", "verify") => {
-                let VerifyQuestion {} = read(request)?;
-                write(request, &self.verify(tenant, shard).await?)
-            }
+            ("audit", verb) => self.audit(request, shard, verb).await,
             ("metrics", "read") => {
                 let MetricsQuestion {} = read(request)?;
                 write(request, &MetricsAnswer { text: self.metrics_of(tenant, shard).await? })
@@ -172,16 +169,6 @@ impl Projectors {
             }
             None => Ok(ask(&self.authority.read(), now)),
         }
-    }
-
-    async fn verify(&self, tenant: &TenantId, shard: Shard) -> Result<query::Verification, No> {
-        let checkpoints = [
-            (CostReport::NAME, self.cost.checkpoint(shard)?),
-            (Tasks::NAME, self.tasks.checkpoint(shard)?),
-            (Metrics::NAME, self.metrics.checkpoint(shard)?),
-        ];
-        let time_max = self.config.answer_time_max;
-        Ok(verify::verify(&*self.ports.log, shard, tenant, &checkpoints, time_max).await?)
     }
 
     /// A tenant's own metrics; the reserved tenant's are those of all.

@@ -56,6 +56,24 @@ impl<R: Serialize + DeserializeOwned> Rows<R> {
         &mut held.row
     }
 
+    /// The row at `key`, only to be read. It is not kept if it was not: rows that are read once would crowd out others.
+    pub fn peek(&mut self, key: &Key) -> Option<std::borrow::Cow<'_, R>>
+    where
+        R: Clone,
+    {
+        let key = key.as_bytes();
+        if let Some(held) = self.held.get(key) {
+            return held.row.as_ref().map(std::borrow::Cow::Borrowed);
+        }
+        match self.tree.get(key) {
+            Ok(row) => row.map(std::borrow::Cow::Owned),
+            Err(error) => {
+                self.failed.get_or_insert(error);
+                None
+            }
+        }
+    }
+
     /// What has changed since the last call, as writes in key order.
     ///
     /// # Errors

@@ -56,7 +56,8 @@ impl Projector for Tasks {
             | Event::Usage(_)
             | Event::Catalog(_)
             | Event::Agent(_)
-            | Event::Denials(_) => return,
+            | Event::Denials(_)
+            | Event::Checkpoint(_) => return,
         };
         if let TaskEvent::Submitted { task, agent, scope, submitted_by, input: _, limit: _ } = event {
             let view = TaskView {

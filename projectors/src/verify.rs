@@ -1,31 +1,33 @@
-//! Checks every hash chain of a tenant, and that the log still holds what the views have read.
+//! Checks every hash chain of a tenant, that its tree is the one that was signed, and that the log still holds what the
+//! views have read.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use steward_events::clock::Timestamp;
-use steward_events::commit::{Commit, CommitHash};
+use steward_events::commit::CommitHash;
 use steward_events::id::TenantId;
-use steward_events::log::{EventLog, Filter, Stored, StreamName};
+use steward_events::log::{EventLog, Filter, Stored};
 use steward_events::placement::registry_stream;
-use steward_events::quantity::{Position, Shard, Version};
-use steward_events::query::{BrokenChain, Verification};
+use steward_events::quantity::{Position, Shard};
+use steward_events::query::{BrokenChain, CheckedCheckpoint, SignedCheckpoint, Verification};
+use steward_events::transparency::{Checkpoint as State, Frontier, Hash, Note, VerifierKey, leaf};
 
+use crate::chains::Chains;
 use crate::reading;
 use crate::tree::Checkpoint;
 
 /// The most breaks that are listed; the first ones matter.
 pub const BROKEN_MAX: usize = 100;
 
-/// What the next commit of a stream has to follow.
-struct Link {
-    version: Version,
-    hash: CommitHash,
-    at: Timestamp,
+/// What was seen of a tenant beside its commits.
+pub struct Witnessed<'a> {
+    /// What views of the tenant's shard have read: a chain alone cannot show that its end was cut off.
+    pub views: &'a [(&'static str, Checkpoint)],
+    /// What was signed of the tenant's tree, the smallest first.
+    pub signed: &'a [SignedCheckpoint],
 }
 
-/// Reads all of `tenant`, which lives in `shard`, and where its name is registered. `checkpoints` are what views of
-/// that shard have read: a chain alone cannot show that its end was cut off.
+/// Reads all of `tenant`, which lives in `shard`, and where its name is registered, and holds it against what was
+/// `witnessed`.
 ///
 /// # Errors
 /// If the log cannot be read.
@@ -33,67 +35,102 @@ pub async fn verify(
     log: &dyn EventLog,
     shard: Shard,
     tenant: &TenantId,
-    checkpoints: &[(&'static str, Checkpoint)],
+    witnessed: &Witnessed<'_>,
     time_max: Duration,
 ) -> Result<Verification, reading::Error> {
-    let mut found = Verification::default();
-    let mut links: HashMap<StreamName, Link> = HashMap::new();
-    let mut check = |stored: Stored| {
-        found.commits += 1;
-        for reason in follow(&mut links, &stored) {
-            if found.broken.len() < BROKEN_MAX {
-                let stream = format!("{}/{}", stored.stream.kind, stored.stream.id);
-                found.broken.push(BrokenChain { stream, position: stored.position, reason });
-            }
-        }
+    let mut check = Check {
+        found: Verification::default(),
+        chains: Chains::default(),
+        signed: witnessed.signed,
+        tree: Frontier::default(),
+    };
+    let each = |stored: Stored| {
+        let hash = check.chain(&stored);
+        check.grow(shard, stored.position, &hash);
         true
     };
-    reading::each(log, &Filter::shard(shard).tenant(tenant), Position(0), time_max, &mut check).await?;
+    reading::each(log, &Filter::shard(shard).tenant(tenant), Position(0), time_max, each).await?;
     if !tenant.is_steward() {
         let registered = Filter::stream(&registry_stream(tenant));
-        reading::each(log, &registered, Position(0), time_max, &mut check).await?;
+        let each = |stored: Stored| {
+            check.chain(&stored);
+            true
+        };
+        reading::each(log, &registered, Position(0), time_max, each).await?;
     }
-    found.chains = links.len() as u64;
-    for (view, checkpoint) in checkpoints {
-        if checkpoint.position == Position(0) || found.broken.len() >= BROKEN_MAX {
+    for signed in check.signed {
+        let reason = format!(
+            "log-went-back: a history of {} commits was signed, the log has {}",
+            signed.size,
+            check.tree.size()
+        );
+        check.broken(format!("tree of {tenant}"), signed.position, reason);
+    }
+    for (view, checkpoint) in witnessed.views {
+        if checkpoint.position == Position(0) {
             continue;
         }
         let stored = log.at(shard, checkpoint.position).await?;
         if stored.is_none_or(|stored| CommitHash::of(&stored.bytes) != checkpoint.hash) {
             let reason = format!("log-went-back: {view} has read a commit here that the log no longer has");
-            let stream = format!("shard {shard}");
-            found.broken.push(BrokenChain { stream, position: checkpoint.position, reason });
+            check.broken(format!("shard {shard}"), checkpoint.position, reason);
         }
     }
-    Ok(found)
+    check.found.chains = check.chains.count();
+    Ok(check.found)
 }
 
-/// What is wrong with this commit where it stands; the chain is then taken up from it, so that one break is told once.
-fn follow(links: &mut HashMap<StreamName, Link>, stored: &Stored) -> Vec<String> {
-    let mut wrong = Vec::new();
-    let before = links.remove(&stored.stream);
-    let (version, prev, at) =
-        before.map_or((Version(0), CommitHash::default(), Timestamp(0)), |link| (link.version, link.hash, link.at));
-    let mut link = Link { version: version.next(), hash: CommitHash::of(&stored.bytes), at };
-    // Decoding checks that the contents are what the subject says.
-    match Commit::decode(&stored.stream, &stored.bytes) {
-        Ok(commit) => {
-            if commit.version != version.next() {
-                wrong.push(format!("version {} follows version {version}", commit.version));
-            }
-            if commit.prev != prev {
-                wrong.push(format!("it follows a commit with the hash {}, not {prev}", commit.prev));
-            }
-            for entry in &commit.entries {
-                if entry.at < link.at {
-                    wrong.push(format!("an entry of {} follows one of {}", entry.at, link.at));
-                }
-                link.at = entry.at;
-            }
-            link.version = commit.version;
+/// A check under way.
+struct Check<'a> {
+    found: Verification,
+    chains: Chains,
+    /// What was signed of larger trees than the one so far.
+    signed: &'a [SignedCheckpoint],
+    tree: Frontier,
+}
+
+impl Check<'_> {
+    fn broken(&mut self, stream: String, position: Position, reason: String) {
+        if self.found.broken.len() < BROKEN_MAX {
+            self.found.broken.push(BrokenChain { stream, position, reason });
         }
-        Err(error) => wrong.push(error.to_string()),
     }
-    links.insert(stored.stream.clone(), link);
-    wrong
+
+    fn chain(&mut self, stored: &Stored) -> CommitHash {
+        self.found.commits += 1;
+        let hash = CommitHash::of(&stored.bytes);
+        for reason in self.chains.follow(&stored.stream, &stored.bytes, hash) {
+            self.broken(format!("{}/{}", stored.stream.kind, stored.stream.id), stored.position, reason);
+        }
+        hash
+    }
+
+    fn grow(&mut self, shard: Shard, position: Position, hash: &CommitHash) {
+        self.tree.push(Hash::leaf(&leaf(position, hash)));
+        while let Some((signed, later)) = self.signed.split_first()
+            && signed.size <= self.tree.size()
+        {
+            self.signed = later;
+            match holds(signed, self.tree.root()) {
+                Ok(()) => {
+                    let SignedCheckpoint { size, root, key, .. } = signed.clone();
+                    self.found.checkpoint = Some(CheckedCheckpoint { size, root, key });
+                }
+                Err(reason) => self.broken(format!("shard {shard}"), position, reason),
+            }
+        }
+    }
+}
+
+/// Whether a checkpoint is signed and says this root.
+fn holds(signed: &SignedCheckpoint, root: Hash) -> Result<(), String> {
+    let of = |error: &dyn std::fmt::Display| format!("the checkpoint of {} commits: {error}", signed.size);
+    let note: Note = signed.note.parse().map_err(|error| of(&error))?;
+    let key: VerifierKey = signed.key.parse().map_err(|error| of(&error))?;
+    key.verify(&note).map_err(|error| of(&error))?;
+    let state = State::read(&note).map_err(|error| of(&error))?;
+    if state.size != signed.size || state.root != root {
+        return Err(of(&format!("another history was signed: its root is {}, that of the log is {root}", state.root)));
+    }
+    Ok(())
 }

@@ -452,7 +452,7 @@ async fn readiness_and_lag_tell_what_the_views_do() {
     })
     .await
     .unwrap();
-    assert_eq!(company.projectors.status().len(), 3 * 2);
+    assert_eq!(company.projectors.status().len(), 4 * 2);
     assert!(company.projectors.lag().await.unwrap().iter().all(|(_, lag)| *lag == 0));
 
     // A usage commit that nobody can read stops two of the views, and readiness says so.

@@ -27,6 +27,25 @@ pub struct Config {
     /// How long a stopping process goes on with the steps it is in.
     #[serde(with = "humantime_serde")]
     pub drain_time_max: Duration,
+    /// The signing of trees.
+    pub transparency: Transparency,
+}
+
+/// When trees are signed, and who hears of it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Transparency {
+    /// A tree that has grown is signed at most so often, unless somebody asks.
+    #[serde(with = "humantime_serde")]
+    pub checkpoint_every: Duration,
+    /// Outside places that get every checkpoint: folders, and addresses to POST to.
+    pub witnesses: Vec<String>,
+}
+
+impl Default for Transparency {
+    fn default() -> Self {
+        Self { checkpoint_every: Duration::from_secs(60), witnesses: Vec::new() }
+    }
 }
 
 impl Default for Config {
@@ -39,6 +58,7 @@ impl Default for Config {
             step_time_max: Duration::from_mins(5),
             key_lifetime: Duration::from_hours(1),
             drain_time_max: Duration::from_secs(15),
+            transparency: Transparency::default(),
         }
     }
 }

@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::Models;
 use crate::orders::Orders;
+pub use crate::process::checkpoint_signing::Notary;
 use crate::task::Shared;
 use crate::worker::Worker;
 
@@ -54,6 +55,8 @@ pub struct WorkerPorts {
     pub clock: Arc<dyn Clock>,
     /// New ids.
     pub ids: Arc<dyn Ids>,
+    /// Signs checkpoints.
+    pub notary: Arc<Notary>,
 }
 
 /// All of a worker process: its process managers, and the tasks it drives.
@@ -86,7 +89,7 @@ impl Workers {
     /// [`process::Error`] of the first part that could not go on.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), process::Error> {
         let mut parts = JoinSet::new();
-        for (name, running) in process::all(&self.ports, &shutdown) {
+        for (name, running) in process::all(&self.ports, &self.config, &shutdown) {
             parts.spawn(async move { (name, running.await) });
         }
         let shared = Arc::new(Shared {

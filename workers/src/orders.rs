@@ -1,10 +1,13 @@
-//! Sends commands as `sys_worker`, each decided once however often it has to be sent.
+//! Sends commands as `sys_worker`, each decided once however often it has to be sent; and asks questions.
 //!
 //! Knows how long an unanswered command is worth repeating. Must not know what any command is for.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use steward_events::bus::{BusError, CommandBus, Envelope, Format, Reply, Request};
 use steward_events::clock::{Clock, Ids};
 use steward_events::command::Command;
@@ -17,6 +20,9 @@ use crate::WorkerPorts;
 /// The pause after the first attempt without an answer; doubled after each further one, up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// How all that is sent here is written.
+const FORMAT: Format = Format::MessagePack;
 
 /// How long one command is sent again. Well below the ten minutes for which handlers know a command's id.
 pub(crate) const ORDER_TIME_MAX: Duration = Duration::from_mins(2);
@@ -75,7 +81,8 @@ impl Orders {
     ) -> Result<Reply, OrderError> {
         let command = command.into();
         let (noun, verb) = command.name();
-        let request = self.request(tenant, &command, cause)?;
+        let body = command.write(FORMAT).map_err(OrderError::Unwritable)?;
+        let request = self.request(tenant, (noun, verb), body, cause)?;
         let mut last = None;
         let attempts = async {
             let mut pause = PAUSE_MIN;
@@ -97,9 +104,26 @@ impl Orders {
         }
     }
 
-    fn request(&self, tenant: &TenantId, command: &Command, cause: &Cause) -> Result<Request, OrderError> {
-        let (noun, verb) = command.name();
-        let format = Format::MessagePack;
+    /// Asks the read models a question about `tenant`, once.
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        tenant: &TenantId,
+        view: &str,
+        verb: &str,
+        question: &impl Serialize,
+    ) -> Result<T, BoxError> {
+        let body = FORMAT.write(question)?.into();
+        let answer = self.bus.query(self.request(tenant, (view, verb), body, &Cause::default())?).await??;
+        Ok(FORMAT.read(&answer)?)
+    }
+
+    fn request(
+        &self,
+        tenant: &TenantId,
+        (noun, verb): (&str, &str),
+        body: Bytes,
+        cause: &Cause,
+    ) -> Result<Request, OrderError> {
         let id = self.ids.unique();
         let command_id = CommandId::new(&id).map_err(|error| OrderError::Unwritable(error.into()))?;
         let correlation = match &cause.correlation {
@@ -119,8 +143,8 @@ impl Orders {
                 correlation,
                 traceparent: trace::current_traceparent(),
             },
-            format,
-            body: command.write(format).map_err(OrderError::Unwritable)?,
+            format: FORMAT,
+            body,
         })
     }
 }

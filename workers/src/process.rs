@@ -10,8 +10,9 @@ use steward_events::live::NotFresh;
 use steward_events::log::LogError;
 use tokio_util::sync::CancellationToken;
 
-use crate::WorkerPorts;
+use crate::{Config, WorkerPorts};
 
+pub mod checkpoint_signing;
 pub mod lease_expiry;
 pub mod task_ends;
 pub mod tenant_placing;
@@ -31,10 +32,12 @@ pub enum Error {
 pub type Running = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 /// All of them, by name.
-pub fn all(ports: &WorkerPorts, shutdown: &CancellationToken) -> Vec<(&'static str, Running)> {
+pub fn all(ports: &WorkerPorts, config: &Config, shutdown: &CancellationToken) -> Vec<(&'static str, Running)> {
+    let transparency = config.transparency.clone();
     vec![
         ("lease_expiry", Box::pin(lease_expiry::run(ports.clone(), shutdown.clone()))),
         ("tenant_placing", Box::pin(tenant_placing::run(ports.clone(), shutdown.clone()))),
         ("task_ends", Box::pin(task_ends::run(ports.clone(), shutdown.clone()))),
+        ("checkpoint_signing", Box::pin(checkpoint_signing::run(ports.clone(), transparency, shutdown.clone()))),
     ]
 }

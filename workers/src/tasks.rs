@@ -147,7 +147,8 @@ impl View for Tasks {
             | Event::Ledger(_)
             | Event::Usage(_)
             | Event::Catalog(_)
-            | Event::Denials(_) => {}
+            | Event::Denials(_)
+            | Event::Checkpoint(_) => {}
         }
     }
 }

@@ -26,7 +26,8 @@ pub(crate) async fn seal(command: &mut Command, tenant: &TenantId, keyring: &Key
         | Command::Access(_)
         | Command::Ledger(_)
         | Command::Catalog(_)
-        | Command::Agent(_) => Ok(()),
+        | Command::Agent(_)
+        | Command::Checkpoint(_) => Ok(()),
     }
 }
 

@@ -39,6 +39,7 @@ deciders! {
     Catalog => steward_aggregates::catalog::Catalog,
     Agent => steward_aggregates::agent::Agent,
     Task => steward_aggregates::task::Task,
+    Checkpoint => steward_aggregates::checkpoint::Checkpoint,
 }
 
 /// The fold of one stream.

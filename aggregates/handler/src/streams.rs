@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use steward_aggregates::{access, agent, catalog, identity, ledger, registry, task, tenant};
+use steward_aggregates::{access, agent, catalog, checkpoint, identity, ledger, registry, task, tenant};
 use steward_events::bus::Failure;
 use steward_events::event::AggregateKind;
 use steward_events::log::StreamName;
@@ -73,6 +73,7 @@ impl Streams {
             AggregateKind::Catalog => Ok(self.spawn::<catalog::Catalog>(stream)),
             AggregateKind::Agent => Ok(self.spawn::<agent::Agent>(stream)),
             AggregateKind::Task => Ok(self.spawn::<task::Task>(stream)),
+            AggregateKind::Checkpoint => Ok(self.spawn::<checkpoint::Checkpoint>(stream)),
             AggregateKind::Usage | AggregateKind::Denials => {
                 Err(Failure(format!("{} is a journal; nobody decides there", stream.kind)))
             }

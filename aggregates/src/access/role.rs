@@ -20,7 +20,11 @@ pub struct RoleSpec {
 pub const BUILT_IN: &[(&str, &[&str], &[&str])] = &[
     ("agent", &["model:invoke", "task:submit"], &[]),
     ("billing", &["cost:*", "budget:*"], &[]),
-    ("auditor", &["history:*", "audit:*", "access:*", "cost:*", "metrics:*", "task:list", "task:show"], &[]),
+    (
+        "auditor",
+        &["history:*", "audit:*", "checkpoint:request", "access:*", "cost:*", "metrics:*", "task:list", "task:show"],
+        &[],
+    ),
     ("developer", &["agent:*", "task:*", "key:issue", "cost:report", "metrics:read", "access:explain"], &["agent"]),
     (
         "admin",

@@ -32,6 +32,9 @@ const TABLE: &[Row] = &[
     row(Worker, "lease:end", true, false),
     row(Worker, "lease:correct", true, false),
     row(Worker, "tenant:open", true, false),
+    row(Worker, "checkpoint:sign", true, false),
+    row(Worker, "audit:due", true, false),
+    row(Worker, "audit:tree", true, false),
     row(Worker, "task:submit", false, false),
     row(Worker, "task:claim", false, false),
     row(Worker, "task:extend", false, false),
@@ -90,14 +93,16 @@ pub(super) fn asks_for_more(command: &Command) -> bool {
 #[cfg(test)]
 mod tests {
     use steward_events::command::COMMANDS;
+    use steward_events::query::QUERIES;
 
     use super::*;
 
     #[test]
-    fn every_row_is_a_command() {
+    fn every_row_is_a_command_or_query() {
         for row in TABLE {
             let permission: Permission = row.permission.parse().unwrap();
-            assert!(COMMANDS.iter().any(|spec| spec.permission() == permission), "{permission}");
+            let command = COMMANDS.iter().any(|spec| spec.permission() == permission);
+            assert!(command || QUERIES.iter().any(|spec| spec.permission() == permission), "{permission}");
         }
     }
 

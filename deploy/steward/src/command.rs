@@ -45,7 +45,7 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<ExitCode, BoxError> {
         ("docs", _) => docs::run(typed)?,
         ("access", Some(("explain", typed))) => return access::explain(typed, &client()?, json).await,
         ("access", Some((_, typed))) => access::who_can(typed, &client()?, json).await?,
-        ("audit", Some(_)) => return audit::verify(&client()?, json).await,
+        ("audit", Some((verb, typed))) => return audit::run(verb, typed, &config, json).await,
         ("task", Some(("list", typed))) => task::list(typed, &client()?, json).await?,
         ("task", Some(("show", typed))) => task::show(typed, &client()?, json).await?,
         ("task", Some(("watch", typed))) => return task::watch(&task::id(typed)?, &client()?, json).await,

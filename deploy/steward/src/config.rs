@@ -23,6 +23,8 @@ pub(crate) struct Config {
     pub(crate) gateway: Gateway,
     /// Durable tasks.
     pub(crate) workers: Workers,
+    /// Signed checkpoints of every tenant's history.
+    pub(crate) transparency: Transparency,
     /// Logs and traces.
     pub(crate) telemetry: Telemetry,
 }
@@ -95,6 +97,20 @@ pub(crate) struct Workers {
     pub(crate) gateway_url: Option<String>,
 }
 
+/// Signed checkpoints of every tenant's history.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Transparency {
+    /// What this installation is called in checkpoints, best a domain of yours, e.g. `steward.example.com`; after its key
+    /// if not set. Who verifies knows it by this name, so it does not change.
+    pub(crate) name: Option<String>,
+    /// A history that has grown is signed at most so often, unless somebody asks.
+    #[serde(with = "humantime_serde")]
+    pub(crate) checkpoint_every: Duration,
+    /// Outside places that are handed every checkpoint: folders, and addresses to POST to.
+    pub(crate) witnesses: Vec<String>,
+}
+
 /// Logs and traces.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -127,6 +143,7 @@ impl Default for Config {
             bus: Bus::default(),
             gateway: Gateway::default(),
             workers: Workers::default(),
+            transparency: Transparency::default(),
             telemetry: Telemetry::default(),
         }
     }
@@ -154,6 +171,12 @@ impl Default for Workers {
     }
 }
 
+impl Default for Transparency {
+    fn default() -> Self {
+        Self { name: None, checkpoint_every: Duration::from_secs(60), witnesses: Vec::new() }
+    }
+}
+
 impl Default for Telemetry {
     fn default() -> Self {
         Self { logs: None, filter: "info,async_nats=warn".to_owned(), otlp: String::new(), listen: None }
@@ -171,7 +194,9 @@ impl Config {
         if path.is_file() {
             figment = figment.merge(Toml::file_exact(path));
         }
-        let ours = |first: &str| ["data", "durability", "bus", "gateway", "workers", "telemetry"].contains(&first);
+        let ours = |first: &str| {
+            ["data", "durability", "bus", "gateway", "workers", "transparency", "telemetry"].contains(&first)
+        };
         let environment = Env::prefixed("STEWARD_").split("__").filter(move |key| {
             let first = key.as_str().split('.').next().unwrap_or_default();
             ours(&first.to_lowercase())
@@ -192,6 +217,11 @@ impl Config {
     /// The master key, which wraps the data keys.
     pub(crate) fn master_key_file(&self) -> PathBuf {
         self.data.join("master.key")
+    }
+
+    /// The key that signs checkpoints.
+    pub(crate) fn transparency_key_file(&self) -> PathBuf {
+        self.data.join("transparency.key")
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use steward_events::BoxError;
 use steward_events::sealed::DataKey;
+use steward_events::transparency::SigningKey;
 
 /// Lower-case base 32 without look-alikes, for secrets that people copy.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -62,6 +63,18 @@ pub(crate) fn read_secret(path: &Path) -> Result<Option<String>, BoxError> {
 
 /// The master key in `path`, made if there is none. True if it was made now.
 pub(crate) fn master_key(path: &Path) -> Result<(DataKey, bool), BoxError> {
+    let (bytes, made) = key_bytes(path)?;
+    Ok((DataKey::from_bytes(bytes), made))
+}
+
+/// The key in `path` that signs checkpoints, made if there is none. Losing it costs no data: what it has signed stays
+/// signed. But histories go on under another key, which everybody who verifies has to be told.
+pub(crate) fn transparency_key(path: &Path) -> Result<SigningKey, BoxError> {
+    Ok(SigningKey::from_bytes(&key_bytes(path)?.0))
+}
+
+/// The 32 secret bytes in `path`, as hex; drawn if there is no such file, and then true.
+fn key_bytes(path: &Path) -> Result<([u8; 32], bool), BoxError> {
     let (text, made) = read_or_make(path, || {
         Ok(steward_events::commit::CommitHash::from_bytes(*DataKey::random()?.as_bytes()).to_string())
     })?;
@@ -75,7 +88,7 @@ pub(crate) fn master_key(path: &Path) -> Result<(DataKey, bool), BoxError> {
         .flatten()
         .and_then(|bytes| bytes.try_into().ok())
         .ok_or_else(|| format!("{} does not hold 64 hex digits: restore it from your backup", path.display()))?;
-    Ok((DataKey::from_bytes(bytes), made))
+    Ok((bytes, made))
 }
 
 #[cfg(test)]

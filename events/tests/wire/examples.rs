@@ -8,6 +8,7 @@ use steward_events::id::*;
 use steward_events::quantity::*;
 use steward_events::scope::{Scope, ScopeSet, Subject};
 use steward_events::sealed::{KeyOwner, Sealed};
+use steward_events::transparency::Hash;
 
 /// 2026-11-23T10:00:00Z.
 pub(crate) const AT: Timestamp = Timestamp(1_795_428_000_000_000);
@@ -361,6 +362,16 @@ variants! {
             scope: scope(),
             reason: "no grant of budget:set at acme/support or above".to_owned(),
             more: 300,
+        };
+    Event::Checkpoint(CheckpointEvent::Requested) => "checkpoint.requested": CheckpointEvent::Requested;
+    Event::Checkpoint(CheckpointEvent::Signed { .. }) => "checkpoint.signed":
+        CheckpointEvent::Signed {
+            tenant: tenant(),
+            size: 41,
+            root: Hash([9; 32]),
+            position: Position(1_041),
+            note: "steward.example/acme\n41\nCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=\n\n\u{2014} steward.example/acme AAAAAAAA\n".to_owned(),
+            key: "steward.example/acme+00000000+AQ==".to_owned(),
         };
 }
 

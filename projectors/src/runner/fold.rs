@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use steward_events::BoxError;
-use steward_events::commit::{Commit, CommitHash};
+use steward_events::commit::CommitHash;
 use steward_events::log::{Filter, Follow, LogError, Stored};
 use steward_events::quantity::{Position, Shard};
 
@@ -124,7 +124,7 @@ impl<P: Projector> Runner<P> {
                     Err(error) => Some(error.into()),
                 },
             };
-            batch = write(followed, batch, self.config.rows_held_max).await?;
+            batch = write(followed, batch, self.config.rows_held_max.min(P::ROWS_HELD_MAX)).await?;
             due = Instant::now() + self.config.write_pause;
             Self::report(followed, batch.position, end)?;
             if let Some(ended) = ended {
@@ -197,12 +197,7 @@ impl<R> Batch<R> {
             let (shard, at, now) = (stored.stream.shard, self.position, stored.position);
             return Err(LogError::WentBack(format!("shard {shard} gave {now} after {at}")));
         }
-        if P::KINDS.contains(&stored.stream.kind) {
-            let commit = Commit::decode(&stored.stream, &stored.bytes)?;
-            for recorded in commit.recorded(stored.position) {
-                P::apply(&recorded, &mut self.rows);
-            }
-        }
+        P::take(&stored, &mut self.rows)?;
         self.position = stored.position;
         self.commits += 1;
         self.last = Some(stored);

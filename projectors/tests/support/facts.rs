@@ -51,6 +51,14 @@ impl Writer {
         appended.position
     }
 
+    /// The bytes of the next commit, taken as written without a log.
+    pub fn note_down(&mut self, stream: &StreamName, events: Vec<Event>) -> Vec<u8> {
+        let (commit, position) = self.next(stream, events);
+        let bytes = commit.encode().unwrap();
+        self.ends.insert(stream.clone(), (commit.version, CommitHash::of(&bytes), Position(position.0 + 1)));
+        bytes
+    }
+
     /// The commit that would come next, and where.
     pub fn next(&mut self, stream: &StreamName, events: Vec<Event>) -> (Commit, Position) {
         self.commits += 1;

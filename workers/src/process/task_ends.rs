@@ -160,7 +160,8 @@ impl View for Belongings {
             | Event::Usage(_)
             | Event::Catalog(_)
             | Event::Agent(_)
-            | Event::Denials(_) => {}
+            | Event::Denials(_)
+            | Event::Checkpoint(_) => {}
         }
     }
 }

@@ -68,7 +68,8 @@ impl View for Unopened {
             | Event::Catalog(_)
             | Event::Agent(_)
             | Event::Task(_)
-            | Event::Denials(_) => {}
+            | Event::Denials(_)
+            | Event::Checkpoint(_) => {}
         }
     }
 }

@@ -11,6 +11,7 @@ mod gateway;
 mod life;
 mod placing;
 mod refusals;
+mod signing;
 mod world;
 
 use steward_events::event::{Event, IdentityEvent, LedgerEvent, TaskEvent};

@@ -21,7 +21,8 @@ use steward_events::quantity::{Position, Shard, Tokens};
 use steward_events::rejection::Rejection;
 use steward_events::sealed::{Content, DataKey};
 use steward_events::timers::{Due, TimerKey, Timers};
-use steward_workers::{Config, WorkerPorts, Workers};
+use steward_events::transparency::SigningKey;
+use steward_workers::{Config, Notary, WorkerPorts, Workers};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -167,6 +168,7 @@ impl World {
             keyring: Arc::clone(&self.keyring),
             clock: Arc::new(SystemClock::default()),
             ids: Arc::new(RandomIds::default()),
+            notary: Arc::new(notary()),
         }
     }
 
@@ -202,7 +204,7 @@ impl World {
         self.recorded(Filter::shard(shard).tenant(&tenant(of))).await
     }
 
-    async fn recorded(&self, filter: Filter) -> Vec<Event> {
+    pub(crate) async fn recorded(&self, filter: Filter) -> Vec<Event> {
         let last = self.log.last(&filter).await.unwrap();
         let mut events = Vec::new();
         if last == Position(0) {
@@ -243,6 +245,11 @@ impl World {
         .await;
         end
     }
+}
+
+/// Who signs here.
+pub(crate) fn notary() -> Notary {
+    Notary { key: SigningKey::from_bytes(&[7; 32]), name: "steward.example".to_owned() }
 }
 
 /// Nobody sets timers here.

@@ -59,10 +59,10 @@ pub(super) async fn run(config: &Config, matches: &ArgMatches, json: bool) -> Re
 }
 
 fn keys(config: &Config) -> Result<String, BoxError> {
-    for file in [config.operator_key_file(), config.master_key_file()] {
+    for file in [config.operator_key_file(), config.master_key_file(), config.transparency_key_file()] {
         files::read_secret(&file)?.ok_or_else(|| format!("{} is not there", file.display()))?;
     }
-    Ok(format!("operator key and master key in {}, readable by their owner only", config.data.display()))
+    Ok(format!("operator, master and checkpoint key in {}, readable by their owner only", config.data.display()))
 }
 
 fn program(config: &Config) -> Result<String, BoxError> {

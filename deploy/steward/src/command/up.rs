@@ -52,6 +52,10 @@ fn banner(config: &Config, installation: &Installation, version: &str, keys: &co
             "  master key in {}: back it up; without it sealed content is gone",
             config.master_key_file().display()
         );
+        println!(
+            "  checkpoint key in {}: back it up; without it histories are signed under another key (steward audit key)",
+            config.transparency_key_file().display()
+        );
         println!("  next: steward apply company.toml");
     }
 }

@@ -14,7 +14,7 @@ use steward_gateway::{Gateway, GatewayPorts};
 use steward_handler::{Handler, HandlerConfig, HandlerPorts};
 use steward_jetstream::{Connection, JetStreamBus, JetStreamLog, JetStreamTimers, JetStreamVault, Role, serve};
 use steward_projectors::{ProjectorPorts, Projectors};
-use steward_workers::{WorkerPorts, Workers};
+use steward_workers::{Notary, WorkerPorts, Workers};
 use tokio::net::TcpListener;
 
 use crate::compose::{Installation, Process, Tier};
@@ -46,6 +46,7 @@ pub(crate) async fn provision(installation: &Installation, config: &Config) -> R
 pub(crate) async fn bootstrap(installation: &Installation, process: &Process) -> Result<Keys, BoxError> {
     let config = &process.config;
     files::master_key(&config.master_key_file())?;
+    notary(config)?;
     let (operator, made) =
         files::read_or_make(&config.operator_key_file(), || Ok(format!("stw_steward_{}", files::random_secret()?)))?;
     let log = Arc::new(JetStreamLog::connect(&installation.credentials(Role::Aggregates)?, config.bus.shards).await?);
@@ -63,6 +64,15 @@ pub(crate) async fn bootstrap(installation: &Installation, process: &Process) ->
 fn keyring(connection: &Connection, config: &Config) -> Result<Arc<Keyring>, BoxError> {
     let (master, _) = files::master_key(&config.master_key_file())?;
     Ok(Arc::new(Keyring::new(master, Arc::new(JetStreamVault::over(connection)))))
+}
+
+/// Who signs the checkpoints of this installation.
+pub(crate) fn notary(config: &Config) -> Result<Notary, BoxError> {
+    let key = files::transparency_key(&config.transparency_key_file())?;
+    let name = config.transparency.name.clone().unwrap_or_else(|| format!("steward-{}", key.fingerprint()));
+    // Refused now rather than at the first signature.
+    key.verifier(&name).map_err(|error| format!("transparency.name {name:?}: {error}"))?;
+    Ok(Notary { key, name })
 }
 
 /// Readiness follows the connection.
@@ -145,6 +155,7 @@ pub(crate) async fn workers(installation: &Installation, process: &mut Process) 
         clock: Arc::clone(&process.clock),
         ids: Arc::clone(&process.ids),
         log,
+        notary: Arc::new(notary(&process.config)?),
     };
     let config = steward_workers::Config {
         gateway_url: process.config.gateway_url(),
@@ -155,6 +166,10 @@ pub(crate) async fn workers(installation: &Installation, process: &mut Process) 
             .try_into()
             .map_err(|_| "workers.tasks_concurrent_max must be at least 1")?,
         claim_timeout: process.config.workers.claim_timeout,
+        transparency: steward_workers::config::Transparency {
+            checkpoint_every: process.config.transparency.checkpoint_every,
+            witnesses: process.config.transparency.witnesses.clone(),
+        },
         ..steward_workers::Config::default()
     };
     let workers = Arc::new(Workers::new(ports, config)?);

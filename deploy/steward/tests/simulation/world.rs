@@ -16,8 +16,9 @@ use steward_events::quantity::{Amounts, Limit, Shard, Unit, Window};
 use steward_events::scope::Subject;
 use steward_events::sealed::DataKey;
 use steward_events::timers::TimerKey;
-use steward_workers::WorkerPorts;
+use steward_events::transparency::SigningKey;
 use steward_workers::process::lease_expiry;
+use steward_workers::{Notary, WorkerPorts};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -235,6 +236,8 @@ impl World {
             keyring: Arc::clone(&self.keyring),
             clock: Arc::clone(&process) as Arc<dyn Clock>,
             ids: Arc::clone(&self.around.ids) as Arc<dyn Ids>,
+            // Nothing is signed here.
+            notary: Arc::new(Notary { key: SigningKey::from_bytes(&[1; 32]), name: "simulation".to_owned() }),
         };
         let broker = Arc::clone(&self.broker);
         let mut tasks = JoinSet::new();

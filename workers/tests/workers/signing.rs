@@ -1,0 +1,186 @@
+//! What has grown is signed, once; what was rewritten is not; and witnesses hear of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use steward_events::bus::{BusError, CommandBus, CommandService, Format, LocalBus, QueryService, Reply, Request};
+use steward_events::clock::SystemClock;
+use steward_events::command::RequestCheckpoint;
+use steward_events::event::{AggregateKind, CheckpointEvent, Event};
+use steward_events::log::Filter;
+use steward_events::placement::{STEWARD_SHARD, choose_shard};
+use steward_events::query::TreeState;
+use steward_events::rejection::Rejection;
+use steward_events::store::memory::MemoryStore;
+use steward_events::transparency::{Checkpoint, Frontier, Hash, Note, leaf, origin};
+use steward_projectors::{ProjectorPorts, Projectors};
+use steward_workers::Config;
+use steward_workers::config::Transparency;
+use tokio_util::sync::CancellationToken;
+
+use crate::gateway::{Do, Gateway};
+use crate::world::{World, eventually, notary, tenant};
+
+/// A world whose questions are answered, and the bus to it.
+async fn world() -> (World, Arc<dyn CommandBus>, tokio_util::sync::DropGuard) {
+    let world = World::new(Gateway::start(|_| Do::Hang).await).await.with_tenant("acme").await;
+    let ports = ProjectorPorts {
+        log: Arc::clone(&world.log),
+        store: Arc::new(MemoryStore::default()),
+        keyring: Arc::clone(&world.keyring),
+        clock: Arc::new(SystemClock::default()),
+    };
+    let projectors = Projectors::new(ports, steward_projectors::Config::default());
+    let shutdown = CancellationToken::new();
+    tokio::spawn(Arc::clone(&projectors).run(shutdown.clone()));
+    let (commands, queries): (Arc<dyn CommandService>, Arc<dyn QueryService>) = (world.desk.clone(), projectors);
+    (world, Arc::new(LocalBus::new(commands, Some(queries))), shutdown.drop_guard())
+}
+
+fn config(world: &World, every: Duration) -> Config {
+    Config { transparency: Transparency { checkpoint_every: every, ..Transparency::default() }, ..world.config() }
+}
+
+/// What was signed of a tenant: size, root and note.
+async fn signed(world: &World, of: &str) -> Vec<(u64, Hash, String)> {
+    let filter = Filter::shard(STEWARD_SHARD).kinds(&[AggregateKind::Checkpoint]);
+    let events = world.recorded(filter).await.into_iter();
+    let of = tenant(of);
+    events
+        .filter_map(|event| match event {
+            Event::Checkpoint(CheckpointEvent::Signed { tenant, size, root, note, .. }) if tenant == of => {
+                Some((size, root, note))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// The tree of a tenant by the log itself.
+async fn tree(world: &World, of: &str) -> Frontier {
+    use futures::StreamExt;
+    let filter = if of == "steward" { STEWARD_SHARD } else { choose_shard(&tenant(of), world.log.shards()) };
+    let filter = Filter::shard(filter).tenant(&tenant(of));
+    let last = world.log.last(&filter).await.unwrap();
+    let mut follow = world.log.follow(&filter, steward_events::quantity::Position(0)).await.unwrap();
+    let mut tree = Frontier::default();
+    while let Some(stored) = follow.next().await {
+        let stored = stored.unwrap();
+        let hash = steward_events::commit::CommitHash::of(&stored.bytes);
+        tree.push(Hash::leaf(&leaf(stored.position, &hash)));
+        if stored.position >= last {
+            break;
+        }
+    }
+    tree
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_for_is_signed_at_once() {
+    let (world, bus, _views) = world().await;
+    let worker = world.start_with(config(&world, Duration::from_hours(1)), bus);
+    let asked = world.send("acme", RequestCheckpoint {}).await.unwrap();
+    assert_eq!(asked.events, ["checkpoint.requested"]);
+    eventually("acme is signed", async || !signed(&world, "acme").await.is_empty()).await;
+    let tree = tree(&world, "acme").await;
+    let (size, root, note) = signed(&world, "acme").await.pop().unwrap();
+    assert_eq!((size, root), (tree.size(), tree.root()));
+    let note: Note = note.parse().unwrap();
+    let name = origin("steward.example", &tenant("acme"));
+    notary().key.verifier(&name).unwrap().verify(&note).unwrap();
+    assert_eq!(Checkpoint::read(&note).unwrap(), Checkpoint { origin: name, size, root });
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_grown_is_signed_at_its_turn_and_then_there_is_an_end() {
+    let (world, bus, _views) = world().await;
+    let both = (
+        world.start_with(config(&world, Duration::from_millis(40)), Arc::clone(&bus)),
+        world.start_with(config(&world, Duration::from_millis(40)), bus),
+    );
+    let covered = async |of: &str| {
+        let (tree, signed) = (tree(&world, of).await, signed(&world, of).await);
+        signed.last().is_some_and(|(size, ..)| *size == tree.size())
+    };
+    eventually("acme is signed", async || covered("acme").await).await;
+    // Steward's tree holds the signatures of all trees: the last thing in it is the signature of itself.
+    let at_rest = async || {
+        let before = tree(&world, "steward").await.size();
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        !signed(&world, "steward").await.is_empty() && tree(&world, "steward").await.size() == before
+    };
+    eventually("nothing is left to sign", at_rest).await;
+    let own = signed(&world, "steward").await;
+    let size = tree(&world, "steward").await.size();
+    assert!(own.last().unwrap().0 < size && own.windows(2).all(|pair| pair[0].0 < pair[1].0), "{own:?} of {size}");
+    both.0.stop().await;
+    both.1.stop().await;
+}
+
+/// A bus whose views tell of another history.
+struct Rewritten(Arc<dyn CommandBus>, AtomicUsize);
+
+#[async_trait]
+impl CommandBus for Rewritten {
+    async fn command(&self, request: Request) -> Result<Reply, BusError> {
+        self.0.command(request).await
+    }
+
+    async fn query(&self, request: Request) -> Result<Result<Bytes, Rejection>, BusError> {
+        let tree = (request.noun.as_str(), request.verb.as_str()) == ("audit", "tree");
+        let answer = self.0.query(request).await?;
+        Ok(answer.map(|answer| {
+            if !tree {
+                return answer;
+            }
+            let mut state: TreeState = Format::MessagePack.read(&answer).unwrap();
+            state.root = Hash::leaf(b"another history");
+            self.1.fetch_add(1, Ordering::SeqCst);
+            Bytes::from(Format::MessagePack.write(&state).unwrap())
+        }))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewritten_history_is_not_signed() {
+    let (world, bus, _views) = world().await;
+    let honest = world.start_with(config(&world, Duration::from_hours(1)), Arc::clone(&bus));
+    world.send("acme", RequestCheckpoint {}).await.unwrap();
+    eventually("acme is signed", async || !signed(&world, "acme").await.is_empty()).await;
+    honest.stop().await;
+    let before = signed(&world, "acme").await;
+    let rewritten = Arc::new(Rewritten(bus, AtomicUsize::new(0)));
+    let worker = world.start_with(config(&world, Duration::from_hours(1)), rewritten.clone());
+    world.send("acme", RequestCheckpoint {}).await.unwrap();
+    eventually("the other tree is seen", async || rewritten.1.load(Ordering::SeqCst) > 0).await;
+    // Asked once more: by then the first answer was acted on.
+    world.send("acme", RequestCheckpoint {}).await.unwrap();
+    eventually("it is seen again", async || rewritten.1.load(Ordering::SeqCst) > 1).await;
+    assert_eq!(signed(&world, "acme").await, before);
+    assert!(worker.workers.ready().is_ok(), "the others are still signed");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_is_handed_what_is_signed_also_after_it_was_away() {
+    let (world, bus, _views) = world().await;
+    let dir = tempfile::tempdir().unwrap();
+    let witnesses = vec![dir.path().to_str().unwrap().to_owned()];
+    let with = Transparency { checkpoint_every: Duration::from_hours(1), witnesses };
+    let worker = world.start_with(config(&world, Duration::from_hours(1)), Arc::clone(&bus));
+    world.send("acme", RequestCheckpoint {}).await.unwrap();
+    eventually("acme is signed", async || !signed(&world, "acme").await.is_empty()).await;
+    worker.stop().await;
+    let worker = world.start_with(Config { transparency: with, ..world.config() }, bus);
+    let kept = |size: u64| dir.path().join(format!("steward.example/acme/{size:020}"));
+    let (size, _, note) = signed(&world, "acme").await.pop().unwrap();
+    eventually("the witness has what was signed before", async || kept(size).is_file()).await;
+    assert_eq!(std::fs::read_to_string(kept(size)).unwrap(), note);
+    world.send("acme", RequestCheckpoint {}).await.unwrap();
+    eventually("the witness has the next", async || kept(size + 1).is_file()).await;
+    worker.stop().await;
+}
