@@ -107,6 +107,11 @@ impl<V: View> Live<V> {
         }
     }
 
+    /// Hears whenever the fold of `shard` has moved on; none if there is no such shard.
+    pub fn moves(&self, shard: Shard) -> Option<watch::Receiver<Result<Position, String>>> {
+        self.inner.shards.get(usize::from(shard.0)).map(|state| state.folded.subscribe())
+    }
+
     /// Confirms that the view of `shard` held all that was recorded at some moment within the last `age_max`.
     ///
     /// Asked on demand and shared: one question to the log serves all who ask meanwhile. The age counts from when the

@@ -93,6 +93,25 @@ impl Keys {
         own.and(inherited)
     }
 
+    /// Ends with why `holder` may not, as soon as that is heard of: at once if it is known already.
+    pub(crate) async fn until_withdrawn(&self, shard: Shard, may: impl Fn() -> Result<(), Rejection>) -> Rejection {
+        let (Some(mut own), Some(mut inherited)) = (self.authority.moves(shard), self.authority.moves(STEWARD_SHARD))
+        else {
+            return std::future::pending().await;
+        };
+        loop {
+            if let Err(why) = may() {
+                return why;
+            }
+            tokio::select! {
+                Ok(()) = own.changed() => {}
+                Ok(()) = inherited.changed() => {}
+                // The folds have ended with this process.
+                else => return std::future::pending().await,
+            }
+        }
+    }
+
     /// Whether `holder` may, as far as is known now. Confirm freshness first.
     pub(crate) fn authorise(
         &self,

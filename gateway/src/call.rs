@@ -103,6 +103,16 @@ impl Call {
         self.edge.clock.monotonic().saturating_sub(self.caller.began)
     }
 
+    /// Whether the call may be made, as far as this gateway has heard.
+    fn may(&self) -> Result<(), Rejection> {
+        may_invoke(&self.edge, &self.caller.known, &self.ask.model, self.plan.estimate.worst().money)
+    }
+
+    /// Ends with why the call may not be made any more, as soon as this gateway hears of it.
+    async fn withdrawn(&self) -> Error {
+        self.edge.keys.until_withdrawn(self.caller.known.shard, || self.may()).await.into()
+    }
+
     /// Stage 8, for the provider's connection to ask; the other end hears why the call may not be made any more.
     fn last_look(&self) -> (LastLook, oneshot::Receiver<Error>) {
         let (tell, hears) = oneshot::channel();

@@ -153,20 +153,23 @@ async fn send(call: &Call, kind: ProviderKind, outgoing: Outgoing) -> Result<Ans
 /// Reserves, and makes sure that somebody still waits.
 async fn start(call: &Call, target: &Target, number: u32) -> Result<Started, Error> {
     let Call { edge, caller, plan, .. } = call;
-    let reservation = edge
-        .admission
-        .reserve(Ask {
-            tenant: caller.known.holder.tenant.clone(),
-            shard: caller.known.shard,
-            scopes: scopes(call),
-            worst: plan.estimate.worst(),
-            worst_min: plan.estimate.worst_min(),
-            provider: target.provider.clone(),
-            price: plan.price.clone(),
-            request: caller.request.clone(),
-        })
-        .await
-        .map_err(|refusal| refused(call, refusal))?;
+    let reserved = edge.admission.reserve(Ask {
+        tenant: caller.known.holder.tenant.clone(),
+        shard: caller.known.shard,
+        scopes: scopes(call),
+        worst: plan.estimate.worst(),
+        worst_min: plan.estimate.worst_min(),
+        provider: target.provider.clone(),
+        price: plan.price.clone(),
+        request: caller.request.clone(),
+    });
+    let reservation = tokio::select! {
+        biased;
+        reserved = reserved => reserved.map_err(|refusal| refused(call, refusal))?,
+        // Whoever may not call any more is told at once, not when there would have been room. What was reserved for it
+        // meanwhile is recorded as not sent.
+        why = call.withdrawn() => return Err(why),
+    };
     let output_each = plan.estimate.output_for(reservation.granted);
     let wanted = call.ask.limit.map_or(plan.estimate.output_max, |(_, limit)| limit);
     let span = trace::attempt(&call.ask.model, &target.upstream_model, &target.provider, &reservation.call);
@@ -202,7 +205,10 @@ fn refused(call: &Call, refusal: Refusal) -> Error {
     match refusal {
         Refusal::Exhausted(rejection) => soon_refilled(call, &rejection).unwrap_or(Error::Rejected(rejection)),
         Refusal::WaitedTooLong { retry_after } => Error::Busy { reason: refusal.to_string(), retry_after },
-        Refusal::Closed(reason) => Error::Unavailable(format!("no calls are admitted: {reason}")),
+        Refusal::Closed(reason) => match call.may() {
+            Err(why) => why.into(),
+            Ok(()) => Error::Unavailable(format!("no calls are admitted: {reason}")),
+        },
         Refusal::Unavailable(cause) => {
             tracing::warn!(error = %cause, "admission is not possible");
             Error::Unavailable("budgets cannot be checked now".to_owned())
