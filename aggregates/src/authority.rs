@@ -70,11 +70,7 @@ struct Actor<'a> {
 impl Authority {
     /// Whose key `secret` is: none if there is none, it was revoked or has expired, or its principal was disabled.
     pub fn authenticate(&self, secret: &str, now: Timestamp) -> Option<KeyHolder> {
-        // The secret names its tenant, so nobody can claim it by issuing a key with the same hash elsewhere.
-        let tenant: TenantId = secret.strip_prefix("stw_")?.rsplit_once('_')?.0.parse().ok()?;
-        let identity = &self.tenants.get(&tenant)?.identity;
-        let id = identity.key_of_hash(&steward_events::event::KeyHash::of(secret))?;
-        let key = identity.key(id)?;
+        let (tenant, id, key) = self.key_of(secret)?;
         if key.is_over(now) {
             return None;
         }
@@ -88,6 +84,19 @@ impl Authority {
             task: key.task.clone(),
             expires: key.expires,
         })
+    }
+
+    /// True if `secret` is or was a key: then it is no guess.
+    pub fn has_known(&self, secret: &str) -> bool {
+        self.key_of(secret).is_some()
+    }
+
+    fn key_of(&self, secret: &str) -> Option<(TenantId, &KeyId, &Key)> {
+        // The secret names its tenant, so nobody can claim it by issuing a key with the same hash elsewhere.
+        let tenant: TenantId = secret.strip_prefix("stw_")?.rsplit_once('_')?.0.parse().ok()?;
+        let identity = &self.tenants.get(&tenant)?.identity;
+        let id = identity.key_of_hash(&steward_events::event::KeyHash::of(secret))?;
+        Some((tenant, id, identity.key(id)?))
     }
 
     /// Whether `request` is allowed.

@@ -28,7 +28,12 @@ class Upstream:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                length = int(self.headers["content-length"])
+                content = self.rfile.read(length)
+                if len(content) < length:
+                    self.close_connection = True  # taken back before its body went out: nothing was asked
+                    return
+                body = json.loads(content)
                 with upstream.lock:
                     upstream.calls.append(body)
                 if upstream.misbehave(self, body):

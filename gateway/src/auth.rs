@@ -67,10 +67,9 @@ impl Keys {
 
     /// Who holds `secret`. `peer` is where it came from; the bus does not say.
     pub(crate) async fn find(&self, secret: &str, peer: Option<IpAddr>) -> Result<Known, Error> {
-        let known = self.authority.read().authenticate(secret, self.clock.now()).is_some();
-        if !known {
-            // Before anything is asked of the log: guessing must stay cheap for us. Valid keys are never held up by
-            // others behind the same address.
+        if !self.authority.read().has_known(secret) {
+            // Before anything is asked of the log: guessing must stay cheap for us. Keys are never held up by others
+            // behind the same address, and one that was revoked is told so however often it comes.
             self.wrong_key_from(peer)?;
         }
         let Some(tenant) = tenant_of(secret) else { return Err(Error::WrongKey) };

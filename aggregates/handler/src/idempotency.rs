@@ -15,8 +15,9 @@ use steward_events::quantity::Position;
 /// How long after it was issued a command may be sent again.
 pub(crate) const ISSUED_AGO_MAX: Duration = Duration::from_mins(10);
 
-/// How far ahead of ours the sender's clock may be.
-pub(crate) const ISSUED_AHEAD_MAX: Duration = Duration::from_mins(2);
+/// How far ahead of ours the sender's clock may be. Short, because what may have been forgotten is refused up to that much
+/// later: with [`REMEMBERED_MAX`] it bounds the commands a second that one stream decides for long, to ten thousand.
+pub(crate) const ISSUED_AHEAD_MAX: Duration = Duration::from_secs(10);
 
 /// How long decided commands are remembered: as long as anyone may still send them.
 const REMEMBER: Duration = ISSUED_AGO_MAX.saturating_add(ISSUED_AHEAD_MAX);

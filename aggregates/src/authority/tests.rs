@@ -239,6 +239,7 @@ fn revoked_and_expired_keys_neither_open_nor_allow() {
     let revoked = IdentityEvent::KeyRevoked { key: "key_1".parse().unwrap(), reason: "lost".to_owned() };
     fold(&mut world.0, &acme(), T0, revoked);
     assert_eq!(world.0.authenticate(&secret, T0), None);
+    assert!(world.0.has_known(&secret) && !world.0.has_known(&format!("{secret}x")));
 }
 
 #[test]

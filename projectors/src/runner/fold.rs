@@ -103,14 +103,16 @@ impl<P: Projector> Runner<P> {
             } else if batch.commits < self.config.batch_commits_max.get() {
                 // What is there already belongs to this batch. Unconstrained, because the runtime's turn-taking would end
                 // every batch early; each write yields.
-                match tokio::task::unconstrained(stream.next()).now_or_never() {
-                    Some(next) => Some(next),
-                    None => tokio::select! {
+                let there = tokio::task::unconstrained(stream.next()).now_or_never();
+                if there.is_some() {
+                    there
+                } else {
+                    tokio::select! {
                         biased;
                         () = shutdown.cancelled() => return Ok(()),
                         () = tokio::time::sleep_until(due) => None,
                         next = stream.next() => Some(next),
-                    },
+                    }
                 }
             } else {
                 None
