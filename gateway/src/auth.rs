@@ -75,16 +75,30 @@ impl Keys {
         let Some(tenant) = tenant_of(secret) else { return Err(Error::WrongKey) };
         let Some(shard) = self.shard(&tenant).await? else { return Err(Error::WrongKey) };
         self.confirm(shard).await?;
-        let holder = self.authority.read().authenticate(secret, self.clock.now());
-        match holder {
-            Some(holder) if holder.tenant == tenant => Ok(Known { holder, shard }),
-            _ => Err(Error::WrongKey),
+        let holder = || self.authority.read().authenticate(secret, self.clock.now()).filter(|at| at.tenant == tenant);
+        if let Some(holder) = holder() {
+            return Ok(Known { holder, shard });
         }
+        if !self.authority.read().has_known(secret) {
+            // Fresh enough to say yes is not fresh enough to say no: it may have been issued a moment ago.
+            self.confirm_now(shard).await?;
+        }
+        holder().map(|holder| Known { holder, shard }).ok_or(Error::WrongKey)
     }
 
     /// Makes sure that what is known of a tenant's keys and grants, and of the defaults all inherit, is fresh.
     pub(crate) async fn confirm(&self, shard: Shard) -> Result<(), NotFresh> {
-        let confirm = |shard| self.authority.confirm(shard, self.fresh_age_max, self.fresh_wait_max);
+        self.confirm_within(shard, self.fresh_age_max).await
+    }
+
+    /// Makes sure that it holds all that was recorded when this is called. Before a no: what would have allowed it may
+    /// have been recorded a moment ago.
+    pub(crate) async fn confirm_now(&self, shard: Shard) -> Result<(), NotFresh> {
+        self.confirm_within(shard, Duration::ZERO).await
+    }
+
+    async fn confirm_within(&self, shard: Shard, age_max: Duration) -> Result<(), NotFresh> {
+        let confirm = |shard| self.authority.confirm(shard, age_max, self.fresh_wait_max);
         if shard == STEWARD_SHARD {
             return confirm(shard).await;
         }

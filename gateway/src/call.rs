@@ -80,7 +80,10 @@ pub(crate) async fn run(edge: Arc<Edge>, caller: Caller, body: Bytes) -> Result<
     let plan = plan::plan(&edge, &caller.known, &ask).await;
     // Who may not use a model is told so, also if it has no route or price.
     let worst = plan.as_ref().map_or(NanoDollars(0), |plan| plan.estimate.worst().money);
-    may_invoke(&edge, &caller.known, &ask.model, worst)?;
+    if may_invoke(&edge, &caller.known, &ask.model, worst).is_err() {
+        edge.keys.confirm_now(caller.known.shard).await?;
+        may_invoke(&edge, &caller.known, &ask.model, worst)?;
+    }
     let running = edge.metrics.run();
     let call = Call { edge, caller, ask, plan: plan?, _running: running };
     let sent = attempt::first_that_answers(&call).await?;

@@ -48,7 +48,7 @@ impl Broker {
     }
 
     /// Stores or refuses, at this very moment.
-    pub(crate) fn store(&self, stream: &StreamName, expected: Position, id: &CommitId, bytes: Bytes) -> Published {
+    pub(crate) fn store(&self, stream: &StreamName, expected: Position, id: &CommitId, bytes: &Bytes) -> Published {
         let by_version = self.around.drops(Port::MsgIdByVersion);
         let id = if by_version { id_by_version(stream, expected) } else { id.clone() };
         if !self.three_nodes && self.after(stream, expected).is_some() {
@@ -60,7 +60,7 @@ impl Broker {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             if position > *seen {
                 *seen = position;
-                let commit = Commit::decode(stream, &bytes);
+                let commit = Commit::decode(stream, bytes);
                 let mut checker = self.checker();
                 match commit {
                     Ok(commit) => checker.commit(&commit, position, self.around.time.now()),
@@ -176,17 +176,17 @@ impl EventLog for LogPort {
             let late = around.chance.skewed_millis(4_000);
             tokio::spawn(async move {
                 tokio::time::sleep(late).await;
-                broker.store(&stream, expected, &commit, bytes);
+                broker.store(&stream, expected, &commit, &bytes);
             });
             unknown()
         } else {
-            let outcome = self.broker.store(stream, expected, commit, bytes.clone());
+            let outcome = self.broker.store(stream, expected, commit, &bytes);
             if around.fault(6) {
                 let (broker, stream, commit) = (Arc::clone(&self.broker), stream.clone(), commit.clone());
                 let again = around.chance.skewed_millis(4_000);
                 tokio::spawn(async move {
                     tokio::time::sleep(again).await;
-                    broker.store(&stream, expected, &commit, bytes);
+                    broker.store(&stream, expected, &commit, &bytes);
                 });
             }
             if around.fault(10) { unknown() } else { outcome }

@@ -266,9 +266,9 @@ impl Checker {
         line_before: &[Ticket],
         rows_before: &BTreeMap<RowKey, Row>,
     ) {
-        let call = match event {
-            LedgerEvent::LeaseGranted { call, .. } | LedgerEvent::LeaseRenewed { call: Some(call), .. } => call,
-            _ => return,
+        let (LedgerEvent::LeaseGranted { call, .. } | LedgerEvent::LeaseRenewed { call: Some(call), .. }) = event
+        else {
+            return;
         };
         let live = |ticket: &&Ticket| ticket.is_live(entry.at);
         let own = line_before.iter().filter(live).position(|ticket| ticket.call == *call);

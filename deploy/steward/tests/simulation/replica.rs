@@ -25,6 +25,9 @@ use crate::broker::{Broker, LogPort};
 use crate::process::Process;
 use crate::world::{Surroundings, tenant};
 
+/// How long a sender waits for its answer.
+const COMMAND_TIME_MAX: Duration = Duration::from_millis(900);
+
 /// Commands decided into one commit at most.
 const GROUP_MAX: usize = 8;
 
@@ -266,7 +269,7 @@ impl CommandBus for BusPort {
         self.process.running().await;
         around.latency().await;
         if around.fault(8) {
-            tokio::time::sleep(around.command_time_max()).await;
+            tokio::time::sleep(COMMAND_TIME_MAX).await;
             self.process.running().await;
             return Err(BusError::TimedOut { subject });
         }
@@ -279,7 +282,7 @@ impl CommandBus for BusPort {
             });
         }
         let hears = deliver(around, request);
-        let reply = tokio::time::timeout(around.command_time_max(), hears).await;
+        let reply = tokio::time::timeout(COMMAND_TIME_MAX, hears).await;
         around.latency().await;
         self.process.running().await;
         match reply {

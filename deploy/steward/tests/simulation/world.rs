@@ -67,10 +67,6 @@ impl Surroundings {
         tokio::time::sleep(time).await;
     }
 
-    pub(crate) fn command_time_max(&self) -> Duration {
-        Duration::from_millis(900)
-    }
-
     pub(crate) fn replicas(&self) -> MutexGuard<'_, Vec<ReplicaHandle>> {
         self.replicas.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -176,7 +172,7 @@ impl World {
             let gateway = Gateway::start(&self.around, &self.broker, place, 0, self.skewed());
             self.gateways.push(gateway);
         }
-        for place in 0..1 + self.around.chance.below(2) {
+        for place in 0..=self.around.chance.below(2) {
             self.start_worker(usize::try_from(place).unwrap_or(0));
         }
     }
