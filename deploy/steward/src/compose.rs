@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use steward_events::BoxError;
 use steward_events::clock::{Clock, Ids, RandomIds, SystemClock};
 use steward_observability::{Health, LogFormat, Metrics, Service, TelemetryConfig};
@@ -174,6 +175,9 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
+/// Signals that come within this time of the first are the same wish.
+const SIGNALS_AT_ONCE: Duration = Duration::from_millis(300);
+
 /// Ctrl-C and SIGTERM ask for a clean stop; a second one ends at once.
 fn stop_on_signal(shutdown: CancellationToken) -> Result<(), BoxError> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -185,6 +189,9 @@ fn stop_on_signal(shutdown: CancellationToken) -> Result<(), BoxError> {
         once(&mut interrupt, &mut terminate).await;
         tracing::info!("stopping; once more to stop at once");
         shutdown.cancel();
+        // Supervisors and dying parents send several at once: those are one.
+        tokio::time::sleep(SIGNALS_AT_ONCE).await;
+        while once(&mut interrupt, &mut terminate).now_or_never().is_some() {}
         once(&mut interrupt, &mut terminate).await;
         std::process::exit(130);
     });
