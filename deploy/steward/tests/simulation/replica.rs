@@ -4,6 +4,7 @@
 //! recorded or confirmed to be the end of the log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt;
