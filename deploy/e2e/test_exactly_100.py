@@ -5,18 +5,18 @@ from concurrent.futures import ThreadPoolExecutor
 import openai
 
 from conftest import apply_company
+from promise import Cluster
 from running import free_port, wait_for
 
 HELLO = [{"role": "user", "content": "Say hello."}]
 
 
 def test_1000_calls_from_64_at_once_on_a_budget_of_100(steward, upstream):
-    bus = steward.start("bus", name="bus")
-    wait_for("the bus", lambda: bus.check_alive() or "ready" in bus.tail())
+    Cluster.wait_said(steward.start("bus", name="bus"))
     other = free_port(steward.bus_port + 10)
     deciders = [steward.start("aggregates", name=f"aggregates-{n}") for n in (1, 2)]
-    steward.start("workers", name="workers")
-    steward.start("projectors", name="projectors")
+    for process in [*deciders, steward.start("workers", name="workers"), steward.start("projectors", name="projectors")]:
+        Cluster.wait_said(process)
     urls = [steward.url, f"http://127.0.0.1:{other}"]
     gateways = [steward.start("gateway", name="gateway-1"), steward.start("gateway", "--listen", f"127.0.0.1:{other}", name="gateway-2")]
     for process, url in zip(gateways, urls):
