@@ -1,6 +1,7 @@
 """An agent's task, step by step; kill -9 of its worker, and another goes on."""
 
 from conftest import apply_company
+from promise import Cluster
 from running import wait_for
 from upstream import Upstream
 
@@ -37,11 +38,10 @@ def test_a_task_over_its_limit_fails_with_the_reason(steward, upstream):
 
 def test_another_worker_goes_on_after_kill_9(steward):
     upstream = Upstream(delay=1.0)
-    bus = steward.start("bus", name="bus")
-    wait_for("the bus", lambda: bus.check_alive() or "ready" in bus.tail())
-    for role in ["aggregates", "projectors"]:
-        steward.start(role, name=role)
+    Cluster.wait_said(steward.start("bus", name="bus"))
     first = steward.start("workers", name="workers-1")
+    for process in [first, *(steward.start(role, name=role) for role in ["aggregates", "projectors"])]:
+        Cluster.wait_said(process)
     gateway = steward.start("gateway", name="gateway")
     steward.wait_ready(gateway)
     apply_company(steward, upstream.url)
