@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_nats::client::RequestErrorKind;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use bytes::Bytes;
 use steward_events::BoxError;
 use steward_events::id::{PrincipalId, TenantId};
 use tokio::time::Instant;
@@ -96,6 +98,7 @@ pub enum ConnectError {
 #[derive(Clone)]
 pub struct Connection {
     pub(crate) client: Client,
+    inbox: String,
 }
 
 impl Connection {
@@ -109,7 +112,7 @@ impl Connection {
         let until = Instant::now() + time_max;
         loop {
             let error = match connect_once(credentials).await {
-                Ok(client) => return Ok(Self { client }),
+                Ok(client) => return Ok(Self { client, inbox: credentials.inbox.clone() }),
                 Err(error) => error,
             };
             let url = credentials.url.clone();
@@ -133,10 +136,16 @@ impl Connection {
         self.client.server_info().version
     }
 
-    /// Waits until everything published and subscribed so far has reached the server.
+    /// Waits until the server has acted on everything published, subscribed and unsubscribed so far.
+    ///
+    /// The client's own flush says only that it has left. A server does a connection's work in its order, so that it
+    /// answers what nobody hears after all of that.
     pub async fn flush(&self) -> Result<(), BoxError> {
-        tokio::time::timeout(ANSWER_TIME_MAX, self.client.flush()).await??;
-        Ok(())
+        let nobody = role::nobody(&self.inbox);
+        match tokio::time::timeout(ANSWER_TIME_MAX, self.client.request(nobody, Bytes::new())).await? {
+            Err(error) if error.kind() != RequestErrorKind::NoResponders => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Sends what is still buffered and closes.

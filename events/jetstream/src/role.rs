@@ -179,11 +179,9 @@ impl Role {
         }
         let mut subscribe: Vec<String> = row.subscribe.iter().map(owned).collect();
         subscribe.push(format!("{}.>", self.inbox()));
-        Permissions {
-            publish: row.publish.iter().copied().flatten().map(owned).collect(),
-            publish_never: never,
-            subscribe,
-        }
+        let mut publish: Vec<String> = row.publish.iter().copied().flatten().map(owned).collect();
+        publish.push(nobody(&self.inbox()));
+        Permissions { publish, publish_never: never, subscribe }
     }
 }
 
@@ -196,6 +194,11 @@ impl fmt::Display for Role {
 /// What the inboxes of a principal begin with. The tenant is part of it: two tenants may choose the same principal id.
 pub fn inbox(tenant: &str, principal: &str) -> String {
     format!("_INBOX.{tenant}.{principal}")
+}
+
+/// Where nobody listens: what is sent there says only that the server has come so far.
+pub(crate) fn nobody(inbox: &str) -> String {
+    format!("{inbox}.nobody")
 }
 
 #[cfg(test)]
