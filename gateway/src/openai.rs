@@ -24,6 +24,7 @@ use crate::server::{Peer, RequestId, read_body};
 
 mod answer;
 mod chunk;
+mod generated;
 mod request;
 mod usage;
 

@@ -111,6 +111,7 @@ where
         LogFormat::Json => Box::new(logs::Ecs::new(config.service.clone(), writer)),
         LogFormat::Human => Box::new(tracing_subscriber::fmt::layer().compact().with_writer(writer)),
     };
-    let subscriber = Registry::default().with(level).with(traces::layer(&traces)).with(logs);
+    let exported = traces::collector(config).is_some();
+    let subscriber = Registry::default().with(level).with(traces::layer(&traces, exported)).with(logs);
     Ok((subscriber, Guard { traces }))
 }

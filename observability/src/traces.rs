@@ -30,6 +30,11 @@ const SEND_TIME_MAX: Duration = Duration::from_secs(5);
 /// Spans wait this long for company.
 const SEND_EVERY: Duration = Duration::from_secs(1);
 
+/// Where spans are sent, if anywhere.
+pub(crate) fn collector(config: &TelemetryConfig) -> Option<&str> {
+    config.otlp.as_deref().filter(|url| !url.is_empty())
+}
+
 pub(crate) fn provider(config: &TelemetryConfig) -> Result<SdkTracerProvider, Error> {
     let service = &config.service;
     let resource = Resource::builder_empty()
@@ -40,7 +45,7 @@ pub(crate) fn provider(config: &TelemetryConfig) -> Result<SdkTracerProvider, Er
         ])
         .build();
     let provider = SdkTracerProvider::builder().with_resource(resource);
-    let Some(url) = config.otlp.as_deref().filter(|url| !url.is_empty()) else {
+    let Some(url) = collector(config) else {
         return Ok(provider.with_span_processor(IdsOnly).build());
     };
     let refused = |reason: String| Error::Otlp { url: url.to_owned(), reason };
@@ -65,22 +70,26 @@ pub(crate) fn provider(config: &TelemetryConfig) -> Result<SdkTracerProvider, Er
     Ok(provider.with_span_processor(processor).build())
 }
 
-/// Gives tracing's spans their ids and, when they end, hands them to the provider.
-pub(crate) fn layer<S>(provider: &SdkTracerProvider) -> impl Layer<S> + Send + Sync + use<S>
+/// Gives tracing's spans their ids and, when they end, hands them to the provider. `exported` says whether they go
+/// anywhere from there.
+pub(crate) fn layer<S>(provider: &SdkTracerProvider, exported: bool) -> impl Layer<S> + Send + Sync + use<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
 {
-    tracing_opentelemetry::layer()
-        .with_tracer(provider.tracer("steward"))
-        .with_threads(false)
-        // The exporter's own spans would be exported, for ever.
-        .with_filter(filter_fn(|metadata| {
+    tracing_opentelemetry::layer().with_tracer(provider.tracer("steward")).with_threads(false).with_filter(filter_fn(
+        move |metadata| {
+            // A call to a model tells its collector much, and nobody else reads it; the request around it has the ids.
+            if !exported && metadata.fields().field("gen_ai.operation.name").is_some() {
+                return false;
+            }
+            // The exporter's own spans would be exported, for ever.
             let part = metadata.target().split("::").next().unwrap_or_default();
             !matches!(
                 part,
                 "h2" | "hyper" | "hyper_util" | "tonic" | "tower" | "opentelemetry_sdk" | "opentelemetry_otlp"
             )
-        }))
+        },
+    ))
 }
 
 /// Spans get ids and go nowhere.

@@ -337,6 +337,11 @@ impl Account {
         !self.line.is_empty()
     }
 
+    /// True if the journal lacks something.
+    pub(super) fn has_to_record(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
     /// True if it holds nothing and nothing is under way: it may be forgotten.
     pub(super) fn is_over(&self, now: Now) -> bool {
         let idle = self.stopped.is_some() || now.mono >= self.used_at + self.config.idle_max;

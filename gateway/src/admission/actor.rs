@@ -28,6 +28,13 @@ const ORDER_TIME_MAX: Duration = Duration::from_secs(20);
 /// Between two attempts to send an order, at first; doubled up to a second.
 const ORDER_PAUSE: Duration = Duration::from_millis(20);
 
+/// Messages that are taken in before the account is looked at again.
+const MESSAGES_MAX: usize = 256;
+
+/// Turns that others get before a commit is made. Measured at 32 calls at once: none 0.19 commits a call, one 0.15,
+/// three 0.10, six no fewer.
+const GATHER_TURNS: u32 = 3;
+
 /// After the journal could not be read or written.
 const JOURNAL_PAUSE: Duration = Duration::from_millis(200);
 
@@ -74,10 +81,14 @@ impl Actor {
         let mut journal: Option<Work<Done>> = None;
         let mut order: Option<Work<OrderOutcome>> = None;
         let mut journal_pause_until = Duration::ZERO;
+        let mut messages = Vec::new();
         loop {
             account.step(now());
             account.forget_over();
             if journal.is_none() && now().mono >= journal_pause_until {
+                if account.has_to_record() {
+                    self.gather(&mut account).await;
+                }
                 journal = account.next_job(now()).map(|job| work(Arc::clone(&ports.log), job));
             }
             if order.is_none() {
@@ -96,11 +107,13 @@ impl Actor {
             let sleep = tokio::time::sleep(wake.saturating_sub(now().mono));
             tokio::select! {
                 biased;
-                message = self.inbox.recv() => match message {
-                    Some(message) => take(&mut account, message, now()),
-                    // Admission itself is gone, and this task is about to be ended.
-                    None => return,
-                },
+                received = self.inbox.recv_many(&mut messages, MESSAGES_MAX) => {
+                    if received == 0 {
+                        // Admission itself is gone, and this task is about to be ended.
+                        return;
+                    }
+                    messages.drain(..).for_each(|message| take(&mut account, message, now()));
+                }
                 done = maybe(&mut journal) => {
                     journal = None;
                     if let Err(error) = finish_work(&mut account, done, now()) {
@@ -115,6 +128,19 @@ impl Actor {
                 () = sleep => {}
             }
         }
+    }
+
+    /// Lets calls that are at work come as far as to ask or to finish: the commit that is made next takes them too, and
+    /// all who read the log have fewer to read. Where nothing else is at work it costs next to nothing.
+    async fn gather(&mut self, account: &mut Account) {
+        for _ in 0..GATHER_TURNS {
+            tokio::task::yield_now().await;
+        }
+        let now = Now { mono: self.ports.clock.monotonic(), wall: self.ports.clock.now() };
+        while let Ok(message) = self.inbox.try_recv() {
+            take(account, message, now);
+        }
+        account.step(now);
     }
 
     fn send(&self, order: Order, sake: Option<&Waiting>) -> Work<OrderOutcome> {

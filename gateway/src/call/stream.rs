@@ -2,12 +2,13 @@
 //! before `[DONE]` goes out.
 
 use std::convert::Infallible;
+use std::task::Poll;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{BufMut, Bytes, BytesMut};
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, poll};
 use http::{HeaderValue, header};
 use steward_events::event::{CallOutcome, TokenUsage};
 use tokio::sync::mpsc;
@@ -20,8 +21,11 @@ use crate::error::Error;
 use crate::openai::Chunk;
 use crate::provider::Failure;
 
-/// Events that wait for a slow client.
-const EVENTS_WAITING_MAX: usize = 32;
+/// Bytes of events that came together and go on as one piece: each piece costs a system call here, another at the client.
+const PIECE_BYTES_MAX: usize = 16 * 1024;
+
+/// Pieces that wait for a slow client.
+const PIECES_WAITING_MAX: usize = 4;
 
 type Events = BoxStream<'static, Result<Bytes, Failure>>;
 type Sender = mpsc::Sender<Result<Bytes, Infallible>>;
@@ -42,7 +46,7 @@ enum End {
 
 /// Answers with what comes. Must be called within the call's own task tracker.
 pub(super) fn answer(call: Call, started: Started, events: Events) -> Response {
-    let (sender, receiver) = mpsc::channel(EVENTS_WAITING_MAX);
+    let (sender, receiver) = mpsc::channel(PIECES_WAITING_MAX);
     let mut response = Response::new(Body::from_stream(ReceiverStream::new(receiver)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
@@ -51,8 +55,16 @@ pub(super) fn answer(call: Call, started: Started, events: Events) -> Response {
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     describe(headers, &call, &started);
     let calls = call.edge.calls.clone();
-    let passing =
-        Passing { call, started, sender, meter: Meter::default(), held: None, usage_said: false, choice_ended: false };
+    let passing = Passing {
+        call,
+        started,
+        sender,
+        meter: Meter::default(),
+        ready: BytesMut::new(),
+        held: None,
+        usage_said: false,
+        choice_ended: false,
+    };
     calls.spawn(passing.run(events));
     response
 }
@@ -63,6 +75,8 @@ struct Passing {
     started: Started,
     sender: Sender,
     meter: Meter,
+    /// Events that came together, ready to go.
+    ready: BytesMut,
     /// The provider's report of usage, kept for the end.
     held: Option<Bytes>,
     /// The provider's report of usage came.
@@ -71,10 +85,9 @@ struct Passing {
 }
 
 impl Passing {
-    async fn run(mut self, mut events: Events) {
-        let end = self.pass(&mut events).await;
-        // Ends the call at the provider, if it is not over.
-        drop(events);
+    async fn run(mut self, events: Events) {
+        // Returning ends the call at the provider, if it is not over.
+        let end = self.pass(events).await;
         let Self { call, started, sender, meter, held, .. } = self;
         let (tokens, outcome) = used(&call, &meter, &end);
         let finished = started.finish(tokens, outcome).await;
@@ -92,29 +105,56 @@ impl Passing {
     }
 
     /// Passes on until there is a reason to end.
-    async fn pass(&mut self, events: &mut Events) -> End {
+    async fn pass(&mut self, mut events: Events) -> End {
+        // The first goes at once, alone: people wait for it.
+        let mut gathers = false;
         loop {
             let next = tokio::select! {
                 next = events.next() => next,
                 () = self.sender.closed() => return End::CallerGone,
                 () = self.call.edge.cut.cancelled() => return End::Stopped,
             };
-            let data = match next {
-                Some(Ok(data)) => data,
-                // All has been said: what breaks now takes nothing away.
-                Some(Err(_)) if self.choice_ended && self.usage_said => return End::Done,
-                Some(Err(failure)) => return End::Broke(failure.into_error(&self.started.provider)),
-                // Some providers leave out `[DONE]`; an answer that ended is whole all the same.
-                None if self.choice_ended => return End::Done,
-                None => return End::Broke(self.broke("its answer ended before it was whole")),
-            };
-            if let Some(end) = self.take(data).await {
+            let mut end = self.take(next);
+            while gathers && end.is_none() && self.ready.len() < PIECE_BYTES_MAX {
+                // The connection hands over one piece at a time, when it is its turn.
+                tokio::task::yield_now().await;
+                match poll!(events.next()) {
+                    Poll::Ready(next) => end = self.take(next),
+                    Poll::Pending => break,
+                }
+            }
+            gathers = true;
+            let heard = self.send_ready().await;
+            if let Some(end) = end {
                 return end;
+            }
+            if !heard {
+                return End::CallerGone;
             }
         }
     }
 
-    async fn take(&mut self, data: Bytes) -> Option<End> {
+    /// Sends what is ready. False if the client does not take it.
+    async fn send_ready(&mut self) -> bool {
+        if self.ready.is_empty() {
+            return true;
+        }
+        let piece = self.ready.split().freeze();
+        let stall_max = self.call.edge.config.upstream.client_stall_max;
+        matches!(tokio::time::timeout(stall_max, self.sender.send(Ok(piece))).await, Ok(Ok(())))
+    }
+
+    /// Makes what comes next ready to go on, or says why nothing does any more.
+    fn take(&mut self, next: Option<Result<Bytes, Failure>>) -> Option<End> {
+        let data = match next {
+            Some(Ok(data)) => data,
+            // All has been said: what breaks now takes nothing away.
+            Some(Err(_)) if self.choice_ended && self.usage_said => return Some(End::Done),
+            Some(Err(failure)) => return Some(End::Broke(failure.into_error(&self.started.provider))),
+            // Some providers leave out `[DONE]`; an answer that ended is whole all the same.
+            None if self.choice_ended => return Some(End::Done),
+            None => return Some(End::Broke(self.broke("its answer ended before it was whole"))),
+        };
         let Ok(chunk) = Chunk::read(&data, self.call.ask.include_usage) else {
             return Some(End::Broke(self.broke("a piece of its answer cannot be read")));
         };
@@ -128,11 +168,7 @@ impl Passing {
                     self.usage_said = true;
                     self.held = data;
                 } else if let Some(data) = data {
-                    let stall_max = self.call.edge.config.upstream.client_stall_max;
-                    match tokio::time::timeout(stall_max, self.sender.send(Ok(event(&data)))).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(_)) | Err(_) => return Some(End::CallerGone),
-                    }
+                    put_event(&mut self.ready, &data);
                 }
                 let reserved = self.started.output_each.saturating_mul(self.call.plan.estimate.choices);
                 // At an end of its own a provider may count a little more than was asked for: that is late, not endless.
@@ -161,14 +197,19 @@ fn used(call: &Call, meter: &Meter, end: &End) -> (TokenUsage, CallOutcome) {
 }
 
 fn event(data: &[u8]) -> Bytes {
-    let mut event = BytesMut::with_capacity(data.len() + 8);
-    for line in data.split(|b| *b == b'\n') {
-        event.put_slice(b"data: ");
-        event.put_slice(line);
-        event.put_u8(b'\n');
-    }
-    event.put_u8(b'\n');
+    let mut event = BytesMut::new();
+    put_event(&mut event, data);
     event.freeze()
+}
+
+fn put_event(to: &mut BytesMut, data: &[u8]) {
+    to.reserve(data.len() + 8);
+    for line in data.split(|b| *b == b'\n') {
+        to.put_slice(b"data: ");
+        to.put_slice(line);
+        to.put_u8(b'\n');
+    }
+    to.put_u8(b'\n');
 }
 
 /// As a provider says that it stopped at `max_tokens`.
@@ -188,7 +229,7 @@ fn cut_off(call: &Call) -> Bytes {
 fn last_events(held: Option<Bytes>, finished: &Finished) -> Bytes {
     let mut last = BytesMut::new();
     if let Some(data) = held {
-        last.put(event(&data));
+        put_event(&mut last, &data);
     }
     last.put_slice(format!(": x-steward-response-cost: {}\n", finished.cost).as_bytes());
     if let Some(left) = finished.budget_left {

@@ -1,10 +1,13 @@
 //! One chunk of a streamed answer: what it adds, and how it is passed on.
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use steward_events::event::TokenUsage;
 
-use super::answer::generated_bytes;
+use super::generated::Generated;
 use super::usage;
 
 /// One event of a streamed answer.
@@ -38,26 +41,68 @@ impl Chunk {
         if data.trim_ascii() == b"[DONE]" {
             return Ok(Self::Done);
         }
-        let mut chunk: Value = serde_json::from_slice(data)?;
-        if let Some(error) = chunk.get("error").filter(|error| !error.is_null()) {
-            let message = error.get("message").or(Some(error)).and_then(Value::as_str).unwrap_or("it failed");
+        let Fields { error, usage: said, choices } = serde_json::from_slice(data)?;
+        if let Some(error) = error {
+            let message = error.get("message").or(Some(&error)).and_then(Value::as_str).unwrap_or("it failed");
             return Ok(Self::Failed { message: message.chars().take(2_000).collect() });
         }
-        let usage = chunk.get("usage").and_then(usage::read);
-        let choices: &[Value] = chunk.get("choices").and_then(Value::as_array).map_or(&[], Vec::as_slice);
+        let choices = choices.unwrap_or_default();
+        let usage = said.and_then(usage::read);
         let only_usage = choices.is_empty() && usage.is_some();
-        let text_bytes = choices.iter().filter_map(|choice| choice.get("delta")).map(generated_bytes).sum();
-        let finished = choices.iter().any(|choice| choice.get("finish_reason").is_some_and(|why| !why.is_null()));
-        let data = if keep_usage {
-            Some(data.clone())
-        } else if only_usage {
-            None
-        } else {
-            let hidden = chunk.as_object_mut().is_some_and(|fields| fields.shift_remove("usage").is_some());
-            Some(if hidden { Bytes::from(chunk.to_string()) } else { data.clone() })
+        let text_bytes = choices.iter().filter_map(|choice| choice.delta).map(|Generated(bytes)| bytes).sum();
+        let finished = choices.iter().any(|choice| choice.finish_reason.is_some());
+        let data = match said {
+            Some(_) if only_usage && !keep_usage => None,
+            Some(said) if !keep_usage => Some(without_usage(data, said)?),
+            _ => Some(data.clone()),
         };
         Ok(Self::Piece { data, usage, only_usage, text_bytes, finished })
     }
+}
+
+/// What must be understood of a chunk.
+#[derive(Deserialize)]
+struct Fields<'a> {
+    error: Option<Value>,
+    /// As it stands there, also `null`: some providers say so in every chunk.
+    #[serde(borrow, default, deserialize_with = "as_it_stands")]
+    usage: Option<&'a RawValue>,
+    choices: Option<Vec<Choice>>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    delta: Option<Generated>,
+    finish_reason: Option<IgnoredAny>,
+}
+
+fn as_it_stands<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// `data` without its field `usage`, whose value is `said`: cut out where it is written as usual, so that the rest
+/// stays as it came; else the chunk is written anew.
+fn without_usage(data: &Bytes, said: &RawValue) -> Result<Bytes, serde_json::Error> {
+    if let Some(cut) = cut_out(data, said) {
+        return Ok(cut);
+    }
+    let mut chunk: Value = serde_json::from_slice(data)?;
+    if let Some(fields) = chunk.as_object_mut() {
+        fields.shift_remove("usage");
+    }
+    Ok(Bytes::from(chunk.to_string()))
+}
+
+fn cut_out(data: &Bytes, said: &RawValue) -> Option<Bytes> {
+    let begins = (said.get().as_ptr() as usize).checked_sub(data.as_ptr() as usize)?;
+    let (before, after) = (data.get(..begins)?, data.get(begins + said.get().len()..)?);
+    let before = before.trim_ascii_end().strip_suffix(b":")?.trim_ascii_end().strip_suffix(b"\"usage\"")?;
+    let (before, after) = match before.trim_ascii_end().strip_suffix(b",") {
+        Some(before) => (before, after),
+        // It is the first field: the comma that follows goes with it.
+        None => (before, after.trim_ascii_start().strip_prefix(b",").unwrap_or(after)),
+    };
+    Some(Bytes::from([before, after].concat()))
 }
 
 #[cfg(test)]
@@ -84,6 +129,18 @@ mod tests {
     }
 
     #[test]
+    fn only_the_usage_goes_wherever_it_stands() {
+        for (piece, rest) in [
+            (r#"{"usage":null,"id":"x"}"#, r#"{"id":"x"}"#),
+            (r#"{"id":"x" , "usage" : {"a":1} }"#, r#"{"id":"x"  }"#),
+            (r#"{ "usage" : 7 }"#, "{  }"),
+            (r#"{"id":"x","\u0075sage":null,"n":1}"#, r#"{"id":"x","n":1}"#),
+        ] {
+            assert_eq!(passed_on(piece, false).as_deref(), Some(rest), "{piece}");
+        }
+    }
+
+    #[test]
     fn the_end_and_a_failure_are_told_apart() {
         assert!(matches!(Chunk::read(&Bytes::from_static(b" [DONE] "), false), Ok(Chunk::Done)));
         let failed = Bytes::from_static(br#"{"error":{"message":"overloaded"}}"#);
@@ -92,6 +149,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_left_is_the_chunk_without_usage(
+            names in prop::collection::hash_set("usage|[a-c]{1,2}", 1..5),
+            blanks in prop::collection::vec(" ?", 4),
+            value in prop::sample::select(vec!["null", "7", r#"{"usage":"}"}"#, r#"[",\"usage\":"]"#]),
+        ) {
+            let field = |name: &String| format!("{0}\"{name}\"{1}:{2}{value}{3}", blanks[0], blanks[1], blanks[2], blanks[3]);
+            let text = format!("{{{}}}", names.iter().map(field).collect::<Vec<_>>().join(","));
+            let mut expected: Value = serde_json::from_str(&text).unwrap();
+            expected.as_object_mut().unwrap().shift_remove("usage");
+            let Chunk::Piece { data, .. } = Chunk::read(&Bytes::from(text), false).unwrap() else { panic!() };
+            prop_assert_eq!(serde_json::from_slice::<Value>(&data.unwrap()).unwrap(), expected);
+        }
+
         #[test]
         fn no_bytes_make_it_panic(data in prop::collection::vec(any::<u8>(), 0..100)) {
             let _ = Chunk::read(&Bytes::from(data), false);

@@ -1,7 +1,7 @@
 //! What a provider says it used, in its own shape.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use steward_events::event::TokenUsage;
 use steward_events::quantity::Tokens;
 
@@ -28,8 +28,12 @@ struct OutputDetails {
 }
 
 /// Reads a `usage` object. None if it is not one: then what was metered is posted.
-pub(super) fn read(usage: &Value) -> Option<TokenUsage> {
-    let usage = Usage::deserialize(usage).ok()?;
+pub(super) fn read(usage: &RawValue) -> Option<TokenUsage> {
+    // Many say so in every chunk but the last.
+    if usage.get() == "null" {
+        return None;
+    }
+    let usage: Usage = serde_json::from_str(usage.get()).ok()?;
     let input = usage.prompt_tokens;
     let cached = usage.prompt_tokens_details.and_then(|d| d.cached_tokens).or(usage.prompt_cache_hit_tokens);
     let reasoning = usage.completion_tokens_details.and_then(|d| d.reasoning_tokens).unwrap_or(0);
@@ -48,7 +52,7 @@ pub(super) fn read(usage: &Value) -> Option<TokenUsage> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -59,6 +63,10 @@ mod tests {
             output: Tokens(output),
             reasoning: Tokens(reasoning),
         }
+    }
+
+    fn raw(body: &Value) -> Box<RawValue> {
+        RawValue::from_string(body.to_string()).unwrap()
     }
 
     #[test]
@@ -79,10 +87,10 @@ mod tests {
             ),
             (json!({ "prompt_tokens": 5, "prompt_tokens_details": { "cached_tokens": 9 } }), usage(5, 5, 0, 0)),
         ] {
-            assert_eq!(read(&body), Some(expected), "{body}");
+            assert_eq!(read(&raw(&body)), Some(expected), "{body}");
         }
         for body in [json!(null), json!({}), json!({ "prompt_tokens": -1 }), json!("7")] {
-            assert_eq!(read(&body), None, "{body}");
+            assert_eq!(read(&raw(&body)), None, "{body}");
         }
     }
 }
