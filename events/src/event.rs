@@ -4,6 +4,7 @@
 //! shape never changes: a change is an optional field or a new variant, and raises the aggregate's [`Facts::SCHEMA`].
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -204,8 +205,34 @@ event_union! {
 impl Event {
     /// The fact's name for people and replies: `<aggregate>.<type>`, e.g. `ledger.budget_set`.
     pub fn name(&self) -> String {
-        let rendered = serde_json::to_value(self).unwrap_or_default();
-        let recorded_type = rendered.get("type").and_then(serde_json::Value::as_str).unwrap_or("unknown");
-        format!("{}.{recorded_type}", self.kind())
+        let mut head = Head(Vec::new());
+        // It ends with an error as soon as the type is known: the rest, which may be large, is not written.
+        let _ = serde_json::to_writer(&mut head, self);
+        format!("{}.{}", self.kind(), head.recorded_type().unwrap_or("unknown"))
+    }
+}
+
+/// The beginning of a fact as JSON, up to the end of its type.
+struct Head(Vec<u8>);
+
+impl Head {
+    fn recorded_type(&self) -> Option<&str> {
+        let name = self.0.strip_prefix(br#"{"type":""#)?;
+        let end = name.iter().position(|byte| *byte == b'"')?;
+        std::str::from_utf8(&name[..end]).ok()
+    }
+}
+
+impl io::Write for Head {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.recorded_type().is_some() {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
