@@ -28,6 +28,7 @@ pub struct JetStreamLog {
     client: Client,
     shards: u16,
     publish_time_max: Duration,
+    pace: Option<Duration>,
 }
 
 impl JetStreamLog {
@@ -38,13 +39,19 @@ impl JetStreamLog {
 
     /// A log of `shards` shards, over a connection that is there.
     pub fn over(connection: &Connection, shards: u16) -> Self {
-        Self { client: connection.client.clone(), shards, publish_time_max: ANSWER_TIME_MAX }
+        Self { client: connection.client.clone(), shards, publish_time_max: ANSWER_TIME_MAX, pace: None }
     }
 
     /// The same log, but an append that gets no answer is in doubt after `time_max`.
     #[must_use]
     pub fn with_publish_time_max(self, time_max: Duration) -> Self {
         Self { publish_time_max: time_max.min(ANSWER_TIME_MAX), ..self }
+    }
+
+    /// The same log, but whoever follows hears of what gathered, once in so long; of what comes after a pause at once.
+    #[must_use]
+    pub fn paced(self, pace: Duration) -> Self {
+        Self { pace: Some(pace), ..self }
     }
 
     /// The JetStream stream of `shard`, if there is such a shard.
@@ -144,6 +151,6 @@ impl EventLog for JetStreamLog {
     }
 
     async fn follow(&self, filter: &Filter, after: Position) -> Result<Follow, LogError> {
-        follow::follow(self.client.clone(), self.stream(filter.shard)?, filter.clone(), after).await
+        follow::follow(self.client.clone(), self.stream(filter.shard)?, filter.clone(), after, self.pace).await
     }
 }

@@ -42,12 +42,14 @@ pub struct Permissions {
     pub subscribe: Vec<String>,
 }
 
-/// What it takes to read the log: leader reads, batched reads, ephemeral consumers and their flow control.
+/// What it takes to read the log: leader reads, batched reads, ephemeral consumers, their flow control and what they
+/// are asked for.
 const READ_LOG: &[&str] = &[
     "$JS.API.STREAM.INFO.*",
     "$JS.API.STREAM.MSG.GET.*",
     "$JS.API.DIRECT.GET.*",
     "$JS.API.CONSUMER.CREATE.*.*",
+    "$JS.API.CONSUMER.MSG.NEXT.*.*",
     "$JS.API.CONSUMER.DELETE.*.*",
     "$JS.FC.>",
 ];
@@ -173,7 +175,13 @@ impl Role {
         let mut never: Vec<String> = row.publish_never.iter().map(owned).collect();
         for (stream, named) in [(TIMERS_STREAM, row.timers), (KEYS_STREAM, row.keys)] {
             if !named {
-                let about = ["STREAM.MSG.GET.{}", "DIRECT.GET.{}", "DIRECT.GET.{}.>", "CONSUMER.CREATE.{}.>"];
+                let about = [
+                    "STREAM.MSG.GET.{}",
+                    "DIRECT.GET.{}",
+                    "DIRECT.GET.{}.>",
+                    "CONSUMER.CREATE.{}.>",
+                    "CONSUMER.MSG.NEXT.{}.>",
+                ];
                 never.extend(about.map(|subject| format!("$JS.API.{}", subject.replace("{}", stream))));
             }
         }

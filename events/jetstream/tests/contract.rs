@@ -5,9 +5,10 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use steward_events::testing::log_contract;
-use steward_jetstream::Role;
+use steward_jetstream::{JetStreamLog, Role};
 use steward_jetstream::server::{Durability, Options};
 use support::{Bus, ThreeNodes};
 
@@ -15,6 +16,14 @@ use support::{Bus, ThreeNodes};
 async fn one_node_keeps_the_contract() {
     let bus = Bus::start().await;
     log_contract(bus.log(Role::Aggregates).await).await;
+    bus.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_node_whose_followers_ask_at_a_pace_keeps_the_contract() {
+    let bus = Bus::start().await;
+    let log = JetStreamLog::connect(&bus.server().credentials(Role::Aggregates), support::SHARDS).await.unwrap();
+    log_contract(Arc::new(log.paced(Duration::from_millis(10)))).await;
     bus.stop().await;
 }
 

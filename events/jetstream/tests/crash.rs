@@ -84,11 +84,13 @@ async fn hear(
     }
 }
 
-/// Runs writers and a follower while `chaos` goes on, then compares what each of them knows.
+/// Runs writers and two followers, one of which asks at a pace, while `chaos` goes on, then compares what each of them knows.
 async fn nothing_is_lost(log: JetStreamLog, chaos: impl Future<Output = ()>) {
+    let paced: Arc<dyn EventLog> = Arc::new(log.clone().paced(Duration::from_millis(10)));
     let log: Arc<dyn EventLog> = Arc::new(log.with_publish_time_max(Duration::from_secs(1)));
     let stop = Arc::new(AtomicBool::new(false));
     let (tell, until) = tokio::sync::watch::channel(None);
+    let asking = tokio::spawn(hear(paced, until.clone()));
     let follower = tokio::spawn(hear(Arc::clone(&log), until));
     let mut writers: JoinSet<_> = (0..WRITERS).map(|w| write(Arc::clone(&log), w, Arc::clone(&stop))).collect();
     Box::pin(chaos).await;
@@ -102,9 +104,11 @@ async fn nothing_is_lost(log: JetStreamLog, chaos: impl Future<Output = ()>) {
     let last = log.last(&Filter::shard(Shard(0))).await.unwrap();
     tell.send_replace(Some(last));
     let heard = tokio::time::timeout(Duration::from_mins(1), follower).await.expect("heard in time").unwrap();
+    let asked = tokio::time::timeout(Duration::from_mins(1), asking).await.expect("heard in time").unwrap();
     assert!(acknowledged.len() > 50, "only {} appends: nothing was tried", acknowledged.len());
     assert!(heard.windows(2).all(|pair| pair[0].0 < pair[1].0), "out of order, or twice");
     assert_eq!(heard.len() as u64, last.0, "something was not heard");
+    assert_eq!(asked, heard, "a follower that asks heard something else");
     assert_eq!(acknowledged, heard, "what was acknowledged is not what is stored");
     for writer in 0..WRITERS {
         let mut prev = CommitHash::default();

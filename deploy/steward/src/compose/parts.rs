@@ -21,6 +21,9 @@ use crate::compose::{Installation, Process, Tier};
 use crate::config::{Config, Durability};
 use crate::files;
 
+/// How often views under load take in what has gathered in the log.
+const VIEWS_PACE: Duration = Duration::from_millis(25);
+
 /// The operator's key, and whether this start made it.
 pub(crate) struct Keys {
     pub(crate) operator: String,
@@ -123,7 +126,7 @@ pub(crate) async fn projectors(
     let folder = store.unwrap_or_else(|| process.config.data.join("views"));
     let store = steward_sled::SledStore::open(&folder, &steward_sled::Options::default())?;
     let ports = ProjectorPorts {
-        log: Arc::new(JetStreamLog::over(&reader, process.config.bus.shards)),
+        log: Arc::new(JetStreamLog::over(&reader, process.config.bus.shards).paced(VIEWS_PACE)),
         store: Arc::new(store),
         keyring: keyring(&reader, &process.config)?,
         clock: Arc::clone(&process.clock),

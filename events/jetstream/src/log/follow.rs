@@ -1,13 +1,15 @@
-//! Following a shard: an ordered push consumer of our own, several filters at once, made again when it is lost.
+//! Following a shard: an ordered consumer of our own, several filters at once, made again when it is lost.
 //!
 //! The consumer is ephemeral, has a name that nobody can guess and acknowledges nothing. Its own sequence counts what it
 //! delivered; a hole in that count, or silence, means that something was lost on the way, and then another consumer
 //! goes on after the last commit delivered. Positions are the stream's own sequences, always.
+//!
+//! Who must hear at once is sent each commit by itself (`push.rs`); who may hear some milliseconds later asks for all
+//! that has gathered (`pull.rs`), which costs the server and the reader a fraction.
 
 use std::time::Duration;
 
-use async_nats::{Client, Message, StatusCode, Subject, Subscriber};
-use bytes::Bytes;
+use async_nats::{Client, Message, Subject};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use steward_events::clock::{Ids, RandomIds, Timestamp};
@@ -15,8 +17,12 @@ use steward_events::log::{Filter, Follow, LogError, Stored};
 use steward_events::quantity::Position;
 
 use super::unavailable;
-use crate::ANSWER_TIME_MAX;
 use crate::api::{self, Held};
+use pull::Pull;
+use push::Push;
+
+mod pull;
+mod push;
 
 /// How often the server speaks when there is nothing to deliver.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -40,18 +46,28 @@ struct Create<'a> {
 #[derive(Serialize)]
 struct Config<'a> {
     name: &'a str,
-    deliver_subject: &'a str,
+    #[serde(flatten)]
+    delivery: Delivery<'a>,
     deliver_policy: &'static str,
     opt_start_seq: u64,
     ack_policy: &'static str,
     max_deliver: i32,
     filter_subjects: Vec<String>,
     replay_policy: &'static str,
-    flow_control: bool,
-    idle_heartbeat: u64,
     inactive_threshold: u64,
     mem_storage: bool,
     num_replicas: u32,
+}
+
+/// How the consumer delivers: by itself, if it is told where to.
+#[derive(Default, Serialize)]
+struct Delivery<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deliver_subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flow_control: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idle_heartbeat: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -61,9 +77,14 @@ struct Created {
 
 /// A consumer that delivers.
 struct Running {
-    messages: Subscriber,
+    messages: Messages,
     /// How many it has delivered.
     delivered: u64,
+}
+
+enum Messages {
+    Push(Push),
+    Pull(Pull),
 }
 
 struct Following {
@@ -71,17 +92,20 @@ struct Following {
     holder: String,
     filter: Filter,
     after: Position,
+    pace: Option<Duration>,
     running: Option<Running>,
 }
 
-/// What matches `filter` in `holder` after `after`, and then whatever comes.
+/// What matches `filter` in `holder` after `after`, and then whatever comes: each at once or, with a pace, what has
+/// gathered since the last time.
 pub(super) async fn follow(
     client: Client,
     holder: String,
     filter: Filter,
     after: Position,
+    pace: Option<Duration>,
 ) -> Result<Follow, LogError> {
-    let mut following = Following { client, holder, filter, after, running: None };
+    let mut following = Following { client, holder, filter, after, pace, running: None };
     following.running = Some(following.start().await?);
     let next = |following: Option<Following>| async move {
         let mut following = following?;
@@ -128,25 +152,37 @@ impl Following {
 
     async fn start(&self) -> Result<Running, LogError> {
         self.went_back().await?;
-        let deliver = self.client.new_inbox();
-        let messages = self.client.subscribe(deliver.clone()).await.map_err(unavailable)?;
         let name = format!("f-{}", RandomIds::default().unique());
+        let messages = match self.pace {
+            None => {
+                let push = Push::listen(&self.client).await?;
+                self.create(&name, push.delivery()).await?;
+                Messages::Push(push)
+            }
+            Some(pace) => {
+                let pull = Pull::listen(&self.client, &self.holder, &name, pace).await?;
+                self.create(&name, Delivery::default()).await?;
+                Messages::Pull(pull)
+            }
+        };
+        Ok(Running { messages, delivered: 0 })
+    }
+
+    async fn create(&self, name: &str, delivery: Delivery<'_>) -> Result<(), LogError> {
         let mut filter_subjects = self.filter.subjects();
         filter_subjects.sort();
         filter_subjects.dedup();
         let create = Create {
             stream_name: &self.holder,
             config: Config {
-                name: &name,
-                deliver_subject: &deliver,
+                name,
+                delivery,
                 deliver_policy: "by_start_sequence",
                 opt_start_seq: self.after.0.saturating_add(1),
                 ack_policy: "none",
                 max_deliver: 1,
                 filter_subjects,
                 replay_policy: "instant",
-                flow_control: true,
-                idle_heartbeat: nanos(HEARTBEAT),
                 inactive_threshold: nanos(UNUSED_MAX),
                 mem_storage: true,
                 num_replicas: 1,
@@ -156,7 +192,7 @@ impl Following {
         let subject = format!("$JS.API.CONSUMER.CREATE.{}.{name}", self.holder);
         let created: Created = api::call(&self.client, &subject, &create).await.map_err(unavailable)?;
         debug_assert_eq!(created.name, name);
-        Ok(Running { messages, delivered: 0 })
+        Ok(())
     }
 
     /// A consumer that starts beyond the end would wait there in silence; so the end is looked at first.
@@ -184,41 +220,11 @@ impl Following {
 impl Running {
     /// The next delivery; none if the consumer is lost.
     async fn message(&mut self, client: &Client) -> Result<Option<Message>, LogError> {
-        loop {
-            let message = match tokio::time::timeout(SILENCE_MAX, self.messages.next()).await {
-                Ok(Some(message)) => message,
-                Ok(None) => return Err(unavailable("the connection closed")),
-                Err(_) => return Ok(None),
-            };
-            match message.status {
-                None => return Ok(Some(message)),
-                Some(StatusCode::IDLE_HEARTBEAT) => {
-                    if let Some(answer) = flow_control(&message) {
-                        let answered = client.publish(answer, Bytes::new());
-                        tokio::time::timeout(ANSWER_TIME_MAX, answered)
-                            .await
-                            .map_err(unavailable)?
-                            .map_err(unavailable)?;
-                    }
-                    if header(&message, "Nats-Last-Consumer").is_some_and(|count| count != self.delivered) {
-                        return Ok(None);
-                    }
-                }
-                // The consumer or its stream was deleted, or its server is going.
-                Some(_) => return Ok(None),
-            }
+        match &mut self.messages {
+            Messages::Push(push) => push.message(client, self.delivered).await,
+            Messages::Pull(pull) => pull.message(client).await,
         }
     }
-}
-
-/// Where the server wants to hear that what it sent has arrived.
-fn flow_control(message: &Message) -> Option<String> {
-    let stalled = || message.headers.as_ref()?.get_last("Nats-Consumer-Stalled").map(|value| value.as_str().to_owned());
-    message.reply.as_ref().map(ToString::to_string).or_else(stalled)
-}
-
-fn header(message: &Message, name: &'static str) -> Option<u64> {
-    message.headers.as_ref()?.get_last(name)?.as_str().parse().ok()
 }
 
 struct Delivered {
