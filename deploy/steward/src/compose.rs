@@ -18,7 +18,7 @@ mod bus;
 mod parts;
 
 pub(crate) use bus::{Installation, join_cluster, own_server};
-pub(crate) use parts::{Keys, aggregates, bootstrap, gateway, notary, projectors, provision, workers};
+pub(crate) use parts::{Keys, VIEWS_PACE, aggregates, bootstrap, gateway, notary, projectors, provision, workers};
 
 /// How long each tier may take to stop once it was asked to; then it ends anyway, and the log holds what counts.
 const STOP_TIME_MAX: Duration = Duration::from_secs(40);

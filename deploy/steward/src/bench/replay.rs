@@ -22,6 +22,7 @@ use super::figures::Figures;
 use super::sample::rate;
 use super::system::{Place, SHARDS, until};
 use super::{Effort, Progress};
+use crate::compose;
 use crate::config::{Config, Durability};
 
 /// Events of one commit, about as many as a gateway under load has.
@@ -85,7 +86,8 @@ async fn one_log(
 
 /// How long the cost report takes from nothing to the end of the log.
 async fn replay(place: &Place, run: usize) -> Result<Duration, BoxError> {
-    let log: Arc<dyn EventLog> = Arc::new(JetStreamLog::over(&place.connect(Role::Projectors).await?, SHARDS));
+    let log = JetStreamLog::over(&place.connect(Role::Projectors).await?, SHARDS).paced(compose::VIEWS_PACE);
+    let log: Arc<dyn EventLog> = Arc::new(log);
     let folder = place.folder.join(format!("views-{run}"));
     let store: Arc<dyn Store> = Arc::new(steward_sled::SledStore::open(&folder, &steward_sled::Options::default())?);
     let end = log.last(&Filter::shard(SHARD)).await?;

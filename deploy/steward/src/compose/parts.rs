@@ -22,7 +22,7 @@ use crate::config::{Config, Durability};
 use crate::files;
 
 /// How often views under load take in what has gathered in the log.
-const VIEWS_PACE: Duration = Duration::from_millis(25);
+pub(crate) const VIEWS_PACE: Duration = Duration::from_millis(25);
 
 /// The operator's key, and whether this start made it.
 pub(crate) struct Keys {
