@@ -1,9 +1,10 @@
 """What the tests of the promises share: every role a process of its own, callers that keep count, the log's own sums."""
 
 import collections
-import decimal
+import contextlib
 import http.client
 import json
+import pathlib
 import threading
 import time
 import urllib.error
@@ -11,6 +12,8 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 from conftest import apply_company
+from ledger_laws import Laws, check
+from ledger_words import plain
 from running import Failed, Process, Steward, free_port, wait_for
 
 HELLO = [{"role": "user", "content": "Say hello."}]
@@ -85,6 +88,10 @@ class Cluster:
     def facts(self, kind: str) -> list[dict]:
         return self.steward.replay("acme", "--kind", kind, url=self.cli_url)
 
+    def laws(self) -> Laws:
+        """The laws of the ledger, checked at every prefix of what was recorded so far."""
+        return check(self.steward.replay("acme", url=self.cli_url))
+
     def total(self) -> dict:
         return plain(self.steward.json("cost", "--tenant", "acme", url=self.cli_url)["total"])
 
@@ -121,11 +128,22 @@ class Cluster:
         return held
 
 
-def plain(value):
-    """Amounts like `$0.000012` as nano-dollars, to be counted with."""
-    if isinstance(value, dict):
-        return {name: plain(inner) for name, inner in value.items()}
-    return int(decimal.Decimal(value[1:]) * 10**9) if isinstance(value, str) and value.startswith("$") else value
+@contextlib.contextmanager
+def running(folder: pathlib.Path, upstream, budget: str, kind=Cluster, **more):
+    """A cluster on a folder of its own, with this upstream; both end with the block."""
+    steward = Steward(folder / "steward")
+    try:
+        cluster = kind(steward, upstream, budget, **more)
+        cluster.upstream = upstream
+        yield cluster
+    finally:
+        steward.stop()
+        upstream.close()
+
+
+def nats_server(data: pathlib.Path) -> int:
+    """The process of the nats-server on this data folder, as its supervisor last wrote it down."""
+    return json.loads((data / "nats" / "server.json").read_text())["pid"]
 
 
 class Caller:
@@ -166,6 +184,42 @@ class Caller:
         if self.connection:
             self.connection.close()
             self.connection = None
+
+
+class Traffic:
+    """Calls without a pause, one thread a caller, every other one streamed; after one that is cut off comes another."""
+
+    def __init__(self, callers: list[Caller]):
+        self.stopped = threading.Event()
+        # The call ids of whole answers.
+        self.answered: list[str] = []
+        self.threads = [threading.Thread(target=self.run, args=(caller,)) for caller in callers]
+
+    def run(self, caller: Caller):
+        number = 0
+        while not self.stopped.is_set():
+            status, headers, _ = caller.call(stream=number % 2 == 1)
+            number += 1
+            if status == 200:
+                self.answered.append(headers["x-steward-call-id"])
+            else:
+                time.sleep(0.02)
+        caller.close()
+
+    def __enter__(self) -> "Traffic":
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        for thread in self.threads:
+            thread.join()
+
+    def wait_more(self, calls: int = 20, seconds: float = 60):
+        """Until so many more calls were answered."""
+        seen = len(self.answered)
+        wait_for(f"{calls} more answers", lambda: len(self.answered) >= seen + calls, seconds)
 
 
 def crowd(cluster: Cluster, count: int, one, at_once: int = 64, gateways: tuple = (1, 2)) -> list:

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from promise import Cluster
-from running import Steward, wait_for
+from promise import Cluster, running
+from running import wait_for
 from upstream import Upstream
 
 LINE = 10 * 1024 * 1024
@@ -66,12 +66,9 @@ class Hostile(Upstream):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    steward, upstream = Steward(tmp_path_factory.mktemp("hostile") / "steward"), Hostile()
-    cluster = Cluster(steward, upstream, 'budget = { limit = "1000 calls" }')
-    cluster.upstream = upstream
-    yield cluster
-    steward.stop()
-    upstream.close()
+    with running(tmp_path_factory.mktemp("hostile"), Hostile(), 'budget = { limit = "1000 calls" }') as cluster:
+        yield cluster
+        cluster.laws()
 
 
 def ended(cluster: Cluster, do) -> dict:

@@ -41,6 +41,7 @@ def test_each_of_four_nested_budgets_binds_in_turn(steward, unit):
         assert tally(statuses) == {200: CALLS, 402: 2 * CALLS}, budget
         assert len(upstream.calls) - before == CALLS, budget
         cluster.command("budget", "set", limit=AMPLE[unit], **budget)
+    cluster.laws()
     upstream.close()
 
 
@@ -69,4 +70,5 @@ def test_a_rate_of_ten_a_minute_is_exact_over_two_gateways(steward, unit):
     assert len(upstream.calls) - before == 10
     waits = [int(headers["retry-after"]) for status, headers in answers if status == 429]
     assert all(1 <= wait <= 60 for wait in waits), waits
+    cluster.laws()
     upstream.close()

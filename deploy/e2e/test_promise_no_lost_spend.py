@@ -2,14 +2,14 @@
 
 import json
 import os
-import re
 import shutil
 import signal
 
 import pytest
 
-from promise import Cluster, crowd, plain
-from running import Steward, wait_for
+from ledger_words import plain
+from promise import Cluster, crowd, nats_server, running
+from running import wait_for
 from upstream import Upstream
 
 CALLS = 500
@@ -18,33 +18,14 @@ CALLS = 500
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """One for all tests here: each adds its calls to the same books."""
-    steward, upstream = Steward(tmp_path_factory.mktemp("spend") / "steward"), Upstream()
-    cluster = Cluster(steward, upstream, 'budget = { limit = "$5.00", per = "day" }')
-    cluster.upstream = upstream
-    yield cluster
-    steward.stop()
-    upstream.close()
+    with running(tmp_path_factory.mktemp("spend"), Upstream(), 'budget = { limit = "$5.00", per = "day" }') as cluster:
+        yield cluster
 
 
 def answered(cluster: Cluster, calls: int):
     """So many answers, all through gateway 1; when this returns a client has just its last byte."""
     statuses = crowd(cluster, calls, lambda caller, n: caller.call(stream=n % 2 == 1)[0], at_once=16, gateways=(1,))
     assert statuses == [200] * calls
-
-
-def nats_server(cluster: Cluster) -> int:
-    """The process of the nats-server that the bus role runs."""
-    bus = cluster.processes["bus"].child.pid
-    children = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
-    for child in children:
-        try:
-            with open(f"/proc/{child}/stat") as file:
-                name, parent = re.match(r"\d+ \((.*)\) \S (\d+)", file.read()).groups()
-        except OSError:
-            continue
-        if int(parent) == bus and "nats-server" in name:
-            return child
-    raise AssertionError("the bus has no nats-server")
 
 
 def kill_gateway(cluster):
@@ -65,16 +46,10 @@ def kill_workers(cluster):
 
 
 def kill_nats_server(cluster):
-    pid = nats_server(cluster)
+    data = cluster.steward.folder / "data"
+    pid = nats_server(data)
     os.kill(pid, signal.SIGKILL)
-    wait_for("another nats-server", lambda: alive(cluster) not in (None, pid), 30)
-
-
-def alive(cluster):
-    try:
-        return nats_server(cluster)
-    except AssertionError:
-        return None
+    wait_for("another nats-server", lambda: nats_server(data) != pid, 30)
 
 
 def kill_projectors_and_forget(cluster):
@@ -94,6 +69,7 @@ def test_the_report_is_what_was_answered(cluster, kill):
     assert (total["input"], total["output"], total["cost"]) == (7 * books, 5 * books, 12_000 * books)
     started, finished = cluster.started_and_finished()
     assert started.keys() == finished.keys() and len(finished) == books
+    cluster.laws()
     wait_for("calls go on", lambda: cluster.caller(1).call()[0] == 200, 30)
     reported(cluster, books + 1)
 

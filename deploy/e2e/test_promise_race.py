@@ -27,6 +27,7 @@ def test_100_calls_with_max_tokens(steward, billing, stream):
     assert len(billing.calls) == 100
     total = cluster.wait_report(100)
     assert (total["input"], total["output"]) == (700, 500)
+    cluster.laws()
 
 
 def money(nanodollars: int) -> str:
@@ -44,6 +45,7 @@ def test_money_for_exactly_100_calls_with_max_tokens(steward, billing, stream):
     assert len(billing.calls) - seen == 100, tally(statuses)
     assert statuses.count(200) == 100 and statuses.count(402) == 200, tally(statuses)
     assert cluster.wait_report(seen + 100)["cost"] == (seen + 100) * bill
+    cluster.laws()
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -65,6 +67,7 @@ def test_money_without_max_tokens(steward, stream):
     assert admitted >= 100
     cluster.wait_report(seen + admitted)
     assert cluster.total()["cost"] == sum(upstream.bills) * TOKEN
+    cluster.laws()
     upstream.close()
 
 
@@ -119,4 +122,5 @@ def test_one_gateway_is_killed_half_way(steward, stream):
     assert used <= len(upstream.calls) <= 100
     assert statuses.count(200) <= used
     cluster.wait_report(len(finished))
+    cluster.laws()
     upstream.close()

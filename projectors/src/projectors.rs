@@ -104,6 +104,17 @@ impl Projectors {
         of(&self.cost).chain(of(&self.tasks)).chain(of(&self.metrics)).chain(of(&self.transparency)).collect()
     }
 
+    /// Waits until the rows that answer questions about `view` are built. Until then other processes are to be asked.
+    pub async fn built(&self, view: &str) {
+        match view {
+            "cost" => self.cost.built().await,
+            "task" => self.tasks.built().await,
+            "metrics" => self.metrics.built().await,
+            "audit" => self.transparency.built().await,
+            _ => {} // answered from the log itself
+        }
+    }
+
     /// How many positions each view has yet to come, over all shards.
     ///
     /// # Errors

@@ -60,6 +60,15 @@ impl<P: Projector> Runner<P> {
         self.shards.iter().map(|followed| (followed.shard, followed.progress.borrow().clone()))
     }
 
+    /// Waits until no shard's fold has yet to reach the end of the log as it was when it started.
+    pub async fn built(&self) {
+        for followed in &self.shards {
+            let mut progress = followed.progress.subscribe();
+            // An error would say that the sender is gone, and it is ours.
+            let _ = progress.wait_for(|at| at.stage != Stage::CatchingUp).await;
+        }
+    }
+
     /// How many commits each shard's fold has yet to see.
     ///
     /// # Errors

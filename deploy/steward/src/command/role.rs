@@ -32,8 +32,12 @@ pub(super) async fn run(role: &str, mut config: Config, matches: &ArgMatches) ->
         }
         "projectors" => {
             let store = matches.get_one::<String>("store").map(std::path::PathBuf::from);
-            compose::projectors(&installation, &mut process, store).await?;
+            let mut yet_to_ask = compose::projectors(&installation, &mut process, store).await?;
             process.serve_health().await?;
+            tokio::select! {
+                () = process.edge.cancelled() => {}
+                _ = yet_to_ask.wait_for(|count| *count == 0) => {}
+            }
         }
         "workers" => {
             compose::workers(&installation, &mut process).await?;

@@ -24,6 +24,7 @@ pub(super) async fn run(mut config: Config, matches: &ArgMatches) -> Result<(), 
     let version = compose::provision(&installation, &config).await?;
     let keys = compose::bootstrap(&installation, &process).await?;
     compose::aggregates(&installation, &mut process, &[]).await?;
+    // Its views are built beside the rest; readiness says when they answer.
     compose::projectors(&installation, &mut process, None).await?;
     compose::workers(&installation, &mut process).await?;
     compose::gateway(&installation, &mut process, listener).await?;

@@ -16,6 +16,7 @@ use steward_jetstream::{Connection, JetStreamBus, JetStreamLog, JetStreamTimers,
 use steward_projectors::{ProjectorPorts, Projectors};
 use steward_workers::{Notary, WorkerPorts, Workers};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::compose::{Installation, Process, Tier};
 use crate::config::{Config, Durability};
@@ -114,12 +115,12 @@ pub(crate) async fn aggregates(
     Ok(())
 }
 
-/// The read models, in `store` or in the data folder.
+/// The read models, in `store` or in the data folder. Answers how many views have yet to be built and asked.
 pub(crate) async fn projectors(
     installation: &Installation,
     process: &mut Process,
     store: Option<PathBuf>,
-) -> Result<(), BoxError> {
+) -> Result<watch::Receiver<usize>, BoxError> {
     let reader = installation.connect(Role::Projectors).await?;
     let responder = installation.connect(Role::ProjectorsResponder).await?;
     watch_connection(process, "bus of projectors", &reader);
@@ -138,12 +139,29 @@ pub(crate) async fn projectors(
     let shutdown = process.core.clone();
     let runner = Arc::clone(&projectors);
     process.spawn(Tier::Core, "views", async move { runner.run(shutdown).await });
-    let shutdown = process.core.clone();
     let mut views: Vec<&'static str> = QUERIES.iter().map(|spec| spec.view).collect();
     views.dedup();
-    let serving = serve::queries(&responder, &views, projectors, shutdown).await?;
-    process.watch("queries", serving);
-    Ok(())
+    let (yet_to_ask, asked) = watch::channel(views.len());
+    let waiting = asked.clone();
+    process.health.check("queries", move || match *waiting.borrow() {
+        0 => Ok(()),
+        count => Err(format!("{count} views are not asked yet")),
+    });
+    for view in views {
+        let (projectors, responder) = (Arc::clone(&projectors), responder.clone());
+        let (yet_to_ask, shutdown) = (yet_to_ask.clone(), process.core.clone());
+        process.spawn(Tier::Core, "queries", async move {
+            // A view in the making must get no question that another process could answer.
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                () = projectors.built(view) => {}
+            }
+            let serving = serve::queries(&responder, &[view], projectors, shutdown).await?;
+            yet_to_ask.send_modify(|count| *count -= 1);
+            serving.await.map_err(BoxError::from)
+        });
+    }
+    Ok(asked)
 }
 
 /// Process managers and tasks.
