@@ -41,6 +41,7 @@ pub(crate) async fn chat_completions(State(edge): State<Arc<Edge>>, request: Req
 async fn chat(edge: Arc<Edge>, parts: Parts, body: Body) -> Result<Response, Error> {
     let began = edge.clock.monotonic();
     let known = known(&edge, &parts).await?;
+    (edge.room.calls)().map_err(Error::Unavailable)?;
     let place = edge.limits.enter(&known.holder.key)?;
     let body = read_body(&edge, body).await?;
     let gone = CancellationToken::new();
