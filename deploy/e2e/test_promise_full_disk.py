@@ -103,7 +103,7 @@ class Traffic:
     """Callers that never stop; what each call came to is kept."""
 
     def __init__(self, steward: Steward, count: int):
-        self.statuses, self.over = [], False
+        self.statuses, self.broken, self.over = [], [], False
         self.threads = [threading.Thread(target=self.run, args=(steward,), daemon=True) for _ in range(count)]
         for thread in self.threads:
             thread.start()
@@ -111,8 +111,10 @@ class Traffic:
     def run(self, steward: Steward):
         caller = Caller(steward.gateway_port, steward.bot, 60)
         while not self.over:
-            status, _, _ = caller.call()
+            status, _, content = caller.call()
             self.statuses.append(status)
+            if status == 0:
+                self.broken.append(content)
             if status != 200:
                 time.sleep(0.1)
 
@@ -139,7 +141,7 @@ def test_a_nearly_full_disk_admits_no_calls_but_what_must_still_be_said_fits(tmp
                 os.posix_fallocate(ballast.fileno(), 0, 1024 * MIB)
         wait_for("no room for calls", lambda: 503 in traffic.statuses, 90)
         seen = traffic.stop()
-        assert seen.keys() == {200, 503}, seen
+        assert seen.keys() == {200, 503}, (seen, traffic.broken)
         refused(steward)
         status, why = readyz(steward)
         assert status == 503 and "nearly full" in why
@@ -178,7 +180,7 @@ def test_a_full_disk_loses_nothing_and_all_goes_on_by_itself_when_it_is_enlarged
         disk.enlarge(256)
         goes_on(steward)
         seen = traffic.stop()
-        assert seen.keys() <= {200, 503, 504}, seen
+        assert seen.keys() <= {200, 503, 504}, (seen, traffic.broken)
         steward.cli("account", "create", "late-bot", "--tenant", "acme")
         books_agree(steward, upstream, seen[200] + 1)
         assert "panicked" not in process.log.read_text(errors="replace")

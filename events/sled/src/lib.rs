@@ -126,11 +126,11 @@ impl SledStore {
             self.open_again()?;
         }
         let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        self.on(&db, what)
+        self.on(db.as_ref(), what)
     }
 
-    fn on<T>(&self, db: &Option<sled::Db>, what: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, BoxError> {
-        let db = db.as_ref().ok_or("the store is not open")?;
+    fn on<T>(&self, db: Option<&sled::Db>, what: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, BoxError> {
+        let db = db.ok_or("the store is not open")?;
         what(db).map_err(|error| {
             if matches!(error, sled::Error::Io(_)) {
                 self.failed.store(true, Ordering::Release);
@@ -256,7 +256,7 @@ impl Store for SledStore {
         if self.reopened() != reopened {
             return Err("the store was opened again meanwhile; read what it holds".into());
         }
-        self.on(&db, |db| db.open_tree(tree)?.apply_batch(batch(writes)))
+        self.on(db.as_ref(), |db| db.open_tree(tree)?.apply_batch(batch(writes)))
     }
 
     fn size_bytes(&self) -> Result<u64, BoxError> {
