@@ -154,7 +154,7 @@ class Caller:
         self.connection = None
 
     def call(self, stream: bool = False, max_tokens: int | None = 5, text: str | None = None) -> tuple[int, dict, str]:
-        """Status, headers and body of one call; 0 if there was no whole answer."""
+        """Status, headers and body of one call; 0 and why if there was no whole answer."""
         body = {"model": "small", "messages": [{"role": "user", "content": text}] if text else HELLO, "stream": stream}
         if max_tokens:
             body["max_tokens"] = max_tokens
@@ -165,9 +165,9 @@ class Caller:
             self.connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
             reply = self.connection.getresponse()
             content = reply.read().decode()
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException) as broken:
             self.close()
-            return 0, {}, ""
+            return 0, {}, repr(broken)
         whole = "[DONE]" in content or not stream
         return reply.status if reply.status != 200 or whole else 0, dict(reply.headers), content
 

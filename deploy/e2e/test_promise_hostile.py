@@ -1,8 +1,10 @@
 """Upstreams that cut, lie, stay silent or never end, and clients that leave: every call is accounted, nothing leaks."""
 
 import json
+import re
 import socket
 import time
+import urllib.request
 
 import pytest
 
@@ -11,6 +13,8 @@ from running import wait_for
 from upstream import Upstream
 
 LINE = 10 * 1024 * 1024
+# How long the gateway waits for a provider's first byte, and for each further piece.
+SETTINGS = 'first_byte_time_max = "2s"\nidle_time_max = "2s"'
 
 
 class Hostile(Upstream):
@@ -21,7 +25,13 @@ class Hostile(Upstream):
         if what == "hang":
             time.sleep(6)  # much longer than the gateway waits
             return True
-        if what not in ("cut", "no usage", "lie", "10 MB line", "endless"):
+        if what == "redirect":
+            handler.send_response(307)
+            handler.send_header("location", f"{self.url}/elsewhere")
+            handler.send_header("content-length", "0")
+            handler.end_headers()
+            return True
+        if what not in ("cut", "stall", "no usage", "lie", "10 MB line", "endless"):
             return False
         handler.send_response(200)
         handler.send_header("content-type", "text/event-stream" if body.get("stream") else "application/json")
@@ -48,7 +58,10 @@ class Hostile(Upstream):
             message = {"role": "assistant", "content": "x" * LINE if what == "10 MB line" else "word "}
             choice = {"index": 0, "message": message, "finish_reason": "stop"}
             text = json.dumps(self.envelope(body, "chat.completion", [choice], usage)).encode()
-            out.write(text[: len(text) // 2] if what == "cut" else text)
+            out.write(text[: len(text) // 2] if what in ("cut", "stall") else text)
+            if what == "stall":
+                out.flush()
+                time.sleep(6)  # much longer than the gateway waits
         elif what == "10 MB line":
             out.write(b"data: " + b"x" * LINE + b"\n\n")
         elif what == "endless":
@@ -57,7 +70,9 @@ class Hostile(Upstream):
                 time.sleep(0.02)
         else:
             words(2)
-            if what != "cut":
+            if what == "stall":
+                time.sleep(6)
+            elif what != "cut":
                 event([{"index": 0, "delta": {}, "finish_reason": "stop"}])
                 if usage:
                     event([], usage)
@@ -66,13 +81,20 @@ class Hostile(Upstream):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("hostile"), Hostile(), 'budget = { limit = "1000 calls" }') as cluster:
+    folder, budget = tmp_path_factory.mktemp("hostile"), 'budget = { limit = "1000 calls" }'
+    with running(folder, Hostile(), budget, settings=SETTINGS) as cluster:
         yield cluster
         cluster.laws()
 
 
+def calls_running(cluster: Cluster) -> int:
+    """Calls under way, by the gateway's own count."""
+    page = urllib.request.urlopen(f"{cluster.urls[0]}/metrics", timeout=5).read().decode()
+    return int(float(re.search(r"^\S*calls_running\S* (\S+)$", page, re.MULTILINE).group(1)))
+
+
 def ended(cluster: Cluster, do) -> dict:
-    """The recorded end of the one call that `do` makes; afterwards the gateway goes on."""
+    """The recorded end of the one call that `do` makes; afterwards the gateway holds nothing and goes on."""
     before = cluster.started_and_finished()[0].keys()
     do()
 
@@ -82,6 +104,7 @@ def ended(cluster: Cluster, do) -> dict:
         return len(new) == 1 and new <= finished.keys() and finished[new.pop()]
 
     finish = wait_for("the end of the call in the log", over, 15)
+    wait_for("nothing running", lambda: calls_running(cluster) == 0, 10)
     assert cluster.caller(1).call()[0] == 200, "the gateway goes on"
     return finish
 
@@ -92,7 +115,7 @@ def kind(finish: dict) -> str:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-@pytest.mark.parametrize("what", ["cut", "10 MB line"])
+@pytest.mark.parametrize("what", ["cut", "10 MB line", "hang", "stall"])
 def test_an_answer_that_never_becomes_whole_is_an_estimate(cluster, what, stream):
     answer = []
     finish = ended(cluster, lambda: answer.append(cluster.caller(1).call(text=what, stream=stream)))
@@ -102,6 +125,15 @@ def test_an_answer_that_never_becomes_whole_is_an_estimate(cluster, what, stream
     else:
         assert status in (0, 502, 504), (status, content[:200])
     assert kind(finish) == "estimated"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_redirect_is_not_followed(cluster, stream):
+    """It would carry the prompt and the provider's key to where nobody configured them to go."""
+    served, answer = len(cluster.upstream.calls), []
+    ended(cluster, lambda: answer.append(cluster.caller(1).call(text="redirect", stream=stream)))
+    assert answer[0][0] == 502, answer
+    assert len(cluster.upstream.calls) == served + 2, "this call and the next one, each once"
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])

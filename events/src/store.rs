@@ -32,6 +32,16 @@ pub trait Store: Send + Sync + 'static {
     fn drop_tree(&self, tree: &str) -> Result<(), BoxError>;
     /// Makes everything written so far survive a crash.
     fn flush(&self) -> Result<(), BoxError>;
+    /// How often the store had to be opened again, because its disk failed it. What was written without a flush before may
+    /// be gone since, so whoever remembers more than this number reads again what the store holds.
+    fn reopened(&self) -> u64 {
+        0
+    }
+    /// [`Self::write`], but nothing is written if the store was opened again after `reopened` was asked.
+    fn write_since(&self, reopened: u64, tree: &str, writes: Vec<Write>) -> Result<(), BoxError> {
+        debug_assert_eq!(reopened, 0, "a store that is opened again writes with care");
+        self.write(tree, writes)
+    }
     /// What the store takes on disk, in bytes.
     fn size_bytes(&self) -> Result<u64, BoxError>;
 }

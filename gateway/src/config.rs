@@ -33,6 +33,9 @@ pub struct Config {
     /// How long a call that would fit soon waits for budget.
     #[serde(with = "humantime_serde")]
     pub admission_wait_max: Duration,
+    /// How much longer a call that is to be admitted waits for the log to record that; then it is told to come back.
+    #[serde(with = "humantime_serde")]
+    pub record_wait_max: Duration,
     /// How long running calls may go on after a stop was asked for; then they are cut.
     #[serde(with = "humantime_serde")]
     pub drain_time_max: Duration,
@@ -64,6 +67,7 @@ impl Default for Config {
             fresh_age_max: Duration::from_millis(80),
             fresh_wait_max: Duration::from_secs(2),
             admission_wait_max: Duration::from_secs(10),
+            record_wait_max: Duration::from_secs(15),
             drain_time_max: Duration::from_secs(30),
             tenant_open_wait_max: Duration::from_secs(5),
             upstream: Upstream::default(),

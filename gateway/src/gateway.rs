@@ -51,6 +51,22 @@ pub struct GatewayPorts {
 /// Tells whether something is well, or why not.
 pub type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
+/// Tells whether what is asked for could still be recorded, or why not and what to do. Called on each request, so it must
+/// not wait.
+#[derive(Clone)]
+pub struct Room {
+    /// For model calls.
+    pub calls: Readiness,
+    /// For orders, save those that end a right.
+    pub orders: Readiness,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { calls: Arc::new(|| Ok(())), orders: Arc::new(|| Ok(())) }
+    }
+}
+
 /// Everything that requests share.
 pub(crate) struct Edge {
     pub(crate) bus: Arc<dyn CommandBus>,
@@ -70,6 +86,8 @@ pub(crate) struct Edge {
     pub(crate) page: Page,
     /// What else has to be well in this process.
     pub(crate) readiness: Readiness,
+    /// Whether the log has room.
+    pub(crate) room: Room,
     /// All that was in the log at the start is known here.
     pub(crate) caught_up: AtomicBool,
     /// No new work is wanted.
@@ -107,6 +125,7 @@ impl Gateway {
             limits: Limits::new(&config),
             page: metrics::own_page(&metrics),
             readiness: Arc::new(|| Ok(())),
+            room: Room::default(),
             metrics,
             calls: TaskTracker::new(),
             cut: CancellationToken::new(),
@@ -135,6 +154,15 @@ impl Gateway {
     pub fn with_readiness(mut self, readiness: Readiness) -> Self {
         if let Some(edge) = Arc::get_mut(&mut self.edge) {
             edge.readiness = readiness;
+        }
+        self
+    }
+
+    /// While there is no room, calls or orders are refused with 503 before anything is reserved or decided.
+    #[must_use]
+    pub fn with_room(mut self, room: Room) -> Self {
+        if let Some(edge) = Arc::get_mut(&mut self.edge) {
+            edge.room = room;
         }
         self
     }

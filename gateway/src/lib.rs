@@ -21,5 +21,5 @@ mod server;
 mod trace;
 
 pub use config::{Config, Secrets, Upstream};
-pub use gateway::{Gateway, GatewayPorts, Readiness};
+pub use gateway::{Gateway, GatewayPorts, Readiness, Room};
 pub use metrics::{Metrics, Page};

@@ -43,6 +43,8 @@ async fn chat(edge: Arc<Edge>, parts: Parts, body: Body) -> Result<Response, Err
     let known = known(&edge, &parts).await?;
     let place = edge.limits.enter(&known.holder.key)?;
     let body = read_body(&edge, body).await?;
+    // After the body: a client that still sends might not see the answer.
+    (edge.room.calls)().map_err(Error::Unavailable)?;
     let gone = CancellationToken::new();
     let caller = Caller { known, request: request_id(&parts), began, _place: place, gone: gone.clone() };
     // In a task of its own: when the client breaks off, this future is dropped, but what was started at the provider

@@ -27,6 +27,10 @@ use crate::error::Error;
 use crate::gateway::Edge;
 use crate::{api, openai, trace};
 
+mod unread;
+
+use unread::Unread;
+
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Headers of a request.
@@ -47,7 +51,7 @@ pub(crate) fn connection(
     router: Router,
     config: &Config,
 ) -> http1::Connection<
-    TokioIo<TcpStream>,
+    TokioIo<Unread<TcpStream>>,
     impl hyper::service::HttpService<hyper::body::Incoming, ResBody = Body, Error = std::convert::Infallible, Future: Send>
     + use<>,
 > {
@@ -62,7 +66,7 @@ pub(crate) fn connection(
         .header_read_timeout(config.receive_time_max)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Unread::new(stream, config.upstream.client_stall_max)), service)
 }
 
 /// What is served where.

@@ -1,5 +1,6 @@
 //! One projector's tree of one shard: rows, and the checkpoint that is written with them.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -33,6 +34,8 @@ pub struct Tree {
     name: String,
     /// Held for writing while a batch goes in, so that a reader sees all of a batch or nothing.
     checkpoint: RwLock<Checkpoint>,
+    /// How often the store had been opened again when the checkpoint was read.
+    reopened: AtomicU64,
 }
 
 /// The name of the tree of `projector` and `shard`.
@@ -43,15 +46,27 @@ pub fn name(projector: &str, shard: Shard) -> String {
 impl Tree {
     /// The tree of `projector` and `shard`. Nothing is read yet: see [`Self::reload`].
     pub fn new(store: Arc<dyn Store>, projector: &str, shard: Shard) -> Self {
-        Self { store, name: name(projector, shard), checkpoint: RwLock::default() }
+        Self { store, name: name(projector, shard), checkpoint: RwLock::default(), reopened: AtomicU64::new(0) }
     }
 
     /// Reads the checkpoint: at the start, and after a write that failed, for only the store knows whether it took
     /// effect.
     pub(crate) fn reload(&self) -> Result<Checkpoint, BoxError> {
         let mut current = self.checkpoint.write().unwrap_or_else(PoisonError::into_inner);
+        self.reopened.store(self.store.reopened(), Ordering::Relaxed);
         *current = self.get(CHECKPOINT)?.unwrap_or_default();
         Ok(*current)
+    }
+
+    /// Whether the rows may be others than those that the checkpoint was read with.
+    ///
+    /// # Errors
+    /// If so; [`Self::reload`] helps.
+    pub(crate) fn still_open(&self) -> Result<(), BoxError> {
+        if self.store.reopened() == self.reopened.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        Err(format!("the store of {} was opened again; its checkpoint is read anew", self.name).into())
     }
 
     /// How far the rows are.
@@ -61,15 +76,22 @@ impl Tree {
 
     /// The row at `key`, as the one writer of this tree reads it.
     pub(crate) fn get<R: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<R>, BoxError> {
-        let Some(bytes) = self.store.get(&self.name, key)? else { return Ok(None) };
+        let bytes = self.store.get(&self.name, key)?;
+        self.still_open()?;
+        let Some(bytes) = bytes else { return Ok(None) };
         Format::MessagePack.read(&bytes).map(Some).map_err(|error| unreadable(&self.name, &error))
+    }
+
+    /// Whether the store still holds what was written.
+    pub(crate) fn look(&self) -> Result<(), BoxError> {
+        self.get::<Checkpoint>(CHECKPOINT).map(|_| ())
     }
 
     /// Writes rows and checkpoint as one batch.
     pub(crate) fn write(&self, mut writes: Vec<Write>, checkpoint: Checkpoint) -> Result<(), BoxError> {
         writes.push(Write::Put(CHECKPOINT.to_vec(), Format::MessagePack.write(&checkpoint)?));
         let mut current = self.checkpoint.write().unwrap_or_else(PoisonError::into_inner);
-        self.store.write(&self.name, writes)?;
+        self.store.write_since(self.reopened.load(Ordering::Relaxed), &self.name, writes)?;
         *current = checkpoint;
         Ok(())
     }
@@ -123,6 +145,7 @@ impl Snapshot<'_> {
         let mut after = after.map(|key| key.as_bytes().to_vec());
         loop {
             let page = self.tree.store.scan(&self.tree.name, prefix.as_bytes(), after.as_deref(), PAGE)?;
+            self.tree.still_open()?;
             let full = page.len() == PAGE;
             for (key, value) in &page {
                 let row = Format::MessagePack.read(value).map_err(|error| unreadable(&self.tree.name, &error))?;
@@ -146,6 +169,7 @@ impl Snapshot<'_> {
         // the search begins after the checkpoint, whose key begins with a zero byte.
         let bound = after.map_or_else(|| vec![1], |tenant| [tenant.as_bytes(), &[1]].concat());
         let found = self.tree.store.scan(&self.tree.name, b"", Some(&bound), 1)?;
+        self.tree.still_open()?;
         let key = found.into_iter().next().map(|(key, _)| key);
         Ok(key.and_then(|key| String::from_utf8(key.split(|byte| *byte == 0).next()?.to_vec()).ok()))
     }

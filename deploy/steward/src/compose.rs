@@ -15,9 +15,11 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Logs};
 
 mod bus;
+mod disk;
 mod parts;
 
-pub(crate) use bus::{Installation, join_cluster, own_server};
+pub(crate) use bus::{Installation, disk, join_cluster, outlive_full_disks, own_server};
+pub(crate) use disk::Disk;
 pub(crate) use parts::{Keys, VIEWS_PACE, aggregates, bootstrap, gateway, notary, projectors, provision, workers};
 
 /// How long each tier may take to stop once it was asked to; then it ends anyway, and the log holds what counts.

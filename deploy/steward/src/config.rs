@@ -54,6 +54,9 @@ pub(crate) struct Bus {
     pub(crate) replicas: u8,
     /// Streams that tenants are spread over; fixed at the first start.
     pub(crate) shards: u16,
+    /// Bytes of the log's disk that are kept for what must still be recorded when it is nearly full: with less, no calls are
+    /// admitted. A tenth of the disk, at most 1 GiB, if not set.
+    pub(crate) free_bytes_min: Option<u64>,
     /// Our server's place in a cluster; it is alone if not set.
     pub(crate) cluster: Option<Cluster>,
 }
@@ -82,6 +85,15 @@ pub(crate) struct Gateway {
     /// How long a provider may take to begin its answer.
     #[serde(with = "humantime_serde")]
     pub(crate) first_byte_time_max: Duration,
+    /// How long a provider may pause within its answer.
+    #[serde(with = "humantime_serde")]
+    pub(crate) idle_time_max: Duration,
+    /// How long a client may take to send its headers, and again its body; an idle connection is closed after it.
+    #[serde(with = "humantime_serde")]
+    pub(crate) receive_time_max: Duration,
+    /// How long a client may leave its answer unread.
+    #[serde(with = "humantime_serde")]
+    pub(crate) client_stall_max: Duration,
 }
 
 /// Durable tasks.
@@ -151,7 +163,15 @@ impl Default for Config {
 
 impl Default for Bus {
     fn default() -> Self {
-        Self { url: "own".to_owned(), program: None, port: 4222, replicas: 1, shards: 8, cluster: None }
+        Self {
+            url: "own".to_owned(),
+            program: None,
+            port: 4222,
+            replicas: 1,
+            shards: 8,
+            free_bytes_min: None,
+            cluster: None,
+        }
     }
 }
 
@@ -161,6 +181,9 @@ impl Default for Gateway {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admission_wait_max: Duration::from_secs(2),
             first_byte_time_max: Duration::from_mins(2),
+            idle_time_max: Duration::from_mins(1),
+            receive_time_max: Duration::from_secs(20),
+            client_stall_max: Duration::from_mins(1),
         }
     }
 }

@@ -8,9 +8,15 @@ use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use steward_events::BoxError;
 use steward_events::store::{Pair, Store, Write};
+
+mod again;
+
+use again::Again;
 
 /// The file that says whose folder it is.
 const MARKER: &str = "steward-store";
@@ -81,7 +87,12 @@ pub enum Error {
 /// A store in one folder, open in one process.
 #[derive(Debug)]
 pub struct SledStore {
-    db: sled::Db,
+    again: Again,
+    /// None while it cannot be opened again.
+    db: RwLock<Option<sled::Db>>,
+    /// Its disk failed it; sled takes nothing more until it is opened again.
+    failed: AtomicBool,
+    reopened: AtomicU64,
 }
 
 impl SledStore {
@@ -93,23 +104,59 @@ impl SledStore {
         let io = |source| Error::Io { path: path.to_owned(), source };
         let damaged = |reason: String| Error::Damaged { path: path.to_owned(), reason };
         let finished = claim(path)?;
-        let store = Self { db: open_db(path, options)? };
-        let witness = store.get(WITNESS.0, WITNESS.1).map_err(|error| damaged(error.to_string()))?;
-        match (finished, witness) {
+        let db = open_db(path, options)?;
+        let witness = db.open_tree(WITNESS.0).and_then(|tree| tree.get(WITNESS.1));
+        match (finished, witness.map_err(|error| damaged(error.to_string()))?) {
             (true, Some(_)) => {}
             (true, None) => return Err(damaged("its contents are gone".to_owned())),
             (false, _) => {
-                let witness = Write::Put(WITNESS.1.to_vec(), Vec::new());
-                store.write(WITNESS.0, vec![witness]).map_err(|error| damaged(error.to_string()))?;
-                store.flush().map_err(|error| damaged(error.to_string()))?;
+                let written = db.open_tree(WITNESS.0).and_then(|tree| tree.insert(WITNESS.1, &[]));
+                written.and_then(|_| db.flush()).map_err(|error| damaged(error.to_string()))?;
                 fs::write(path.join(MARKER), MARKER_TEXT).map_err(io)?;
             }
         }
-        Ok(store)
+        let again = Again::new(path, options);
+        let (failed, reopened) = (AtomicBool::new(false), AtomicU64::new(0));
+        Ok(Self { again, db: RwLock::new(Some(db)), failed, reopened })
     }
 
-    fn tree(&self, name: &str) -> Result<sled::Tree, sled::Error> {
-        self.db.open_tree(name)
+    /// Does `what`, with the store opened again first if its disk failed it before.
+    fn with<T>(&self, what: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, BoxError> {
+        if self.failed.load(Ordering::Acquire) {
+            self.open_again()?;
+        }
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        self.on(db.as_ref(), what)
+    }
+
+    fn on<T>(&self, db: Option<&sled::Db>, what: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, BoxError> {
+        let db = db.ok_or("the store is not open")?;
+        what(db).map_err(|error| {
+            if matches!(error, sled::Error::Io(_)) {
+                self.failed.store(true, Ordering::Release);
+            }
+            error.into()
+        })
+    }
+
+    fn open_again(&self) -> Result<(), BoxError> {
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        if !self.failed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.again.may_try()?;
+        // Closed first: a folder is open once.
+        drop(db.take());
+        let opened = open_db(&self.again.path, &self.again.options)?;
+        if opened.open_tree(WITNESS.0)?.get(WITNESS.1)?.is_none() {
+            return Err(Error::Damaged { path: self.again.path.clone(), reason: "its contents are gone".into() }.into());
+        }
+        *db = Some(opened);
+        self.reopened.fetch_add(1, Ordering::AcqRel);
+        self.failed.store(false, Ordering::Release);
+        drop(db);
+        tracing::warn!("the store's disk had failed it; it was opened again");
+        Ok(())
     }
 }
 
@@ -162,7 +209,7 @@ fn claim(path: &Path) -> Result<bool, Error> {
 
 impl Store for SledStore {
     fn get(&self, tree: &str, key: &[u8]) -> Result<Option<Vec<u8>>, BoxError> {
-        Ok(self.tree(tree)?.get(key)?.map(|value| value.to_vec()))
+        self.with(|db| Ok(db.open_tree(tree)?.get(key)?.map(|value| value.to_vec())))
     }
 
     fn scan(&self, tree: &str, prefix: &[u8], after: Option<&[u8]>, count_max: usize) -> Result<Vec<Pair>, BoxError> {
@@ -170,40 +217,60 @@ impl Store for SledStore {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
         };
-        let entries = self.tree(tree)?.range::<&[u8], _>((from, Bound::Unbounded));
-        let mut pairs = Vec::new();
-        for entry in entries.take(count_max) {
-            let (key, value) = entry?;
-            if !key.starts_with(prefix) {
-                break;
+        self.with(|db| {
+            let entries = db.open_tree(tree)?.range::<&[u8], _>((from, Bound::Unbounded));
+            let mut pairs = Vec::new();
+            for entry in entries.take(count_max) {
+                let (key, value) = entry?;
+                if !key.starts_with(prefix) {
+                    break;
+                }
+                pairs.push((key.to_vec(), value.to_vec()));
             }
-            pairs.push((key.to_vec(), value.to_vec()));
-        }
-        Ok(pairs)
+            Ok(pairs)
+        })
     }
 
     fn write(&self, tree: &str, writes: Vec<Write>) -> Result<(), BoxError> {
-        let mut batch = sled::Batch::default();
-        for write in writes {
-            match write {
-                Write::Put(key, value) => batch.insert(key, value),
-                Write::Delete(key) => batch.remove(key),
-            }
-        }
-        Ok(self.tree(tree)?.apply_batch(batch)?)
+        self.with(|db| db.open_tree(tree)?.apply_batch(batch(writes)))
     }
 
     fn drop_tree(&self, tree: &str) -> Result<(), BoxError> {
-        self.db.drop_tree(tree)?;
-        Ok(())
+        self.with(|db| db.drop_tree(tree).map(|_| ()))
     }
 
     fn flush(&self) -> Result<(), BoxError> {
-        self.db.flush()?;
-        Ok(())
+        self.with(|db| db.flush().map(|_| ()))
+    }
+
+    fn reopened(&self) -> u64 {
+        self.reopened.load(Ordering::Acquire)
+    }
+
+    fn write_since(&self, reopened: u64, tree: &str, writes: Vec<Write>) -> Result<(), BoxError> {
+        if self.failed.load(Ordering::Acquire) {
+            self.open_again()?;
+        }
+        // Not opened again while this is held.
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        if self.reopened() != reopened {
+            return Err("the store was opened again meanwhile; read what it holds".into());
+        }
+        self.on(db.as_ref(), |db| db.open_tree(tree)?.apply_batch(batch(writes)))
     }
 
     fn size_bytes(&self) -> Result<u64, BoxError> {
-        Ok(self.db.size_on_disk()?)
+        self.with(sled::Db::size_on_disk)
     }
+}
+
+fn batch(writes: Vec<Write>) -> sled::Batch {
+    let mut batch = sled::Batch::default();
+    for write in writes {
+        match write {
+            Write::Put(key, value) => batch.insert(key, value),
+            Write::Delete(key) => batch.remove(key),
+        }
+    }
+    batch
 }

@@ -15,6 +15,9 @@ use steward_events::live::View;
 use super::{Caller, issue_key};
 use crate::error::Error;
 
+/// What is taken however little room the log has.
+const ENDS_A_RIGHT: &[&str] = &["revoke", "suspend", "disable", "cancel"];
+
 /// How often to look whether a new tenant is open.
 const OPEN_PAUSE: Duration = Duration::from_millis(20);
 
@@ -27,6 +30,9 @@ pub(super) async fn send(caller: &Caller<'_>, spec: &'static CommandSpec, body: 
     }
     let command = Command::read(spec.noun, spec.verb, format, &body)?;
     caller.may(spec.permission(), command.scope(&caller.tenant)).await?;
+    if !ENDS_A_RIGHT.contains(&spec.verb) {
+        (caller.edge.room.orders)().map_err(Error::Unavailable)?;
+    }
     let request = caller.request(spec.noun, spec.verb, format, body)?;
     let mut reply = caller.edge.bus.command(request).await?.into_result()?;
     let shown = show_to_own_views(caller, &command, &reply).await;

@@ -169,6 +169,10 @@ async fn start(call: &Call, target: &Target, number: u32) -> Result<Started, Err
         // Whoever may not call any more is told at once, not when there would have been room. What was reserved for it
         // meanwhile is recorded as not sent.
         why = call.withdrawn() => return Err(why),
+        // So is whoever waits for a log that takes nothing.
+        () = tokio::time::sleep(edge.config.admission_wait_max + edge.config.record_wait_max) => {
+            return Err(Error::Unavailable("the log does not record that the call starts: see /readyz".to_owned()));
+        }
     };
     let output_each = plan.estimate.output_for(reservation.granted);
     let wanted = call.ask.limit.map_or(plan.estimate.output_max, |(_, limit)| limit);

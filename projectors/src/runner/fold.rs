@@ -26,6 +26,9 @@ use crate::tree::Checkpoint;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
+/// How often a fold that waits for facts looks whether its store is still the one it knows.
+const STORE_LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Why a fold ended.
 enum End {
     Shutdown,
@@ -99,6 +102,10 @@ impl<P: Projector> Runner<P> {
                     biased;
                     () = shutdown.cancelled() => return Ok(()),
                     next = stream.next() => Some(next),
+                    () = tokio::time::sleep(STORE_LOOK_EVERY) => {
+                        look(followed).await?;
+                        continue;
+                    }
                 }
             } else if batch.commits < self.config.batch_commits_max.get() {
                 // What is there already belongs to this batch. Unconstrained, because the runtime's turn-taking would end
@@ -205,6 +212,13 @@ impl<R> Batch<R> {
         self.last = Some(stored);
         Ok(())
     }
+}
+
+/// Whether the rows are still those that were written.
+async fn look(followed: &Followed) -> Result<(), End> {
+    let tree = Arc::clone(&followed.tree);
+    let looking = tokio::task::spawn_blocking(move || tree.look());
+    looking.await.unwrap_or_else(|error| Err(error.into())).map_err(End::Failed)
 }
 
 /// Writes on a thread that may block: a store has no other way.

@@ -41,6 +41,7 @@ pub(super) async fn run(config: &Config, matches: &ArgMatches, json: bool) -> Re
             Ok(durability(config)),
             "set durability = \"strict\" if acknowledgements must survive power loss",
         ),
+        finding("disk", disk(config), "make room on it or enlarge it; everything goes on by itself then"),
         finding("gateway", gateway(config, matches).await, "start it: steward up, or steward gateway; or give --url"),
         finding("schemas", Ok(schemas()), ""),
     ];
@@ -98,6 +99,14 @@ fn durability(config: &Config) -> String {
             "process-crash: acknowledgements survive the death of any process; power loss may cost up to 2 minutes on one server".to_owned()
         }
     }
+}
+
+fn disk(config: &Config) -> Result<String, BoxError> {
+    let Some(disk) = crate::compose::disk(config)? else {
+        return Ok("the log is on another machine's".to_owned());
+    };
+    disk.room_for_calls()?;
+    Ok(disk.describe())
 }
 
 async fn gateway(config: &Config, matches: &ArgMatches) -> Result<String, BoxError> {

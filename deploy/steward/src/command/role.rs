@@ -53,12 +53,13 @@ pub(super) async fn run(role: &str, mut config: Config, matches: &ArgMatches) ->
 }
 
 /// The server, its streams and the first facts; then it waits.
-async fn bus(process: Process) -> Result<(), BoxError> {
+async fn bus(mut process: Process) -> Result<(), BoxError> {
     let config = process.config.clone();
     let server = compose::own_server(&config).await?;
     let installation = Installation::on(&server, &config);
     let server = server.supervise();
     process.health.check("nats-server", server.check());
+    compose::outlive_full_disks(&mut process, &server)?;
     let version = compose::provision(&installation, &config).await?;
     compose::bootstrap(&installation, &process).await?;
     println!("steward bus: nats-server {version} ready on {}", installation.url());
@@ -66,7 +67,7 @@ async fn bus(process: Process) -> Result<(), BoxError> {
 }
 
 /// One more server in the cluster of the one that made the streams and the first facts.
-async fn further_node(process: Process, first: &Path) -> Result<(), BoxError> {
+async fn further_node(mut process: Process, first: &Path) -> Result<(), BoxError> {
     let config = process.config.clone();
     if config.bus.cluster.is_none() {
         return Err("--join needs [bus.cluster] with node, port and ports in the configuration".into());
@@ -76,6 +77,7 @@ async fn further_node(process: Process, first: &Path) -> Result<(), BoxError> {
     let url = server.url().to_owned();
     let server = server.supervise();
     process.health.check("nats-server", server.check());
+    compose::outlive_full_disks(&mut process, &server)?;
     println!("steward bus: nats-server ready on {url}, in the cluster of {}", first.display());
     until_stopped(process, server).await
 }

@@ -21,6 +21,7 @@ pub(super) async fn run(mut config: Config, matches: &ArgMatches) -> Result<(), 
     let installation = Installation::on(&server, &config);
     let server = server.supervise();
     process.health.check("nats-server", server.check());
+    compose::outlive_full_disks(&mut process, &server)?;
     let version = compose::provision(&installation, &config).await?;
     let keys = compose::bootstrap(&installation, &process).await?;
     compose::aggregates(&installation, &mut process, &[]).await?;

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use steward_events::BoxError;
-use steward_jetstream::server::{self, Secrets, Server};
+use steward_jetstream::server::{self, Secrets, Server, Supervised};
 use steward_jetstream::{Connection, Credentials, Role};
 
+use super::{Disk, Process, Tier};
 use crate::config::{Config, Durability};
 
 /// How the roles of this installation reach the bus.
@@ -28,6 +29,30 @@ pub(crate) async fn own_server(config: &Config) -> Result<Server, BoxError> {
         ..server::Options::new(&config.data)
     };
     Ok(Server::start(options).await?)
+}
+
+/// The disk that holds the log, if it is on this machine.
+pub(crate) fn disk(config: &Config) -> Result<Option<Disk>, BoxError> {
+    let ours = config.bus.url == "own";
+    ours.then(|| Disk::of(&config.data, config.bus.free_bytes_min)).transpose()
+}
+
+/// Starts our server again after each time that its disk was full: it takes nothing more for a log that it once could not
+/// write, even when there is room again.
+pub(crate) fn outlive_full_disks(process: &mut Process, server: &Supervised) -> Result<(), BoxError> {
+    let Some(disk) = disk(&process.config)? else { return Ok(()) };
+    let (again, shutdown) = (server.again(), process.core.clone());
+    let watched = disk.clone();
+    process.health.check("disk", move || watched.room_for_calls());
+    process.spawn(Tier::Core, "disk of the log", disk.clone().watch(shutdown.clone()));
+    process.spawn(Tier::Core, "room for the log", async move {
+        while shutdown.run_until_cancelled(disk.recovered()).await.is_some() {
+            tracing::warn!("the disk was full and has room again; nats-server is started again");
+            again();
+        }
+        Ok::<(), BoxError>(())
+    });
+    Ok(())
 }
 
 /// Takes over the credentials of the installation in `first`, whose cluster our server joins.

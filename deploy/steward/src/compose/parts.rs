@@ -218,14 +218,26 @@ pub(crate) async fn gateway(
     };
     let config = steward_gateway::Config {
         admission_wait_max: process.config.gateway.admission_wait_max,
+        receive_time_max: process.config.gateway.receive_time_max,
         upstream: steward_gateway::Upstream {
             first_byte_time_max: process.config.gateway.first_byte_time_max,
+            idle_time_max: process.config.gateway.idle_time_max,
+            client_stall_max: process.config.gateway.client_stall_max,
             ..steward_gateway::Upstream::default()
         },
         secrets: steward_gateway::Secrets::new(secret),
         ..steward_gateway::Config::default()
     };
-    let gateway = Gateway::new(ports, config);
+    let mut gateway = Gateway::new(ports, config);
+    if let Some(disk) = super::disk(&process.config)? {
+        let (calls, orders, ready) = (disk.clone(), disk.clone(), disk.clone());
+        gateway = gateway.with_room(steward_gateway::Room {
+            calls: Arc::new(move || calls.room_for_calls()),
+            orders: Arc::new(move || orders.room_for_orders()),
+        });
+        process.health.check("room for calls", move || ready.room_for_calls());
+        process.spawn(Tier::Core, "disk of the log", disk.watch(process.core.clone()));
+    }
     let metrics = process.metrics.clone();
     let registry = metrics.registry();
     gateway

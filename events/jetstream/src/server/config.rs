@@ -12,6 +12,10 @@ use crate::role::Role;
 /// The account in which all of Steward lives.
 pub(crate) const ACCOUNT: &str = "STEWARD";
 
+/// More than any disk: else the server takes three quarters of what is free when it starts, and refuses everything once the
+/// log is longer than that. Whoever runs it watches the disk.
+const FILE_STORE_BYTES_MAX: u64 = 1 << 60;
+
 /// What goes into it.
 pub(super) struct Wanted<'a> {
     pub(super) dir: &'a Path,
@@ -43,7 +47,8 @@ pub(super) fn write(dir: &Path, text: &str) -> Result<(), ServerError> {
 pub(super) fn render(wanted: &Wanted<'_>) -> String {
     let users: Vec<Value> = Role::ALL.into_iter().map(|role| user(role, wanted.secrets)).collect();
     let names: Vec<&str> = Role::ALL.into_iter().map(Role::user).collect();
-    let mut jetstream = json!({ "store_dir": text(&wanted.dir.join("jetstream")) });
+    let mut jetstream =
+        json!({ "store_dir": text(&wanted.dir.join("jetstream")), "max_file_store": FILE_STORE_BYTES_MAX });
     if wanted.options.durability == Durability::Strict {
         jetstream["sync_interval"] = json!("always");
     }

@@ -95,6 +95,11 @@ impl Process {
 
     /// Asks it to end, waits, kills it if it does not.
     pub(super) async fn stop(mut self) -> Result<(), ServerError> {
+        self.end().await
+    }
+
+    /// The same, to be started again.
+    pub(super) async fn end(&mut self) -> Result<(), ServerError> {
         for (signal, time_max) in [("quit", STOP_TIME_MAX), ("stop", STOP_TIME_MAX)] {
             self.signal(signal).await;
             let until = Instant::now() + time_max;

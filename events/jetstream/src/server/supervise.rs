@@ -3,9 +3,10 @@
 //!
 //! Knows whether the server lives. It must not know who uses it: they see a connection that is away for a while.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +30,7 @@ const LASTED: Duration = Duration::from_mins(1);
 pub struct Supervised {
     task: JoinHandle<Server>,
     stop: CancellationToken,
+    again: Arc<Notify>,
     running: watch::Receiver<Option<u32>>,
 }
 
@@ -36,8 +38,9 @@ impl Supervised {
     pub(super) fn begin(server: Server) -> Self {
         let stop = CancellationToken::new();
         let (tell, running) = watch::channel(Some(server.pid()));
-        let task = tokio::spawn(keep_running(server, tell, stop.clone()));
-        Self { task, stop, running }
+        let again = Arc::<Notify>::default();
+        let task = tokio::spawn(keep_running(server, tell, stop.clone(), Arc::clone(&again)));
+        Self { task, stop, again, running }
     }
 
     /// Its process id while it runs.
@@ -54,6 +57,12 @@ impl Supervised {
         }
     }
 
+    /// Has it ended and started again, once for each call: what is acknowledged is kept, and clients find it again.
+    pub fn again(&self) -> impl Fn() + Send + Sync + use<> {
+        let again = Arc::clone(&self.again);
+        move || again.notify_one()
+    }
+
     /// Stops the supervision and then the server; returns when it is gone.
     ///
     /// # Errors
@@ -67,16 +76,33 @@ impl Supervised {
     }
 }
 
-async fn keep_running(mut server: Server, tell: watch::Sender<Option<u32>>, stop: CancellationToken) -> Server {
+async fn keep_running(
+    mut server: Server,
+    tell: watch::Sender<Option<u32>>,
+    stop: CancellationToken,
+    again: Arc<Notify>,
+) -> Server {
     let mut pause = RESTART_PAUSE;
     let mut began = tokio::time::Instant::now();
     loop {
         let end = tokio::select! {
             () = stop.cancelled() => return server,
-            end = death(&mut server) => end,
+            end = death(&mut server) => Some(end),
+            () = again.notified() => None,
         };
         tell.send_replace(None);
-        tracing::error!(process.pid = server.pid(), end, "nats-server has ended by itself; starting it again");
+        match end {
+            Some(end) => {
+                tracing::error!(process.pid = server.pid(), end, "nats-server has ended by itself; starting it again");
+            }
+            None => {
+                if let Err(error) = server.process.end().await {
+                    tracing::warn!(%error, "nats-server was to be started again");
+                    tell.send_replace(Some(server.pid()));
+                    continue;
+                }
+            }
+        }
         if began.elapsed() >= LASTED {
             pause = RESTART_PAUSE;
         }
