@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use steward_aggregates::aggregate::Stamp;
 use steward_events::append::{AppendError, append};
@@ -26,6 +27,11 @@ use crate::stream::{Decider, Folded};
 
 /// What a command may add to a commit beyond its own size, in bytes: an estimate to keep commits well below the bound.
 const ENTRY_BYTES: usize = 2_048;
+
+/// After so many lost races a worker waits before the next …
+const RIVALRY: u32 = 4;
+/// … ever longer, up to this.
+const RIVAL_PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// What the stream's worker needs of the world.
 pub(crate) struct World {
@@ -108,7 +114,11 @@ impl<A: Decider> Worker<A> {
 
     /// Decides until it is recorded or confirmed, then tells the senders. Gives the batch back if the log refuses it.
     async fn settle(&mut self, batch: Vec<Job>) -> Result<(), Vec<Job>> {
-        for _ in 0..self.world.config.decisions_max {
+        for attempt in 0..self.world.config.decisions_max {
+            if attempt >= RIVALRY {
+                // Whoever lost reads again first and loses again to one who need not: the rival's line is let run dry.
+                tokio::time::sleep(RIVAL_PAUSE_MAX.min(Duration::from_millis(attempt.into()))).await;
+            }
             if let Err(error) = self.load().await {
                 self.fail(batch, &error);
                 return Ok(());

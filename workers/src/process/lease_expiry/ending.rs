@@ -9,7 +9,7 @@ use steward_events::command::EndLease;
 use steward_events::commit::{Commit, CommitHash, Entry};
 use steward_events::event::UsageEvent;
 use steward_events::id::{CommandId, CommitId, CorrelationId, LeaseId, PrincipalId, SystemPart, TenantId};
-use steward_events::log::{EventLog, Stored, StreamName};
+use steward_events::log::{EventLog, Filter, Stored, StreamName};
 use steward_events::quantity::{Position, Shard, Version};
 
 use super::books::Open;
@@ -66,9 +66,11 @@ async fn read(log: &dyn EventLog, stream: &StreamName, after: Position) -> Resul
         hash: CommitHash::default(),
         at: Timestamp(0),
     };
+    // In this order: where nothing stands after the grant by the second look, the first saw the journal's end. The other
+    // way round, what came in between would be skipped but for its last commit, and a close with it.
+    let last = log.last(&Filter::stream(stream)).await?;
     let mut tail = journal::tail(log, stream, after).await?;
     if tail.is_empty() {
-        let last = log.last(&steward_events::log::Filter::stream(stream)).await?;
         tail.extend(log.at(stream.shard, last).await?.filter(|stored| stored.stream == *stream));
     }
     for stored in tail {
