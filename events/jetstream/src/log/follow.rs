@@ -231,6 +231,8 @@ struct Delivered {
     sequence: u64,
     count: u64,
     stored_at: Timestamp,
+    /// How many more there were for this consumer.
+    pending: u64,
 }
 
 /// Reads `$JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<deliveries>.<sequence>.<count>.<time>.<pending>[.<token>]`.
@@ -239,9 +241,10 @@ fn delivered(message: &Message) -> Result<Delivered, String> {
     let tokens: Vec<&str> = reply.split('.').collect();
     let from = if tokens.len() == 9 { 5 } else { 7 };
     let number = |at: usize| tokens.get(at).and_then(|token| token.parse::<u64>().ok());
-    match (tokens.starts_with(&["$JS", "ACK"]), number(from), number(from + 1), number(from + 2)) {
-        (true, Some(sequence), Some(count), Some(nanos)) => {
-            Ok(Delivered { sequence, count, stored_at: Timestamp(nanos / 1_000) })
+    let numbers = (number(from), number(from + 1), number(from + 2), number(from + 3));
+    match (tokens.starts_with(&["$JS", "ACK"]), numbers) {
+        (true, (Some(sequence), Some(count), Some(nanos), Some(pending))) => {
+            Ok(Delivered { sequence, count, stored_at: Timestamp(nanos / 1_000), pending })
         }
         _ => Err(format!("{reply:?} does not say where a delivery stands")),
     }

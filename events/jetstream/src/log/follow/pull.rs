@@ -10,7 +10,7 @@ use serde::Serialize;
 use steward_events::log::LogError;
 use tokio::time::Instant;
 
-use super::{HEARTBEAT, SILENCE_MAX, nanos};
+use super::{HEARTBEAT, SILENCE_MAX, delivered, nanos};
 use crate::ANSWER_TIME_MAX;
 use crate::log::unavailable;
 
@@ -22,6 +22,9 @@ const BATCH_BYTES_MAX: usize = 2 * crate::MESSAGE_BYTES_MAX;
 
 /// How long a request for what is there stays open. The server says at its end that there is no more.
 const GATHER: Duration = Duration::from_millis(2);
+
+/// With so many commits left behind, the next request follows at once.
+const BACKLOG: u64 = 64;
 
 /// How long a request waits for the next commit.
 const WAIT: Duration = Duration::from_secs(5);
@@ -43,6 +46,8 @@ struct Asked {
     began: Instant,
     batch: u64,
     came: u64,
+    /// How many more there were when the last of these was sent.
+    pending: u64,
 }
 
 /// What the last request brought.
@@ -93,7 +98,7 @@ impl Pull {
                 Err(_) => return Ok(None),
             };
             let Some(status) = message.status else {
-                self.came();
+                self.came(&message);
                 return Ok(Some(message));
             };
             // What is said of an earlier request is old.
@@ -127,6 +132,7 @@ impl Pull {
             began: Instant::now(),
             batch: next.batch,
             came: 0,
+            pending: 0,
         };
         let body = serde_json::to_vec(&next).map_err(unavailable)?;
         let sent = client.publish_with_reply(self.subject.clone(), asked.inbox.clone(), body.into());
@@ -135,9 +141,10 @@ impl Pull {
         Ok(())
     }
 
-    fn came(&mut self) {
+    fn came(&mut self, message: &Message) {
         let Some(asked) = &mut self.asked else { return };
         asked.came += 1;
+        asked.pending = delivered(message).map_or(0, |delivered| delivered.pending);
         if asked.came >= asked.batch {
             self.ended(true);
         }
@@ -146,7 +153,8 @@ impl Pull {
     fn ended(&mut self, full: bool) {
         let Some(asked) = self.asked.take() else { return };
         self.last = match asked.came {
-            _ if full && asked.batch > 1 => Last::Full,
+            // Also one that ended long before all that was there had been sent.
+            _ if (full && asked.batch > 1) || asked.pending >= BACKLOG => Last::Full,
             0 => Last::Nothing,
             _ => Last::Some(asked.began),
         };
