@@ -82,8 +82,8 @@ def books_agree(steward: Steward, upstream, answered: int):
 
     # A call that the full disk met before it went out is finished as not billed, and counts as a call in the report.
     try:
-        wait_for("all facts", lambda: len(billed()) == len(upstream.calls), 90)
-        wait_for("a report of all facts", lambda: report().get("calls") == len(facts()), 90)
+        wait_for("all facts", lambda: len(billed()) == len(upstream.calls), 45)
+        wait_for("a report of all facts", lambda: report().get("calls") == len(facts()), 30)
     except TimeoutError:
         pytest.fail(f"served {len(upstream.calls)}, answered {answered}, billed {len(billed())}, report: {report()}")
     finished = facts()
@@ -91,7 +91,7 @@ def books_agree(steward: Steward, upstream, answered: int):
     assert len(upstream.calls) >= answered
     assert report()["cost"] == sum(fact["cost"] for fact in finished)
     verify = lambda: steward.cli("audit", "verify", "--tenant", "acme", check=False).returncode == 0  # noqa: E731
-    wait_for("a history that is proven whole", verify, 90)
+    wait_for("a history that is proven whole", verify, 30)
 
 
 def processor_time(pid: int) -> float:
@@ -165,10 +165,10 @@ def test_a_full_disk_loses_nothing_and_all_goes_on_by_itself_when_it_is_enlarged
     process = steward.processes[0]
     try:
         traffic = Traffic(steward, 4)
-        wait_for("traffic", lambda: len(traffic.statuses) > 20, 90)
+        wait_for("traffic", lambda: len(traffic.statuses) > 20, 30)
         disk.fill(0)
         # Calls that the full disk met in their middle wait for it, up to half a minute; new ones do not.
-        wait_for("refusals", lambda: Caller(steward.gateway_port, steward.bot, 60).call()[0] == 503, 120)
+        wait_for("refusals", lambda: Caller(steward.gateway_port, steward.bot, 60).call()[0] == 503, 30)
         refused(steward)
         order = steward.cli("account", "create", "late-bot", "--tenant", "acme", check=False)
         assert order.returncode and "make room" in order.stderr, order.stderr
@@ -203,7 +203,7 @@ def test_views_whose_disk_is_full_say_nothing_wrong_and_catch_up_when_it_is_enla
         steward.bot = steward.key("support-bot", "acme", "--on", "acme/support")
         caller = Caller(steward.gateway_port, steward.bot, 60)
         assert caller.call()[0] == 200
-        wait_for("the first report", lambda: plain(steward.json("cost", "--tenant", "acme")["total"])["calls"] == 1, 90)
+        wait_for("the first report", lambda: plain(steward.json("cost", "--tenant", "acme")["total"])["calls"] == 1, 30)
         disk.fill(0)
         for made in range(2, 42):
             assert caller.call()[0] == 200, "calls need no views"

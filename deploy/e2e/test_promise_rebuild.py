@@ -151,7 +151,7 @@ def test_a_view_is_rebuilt_from_nothing_while_the_old_one_answers(tmp_path):
             time.sleep(PAUSE_SECONDS)
             meanwhile = asking.asked - begun
             another.signal(signal.SIGCONT)
-            wait_for("the rebuilt views", lambda: another.is_ready([]), 180)
+            wait_for("the rebuilt views", lambda: another.is_ready([]))
             asking.wait_more(100)  # of both
         print(f"{asking.asked} questions, {meanwhile} of them during the rebuild")
         assert not asking.wrong, (len(asking.wrong), asking.wrong[:5])

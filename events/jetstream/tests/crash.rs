@@ -41,19 +41,10 @@ async fn write(log: Arc<dyn EventLog>, writer: u64, stop: Arc<AtomicBool>) -> Ve
         let last = state.last().map_or(Position(0), |stored| stored.position);
         let prev = state.last().map_or(CommitHash::default(), |stored| CommitHash::of(&stored.bytes));
         let mine = commit(&stream, state.len() as u64 + 1, prev, &format!("writer {writer}"));
-        let mut tries = 0;
-        loop {
-            match append(&*log, last, &mine).await {
-                Ok(appended) => acknowledged.push((appended.position, mine.id)),
-                Err(AppendError::Conflict) => {}
-                // Only another call with the same commit can tell.
-                Err(AppendError::Unavailable(_)) if tries < 3 => {
-                    tries += 1;
-                    continue;
-                }
-                Err(error) => panic!("writer {writer} learnt nothing: {error:?}"),
-            }
-            break;
+        match append(&*log, last, &mine).await {
+            Ok(appended) => acknowledged.push((appended.position, mine.id)),
+            Err(AppendError::Conflict) => {}
+            Err(error) => panic!("writer {writer} learnt nothing: {error:?}"),
         }
     }
     acknowledged
