@@ -38,7 +38,7 @@ fn opening(report: &Report) -> String {
         if report.quick { "It was a quick run, which shows that the bench works and nothing else.\n" } else { "" };
     format!(
         "# Performance\n\n\
-         Written by `steward bench --growth --write`; do not edit. Anyone can repeat it: `steward bench --help`.\n\n\
+         Written by `steward bench --write`; do not edit. Anyone can repeat it: `steward bench --help`.\n\n\
          {machine}; {} build; medians of {}. {quiet}\n{quick}\n\
          The mock upstream, the load generator, the nats-server and every role share these processors. All is on: API \
          keys, permissions, a hard budget on the tenant, both acknowledgements of a call awaited, projectors following. \
