@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io::IsTerminal;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,12 +128,17 @@ impl Process {
         Ok(())
     }
 
-    /// Waits until asked to stop or until a part fails, then stops all parts, the edge first.
-    pub(crate) async fn run(mut self) -> Result<(), BoxError> {
-        let ended = tokio::select! {
-            () = self.edge.cancelled() => None,
-            Some(ended) = self.edge_parts.join_next() => Some(ended),
-            Some(ended) = self.core_parts.join_next() => Some(ended),
+    /// Waits until asked to stop or until a part fails, then stops all parts, the edge first. Meanwhile `tell` is run,
+    /// which may wait for the parts.
+    pub(crate) async fn run(mut self, tell: impl Future<Output = ()>) -> Result<(), BoxError> {
+        let mut tell = pin!(tell.fuse());
+        let ended = loop {
+            tokio::select! {
+                () = &mut tell => {}
+                () = self.edge.cancelled() => break None,
+                Some(ended) = self.edge_parts.join_next() => break Some(ended),
+                Some(ended) = self.core_parts.join_next() => break Some(ended),
+            }
         };
         let failed = ended.map(|ended| -> BoxError {
             match ended {

@@ -24,6 +24,7 @@ pub(super) async fn run(role: &str, mut config: Config, matches: &ArgMatches) ->
         };
     }
     let installation = Installation::find(&config);
+    let mut yet_to_ask = None;
     match role {
         "aggregates" => {
             let only: Vec<String> = matches.get_many::<String>("only").unwrap_or_default().cloned().collect();
@@ -32,12 +33,8 @@ pub(super) async fn run(role: &str, mut config: Config, matches: &ArgMatches) ->
         }
         "projectors" => {
             let store = matches.get_one::<String>("store").map(std::path::PathBuf::from);
-            let mut yet_to_ask = compose::projectors(&installation, &mut process, store).await?;
+            yet_to_ask = Some(compose::projectors(&installation, &mut process, store).await?);
             process.serve_health().await?;
-            tokio::select! {
-                () = process.edge.cancelled() => {}
-                _ = yet_to_ask.wait_for(|count| *count == 0) => {}
-            }
         }
         "workers" => {
             compose::workers(&installation, &mut process).await?;
@@ -48,8 +45,14 @@ pub(super) async fn run(role: &str, mut config: Config, matches: &ArgMatches) ->
             compose::gateway(&installation, &mut process, listener).await?;
         }
     }
-    println!("steward {role}: ready on {}", installation.url());
-    process.run().await
+    let ready = async {
+        if let Some(yet_to_ask) = &mut yet_to_ask {
+            // An error would say that nobody counts any more, and then the process ends.
+            let _ = yet_to_ask.wait_for(|count| *count == 0).await;
+        }
+        println!("steward {role}: ready on {}", installation.url());
+    };
+    process.run(ready).await
 }
 
 /// The server, its streams and the first facts; then it waits.
@@ -89,7 +92,7 @@ async fn until_stopped(mut process: Process, server: Supervised) -> Result<(), B
         shutdown.cancelled().await;
         Ok::<(), BoxError>(())
     });
-    let outcome = process.run().await;
+    let outcome = process.run(std::future::ready(())).await;
     server.stop().await?;
     outcome
 }

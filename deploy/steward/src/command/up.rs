@@ -30,7 +30,7 @@ pub(super) async fn run(mut config: Config, matches: &ArgMatches) -> Result<(), 
     compose::workers(&installation, &mut process).await?;
     compose::gateway(&installation, &mut process, listener).await?;
     banner(&config, &installation, &version, &keys, began);
-    let outcome = process.run().await;
+    let outcome = process.run(std::future::ready(())).await;
     server.stop().await?;
     outcome
 }

@@ -17,6 +17,8 @@ use steward_projectors::{ProjectorPorts, Projectors};
 use steward_workers::{Notary, WorkerPorts, Workers};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::compose::{Installation, Process, Tier};
 use crate::config::{Config, Durability};
@@ -24,6 +26,9 @@ use crate::files;
 
 /// How often views under load take in what has gathered in the log.
 pub(crate) const VIEWS_PACE: Duration = Duration::from_millis(25);
+
+/// The pause after the bus did not take a view's subscriptions.
+const SERVE_PAUSE: Duration = Duration::from_millis(500);
 
 /// The operator's key, and whether this start made it.
 pub(crate) struct Keys {
@@ -156,12 +161,32 @@ pub(crate) async fn projectors(
                 () = shutdown.cancelled() => return Ok(()),
                 () = projectors.built(view) => {}
             }
-            let serving = serve::queries(&responder, &[view], projectors, shutdown).await?;
+            let Some(serving) = serve_view(&responder, view, projectors, shutdown).await else { return Ok(()) };
             yet_to_ask.send_modify(|count| *count -= 1);
             serving.await.map_err(BoxError::from)
         });
     }
     Ok(asked)
+}
+
+/// Takes questions about `view`. The bus may be away just then: that must not end the process, so it is tried again until
+/// `shutdown`; none if that comes first.
+async fn serve_view(
+    responder: &Connection,
+    view: &'static str,
+    projectors: Arc<Projectors>,
+    shutdown: CancellationToken,
+) -> Option<JoinHandle<()>> {
+    loop {
+        match serve::queries(responder, &[view], Arc::clone(&projectors) as _, shutdown.clone()).await {
+            Ok(serving) => return Some(serving),
+            Err(error) => tracing::warn!(view, error, "questions cannot be taken yet; trying again"),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return None,
+            () = tokio::time::sleep(SERVE_PAUSE) => {}
+        }
+    }
 }
 
 /// Process managers and tasks.
