@@ -34,6 +34,9 @@ use process::{Process, State};
 /// The longest that a server may take until it answers.
 pub const READY_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// How long the port of the last start is waited for.
+const PORT_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// What an acknowledgement of the bus survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
@@ -143,9 +146,14 @@ impl Server {
         let port = match (options.port, &left_behind) {
             (Some(port), _) => port,
             (None, Some(running)) => running.state.port,
-            (None, None) => {
-                State::read(&dir)?.map(|state| state.port).filter(|port| is_free(*port)).map_or_else(free_port, Ok)?
-            }
+            (None, None) => match State::read(&dir)? {
+                Some(state) if becomes_free(state.port).await => state.port,
+                Some(State { port, .. }) => {
+                    tracing::warn!(port, "another program has the port of the nats-server; taking another port");
+                    free_port()?
+                }
+                None => free_port()?,
+            },
         };
         let text = config::render(&config::Wanted { dir: &dir, port, options: &options, secrets: &secrets });
         let url = local_url(port);
@@ -255,8 +263,17 @@ fn lock(dir: &Path) -> Result<File, ServerError> {
     }
 }
 
-fn is_free(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+/// Whether nobody listens on `port` any more. Who was connected there looks for the server nowhere else, and a server that
+/// was just killed may hold its port for a moment longer.
+async fn becomes_free(port: u16) -> bool {
+    let until = Instant::now() + PORT_WAIT_MAX;
+    while TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err() {
+        if Instant::now() >= until {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    true
 }
 
 /// A port that nobody listens on now.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests
 
 use std::process::Command;
+use std::time::Duration;
 
 use steward_jetstream::server::{Durability, Options, Server, ServerError};
 use steward_jetstream::{ConnectError, Connection, Credentials, Role, provision};
@@ -71,6 +72,31 @@ async fn a_dead_orphan_is_replaced_and_an_id_that_somebody_else_has_is_left_alon
 
     let server = Server::start(Options::new(dir.path())).await.unwrap();
     assert!(!server.was_adopted());
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_port_that_is_held_a_moment_longer_is_waited_for_and_one_that_is_taken_is_not_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(Options::new(dir.path())).await.unwrap();
+    let url = server.url().to_owned();
+    server.stop().await.unwrap();
+    let hold = || std::net::TcpListener::bind(url.trim_start_matches("nats://")).unwrap();
+
+    // As a server does that was killed and has yet to die.
+    let holder = hold();
+    let freed = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        drop(holder);
+    });
+    let server = Server::start(Options::new(dir.path())).await.unwrap();
+    freed.await.unwrap();
+    assert_eq!(server.url(), url);
+    server.stop().await.unwrap();
+
+    let _holder = hold();
+    let server = Server::start(Options::new(dir.path())).await.unwrap();
+    assert_ne!(server.url(), url);
     server.stop().await.unwrap();
 }
 
