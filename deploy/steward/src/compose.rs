@@ -134,10 +134,12 @@ impl Process {
         let mut tell = pin!(tell.fuse());
         let ended = loop {
             tokio::select! {
-                () = &mut tell => {}
+                // First: a part that was asked to end has not ended by itself.
+                biased;
                 () = self.edge.cancelled() => break None,
                 Some(ended) = self.edge_parts.join_next() => break Some(ended),
                 Some(ended) = self.core_parts.join_next() => break Some(ended),
+                () = &mut tell => {}
             }
         };
         let failed = ended.map(|ended| -> BoxError {
