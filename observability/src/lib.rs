@@ -4,6 +4,7 @@
 //! from whoever uses it.
 
 pub mod health;
+mod ids;
 mod logs;
 pub mod metrics;
 pub mod propagate;
@@ -75,13 +76,15 @@ pub enum Error {
 #[must_use = "telemetry ends with it"]
 #[derive(Debug)]
 pub struct Guard {
-    traces: SdkTracerProvider,
+    traces: Option<SdkTracerProvider>,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // A collector that is away loses spans; that is no failure of this process, and nobody is left to tell.
-        let _ = self.traces.shutdown_with_timeout(traces::FLUSH_TIME_MAX);
+        if let Some(traces) = &self.traces {
+            // A collector that is away loses spans; that is no failure of this process, and nobody is left to tell.
+            let _ = traces.shutdown_with_timeout(traces::FLUSH_TIME_MAX);
+        }
     }
 }
 
@@ -111,7 +114,6 @@ where
         LogFormat::Json => Box::new(logs::Ecs::new(config.service.clone(), writer)),
         LogFormat::Human => Box::new(tracing_subscriber::fmt::layer().compact().with_writer(writer)),
     };
-    let exported = traces::collector(config).is_some();
-    let subscriber = Registry::default().with(level).with(traces::layer(&traces, exported)).with(logs);
+    let subscriber = Registry::default().with(level).with(traces::layer(traces.as_ref())).with(logs);
     Ok((subscriber, Guard { traces }))
 }

@@ -7,7 +7,6 @@ use std::fmt;
 use std::io::Write;
 use std::sync::OnceLock;
 
-use opentelemetry::trace::TraceContextExt;
 use serde_json::{Map, Value};
 use tracing::dispatcher::WeakDispatch;
 use tracing::field::{Field, Visit};
@@ -18,7 +17,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::Service;
+use crate::{Service, propagate};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
@@ -124,13 +123,9 @@ where
 impl<W> Ecs<W> {
     fn name_span(&self, id: &Id, line: &mut Map<String, Value>) {
         let Some(dispatch) = self.dispatch.get().and_then(WeakDispatch::upgrade) else { return };
-        let Some(context) = tracing_opentelemetry::get_otel_context(id, &dispatch) else { return };
-        let span = context.span();
-        let ids = span.span_context();
-        if ids.is_valid() {
-            line.insert("trace.id".to_owned(), ids.trace_id().to_string().into());
-            line.insert("span.id".to_owned(), ids.span_id().to_string().into());
-        }
+        let Some(ids) = propagate::ids(id, &dispatch) else { return };
+        line.insert("trace.id".to_owned(), ids.trace_id().to_string().into());
+        line.insert("span.id".to_owned(), ids.span_id().to_string().into());
     }
 }
 

@@ -1,22 +1,20 @@
-//! Spans: every one has ids, so that log lines and headers can name them; with a collector they are sent there.
+//! Spans on their way to a collector, if there is one; `ids` names them if there is none.
 //!
 //! A collector that is slow or away never holds anything up: spans wait in a bounded queue and are dropped from there.
 
 use std::time::Duration;
 
+use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
-use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, Span, SpanData, SpanProcessor,
-};
+use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
 use tracing::Subscriber;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::ids::IdsOnly;
 use crate::{Error, TelemetryConfig};
 
 /// How long a stopping process waits for its last spans to be sent.
@@ -30,12 +28,9 @@ const SEND_TIME_MAX: Duration = Duration::from_secs(5);
 /// Spans wait this long for company.
 const SEND_EVERY: Duration = Duration::from_secs(1);
 
-/// Where spans are sent, if anywhere.
-pub(crate) fn collector(config: &TelemetryConfig) -> Option<&str> {
-    config.otlp.as_deref().filter(|url| !url.is_empty())
-}
-
-pub(crate) fn provider(config: &TelemetryConfig) -> Result<SdkTracerProvider, Error> {
+/// None without a collector.
+pub(crate) fn provider(config: &TelemetryConfig) -> Result<Option<SdkTracerProvider>, Error> {
+    let Some(url) = config.otlp.as_deref().filter(|url| !url.is_empty()) else { return Ok(None) };
     let service = &config.service;
     let resource = Resource::builder_empty()
         .with_attributes([
@@ -44,10 +39,6 @@ pub(crate) fn provider(config: &TelemetryConfig) -> Result<SdkTracerProvider, Er
             KeyValue::new("service.instance.id", service.instance.clone()),
         ])
         .build();
-    let provider = SdkTracerProvider::builder().with_resource(resource);
-    let Some(url) = collector(config) else {
-        return Ok(provider.with_span_processor(IdsOnly).build());
-    };
     let refused = |reason: String| Error::Otlp { url: url.to_owned(), reason };
     if !url.starts_with("http://") {
         return Err(refused("this build sends spans without TLS, to a collector beside it".to_owned()));
@@ -67,42 +58,19 @@ pub(crate) fn provider(config: &TelemetryConfig) -> Result<SdkTracerProvider, Er
         .with_scheduled_delay(SEND_EVERY)
         .build();
     let processor = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
-    Ok(provider.with_span_processor(processor).build())
+    Ok(Some(SdkTracerProvider::builder().with_resource(resource).with_span_processor(processor).build()))
 }
 
-/// Gives tracing's spans their ids and, when they end, hands them to the provider. `exported` says whether they go
-/// anywhere from there.
-pub(crate) fn layer<S>(provider: &SdkTracerProvider, exported: bool) -> impl Layer<S> + Send + Sync + use<S>
+/// Gives tracing's spans their ids and, when they end, hands them to the provider.
+pub(crate) fn layer<S>(provider: Option<&SdkTracerProvider>) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
 {
-    tracing_opentelemetry::layer().with_tracer(provider.tracer("steward")).with_threads(false).with_filter(filter_fn(
-        move |metadata| {
-            // A call to a model tells its collector much, and nobody else reads it; the request around it has the ids.
-            if !exported && metadata.fields().field("gen_ai.operation.name").is_some() {
-                return false;
-            }
-            // The exporter's own spans would be exported, for ever.
-            let part = metadata.target().split("::").next().unwrap_or_default();
-            !matches!(
-                part,
-                "h2" | "hyper" | "hyper_util" | "tonic" | "tower" | "opentelemetry_sdk" | "opentelemetry_otlp"
-            )
-        },
-    ))
-}
-
-/// Spans get ids and go nowhere.
-#[derive(Debug)]
-struct IdsOnly;
-
-impl SpanProcessor for IdsOnly {
-    fn on_start(&self, _: &mut Span, _: &Context) {}
-    fn on_end(&self, _: SpanData) {}
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-        Ok(())
-    }
+    let Some(provider) = provider else { return Box::new(IdsOnly) };
+    let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("steward")).with_threads(false);
+    Box::new(spans.with_filter(filter_fn(|metadata| {
+        // The exporter's own spans would be exported, for ever.
+        let part = metadata.target().split("::").next().unwrap_or_default();
+        !matches!(part, "h2" | "hyper" | "hyper_util" | "tonic" | "tower" | "opentelemetry_sdk" | "opentelemetry_otlp")
+    })))
 }

@@ -136,6 +136,24 @@ fn a_trace_goes_on_in_the_process_that_receives_it() {
 }
 
 #[test]
+fn spans_in_one_another_are_one_trace() {
+    let lines = logged(|| {
+        tracing::info_span!("outer").in_scope(|| {
+            tracing::info_span!("unasked")
+                .in_scope(|| tracing::info_span!("inner").in_scope(|| tracing::info!("inmost")));
+            tracing::info!("between");
+            tracing::info!("still");
+        });
+        tracing::info_span!("another").in_scope(|| tracing::info!("apart"));
+    });
+    let ids: Vec<_> = lines.iter().map(|line| (line["trace.id"].clone(), line["span.id"].clone())).collect();
+    assert_eq!(ids[0].0, ids[1].0);
+    assert_ne!(ids[0].1, ids[1].1);
+    assert_eq!(ids[1], ids[2], "a span keeps its ids");
+    assert_ne!(ids[2].0, ids[3].0);
+}
+
+#[test]
 fn a_filter_that_is_none_is_refused() {
     let config = TelemetryConfig { level: "steward=loud".into(), ..config() };
     assert!(matches!(subscriber(&config, io::sink).map(|_| ()), Err(Error::Level { .. })));

@@ -15,7 +15,7 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use steward_observability::{Error, LogFormat, Service, TelemetryConfig, subscriber};
+use steward_observability::{Error, LogFormat, Service, TelemetryConfig, propagate, subscriber};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tracing::instrument::WithSubscriber;
@@ -72,9 +72,18 @@ async fn a_span_reaches_the_collector_with_its_fields_and_its_service() {
     let (sender, mut received) = mpsc::unbounded_channel();
     tokio::spawn(collect(listener, sender));
     let (subscriber, guard) = subscriber(&config(&url), io::sink).unwrap();
-    async { tracing::info_span!("drive_task", task.id = "t_42").in_scope(|| tracing::info!("step done")) }
-        .with_subscriber(subscriber)
-        .await;
+    let passed_on = async {
+        let span = tracing::info_span!("drive_task", task.id = "t_42");
+        propagate::follow(&span, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        span.in_scope(|| {
+            tracing::info!("step done");
+            propagate::current_traceparent()
+        })
+    }
+    .with_subscriber(subscriber)
+    .await
+    .unwrap();
+    assert!(passed_on.starts_with("00-0af7651916cd43dd8448eb211c80319c-"), "{passed_on}");
     tokio::task::spawn_blocking(move || drop(guard)).await.unwrap();
     let (path, body) = received.try_recv().expect("dropping the guard has sent the span");
     assert_eq!(path, "/opentelemetry.proto.collector.trace.v1.TraceService/Export");
