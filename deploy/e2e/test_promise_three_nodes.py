@@ -1,7 +1,10 @@
-"""Three nats-servers, every stream on all of them: any one is killed in the middle of traffic, and nothing is lost."""
+"""Three nats-servers, every stream on all of them: any one is killed or paused in the middle of traffic, and nothing is lost."""
 
 import os
 import signal
+import time
+
+import pytest
 
 from books import Books
 from promise import Cluster, Traffic, nats_server, running
@@ -9,6 +12,8 @@ from running import BINARY, Process, free_port, wait_for
 from upstream import Upstream
 
 NODES = ("a", "b", "c")
+# The others have chosen new leaders long before it wakes and still takes itself for one.
+PAUSE_SECONDS = 8
 
 
 class ThreeNodes(Cluster):
@@ -39,15 +44,28 @@ class ThreeNodes(Cluster):
             self.wait_said(bus)
 
 
-def test_any_of_three_nats_servers_is_killed_and_nothing_is_lost(tmp_path):
+def kill(folder):
+    """Its supervisor starts another."""
+    dead = nats_server(folder)
+    os.kill(dead, signal.SIGKILL)
+    wait_for("another server in its place", lambda: nats_server(folder) != dead, 60)
+
+
+def pause(folder):
+    paused = nats_server(folder)
+    os.kill(paused, signal.SIGSTOP)
+    time.sleep(PAUSE_SECONDS)
+    os.kill(paused, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("strike", [kill, pause])
+def test_any_of_three_nats_servers_is_struck_and_nothing_is_lost(tmp_path, strike):
     upstream = Upstream(delay=0.01)
     with running(tmp_path, upstream, 'budget = { limit = "$5.00", per = "day" }', kind=ThreeNodes) as cluster:
         with Traffic([cluster.caller(1 + n % 2, timeout=30) for n in range(4)]) as traffic:
             for folder in cluster.folders:
                 traffic.wait_more()
-                dead = nats_server(folder)
-                os.kill(dead, signal.SIGKILL)
-                wait_for("another server in its place", lambda: nats_server(folder) != dead, 60)
+                strike(folder)
             traffic.wait_more()
         # A finish that could not be recorded at once is tried on: each call that started comes to its end.
         books = Books(cluster.steward, upstream, traffic.answered, [cluster.caller(1), cluster.caller(2)])
