@@ -87,7 +87,7 @@ pub enum Rejection {
         reason: String,
     },
     /// The command was issued too long ago to know whether it was decided before.
-    #[error("the command was issued more than 10 minutes ago; issue it again")]
+    #[error("the command was issued more than 10 minutes ago, or longer ago than its stream can tell; issue it again")]
     Expired,
 }
 

@@ -201,7 +201,7 @@ impl<A: Decider> Worker<A> {
         };
         if let Some(seen) = self.folded.recent.find(&job.id, &job.actor) {
             let answer = self.folded.ahead.answer(order);
-            return Outcome::Known { events: seen.events.clone(), position: Some(seen.position), answer };
+            return Outcome::Known { events: seen.events.to_vec(), position: Some(seen.position), answer };
         }
         if !job.actor.is_system() && self.folded.recent.may_be_forgotten(job.issued_at) {
             return Outcome::Refused(Rejection::Expired);

@@ -4,6 +4,8 @@
 //! are idempotent by nature (lease and turn, epoch and step, key id).
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::time::Duration;
 
 use steward_events::clock::Timestamp;
@@ -16,29 +18,36 @@ use steward_events::quantity::Position;
 pub(crate) const ISSUED_AGO_MAX: Duration = Duration::from_mins(10);
 
 /// How far ahead of ours the sender's clock may be. Short, because what may have been forgotten is refused up to that much
-/// later: with [`REMEMBERED_MAX`] it bounds the commands a second that one stream decides for long, to ten thousand.
+/// later: with [`REMEMBERED_MAX`] it bounds the commands a second that one stream decides for long, to forty thousand.
 pub(crate) const ISSUED_AHEAD_MAX: Duration = Duration::from_secs(10);
 
 /// How long decided commands are remembered: as long as anyone may still send them.
 const REMEMBER: Duration = ISSUED_AGO_MAX.saturating_add(ISSUED_AHEAD_MAX);
 
-/// The most commands that one stream remembers. Beyond, the oldest are forgotten, and what may be as old is refused.
-const REMEMBERED_MAX: usize = 100_000;
+/// The most commands that one stream remembers, at some hundred bytes each. Beyond, the oldest are forgotten, and what may
+/// be as old is refused.
+const REMEMBERED_MAX: usize = 400_000;
 
 /// What came of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     /// The names of its facts.
-    pub(crate) events: Vec<String>,
+    pub(crate) events: Arc<[String]>,
     /// Where they stand.
     pub(crate) position: Position,
 }
 
+/// A command and its sender, as 128 bits under keys of this process that nobody else knows: no two meet.
+type Fingerprint = (u64, u64);
+
 /// The commands of one stream that may still be sent again.
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
-    seen: HashMap<(CommandId, PrincipalId), Seen>,
-    order: VecDeque<(Timestamp, CommandId, PrincipalId)>,
+    keys: (RandomState, RandomState),
+    seen: HashMap<Fingerprint, Seen>,
+    order: VecDeque<(Timestamp, Fingerprint)>,
+    /// The names of the last facts: those of the next command are mostly the same, and then kept once.
+    names: Arc<[String]>,
     forgotten_until: Option<Timestamp>,
 }
 
@@ -49,10 +58,13 @@ impl Recent {
         if entry.actor.is_system() || entry.at.plus(REMEMBER) < now {
             return;
         }
-        let events = entry.events.iter().map(Event::name).collect();
-        let id = (entry.command.clone(), entry.actor.clone());
-        if self.seen.insert(id, Seen { events, position }).is_none() {
-            self.order.push_back((entry.at, entry.command.clone(), entry.actor.clone()));
+        let names: Vec<String> = entry.events.iter().map(Event::name).collect();
+        if *self.names != *names {
+            self.names = names.into();
+        }
+        let id = self.fingerprint(&entry.command, &entry.actor);
+        if self.seen.insert(id, Seen { events: Arc::clone(&self.names), position }).is_none() {
+            self.order.push_back((entry.at, id));
         }
         if self.order.len() > REMEMBERED_MAX {
             self.forgotten_until = self.forget_first();
@@ -61,7 +73,11 @@ impl Recent {
 
     /// What came of this command, if it was decided here.
     pub(crate) fn find(&self, command: &CommandId, actor: &PrincipalId) -> Option<&Seen> {
-        self.seen.get(&(command.clone(), actor.clone()))
+        self.seen.get(&self.fingerprint(command, actor))
+    }
+
+    fn fingerprint(&self, command: &CommandId, actor: &PrincipalId) -> Fingerprint {
+        (self.keys.0.hash_one((command, actor)), self.keys.1.hash_one((command, actor)))
     }
 
     /// True if a command issued then may have been decided and forgotten.
@@ -70,14 +86,14 @@ impl Recent {
     }
 
     fn forget(&mut self, now: Timestamp) {
-        while self.order.front().is_some_and(|(at, ..)| at.plus(REMEMBER) < now) {
+        while self.order.front().is_some_and(|(at, _)| at.plus(REMEMBER) < now) {
             self.forget_first();
         }
     }
 
     fn forget_first(&mut self) -> Option<Timestamp> {
-        let (at, command, actor) = self.order.pop_front()?;
-        self.seen.remove(&(command, actor));
+        let (at, id) = self.order.pop_front()?;
+        self.seen.remove(&id);
         Some(at)
     }
 }
@@ -107,7 +123,7 @@ mod tests {
     fn a_command_is_remembered_for_its_sender_and_its_time() {
         let mut recent = Recent::default();
         recent.remember(&entry("c1", "p_ana", Timestamp(0)), Position(7), Timestamp(0));
-        let seen = Seen { events: vec!["tenant.resumed".to_owned()], position: Position(7) };
+        let seen = Seen { events: ["tenant.resumed".to_owned()].into(), position: Position(7) };
         assert_eq!(find(&recent, "c1", "p_ana"), Some(&seen));
         assert_eq!(find(&recent, "c1", "p_eve"), None);
         let end = Timestamp(0).plus(REMEMBER);
