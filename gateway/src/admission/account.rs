@@ -342,6 +342,11 @@ impl Account {
         !self.outbox.is_empty()
     }
 
+    /// True if more than one call waits, is at work or is about to be recorded.
+    pub(super) fn has_several_calls(&self) -> bool {
+        self.calls.len() + self.line.len() > 1
+    }
+
     /// True if it holds nothing and nothing is under way: it may be forgotten.
     pub(super) fn is_over(&self, now: Now) -> bool {
         let idle = self.stopped.is_some() || now.mono >= self.used_at + self.config.idle_max;

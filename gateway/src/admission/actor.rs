@@ -86,7 +86,7 @@ impl Actor {
             account.step(now());
             account.forget_over();
             if journal.is_none() && now().mono >= journal_pause_until {
-                if account.has_to_record() {
+                if account.has_to_record() && account.has_several_calls() {
                     self.gather(&mut account).await;
                 }
                 journal = account.next_job(now()).map(|job| work(Arc::clone(&ports.log), job));
@@ -131,7 +131,8 @@ impl Actor {
     }
 
     /// Lets calls that are at work come as far as to ask or to finish: the commit that is made next takes them too, and
-    /// all who read the log have fewer to read. Where nothing else is at work it costs next to nothing.
+    /// all who read the log have fewer to read. A call that is alone would only wait: each turn looks at every socket
+    /// and may wake another thread for nothing.
     async fn gather(&mut self, account: &mut Account) {
         for _ in 0..GATHER_TURNS {
             tokio::task::yield_now().await;
