@@ -168,7 +168,7 @@ def test_a_full_disk_loses_nothing_and_all_goes_on_by_itself_when_it_is_enlarged
         wait_for("traffic", lambda: len(traffic.statuses) > 20, 30)
         disk.fill(0)
         # Calls that the full disk met in their middle wait for it, up to half a minute; new ones do not.
-        wait_for("refusals", lambda: Caller(steward.gateway_port, steward.bot, 60).call()[0] == 503, 30)
+        wait_for("word of the full disk", lambda: readyz(steward)[0] == 503, 10)
         refused(steward)
         order = steward.cli("account", "create", "late-bot", "--tenant", "acme", check=False)
         assert order.returncode and "make room" in order.stderr, order.stderr
@@ -184,6 +184,33 @@ def test_a_full_disk_loses_nothing_and_all_goes_on_by_itself_when_it_is_enlarged
         steward.cli("account", "create", "late-bot", "--tenant", "acme")
         books_agree(steward, upstream, seen[200] + 1)
         assert "panicked" not in process.log.read_text(errors="replace")
+    finally:
+        steward.stop()
+
+
+def test_a_process_stops_when_asked_though_its_disk_is_full_and_nothing_is_lost(tmp_path, disk, upstream):
+    mounted(disk)
+    steward = begin(tmp_path, disk, upstream, KEPT)
+    try:
+        traffic = Traffic(steward, 4)
+        wait_for("traffic", lambda: len(traffic.statuses) > 20, 30)
+        disk.fill(0)
+        wait_for("word of the full disk", lambda: readyz(steward)[0] == 503, 10)
+        seen = traffic.stop()
+        steward.stop()
+        disk.enlarge(256)
+        steward.up()
+        goes_on(steward)
+        started, finished = (
+            {plain(fact["data"])["call"] for fact in steward.replay("acme", "--kind", "usage") if fact["name"] == name}
+            for name in ("usage.call_started", "usage.call_finished")
+        )
+        assert finished <= started and len(finished) >= seen[200] + 1, "answered and not in the log"
+        # Calls whose end the full disk took until their gateway stopped stay held out of the budget.
+        assert len(finished) <= len(upstream.calls) <= len(started)
+        told = lambda: plain(steward.json("cost", "--tenant", "acme")["total"])["calls"]  # noqa: E731
+        wait_for("a report of all facts", lambda: told() == len(finished), 30)
+        steward.cli("audit", "verify", "--tenant", "acme")
     finally:
         steward.stop()
 

@@ -166,8 +166,8 @@ const HAND_OVERS_MAX: usize = 5;
 /// How long a finish waits to be acknowledged before its caller is told that it is late.
 const FINISH_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// How long a graceful stop waits for calls on their way.
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long a graceful stop waits until the leases are handed back. What cannot be by then ends by its time to live.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 
 impl Admission {
     /// For one run of one gateway: `holder` must be new at every start.
@@ -229,7 +229,7 @@ impl Admission {
         }
     }
 
-    /// Stops admitting, waits for calls on their way and hands everything back. For a graceful stop.
+    /// Stops admitting and hands everything back, for a graceful stop once calls have ended.
     pub async fn drain(&self) {
         let open: Vec<Handle> = {
             let mut state = self.state();
@@ -246,7 +246,7 @@ impl Admission {
             }
         };
         if tokio::time::timeout(DRAIN_TIME_MAX, all).await.is_err() {
-            tracing::warn!("calls were still on their way when the gateway stopped; they stay charged");
+            tracing::warn!("leases were not handed back before the gateway stopped; they end by their time to live");
         }
     }
 

@@ -29,7 +29,7 @@ use crate::provider::Providers;
 use crate::{revocation, server};
 
 /// How long cut calls have to record their end.
-const CUT_TIME_MAX: Duration = Duration::from_secs(10);
+const CUT_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long to wait after the operating system could not give a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long one attempt to catch up with the log takes at most at the start.

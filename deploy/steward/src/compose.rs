@@ -33,6 +33,8 @@ pub(crate) struct Process {
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Metrics,
+    /// The disk that holds the log, once a part has asked for it.
+    disk: Option<Disk>,
     /// Asks the edge to stop: gateway and workers.
     pub(crate) edge: CancellationToken,
     /// Asks the core to stop, once the edge is done: what the edge still has to say, the core decides.
@@ -86,6 +88,7 @@ impl Process {
             ids,
             health,
             metrics,
+            disk: None,
             edge,
             core: CancellationToken::new(),
             _telemetry: guard,

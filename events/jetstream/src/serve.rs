@@ -37,7 +37,7 @@ pub use answer::status;
 pub const IN_FLIGHT_MAX: usize = 1_024;
 
 /// How long what was begun may take after a shutdown.
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Serves these nouns' commands until `shutdown`; returns once it listens. The task ends when what was begun is answered.
 ///

@@ -37,14 +37,25 @@ pub(crate) fn disk(config: &Config) -> Result<Option<Disk>, BoxError> {
     ours.then(|| Disk::of(&config.data, config.bus.free_bytes_min)).transpose()
 }
 
+/// The disk that holds the log, watched once for all parts of this process, so that readiness and the gateway's refusals
+/// begin and end together.
+pub(super) fn watched_disk(process: &mut Process) -> Result<Option<Disk>, BoxError> {
+    if process.disk.is_none()
+        && let Some(disk) = disk(&process.config)?
+    {
+        let watched = disk.clone();
+        process.health.check("disk", move || watched.room_for_calls());
+        process.spawn(Tier::Core, "disk of the log", disk.clone().watch(process.core.clone()));
+        process.disk = Some(disk);
+    }
+    Ok(process.disk.clone())
+}
+
 /// Starts our server again after each time that its disk was full: it takes nothing more for a log that it once could not
 /// write, even when there is room again.
 pub(crate) fn outlive_full_disks(process: &mut Process, server: &Supervised) -> Result<(), BoxError> {
-    let Some(disk) = disk(&process.config)? else { return Ok(()) };
+    let Some(disk) = watched_disk(process)? else { return Ok(()) };
     let (again, shutdown) = (server.again(), process.core.clone());
-    let watched = disk.clone();
-    process.health.check("disk", move || watched.room_for_calls());
-    process.spawn(Tier::Core, "disk of the log", disk.clone().watch(shutdown.clone()));
     process.spawn(Tier::Core, "room for the log", async move {
         while shutdown.run_until_cancelled(disk.recovered()).await.is_some() {
             tracing::warn!("the disk was full and has room again; nats-server is started again");

@@ -254,14 +254,12 @@ pub(crate) async fn gateway(
         ..steward_gateway::Config::default()
     };
     let mut gateway = Gateway::new(ports, config);
-    if let Some(disk) = super::disk(&process.config)? {
-        let (calls, orders, ready) = (disk.clone(), disk.clone(), disk.clone());
+    if let Some(disk) = super::bus::watched_disk(process)? {
+        let (calls, orders) = (disk.clone(), disk);
         gateway = gateway.with_room(steward_gateway::Room {
             calls: Arc::new(move || calls.room_for_calls()),
             orders: Arc::new(move || orders.room_for_orders()),
         });
-        process.health.check("room for calls", move || ready.room_for_calls());
-        process.spawn(Tier::Core, "disk of the log", disk.watch(process.core.clone()));
     }
     let metrics = process.metrics.clone();
     let registry = metrics.registry();
