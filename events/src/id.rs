@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -97,8 +97,7 @@ macro_rules! ids {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                Self::new(text).map_err(serde::de::Error::custom)
+                crate::text::read(deserializer)
             }
         }
 
@@ -154,7 +153,9 @@ ids! {
 impl TenantId {
     /// The reserved tenant that holds operators, the registry, default roles, models and prices.
     pub fn steward() -> Self {
-        Self(Arc::from("steward"))
+        // Asked for several times a call.
+        static STEWARD: LazyLock<TenantId> = LazyLock::new(|| TenantId(Arc::from("steward")));
+        STEWARD.clone()
     }
 
     /// True for the reserved tenant.

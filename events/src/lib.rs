@@ -24,6 +24,7 @@ pub mod sealed;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod text;
 pub mod timers;
 pub mod trace;
 pub mod transparency;

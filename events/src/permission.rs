@@ -1,5 +1,6 @@
 //! Permission words, shared by decisions and by the edge: `noun:verb`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,11 +11,11 @@ use crate::id::is_token;
 
 /// What somebody wants to do, e.g. `budget:set`, `model:invoke`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Permission(String);
+pub struct Permission(Cow<'static, str>);
 
 /// A permission, or many: `budget:*`, `*:read`, `*:*`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PermissionPattern(String);
+pub struct PermissionPattern(Cow<'static, str>);
 
 /// Why a text is no permission.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +36,7 @@ impl Permission {
 
     /// Calling a model.
     pub fn model_invoke() -> Self {
-        Self(Self::MODEL_INVOKE.to_owned())
+        Self(Cow::Borrowed(Self::MODEL_INVOKE))
     }
 
     /// As text.
@@ -63,9 +64,9 @@ impl PermissionPattern {
     }
 }
 
-fn parse(text: &str, valid: impl Fn(&str) -> bool) -> Result<String, InvalidPermission> {
+fn parse(text: &str, valid: impl Fn(&str) -> bool) -> Result<Cow<'static, str>, InvalidPermission> {
     match text.split_once(':') {
-        Some((noun, verb)) if valid(noun) && valid(verb) => Ok(text.to_owned()),
+        Some((noun, verb)) if valid(noun) && valid(verb) => Ok(Cow::Owned(text.to_owned())),
         _ => Err(InvalidPermission(text.chars().take(80).collect())),
     }
 }
@@ -95,11 +96,11 @@ macro_rules! text_form {
         }
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+                crate::text::read(deserializer)
             }
         }
         impl JsonSchema for $name {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
+            fn schema_name() -> Cow<'static, str> {
                 stringify!($name).into()
             }
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
