@@ -33,7 +33,7 @@ pub use ledger::{BudgetKey, BudgetSpec, LeaseTerms, LedgerEvent, UnsettledCall, 
 pub use registry::RegistryEvent;
 pub use task::{StepKind, TaskEvent, TaskInput, TaskOutput};
 pub use tenant::{ContentMode, TenantEvent};
-pub use usage::{CallOutcome, TokenUsage, UsageEvent};
+pub use usage::{CallOutcome, TokenUsage, UsageEvent, may_close_a_lease};
 
 /// Which decider or journal a log stream belongs to: the third token of its subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,11 +10,13 @@ use futures::stream::BoxStream;
 
 use crate::BoxError;
 use crate::clock::Timestamp;
+use crate::commit::{Commit, DecodeError};
 use crate::event::AggregateKind;
 use crate::id::{CommitId, StreamId, TenantId};
 use crate::quantity::{Position, Shard};
 
 pub mod memory;
+pub mod shared;
 
 /// One stream of one aggregate or journal: one subject, one concurrency key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,7 +137,7 @@ impl Filter {
 }
 
 /// A commit's bytes as the log holds them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Stored {
     /// Where it stands.
     pub stream: StreamName,
@@ -144,7 +147,37 @@ pub struct Stored {
     pub stored_at: Timestamp,
     /// A commit, until decoded just bytes.
     pub bytes: Bytes,
+    /// Kept for all who hold a copy.
+    decoded: Arc<OnceLock<Commit>>,
 }
+
+impl Stored {
+    /// What stands there.
+    pub fn new(stream: StreamName, position: Position, stored_at: Timestamp, bytes: Bytes) -> Self {
+        Self { stream, position, stored_at, bytes, decoded: Arc::default() }
+    }
+
+    /// The commit, decoded once for all copies of this.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the bytes are no commit of this stream.
+    pub fn commit(&self) -> Result<&Commit, DecodeError> {
+        if let Some(commit) = self.decoded.get() {
+            return Ok(commit);
+        }
+        let commit = Commit::decode(&self.stream, &self.bytes)?;
+        Ok(self.decoded.get_or_init(|| commit))
+    }
+}
+
+impl PartialEq for Stored {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.stream, self.position, self.stored_at, &self.bytes)
+            == (&other.stream, other.position, other.stored_at, &other.bytes)
+    }
+}
+
+impl Eq for Stored {}
 
 /// What became of one attempt to publish.
 #[derive(Debug)]
@@ -170,7 +203,7 @@ pub enum LogError {
     WentBack(String),
     /// Something in the log is not readable by this build.
     #[error(transparent)]
-    Unreadable(#[from] crate::commit::DecodeError),
+    Unreadable(#[from] DecodeError),
 }
 
 /// Commits as they are recorded.

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use steward_events::commit::{Commit, DecodeError, Recorded};
+use steward_events::commit::{DecodeError, Recorded};
 use steward_events::event::AggregateKind;
 use steward_events::id::TenantId;
 use steward_events::log::Stored;
@@ -32,8 +32,7 @@ pub trait Projector: Send + Sync + 'static {
     /// [`DecodeError`]: this build cannot read it, and stops.
     fn take(stored: &Stored, rows: &mut Rows<Self::Row>) -> Result<(), DecodeError> {
         if Self::KINDS.contains(&stored.stream.kind) {
-            let commit = Commit::decode(&stored.stream, &stored.bytes)?;
-            for recorded in commit.recorded(stored.position) {
+            for recorded in stored.commit()?.recorded(stored.position) {
                 Self::apply(&recorded, rows);
             }
         }

@@ -10,6 +10,7 @@ use steward_events::BoxError;
 use steward_events::clock::Clock;
 use steward_events::keys::Keyring;
 use steward_events::live::Live;
+use steward_events::log::shared::SharedLog;
 use steward_events::log::{EventLog, LogError};
 use steward_events::placement::Placement;
 use steward_events::quantity::Shard;
@@ -65,6 +66,9 @@ pub struct Status {
 impl Projectors {
     /// The read models over `ports`. They answer once [`Self::run`] has caught up. Needs a tokio runtime.
     pub fn new(ports: ProjectorPorts, config: Config) -> Arc<Self> {
+        // All views read the same shards to their end.
+        let shared: Arc<dyn EventLog> = Arc::new(SharedLog::new(Arc::clone(&ports.log)));
+        let ports = ProjectorPorts { log: shared, ..ports };
         let (log, clock) = (&ports.log, &ports.clock);
         Arc::new(Self {
             placement: Placement::new(Arc::clone(log)),

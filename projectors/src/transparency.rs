@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use steward_events::commit::{Commit, CommitHash, DecodeError, Recorded};
+use steward_events::commit::{CommitHash, DecodeError, Recorded};
 use steward_events::event::{AggregateKind, CheckpointEvent, Event};
 use steward_events::id::TenantId;
 use steward_events::log::{Stored, StreamName};
@@ -75,8 +75,7 @@ impl Projector for Transparency {
     fn take(stored: &Stored, rows: &mut Rows<Row>) -> Result<(), DecodeError> {
         append(&stored.stream, stored.position, &CommitHash::of(&stored.bytes), rows);
         if stored.stream.kind == AggregateKind::Checkpoint {
-            let commit = Commit::decode(&stored.stream, &stored.bytes)?;
-            for recorded in commit.recorded(stored.position) {
+            for recorded in stored.commit()?.recorded(stored.position) {
                 Self::apply(&recorded, rows);
             }
         }

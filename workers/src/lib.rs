@@ -45,6 +45,9 @@ use crate::worker::Worker;
 pub struct WorkerPorts {
     /// The log, to follow.
     pub log: Arc<dyn EventLog>,
+    /// The same log, to follow what gateways record by the thousand: it may come some milliseconds later, all that has
+    /// gathered at once.
+    pub journals: Arc<dyn EventLog>,
     /// The bus, to send commands as `sys_worker`.
     pub bus: Arc<dyn CommandBus>,
     /// Timers that survive every process.

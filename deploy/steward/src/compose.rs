@@ -21,7 +21,7 @@ mod parts;
 
 pub(crate) use bus::{Installation, disk, join_cluster, outlive_full_disks, own_server};
 pub(crate) use disk::Disk;
-pub(crate) use parts::{Keys, VIEWS_PACE, aggregates, bootstrap, gateway, notary, projectors, provision, workers};
+pub(crate) use parts::{Keys, PACE, aggregates, bootstrap, gateway, notary, projectors, provision, workers};
 
 /// How long each tier may take to stop once it was asked to; then it ends anyway, and the log holds what counts.
 const STOP_TIME_MAX: Duration = Duration::from_secs(40);

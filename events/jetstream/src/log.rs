@@ -79,7 +79,7 @@ fn stored(shard: Shard, held: Held) -> Result<Stored, LogError> {
     if stream.shard != shard {
         return Err(unavailable(format!("{stream} stands in shard {shard}")));
     }
-    Ok(Stored { stream, position: Position(held.sequence), stored_at: held.stored_at, bytes: held.bytes })
+    Ok(Stored::new(stream, Position(held.sequence), held.stored_at, held.bytes))
 }
 
 #[async_trait]

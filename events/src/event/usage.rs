@@ -104,6 +104,12 @@ pub enum CallOutcome {
     },
 }
 
+/// False only if nothing in these bytes of a commit closes a lease: a look for those who read very many commits for the few
+/// that do. A commit that may is to be decoded.
+pub fn may_close_a_lease(bytes: &[u8]) -> bool {
+    memchr::memmem::find(bytes, b"lease_closed").is_some()
+}
+
 /// What the parts of one call's identity are needed for elsewhere: the key is within the scopes.
 impl UsageEvent {
     /// The lease concerned.
@@ -121,5 +127,26 @@ impl UsageEvent {
             Self::CallStarted { scopes, .. } | Self::CallFinished { scopes, .. } => Some((&scopes.key, &scopes.model)),
             Self::LeaseClosed { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::CommitHash;
+    use crate::event::{AggregateKind, Event};
+    use crate::log::StreamName;
+    use crate::quantity::Shard;
+    use crate::testing::commit;
+
+    #[test]
+    fn a_commit_that_closes_a_lease_shows_it() {
+        let (tenant, id) = ("acme".parse().unwrap(), "gw_1-0".parse().unwrap());
+        let journal = StreamName { shard: Shard(0), tenant, kind: AggregateKind::Usage, id };
+        let mut commit = commit(&journal, 1, CommitHash::default(), "");
+        let lease = LeaseId { holder: "gw_1".parse().unwrap(), number: 1 };
+        commit.entries[0].events = vec![Event::Usage(UsageEvent::LeaseClosed { lease, reason: "idle".to_owned() })];
+        assert!(may_close_a_lease(&commit.encode().unwrap()));
+        assert!(!may_close_a_lease(b"call_finished, lease, closed"));
     }
 }

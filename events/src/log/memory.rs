@@ -65,7 +65,7 @@ impl Inner {
         let position = Position(held.commits.len() as u64 + 1);
         held.ids.insert(commit.clone(), position);
         held.last.insert(stream.clone(), position);
-        held.commits.push(Stored { stream: stream.clone(), position, stored_at: self.clock.now(), bytes });
+        held.commits.push(Stored::new(stream.clone(), position, self.clock.now(), bytes));
         drop(held);
         self.grown.send_modify(|grown| *grown += 1);
         Published::Stored(position)

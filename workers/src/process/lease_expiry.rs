@@ -137,14 +137,18 @@ impl Shared {
             for step in self.what_is_due(shard, start).await? {
                 self.act(shard, step, &mut corrections).await;
             }
-            let mut commits = self.ports.log.follow(&both, start).await?;
+            let mut commits = self.ports.journals.follow(&both, start).await?;
             while let Some(stored) = commits.next().await {
                 let stored = stored?;
-                let commit = Commit::decode(&stored.stream, &stored.bytes)?;
                 let steps = {
                     let (books, folded) = &mut *watched.books();
+                    let steps = if books.concern(&stored) {
+                        books.fold(stored.commit()?, stored.position)
+                    } else {
+                        Vec::new()
+                    };
                     *folded = stored.position;
-                    books.fold(&commit, stored.position)
+                    steps
                 };
                 watched.moved.notify_waiters();
                 for step in steps {

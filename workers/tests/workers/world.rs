@@ -163,6 +163,7 @@ impl World {
     pub(crate) fn ports(&self, bus: Arc<dyn CommandBus>) -> WorkerPorts {
         WorkerPorts {
             log: Arc::clone(&self.log),
+            journals: Arc::clone(&self.log),
             bus,
             timers: Arc::new(NoTimers),
             keyring: Arc::clone(&self.keyring),

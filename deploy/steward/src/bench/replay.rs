@@ -86,7 +86,7 @@ async fn one_log(
 
 /// How long the cost report takes from nothing to the end of the log.
 async fn replay(place: &Place, run: usize) -> Result<Duration, BoxError> {
-    let log = JetStreamLog::over(&place.connect(Role::Projectors).await?, SHARDS).paced(compose::VIEWS_PACE);
+    let log = JetStreamLog::over(&place.connect(Role::Projectors).await?, SHARDS).paced(compose::PACE);
     let log: Arc<dyn EventLog> = Arc::new(log);
     let folder = place.folder.join(format!("views-{run}"));
     let store: Arc<dyn Store> = Arc::new(steward_sled::SledStore::open(&folder, &steward_sled::Options::default())?);

@@ -8,7 +8,6 @@ use steward_events::BoxError;
 use steward_events::command::nouns;
 use steward_events::event::KeyHash;
 use steward_events::keys::Keyring;
-use steward_events::log::EventLog;
 use steward_events::query::QUERIES;
 use steward_gateway::{Gateway, GatewayPorts};
 use steward_handler::{Handler, HandlerConfig, HandlerPorts};
@@ -24,8 +23,8 @@ use crate::compose::{Installation, Process, Tier};
 use crate::config::{Config, Durability};
 use crate::files;
 
-/// How often views under load take in what has gathered in the log.
-pub(crate) const VIEWS_PACE: Duration = Duration::from_millis(25);
+/// How often those who need not hear at once take in what has gathered in the log.
+pub(crate) const PACE: Duration = Duration::from_millis(25);
 
 /// The pause after the bus did not take a view's subscriptions.
 const SERVE_PAUSE: Duration = Duration::from_millis(500);
@@ -132,7 +131,7 @@ pub(crate) async fn projectors(
     let folder = store.unwrap_or_else(|| process.config.data.join("views"));
     let store = steward_sled::SledStore::open(&folder, &steward_sled::Options::default())?;
     let ports = ProjectorPorts {
-        log: Arc::new(JetStreamLog::over(&reader, process.config.bus.shards).paced(VIEWS_PACE)),
+        log: Arc::new(JetStreamLog::over(&reader, process.config.bus.shards).paced(PACE)),
         store: Arc::new(store),
         keyring: keyring(&reader, &process.config)?,
         clock: Arc::clone(&process.clock),
@@ -193,14 +192,15 @@ async fn serve_view(
 pub(crate) async fn workers(installation: &Installation, process: &mut Process) -> Result<(), BoxError> {
     let connection = installation.connect(Role::Workers).await?;
     watch_connection(process, "bus of workers", &connection);
-    let log: Arc<dyn EventLog> = Arc::new(JetStreamLog::over(&connection, process.config.bus.shards));
+    let log = JetStreamLog::over(&connection, process.config.bus.shards);
     let ports = WorkerPorts {
+        journals: Arc::new(log.clone().paced(PACE)),
         bus: Arc::new(JetStreamBus::over(&connection)),
         timers: Arc::new(JetStreamTimers::over(&connection)),
         keyring: keyring(&connection, &process.config)?,
         clock: Arc::clone(&process.clock),
         ids: Arc::clone(&process.ids),
-        log,
+        log: Arc::new(log),
         notary: Arc::new(notary(&process.config)?),
     };
     let config = steward_workers::Config {
@@ -244,6 +244,7 @@ pub(crate) async fn gateway(
     let config = steward_gateway::Config {
         admission_wait_max: process.config.gateway.admission_wait_max,
         receive_time_max: process.config.gateway.receive_time_max,
+        bodies_bytes_max: process.config.gateway.bodies_bytes_max,
         upstream: steward_gateway::Upstream {
             first_byte_time_max: process.config.gateway.first_byte_time_max,
             idle_time_max: process.config.gateway.idle_time_max,

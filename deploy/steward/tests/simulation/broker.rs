@@ -218,12 +218,9 @@ impl EventLog for LogPort {
                     (end > after).then(|| broker.after(stream, Position(end.0 - 1))).flatten()
                 }
                 // "It was not seen, so another may as well have the slot."
-                Some((_, true)) if gives_up && first.is_none() => Some(Stored {
-                    stream: stream.clone(),
-                    position: Position(u64::MAX),
-                    stored_at: self.around().time.now(),
-                    bytes: Bytes::new(),
-                }),
+                Some((_, true)) if gives_up && first.is_none() => {
+                    Some(Stored::new(stream.clone(), Position(u64::MAX), self.around().time.now(), Bytes::new()))
+                }
                 _ => first,
             }
         })

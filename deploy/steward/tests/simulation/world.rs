@@ -225,8 +225,10 @@ impl World {
 
     fn start_worker(&mut self, place: usize) {
         let process = self.skewed();
+        let log: Arc<dyn EventLog> = LogPort::new(Arc::clone(&self.broker), Arc::clone(&process));
         let ports = WorkerPorts {
-            log: LogPort::new(Arc::clone(&self.broker), Arc::clone(&process)),
+            journals: Arc::clone(&log),
+            log,
             bus: Arc::new(BusPort { around: Arc::clone(&self.around), process: Arc::clone(&process) }),
             timers: Arc::new(TimersPort { clockwork: Arc::clone(&self.clockwork), process: Arc::clone(&process) }),
             keyring: Arc::clone(&self.keyring),

@@ -168,7 +168,7 @@ fn closed(lease: &LeaseId, position: u64, stream: &StreamName) -> Stored {
         entries: vec![entry],
     };
     let bytes = commit.encode().unwrap().into();
-    Stored { stream: stream.clone(), position: Position(position), stored_at: START, bytes }
+    Stored::new(stream.clone(), Position(position), START, bytes)
 }
 
 #[test]

@@ -10,9 +10,9 @@ use steward_aggregates::usage;
 use steward_events::clock::Timestamp;
 use steward_events::command::CorrectLease;
 use steward_events::commit::Commit;
-use steward_events::event::{CallOutcome, Event, LedgerEvent, UsageEvent};
+use steward_events::event::{AggregateKind, CallOutcome, Event, LedgerEvent, UsageEvent, may_close_a_lease};
 use steward_events::id::{CallId, LeaseId, TenantId};
-use steward_events::log::StreamName;
+use steward_events::log::{Stored, StreamName};
 use steward_events::quantity::{Amounts, Position, Shard};
 use steward_events::scope::ScopeSet;
 
@@ -58,30 +58,83 @@ pub(super) enum Step {
 
 /// The fold.
 #[derive(Debug, Default)]
-pub(super) struct Books {
-    leases: BTreeMap<(TenantId, LeaseId), Open>,
-    unsettled: BTreeMap<(TenantId, CallId), Unsettled>,
+pub(super) struct Books(BTreeMap<TenantId, Account>);
+
+/// What is open of one tenant.
+#[derive(Debug, Default)]
+struct Account {
+    leases: BTreeMap<LeaseId, Open>,
+    unsettled: BTreeMap<CallId, Unsettled>,
 }
 
 impl Books {
     pub(super) fn lease(&self, tenant: &TenantId, lease: &LeaseId) -> Option<Open> {
-        self.leases.get(&(tenant.clone(), lease.clone())).cloned()
+        self.0.get(tenant)?.leases.get(lease).cloned()
+    }
+
+    /// False if a commit changes nothing here: it starts and finishes calls of leases that nobody has closed. Most do, and
+    /// need not be decoded.
+    pub(super) fn concern(&self, stored: &Stored) -> bool {
+        let waits = |account: &Account| {
+            account.leases.values().any(|open| open.closed_at.is_some())
+                || account.unsettled.values().any(|call| !call.estimated)
+        };
+        stored.stream.kind != AggregateKind::Usage
+            || may_close_a_lease(&stored.bytes)
+            || self.0.get(&stored.stream.tenant).is_some_and(waits)
     }
 
     /// Takes in a commit and says what follows from it.
     pub(super) fn fold(&mut self, commit: &Commit, position: Position) -> Vec<Step> {
         let mut steps = Vec::new();
         let tenant = &commit.stream.tenant;
+        let account = self.0.entry(tenant.clone()).or_default();
         for recorded in commit.recorded(position) {
             match recorded.event {
-                Event::Ledger(event) => self.ledger(tenant, event, position, recorded.entry.at, &mut steps),
-                Event::Usage(event) => self.usage(tenant, event, position, &mut steps),
+                Event::Ledger(event) => account.ledger(tenant, event, position, recorded.entry.at, &mut steps),
+                Event::Usage(event) => account.usage(tenant, event, position, &mut steps),
                 _ => {}
+            }
+        }
+        if account.leases.is_empty() && account.unsettled.is_empty() {
+            self.0.remove(tenant);
+        }
+        steps
+    }
+
+    /// The timers of all open leases.
+    pub(super) fn timers(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for (tenant, account) in &self.0 {
+            for (lease, open) in &account.leases {
+                let (tenant, lease) = (tenant.clone(), lease.clone());
+                if let Some(at) = open.recalled {
+                    steps.push(Step::Recalled { tenant: tenant.clone(), lease: lease.clone(), at });
+                }
+                steps.push(Step::Expires { tenant, lease, at: open.expires });
             }
         }
         steps
     }
 
+    /// The journals that may say more of open leases and unsettled calls, and from where.
+    pub(super) fn journals(&self, shard: Shard) -> BTreeMap<StreamName, Position> {
+        let mut journals = BTreeMap::new();
+        for (tenant, account) in &self.0 {
+            let open = account.leases.iter().map(|(lease, open)| (lease, &open.scopes, open.granted_at));
+            let ended = account.unsettled.values().map(|known| (&known.lease, &known.scopes, known.closed_at));
+            for (lease, scopes, after) in open.chain(ended) {
+                if let Ok(stream) = usage::journal(shard, tenant, &lease.holder, scopes) {
+                    let from = journals.entry(stream).or_insert(after);
+                    *from = after.min(*from);
+                }
+            }
+        }
+        journals
+    }
+}
+
+impl Account {
     fn ledger(
         &mut self,
         tenant: &TenantId,
@@ -100,24 +153,24 @@ impl Books {
                     closed_at: None,
                     late: BTreeMap::new(),
                 };
-                self.leases.insert((tenant.clone(), lease.clone()), open);
+                self.leases.insert(lease.clone(), open);
                 steps.push(Step::Expires { tenant: tenant.clone(), lease: lease.clone(), at: terms.expires });
             }
             // The timer is not moved: it rings, finds that it is early and is set anew.
             LedgerEvent::LeaseRenewed { lease, terms, .. } => {
-                if let Some(open) = self.leases.get_mut(&(tenant.clone(), lease.clone())) {
+                if let Some(open) = self.leases.get_mut(lease) {
                     open.expires = terms.expires;
                     open.recalled = None;
                 }
             }
             LedgerEvent::LeaseRecalled { lease } => {
-                if let Some(open) = self.leases.get_mut(&(tenant.clone(), lease.clone())) {
+                if let Some(open) = self.leases.get_mut(lease) {
                     open.recalled.get_or_insert(at);
                     steps.push(Step::Recalled { tenant: tenant.clone(), lease: lease.clone(), at });
                 }
             }
             LedgerEvent::LeaseEnded { lease, unsettled, closed_at, .. } => {
-                let Some(open) = self.leases.remove(&(tenant.clone(), lease.clone())) else { return };
+                let Some(open) = self.leases.remove(lease) else { return };
                 for call in unsettled {
                     let known = Unsettled {
                         lease: lease.clone(),
@@ -130,14 +183,13 @@ impl Books {
                     if let Some(finish) = open.late.get(&call.call) {
                         steps.push(correction(tenant, &call.call, &known, finish));
                     }
-                    self.unsettled.insert((tenant.clone(), call.call.clone()), known);
+                    self.unsettled.insert(call.call.clone(), known);
                 }
             }
             LedgerEvent::LeaseCorrected { call, left, .. } => {
-                let key = (tenant.clone(), call.clone());
                 if left.is_zero() {
-                    self.unsettled.remove(&key);
-                } else if let Some(known) = self.unsettled.get_mut(&key) {
+                    self.unsettled.remove(call);
+                } else if let Some(known) = self.unsettled.get_mut(call) {
                     known.worst = *left;
                     known.estimated = true;
                 }
@@ -149,12 +201,12 @@ impl Books {
             | LedgerEvent::ThresholdCrossed { .. } => {}
         }
         if drops(Rule::TimeReleases) {
-            self.release_by_time(at, steps);
+            self.release_by_time(tenant, at, steps);
         }
     }
 
     fn usage(&mut self, tenant: &TenantId, event: &UsageEvent, position: Position, steps: &mut Vec<Step>) {
-        let lease = self.leases.get_mut(&(tenant.clone(), event.lease().clone()));
+        let lease = self.leases.get_mut(event.lease());
         match event {
             UsageEvent::CallStarted { .. } => {}
             UsageEvent::LeaseClosed { .. } => {
@@ -177,7 +229,7 @@ impl Books {
                     }
                     Some(_) => {}
                     None => {
-                        let known = self.unsettled.get(&(tenant.clone(), call.clone()));
+                        let known = self.unsettled.get(call);
                         if let Some(known) = known.filter(|known| !known.estimated && position > known.closed_at) {
                             steps.push(correction(tenant, call, known, &finish));
                         }
@@ -188,41 +240,13 @@ impl Books {
     }
 
     /// The rule that only facts settle, dropped.
-    fn release_by_time(&self, now: Timestamp, steps: &mut Vec<Step>) {
-        for ((tenant, call), known) in &self.unsettled {
+    fn release_by_time(&self, tenant: &TenantId, now: Timestamp, steps: &mut Vec<Step>) {
+        for (call, known) in &self.unsettled {
             if now.since(known.since) > std::time::Duration::from_secs(5) {
                 let nothing = Finish { used: Amounts::ZERO, late: Amounts::ZERO, estimated: false };
                 steps.push(correction(tenant, call, known, &nothing));
             }
         }
-    }
-
-    /// The timers of all open leases.
-    pub(super) fn timers(&self) -> Vec<Step> {
-        let mut steps = Vec::new();
-        for ((tenant, lease), open) in &self.leases {
-            let (tenant, lease) = (tenant.clone(), lease.clone());
-            if let Some(at) = open.recalled {
-                steps.push(Step::Recalled { tenant: tenant.clone(), lease: lease.clone(), at });
-            }
-            steps.push(Step::Expires { tenant, lease, at: open.expires });
-        }
-        steps
-    }
-
-    /// The journals that may say more of open leases and unsettled calls, and from where.
-    pub(super) fn journals(&self, shard: Shard) -> BTreeMap<StreamName, Position> {
-        let mut journals = BTreeMap::new();
-        let open = self.leases.iter().map(|((tenant, lease), open)| (tenant, lease, &open.scopes, open.granted_at));
-        let ended =
-            self.unsettled.iter().map(|((tenant, _), known)| (tenant, &known.lease, &known.scopes, known.closed_at));
-        for (tenant, lease, scopes, after) in open.chain(ended) {
-            if let Ok(stream) = usage::journal(shard, tenant, &lease.holder, scopes) {
-                let from = journals.entry(stream).or_insert(after);
-                *from = after.min(*from);
-            }
-        }
-        journals
     }
 }
 
