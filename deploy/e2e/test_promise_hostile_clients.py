@@ -25,6 +25,8 @@ MIB = 1 << 20
 # What all of this file may add to the gateway's memory: 2,000 connections of at most 64 KiB of headers each, and bodies.
 GROWTH_MAX = 192 * MIB
 LONG = 12 * MIB
+# Room for all bodies; a quarter of it, and so one body of the largest size, is one key's.
+BODIES_MAX = 32 * MIB
 
 
 class Talkative(Upstream):
@@ -44,12 +46,13 @@ class Talkative(Upstream):
 def gateway(tmp_path_factory):
     """All roles in one process, after its first calls; memory is counted from there."""
     steward, upstream = Steward(tmp_path_factory.mktemp("clients") / "steward"), Talkative()
-    bounds = f'receive_time_max = "{RECEIVE_MAX}s"\nclient_stall_max = "{STALL_MAX}s"\n'
+    bounds = f'receive_time_max = "{RECEIVE_MAX}s"\nclient_stall_max = "{STALL_MAX}s"\nbodies_bytes_max = {BODIES_MAX}\n'
     steward.config.write_text(steward.config.read_text().replace("[gateway]\n", f"[gateway]\n{bounds}"))
     try:
         steward.up()
         apply_company(steward, upstream.url, budget='budget = { limit = "100000 calls" }')
         steward.bot = steward.key("support-bot", "acme", "--on", "acme/support")
+        steward.other = steward.key("support-bot", "acme", "--on", "acme/support")
         for _ in range(20):
             served(steward)
         steward.at_rest = memory(steward)
@@ -81,9 +84,10 @@ def connect(steward: Steward) -> socket.socket:
     return socket.create_connection(("127.0.0.1", steward.gateway_port), timeout=RECEIVE_MAX + LATE)
 
 
-def head(steward: Steward, *lines: str, length: int | None = None) -> bytes:
+def head(steward: Steward, *lines: str, length: int | None = None, key: str | None = None) -> bytes:
     """Of a call, with more lines; its body is announced with `length`."""
-    all_lines = ["POST /v1/chat/completions HTTP/1.1", "host: x", f"authorization: Bearer {steward.bot}", *lines]
+    key = key or steward.bot
+    all_lines = ["POST /v1/chat/completions HTTP/1.1", "host: x", f"authorization: Bearer {key}", *lines]
     if length is not None:
         all_lines.append(f"content-length: {length}")
     return "".join(f"{line}\r\n" for line in all_lines).encode()
@@ -223,6 +227,54 @@ def test_bodies_that_are_too_long_or_lie_about_their_length(gateway):
     assert said(head(gateway, close, "transfer-encoding: chunked") + b"\r\nzz\r\n" + body) == 400, "no chunk"
     served(gateway)
     bounded(gateway)
+
+
+def test_large_bodies_share_the_room_there_is_and_one_key_leaves_some_for_others(gateway):
+    def first_line(client: socket.socket) -> int:
+        return status(client.recv(65_536))
+
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connect(gateway)) for _ in range(20)]
+        for client in clients:
+            client.sendall(head(gateway, length=7 * MIB, key=gateway.other) + b"\r\n{")
+        seen = sorted(first_line(client) for client in clients)
+        assert seen == [408] + [429] * 19, "there is room for one, which never came; the others are told so at once"
+        served(gateway)
+        bounded(gateway)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connect(gateway)) for _ in range(3)]
+        for client in clients:
+            client.sendall(head(gateway, "transfer-encoding: chunked", key=gateway.other) + b"\r\n")
+            send(client, b"500000\r\n" + b" " * (5 * MIB) + b"\r\n")
+        served(gateway)
+        seen = sorted(first_line(client) for client in clients)
+        assert seen[0] == 408 and set(seen[1:]) <= {429, 0}, "room is taken as a body of unknown length comes"
+    text = "x" * (7 * MIB)
+    body = json.dumps({"model": "small", "messages": [{"role": "user", "content": text}], "max_tokens": 5}).encode()
+    for _ in range(3):
+        with connect(gateway) as client:
+            client.sendall(head(gateway, "connection: close", length=len(body), key=gateway.other) + b"\r\n" + body)
+            assert status(answer(client)) == 200, "room is given back"
+    bounded(gateway)
+
+
+def test_a_body_that_would_make_a_large_tree_takes_no_more_memory_than_its_bytes(gateway):
+    """Millions of empty lists: as values in memory they would take twenty times as much."""
+    hostile = b"[" + b"[]," * (2 * MIB) + b"[]]"
+    body = b'{"model":"small","max_tokens":5,"messages":[{"role":"user","content":"hi"}],"metadata":' + hostile + b"}"
+    before = memory(gateway, "VmHWM")
+    for _ in range(3):
+        with connect(gateway) as client:
+            client.sendall(head(gateway, "connection: close", length=len(body)) + b"\r\n" + body)
+            assert status(answer(client)) == 200
+    grown = memory(gateway, "VmHWM") - before
+    assert grown < 10 * len(body), f"{grown / MIB:.0f} MiB for a body of {len(body) / MIB:.0f}"
+    many = b",".join(b'"f%d":1' % n for n in range(300))
+    with connect(gateway) as client:
+        body = b'{"model":"small","messages":[{"content":"hi"}],' + many + b"}"
+        client.sendall(head(gateway, "connection: close", length=len(body)) + b"\r\n" + body)
+        seen = answer(client)
+        assert status(seen) == 400 and b"more than 256 fields" in seen
 
 
 def test_pipelined_garbage_ends_the_connection_and_no_request_is_smuggled(gateway):

@@ -72,7 +72,8 @@ async fn handle(edge: &Edge, parts: &Parts, body: Body, tenant: &str, operation:
     let known = known(edge, parts).await?;
     let tenant = read_tenant(tenant)?;
     let found = Operation::find(operation).ok_or_else(|| Error::NoSuchPath(parts.uri.path().to_owned()))?;
-    let body = read_body(edge, body).await?;
+    let mut room = edge.limits.room(&known.holder.key);
+    let body = read_body(edge, body, &mut room).await?;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let format = Format::of(content_type, &body);
     let caller = Caller { edge, parts, known, tenant, format };

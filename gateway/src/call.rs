@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Known;
 use crate::error::Error;
 use crate::gateway::Edge;
-use crate::limits::Place;
+use crate::limits::{BodyRoom, Place};
 use crate::metrics::Running;
 use crate::openai::ChatRequest;
 use crate::provider::{Answer, LastLook, Withdrawn};
@@ -60,6 +60,8 @@ pub(crate) struct Caller {
     pub(crate) began: Duration,
     /// Its place among the calls that run.
     pub(crate) _place: Place,
+    /// The room that its body takes.
+    pub(crate) _room: BodyRoom,
     /// Cancelled when the client breaks off before its answer begins.
     pub(crate) gone: CancellationToken,
 }
@@ -147,7 +149,7 @@ fn describe(headers: &mut HeaderMap, call: &Call, started: &Started) {
 
 /// Sets a header whose value is ours: numbers, ids, amounts.
 fn set(headers: &mut HeaderMap, name: &'static str, value: &impl ToString) {
-    if let Ok(value) = HeaderValue::from_str(&value.to_string()) {
+    if let Ok(value) = HeaderValue::try_from(value.to_string()) {
         headers.insert(name, value);
     }
 }

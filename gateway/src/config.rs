@@ -13,6 +13,9 @@ use serde::Deserialize;
 pub struct Config {
     /// The most bytes of one request's body.
     pub body_bytes_max: usize,
+    /// The most bytes of all requests' bodies held at once, and a quarter of it with one key; further ones are told to come
+    /// back. As much again may be on its way to providers.
+    pub bodies_bytes_max: usize,
     /// How long a client may take to send its headers, and again its body.
     #[serde(with = "humantime_serde")]
     pub receive_time_max: Duration,
@@ -59,6 +62,7 @@ impl Default for Config {
         }
         Self {
             body_bytes_max: 8 * 1024 * 1024,
+            bodies_bytes_max: 256 * 1024 * 1024,
             receive_time_max: Duration::from_secs(20),
             connections_max: positive(8_192),
             calls_max: positive(4_096),

@@ -24,12 +24,15 @@ use crate::server::{Peer, RequestId, read_body};
 
 mod answer;
 mod chunk;
+mod fields;
 mod generated;
 mod request;
+mod size;
 mod usage;
 
 pub(crate) use answer::WholeAnswer;
 pub(crate) use chunk::Chunk;
+pub(crate) use fields::Fields;
 pub(crate) use request::{ChatRequest, LimitField};
 
 /// `POST /v1/chat/completions`.
@@ -42,11 +45,12 @@ async fn chat(edge: Arc<Edge>, parts: Parts, body: Body) -> Result<Response, Err
     let began = edge.clock.monotonic();
     let known = known(&edge, &parts).await?;
     let place = edge.limits.enter(&known.holder.key)?;
-    let body = read_body(&edge, body).await?;
+    let mut room = edge.limits.room(&known.holder.key);
+    let body = read_body(&edge, body, &mut room).await?;
     // After the body: a client that still sends might not see the answer.
     (edge.room.calls)().map_err(Error::Unavailable)?;
     let gone = CancellationToken::new();
-    let caller = Caller { known, request: request_id(&parts), began, _place: place, gone: gone.clone() };
+    let caller = Caller { known, request: request_id(&parts), began, _place: place, _room: room, gone: gone.clone() };
     // In a task of its own: when the client breaks off, this future is dropped, but what was started at the provider
     // must still be recorded. The guard tells it.
     let guard = gone.drop_guard();

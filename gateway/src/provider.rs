@@ -10,13 +10,14 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use http::StatusCode;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use steward_events::BoxError;
 use steward_events::event::{ProviderKind, TokenUsage};
 use steward_events::id::ProviderId;
 
 use crate::config::{Config, Secrets};
 use crate::error::Error;
+use crate::openai::Fields;
 
 mod openai;
 mod public;
@@ -39,7 +40,7 @@ pub(crate) struct Outgoing {
     /// Where its key is found.
     pub(crate) key: Option<String>,
     /// The request's body.
-    pub(crate) body: Map<String, Value>,
+    pub(crate) body: Fields,
     /// Whether the answer is to be streamed.
     pub(crate) stream: bool,
     /// True if the operators set the provider: then it may be anywhere, also on this machine.

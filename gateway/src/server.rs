@@ -12,9 +12,9 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, StatusCode, header};
-use http_body_util::LengthLimitError;
+use http_body_util::BodyExt;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use steward_events::id::CorrelationId;
@@ -25,6 +25,7 @@ use tracing::Instrument;
 use crate::config::Config;
 use crate::error::Error;
 use crate::gateway::Edge;
+use crate::limits::BodyRoom;
 use crate::{api, openai, trace};
 
 mod unread;
@@ -169,24 +170,40 @@ fn refuse(request: &Request, error: &Error) -> Response {
     }
 }
 
-/// Reads a body, no longer and no slower than configured.
-pub(crate) async fn read_body(edge: &Edge, body: Body) -> Result<Bytes, Error> {
+/// Reads a body, no longer and no slower than configured, as far as there is `room` for it.
+pub(crate) async fn read_body(edge: &Edge, body: Body, room: &mut BodyRoom) -> Result<Bytes, Error> {
     let length_max = edge.config.body_bytes_max;
-    if hyper::body::Body::size_hint(&body).lower() > length_max as u64 {
+    let said = usize::try_from(hyper::body::Body::size_hint(&body).lower()).unwrap_or(usize::MAX);
+    if said > length_max {
         return Err(Error::TooLarge(length_max));
     }
-    let read = tokio::time::timeout(edge.config.receive_time_max, axum::body::to_bytes(body, length_max)).await;
-    match read {
-        Err(_) => Err(Error::TooSlow),
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => {
-            let too_long =
-                std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<LengthLimitError>);
-            if too_long {
-                Err(Error::TooLarge(length_max))
-            } else {
-                Err(Error::BadRequest { param: None, message: format!("the body broke off: {error}") })
-            }
+    // At once, before it comes: whoever says how much it is need not send it in vain.
+    room.grow(said)?;
+    let reading = collect(body, said, length_max, room);
+    tokio::time::timeout(edge.config.receive_time_max, reading).await.unwrap_or(Err(Error::TooSlow))
+}
+
+/// Puts the pieces of `body` together. There is room for the first `said` bytes.
+async fn collect(mut body: Body, said: usize, length_max: usize, room: &mut BodyRoom) -> Result<Bytes, Error> {
+    let mut whole = Bytes::new();
+    let mut pieces = BytesMut::new();
+    let mut length = 0_usize;
+    while let Some(frame) = body.frame().await {
+        let frame = frame
+            .map_err(|error| Error::BadRequest { param: None, message: format!("the body broke off: {error}") })?;
+        let Ok(piece) = frame.into_data() else { continue };
+        length += piece.len();
+        if length > length_max {
+            return Err(Error::TooLarge(length_max));
+        }
+        room.grow(length.saturating_sub(said).min(piece.len()))?;
+        // Most bodies come in one piece, which needs no copy.
+        if whole.is_empty() && pieces.is_empty() {
+            whole = piece;
+        } else {
+            pieces.extend_from_slice(&std::mem::take(&mut whole));
+            pieces.extend_from_slice(&piece);
         }
     }
+    Ok(if pieces.is_empty() { whole } else { pieces.freeze() })
 }

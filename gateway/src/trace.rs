@@ -13,7 +13,7 @@ use tracing::field::Empty;
 pub(crate) fn request(method: &str, route: &str, id: &CorrelationId) -> Span {
     tracing::info_span!(
         "request",
-        otel.name = format!("{method} {route}"),
+        otel.name = %format_args!("{method} {route}"),
         otel.kind = "server",
         http.request.method = method,
         http.route = route,
@@ -26,7 +26,7 @@ pub(crate) fn request(method: &str, route: &str, id: &CorrelationId) -> Span {
 pub(crate) fn attempt(model: &ModelId, upstream_model: &str, provider: &ProviderId, call: &CallId) -> Span {
     tracing::info_span!(
         "chat",
-        otel.name = format!("chat {model}"),
+        otel.name = %format_args!("chat {model}"),
         otel.kind = "client",
         gen_ai.operation.name = "chat",
         gen_ai.request.model = upstream_model,
@@ -44,11 +44,14 @@ pub(crate) fn attempt(model: &ModelId, upstream_model: &str, provider: &Provider
 
 /// What an attempt used.
 pub(crate) fn used(span: &Span, tokens: &TokenUsage, cost: NanoDollars) {
-    span.record("gen_ai.usage.input_tokens", tokens.input.0);
-    span.record("gen_ai.usage.output_tokens", tokens.output.0);
-    span.record("gen_ai.usage.cache_read.input_tokens", tokens.cached.0);
-    span.record("gen_ai.usage.reasoning.output_tokens", tokens.reasoning.0);
-    span.record("steward.cost.usd", cost.as_dollars_f64());
+    tracing::record_all!(
+        span,
+        gen_ai.usage.input_tokens = tokens.input.0,
+        gen_ai.usage.output_tokens = tokens.output.0,
+        gen_ai.usage.cache_read.input_tokens = tokens.cached.0,
+        gen_ai.usage.reasoning.output_tokens = tokens.reasoning.0,
+        steward.cost.usd = cost.as_dollars_f64(),
+    );
 }
 
 /// That an attempt failed, and of what.

@@ -61,9 +61,9 @@ impl<W> Ecs<W> {
     }
 }
 
-/// A span's fields, kept with it.
+/// A span's fields, kept with it. They get the schema's names only when a line is written: most spans never see one.
 #[derive(Default)]
-struct Fields(Map<String, Value>);
+struct Fields(Vec<(&'static str, Value)>);
 
 impl<S, W> Layer<S> for Ecs<W>
 where
@@ -101,15 +101,15 @@ where
         line.insert("service.node.name".to_owned(), self.service.instance.clone().into());
         if let Some(span) = context.event_span(event) {
             for around in span.scope().from_root() {
-                if let Some(Fields(fields)) = around.extensions().get::<Fields>() {
-                    line.extend(fields.clone());
+                if let Some(fields) = around.extensions().get::<Fields>() {
+                    fields.write(&mut line);
                 }
             }
             self.name_span(&span.id(), &mut line);
         }
         let mut fields = Fields::default();
         event.record(&mut fields);
-        line.extend(fields.0);
+        fields.write(&mut line);
         if line["message"].is_null() {
             line.insert("message".to_owned(), metadata.name().into());
         }
@@ -134,25 +134,39 @@ fn is_logged(name: &str) -> bool {
     !NOT_LOGGED.iter().any(|prefix| name.starts_with(prefix))
 }
 
+/// A field as the schema has it.
+fn in_the_schema(name: &str, value: &Value) -> (String, Value) {
+    if name == "duration_ms" {
+        // The schema counts nanoseconds.
+        let nanos = value.as_f64().map_or(Value::Null, |ms| (ms * 1e6).into());
+        let nanos = value.as_u64().and_then(|ms| ms.checked_mul(1_000_000)).map_or(nanos, Value::from);
+        return ("event.duration".to_owned(), nanos);
+    }
+    let name = match NAMES.iter().find(|(own, _)| *own == name) {
+        Some((_, schema)) => (*schema).to_owned(),
+        None if name.contains('.') => name.to_owned(),
+        None => format!("labels.{name}"),
+    };
+    (name, value.clone())
+}
+
 impl Fields {
     fn put(&mut self, field: &Field, value: Value) {
         let name = field.name();
         if !is_logged(name) {
             return;
         }
-        if name == "duration_ms" {
-            // The schema counts nanoseconds.
-            let nanos = value.as_f64().map_or(Value::Null, |ms| (ms * 1e6).into());
-            let nanos = value.as_u64().and_then(|ms| ms.checked_mul(1_000_000)).map_or(nanos, Value::from);
-            self.0.insert("event.duration".to_owned(), nanos);
-            return;
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = value,
+            None => self.0.push((name, value)),
         }
-        let name = match NAMES.iter().find(|(own, _)| *own == name) {
-            Some((_, schema)) => (*schema).to_owned(),
-            None if name.contains('.') => name.to_owned(),
-            None => format!("labels.{name}"),
-        };
-        self.0.insert(name, value);
+    }
+
+    fn write(&self, line: &mut Map<String, Value>) {
+        for (name, value) in &self.0 {
+            let (name, value) = in_the_schema(name, value);
+            line.insert(name, value);
+        }
     }
 
     fn put_text(&mut self, field: &Field, mut text: String) {

@@ -94,6 +94,8 @@ pub(crate) struct Gateway {
     /// How long a client may leave its answer unread.
     #[serde(with = "humantime_serde")]
     pub(crate) client_stall_max: Duration,
+    /// The most bytes of all requests' bodies held at once; a quarter of it with one key.
+    pub(crate) bodies_bytes_max: usize,
 }
 
 /// Durable tasks.
@@ -184,6 +186,7 @@ impl Default for Gateway {
             idle_time_max: Duration::from_mins(1),
             receive_time_max: Duration::from_secs(20),
             client_stall_max: Duration::from_mins(1),
+            bodies_bytes_max: 256 * 1024 * 1024,
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use steward_events::event::{CallOutcome, Price, ProviderKind, Target, TokenUsage};
 use steward_events::id::{CallId, ProviderId};
 use steward_events::quantity::{Limit, NanoDollars};
@@ -18,7 +18,7 @@ use super::plan::Place;
 use crate::admission::{Ask, Finish, Refusal, Reservation, Settled};
 use crate::error::Error;
 use crate::gateway::Edge;
-use crate::openai::LimitField;
+use crate::openai::{Fields, LimitField};
 use crate::provider::{Answer, Billed, Failure, Outgoing};
 use crate::trace;
 
@@ -248,14 +248,14 @@ fn scopes(call: &Call) -> ScopeSet {
 }
 
 /// The request as this target gets it: its own name of the model, and the output that was reserved.
-fn body(call: &Call, target: &Target, url: &str, output_each: u64) -> Map<String, Value> {
+fn body(call: &Call, target: &Target, url: &str, output_each: u64) -> Fields {
     let mut body = call.ask.body.clone();
-    body.insert("model".to_owned(), Value::String(target.upstream_model.clone()));
+    body.set("model", Value::from(target.upstream_model.as_str()).to_string().into());
     // OpenAI's newer models know only the newer field; compatible servers are sure to know the older one.
     let field = call.ask.limit.map_or_else(
         || if url.contains("//api.openai.com") { LimitField::MaxCompletionTokens } else { LimitField::MaxTokens },
         |(field, _)| field,
     );
-    body.insert(field.name().to_owned(), Value::from(output_each));
+    body.set(field.name(), output_each.to_string().into());
     body
 }

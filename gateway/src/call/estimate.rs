@@ -1,9 +1,7 @@
 //! What a call can cost at most, and what it did cost: tokens and prices, no I/O.
 //!
-//! The tokenizer is unknown, so a byte of text is counted as a token: byte-level vocabularies have no shorter ones.
 //! Costs are summed in pico-dollars and rounded up once.
 
-use serde_json::Value;
 use steward_events::event::{ModelSpec, Price, TokenUsage};
 use steward_events::quantity::{Amounts, NanoDollars, Tokens};
 
@@ -15,8 +13,6 @@ const REQUEST_TOKENS: u64 = 64;
 const MESSAGE_TOKENS: u64 = 16;
 /// Tokens that a provider may add to explain tools or a response format to the model.
 const TOOLING_TOKENS: u64 = 1_024;
-/// Tokens that an image may be worth, whatever its size.
-const IMAGE_TOKENS: u64 = 20_000;
 /// The least output of one choice that a clamped call is worth making for.
 const CLAMPED_OUTPUT_MIN: u64 = 16;
 /// Bytes of text that one token is worth in an estimate of what was used.
@@ -42,15 +38,15 @@ pub(super) struct Estimate {
 impl Estimate {
     /// Of `ask`, made to a model of which `spec` is known.
     pub(super) fn of(ask: &ChatRequest, spec: &ModelSpec, price: Price) -> Self {
-        let messages = ask.body.get("messages").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let tooling =
-            ["tools", "functions", "response_format", "prediction"].iter().filter_map(|name| ask.body.get(*name));
-        let tooling: u64 = tooling.filter(|value| !value.is_null()).map(|value| TOOLING_TOKENS + weight(value)).sum();
-        let text: u64 = messages.iter().map(weight).fold(0, u64::saturating_add);
+        let text = ask.message_tokens;
+        let tooling = ask
+            .tooling_tokens
+            .iter()
+            .fold(0, |sum: u64, tokens| sum.saturating_add(TOOLING_TOKENS).saturating_add(*tokens));
         let input = text
             .saturating_add(tooling)
             .saturating_add(REQUEST_TOKENS)
-            .saturating_add(MESSAGE_TOKENS.saturating_mul(messages.len() as u64));
+            .saturating_add(MESSAGE_TOKENS.saturating_mul(ask.messages));
         let asked = ask.limit.map_or(spec.output_max.0, |(_, limit)| limit);
         Self {
             // No model reads or writes more than its context.
@@ -119,27 +115,10 @@ pub(super) fn tokens_of(bytes: u64) -> u64 {
     bytes.div_ceil(BYTES_PER_TOKEN)
 }
 
-/// Tokens that a part of a request can be worth at most.
-fn weight(value: &Value) -> u64 {
-    match value {
-        Value::Null | Value::Bool(_) => 5,
-        Value::Number(number) => number.to_string().len() as u64,
-        Value::String(text) => text.len() as u64,
-        Value::Array(items) => items.iter().map(|item| weight(item).saturating_add(2)).fold(0, u64::saturating_add),
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(name, value)| match name.as_str() {
-                "image_url" | "input_image" => IMAGE_TOKENS,
-                _ => weight(value).saturating_add(name.len() as u64).saturating_add(6),
-            })
-            .fold(0, u64::saturating_add),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
     use steward_events::quantity::PicoDollarsPerToken;
 
     use super::*;
@@ -152,7 +131,7 @@ mod tests {
     }
 
     fn estimate(body: &Value) -> Estimate {
-        let ask = ChatRequest::read(body.to_string().as_bytes()).unwrap();
+        let ask = ChatRequest::read(&body.to_string().into()).unwrap();
         Estimate::of(&ask, &SPEC, price(1_000_000, 100_000, 2_000_000))
     }
 

@@ -1,8 +1,11 @@
 //! A chat request: typed where the gateway must understand it, untouched where it need not.
 
-use serde_json::{Map, Value};
+use bytes::Bytes;
+use serde_json::error::Category;
 use steward_events::id::ModelId;
 
+use super::fields::Fields;
+use super::size::{Messages, Size};
 use crate::error::Error;
 
 /// Choices that one request may ask for.
@@ -40,40 +43,56 @@ pub(crate) struct ChatRequest {
     pub(crate) stream: bool,
     /// Whether the stream is to say at its end what was used.
     pub(crate) include_usage: bool,
+    /// How many messages.
+    pub(crate) messages: u64,
+    /// Tokens that the messages can be worth at most.
+    pub(crate) message_tokens: u64,
+    /// The same of each part that explains tools or a format to the model.
+    pub(crate) tooling_tokens: Vec<u64>,
     /// The whole body, as it came.
-    pub(crate) body: Map<String, Value>,
+    pub(crate) body: Fields,
 }
+
+/// Parts that explain tools or a format to the model.
+const TOOLING: [&str; 4] = ["tools", "functions", "response_format", "prediction"];
 
 impl ChatRequest {
     /// Reads a body. Unknown fields pass through.
-    pub(crate) fn read(body: &[u8]) -> Result<Self, Error> {
-        let body = match serde_json::from_slice(body) {
-            Ok(Value::Object(body)) => body,
-            Ok(_) => {
-                return Err(Error::BadRequest { param: None, message: "the body must be a JSON object".to_owned() });
-            }
-            Err(error) => {
-                return Err(Error::BadRequest { param: None, message: format!("the body is no JSON: {error}") });
-            }
+    pub(crate) fn read(body: &Bytes) -> Result<Self, Error> {
+        let body = Fields::read(body).map_err(|error| {
+            let message = match error.classify() {
+                Category::Data => format!("the body must be a JSON object: {error}"),
+                Category::Syntax | Category::Eof | Category::Io => format!("the body is no JSON: {error}"),
+            };
+            Error::BadRequest { param: None, message }
+        })?;
+        let model: String = match body.read_as("model") {
+            Ok(Some(name)) => name,
+            Ok(None) | Err(_) => return Err(Error::bad("model", "you must provide a model parameter")),
         };
-        let model = match body.get("model") {
-            Some(Value::String(name)) => {
-                name.parse().map_err(|_| Error::NoSuchModel(name.chars().take(80).collect()))?
-            }
-            _ => return Err(Error::bad("model", "you must provide a model parameter")),
-        };
-        match body.get("messages") {
-            Some(Value::Array(messages)) if messages.is_empty() => {
+        let model = model.parse().map_err(|_| Error::NoSuchModel(model.chars().take(80).collect()))?;
+        let messages = match body.read_as::<Messages>("messages") {
+            Ok(Some(Messages { count: 0, .. })) => {
                 return Err(Error::bad("messages", "messages must hold at least one message"));
             }
-            Some(Value::Array(messages)) if messages.iter().all(Value::is_object) => {}
-            _ => return Err(Error::bad("messages", "messages must be an array of objects")),
+            Ok(Some(messages)) => messages,
+            Ok(None) => return Err(Error::bad("messages", "messages must be an array of objects")),
+            Err(error) => return Err(Error::bad("messages", format!("messages must be an array of objects: {error}"))),
+        };
+        let mut tooling_tokens = Vec::new();
+        for name in TOOLING {
+            let size = body.read_as::<Size>(name).map_err(|error| Error::bad(name, format!("{name}: {error}")))?;
+            tooling_tokens.extend(size.map(|Size(tokens)| tokens));
         }
         let stream = flag(&body, "stream")?;
         let include_usage = match body.get("stream_options") {
-            None | Some(Value::Null) => false,
-            Some(Value::Object(options)) => flag(options, "include_usage")?,
-            Some(_) => return Err(Error::bad("stream_options", "stream_options must be an object")),
+            Some(options) if &**options != b"null" => {
+                let options = Fields::read(options).map_err(|error| {
+                    Error::bad("stream_options", format!("stream_options must be an object: {error}"))
+                })?;
+                flag(&options, "include_usage")?
+            }
+            _ => false,
         };
         if include_usage && !stream {
             return Err(Error::bad("stream_options", "stream_options is only allowed when stream is true"));
@@ -87,38 +106,43 @@ impl ChatRequest {
         if old.is_some() && new.is_some() {
             return Err(Error::bad("max_tokens", "set max_tokens or max_completion_tokens, not both"));
         }
-        Ok(Self { model, limit: new.or(old), choices, stream, include_usage, body })
+        let Messages { count: messages, tokens: message_tokens } = messages;
+        Ok(Self {
+            model,
+            limit: new.or(old),
+            choices,
+            stream,
+            include_usage,
+            messages,
+            message_tokens,
+            tooling_tokens,
+            body,
+        })
     }
 }
 
-fn flag(map: &Map<String, Value>, field: &str) -> Result<bool, Error> {
-    match map.get(field) {
-        None | Some(Value::Null) => Ok(false),
-        Some(Value::Bool(value)) => Ok(*value),
-        Some(_) => Err(Error::bad(field, format!("{field} must be true or false"))),
-    }
+fn flag(body: &Fields, field: &str) -> Result<bool, Error> {
+    let read = body.read_as::<bool>(field).map_err(|_| Error::bad(field, format!("{field} must be true or false")))?;
+    Ok(read.unwrap_or(false))
 }
 
 /// A number from 1, if the field is there.
-fn count(map: &Map<String, Value>, field: &str) -> Result<Option<u64>, Error> {
-    match map.get(field) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => match value.as_u64() {
-            Some(n) if n > 0 => Ok(Some(n)),
-            _ => Err(Error::bad(field, format!("{field} must be a whole number from 1"))),
-        },
+fn count(body: &Fields, field: &str) -> Result<Option<u64>, Error> {
+    match body.read_as::<u64>(field) {
+        Ok(Some(0)) | Err(_) => Err(Error::bad(field, format!("{field} must be a whole number from 1"))),
+        Ok(read) => Ok(read),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     fn read(body: &Value) -> Result<ChatRequest, Error> {
-        ChatRequest::read(body.to_string().as_bytes())
+        ChatRequest::read(&body.to_string().into())
     }
 
     #[test]
@@ -126,7 +150,7 @@ mod tests {
         let body = json!({ "zeta": 1, "model": "small", "messages": [{ "role": "user", "content": "hi" }],
             "tools": [{ "type": "function" }], "n": 2, "max_completion_tokens": 7, "alpha": null });
         let request = read(&body).unwrap();
-        assert_eq!(Value::Object(request.body.clone()).to_string(), body.to_string());
+        assert_eq!(request.body.write(), body.to_string());
         assert_eq!((request.limit, request.choices), (Some((LimitField::MaxCompletionTokens, 7)), 2));
     }
 
@@ -160,12 +184,12 @@ mod tests {
     proptest! {
         #[test]
         fn no_body_makes_it_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = ChatRequest::read(&body);
+            let _ = ChatRequest::read(&body.into());
         }
 
         #[test]
         fn no_json_makes_it_panic(text in r#"\{("(model|n|stream|messages)":("a"|-?[0-9]{1,25}|\[\]|\[\{\}\]|true|null|1e9),?){0,5}\}"#) {
-            let _ = ChatRequest::read(text.as_bytes());
+            let _ = ChatRequest::read(&text.into());
         }
     }
 }

@@ -1,15 +1,17 @@
 //! OpenAI's HTTP API, or anything compatible.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::error::Error as _;
 use std::pin::Pin;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt, stream};
 use http::{HeaderMap, StatusCode, header};
-use serde_json::Value;
+use reqwest::Url;
+use serde_json::{Map, Value};
 use steward_events::BoxError;
 use tokio::time::Instant;
 
@@ -28,7 +30,34 @@ pub(super) struct OpenAi {
     anywhere: reqwest::Client,
     /// For providers that may be at public addresses only.
     public: reqwest::Client,
+    endpoints: Endpoints,
     bounds: Upstream,
+}
+
+/// Where base URLs lead, each parsed once.
+#[derive(Default)]
+struct Endpoints(RwLock<HashMap<String, Url>>);
+
+/// Base URLs whose endpoints are kept; beyond that all are forgotten.
+const ENDPOINTS_MAX: usize = 1_024;
+
+impl Endpoints {
+    /// The endpoint of chats at `base`.
+    fn of(&self, base: &str) -> Result<Url, Failure> {
+        if let Some(url) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(base) {
+            return Ok(url.clone());
+        }
+        let text = format!("{}/chat/completions", base.trim_end_matches('/'));
+        let url: Url = text
+            .parse()
+            .map_err(|error| Failure::unbilled(Cause::Unreachable(format!("its address is no URL: {error}"))))?;
+        let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= ENDPOINTS_MAX {
+            kept.clear();
+        }
+        kept.insert(base.to_owned(), url.clone());
+        Ok(url)
+    }
 }
 
 impl OpenAi {
@@ -36,7 +65,7 @@ impl OpenAi {
     pub(super) fn new(bounds: &Upstream) -> Result<Self, BoxError> {
         let anywhere = Self::client(bounds)?.build()?;
         let public = Self::client(bounds)?.dns_resolver(PublicOnly).build()?;
-        Ok(Self { anywhere, public, bounds: bounds.clone() })
+        Ok(Self { anywhere, public, endpoints: Endpoints::default(), bounds: bounds.clone() })
     }
 
     fn client(bounds: &Upstream) -> Result<reqwest::ClientBuilder, BoxError> {
@@ -61,21 +90,17 @@ impl Provider for OpenAi {
         let mut body = outgoing.body;
         if outgoing.stream {
             // Always asked for: without it a stream does not say what it used.
-            let options = body.entry("stream_options").or_insert_with(|| Value::Object(serde_json::Map::new()));
-            match options.as_object_mut() {
-                Some(options) => _ = options.insert("include_usage".to_owned(), Value::Bool(true)),
-                None => *options = serde_json::json!({ "include_usage": true }),
-            }
+            let mut options = body.read_as::<Map<String, Value>>("stream_options").ok().flatten().unwrap_or_default();
+            options.insert("include_usage".to_owned(), Value::Bool(true));
+            body.set("stream_options", Value::Object(options).to_string().into());
         }
-        let url = format!("{}/chat/completions", outgoing.url.trim_end_matches('/'));
         let trusted = outgoing.trusted || self.bounds.tenant_providers_anywhere;
+        let url = self.endpoints.of(&outgoing.url)?;
         if !trusted && !may_be_public(&url) {
             return Err(Failure::unbilled(Cause::Unreachable("it has no public address".to_owned())));
         }
         let http = if trusted { &self.anywhere } else { &self.public };
-        let body = Bytes::from(serde_json::to_vec(&body).map_err(|error| {
-            Failure::unbilled(Cause::Unreachable(format!("the request cannot be written: {error}")))
-        })?);
+        let body = body.write();
         let length = body.len();
         let last_look = outgoing.last_look;
         // A stream of one piece, so that the last look is taken when the connection asks for it.
@@ -229,6 +254,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::openai::Fields;
     use crate::provider::Withdrawn;
 
     const ANSWER: &str = r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
@@ -252,8 +278,7 @@ mod tests {
             let _ = peer.write_all(head.as_bytes()).await;
             String::from_utf8(heard).unwrap()
         });
-        let mut body = serde_json::Map::new();
-        body.insert("model".to_owned(), Value::from("m"));
+        let body = Fields::read(&Bytes::from_static(br#"{"model":"m"}"#)).unwrap();
         let last_look = ready(last_look).boxed();
         let outgoing = Outgoing { url, key: None, body, stream: false, trusted: true, last_look };
         let answer = OpenAi::new(&Upstream::default()).unwrap().send(outgoing).await;

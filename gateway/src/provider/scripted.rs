@@ -76,10 +76,12 @@ impl Provider for Scripted {
         if let Err(withdrawn) = outgoing.last_look.await {
             return Err(Failure::unbilled(Cause::Unreachable(withdrawn.to_string())));
         }
-        let asked = last_user_text(&outgoing.body);
+        let body = outgoing.body.write();
+        let body: Map<String, Value> = serde_json::from_slice(&body).unwrap_or_default();
+        let asked = last_user_text(&body);
         let mut script = Script::default();
         script.read(&outgoing.url);
-        script.read(outgoing.body.get("model").and_then(Value::as_str).unwrap_or(""));
+        script.read(body.get("model").and_then(Value::as_str).unwrap_or(""));
         for line in asked.lines() {
             if let Some(text) = line.trim_start().strip_prefix("script:") {
                 script.read(text);
@@ -94,8 +96,8 @@ impl Provider for Scripted {
             let body = json!({ "error": { "message": "refused by the script", "code": "scripted" } }).to_string();
             return Err(Failure::status(status, None, body.as_bytes()));
         }
-        let words = words(&script, &asked, &outgoing.body);
-        let usage = usage(&outgoing.body, words.len());
+        let words = words(&script, &asked, &body);
+        let usage = usage(&body, words.len());
         if outgoing.stream { Ok(streamed(&script, &words, usage)) } else { whole(&script, &words, usage) }
     }
 }
@@ -228,6 +230,7 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
+    use crate::openai::Fields;
     use crate::provider::{Billed, Withdrawn};
 
     #[test]
@@ -245,7 +248,7 @@ mod tests {
             { "role": "system", "content": "be brief" },
             { "role": "user", "content": [{ "type": "text", "text": "one two three" }] },
         ]});
-        let Value::Object(body) = body else { unreachable!() };
+        let body = Fields::read(&body.to_string().into()).unwrap();
         let outgoing = |body, last_look| Outgoing {
             url: String::new(),
             key: None,
@@ -254,7 +257,7 @@ mod tests {
             trusted: true,
             last_look: ready(last_look).boxed(),
         };
-        let withdrawn = Scripted.send(outgoing(Map::new(), Err(Withdrawn))).await;
+        let withdrawn = Scripted.send(outgoing(Fields::default(), Err(Withdrawn))).await;
         assert_eq!(withdrawn.err().unwrap().billed, Billed::No);
         let sent = Scripted.send(outgoing(body, Ok(()))).await.unwrap();
         let Answer::Whole(whole) = sent else { panic!("not whole") };
