@@ -142,11 +142,8 @@ impl Shared {
                 let stored = stored?;
                 let steps = {
                     let (books, folded) = &mut *watched.books();
-                    let steps = if books.concern(&stored) {
-                        books.fold(stored.commit()?, stored.position)
-                    } else {
-                        Vec::new()
-                    };
+                    let steps =
+                        if books.concern(&stored) { books.fold(stored.commit()?, stored.position) } else { Vec::new() };
                     *folded = stored.position;
                     steps
                 };

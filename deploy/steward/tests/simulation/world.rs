@@ -12,6 +12,7 @@ use steward_events::commit::Commit;
 use steward_events::event::{BudgetKey, Event, LedgerEvent};
 use steward_events::id::{PrincipalId, StreamId, SystemPart, TenantId};
 use steward_events::keys::{Keyring, MemoryVault};
+use steward_events::log::EventLog;
 use steward_events::quantity::{Amounts, Limit, Shard, Unit, Window};
 use steward_events::scope::Subject;
 use steward_events::sealed::DataKey;
