@@ -43,7 +43,7 @@ struct Shares {
 pub(crate) struct Place {
     key: KeyId,
     taken: Arc<Taken>,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// Room for one request's body, taken as it comes, given back when dropped.
@@ -82,7 +82,7 @@ impl Limits {
         }
         taken.keys.entry(key.clone()).or_default().calls += 1;
         drop(taken);
-        Ok(Place { key: key.clone(), taken: Arc::clone(&self.taken), _place: place })
+        Ok(Place { key: key.clone(), taken: Arc::clone(&self.taken), _permit: place })
     }
 
     /// Room for a body that comes with `key`: none yet, see [`BodyRoom::grow`].
@@ -190,7 +190,9 @@ mod tests {
         let mut second = limits.room(&a);
         assert!(matches!(second.grow(1), Err(Error::Busy { .. })), "a quarter is one key's");
         let mut others: Vec<_> = (0..3).map(|n| limits.room(&KeyId::new(format!("key_{n}")).unwrap())).collect();
-        others.iter_mut().for_each(|other| other.grow(25).unwrap());
+        for other in &mut others {
+            other.grow(25).unwrap();
+        }
         assert!(matches!(limits.room(&b).grow(1), Err(Error::Busy { .. })), "all is taken");
         drop(first);
         second.grow(25).unwrap();

@@ -23,6 +23,8 @@ use crate::gateway::Edge;
 use crate::server::{Peer, RequestId, read_body};
 
 mod answer;
+#[cfg(test)]
+mod any_json;
 mod chunk;
 mod fields;
 mod generated;
