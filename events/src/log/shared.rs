@@ -148,7 +148,8 @@ impl Tail {
     async fn take_one_delivery(&self) -> Result<(), LogError> {
         let filter = Filter::shard(self.shard);
         let start = self.log.last(&filter).await?;
-        let mut commits = self.log.follow(&filter, start).await?;
+        // Fused: it may end while what has come together is taken.
+        let mut commits = self.log.follow(&filter, start).await?.fuse();
         self.held().begin(start);
         while let Some(next) = commits.next().await {
             let mut next = Some(next);
@@ -335,7 +336,13 @@ mod tests {
         }
         async fn follow(&self, filter: &Filter, after: Position) -> Result<Follow, LogError> {
             self.follows.fetch_add(1, Ordering::Relaxed);
-            Ok(self.log.follow(filter, after).await?.take(self.ends_after).boxed())
+            let followed = self.log.follow(filter, after).await?;
+            // Ends as real ones do: whoever asks once more is at fault.
+            let next = |(mut followed, left): (Follow, usize)| async move {
+                let left = left.checked_sub(1)?;
+                Some((followed.next().await?, (followed, left)))
+            };
+            Ok(futures::stream::unfold((followed, self.ends_after), next).boxed())
         }
     }
 
@@ -427,22 +434,29 @@ mod tests {
     async fn a_delivery_that_is_lost_is_missed_by_nobody() {
         let counting = counting(40);
         let log = SharedLog::bounded(Arc::clone(&counting) as _, 4_000, 1_000);
-        let (mut seen, mut at) = (Vec::new(), Position(0));
-        grow(&counting.log, 60).await;
-        while seen.len() < 150 {
+        // Somebody who keeps the delivery going while the other one follows anew.
+        let _keeper = log.follow(&whole(), Position(0)).await.unwrap();
+        let (mut seen, mut at, mut joined, mut lost) = (Vec::new(), Position(0), 0, 0);
+        while seen.len() < 200 {
             // As views do: after an end they follow again from where they are.
             let mut follow = log.follow(&whole(), at).await.unwrap();
-            while seen.len() < 150
-                && let Some(Ok(stored)) = follow.next().await
-            {
+            while seen.len() < 200 {
+                tokio::task::yield_now().await;
+                grow(&counting.log, 1).await;
+                let next = tokio::time::timeout(Duration::from_secs(10), follow.next()).await;
+                let Some(Ok(stored)) = next.expect("nobody waits for a delivery that is lost") else { break };
                 at = stored.position;
                 seen.push(at.0);
-                if seen.len() <= 90 {
-                    grow(&counting.log, 1).await;
+                joined += usize::from(!log.tails[0].held().joined.is_empty());
+                if log.tails[0].held().floor.is_none() {
+                    lost += 1;
+                    // Until there is another delivery.
+                    tokio::time::sleep(PAUSE / 10).await;
                 }
             }
         }
-        assert_eq!(seen, (1..=150).collect::<Vec<_>>());
+        assert!(joined > 50 && lost > 2, "joined at {joined}, lost at {lost}");
+        assert_eq!(seen, (1..=seen.len() as u64).collect::<Vec<_>>());
     }
 
     #[tokio::test]
