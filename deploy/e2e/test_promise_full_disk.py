@@ -188,7 +188,7 @@ def test_a_full_disk_loses_nothing_and_all_goes_on_by_itself_when_it_is_enlarged
         steward.stop()
 
 
-def test_a_process_stops_when_asked_though_its_disk_is_full_and_nothing_is_lost(tmp_path, disk, upstream):
+def test_a_process_stops_when_asked_though_its_disk_is_full_and_nothing_answered_is_lost(tmp_path, disk, upstream):
     mounted(disk)
     steward = begin(tmp_path, disk, upstream, KEPT)
     try:
