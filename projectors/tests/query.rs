@@ -21,7 +21,7 @@ use steward_events::query::{
 use steward_events::rejection::Rejection;
 use steward_events::sealed::{KeyOwner, Sealed};
 use steward_projectors::Config;
-use steward_projectors::cost_report::REPORT_ROWS_MAX;
+use steward_projectors::view::cost::REPORT_ROWS_MAX;
 
 use company::{Company, SHARD, grant, principal};
 use facts::{Dice, NOON, finished, stream, tenant};

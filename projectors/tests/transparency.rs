@@ -24,9 +24,9 @@ use steward_events::store::memory::MemoryStore;
 use steward_events::transparency::tile::Hashes;
 use steward_events::transparency::{Checkpoint, Frontier, Hash, SigningKey, leaf, origin, proof};
 use steward_projectors::Config;
-use steward_projectors::progress::Stage;
-use steward_projectors::runner::Runner;
-use steward_projectors::transparency::{StoredTree, Transparency};
+use steward_projectors::engine::progress::Stage;
+use steward_projectors::engine::runner::Runner;
+use steward_projectors::view::audit::transparency::{StoredTree, Transparency};
 use tokio_util::sync::CancellationToken;
 
 #[path = "support/company.rs"]
@@ -95,7 +95,7 @@ async fn rows_are_the_tree_and_every_proof_from_them_holds() {
     let runner = fold(&log, &store, 100).await;
     for (of, leaves) in leaves {
         let tenant = tenant(of);
-        let read = move |rows: &steward_projectors::tree::Snapshot<'_>| {
+        let read = move |rows: &steward_projectors::engine::view_store::Snapshot<'_>| {
             let tree = StoredTree::of(rows, &tenant)?;
             let size = leaves.len() as u64;
             assert_eq!((tree.head().size, tree.head().worth), (size, size));
@@ -129,7 +129,7 @@ async fn however_it_is_folded_the_rows_are_the_same() {
     let (log, _) = log(700, 9).await;
     let whole: Arc<dyn Store> = Arc::new(MemoryStore::default());
     fold(&log, &whole, 10_000).await;
-    let tree = steward_projectors::tree::name("transparency-v1", Shard(0));
+    let tree = steward_projectors::engine::view_store::name("transparency-v1", Shard(0));
     for (batch, one_in) in [(1, 0), (7, 0), (256, 0), (33, 40)] {
         let inner = Arc::new(FailingStore::new(MemoryStore::default(), one_in, 3));
         let store: Arc<dyn Store> = inner.clone();
