@@ -5,11 +5,11 @@
 use std::sync::Arc;
 
 use steward_aggregates::authority::Authority;
-use steward_events::clock::Clock;
-use steward_events::keys::Keyring;
-use steward_events::live::Live;
-use steward_events::log::EventLog;
-use steward_events::store::Store;
+use steward_ports::clock::Clock;
+use steward_ports::keys::Keyring;
+use steward_ports::live::Live;
+use steward_ports::log::EventLog;
+use steward_ports::store::Store;
 
 pub mod config;
 pub mod key;

@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use steward_events::BoxError;
 use steward_events::event::AggregateKind;
-use steward_events::live::Live;
-use steward_events::log::shared::SharedLog;
-use steward_events::log::{EventLog, LogError};
-use steward_events::placement::Placement;
+use steward_ports::live::Live;
+use steward_ports::log::shared::SharedLog;
+use steward_ports::log::{EventLog, LogError};
+use steward_ports::placement::Placement;
 use steward_events::quantity::Shard;
 
 use crate::engine::config::Config;
@@ -135,12 +135,12 @@ impl Projectors {
 
 #[cfg(test)]
 mod tests {
-    use steward_events::clock::SystemClock;
-    use steward_events::keys::{Keyring, MemoryVault};
-    use steward_events::log::memory::MemoryLog;
+    use steward_ports::clock::SystemClock;
+    use steward_ports::keys::{Keyring, MemoryVault};
+    use steward_ports::log::memory::MemoryLog;
     use steward_events::query::QUERIES;
     use steward_events::sealed::DataKey;
-    use steward_events::store::memory::MemoryStore;
+    use steward_ports::store::memory::MemoryStore;
 
     use super::*;
 

@@ -6,9 +6,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use steward_aggregates::authority::{AccessRequest, Context};
-use steward_events::bus::{Failure, QueryService, Request};
+use steward_ports::bus::{Failure, QueryService};
+use steward_events::request::Request;
 use steward_events::id::PrincipalId;
-use steward_events::placement::STEWARD_SHARD;
+use steward_events::shard::STEWARD_SHARD;
 use steward_events::quantity::Shard;
 use steward_events::query::{self, QuerySpec};
 use steward_events::rejection::Rejection;

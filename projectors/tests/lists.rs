@@ -6,17 +6,11 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use steward_events::clock::Timestamp;
-use steward_events::event::{
-    AccessEvent, AgentEvent, AgentSpec, AggregateKind, CatalogEvent, Event, IdentityEvent, KeyHash, ModelSpec,
-    PatternKind, Price, Profile, ProviderKind, Target, TenantEvent,
-};
+use steward_events::timestamp::Timestamp;
+use steward_events::event::{AccessEvent, AgentEvent, AgentSpec, AggregateKind, CatalogEvent, Event, IdentityEvent, KeyHash, ModelSpec, PatternKind, Price, Profile, ProviderKind, Target, TenantEvent};
 use steward_events::id::{AgentId, KeyId, ModelId, ProviderId, RoleId};
 use steward_events::quantity::{PicoDollarsPerToken, Position, Shard, Tokens};
-use steward_events::query::{
-    AccountPage, AgentPage, GrantPage, KeyPage, ModelPage, Page, PricePage, ProviderPage, RolePage, TenantPage,
-    TenantRow, TenantState, UserPage,
-};
+use steward_events::query::{AccountPage, AgentPage, GrantPage, KeyPage, ModelPage, Page, PricePage, ProviderPage, RolePage, TenantPage, TenantRow, TenantState, UserPage};
 use steward_events::rejection::Rejection;
 use steward_events::sealed::{KeyOwner, Sealed};
 use steward_projectors::Config;

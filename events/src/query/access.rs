@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
+use crate::timestamp::Timestamp;
 use crate::id::PrincipalId;
 use crate::permission::Permission;
 use crate::scope::Scope;

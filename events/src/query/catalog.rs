@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::page::{Page, Paging, list_query};
-use crate::clock::Timestamp;
+use crate::timestamp::Timestamp;
 use crate::event::{ModelSpec, Price, ProviderKind, Target};
 use crate::id::{ModelId, ProviderId};
 use crate::quantity::Position;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
+use crate::timestamp::Timestamp;
 use crate::quantity::{NanoDollars, Position};
 
 /// By what a report is split.

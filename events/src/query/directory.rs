@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::page::{Page, Paging, list_query};
-use crate::clock::Timestamp;
+use crate::timestamp::Timestamp;
 use crate::event::{AgentSpec, Condition};
 use crate::id::{AgentId, KeyId, ModelId, PrincipalId, RoleId, TaskId};
 use crate::permission::PermissionPattern;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
+use crate::timestamp::Timestamp;
 use crate::event::TokenUsage;
 use crate::id::{AgentId, PrincipalId, TaskId};
 use crate::quantity::{NanoDollars, Position};

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use steward_events::keys::{KeyError, Keyring};
+use steward_ports::keys::{KeyError, Keyring};
 use steward_events::sealed::Sealed;
 
 /// What `sealed` holds.

@@ -9,12 +9,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 
 use steward_events::BoxError;
-use steward_events::bus::Request;
+use steward_events::request::Request;
 use steward_events::event::AggregateKind;
 use steward_events::id::TenantId;
-use steward_events::keys::KeyError;
-use steward_events::live::NotFresh;
-use steward_events::log::LogError;
+use steward_ports::keys::KeyError;
+use steward_ports::live::NotFresh;
+use steward_ports::log::LogError;
 use steward_events::quantity::Shard;
 use steward_events::rejection::Rejection;
 

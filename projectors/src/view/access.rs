@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use steward_aggregates::authority::Authority;
-use steward_events::clock::Timestamp;
+use steward_events::timestamp::Timestamp;
 use steward_events::query::{ExplainQuestion, WhoCanQuestion};
 use steward_events::rejection::Rejection;
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use steward_events::clock::Timestamp;
+use steward_events::timestamp::Timestamp;
 use steward_events::commit::Recorded;
 use steward_events::event::{BudgetKey, BudgetSpec, LedgerEvent, WindowBounds};
 use steward_events::id::{BudgetId, CallId, LeaseId, TenantId};

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use steward_events::BoxError;
-use steward_events::clock::Timestamp;
 use steward_events::commit::Recorded;
 use steward_events::event::{CallOutcome, PriceVersion, TokenUsage, UsageEvent};
 use steward_events::id::TenantId;
@@ -16,6 +15,7 @@ use steward_events::quantity::NanoDollars;
 use steward_events::query::{CostBy, CostQuestion, CostReport as Report, CostRow, CostSums};
 use steward_events::rejection::Rejection;
 use steward_events::scope::ScopeSet;
+use steward_events::timestamp::Timestamp;
 
 use crate::engine::Engine;
 use crate::engine::key::Key;

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use steward_events::clock::Timestamp;
+use steward_events::timestamp::Timestamp;
 use steward_events::commit::Recorded;
 use steward_events::event::{AccessEvent, AgentEvent, AgentSpec, Condition, IdentityEvent, Profile};
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, RoleId, TaskId, TenantId};

@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use serde::{Deserialize, Serialize};
 
 use steward_events::BoxError;
-use steward_events::clock::Timestamp;
+use steward_events::timestamp::Timestamp;
 use steward_events::commit::Recorded;
 use steward_events::event::{DenialEvent, TaskEvent, UsageEvent};
 use steward_events::id::TenantId;

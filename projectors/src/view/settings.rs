@@ -8,11 +8,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use steward_events::clock::{Clock, Timestamp};
+use steward_ports::clock::Clock;
+use steward_events::timestamp::Timestamp;
 use steward_events::commit::Recorded;
-use steward_events::event::{
-    CatalogEvent, ContentMode, ModelSpec, Price, ProviderKind, RegistryEvent, Target, TenantEvent,
-};
+use steward_events::event::{CatalogEvent, ContentMode, ModelSpec, Price, ProviderKind, RegistryEvent, Target, TenantEvent};
 use steward_events::id::{ModelId, ProviderId, TenantId};
 use steward_events::quantity::Shard;
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use steward_events::BoxError;
-use steward_events::log::{EventLog, Filter};
+use steward_ports::log::{EventLog, Filter};
 use steward_events::quantity::Position;
-use steward_events::store::Store;
+use steward_ports::store::Store;
 use steward_jetstream::{JetStreamLog, Role, baseline};
 use steward_projectors::view::cost::CostReport;
 use steward_projectors::engine::progress::Stage;

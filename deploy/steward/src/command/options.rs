@@ -4,7 +4,8 @@ use clap::ArgMatches;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 use steward_events::BoxError;
-use steward_events::clock::{Clock, SystemClock, Timestamp};
+use steward_ports::clock::{Clock, SystemClock};
+use steward_events::timestamp::Timestamp;
 use steward_events::id::{PrincipalId, TenantId};
 use steward_events::quantity::NanoDollars;
 

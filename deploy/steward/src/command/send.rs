@@ -3,7 +3,7 @@
 use clap::ArgMatches;
 use serde_json::{Map, Value};
 use steward_events::BoxError;
-use steward_events::bus::Reply;
+use steward_events::request::Reply;
 use steward_events::command::CommandSpec;
 use steward_events::id::TenantId;
 use steward_events::scope::Scope;

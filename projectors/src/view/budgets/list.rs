@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use steward_events::clock::Timestamp;
+use steward_events::timestamp::Timestamp;
 use steward_events::query::{BudgetPage, BudgetRow, ListBudgets, WindowRow};
 use steward_events::quantity::{Limit, Unit};
 use steward_events::window;

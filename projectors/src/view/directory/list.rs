@@ -8,15 +8,12 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use steward_aggregates::access::role::{built_in, built_in_ids};
 use steward_events::BoxError;
-use steward_events::clock::{Clock, Timestamp};
+use steward_ports::clock::Clock;
+use steward_events::timestamp::Timestamp;
 use steward_events::id::{PrincipalId, TenantId};
-use steward_events::keys::{KeyError, Keyring};
-use steward_events::placement::STEWARD_SHARD;
-use steward_events::query::{
-    AccountPage, AccountRow, AgentPage, AgentRow, GrantPage, GrantRow, GrantState, KeyPage, KeyRow, KeyState,
-    ListAccounts, ListAgents, ListGrants, ListKeys, ListRoles, ListUsers, Page, PrincipalState, RolePage, RoleRow,
-    UserPage, UserRow,
-};
+use steward_ports::keys::{KeyError, Keyring};
+use steward_events::shard::STEWARD_SHARD;
+use steward_events::query::{AccountPage, AccountRow, AgentPage, AgentRow, GrantPage, GrantRow, GrantState, KeyPage, KeyRow, KeyState, ListAccounts, ListAgents, ListGrants, ListKeys, ListRoles, ListUsers, Page, PrincipalState, RolePage, RoleRow, UserPage, UserRow};
 
 use super::{
     Directory, Row, StoredGrant, StoredKey, StoredPerson, StoredRole, account_key, accounts, agents, grants, grants_of,
