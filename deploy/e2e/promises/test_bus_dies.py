@@ -5,11 +5,12 @@ import signal
 import urllib.error
 import urllib.request
 
-from books import Books
-from conftest import apply_company
-from promise import Caller, Traffic, nats_server
-from running import wait_for
-from upstream import Upstream
+from steward_testkit.books import Books
+from steward_testkit.callers import Caller, Traffic
+from steward_testkit.cluster import nats_server
+from steward_testkit.company import apply_company
+from steward_testkit.running import wait_for
+from steward_testkit.upstream import Upstream
 
 
 def readiness(steward) -> tuple:

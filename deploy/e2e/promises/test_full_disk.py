@@ -10,10 +10,11 @@ import urllib.request
 
 import pytest
 
-from conftest import apply_company
-from promise import Caller, plain, tally
-from running import Steward, wait_for
-from small_disk import SmallDisk
+from ledger_oracle.words import plain
+from steward_testkit.callers import Caller, tally
+from steward_testkit.company import apply_company
+from steward_testkit.running import Steward, wait_for
+from steward_testkit.small_disk import SmallDisk
 
 MIB = 1 << 20
 BUDGET = 'budget = { limit = "100000 calls" }'

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from promise import Cluster
-from upstream import Upstream
+from steward_testkit.cluster import Cluster
+from steward_testkit.upstream import Upstream
 
 # No call may reach a provider this long after the revocation was answered. The measured time is far below; it is printed.
 BOUND = 1.0

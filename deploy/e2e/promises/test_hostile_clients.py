@@ -11,10 +11,13 @@ import time
 
 import pytest
 
-from conftest import apply_company
-from promise import HELLO, Caller
-from running import Steward, wait_for
-from upstream import Upstream
+from steward_testkit.callers import HELLO, Caller
+from steward_testkit.company import apply_company
+from steward_testkit.running import Steward, wait_for
+from steward_testkit.upstream import Upstream
+
+# The tests here share one gateway, so one process runs them all.
+pytestmark = pytest.mark.xdist_group("hostile-clients")
 
 # A client has so long to send its headers, and again its body; and so long to read a piece of its answer.
 RECEIVE_MAX = 3

@@ -1,24 +1,16 @@
-"""What the tests of the promises share: every role a process of its own, callers that keep count, the log's own sums."""
+"""Every role a process of its own, killed and started one by one, and what the log holds of it."""
 
-import collections
 import contextlib
-import http.client
 import json
 import pathlib
-import threading
-import time
 import urllib.error
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
 
-from conftest import apply_company
-from ledger_laws import Laws, check
-from ledger_words import plain
-from running import Failed, Process, Steward, free_port, wait_for
-
-HELLO = [{"role": "user", "content": "Say hello."}]
-# What one token of the shared company's model costs, in nano-dollars.
-TOKEN = 1_000
+from ledger_oracle.laws import Laws, check
+from ledger_oracle.words import plain
+from steward_testkit.callers import Caller
+from steward_testkit.company import apply_company
+from steward_testkit.running import Failed, Process, Steward, free_port, wait_for
 
 
 class Cluster:
@@ -82,7 +74,7 @@ class Cluster:
         except urllib.error.HTTPError as refused:
             raise Failed(f"{noun} {verb}: {refused.read().decode()}") from None
 
-    def caller(self, gateway: int, key: str | None = None, timeout: float = 60) -> "Caller":
+    def caller(self, gateway: int, key: str | None = None, timeout: float = 60) -> Caller:
         return Caller(self.ports[gateway - 1], key or self.key, timeout)
 
     def facts(self, kind: str) -> list[dict]:
@@ -144,100 +136,3 @@ def running(folder: pathlib.Path, upstream, budget: str, kind=Cluster, **more):
 def nats_server(data: pathlib.Path) -> int:
     """The process of the nats-server on this data folder, as its supervisor last wrote it down."""
     return json.loads((data / "nats" / "server.json").read_text())["pid"]
-
-
-class Caller:
-    """One client with a connection of its own, as cheap as it can be: the machine is shared with what is tested."""
-
-    def __init__(self, port: int, key: str, timeout: float):
-        self.port, self.key, self.timeout = port, key, timeout
-        self.connection = None
-
-    def call(self, stream: bool = False, max_tokens: int | None = 5, text: str | None = None) -> tuple[int, dict, str]:
-        """Status, headers and body of one call; 0 and why if there was no whole answer."""
-        body = {"model": "small", "messages": [{"role": "user", "content": text}] if text else HELLO, "stream": stream}
-        if max_tokens:
-            body["max_tokens"] = max_tokens
-        try:
-            if not self.connection:
-                self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
-            headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
-            self.connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
-            reply = self.connection.getresponse()
-            content = reply.read().decode()
-        except (OSError, http.client.HTTPException) as broken:
-            self.close()
-            return 0, {}, repr(broken)
-        whole = "[DONE]" in content or not stream
-        return reply.status if reply.status != 200 or whole else 0, dict(reply.headers), content
-
-    def until_decided(self, seconds: float = 60, **more) -> int:
-        """The first status that is not "come back": a client that comes back when told to, within a bound."""
-        deadline = time.monotonic() + seconds
-        while True:
-            status, _, _ = self.call(**more)
-            if status not in (429, 503) or time.monotonic() > deadline:
-                return status
-            time.sleep(0.05)
-
-    def close(self):
-        if self.connection:
-            self.connection.close()
-            self.connection = None
-
-
-class Traffic:
-    """Calls without a pause, one thread a caller, every other one streamed; after one that is cut off comes another."""
-
-    def __init__(self, callers: list[Caller]):
-        self.stopped = threading.Event()
-        # The call ids of whole answers.
-        self.answered: list[str] = []
-        self.threads = [threading.Thread(target=self.run, args=(caller,)) for caller in callers]
-
-    def run(self, caller: Caller):
-        number = 0
-        while not self.stopped.is_set():
-            status, headers, _ = caller.call(stream=number % 2 == 1)
-            number += 1
-            if status == 200:
-                self.answered.append(headers["x-steward-call-id"])
-            else:
-                time.sleep(0.02)
-        caller.close()
-
-    def __enter__(self) -> "Traffic":
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopped.set()
-        for thread in self.threads:
-            thread.join()
-
-    def wait_more(self, calls: int = 20, seconds: float = 60):
-        """Until so many more calls were answered."""
-        seen = len(self.answered)
-        wait_for(f"{calls} more answers", lambda: len(self.answered) >= seen + calls, seconds)
-
-
-def crowd(cluster: Cluster, count: int, one, at_once: int = 64, gateways: tuple = (1, 2)) -> list:
-    """`one(caller, number)` for each number from many threads; each thread has a caller at its own gateway."""
-    own, place = threading.local(), iter(range(1 << 30))
-
-    def run(number: int):
-        if not hasattr(own, "caller"):
-            own.caller = cluster.caller(gateways[next(place) % len(gateways)])
-        return one(own.caller, number)
-
-    with ThreadPoolExecutor(at_once) as pool:
-        return list(pool.map(run, range(count)))
-
-
-def tally(statuses) -> dict:
-    return dict(collections.Counter(statuses))
-
-
-def error_code(content: str) -> str:
-    return json.loads(content)["error"]["code"]

@@ -2,11 +2,11 @@
 
 import time
 
-from ledger_laws import Laws, check
-from ledger_words import plain
-from promise import Caller
-from running import Failed, Steward, wait_for
-from upstream import Upstream
+from ledger_oracle.laws import Laws, check
+from ledger_oracle.words import plain
+from steward_testkit.callers import Caller
+from steward_testkit.running import Failed, Steward, wait_for
+from steward_testkit.upstream import Upstream
 
 # A lease whose holder is gone may end only after its time to live, 30 s.
 SETTLE_SECONDS_MAX = 90

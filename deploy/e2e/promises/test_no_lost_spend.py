@@ -7,10 +7,14 @@ import signal
 
 import pytest
 
-from ledger_words import plain
-from promise import Cluster, crowd, nats_server, running
-from running import wait_for
-from upstream import Upstream
+from ledger_oracle.words import plain
+from steward_testkit.callers import crowd
+from steward_testkit.cluster import Cluster, nats_server, running
+from steward_testkit.running import wait_for
+from steward_testkit.upstream import Upstream
+
+# The tests here share one cluster, so one process runs them all.
+pytestmark = pytest.mark.xdist_group("no-lost-spend")
 
 CALLS = 500
 

@@ -1,9 +1,9 @@
 """An agent's task, step by step; kill -9 of its worker, and another goes on."""
 
-from conftest import apply_company
-from promise import Cluster
-from running import wait_for
-from upstream import Upstream
+from steward_testkit.cluster import Cluster
+from steward_testkit.company import apply_company
+from steward_testkit.running import wait_for
+from steward_testkit.upstream import Upstream
 
 
 def over(steward, task):

@@ -5,7 +5,7 @@ or folds them. Amounts are in calls, tokens and nano-dollars. The number of a la
 uses; `books` is that the ledger says what the journals say.
 """
 
-from ledger_words import NOTHING, UNITS, Lease, Row, less, moment, plain, plus, touches, within
+from ledger_oracle.words import NOTHING, UNITS, Lease, Row, less, moment, plain, plus, touches, within
 
 # How long a ticket keeps its place without being asked for again, in seconds.
 TICKET_TTL = 3.0

@@ -6,10 +6,11 @@ import time
 
 import pytest
 
-from books import Books
-from promise import Cluster, Traffic, nats_server, running
-from running import BINARY, Process, free_port, wait_for
-from upstream import Upstream
+from steward_testkit.books import Books
+from steward_testkit.callers import Traffic
+from steward_testkit.cluster import Cluster, nats_server, running
+from steward_testkit.running import BINARY, Process, free_port, wait_for
+from steward_testkit.upstream import Upstream
 
 NODES = ("a", "b", "c")
 # The others have chosen new leaders long before it wakes and still takes itself for one.

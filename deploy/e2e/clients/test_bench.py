@@ -6,7 +6,7 @@ import pathlib
 import signal
 import subprocess
 
-from running import BINARY, NATS_SERVER, wait_for
+from steward_testkit.running import BINARY, NATS_SERVER, wait_for
 
 PROMISED = {
     "gateway": ["direct_per_s", "calls_per_s", "cpu_us_per_call", "added_p50_us", "added_p99_us", "streams_per_s", "added_first_byte_p50_us"],

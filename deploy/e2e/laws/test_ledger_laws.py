@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from ledger_laws import Broken, check
+from ledger_oracle.laws import Broken, check
 
 START = "2026-11-23T10:00:00Z"
 WINDOW = [{"budget": "b", "from": START, "to": None}]

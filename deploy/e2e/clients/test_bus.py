@@ -7,7 +7,7 @@ import nats
 import nats.errors
 import pytest
 
-from conftest import apply_company
+from steward_testkit.company import apply_company
 
 
 def request(steward, key, principal, subject, body, inbox=None, timeout=5):

@@ -1,9 +1,9 @@
 """kill -9 in the middle of traffic: nothing acknowledged is lost, and the report is the facts."""
 
-from books import Books
-from conftest import apply_company
-from promise import Caller, Traffic
-from upstream import Upstream
+from steward_testkit.books import Books
+from steward_testkit.callers import Caller, Traffic
+from steward_testkit.company import apply_company
+from steward_testkit.upstream import Upstream
 
 
 def test_kill_9_of_everything_and_restart(steward):

@@ -9,9 +9,10 @@ import time
 import urllib.error
 import urllib.request
 
-from promise import Cluster, Traffic, crowd, running
-from running import BINARY, Process, free_port, wait_for
-from upstream import Upstream
+from steward_testkit.callers import Traffic, crowd
+from steward_testkit.cluster import Cluster, running
+from steward_testkit.running import BINARY, Process, free_port, wait_for
+from steward_testkit.upstream import Upstream
 
 CALLS = 1_000
 GROUPINGS = [(), ("project",), ("key",), ("principal", "model"), ("day", "key", "model"), ("agent", "task")]

@@ -15,10 +15,11 @@ import urllib.request
 
 import pytest
 
-from books import Books, history
-from promise import Cluster, Traffic, nats_server, running
-from running import wait_for
-from upstream import Upstream
+from steward_testkit.books import Books, history
+from steward_testkit.callers import Traffic
+from steward_testkit.cluster import Cluster, nats_server, running
+from steward_testkit.running import wait_for
+from steward_testkit.upstream import Upstream
 
 ROLES = {
     "gateway": ["gateway-1", "gateway-2"],

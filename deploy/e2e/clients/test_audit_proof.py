@@ -8,8 +8,8 @@ import struct
 import openai
 import pytest
 
-from conftest import apply_company
-from running import Steward, wait_for
+from steward_testkit.company import apply_company
+from steward_testkit.running import Steward, wait_for
 
 FIRST_LINE = b"steward-commits-1\n"
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 
-from running import ROOT
+from steward_testkit.running import ROOT
 
 PATCH = ROOT / "deploy" / "e2e" / "made_up_event.patch"
 # docs/CONTRIBUTING.md, "Adding an event": the event and its golden bytes, its aggregate, its readers.

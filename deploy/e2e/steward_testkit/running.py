@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 BINARY = pathlib.Path(os.environ.get("STEWARD_BINARY", ROOT / "target" / "debug" / "steward"))
 NATS_SERVER = os.environ.get("STEWARD_NATS_SERVER", str(ROOT / ".tools" / "bin" / "nats-server"))
 

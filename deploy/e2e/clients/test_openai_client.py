@@ -3,8 +3,8 @@
 import openai
 import pytest
 
-from conftest import apply_company
-from running import wait_for
+from steward_testkit.company import apply_company
+from steward_testkit.running import wait_for
 
 HELLO = [{"role": "user", "content": "Say hello."}]
 

@@ -5,9 +5,10 @@ import time
 
 import pytest
 
-from promise import TOKEN, Cluster, crowd, tally
-from running import wait_for
-from upstream import Upstream
+from steward_testkit.callers import TOKEN, crowd, tally
+from steward_testkit.cluster import Cluster
+from steward_testkit.running import wait_for
+from steward_testkit.upstream import Upstream
 
 CALLS = 10  # that the binding budget pays for
 BILL = {"calls": 1, "tokens": 12, "money": 12 * TOKEN}

@@ -4,9 +4,10 @@ import threading
 
 import pytest
 
-from promise import TOKEN, Cluster, crowd, tally
-from running import wait_for
-from upstream import Upstream
+from steward_testkit.callers import TOKEN, crowd, tally
+from steward_testkit.cluster import Cluster
+from steward_testkit.running import wait_for
+from steward_testkit.upstream import Upstream
 
 UNLIMITED = ""
 
@@ -28,6 +29,7 @@ def test_100_calls_with_max_tokens(steward, billing, stream):
     total = cluster.wait_report(100)
     assert (total["input"], total["output"]) == (700, 500)
     cluster.laws()
+    assert all(process.child.poll() is None for process in steward.processes), "every role lives"
 
 
 def money(nanodollars: int) -> str:

@@ -8,9 +8,12 @@ import urllib.request
 
 import pytest
 
-from promise import Cluster, running
-from running import wait_for
-from upstream import Upstream
+from steward_testkit.cluster import Cluster, running
+from steward_testkit.running import wait_for
+from steward_testkit.upstream import Upstream
+
+# The tests here share one cluster, so one process runs them all.
+pytestmark = pytest.mark.xdist_group("hostile-upstreams")
 
 LINE = 10 * 1024 * 1024
 # How long the gateway waits for a provider's first byte, and for each further piece.
