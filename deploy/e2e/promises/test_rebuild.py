@@ -9,10 +9,14 @@ import time
 import urllib.error
 import urllib.request
 
+import pytest
+
 from steward_testkit.callers import Traffic, crowd
 from steward_testkit.cluster import Cluster, running
 from steward_testkit.running import BINARY, Process, free_port, wait_for
 from steward_testkit.upstream import Upstream
+
+pytestmark = pytest.mark.alone
 
 CALLS = 1_000
 GROUPINGS = [(), ("project",), ("key",), ("principal", "model"), ("day", "key", "model"), ("agent", "task")]

@@ -9,6 +9,8 @@ import pytest
 from steward_testkit.cluster import Cluster
 from steward_testkit.upstream import Upstream
 
+pytestmark = pytest.mark.alone
+
 # No call may reach a provider this long after the revocation was answered. The measured time is far below; it is printed.
 BOUND = 1.0
 TRIALS = 50

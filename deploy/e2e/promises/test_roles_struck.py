@@ -28,7 +28,6 @@ ROLES = {
     "workers": ["workers"],
     "nats-server": ["nats-server"],
 }
-STRIKES = 4
 PAUSE_SECONDS_MAX = 1.0
 
 # The budget is tight, so that leases are asked back and calls wait in line: it pays for some calls, and for some more
@@ -105,9 +104,10 @@ def strike(cluster: Cluster, name: str, how: str, dice: random.Random):
         cluster.start(name)
 
 
+@pytest.mark.parametrize("strikes", [3, pytest.param(30, marks=pytest.mark.storm)])
 @pytest.mark.parametrize("how", ["kill", "stop"])
 @pytest.mark.parametrize("role", ROLES)
-def test_struck_at_random_moments(tmp_path, role, how, seed):
+def test_struck_at_random_moments(tmp_path, role, how, strikes, seed):
     print(f"STEWARD_CRASH_SEED={seed}")
     dice = random.Random(f"{seed} {role} {how}")
     with running(tmp_path, Upstream(delay=0.005), BUDGET) as cluster:
@@ -115,7 +115,7 @@ def test_struck_at_random_moments(tmp_path, role, how, seed):
         with Traffic(callers) as traffic, Commander(cluster) as commander:
             traffic.wait_more()
             first = wait_for("a history", lambda: history(cluster.steward, url=cluster.cli_url), 30)
-            for _ in range(STRIKES):
+            for _ in range(strikes):
                 traffic.wait_more(dice.randrange(1, 60))
                 time.sleep(dice.uniform(0, 0.01))
                 strike(cluster, dice.choice(ROLES[role]), how, dice)
