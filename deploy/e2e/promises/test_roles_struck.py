@@ -104,7 +104,7 @@ def strike(cluster: Cluster, name: str, how: str, dice: random.Random):
         cluster.start(name)
 
 
-@pytest.mark.parametrize("strikes", [3, pytest.param(30, marks=pytest.mark.storm)])
+@pytest.mark.parametrize("strikes", [4, pytest.param(30, marks=pytest.mark.storm)])
 @pytest.mark.parametrize("how", ["kill", "stop"])
 @pytest.mark.parametrize("role", ROLES)
 def test_struck_at_random_moments(tmp_path, role, how, strikes, seed):
