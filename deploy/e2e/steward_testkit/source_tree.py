@@ -31,9 +31,8 @@ class Tree:
             apart += ["--config", f"profile.dev.package.{crate}.opt-level=0"]
         apart += ["--config", "profile.dev.package.steward-events.debug=0"]
         target = os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target"))
-        ran = subprocess.run(
-            ["cargo", *words, *apart], cwd=self.folder, capture_output=True, text=True, env={**os.environ, **environment, "CARGO_TARGET_DIR": target}
-        )
+        environment = {**os.environ, **environment, "CARGO_TARGET_DIR": target, "CARGO_INCREMENTAL": "0"}
+        ran = subprocess.run(["cargo", *words, *apart], cwd=self.folder, capture_output=True, text=True, env=environment)
         assert ran.returncode == 0, f"cargo {' '.join(words)}:\n{ran.stdout[-3000:]}\n{ran.stderr[-6000:]}"
 
 
