@@ -21,6 +21,8 @@ pub mod query;
 pub mod rejection;
 pub mod scope;
 pub mod sealed;
+pub mod secret;
+pub mod setting;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

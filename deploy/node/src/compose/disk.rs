@@ -22,7 +22,7 @@ const MIB: u64 = 1 << 20;
 
 /// The disk as it was when last looked at. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Disk {
+pub struct Disk {
     folder: PathBuf,
     wanted: Option<u64>,
     free: Arc<AtomicU64>,
@@ -34,14 +34,14 @@ impl Disk {
     ///
     /// # Errors
     /// If the file system does not say how full it is.
-    pub(crate) fn of(folder: &Path, wanted: Option<u64>) -> Result<Self, BoxError> {
+    pub fn of(folder: &Path, wanted: Option<u64>) -> Result<Self, BoxError> {
         let disk = Self { folder: folder.to_owned(), wanted, free: Arc::default(), kept: Arc::default() };
         disk.look()?;
         Ok(disk)
     }
 
     /// Looks again and again until `shutdown`.
-    pub(crate) async fn watch(self, shutdown: CancellationToken) -> Result<(), BoxError> {
+    pub async fn watch(self, shutdown: CancellationToken) -> Result<(), BoxError> {
         while shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
             if let Err(error) = self.look() {
                 tracing::warn!(%error, "it is not known how full the disk is");
@@ -51,7 +51,7 @@ impl Disk {
     }
 
     /// Waits until the disk was so full that a write may have failed, and has room again.
-    pub(crate) async fn recovered(&self) {
+    pub async fn recovered(&self) {
         while self.free() >= self.kept() / 2 {
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -64,7 +64,7 @@ impl Disk {
     ///
     /// # Errors
     /// Why not, and what to do.
-    pub(crate) fn room_for_calls(&self) -> Result<(), String> {
+    pub fn room_for_calls(&self) -> Result<(), String> {
         self.room(self.kept())
     }
 
@@ -72,12 +72,12 @@ impl Disk {
     ///
     /// # Errors
     /// Why not, and what to do.
-    pub(crate) fn room_for_orders(&self) -> Result<(), String> {
+    pub fn room_for_orders(&self) -> Result<(), String> {
         self.room(self.kept() / 2)
     }
 
     /// For people.
-    pub(crate) fn describe(&self) -> String {
+    pub fn describe(&self) -> String {
         let Self { folder, .. } = self;
         format!("{} MiB free at {}; {} MiB are kept", self.free() / MIB, folder.display(), self.kept() / MIB)
     }

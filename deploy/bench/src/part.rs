@@ -115,7 +115,7 @@ impl Drop for Part {
 }
 
 /// What a part begins with: it is tied to the bench and then becomes `steward <words>`, or the mock upstream.
-pub(crate) async fn become_part(words: &[String]) -> Result<(), BoxError> {
+pub async fn become_part(words: &[String]) -> Result<(), BoxError> {
     let has_server = words.iter().any(|word| ["bus", "up"].contains(&word.as_str()));
     set_parent_process_death_signal(Some(if has_server { Signal::TERM } else { Signal::KILL }))?;
     // The bench may have ended before the kernel was asked.

@@ -3,7 +3,7 @@
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 /// A table with these headings; columns named in `right` are numbers.
-pub(crate) fn table(headings: &[&str], right: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+pub fn table(headings: &[&str], right: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
@@ -24,7 +24,7 @@ pub(crate) fn table(headings: &[&str], right: &[&str], rows: impl IntoIterator<I
 }
 
 /// Prints `value` as indented JSON.
-pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), steward_events::BoxError> {
+pub fn json(value: &impl serde::Serialize) -> Result<(), steward_events::BoxError> {
     println!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }

@@ -6,21 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::sample::median;
-
-/// In what a figure is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
-    /// So many a second.
-    PerSecond,
-    /// Microseconds.
-    Micros,
-    /// Milliseconds.
-    Millis,
-    /// MiB.
-    Mebibytes,
-    /// A number.
-    Number,
-}
+use super::unit::Unit;
 
 /// What a figure should be.
 #[derive(Clone, Copy, Debug, PartialEq)]

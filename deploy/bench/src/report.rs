@@ -4,13 +4,14 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::figures::{Figures, STRICT, Target, Unit};
+use super::figures::{Figures, STRICT, Target};
 use super::machine::Machine;
 use super::plot::Series;
-use crate::output;
+use super::unit::{Unit, figure};
+use steward_node::output;
 
 /// Everything that one run of the bench found.
-pub(crate) struct Report {
+pub struct Report {
     /// Where.
     pub(super) machine: Machine,
     /// `release` or `debug`.
@@ -27,7 +28,7 @@ pub(crate) struct Report {
 
 impl Report {
     /// For machines: figures by part, then all that explains them.
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         let mut all = self.figures.json();
         let named = |row: Option<Value>, name: &str| row.map(|value| (name.to_owned(), value));
         let rows = || self.figures.rows().map(|(name, _, _)| name);
@@ -44,7 +45,7 @@ impl Report {
     }
 
     /// For people, as small tables.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let mut text = format!("{}; {} build, medians of {}\n", self.machine.line(), self.build, self.runs);
         if self.quick {
             text.push_str("A quick run: it shows that the bench works, not how fast anything is.\n");
@@ -98,37 +99,6 @@ fn part_of(name: &str) -> String {
         Some(rest) => format!("{}, strict durability", part_of(rest)),
         None => name.split('.').next().unwrap_or_default().to_owned(),
     }
-}
-
-/// A figure with its unit.
-pub(super) fn figure(value: f64, unit: Unit) -> String {
-    let number = if value.abs() >= 1_000.0 {
-        thousands(value)
-    } else if value.abs() >= 100.0 || value.fract().abs() < 1e-9 {
-        format!("{value:.0}")
-    } else {
-        format!("{value:.2}")
-    };
-    match unit {
-        Unit::PerSecond => format!("{number}/s"),
-        Unit::Micros => format!("{number} µs"),
-        Unit::Millis => format!("{number} ms"),
-        Unit::Mebibytes => format!("{number} MiB"),
-        Unit::Number => number,
-    }
-}
-
-/// 1234567 as 1,234,567.
-fn thousands(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let mut grouped = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) && !grouped.ends_with('-') {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 fn target(target: Target, unit: Unit) -> String {
@@ -187,11 +157,5 @@ mod tests {
         assert_eq!(json["target_met"]["gateway.cpu_us_per_call"], json!(false));
         assert_eq!(json["of_baseline"]["gateway.calls_per_s"].as_f64().map(|r| (r * 100.0).round()), Some(15.0));
         assert!(json["target_met"].get("strict.gateway.calls_per_s").is_none());
-    }
-
-    #[test]
-    fn numbers_are_readable() {
-        let all = [0.0, 0.25, 12.0, 999.4, 1_000.0, 1_234_567.0, -5_000.0].map(|value| figure(value, Unit::Number));
-        assert_eq!(all, ["0", "0.25", "12", "999", "1,000", "1,234,567", "-5,000"]);
     }
 }

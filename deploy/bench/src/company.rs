@@ -8,7 +8,7 @@ use steward_jetstream::Credentials;
 
 use super::load::Call;
 use super::system::{Gateway, Place, Upstream};
-use crate::client::Client;
+use steward_node::client::Client;
 
 /// What its callers call.
 pub(super) const MODEL: &str = "small";

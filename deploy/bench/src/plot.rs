@@ -6,6 +6,8 @@ use plotters::prelude::*;
 use serde::Serialize;
 use steward_events::BoxError;
 
+use super::unit::{Unit, figure};
+
 /// Of lines: told apart by all eyes, and readable on white.
 const COLOURS: [RGBColor; 4] =
     [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115), RGBColor(80, 80, 80)];
@@ -45,7 +47,7 @@ impl Series {
         area.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(&area);
         chart.caption(&self.title, ("sans-serif", 18)).margin(14).x_label_area_size(42).y_label_area_size(74);
-        let label = |value: &f64| super::report::figure(*value, super::figures::Unit::Number);
+        let label = |value: &f64| figure(*value, Unit::Number);
         // The two kinds of axis are two types to the library.
         macro_rules! draw {
             ($x:expr) => {{

@@ -24,7 +24,7 @@ use super::replay::EVENTS_A_COMMIT;
 use super::sample::{median, nanos};
 use super::system::{Place, System, Upstream};
 use super::{Effort, Progress};
-use crate::config::{Config, Durability};
+use steward_node::config::{Config, Durability};
 
 /// Commands in flight while a company grows.
 const COMMANDS_AT_ONCE: usize = 32;

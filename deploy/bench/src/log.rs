@@ -16,7 +16,7 @@ use super::figures::Figures;
 use super::sample::{Sample, nanos, rate};
 use super::system::{Place, SHARDS};
 use super::{Effort, Progress};
-use crate::config::{Config, Durability};
+use steward_node::config::{Config, Durability};
 
 /// Writers, each with a stream of its own and one append in flight.
 const WRITERS: u64 = 64;

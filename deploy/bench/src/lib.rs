@@ -11,13 +11,12 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use steward_events::BoxError;
 
-use crate::config::{Config, Durability};
+use steward_node::config::{Config, Durability};
 use company::Company;
 use figures::{Figures, STRICT};
 use growth::Growth;
 use machine::{Busy, Machine};
 use plot::Series;
-use report::Report;
 use system::{Place, System, Upstream};
 
 mod authorise;
@@ -33,7 +32,7 @@ mod log;
 mod machine;
 mod neighbour;
 mod page;
-pub(crate) mod part;
+mod part;
 mod plot;
 mod process;
 mod replay;
@@ -41,10 +40,14 @@ mod report;
 mod revocation;
 mod sample;
 mod system;
+mod unit;
 mod upstream;
 
+pub use part::become_part;
+pub use report::Report;
+
 /// What can be measured, in the order in which it is.
-pub(crate) const PARTS: &[(&str, &str)] = &[
+pub const PARTS: &[(&str, &str)] = &[
     ("gateway", "model calls and streams, against the mock itself"),
     ("commands", "commands over many aggregates and on one ledger"),
     ("revocation", "how long a revoked key works at another gateway"),
@@ -58,17 +61,17 @@ pub(crate) const PARTS: &[(&str, &str)] = &[
 ];
 
 /// What to measure and how long.
-pub(crate) struct Options {
+pub struct Options {
     /// Names of [`PARTS`]; all but growth if empty.
-    pub(crate) only: Vec<String>,
+    pub only: Vec<String>,
     /// Growth too, which takes long.
-    pub(crate) growth: bool,
+    pub growth: bool,
     /// Short: to see that it works.
-    pub(crate) quick: bool,
+    pub quick: bool,
     /// Where the processes keep their files; a temporary folder, removed in the end, if not given.
-    pub(crate) out: Option<PathBuf>,
+    pub out: Option<PathBuf>,
     /// A page to write tables into, with plots beside it.
-    pub(crate) write: Option<PathBuf>,
+    pub write: Option<PathBuf>,
 }
 
 /// How long and how often.
@@ -114,7 +117,7 @@ impl Drop for Progress {
 }
 
 /// Measures what `options` say.
-pub(crate) async fn run(config: &Config, options: &Options) -> Result<Report, BoxError> {
+pub async fn run(config: &Config, options: &Options) -> Result<Report, BoxError> {
     if let Some(unknown) = options.only.iter().find(|name| !PARTS.iter().any(|(part, _)| part == name)) {
         let known: Vec<&str> = PARTS.iter().map(|(part, _)| *part).collect();
         return Err(format!("--only {unknown}: there is no such part; these are: {}", known.join(", ")).into());

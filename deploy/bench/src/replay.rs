@@ -22,8 +22,8 @@ use super::figures::Figures;
 use super::sample::rate;
 use super::system::{Place, SHARDS, until};
 use super::{Effort, Progress};
-use crate::compose;
-use crate::config::{Config, Durability};
+use steward_node::compose;
+use steward_node::config::{Config, Durability};
 
 /// Events of one commit, about as many as a gateway under load has.
 pub(super) const EVENTS_A_COMMIT: u64 = 8;
@@ -89,7 +89,7 @@ async fn replay(place: &Place, run: usize) -> Result<Duration, BoxError> {
     let log = JetStreamLog::over(&place.connect(Role::Projectors).await?, SHARDS).paced(compose::PACE);
     let log: Arc<dyn EventLog> = Arc::new(log);
     let folder = place.folder.join(format!("views-{run}"));
-    let store: Arc<dyn Store> = Arc::new(steward_sled::SledStore::open(&folder, &steward_sled::Options::default())?);
+    let store: Arc<dyn Store> = Arc::new(steward_sled::SledStore::open(&folder, &steward_sled::Config::default())?);
     let end = log.last(&Filter::shard(SHARD)).await?;
     let runner = Arc::new(Runner::<CostReport>::new(log, &store, steward_projectors::Config::default()));
     let stop = CancellationToken::new();

@@ -12,8 +12,8 @@ use steward_jetstream::{Connection, Credentials, JetStreamLog, Role, server};
 use super::load::{Call, Line};
 use super::part::Part;
 use super::upstream::Books;
-use crate::client::Client;
-use crate::config::{Config, Durability};
+use steward_node::client::Client;
+use steward_node::config::{Config, Durability};
 
 /// As many shards as an installation has that chooses nothing.
 pub(super) const SHARDS: u16 = 8;

@@ -51,9 +51,9 @@ fn opening(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::figures::Figures;
-    use crate::bench::machine::Machine;
-    use crate::bench::plot::Series;
+    use crate::figures::Figures;
+    use crate::machine::Machine;
+    use crate::plot::Series;
 
     #[test]
     fn a_page_says_how_quiet_the_machine_was_and_shows_its_pictures() {

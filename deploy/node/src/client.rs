@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use clap::ArgMatches;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use steward_events::BoxError;
 use steward_events::bus::Reply;
 use steward_events::id::TenantId;
+use steward_events::secret::tenant_of;
 
 use crate::config::Config;
 use crate::files;
@@ -16,20 +16,27 @@ use crate::files;
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Talks to one gateway as the holder of one key.
-pub(crate) struct Client {
+pub struct Client {
     http: reqwest::Client,
     url: String,
     key: String,
     /// The tenant that was asked for, if one was.
-    pub(crate) tenant: Option<TenantId>,
+    pub tenant: Option<TenantId>,
 }
 
 impl Client {
-    /// By what was typed, else by what this installation's files say.
-    pub(crate) fn from(matches: &ArgMatches, config: &Config) -> Result<Self, BoxError> {
-        let url = matches.get_one::<String>("url").cloned().unwrap_or_else(|| config.gateway_url());
-        let key = match matches.get_one::<String>("api-key") {
-            Some(key) => key.clone(),
+    /// For what was asked, else for what this installation's files say.
+    ///
+    /// # Errors
+    /// If no key was given and there is none here.
+    pub fn for_installation(
+        config: &Config,
+        url: Option<&str>,
+        key: Option<&str>,
+        tenant: Option<TenantId>,
+    ) -> Result<Self, BoxError> {
+        let key = match key {
+            Some(key) => key.to_owned(),
             None => files::read_secret(&config.operator_key_file())?.ok_or_else(|| {
                 format!(
                     "no API key: set STEWARD_API_KEY or --api-key, or run this where {} is",
@@ -37,31 +44,28 @@ impl Client {
                 )
             })?,
         };
-        let tenant = matches.get_one::<String>("tenant").map(TenantId::new).transpose()?;
-        Self::new(&url, key, tenant)
+        Self::new(url.unwrap_or(&config.gateway_url()), key, tenant)
     }
 
     /// For `url` with `key`.
-    pub(crate) fn new(url: &str, key: String, tenant: Option<TenantId>) -> Result<Self, BoxError> {
+    pub fn new(url: &str, key: String, tenant: Option<TenantId>) -> Result<Self, BoxError> {
         let http = reqwest::Client::builder().timeout(REQUEST_TIME_MAX).build()?;
         Ok(Self { http, url: url.trim_end_matches('/').to_owned(), key, tenant })
     }
 
     /// The tenant that the key belongs to: its second part.
-    pub(crate) fn own_tenant(&self) -> Result<TenantId, BoxError> {
-        let name = self.key.strip_prefix("stw_").and_then(|rest| rest.rsplit_once('_')).map(|(tenant, _)| tenant);
-        let name = name.ok_or("the key does not look like stw_<tenant>_<secret>")?;
-        Ok(TenantId::new(name)?)
+    pub fn own_tenant(&self) -> Result<TenantId, BoxError> {
+        Ok(tenant_of(&self.key).ok_or("the key does not look like stw_<tenant>_<secret>")?)
     }
 
     /// The tenant that was asked for, else the key's own.
-    pub(crate) fn tenant(&self) -> Result<TenantId, BoxError> {
+    pub fn tenant(&self) -> Result<TenantId, BoxError> {
         let tenant = self.tenant.clone().map_or_else(|| self.own_tenant(), Ok)?;
         Ok(tenant)
     }
 
     /// Sends a command. A refusal is an error that says why and what would allow it.
-    pub(crate) async fn command(
+    pub async fn command(
         &self,
         tenant: &TenantId,
         noun: &str,
@@ -72,7 +76,7 @@ impl Client {
     }
 
     /// Asks a question.
-    pub(crate) async fn query<T: DeserializeOwned>(
+    pub async fn query<T: DeserializeOwned>(
         &self,
         tenant: &TenantId,
         view: &str,
@@ -83,7 +87,7 @@ impl Client {
     }
 
     /// Fetches a page as text.
-    pub(crate) async fn get(&self, path: &str) -> Result<(u16, String), BoxError> {
+    pub async fn get(&self, path: &str) -> Result<(u16, String), BoxError> {
         let response = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.key).send().await;
         let response = response.map_err(|error| self.unreachable(&error))?;
         Ok((response.status().as_u16(), response.text().await?))

@@ -1,7 +1,6 @@
 //! Builds the parts of each role from the configuration and keeps them running together.
 
 use std::future::Future;
-use std::io::IsTerminal;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,36 +8,53 @@ use std::time::Duration;
 use futures::FutureExt;
 use steward_events::BoxError;
 use steward_events::clock::{Clock, Ids, RandomIds, SystemClock};
-use steward_observability::{Health, LogFormat, Metrics, Service, TelemetryConfig};
+use steward_jetstream::Connection;
+use steward_observability::{Health, Metrics, Service};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Logs};
+use crate::config::Config;
 
+mod aggregates;
 mod bus;
 mod disk;
-mod parts;
+mod first_start;
+mod gateway;
+mod projectors;
+mod workers;
 
-pub(crate) use bus::{Installation, disk, join_cluster, outlive_full_disks, own_server};
-pub(crate) use disk::Disk;
-pub(crate) use parts::{Keys, PACE, aggregates, bootstrap, gateway, notary, projectors, provision, workers};
+pub use self::bus::{Installation, disk, join_cluster, outlive_full_disks, own_server};
+pub use self::disk::Disk;
+pub use self::aggregates::aggregates;
+pub use self::first_start::{Keys, bootstrap, notary, provision};
+pub use self::gateway::gateway;
+pub use self::projectors::projectors;
+pub use self::workers::workers;
+
+/// How often those who need not hear at once take in what has gathered in the log.
+pub const PACE: Duration = Duration::from_millis(25);
 
 /// How long each tier may take to stop once it was asked to; then it ends anyway, and the log holds what counts.
 const STOP_TIME_MAX: Duration = Duration::from_secs(40);
 
 /// What all parts of one process share.
-pub(crate) struct Process {
-    pub(crate) config: Config,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) ids: Arc<dyn Ids>,
-    pub(crate) health: Arc<Health>,
-    pub(crate) metrics: Metrics,
+pub struct Process {
+    /// What the process was told.
+    pub config: Config,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// New ids.
+    pub ids: Arc<dyn Ids>,
+    /// What has to be well for this process to be given work.
+    pub health: Arc<Health>,
+    /// What is counted.
+    pub metrics: Metrics,
     /// The disk that holds the log, once a part has asked for it.
     disk: Option<Disk>,
     /// Asks the edge to stop: gateway and workers.
-    pub(crate) edge: CancellationToken,
+    pub edge: CancellationToken,
     /// Asks the core to stop, once the edge is done: what the edge still has to say, the core decides.
-    pub(crate) core: CancellationToken,
+    pub core: CancellationToken,
     /// Sends what is left of traces when the process ends.
     _telemetry: steward_observability::Guard,
     edge_parts: Parts,
@@ -49,7 +65,7 @@ type Parts = JoinSet<(&'static str, Result<(), BoxError>)>;
 
 /// Which parts stop first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tier {
+pub enum Tier {
     /// Gateway and workers: they end leases and claims, by command.
     Edge,
     /// Deciders, views, logins.
@@ -58,22 +74,14 @@ pub(crate) enum Tier {
 
 impl Process {
     /// Sets up telemetry and the signals; `role` names the process in logs and traces.
-    pub(crate) fn new(role: &str, config: Config) -> Result<Self, BoxError> {
+    pub fn new(role: &str, config: Config) -> Result<Self, BoxError> {
         let ids: Arc<dyn Ids> = Arc::new(RandomIds::default());
         let service = Service {
             name: format!("steward-{role}"),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             instance: ids.unique(),
         };
-        let logs = match config.telemetry.logs {
-            Some(Logs::Human) => LogFormat::Human,
-            None if std::io::stderr().is_terminal() => LogFormat::Human,
-            Some(Logs::Json) | None => LogFormat::Json,
-        };
-        let otlp = (!config.telemetry.otlp.is_empty()).then(|| config.telemetry.otlp.clone());
-        let telemetry =
-            TelemetryConfig { logs, level: config.telemetry.filter.clone(), otlp, service: service.clone() };
-        let guard = steward_observability::init(&telemetry)?;
+        let guard = steward_observability::init(&config.telemetry, &service)?;
         steward_events::trace::install(steward_events::trace::Propagation {
             current: steward_observability::propagate::current_traceparent,
             follow: steward_observability::propagate::follow,
@@ -98,7 +106,7 @@ impl Process {
     }
 
     /// Runs a part beside the others. A part that ends before it was asked to ends the process.
-    pub(crate) fn spawn<E>(
+    pub fn spawn<E>(
         &mut self,
         tier: Tier,
         name: &'static str,
@@ -110,13 +118,21 @@ impl Process {
         parts.spawn(async move { (name, part.await.map_err(Into::into)) });
     }
 
+    /// Readiness follows the connection.
+    pub(crate) fn watch_connection(&self, name: &'static str, connection: &Connection) {
+        let connection = connection.clone();
+        self.health.check(name, move || {
+            if connection.is_connected() { Ok(()) } else { Err("the bus is not connected".to_owned()) }
+        });
+    }
+
     /// Watches a part of the core that runs already.
-    pub(crate) fn watch(&mut self, name: &'static str, part: JoinHandle<()>) {
+    pub fn watch(&mut self, name: &'static str, part: JoinHandle<()>) {
         self.spawn(Tier::Core, name, async move { part.await.map_err(BoxError::from) });
     }
 
     /// Serves health and metrics, for roles without a gateway, where the configuration says.
-    pub(crate) async fn serve_health(&mut self) -> Result<(), BoxError> {
+    pub async fn serve_health(&mut self) -> Result<(), BoxError> {
         let Some(address) = self.config.telemetry.listen else { return Ok(()) };
         let listener = tokio::net::TcpListener::bind(address)
             .await
@@ -133,7 +149,7 @@ impl Process {
 
     /// Waits until asked to stop or until a part fails, then stops all parts, the edge first. Meanwhile `tell` is run,
     /// which may wait for the parts.
-    pub(crate) async fn run(mut self, tell: impl Future<Output = ()>) -> Result<(), BoxError> {
+    pub async fn run(mut self, tell: impl Future<Output = ()>) -> Result<(), BoxError> {
         let mut tell = pin!(tell.fuse());
         let ended = loop {
             tokio::select! {
@@ -177,7 +193,7 @@ async fn join(parts: &mut Parts) {
 }
 
 /// An error and its causes, in one line.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -17,8 +17,8 @@ use super::part::Part;
 use super::sample::nanos;
 use super::system::{Place, Upstream, free_port, wait_ready};
 use super::{Effort, Progress};
-use crate::client::Client;
-use crate::config::{Config, Durability};
+use steward_node::client::Client;
+use steward_node::config::{Config, Durability};
 
 /// How long it is left alone before it counts as idle.
 const IDLE_AFTER: Duration = Duration::from_secs(2);

@@ -7,34 +7,25 @@ use steward_jetstream::server::{self, Secrets, Server, Supervised};
 use steward_jetstream::{Connection, Credentials, Role};
 
 use super::{Disk, Process, Tier};
-use crate::config::{Config, Durability};
+use crate::config::Config;
 
 /// How the roles of this installation reach the bus.
-pub(crate) struct Installation {
+pub struct Installation {
     config: Config,
     url: String,
 }
 
 /// Starts or adopts the nats-server of this installation.
-pub(crate) async fn own_server(config: &Config) -> Result<Server, BoxError> {
-    let options = server::Options {
-        program: config.bus.program.clone(),
-        port: (config.bus.port != 0).then_some(config.bus.port),
-        durability: durability(config),
-        cluster: config.bus.cluster.as_ref().map(|place| server::Cluster {
-            node: place.node.clone(),
-            port: place.port,
-            ports: place.ports.clone(),
-        }),
-        ..server::Options::new(&config.data)
-    };
-    Ok(Server::start(options).await?)
+///
+/// # Errors
+/// Why there is none.
+pub async fn own_server(config: &Config) -> Result<Server, BoxError> {
+    Ok(Server::start(config.bus.server(&config.data, config.durability)).await?)
 }
 
 /// The disk that holds the log, if it is on this machine.
-pub(crate) fn disk(config: &Config) -> Result<Option<Disk>, BoxError> {
-    let ours = config.bus.url == "own";
-    ours.then(|| Disk::of(&config.data, config.bus.free_bytes_min)).transpose()
+pub fn disk(config: &Config) -> Result<Option<Disk>, BoxError> {
+    config.bus.is_own().then(|| Disk::of(&config.data, config.bus.free_bytes_min)).transpose()
 }
 
 /// The disk that holds the log, watched once for all parts of this process, so that readiness and the gateway's refusals
@@ -53,7 +44,7 @@ pub(super) fn watched_disk(process: &mut Process) -> Result<Option<Disk>, BoxErr
 
 /// Starts our server again after each time that its disk was full: it takes nothing more for a log that it once could not
 /// write, even when there is room again.
-pub(crate) fn outlive_full_disks(process: &mut Process, server: &Supervised) -> Result<(), BoxError> {
+pub fn outlive_full_disks(process: &mut Process, server: &Supervised) -> Result<(), BoxError> {
     let Some(disk) = watched_disk(process)? else { return Ok(()) };
     let (again, shutdown) = (server.again(), process.core.clone());
     process.spawn(Tier::Core, "room for the log", async move {
@@ -67,7 +58,7 @@ pub(crate) fn outlive_full_disks(process: &mut Process, server: &Supervised) -> 
 }
 
 /// Takes over the credentials of the installation in `first`, whose cluster our server joins.
-pub(crate) fn join_cluster(first: &Path, config: &Config) -> Result<(), BoxError> {
+pub fn join_cluster(first: &Path, config: &Config) -> Result<(), BoxError> {
     let (ours, theirs) = (config.data.join("nats"), first.join("nats"));
     let of_first = Secrets::load(&theirs).map_err(|error| {
         format!("no bus credentials in {}: start its `steward bus` first ({error})", first.display())
@@ -79,37 +70,24 @@ pub(crate) fn join_cluster(first: &Path, config: &Config) -> Result<(), BoxError
     Ok(())
 }
 
-/// What an acknowledgement survives, in the bus's words.
-pub(super) fn durability(config: &Config) -> server::Durability {
-    match config.durability {
-        Durability::ProcessCrash => server::Durability::Process,
-        Durability::Strict => server::Durability::Strict,
-    }
-}
-
 impl Installation {
     /// On the server that this process runs.
-    pub(crate) fn on(server: &Server, config: &Config) -> Self {
+    pub fn on(server: &Server, config: &Config) -> Self {
         Self { config: config.clone(), url: server.url().to_owned() }
     }
 
     /// On a server that runs already: the configured one, or our own, which its data folder names.
-    pub(crate) fn find(config: &Config) -> Self {
-        let url = if config.bus.url == "own" {
-            format!("nats://127.0.0.1:{}", config.bus.port)
-        } else {
-            config.bus.url.clone()
-        };
-        Self { config: config.clone(), url }
+    pub fn find(config: &Config) -> Self {
+        Self { config: config.clone(), url: config.bus.known_url() }
     }
 
     /// Where the bus is.
-    pub(crate) fn url(&self) -> &str {
+    pub fn url(&self) -> &str {
         &self.url
     }
 
     /// Of one role.
-    pub(crate) fn credentials(&self, role: Role) -> Result<Credentials, BoxError> {
+    pub fn credentials(&self, role: Role) -> Result<Credentials, BoxError> {
         server::credentials(&self.config.data, &self.url, role).map_err(|error| {
             format!(
                 "no bus credentials in {}: run `steward up` or `steward bus` on this folder first ({error})",
@@ -120,12 +98,12 @@ impl Installation {
     }
 
     /// The seed with which logins are signed.
-    pub(crate) fn login_seed(&self) -> Result<String, BoxError> {
+    pub fn login_seed(&self) -> Result<String, BoxError> {
         Ok(Secrets::load(&self.config.data.join("nats"))?.login_seed().to_owned())
     }
 
     /// A connection as one role.
-    pub(crate) async fn connect(&self, role: Role) -> Result<Connection, BoxError> {
+    pub async fn connect(&self, role: Role) -> Result<Connection, BoxError> {
         let credentials = self.credentials(role)?;
         Connection::connect(&credentials).await.map_err(|error| {
             format!("the bus at {} cannot be reached: is `steward up` or `steward bus` running? ({error})", self.url)

@@ -9,18 +9,15 @@ use steward_events::BoxError;
 use steward_events::sealed::DataKey;
 use steward_events::transparency::SigningKey;
 
-/// Lower-case base 32 without look-alikes, for secrets that people copy.
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-
 /// 160 random bits as text.
-pub(crate) fn random_secret() -> Result<String, BoxError> {
+pub fn random_secret() -> Result<String, BoxError> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)])).collect())
+    Ok(steward_events::secret::letters(&bytes))
 }
 
 /// What is in `path`, made by `make` if there is no such file. True if it was made now.
-pub(crate) fn read_or_make(
+pub fn read_or_make(
     path: &Path,
     make: impl FnOnce() -> Result<String, BoxError>,
 ) -> Result<(String, bool), BoxError> {
@@ -47,7 +44,7 @@ pub(crate) fn read_or_make(
 }
 
 /// What is in `path`, if it is there. Refuses a file that others may read.
-pub(crate) fn read_secret(path: &Path) -> Result<Option<String>, BoxError> {
+pub fn read_secret(path: &Path) -> Result<Option<String>, BoxError> {
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -62,14 +59,14 @@ pub(crate) fn read_secret(path: &Path) -> Result<Option<String>, BoxError> {
 }
 
 /// The master key in `path`, made if there is none. True if it was made now.
-pub(crate) fn master_key(path: &Path) -> Result<(DataKey, bool), BoxError> {
+pub fn master_key(path: &Path) -> Result<(DataKey, bool), BoxError> {
     let (bytes, made) = key_bytes(path)?;
     Ok((DataKey::from_bytes(bytes), made))
 }
 
 /// The key in `path` that signs checkpoints, made if there is none. Losing it costs no data: what it has signed stays
 /// signed. But histories go on under another key, which everybody who verifies has to be told.
-pub(crate) fn transparency_key(path: &Path) -> Result<SigningKey, BoxError> {
+pub fn transparency_key(path: &Path) -> Result<SigningKey, BoxError> {
     Ok(SigningKey::from_bytes(&key_bytes(path)?.0))
 }
 
