@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use steward_events::BoxError;
-use steward_events::bus::Reply;
 use steward_events::id::TenantId;
 use steward_events::secret::tenant_of;
+use steward_events::request::Reply;
 
 use crate::config::Config;
 use crate::files;

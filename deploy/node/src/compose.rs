@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use steward_events::BoxError;
-use steward_events::clock::{Clock, Ids, RandomIds, SystemClock};
+use steward_ports::clock::{Clock, RandomIds, SystemClock};
+use steward_events::ids::Ids;
 use steward_jetstream::Connection;
 use steward_observability::{Health, Metrics, Service};
 use tokio::task::{JoinHandle, JoinSet};
@@ -82,7 +83,7 @@ impl Process {
             instance: ids.unique(),
         };
         let guard = steward_observability::init(&config.telemetry, &service)?;
-        steward_events::trace::install(steward_events::trace::Propagation {
+        steward_ports::trace::install(steward_ports::trace::Propagation {
             current: steward_observability::propagate::current_traceparent,
             follow: steward_observability::propagate::follow,
         });

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use steward_events::BoxError;
 use steward_events::sealed::DataKey;
-use steward_events::transparency::SigningKey;
+use steward_tlog::SigningKey;
 
 /// 160 random bits as text.
 pub fn random_secret() -> Result<String, BoxError> {
@@ -73,7 +73,7 @@ pub fn transparency_key(path: &Path) -> Result<SigningKey, BoxError> {
 /// The 32 secret bytes in `path`, as hex; drawn if there is no such file, and then true.
 fn key_bytes(path: &Path) -> Result<([u8; 32], bool), BoxError> {
     let (text, made) = read_or_make(path, || {
-        Ok(steward_events::commit::CommitHash::from_bytes(*DataKey::random()?.as_bytes()).to_string())
+        Ok(steward_events::digest::CommitHash::from_bytes(*DataKey::random()?.as_bytes()).to_string())
     })?;
     let bytes = (text.len() == 64).then(|| {
         (0..64)

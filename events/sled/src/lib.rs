@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use steward_events::BoxError;
 use steward_events::setting::Span;
-use steward_events::store::{Pair, Store, Write};
+use steward_ports::store::{Pair, Store, Write};
 
 mod again;
 

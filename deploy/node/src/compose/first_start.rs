@@ -5,7 +5,7 @@ use std::sync::Arc;
 use steward_events::BoxError;
 use steward_events::event::KeyHash;
 use steward_events::id::TenantId;
-use steward_events::keys::Keyring;
+use steward_ports::keys::Keyring;
 use steward_events::secret::api_key;
 use steward_jetstream::{Connection, JetStreamLog, JetStreamVault, Role};
 use steward_workers::Notary;
