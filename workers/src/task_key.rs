@@ -9,8 +9,8 @@ use std::time::Duration;
 use steward_events::command::IssueKey;
 use steward_events::event::{AgentSpec, KeyHash};
 use steward_events::id::KeyId;
-use steward_events::secret::api_key;
 use steward_events::ids::Ids;
+use steward_events::secret::api_key;
 use steward_events::timestamp::Timestamp;
 use steward_ports::clock::Clock;
 

@@ -11,12 +11,12 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use steward_events::BoxError;
 
-use steward_node::config::{Config, Durability};
 use company::Company;
 use figures::{Figures, STRICT};
 use growth::Growth;
 use machine::{Busy, Machine};
 use plot::Series;
+use steward_node::config::{Config, Durability};
 use system::{Place, System, Upstream};
 
 mod authorise;

@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use steward_events::BoxError;
 use steward_events::id::TenantId;
-use steward_events::secret::tenant_of;
 use steward_events::request::Reply;
+use steward_events::secret::tenant_of;
 
 use crate::config::Config;
 use crate::files;
@@ -65,13 +65,7 @@ impl Client {
     }
 
     /// Sends a command. A refusal is an error that says why and what would allow it.
-    pub async fn command(
-        &self,
-        tenant: &TenantId,
-        noun: &str,
-        verb: &str,
-        body: &Value,
-    ) -> Result<Reply, BoxError> {
+    pub async fn command(&self, tenant: &TenantId, noun: &str, verb: &str, body: &Value) -> Result<Reply, BoxError> {
         self.post(&format!("/api/v1/tenants/{tenant}/{noun}s:{verb}"), body).await
     }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use steward_events::BoxError;
-use steward_ports::clock::{Clock, RandomIds, SystemClock};
 use steward_events::ids::Ids;
 use steward_jetstream::Connection;
 use steward_observability::{Health, Metrics, Service};
+use steward_ports::clock::{Clock, RandomIds, SystemClock};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -24,9 +24,9 @@ mod gateway;
 mod projectors;
 mod workers;
 
+pub use self::aggregates::aggregates;
 pub use self::bus::{Installation, disk, join_cluster, outlive_full_disks, own_server};
 pub use self::disk::Disk;
-pub use self::aggregates::aggregates;
 pub use self::first_start::{Keys, bootstrap, notary, provision};
 pub use self::gateway::gateway;
 pub use self::projectors::projectors;

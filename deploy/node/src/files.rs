@@ -17,10 +17,7 @@ pub fn random_secret() -> Result<String, BoxError> {
 }
 
 /// What is in `path`, made by `make` if there is no such file. True if it was made now.
-pub fn read_or_make(
-    path: &Path,
-    make: impl FnOnce() -> Result<String, BoxError>,
-) -> Result<(String, bool), BoxError> {
+pub fn read_or_make(path: &Path, make: impl FnOnce() -> Result<String, BoxError>) -> Result<(String, bool), BoxError> {
     if let Some(text) = read_secret(path)? {
         return Ok((text, false));
     }

@@ -169,10 +169,8 @@ impl SledStore {
 
 fn open_db(path: &Path, config: &Config) -> Result<sled::Db, Error> {
     let flush_every_ms = u64::try_from(config.flush_every.as_millis()).unwrap_or(u64::MAX);
-    let config = sled::Config::new()
-        .path(path)
-        .cache_capacity(config.cache_bytes_max)
-        .flush_every_ms(Some(flush_every_ms));
+    let config =
+        sled::Config::new().path(path).cache_capacity(config.cache_bytes_max).flush_every_ms(Some(flush_every_ms));
     // sled asserts its invariants while it recovers: on damaged files that is a panic, here an error like others.
     match catch_unwind(AssertUnwindSafe(|| config.open())) {
         Ok(Ok(db)) => Ok(db),

@@ -5,7 +5,7 @@
 use std::fs;
 
 use steward_ports::store::{Store, Write, contract};
-use steward_sled::{Error, Config, SledStore};
+use steward_sled::{Config, Error, SledStore};
 
 #[test]
 fn sled_keeps_the_contract() {

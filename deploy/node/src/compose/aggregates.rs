@@ -12,11 +12,7 @@ use super::first_start::keyring;
 use super::{Installation, Process};
 
 /// The deciders of `only` these nouns, or of all.
-pub async fn aggregates(
-    installation: &Installation,
-    process: &mut Process,
-    only: &[String],
-) -> Result<(), BoxError> {
+pub async fn aggregates(installation: &Installation, process: &mut Process, only: &[String]) -> Result<(), BoxError> {
     if let Some(unknown) = only.iter().find(|noun| !nouns().contains(&noun.as_str())) {
         return Err(format!("--only {unknown}: there is no such noun; these are: {}", nouns().join(", ")).into());
     }

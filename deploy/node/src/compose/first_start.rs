@@ -5,9 +5,9 @@ use std::sync::Arc;
 use steward_events::BoxError;
 use steward_events::event::KeyHash;
 use steward_events::id::TenantId;
-use steward_ports::keys::Keyring;
 use steward_events::secret::api_key;
 use steward_jetstream::{Connection, JetStreamLog, JetStreamVault, Role};
+use steward_ports::keys::Keyring;
 use steward_workers::Notary;
 
 use super::{Installation, Process};

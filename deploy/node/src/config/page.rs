@@ -39,7 +39,10 @@ fn table(settings: &[&Setting]) -> String {
     for setting in settings {
         let default = match &setting.default {
             Value::Null => "–".to_owned(),
-            value => format!("`{}`", value.as_str().filter(|text| !text.is_empty()).map_or_else(|| value.to_string(), str::to_owned)),
+            value => format!(
+                "`{}`",
+                value.as_str().filter(|text| !text.is_empty()).map_or_else(|| value.to_string(), str::to_owned)
+            ),
         };
         _ = writeln!(
             table,

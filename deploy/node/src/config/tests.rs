@@ -108,5 +108,8 @@ fn each_value_says_where_it_comes_from() {
     let of = |path: &str| all.iter().find(|value| value.setting == path).unwrap();
     assert_eq!(of("bus.url").source, Source::File(file.canonicalize().unwrap()));
     assert_eq!(of("bus.url").value, "nats://…@a:1,nats://…@b:2");
-    assert_eq!((&of("gateway.admission_wait_max").source, &of("gateway.admission_wait_max").value), (&Source::Default, &"2s".into()));
+    assert_eq!(
+        (&of("gateway.admission_wait_max").source, &of("gateway.admission_wait_max").value),
+        (&Source::Default, &"2s".into())
+    );
 }

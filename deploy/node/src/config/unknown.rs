@@ -17,7 +17,8 @@ pub(super) fn refuse(found: &Dict, origin: Option<&str>) -> Result<(), BoxError>
     let nearest = nearest(&path, settings.iter().chain(&sections));
     let hint = nearest.map_or_else(String::new, |near| format!("; the nearest name is {}", spelled(near)));
     let place = origin.unwrap_or("the environment");
-    Err(format!("{place}: there is no setting {}{hint} (all of them: steward docs configuration)", spelled(&path)).into())
+    Err(format!("{place}: there is no setting {}{hint} (all of them: steward docs configuration)", spelled(&path))
+        .into())
 }
 
 fn first_unknown(above: &str, found: &Dict, sections: &[String], settings: &[String]) -> Option<String> {
