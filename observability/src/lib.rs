@@ -8,12 +8,14 @@ pub mod health;
 mod ids;
 mod logs;
 pub mod metrics;
+mod probes;
 pub mod propagate;
 mod traces;
 
 pub use config::{Config, LogFormat};
 pub use health::Health;
 pub use metrics::Metrics;
+pub use probes::{Page, Probes};
 
 use std::io;
 

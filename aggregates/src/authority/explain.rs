@@ -200,11 +200,6 @@ impl Authority {
         let of = |tenant: &TenantId| self.identity(tenant)?.principal(principal)?.name.clone();
         of(tenant).or_else(|| of(&TenantId::steward()))
     }
-
-    /// True if this principal is a part of Steward that may do this.
-    pub fn is_system_right(principal: &PrincipalId, permission: &Permission) -> bool {
-        system::may(principal, permission)
-    }
 }
 
 fn explained(rejection: Rejection) -> Explanation {

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use steward_events::BoxError;
 use steward_events::ids::Ids;
 use steward_jetstream::Connection;
-use steward_observability::{Health, Metrics, Service};
+use steward_observability::{Health, Metrics, Probes, Service};
 use steward_ports::clock::{Clock, RandomIds, SystemClock};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -132,18 +132,18 @@ impl Process {
         self.spawn(Tier::Core, name, async move { part.await.map_err(BoxError::from) });
     }
 
+    /// What `/livez`, `/readyz` and `/metrics` answer, at whichever listener of this process.
+    pub fn probes(&self) -> Probes {
+        Probes::new(Arc::clone(&self.health), self.metrics.clone())
+    }
+
     /// Serves health and metrics, for roles without a gateway, where the configuration says.
     pub async fn serve_health(&mut self) -> Result<(), BoxError> {
         let Some(address) = self.config.telemetry.listen else { return Ok(()) };
         let listener = tokio::net::TcpListener::bind(address)
             .await
             .map_err(|error| format!("cannot listen on {address} for health: {error}"))?;
-        let part = steward_observability::health::serve(
-            listener,
-            Arc::clone(&self.health),
-            self.metrics.clone(),
-            self.core.clone(),
-        );
+        let part = steward_observability::health::serve(listener, self.probes(), self.core.clone());
         self.spawn(Tier::Core, "health", part);
         Ok(())
     }
