@@ -15,7 +15,7 @@ use steward_events::timestamp::Timestamp;
 
 use super::policy::Verdict;
 use super::rights::{Held, Rights};
-use super::{AccessRequest, Actor, Authority, Context, suspended, system};
+use super::{AccessRequest, Actor, Authority, Context, suspended};
 use crate::access::Access;
 use crate::access::role::built_in_ids;
 
