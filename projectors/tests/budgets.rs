@@ -10,9 +10,7 @@ use std::time::Duration;
 use serde_json::json;
 use steward_aggregates::aggregate::{Aggregate, Stamp};
 use steward_aggregates::ledger::{Ledger, Row};
-use steward_events::command::{
-    CorrectLease, EndLease, GrantLease, LeaseRequest, LedgerCommand, RemoveBudget, RenewLease, SetBudget,
-};
+use steward_events::command::{CorrectLease, EndLease, GrantLease, LeaseRequest, LedgerCommand, RemoveBudget, RenewLease, SetBudget};
 use steward_events::event::{AggregateKind, Event, LedgerEvent, UnsettledCall};
 use steward_events::id::{CallId, HolderId, KeyId, LeaseId, ModelId};
 use steward_events::quantity::{Amounts, Limit, NanoDollars, Position, Shard, Tokens, Turn, Unit, Window};
