@@ -16,12 +16,12 @@ use steward_ports::log::memory::MemoryLog;
 use steward_ports::store::Store;
 use steward_ports::store::memory::MemoryStore;
 use steward_projectors::Config;
-use steward_projectors::view::cost::{self, CostReport};
-use steward_projectors::view::metrics::Metrics;
 use steward_projectors::engine::progress::{NotReady, Stage};
-use steward_projectors::engine::{key::Key, projector::Projector};
 use steward_projectors::engine::rows::Rows;
 use steward_projectors::engine::runner::Runner;
+use steward_projectors::engine::{key::Key, projector::Projector};
+use steward_projectors::view::cost::{self, CostReport};
+use steward_projectors::view::metrics::Metrics;
 use steward_projectors::view::tasks::Tasks;
 use steward_sled::SledStore;
 use tokio_util::sync::CancellationToken;
@@ -293,7 +293,7 @@ async fn a_schema_from_the_future_stops_the_view_which_says_which() {
     let (_, progress) = runner.progress().next().unwrap();
     let Stage::Stopped(reason) = progress.stage else { panic!("{progress:?}") };
     assert!(reason.contains("schema 99 of usage"), "{reason}");
-    assert_eq!(runner.checkpoint(Shard(0)).unwrap().position, Position(1), "what could be read was folded");
+    assert_eq!(runner.cursor(Shard(0)).unwrap().position, Position(1), "what could be read was folded");
 }
 
 #[tokio::test]
@@ -391,5 +391,7 @@ async fn dumped<P: Projector>(log: &MemoryLog, batch: usize) -> Vec<Vec<steward_
     let running = tokio::spawn(Arc::clone(&runner).run(CancellationToken::new()));
     caught_up(&runner).await;
     running.abort();
-    (0..SHARDS).map(|shard| dump(&*store, &steward_projectors::engine::view_store::name(P::NAME, Shard(shard)))).collect()
+    (0..SHARDS)
+        .map(|shard| dump(&*store, &steward_projectors::engine::view_store::name(P::NAME, Shard(shard))))
+        .collect()
 }

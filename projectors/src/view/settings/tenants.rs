@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use steward_events::BoxError;
 use steward_events::id::TenantId;
-use steward_events::shard::STEWARD_SHARD;
 use steward_events::quantity::{Position, Shard};
 use steward_events::query::{ListTenants, Page, ShowTenant, TenantPage, TenantRow, TenantState};
 use steward_events::rejection::Rejection;
+use steward_events::shard::STEWARD_SHARD;
 
 use super::{Row, SettingsView, StoredLife, StoredPlace, life_key, places};
 use crate::engine::page::{after, part};
@@ -27,7 +27,7 @@ impl SettingsView {
         }
         let prefix = places(query.tenant());
         let (after, bounds) = (after(&prefix, &paging)?, (paging.limit, usize::MAX));
-        let wanted = |row| match row {
+        let wanted = |row: Row| match row {
             Row::Placed(place) => Ok(Some(place)),
             _ => Ok(None),
         };
