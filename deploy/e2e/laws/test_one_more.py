@@ -5,14 +5,14 @@ All made-up things grow in one copy of the tree, which is compiled once. Each te
 
 import pytest
 
-from steward_testkit.made_up import event
+from steward_testkit.made_up import event, setting
 from steward_testkit.source_tree import Growth, Tree
 
 pytestmark = [pytest.mark.alone, pytest.mark.xdist_group("one-more")]
 
-KINDS = {"event": event}
+KINDS = {"event": event, "setting": setting}
 # Files to touch beside the tests, at most: a place more is a step back.
-PLACES_MAX = {"event": 7}
+PLACES_MAX = {"event": 7, "setting": 1}
 
 
 class Grown:
