@@ -28,7 +28,7 @@ use tokio::task::{AbortHandle, JoinSet};
 mod account;
 mod actor;
 mod held;
-mod recalls;
+mod ledger_follower;
 
 use account::{Admitted, Identity, Numbers, Waiting, fresh, never_sent};
 use actor::{Actor, Handle, Message};
@@ -283,7 +283,7 @@ impl Admission {
         state.tasks.spawn(actor.run());
         state.accounts.insert(key, handle.clone());
         if !state.followed.contains_key(&ask.shard) {
-            let follower = state.tasks.spawn(recalls::follow(Arc::downgrade(self), ask.shard));
+            let follower = state.tasks.spawn(ledger_follower::follow(Arc::downgrade(self), ask.shard));
             state.followed.insert(ask.shard, follower);
         }
         Ok(handle)

@@ -5,7 +5,7 @@
 use steward_events::event::{ModelSpec, Price, TokenUsage};
 use steward_events::quantity::{Amounts, NanoDollars, Tokens};
 
-use crate::openai::ChatRequest;
+use crate::dialect::ModelRequest;
 
 /// Tokens that a chat template may add to a request, e.g. a default system prompt.
 const REQUEST_TOKENS: u64 = 64;
@@ -20,52 +20,53 @@ const BYTES_PER_TOKEN: u64 = 4;
 
 /// Bounds of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Estimate {
+pub(crate) struct Estimate {
     /// Input tokens, at most.
-    pub(super) input_max: u64,
+    pub(crate) input_max: u64,
     /// Output tokens of one choice, at most.
-    pub(super) output_max: u64,
+    pub(crate) output_max: u64,
     /// How many choices.
-    pub(super) choices: u64,
+    pub(crate) choices: u64,
     /// True if the caller did not say how much output it wants: then less may be reserved.
-    pub(super) clampable: bool,
+    pub(crate) clampable: bool,
     /// The price.
-    pub(super) price: Price,
+    pub(crate) price: Price,
     /// Bytes of text in the request.
     input_bytes: u64,
 }
 
 impl Estimate {
     /// Of `ask`, made to a model of which `spec` is known.
-    pub(super) fn of(ask: &ChatRequest, spec: &ModelSpec, price: Price) -> Self {
-        let text = ask.message_tokens;
+    pub(crate) fn of(ask: &ModelRequest, spec: &ModelSpec, price: Price) -> Self {
+        let text = ask.size.message_tokens;
         let tooling = ask
+            .size
             .tooling_tokens
             .iter()
             .fold(0, |sum: u64, tokens| sum.saturating_add(TOOLING_TOKENS).saturating_add(*tokens));
         let input = text
             .saturating_add(tooling)
             .saturating_add(REQUEST_TOKENS)
-            .saturating_add(MESSAGE_TOKENS.saturating_mul(ask.messages));
-        let asked = ask.limit.map_or(spec.output_max.0, |(_, limit)| limit);
+            .saturating_add(MESSAGE_TOKENS.saturating_mul(ask.size.messages));
+        let asked = ask.output_limit.unwrap_or(spec.output_max.0);
         Self {
             // No model reads or writes more than its context.
             input_max: input.min(spec.context_max.0),
             output_max: asked.min(spec.output_max.0).max(1),
             choices: ask.choices,
-            clampable: ask.limit.is_none(),
+            clampable: ask.output_limit.is_none(),
             price,
             input_bytes: text,
         }
     }
 
     /// The worst case.
-    pub(super) fn worst(&self) -> Amounts {
+    pub(crate) fn worst(&self) -> Amounts {
         self.with_output(self.output_max)
     }
 
     /// The least that would do.
-    pub(super) fn worst_min(&self) -> Amounts {
+    pub(crate) fn worst_min(&self) -> Amounts {
         if self.clampable { self.with_output(self.output_max.min(CLAMPED_OUTPUT_MIN)) } else { self.worst() }
     }
 
@@ -85,7 +86,7 @@ impl Estimate {
     }
 
     /// The output of one choice that `granted` pays for; none if not even one token.
-    pub(super) fn output_for(&self, granted: Amounts) -> Option<u64> {
+    pub(crate) fn output_for(&self, granted: Amounts) -> Option<u64> {
         let by_tokens = granted.tokens.0.checked_sub(self.input_max)? / self.choices;
         let pico = u128::from(granted.money.0) * 1_000;
         let left = pico.checked_sub(u128::from(self.input_max) * u128::from(self.dearest_input()))?;
@@ -95,14 +96,14 @@ impl Estimate {
     }
 
     /// What was probably used, where the provider does not say.
-    pub(super) fn probable(&self, output: u64) -> TokenUsage {
+    pub(crate) fn probable(&self, output: u64) -> TokenUsage {
         let input = self.input_bytes.div_ceil(BYTES_PER_TOKEN).min(self.input_max);
         TokenUsage { input: Tokens(input), output: Tokens(output), ..TokenUsage::default() }
     }
 }
 
 /// What `tokens` cost at `price`.
-pub(super) fn cost(price: &Price, tokens: &TokenUsage) -> NanoDollars {
+pub(crate) fn cost(price: &Price, tokens: &TokenUsage) -> NanoDollars {
     let (input, cached) = (tokens.input.0, tokens.cached.0.min(tokens.input.0));
     let pico = u128::from(input - cached) * u128::from(price.input.0)
         + u128::from(cached) * u128::from(price.cached.0)
@@ -111,7 +112,7 @@ pub(super) fn cost(price: &Price, tokens: &TokenUsage) -> NanoDollars {
 }
 
 /// Tokens that `bytes` of text are probably worth.
-pub(super) fn tokens_of(bytes: u64) -> u64 {
+pub(crate) fn tokens_of(bytes: u64) -> u64 {
     bytes.div_ceil(BYTES_PER_TOKEN)
 }
 
@@ -122,6 +123,8 @@ mod tests {
     use steward_events::quantity::PicoDollarsPerToken;
 
     use super::*;
+    use crate::dialect::Dialect;
+    use crate::dialect::openai_chat::OpenAiChat;
 
     const SPEC: ModelSpec = ModelSpec { context_max: Tokens(8_192), output_max: Tokens(2_048) };
 
@@ -131,7 +134,7 @@ mod tests {
     }
 
     fn estimate(body: &Value) -> Estimate {
-        let ask = ChatRequest::read(&body.to_string().into()).unwrap();
+        let ask = OpenAiChat.read(&body.to_string().into()).unwrap();
         Estimate::of(&ask, &SPEC, price(1_000_000, 100_000, 2_000_000))
     }
 

@@ -2,21 +2,34 @@
 //! budgets (admission), exact over all gateways; this only keeps one key from taking the whole process.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use steward_events::id::KeyId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::Config;
 use crate::error::Error;
 
-/// When to come back if there was no place.
+/// When to come back if there was no permit.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// The bounds of what requests may take of this process.
+#[derive(Clone, Copy, Debug)]
+pub struct LimitBounds {
+    /// Model calls at once, over all keys.
+    pub calls_max: NonZeroUsize,
+    /// Model calls at once with one key.
+    pub calls_per_key_max: NonZeroUsize,
+    /// Bytes of one body.
+    pub body_bytes_max: usize,
+    /// Bytes of all bodies at once; a quarter of it with one key.
+    pub bodies_bytes_max: usize,
+}
+
 /// What requests take of this process.
-pub(crate) struct Limits {
-    places: Arc<Semaphore>,
+pub struct Limits {
+    permits: Arc<Semaphore>,
     taken: Arc<Taken>,
     calls_per_key_max: usize,
     body_bytes_max: usize,
@@ -39,15 +52,15 @@ struct Shares {
     body_bytes: usize,
 }
 
-/// One call's place, given back when dropped.
-pub(crate) struct Place {
+/// The right to run one call at once with others, given back when dropped.
+pub struct CallPermit {
     key: KeyId,
     taken: Arc<Taken>,
     _permit: OwnedSemaphorePermit,
 }
 
-/// Room for one request's body, taken as it comes, given back when dropped.
-pub(crate) struct BodyRoom {
+/// Memory for one request's body, taken as it comes, given back when dropped.
+pub struct BodyMemory {
     key: KeyId,
     taken: Arc<Taken>,
     bytes: usize,
@@ -56,22 +69,25 @@ pub(crate) struct BodyRoom {
 }
 
 impl Limits {
-    /// As configured.
-    pub(crate) fn new(config: &Config) -> Self {
-        let body_bytes_max = config.bodies_bytes_max.max(config.body_bytes_max);
+    /// With these bounds.
+    pub fn new(bounds: LimitBounds) -> Self {
+        let body_bytes_max = bounds.bodies_bytes_max.max(bounds.body_bytes_max);
         Self {
-            places: Arc::new(Semaphore::new(config.calls_max.get())),
+            permits: Arc::new(Semaphore::new(bounds.calls_max.get())),
             taken: Arc::default(),
-            calls_per_key_max: config.calls_per_key_max.get(),
+            calls_per_key_max: bounds.calls_per_key_max.get(),
             body_bytes_max,
-            // One key leaves room for others, but any body that is allowed fits.
-            body_bytes_per_key_max: (body_bytes_max / 4).max(config.body_bytes_max),
+            // One key leaves some for others, but any body that is allowed fits.
+            body_bytes_per_key_max: (body_bytes_max / 4).max(bounds.body_bytes_max),
         }
     }
 
-    /// Takes a place, or says when to come back. Never waits.
-    pub(crate) fn enter(&self, key: &KeyId) -> Result<Place, Error> {
-        let place = Arc::clone(&self.places)
+    /// Takes a permit, or says when to come back. Never waits.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if all are taken, or all of this key's.
+    pub fn enter(&self, key: &KeyId) -> Result<CallPermit, Error> {
+        let permit = Arc::clone(&self.permits)
             .try_acquire_owned()
             .map_err(|_| busy("this gateway has as many calls running as it takes".to_owned()))?;
         let mut taken = self.taken.lock();
@@ -82,12 +98,12 @@ impl Limits {
         }
         taken.keys.entry(key.clone()).or_default().calls += 1;
         drop(taken);
-        Ok(Place { key: key.clone(), taken: Arc::clone(&self.taken), _permit: place })
+        Ok(CallPermit { key: key.clone(), taken: Arc::clone(&self.taken), _permit: permit })
     }
 
-    /// Room for a body that comes with `key`: none yet, see [`BodyRoom::grow`].
-    pub(crate) fn room(&self, key: &KeyId) -> BodyRoom {
-        BodyRoom {
+    /// Memory for a body that comes with `key`: none yet, see [`BodyMemory::grow`].
+    pub fn body_memory(&self, key: &KeyId) -> BodyMemory {
+        BodyMemory {
             key: key.clone(),
             taken: Arc::clone(&self.taken),
             bytes: 0,
@@ -97,9 +113,12 @@ impl Limits {
     }
 }
 
-impl BodyRoom {
-    /// Takes room for so many more bytes, or says when to come back. Never waits.
-    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Error> {
+impl BodyMemory {
+    /// Takes memory for so many more bytes, or says when to come back. Never waits.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if all of it is taken, or all of this key's.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Error> {
         if bytes == 0 {
             return Ok(());
         }
@@ -143,13 +162,13 @@ impl ByKey {
     }
 }
 
-impl Drop for Place {
+impl Drop for CallPermit {
     fn drop(&mut self) {
         self.taken.lock().give_back(&self.key, 1, 0);
     }
 }
 
-impl Drop for BodyRoom {
+impl Drop for BodyMemory {
     fn drop(&mut self) {
         if self.bytes > 0 {
             self.taken.lock().give_back(&self.key, 0, self.bytes);
@@ -159,17 +178,19 @@ impl Drop for BodyRoom {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroUsize;
-
     use super::*;
+
+    const MANY: NonZeroUsize = NonZeroUsize::new(100).unwrap();
+    const BOUNDS: LimitBounds =
+        LimitBounds { calls_max: MANY, calls_per_key_max: MANY, body_bytes_max: 10, bodies_bytes_max: 100 };
 
     fn keys() -> (KeyId, KeyId) {
         (KeyId::new("key_a").unwrap(), KeyId::new("key_b").unwrap())
     }
 
     #[test]
-    fn a_key_gets_its_places_and_gives_them_back() {
-        let limits = Limits::new(&Config { calls_per_key_max: NonZeroUsize::new(2).unwrap(), ..Config::default() });
+    fn a_key_gets_its_permits_and_gives_them_back() {
+        let limits = Limits::new(LimitBounds { calls_per_key_max: NonZeroUsize::new(2).unwrap(), ..BOUNDS });
         let (a, b) = keys();
         let first = limits.enter(&a).unwrap();
         let _second = limits.enter(&a).unwrap();
@@ -181,19 +202,19 @@ mod tests {
     }
 
     #[test]
-    fn bodies_get_no_more_room_than_there_is_and_one_key_leaves_some_for_others() {
-        let limits = Limits::new(&Config { body_bytes_max: 10, bodies_bytes_max: 100, ..Config::default() });
+    fn bodies_get_no_more_memory_than_there_is_and_one_key_leaves_some_for_others() {
+        let limits = Limits::new(BOUNDS);
         let (a, b) = keys();
-        let mut first = limits.room(&a);
+        let mut first = limits.body_memory(&a);
         first.grow(10).unwrap();
         first.grow(15).unwrap();
-        let mut second = limits.room(&a);
+        let mut second = limits.body_memory(&a);
         assert!(matches!(second.grow(1), Err(Error::Busy { .. })), "a quarter is one key's");
-        let mut others: Vec<_> = (0..3).map(|n| limits.room(&KeyId::new(format!("key_{n}")).unwrap())).collect();
+        let mut others: Vec<_> = (0..3).map(|n| limits.body_memory(&KeyId::new(format!("key_{n}")).unwrap())).collect();
         for other in &mut others {
             other.grow(25).unwrap();
         }
-        assert!(matches!(limits.room(&b).grow(1), Err(Error::Busy { .. })), "all is taken");
+        assert!(matches!(limits.body_memory(&b).grow(1), Err(Error::Busy { .. })), "all is taken");
         drop(first);
         second.grow(25).unwrap();
         drop((second, others));
@@ -203,9 +224,9 @@ mod tests {
 
     #[test]
     fn the_largest_body_that_is_allowed_fits() {
-        let limits = Limits::new(&Config { body_bytes_max: 10, bodies_bytes_max: 1, ..Config::default() });
-        let mut room = limits.room(&keys().0);
-        room.grow(10).unwrap();
-        assert!(matches!(room.grow(1), Err(Error::Busy { .. })));
+        let limits = Limits::new(LimitBounds { bodies_bytes_max: 1, ..BOUNDS });
+        let mut memory = limits.body_memory(&keys().0);
+        memory.grow(10).unwrap();
+        assert!(matches!(memory.grow(1), Err(Error::Busy { .. })));
     }
 }

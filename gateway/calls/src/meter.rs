@@ -2,14 +2,14 @@
 
 use steward_events::event::TokenUsage;
 
-use super::estimate::{Estimate, tokens_of};
+use crate::estimate::{Estimate, tokens_of};
 
 /// Bytes that no usual text exceeds per token, on average.
 const BYTES_PER_TOKEN_MAX: u64 = 6;
 
 /// What has passed so far.
 #[derive(Debug, Default)]
-pub(super) struct Meter {
+pub(crate) struct Meter {
     /// Pieces with text in them.
     pieces: u64,
     /// Bytes of text.
@@ -20,7 +20,7 @@ pub(super) struct Meter {
 
 impl Meter {
     /// Takes in a piece.
-    pub(super) fn count(&mut self, text_bytes: u64, usage: Option<TokenUsage>) {
+    pub(crate) fn count(&mut self, text_bytes: u64, usage: Option<TokenUsage>) {
         self.bytes = self.bytes.saturating_add(text_bytes);
         self.pieces += u64::from(text_bytes > 0);
         if let Some(usage) = usage
@@ -32,18 +32,18 @@ impl Meter {
 
     /// Output tokens that were written for certain. A provider may put several tokens in a piece, or one in several,
     /// so only what pieces and bytes both show counts: an honest answer is never cut short.
-    pub(super) fn certain_output(&self) -> u64 {
+    pub(crate) fn certain_output(&self) -> u64 {
         let seen = self.pieces.min(self.bytes / BYTES_PER_TOKEN_MAX);
         self.reported.map_or(seen, |usage| usage.output.0.max(seen))
     }
 
     /// The provider's own count.
-    pub(super) const fn reported(&self) -> Option<TokenUsage> {
+    pub(crate) const fn reported(&self) -> Option<TokenUsage> {
         self.reported
     }
 
     /// What was probably used, where the provider did not say.
-    pub(super) fn probable(&self, estimate: &Estimate) -> TokenUsage {
+    pub(crate) fn probable(&self, estimate: &Estimate) -> TokenUsage {
         let seen = estimate.probable(tokens_of(self.bytes).max(self.certain_output()));
         match self.reported {
             Some(reported) if reported.total() >= seen.total() => reported,

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steward_aggregates::authority::{AccessRequest, Context};
+use steward_events::clock::Clock;
 use steward_events::id::TenantId;
 use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;
 use steward_events::scope::ScopeSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::gateway::Edge;
+use crate::access::Access;
+use crate::admission::Admission;
 
 /// How often to look whether the authority has changed.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -21,23 +23,28 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const EXPIRY_EVERY: Duration = Duration::from_secs(5);
 
 /// Watches until `shutdown`.
-pub(crate) async fn watch(edge: Arc<Edge>, shutdown: CancellationToken) {
-    let mut seen = edge.keys.authority().positions();
-    let mut looked = edge.clock.monotonic();
+pub(crate) async fn watch(
+    access: Arc<Access>,
+    admission: Arc<Admission>,
+    clock: Arc<dyn Clock>,
+    shutdown: CancellationToken,
+) {
+    let mut seen = access.authority().positions();
+    let mut looked = clock.monotonic();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
-        let (positions, now) = (edge.keys.authority().positions(), edge.clock.monotonic());
+        let (positions, now) = (access.authority().positions(), clock.monotonic());
         if positions != seen || now.saturating_sub(looked) >= EXPIRY_EVERY {
             (seen, looked) = (positions, now);
-            edge.admission.close_for("revoked", |tenant, scopes| !may_still(&edge, tenant, scopes));
+            admission.close_for("revoked", |tenant, scopes| !may_still(&access, &*clock, tenant, scopes));
         }
     }
 }
 
-fn may_still(edge: &Edge, tenant: &TenantId, scopes: &ScopeSet) -> bool {
+fn may_still(access: &Access, clock: &dyn Clock, tenant: &TenantId, scopes: &ScopeSet) -> bool {
     let request = AccessRequest {
         tenant: tenant.clone(),
         principal: scopes.principal.clone(),
@@ -47,5 +54,5 @@ fn may_still(edge: &Edge, tenant: &TenantId, scopes: &ScopeSet) -> bool {
         // A grant may hold for cheap calls only; the cheapest is still a reason to keep the lease.
         context: Context { model: Some(scopes.model.clone()), cost: Some(NanoDollars(0)) },
     };
-    edge.keys.authority().read().authorise(&request, edge.clock.now()).is_ok()
+    access.authority().read().authorise(&request, clock.now()).is_ok()
 }

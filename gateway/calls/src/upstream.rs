@@ -1,8 +1,11 @@
-//! Upstreams: sends one attempt and brings back its answer, within bounds, and says of every failure whether it may
-//! have been billed.
+//! What the pipeline asks of an upstream: to send one attempt and bring back its answer, and to say of every failure whether
+//! it may have been billed.
 //!
-//! Knows what providers speak. It must not know callers, budgets or routes.
+//! The words that providers and the pipeline share. A provider must not know callers, budgets or routes, nor what callers
+//! are told of its failures.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,66 +13,60 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use http::StatusCode;
-use serde_json::Value;
-use steward_events::BoxError;
-use steward_events::event::{ProviderKind, TokenUsage};
-use steward_events::id::ProviderId;
+use steward_events::event::ProviderKind;
 
-use crate::config::{Config, Secrets};
-use crate::error::Error;
-use crate::openai::Fields;
+use crate::dialect::Speaks;
+use crate::secrets::Secrets;
 
-mod openai;
-mod public;
-mod scripted;
-mod sse;
+/// Speaks with one kind of upstream.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// What is spoken at this base URL.
+    fn speaks(&self, url: &str) -> Speaks;
+
+    /// Sends one attempt. Dropping the future, or the stream it gave, ends the call at the provider.
+    async fn send(&self, outgoing: Outgoing) -> Result<UpstreamAnswer, Failure>;
+}
 
 /// Whether an attempt may still go, asked at the last moment: when the connection is ready to take the body. A process
 /// may have been stopped between any two of its steps, and what it knew is old when it wakes.
-pub(crate) type LastLook = BoxFuture<'static, Result<(), Withdrawn>>;
+pub type PreSendCheck = BoxFuture<'static, Result<(), Revoked>>;
 
 /// An attempt that may not go any more: nothing of its body was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the call may not be made any more")]
-pub(crate) struct Withdrawn;
+pub struct Revoked;
 
 /// One attempt, as it goes out.
-pub(crate) struct Outgoing {
+pub struct Outgoing {
     /// The provider's base URL.
-    pub(crate) url: String,
-    /// Where its key is found.
-    pub(crate) key: Option<String>,
+    pub url: String,
+    /// Its key.
+    pub key: Option<String>,
     /// The request's body.
-    pub(crate) body: Fields,
+    pub body: Bytes,
     /// Whether the answer is to be streamed.
-    pub(crate) stream: bool,
+    pub stream: bool,
     /// True if the operators set the provider: then it may be anywhere, also on this machine.
-    pub(crate) trusted: bool,
+    pub trusted: bool,
     /// To be asked before the body goes.
-    pub(crate) last_look: LastLook,
+    pub pre_send_check: PreSendCheck,
 }
 
-/// What came back.
-pub(crate) enum Answer {
+/// What came back, as the upstream wrote it.
+pub enum UpstreamAnswer {
     /// At once.
-    Whole(Whole),
-    /// Piece by piece: the data of each event, `[DONE]` included.
-    Stream(BoxStream<'static, Result<Bytes, Failure>>),
+    Whole(Bytes),
+    /// Piece by piece: the data of each event.
+    Stream(UpstreamEvents),
 }
 
-/// A whole answer.
-pub(crate) struct Whole {
-    /// As the provider wrote it.
-    pub(crate) body: Bytes,
-    /// What it used, if the provider said so.
-    pub(crate) usage: Option<TokenUsage>,
-    /// Bytes of generated text, to estimate by where the provider did not say.
-    pub(crate) text_bytes: u64,
-}
+/// The data of each event of an answer, as it comes.
+pub type UpstreamEvents = BoxStream<'static, Result<Bytes, Failure>>;
 
 /// Whether a failed attempt can have cost something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Billed {
+pub enum Billed {
     /// Certainly not: another target may be tried.
     No,
     /// It may have: its reservation stays unsettled.
@@ -78,20 +75,9 @@ pub(crate) enum Billed {
 
 /// What an attempt failed of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// The provider answered with this status.
-    Status {
-        /// It.
-        status: StatusCode,
-        /// The provider's message, if its body had one.
-        message: Option<String>,
-        /// Its `code`.
-        code: Option<String>,
-        /// Its `param`.
-        param: Option<String>,
-        /// When the provider wants to be asked again.
-        retry_after: Option<Duration>,
-    },
+pub enum Cause {
+    /// The provider answered with an error status.
+    Refused(Refused),
     /// It could not be asked.
     Unreachable(String),
     /// It took too long.
@@ -100,41 +86,53 @@ pub(crate) enum Cause {
     Broke(String),
 }
 
+/// What a provider answered instead of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The status.
+    pub status: StatusCode,
+    /// The provider's message, if its body had one.
+    pub message: Option<String>,
+    /// The provider's own code, if it gave one.
+    pub code: Option<String>,
+    /// The field it blames.
+    pub param: Option<String>,
+    /// When the provider wants to be asked again.
+    pub retry_after: Option<Duration>,
+}
+
 /// A failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub struct Failure {
     /// Of what.
-    pub(crate) cause: Cause,
+    pub cause: Cause,
     /// Whether it can have cost something.
-    pub(crate) billed: Billed,
+    pub billed: Billed,
 }
 
 impl Failure {
-    fn unbilled(cause: Cause) -> Self {
+    /// Nothing was billed for certain.
+    pub fn unbilled(cause: Cause) -> Self {
         Self { cause, billed: Billed::No }
     }
 
-    fn possibly(cause: Cause) -> Self {
+    /// It may have been billed.
+    pub fn possibly(cause: Cause) -> Self {
         Self { cause, billed: Billed::Possibly }
     }
 
     /// The provider answered with an error status before any answer.
-    fn status(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> Self {
-        let error = serde_json::from_slice::<Value>(body).ok();
-        let error = error.as_ref().and_then(|body| body.get("error"));
-        let text = |field: &str| Some(error?.get(field)?.as_str()?.chars().take(2_000).collect());
-        let message = text("message").or_else(|| Some(error?.as_str()?.chars().take(2_000).collect()));
-        let cause = Cause::Status { status, message, code: text("code"), param: text("param"), retry_after };
+    pub fn refused(refused: Refused) -> Self {
         // A proxy on the way gave up waiting: the model behind it may be at work.
-        let waited = matches!(status.as_u16(), 408 | 504 | 524);
-        Self { cause, billed: if waited { Billed::Possibly } else { Billed::No } }
+        let waited = matches!(refused.status.as_u16(), 408 | 504 | 524);
+        Self { billed: if waited { Billed::Possibly } else { Billed::No }, cause: Cause::Refused(refused) }
     }
 
     /// Whether another target can do better.
     pub(crate) fn may_work_elsewhere(&self) -> bool {
         self.billed == Billed::No
             && match &self.cause {
-                Cause::Status { status, .. } => !is_about_the_request(*status),
+                Cause::Refused(refused) => !refused.is_about_the_request(),
                 Cause::Unreachable(_) => true,
                 Cause::TimedOut(_) | Cause::Broke(_) => false,
             }
@@ -143,80 +141,43 @@ impl Failure {
     /// For the log and the journal: without the provider's words, which may quote the prompt.
     pub(crate) fn reason(&self) -> String {
         match &self.cause {
-            Cause::Status { status, .. } => format!("status {}", status.as_u16()),
+            Cause::Refused(refused) => format!("status {}", refused.status.as_u16()),
             Cause::Unreachable(why) | Cause::Broke(why) => why.clone(),
             Cause::TimedOut(what) => (*what).to_owned(),
         }
     }
+}
 
-    /// For the caller.
-    pub(crate) fn into_error(self, provider: &ProviderId) -> Error {
-        match self.cause {
-            Cause::Status { status, message, code, param, .. } if is_about_the_request(status) => {
-                let message = message.unwrap_or_else(|| format!("provider {provider} answered {status}"));
-                Error::UpstreamRefused { status, message, code, param }
-            }
-            Cause::Status { status, retry_after, .. } if status == StatusCode::TOO_MANY_REQUESTS => Error::Busy {
-                reason: format!("provider {provider} answered {status}"),
-                retry_after: retry_after.unwrap_or(Duration::from_secs(1)),
-            },
-            Cause::Status { status, .. } if self.billed == Billed::Possibly => {
-                Error::UpstreamTimedOut(format!("provider {provider} answered {status}"))
-            }
-            Cause::Status { status, .. } => Error::UpstreamFailed(format!("provider {provider} answered {status}")),
-            Cause::Unreachable(why) => Error::UpstreamFailed(format!("provider {provider} cannot be reached: {why}")),
-            Cause::TimedOut(what) => Error::UpstreamTimedOut(format!("provider {provider}: {what}")),
-            Cause::Broke(why) => Error::UpstreamBroke(format!("provider {provider}: {why}")),
-        }
+impl Refused {
+    /// True of answers that the same request gets everywhere.
+    pub(crate) fn is_about_the_request(&self) -> bool {
+        matches!(self.status.as_u16(), 400 | 413 | 415 | 422)
     }
 }
 
-/// True of answers that the same request gets everywhere.
-fn is_about_the_request(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 400 | 413 | 415 | 422)
-}
-
-/// Speaks with one kind of upstream.
-#[async_trait]
-trait Provider: Send + Sync {
-    /// Sends one attempt. Dropping the future, or the stream it gave, ends the call at the provider.
-    async fn send(&self, outgoing: Outgoing) -> Result<Answer, Failure>;
-}
-
-/// All kinds of upstream.
-pub(crate) struct Providers {
-    openai: Result<openai::OpenAi, String>,
-    scripted: scripted::Scripted,
+/// All kinds of upstream, and where their keys are found.
+#[derive(Clone)]
+pub struct Providers {
+    by_kind: Arc<HashMap<ProviderKind, Arc<dyn Provider>>>,
     secrets: Secrets,
 }
 
 impl Providers {
-    /// As configured.
-    pub(crate) fn new(config: &Config) -> Self {
-        Self {
-            openai: openai::OpenAi::new(&config.upstream).map_err(|error| error.to_string()),
-            scripted: scripted::Scripted,
-            secrets: config.secrets.clone(),
-        }
+    /// These providers, with keys from `secrets`.
+    pub fn new(by_kind: impl IntoIterator<Item = (ProviderKind, Arc<dyn Provider>)>, secrets: Secrets) -> Self {
+        Self { by_kind: Arc::new(by_kind.into_iter().collect()), secrets }
     }
 
-    /// Whether calls can be made at all.
-    pub(crate) fn check(&self) -> Result<(), BoxError> {
-        self.openai.as_ref().map(|_| ()).map_err(|why| why.clone().into())
+    /// The provider of this kind.
+    pub(crate) fn get(&self, kind: ProviderKind) -> Result<&dyn Provider, Failure> {
+        let found = self.by_kind.get(&kind).map(|provider| &**provider);
+        found.ok_or_else(|| Failure::unbilled(Cause::Unreachable("this process has no such provider".to_owned())))
     }
 
-    /// Sends one attempt to an upstream of this kind.
-    pub(crate) async fn send(&self, kind: ProviderKind, mut outgoing: Outgoing) -> Result<Answer, Failure> {
-        if let Some(reference) = outgoing.key {
-            let Some(secret) = self.secrets.find(&reference) else {
-                return Err(Failure::unbilled(Cause::Unreachable(format!("there is no secret at {reference}"))));
-            };
-            outgoing.key = Some(secret);
-        }
-        match (kind, &self.openai) {
-            (ProviderKind::Openai, Ok(openai)) => openai.send(outgoing).await,
-            (ProviderKind::Openai, Err(why)) => Err(Failure::unbilled(Cause::Unreachable(why.clone()))),
-            (ProviderKind::Scripted, _) => self.scripted.send(outgoing).await,
-        }
+    /// The key at `reference`.
+    pub(crate) fn key(&self, reference: Option<&str>) -> Result<Option<String>, Failure> {
+        let Some(reference) = reference else { return Ok(None) };
+        let missing = || Failure::unbilled(Cause::Unreachable(format!("there is no secret at {reference}")));
+        self.secrets.find(reference).map(Some).ok_or_else(missing)
     }
 }

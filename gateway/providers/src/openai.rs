@@ -11,27 +11,28 @@ use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt, stream};
 use http::{HeaderMap, StatusCode, header};
 use reqwest::Url;
-use serde_json::{Map, Value};
+use steward_calls::dialect::Speaks;
+use steward_calls::dialect::openai_chat::LimitField;
+use steward_calls::upstream::{Cause, Failure, Outgoing, Provider, UpstreamAnswer};
 use steward_events::BoxError;
 use tokio::time::Instant;
 
-use crate::config::Upstream;
-use crate::openai::WholeAnswer;
-use crate::provider::public::{PublicOnly, may_be_public};
-use crate::provider::sse::Parser;
-use crate::provider::{Answer, Cause, Failure, Outgoing, Provider, Whole};
+use crate::config::Config;
+use crate::openai_error::refused;
+use crate::public_address::{PublicOnly, may_be_public};
+use crate::sse::Parser;
 
 /// Bytes of an error's body that are read.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
 
 /// A client of OpenAI-compatible upstreams.
-pub(super) struct OpenAi {
+pub(crate) struct OpenAi {
     /// For providers that may be anywhere.
     anywhere: reqwest::Client,
     /// For providers that may be at public addresses only.
     public: reqwest::Client,
     endpoints: Endpoints,
-    bounds: Upstream,
+    bounds: Config,
 }
 
 /// Where base URLs lead, each parsed once.
@@ -62,13 +63,13 @@ impl Endpoints {
 
 impl OpenAi {
     /// With these bounds.
-    pub(super) fn new(bounds: &Upstream) -> Result<Self, BoxError> {
+    pub(crate) fn new(bounds: &Config) -> Result<Self, BoxError> {
         let anywhere = Self::client(bounds)?.build()?;
         let public = Self::client(bounds)?.dns_resolver(PublicOnly).build()?;
         Ok(Self { anywhere, public, endpoints: Endpoints::default(), bounds: bounds.clone() })
     }
 
-    fn client(bounds: &Upstream) -> Result<reqwest::ClientBuilder, BoxError> {
+    fn client(bounds: &Config) -> Result<reqwest::ClientBuilder, BoxError> {
         let builder = reqwest::Client::builder()
             .connect_timeout(bounds.connect_time_max)
             .timeout(bounds.total_time_max)
@@ -85,26 +86,25 @@ impl OpenAi {
 
 #[async_trait]
 impl Provider for OpenAi {
-    async fn send(&self, outgoing: Outgoing) -> Result<Answer, Failure> {
+    /// OpenAI's newer models know only the newer field; compatible servers are sure to know the older one.
+    fn speaks(&self, url: &str) -> Speaks {
+        let is_openai = url.contains("//api.openai.com");
+        let limit_field = if is_openai { LimitField::MaxCompletionTokens } else { LimitField::MaxTokens };
+        Speaks::OpenAiChat { limit_field }
+    }
+
+    async fn send(&self, outgoing: Outgoing) -> Result<UpstreamAnswer, Failure> {
         let ends = Instant::now() + self.bounds.total_time_max;
-        let mut body = outgoing.body;
-        if outgoing.stream {
-            // Always asked for: without it a stream does not say what it used.
-            let mut options = body.read_as::<Map<String, Value>>("stream_options").ok().flatten().unwrap_or_default();
-            options.insert("include_usage".to_owned(), Value::Bool(true));
-            body.set("stream_options", Value::Object(options).to_string().into());
-        }
         let trusted = outgoing.trusted || self.bounds.tenant_providers_anywhere;
         let url = self.endpoints.of(&outgoing.url)?;
         if !trusted && !may_be_public(&url) {
             return Err(Failure::unbilled(Cause::Unreachable("it has no public address".to_owned())));
         }
         let http = if trusted { &self.anywhere } else { &self.public };
-        let body = body.write();
+        let (body, check) = (outgoing.body, outgoing.pre_send_check);
         let length = body.len();
-        let last_look = outgoing.last_look;
-        // A stream of one piece, so that the last look is taken when the connection asks for it.
-        let body = stream::once(async move { last_look.await.map(|()| body) });
+        // A stream of one piece, so that the check is made when the connection asks for it.
+        let body = stream::once(async move { check.await.map(|()| body) });
         let mut request = (http.post(url))
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::CONTENT_LENGTH, length)
@@ -122,18 +122,16 @@ impl Provider for OpenAi {
         let pieces = answer.bytes_stream();
         if status != StatusCode::OK {
             let body = read(pieces, ERROR_BYTES_MAX, self.bounds.idle_time_max, ends).await.unwrap_or_default();
-            return Err(Failure::status(status, retry_after(&headers), &body));
+            return Err(refused(status, retry_after(&headers), &body));
         }
         if outgoing.stream && is_event_stream(&headers) {
-            return Ok(Answer::Stream(events(pieces, &self.bounds, ends).boxed()));
+            return Ok(UpstreamAnswer::Stream(events(pieces, &self.bounds, ends).boxed()));
         }
         let body = read(pieces, self.bounds.answer_bytes_max, self.bounds.idle_time_max, ends).await?;
         if outgoing.stream {
             return Err(Failure::possibly(Cause::Broke("a stream was asked for and another answer came".to_owned())));
         }
-        let read = WholeAnswer::read(&body)
-            .map_err(|error| Failure::possibly(Cause::Broke(format!("its answer cannot be read: {error}"))))?;
-        Ok(Answer::Whole(Whole { usage: read.usage(), text_bytes: read.text_bytes(), body }))
+        Ok(UpstreamAnswer::Whole(body))
     }
 }
 
@@ -201,7 +199,7 @@ where
 }
 
 /// Reads events until the body ends or something breaks; what was complete before the break comes first.
-fn events<S>(pieces: S, bounds: &Upstream, ends: Instant) -> impl Stream<Item = Result<Bytes, Failure>> + use<S>
+fn events<S>(pieces: S, bounds: &Config, ends: Instant) -> impl Stream<Item = Result<Bytes, Failure>> + use<S>
 where
     S: Stream<Item = reqwest::Result<Bytes>> + Send + 'static,
 {
@@ -250,17 +248,16 @@ mod tests {
     use std::future::ready;
 
     use futures::FutureExt;
+    use steward_calls::upstream::Revoked;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::openai::Fields;
-    use crate::provider::Withdrawn;
 
     const ANSWER: &str = r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
 
     /// What a server hears of one attempt until its body is whole or the client hangs up, and what the client makes of it.
-    async fn heard(last_look: Result<(), Withdrawn>) -> (String, Result<Answer, Failure>) {
+    async fn heard(check: Result<(), Revoked>) -> (String, Result<UpstreamAnswer, Failure>) {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
@@ -274,21 +271,32 @@ mod tests {
                 }
             }
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{ANSWER}", ANSWER.len());
-            // Nobody listens any more if the attempt was withdrawn.
+            // Nobody listens any more if the attempt was revoked.
             let _ = peer.write_all(head.as_bytes()).await;
             String::from_utf8(heard).unwrap()
         });
-        let body = Fields::read(&Bytes::from_static(br#"{"model":"m"}"#)).unwrap();
-        let last_look = ready(last_look).boxed();
-        let outgoing = Outgoing { url, key: None, body, stream: false, trusted: true, last_look };
-        let answer = OpenAi::new(&Upstream::default()).unwrap().send(outgoing).await;
+        let body = Bytes::from_static(br#"{"model":"m"}"#);
+        let pre_send_check = ready(check).boxed();
+        let outgoing = Outgoing { url, key: None, body, stream: false, trusted: true, pre_send_check };
+        let answer = OpenAi::new(&Config::default()).unwrap().send(outgoing).await;
         (server.await.unwrap(), answer)
+    }
+
+    #[tokio::test]
+    async fn only_openai_itself_gets_the_newer_limit_field() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let openai = OpenAi::new(&Config::default()).unwrap();
+        let field = |url: &str| match openai.speaks(url) {
+            Speaks::OpenAiChat { limit_field } => limit_field,
+        };
+        assert_eq!(field("https://api.openai.com/v1"), LimitField::MaxCompletionTokens);
+        assert_eq!(field("http://127.0.0.1:9090/v1"), LimitField::MaxTokens);
     }
 
     #[tokio::test]
     async fn the_body_goes_in_one_piece_of_known_length() {
         let (heard, answer) = heard(Ok(())).await;
-        assert!(matches!(answer, Ok(Answer::Whole(_))));
+        assert!(matches!(answer, Ok(UpstreamAnswer::Whole(_))));
         let (head, body) = heard.split_once("\r\n\r\n").unwrap();
         assert_eq!(body, r#"{"model":"m"}"#);
         let head = head.to_ascii_lowercase();
@@ -297,8 +305,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_of_a_withdrawn_attempts_body_goes() {
-        let (heard, answer) = heard(Err(Withdrawn)).await;
+    async fn nothing_of_a_revoked_attempts_body_goes() {
+        let (heard, answer) = heard(Err(Revoked)).await;
         assert!(answer.is_err());
         assert_eq!(heard.split_once("\r\n\r\n").map_or("", |(_, body)| body), "");
     }

@@ -1,4 +1,4 @@
-//! Where providers that a tenant set itself may be: at public addresses only. Else whoever may set a provider could have
+//! Where providers that a tenant set itself may be: at public addresses only. Else a tenant that may set a provider could have
 //! the gateway ask machines that only the gateway can reach (metadata services, neighbours, itself).
 //!
 //! Names are checked as they are resolved for the very connection, so a name that changes its mind gains nothing.
@@ -9,7 +9,7 @@ use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// Resolves names to public addresses only.
-pub(super) struct PublicOnly;
+pub(crate) struct PublicOnly;
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
@@ -25,7 +25,7 @@ impl Resolve for PublicOnly {
 }
 
 /// False if `url` names, instead of a host, an address that is not public; those are never resolved.
-pub(super) fn may_be_public(url: &Url) -> bool {
+pub(crate) fn may_be_public(url: &Url) -> bool {
     let Some(host) = url.host_str() else { return false };
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare.parse().map_or(true, is_public)

@@ -23,10 +23,13 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
+use steward_calls::dialect::Speaks;
+use steward_calls::dialect::openai_chat::LimitField;
+use steward_calls::upstream::{Cause, Failure, Outgoing, Provider, UpstreamAnswer};
 use steward_events::event::TokenUsage;
 use steward_events::quantity::Tokens;
 
-use crate::provider::{Answer, Cause, Failure, Outgoing, Provider, Whole};
+use crate::openai_error::refused;
 
 /// Words that a script can ask for.
 const WORDS_MAX: usize = 100_000;
@@ -34,7 +37,7 @@ const WORDS_MAX: usize = 100_000;
 const WAIT_MS_MAX: u64 = 600_000;
 
 /// The scripted provider.
-pub(super) struct Scripted;
+pub(crate) struct Scripted;
 
 /// What a script says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -72,12 +75,15 @@ impl Script {
 
 #[async_trait]
 impl Provider for Scripted {
-    async fn send(&self, outgoing: Outgoing) -> Result<Answer, Failure> {
-        if let Err(withdrawn) = outgoing.last_look.await {
-            return Err(Failure::unbilled(Cause::Unreachable(withdrawn.to_string())));
+    fn speaks(&self, _: &str) -> Speaks {
+        Speaks::OpenAiChat { limit_field: LimitField::MaxTokens }
+    }
+
+    async fn send(&self, outgoing: Outgoing) -> Result<UpstreamAnswer, Failure> {
+        if let Err(revoked) = outgoing.pre_send_check.await {
+            return Err(Failure::unbilled(Cause::Unreachable(revoked.to_string())));
         }
-        let body = outgoing.body.write();
-        let body: Map<String, Value> = serde_json::from_slice(&body).unwrap_or_default();
+        let body: Map<String, Value> = serde_json::from_slice(&outgoing.body).unwrap_or_default();
         let asked = last_user_text(&body);
         let mut script = Script::default();
         script.read(&outgoing.url);
@@ -94,7 +100,7 @@ impl Provider for Scripted {
         if let Some(status) = script.error {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let body = json!({ "error": { "message": "refused by the script", "code": "scripted" } }).to_string();
-            return Err(Failure::status(status, None, body.as_bytes()));
+            return Err(refused(status, None, body.as_bytes()));
         }
         let words = words(&script, &asked, &body);
         let usage = usage(&body, words.len());
@@ -138,7 +144,7 @@ fn tool_call(name: &str) -> Value {
     json!([{ "index": 0, "id": "call_scripted", "type": "function", "function": { "name": name, "arguments": "{}" } }])
 }
 
-fn whole(script: &Script, words: &[String], usage: TokenUsage) -> Result<Answer, Failure> {
+fn whole(script: &Script, words: &[String], usage: TokenUsage) -> Result<UpstreamAnswer, Failure> {
     if script.cut.is_some() {
         return Err(Failure::possibly(Cause::Broke("cut by the script".to_owned())));
     }
@@ -157,12 +163,10 @@ fn whole(script: &Script, words: &[String], usage: TokenUsage) -> Result<Answer,
     if !script.no_usage {
         body["usage"] = usage_body(usage);
     }
-    let text_bytes = words.iter().map(|word| word.len() as u64).sum();
-    let usage = (!script.no_usage).then_some(usage);
-    Ok(Answer::Whole(Whole { body: Bytes::from(body.to_string()), usage, text_bytes }))
+    Ok(UpstreamAnswer::Whole(Bytes::from(body.to_string())))
 }
 
-fn streamed(script: &Script, words: &[String], usage: TokenUsage) -> Answer {
+fn streamed(script: &Script, words: &[String], usage: TokenUsage) -> UpstreamAnswer {
     let chunk = |choices: Value, usage: Option<TokenUsage>| {
         let chunk = json!({
             "id": "chatcmpl-scripted",
@@ -201,7 +205,7 @@ fn streamed(script: &Script, words: &[String], usage: TokenUsage) -> Answer {
         }
         event
     });
-    Answer::Stream(paced.boxed())
+    UpstreamAnswer::Stream(paced.boxed())
 }
 
 fn last_user_text(body: &Map<String, Value>) -> String {
@@ -228,10 +232,9 @@ mod tests {
     use std::future::ready;
 
     use futures::FutureExt;
+    use steward_calls::upstream::{Billed, Revoked};
 
     use super::*;
-    use crate::openai::Fields;
-    use crate::provider::{Billed, Withdrawn};
 
     #[test]
     fn a_script_is_read_from_the_model_name_and_the_message() {
@@ -248,22 +251,20 @@ mod tests {
             { "role": "system", "content": "be brief" },
             { "role": "user", "content": [{ "type": "text", "text": "one two three" }] },
         ]});
-        let body = Fields::read(&body.to_string().into()).unwrap();
-        let outgoing = |body, last_look| Outgoing {
+        let outgoing = |body: &Value, check| Outgoing {
             url: String::new(),
             key: None,
-            body,
+            body: Bytes::from(body.to_string()),
             stream: false,
             trusted: true,
-            last_look: ready(last_look).boxed(),
+            pre_send_check: ready(check).boxed(),
         };
-        let withdrawn = Scripted.send(outgoing(Fields::default(), Err(Withdrawn))).await;
-        assert_eq!(withdrawn.err().unwrap().billed, Billed::No);
-        let sent = Scripted.send(outgoing(body, Ok(()))).await.unwrap();
-        let Answer::Whole(whole) = sent else { panic!("not whole") };
-        let usage = whole.usage.unwrap();
-        assert_eq!((usage.input, usage.output), (Tokens(5), Tokens(2)));
-        let body: Value = serde_json::from_slice(&whole.body).unwrap();
+        let revoked = Scripted.send(outgoing(&json!({}), Err(Revoked))).await;
+        assert_eq!(revoked.err().unwrap().billed, Billed::No);
+        let sent = Scripted.send(outgoing(&body, Ok(()))).await.unwrap();
+        let UpstreamAnswer::Whole(body) = sent else { panic!("not whole") };
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((&body["usage"]["prompt_tokens"], &body["usage"]["completion_tokens"]), (&json!(5), &json!(2)));
         assert_eq!(body["choices"][0]["message"]["content"], "one two");
         assert_eq!(body["system_fingerprint"], "scripted");
     }

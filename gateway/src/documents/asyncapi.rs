@@ -6,7 +6,7 @@ use steward_events::command::{Audience, COMMANDS};
 use steward_events::query::QUERIES;
 use steward_events::rejection::Rejection;
 
-use super::openapi::generator;
+use super::{generator, info};
 
 /// One exchange of request and reply.
 struct Exchange {
@@ -52,7 +52,7 @@ pub fn asyncapi() -> Value {
     }
     json!({
         "asyncapi": "3.0.0",
-        "info": super::info(),
+        "info": info(),
         "defaultContentType": "application/json",
         "servers": { "bus": {
             "host": "127.0.0.1:4222", "protocol": "nats",

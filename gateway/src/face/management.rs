@@ -1,210 +1,124 @@
-//! The management API: every order and question of the tables in `events`, over HTTP.
+//! The management API: every command and query of the tables in `events`, over HTTP.
 //!
-//! `POST /api/v1/tenants/<tenant>/<noun>s:<verb>` sends an order, `POST` or `GET …/<view>:<verb>` asks a question. Routes,
+//! `POST /api/v1/tenants/<tenant>/<noun>s:<verb>` sends a command, `POST` or `GET …/<view>:<verb>` a query. Routes,
 //! documents and checks are made from the tables; only `key:issue` and `tenant:create` need something of their own. This
-//! module must not decide: it checks what only the edge can (the key's own bounds) and passes on as the caller.
+//! face must not decide: it checks what only the edge can (the key's own bounds) and passes on as the caller.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use axum::routing::get;
+use http::header;
 use http::request::Parts;
-use http::{HeaderValue, header};
-use serde_json::Value;
-use steward_aggregates::authority::Context;
-use steward_events::bus::{self, Envelope, Format};
-use steward_events::command::{self, Audience, CommandSpec};
-use steward_events::id::{CommandId, TenantId};
-use steward_events::permission::Permission;
-use steward_events::query::{self, QuerySpec};
+use steward_events::bus::Format;
+use steward_events::command::{self as commands, Audience, CommandSpec};
+use steward_events::id::TenantId;
+use steward_events::query::{self as queries, QuerySpec};
 use steward_events::rejection::Rejection;
-use steward_events::scope::Scope;
-use steward_events::trace::current_traceparent;
 
-use crate::auth::Known;
+use super::{Bundles, Face, no_such_method};
 use crate::error::Error;
-use crate::gateway::Edge;
-use crate::openai::{known, request_id};
-use crate::server::read_body;
+use crate::observe::Arrival;
 
-mod asyncapi;
+mod caller;
+mod command;
+mod describe;
 mod issue_key;
-mod openapi;
-mod order;
-mod question;
+mod query;
+mod refusal;
 
-pub use asyncapi::asyncapi;
-pub use openapi::openapi;
+pub(crate) use caller::Management;
 
-/// The longest text taken over from a request's header.
-const HEADER_BYTES_MAX: usize = 200;
+use caller::Caller;
+
+/// The face.
+pub(super) const FACE: Face =
+    Face { root: "/api/v1/", routes, refuse: refusal::refuse, describe: describe::paths };
+
+fn routes(bundles: &Bundles) -> Router {
+    Router::new()
+        .route("/api/v1/tenants/{tenant}/{operation}", get(query_in_url).post(command_or_query))
+        .method_not_allowed_fallback(no_such_method(FACE.refuse))
+        .with_state(Arc::clone(&bundles.management))
+}
 
 /// What one path means.
 enum Operation {
-    Order(&'static CommandSpec),
-    Ask(&'static QuerySpec),
+    Command(&'static CommandSpec),
+    Query(&'static QuerySpec),
 }
 
 impl Operation {
     /// Of `<noun>s:<verb>` or `<view>:<verb>`.
     fn find(text: &str) -> Option<Self> {
         let (word, verb) = text.split_once(':')?;
-        let order = word.strip_suffix('s').and_then(|noun| command::find(noun, verb));
+        let command = word.strip_suffix('s').and_then(|noun| commands::find(noun, verb));
         // What parts of Steward tell each other is in no API.
-        let order = order.filter(|spec| spec.audience == Audience::Callers);
-        order.map(Self::Order).or_else(|| query::find(word, verb).map(Self::Ask))
+        let command = command.filter(|spec| spec.audience == Audience::Callers);
+        command.map(Self::Command).or_else(|| queries::find(word, verb).map(Self::Query))
     }
 }
 
 /// `POST /api/v1/tenants/{tenant}/{operation}`.
-pub(crate) async fn order_or_ask(
-    State(edge): State<Arc<Edge>>,
+async fn command_or_query(
+    State(management): State<Arc<Management>>,
     Path((tenant, operation)): Path<(String, String)>,
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let answered = handle(&edge, &parts, body, &tenant, &operation).await;
-    answered.unwrap_or_else(|error| error.problem(&request_id(&parts)))
+    let answered = handle(&management, &parts, body, &tenant, &operation).await;
+    answered.unwrap_or_else(|error| refusal::refuse(&error, Arrival::of(&parts)))
 }
 
-async fn handle(edge: &Edge, parts: &Parts, body: Body, tenant: &str, operation: &str) -> Result<Response, Error> {
-    let known = known(edge, parts).await?;
+async fn handle(
+    management: &Management,
+    parts: &Parts,
+    body: Body,
+    tenant: &str,
+    operation: &str,
+) -> Result<Response, Error> {
+    let key = management.door.authenticate(parts).await?;
     let tenant = read_tenant(tenant)?;
     let found = Operation::find(operation).ok_or_else(|| Error::NoSuchPath(parts.uri.path().to_owned()))?;
-    let mut room = edge.limits.room(&known.holder.key);
-    let body = read_body(edge, body, &mut room).await?;
+    // The memory is held until the answer is there.
+    let (body, _memory) = management.door.read(body, &key).await?;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let format = Format::of(content_type, &body);
-    let caller = Caller { edge, parts, known, tenant, format };
+    let caller = Caller { management, parts, key, tenant, format };
     match found {
-        Operation::Order(spec) => order::send(&caller, spec, body).await,
-        Operation::Ask(spec) => question::ask(&caller, spec, body).await,
+        Operation::Command(spec) => command::send(&caller, spec, body).await,
+        Operation::Query(spec) => query::send(&caller, spec, body).await,
     }
 }
 
-/// `GET /api/v1/tenants/{tenant}/{operation}`: a question in the URL.
-pub(crate) async fn ask_in_url(
-    State(edge): State<Arc<Edge>>,
+/// `GET /api/v1/tenants/{tenant}/{operation}`: a query in the URL.
+async fn query_in_url(
+    State(management): State<Arc<Management>>,
     Path((tenant, operation)): Path<(String, String)>,
     Query(fields): Query<Vec<(String, String)>>,
     request: Request,
 ) -> Response {
     let (parts, _) = request.into_parts();
     let answered = async {
-        let known = known(&edge, &parts).await?;
+        let key = management.door.authenticate(&parts).await?;
         let tenant = read_tenant(&tenant)?;
         let spec = match Operation::find(&operation) {
-            Some(Operation::Ask(spec)) => spec,
-            Some(Operation::Order(_)) => return Err(Error::NoSuchMethod(parts.uri.path().to_owned())),
+            Some(Operation::Query(spec)) => spec,
+            Some(Operation::Command(_)) => return Err(Error::NoSuchMethod(parts.uri.path().to_owned())),
             None => return Err(Error::NoSuchPath(parts.uri.path().to_owned())),
         };
-        let body = question::from_url(spec, fields);
-        let caller = Caller { edge: &edge, parts: &parts, known, tenant, format: Format::Json };
-        question::ask(&caller, spec, body).await
+        let body = query::from_url(spec, fields);
+        let caller = Caller { management: &management, parts: &parts, key, tenant, format: Format::Json };
+        query::send(&caller, spec, body).await
     };
-    answered.await.unwrap_or_else(|error| error.problem(&request_id(&parts)))
-}
-
-/// `GET /openapi.json`.
-pub(crate) async fn serve_openapi() -> Response {
-    static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi().to_string());
-    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
-}
-
-/// `GET /asyncapi.json`.
-pub(crate) async fn serve_asyncapi() -> Response {
-    static DOCUMENT: LazyLock<String> = LazyLock::new(|| asyncapi().to_string());
-    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
+    answered.await.unwrap_or_else(|error| refusal::refuse(&error, Arrival::of(&parts)))
 }
 
 fn read_tenant(text: &str) -> Result<TenantId, Error> {
     Ok(text.parse().map_err(|error: steward_events::id::InvalidId| Rejection::invalid("tenant", error.to_string()))?)
-}
-
-/// Nouns whose commands hand rights on: a narrowed key sends them as itself, so that it hands on no more than it has.
-const PASSES_ON: &[&str] = &["key", "grant", "role"];
-
-/// Who asks what of which tenant, and how.
-struct Caller<'a> {
-    edge: &'a Edge,
-    parts: &'a Parts,
-    known: Known,
-    tenant: TenantId,
-    format: Format,
-}
-
-impl Caller<'_> {
-    /// Whether the caller may, by what is fresh of the caller's tenant and of the one that it is about. The aggregates
-    /// check the principal again; only here is it known with which key, and what that key can reach.
-    async fn may(&self, permission: Permission, scope: Scope) -> Result<(), Error> {
-        let Known { holder, .. } = &self.known;
-        // Only operators reach beyond their own tenant; for others that is refused without asking the log.
-        if self.tenant != holder.tenant && holder.tenant.is_steward() {
-            let Some(shard) = self.edge.keys.shard(&self.tenant).await? else {
-                return Err(Rejection::UnknownTenant { tenant: self.tenant.clone() }.into());
-            };
-            self.edge.keys.confirm(shard).await?;
-        }
-        Ok(self.edge.keys.authorise(holder, &self.tenant, permission, scope, Context::default())?)
-    }
-
-    fn request(&self, noun: &str, verb: &str, format: Format, body: bytes::Bytes) -> Result<bus::Request, Error> {
-        let Known { holder, .. } = &self.known;
-        let envelope = Envelope {
-            command: self.command_id()?,
-            issued_at: match self.header("steward-issued-at") {
-                Some(text) => text.parse().map_err(|_| Error::bad("steward-issued-at", "is no RFC 3339 time"))?,
-                None => self.edge.clock.now(),
-            },
-            on_behalf_of: None,
-            causation: self.header("steward-causation").map(str::to_owned),
-            correlation: request_id(self.parts),
-            traceparent: current_traceparent().or_else(|| self.header("traceparent").map(str::to_owned)),
-        };
-        Ok(bus::Request {
-            tenant: self.tenant.clone(),
-            principal: if PASSES_ON.contains(&noun) { holder.speaks_as() } else { holder.principal.clone() },
-            noun: noun.to_owned(),
-            verb: verb.to_owned(),
-            envelope,
-            format,
-            body,
-        })
-    }
-
-    /// `Idempotency-Key` is the command's id: the same is decided once.
-    fn command_id(&self) -> Result<CommandId, Error> {
-        let given = self.parts.headers.get("idempotency-key").or_else(|| self.parts.headers.get("steward-command-id"));
-        let fresh = || format!("c_{}", self.edge.ids.unique());
-        let text = match given {
-            Some(value) => value.to_str().unwrap_or("").trim_matches('"').to_ascii_lowercase(),
-            None => fresh(),
-        };
-        CommandId::new(text).map_err(|error| Error::bad("Idempotency-Key", error.to_string()))
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        self.parts.headers.get(name)?.to_str().ok().filter(|text| text.len() <= HEADER_BYTES_MAX)
-    }
-
-    /// A body in the caller's format.
-    fn respond(&self, body: impl Into<Body>) -> Response {
-        let mut response = Response::new(body.into());
-        let content_type = HeaderValue::from_static(self.format.content_type());
-        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-        response
-    }
-}
-
-/// What both documents say of the API.
-fn info() -> Value {
-    serde_json::json!({
-        "title": "Steward",
-        "version": env!("CARGO_PKG_VERSION"),
-        "description": "A company's gateway to models: who may call what, at which cost, with a log that proves it.",
-        "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
-    })
 }
 
 #[cfg(test)]
@@ -213,22 +127,22 @@ mod tests {
 
     #[test]
     fn every_row_for_callers_has_its_path_and_no_other_has() {
-        for spec in command::COMMANDS {
+        for spec in commands::COMMANDS {
             let found = Operation::find(&format!("{}s:{}", spec.noun, spec.verb));
             match spec.audience {
                 Audience::Callers => {
                     assert!(
-                        matches!(found, Some(Operation::Order(row)) if (row.noun, row.verb) == (spec.noun, spec.verb))
+                        matches!(found, Some(Operation::Command(row)) if (row.noun, row.verb) == (spec.noun, spec.verb))
                     );
                 }
                 Audience::System => assert!(found.is_none(), "{spec:?}"),
             }
         }
-        for spec in query::QUERIES {
+        for spec in queries::QUERIES {
             let found = Operation::find(&format!("{}:{}", spec.view, spec.verb));
-            assert!(matches!(found, Some(Operation::Ask(row)) if (row.view, row.verb) == (spec.view, spec.verb)));
+            assert!(matches!(found, Some(Operation::Query(row)) if (row.view, row.verb) == (spec.view, spec.verb)));
         }
-        assert!(Operation::find("budget:set").is_none(), "an order is about many");
+        assert!(Operation::find("budget:set").is_none(), "a command is about many");
         assert!(Operation::find("budgets").is_none());
     }
 }

@@ -9,15 +9,15 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Fields that one body may have.
-pub(crate) const FIELDS_MAX: usize = 256;
+const FIELDS_MAX: usize = 256;
 
 /// The fields of a JSON object, in their order; of two with one name the later value counts, and only that goes on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Fields(Vec<(String, Bytes)>);
+pub struct Fields(Vec<(String, Bytes)>);
 
 impl Fields {
     /// Reads `body`. The values are parts of it: nothing is copied.
-    pub(crate) fn read(body: &Bytes) -> Result<Self, serde_json::Error> {
+    pub(super) fn read(body: &Bytes) -> Result<Self, serde_json::Error> {
         let Borrowed(found) = serde_json::from_slice(body)?;
         let mut fields = Self(Vec::with_capacity(found.len()));
         for (name, value) in found {
@@ -27,17 +27,17 @@ impl Fields {
     }
 
     /// A field's value, as JSON.
-    pub(crate) fn get(&self, name: &str) -> Option<&Bytes> {
+    pub(super) fn get(&self, name: &str) -> Option<&Bytes> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
     /// A field's value, read; none if it is not there, or `null`.
-    pub(crate) fn read_as<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Result<Option<T>, serde_json::Error> {
+    pub(super) fn read_as<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Result<Option<T>, serde_json::Error> {
         self.get(name).map_or(Ok(None), |value| serde_json::from_slice(value))
     }
 
     /// Sets a field to `value`, which must be JSON.
-    pub(crate) fn set(&mut self, name: impl Into<String> + AsRef<str>, value: Bytes) {
+    pub(super) fn set(&mut self, name: impl Into<String> + AsRef<str>, value: Bytes) {
         match self.0.iter_mut().find(|(known, _)| known == name.as_ref()) {
             Some((_, known)) => *known = value,
             None => self.0.push((name.into(), value)),
@@ -45,7 +45,7 @@ impl Fields {
     }
 
     /// The object, as JSON.
-    pub(crate) fn write(&self) -> Bytes {
+    pub(super) fn write(&self) -> Bytes {
         let length: usize = self.0.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
         let mut text = Vec::with_capacity(length + 2);
         for (name, value) in &self.0 {

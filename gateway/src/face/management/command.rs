@@ -1,4 +1,4 @@
-//! Sends an order as the caller and answers with what came of it.
+//! Sends a command as the caller and answers with what came of it.
 
 use std::time::Duration;
 
@@ -12,16 +12,17 @@ use steward_events::command::{Command, CommandSpec, IdentityCommand, RegistryCom
 use steward_events::id::TenantId;
 use steward_events::live::View;
 
-use super::{Caller, issue_key};
+use super::caller::Caller;
+use super::issue_key;
 use crate::error::Error;
 
-/// What is taken however little room the log has.
+/// What is taken however little the log can still take.
 const ENDS_A_RIGHT: &[&str] = &["revoke", "suspend", "disable", "cancel"];
 
 /// How often to look whether a new tenant is open.
 const OPEN_PAUSE: Duration = Duration::from_millis(20);
 
-/// Sends the order `spec` with `body`.
+/// Sends the command `spec` with `body`.
 pub(super) async fn send(caller: &Caller<'_>, spec: &'static CommandSpec, body: Bytes) -> Result<Response, Error> {
     let (mut format, mut body, mut secret) = (caller.format, body, None);
     if (spec.noun, spec.verb) == ("key", "issue") {
@@ -29,12 +30,12 @@ pub(super) async fn send(caller: &Caller<'_>, spec: &'static CommandSpec, body: 
         format = steward_events::bus::Format::Json;
     }
     let command = Command::read(spec.noun, spec.verb, format, &body)?;
-    caller.may(spec.permission(), command.scope(&caller.tenant)).await?;
+    caller.check(spec.permission(), command.scope(&caller.tenant)).await?;
     if !ENDS_A_RIGHT.contains(&spec.verb) {
-        (caller.edge.room.orders)().map_err(Error::Unavailable)?;
+        (caller.management.capacity.commands)().map_err(Error::unavailable)?;
     }
     let request = caller.request(spec.noun, spec.verb, format, body)?;
-    let mut reply = caller.edge.bus.command(request).await?.into_result()?;
+    let mut reply = caller.management.bus.command(request).await?.into_result()?;
     let shown = show_to_own_views(caller, &command, &reply).await;
     let mut status = StatusCode::OK;
     match &command {
@@ -47,21 +48,21 @@ pub(super) async fn send(caller: &Caller<'_>, spec: &'static CommandSpec, body: 
         }
         _ => {}
     }
-    let written = caller.format.write(&reply).map_err(|error| Error::Unanswered(error.to_string()))?;
+    let written = caller.format.write(&reply).map_err(|error| Error::unanswered(error.to_string()))?;
     let mut response = caller.respond(written);
     *response.status_mut() = status;
     Ok(response)
 }
 
-/// Waits until this gateway itself knows of what was recorded, so that whoever goes on here finds it. Not in time is no
-/// failure: it was recorded, and whoever needs to be sure confirms.
+/// Waits until this gateway itself knows of what was recorded, so that a caller that goes on here finds it. Not in time is
+/// no failure: it was recorded, and a part that needs to be sure confirms.
 async fn show_to_own_views(caller: &Caller<'_>, command: &Command, reply: &Reply) -> bool {
-    let (edge, kind, time_max) = (caller.edge, command.aggregate(), caller.edge.config.fresh_wait_max);
-    let Ok(Some(shard)) = edge.keys.shard(&caller.tenant).await else { return false };
+    let (management, kind, time_max) = (caller.management, command.aggregate(), caller.management.waits.known_max);
+    let Ok(Some(shard)) = management.access.shard(&caller.tenant).await else { return false };
     if Authority::KINDS.contains(&kind) {
-        edge.keys.authority().reached(shard, reply.position, time_max).await.is_ok()
+        management.access.authority().reached(shard, reply.position, time_max).await.is_ok()
     } else if Catalogs::KINDS.contains(&kind) {
-        edge.catalogs.reached(shard, reply.position, time_max).await.is_ok()
+        management.catalogs.reached(shard, reply.position, time_max).await.is_ok()
     } else {
         true
     }
@@ -70,9 +71,9 @@ async fn show_to_own_views(caller: &Caller<'_>, command: &Command, reply: &Reply
 /// Whether a new tenant is open within the time that its creator waits.
 async fn opened(caller: &Caller<'_>, tenant: &TenantId) -> bool {
     let is_open = async {
-        while !caller.edge.keys.authority().read().is_open(tenant) {
+        while !caller.management.access.authority().read().is_open(tenant) {
             tokio::time::sleep(OPEN_PAUSE).await;
         }
     };
-    tokio::time::timeout(caller.edge.config.tenant_open_wait_max, is_open).await.is_ok()
+    tokio::time::timeout(caller.management.waits.tenant_open_max, is_open).await.is_ok()
 }

@@ -9,15 +9,15 @@ use steward_events::event::KeyHash;
 use steward_events::id::TenantId;
 use steward_events::rejection::Rejection;
 
-use super::Caller;
+use super::caller::Caller;
 use crate::error::Error;
 
 /// Crockford's letters: none is taken for another, and none is `_`.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// The order with a hash and an id, and the secret if it was made here.
+/// The command with a hash and an id, and the secret if it was made here.
 pub(super) fn complete(caller: &Caller<'_>, body: &[u8]) -> Result<(Bytes, Option<String>), Error> {
-    let invalid = |reason: String| Error::Rejected(Rejection::invalid("body", reason));
+    let invalid = |reason: String| Error::from(Rejection::invalid("body", reason));
     let mut body: Value = caller.format.read(body).map_err(invalid)?;
     let Some(fields) = body.as_object_mut() else { return Err(invalid("must be an object".to_owned())) };
     let mut secret = None;
@@ -27,7 +27,7 @@ pub(super) fn complete(caller: &Caller<'_>, body: &[u8]) -> Result<(Bytes, Optio
         secret = Some(made);
     }
     if fields.get("key").is_none_or(Value::is_null) {
-        fields.insert("key".to_owned(), json!(format!("key_{}", caller.edge.ids.unique())));
+        fields.insert("key".to_owned(), json!(format!("key_{}", caller.management.ids.unique())));
     }
     Ok((Bytes::from(body.to_string()), secret))
 }
@@ -41,7 +41,7 @@ pub(super) fn show(
     up_to_date: bool,
 ) -> Result<(), Error> {
     let Some(secret) = secret else { return Ok(()) };
-    let authority = caller.edge.keys.authority().read();
+    let authority = caller.management.access.authority().read();
     let recorded = authority.identity(&caller.tenant).is_some_and(|known| known.key_of_hash(&issue.hash).is_some());
     drop(authority);
     if up_to_date && !recorded {
@@ -60,7 +60,7 @@ pub(super) fn show(
 /// `stw_<tenant>_<32 letters>`: 160 random bits.
 fn make(tenant: &TenantId) -> Result<String, Error> {
     let mut random = [0_u8; 32];
-    getrandom::fill(&mut random).map_err(|error| Error::Unavailable(format!("no randomness for a key: {error}")))?;
+    getrandom::fill(&mut random).map_err(|error| Error::unavailable(format!("no randomness for a key: {error}")))?;
     let letters: String = random.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)])).collect();
     Ok(format!("stw_{tenant}_{letters}"))
 }

@@ -1,4 +1,4 @@
-//! Asks a read model as the caller.
+//! Sends a query to a read model as the caller.
 
 use axum::response::Response;
 use bytes::Bytes;
@@ -7,39 +7,39 @@ use serde_json::{Map, Value};
 use steward_events::query::QuerySpec;
 use steward_events::scope::Scope;
 
-use super::Caller;
+use super::caller::Caller;
 use crate::error::Error;
 
-/// Asks the question `spec` with `body`.
-pub(super) async fn ask(caller: &Caller<'_>, spec: &'static QuerySpec, body: Bytes) -> Result<Response, Error> {
-    caller.may(spec.permission(), Scope::tenant(&caller.tenant)).await?;
+/// Sends the query `spec` with `body`.
+pub(super) async fn send(caller: &Caller<'_>, spec: &'static QuerySpec, body: Bytes) -> Result<Response, Error> {
+    caller.check(spec.permission(), Scope::tenant(&caller.tenant)).await?;
     let request = caller.request(spec.view, spec.verb, caller.format, body)?;
-    let answer = caller.edge.bus.query(request).await??;
+    let answer = caller.management.bus.query(request).await??;
     Ok(caller.respond(answer))
 }
 
-/// The question in a URL as a body: lists by repetition or commas, numbers as numbers. What the question does not have
-/// is passed on, to be refused by name.
+/// The query in a URL as a body: lists by repetition or commas, numbers as numbers. What the query does not have is
+/// passed on, to be refused by name.
 pub(super) fn from_url(spec: &QuerySpec, fields: Vec<(String, String)>) -> Bytes {
     let mut generator =
         SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator();
     let schema = (spec.question)(&mut generator);
     let property = |name: &str| schema.as_value().pointer(&format!("/properties/{name}"));
     let is = |name: &str, kind: &str| property(name).is_some_and(|property| has_type(property, kind));
-    let mut question = Map::new();
+    let mut query = Map::new();
     for (name, text) in fields {
         if is(&name, "array") {
             let items = text.split(',').filter(|item| !item.is_empty()).map(|item| Value::String(item.to_owned()));
-            match question.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
+            match query.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
                 Value::Array(list) => list.extend(items),
                 other => *other = Value::Array(items.collect()),
             }
         } else {
             let number = if is(&name, "integer") { text.parse::<u64>().ok().map(Value::from) } else { None };
-            question.insert(name, number.unwrap_or(Value::String(text)));
+            query.insert(name, number.unwrap_or(Value::String(text)));
         }
     }
-    Bytes::from(Value::Object(question).to_string())
+    Bytes::from(Value::Object(query).to_string())
 }
 
 /// True if `schema` says that it is, or may be, of this type.
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_become_what_the_question_wants() {
+    fn fields_become_what_the_query_wants() {
         let fields = [("by", "key,model"), ("by", "day"), ("since", "2026-11-23"), ("min_position", "7")];
         let expected = r#"{"by":["key","model","day"],"since":"2026-11-23","min_position":7}"#;
         assert_eq!(read("cost", "report", &fields), expected);

@@ -2,14 +2,13 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use steward_events::event::TokenUsage;
 
 use super::generated::Generated;
 use super::usage;
+use crate::dialect::{Measured, Unreadable};
 
-/// A whole answer.
 #[derive(Debug, Deserialize)]
-pub(crate) struct WholeAnswer<'a> {
+struct WholeAnswer<'a> {
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
     #[serde(default)]
@@ -21,21 +20,11 @@ struct Choice {
     message: Option<Generated>,
 }
 
-impl<'a> WholeAnswer<'a> {
-    /// Reads an answer's body.
-    pub(crate) fn read(body: &'a [u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(body)
-    }
-
-    /// What it used, if it says so.
-    pub(crate) fn usage(&self) -> Option<TokenUsage> {
-        usage::read(self.usage?)
-    }
-
-    /// Bytes of generated text.
-    pub(crate) fn text_bytes(&self) -> u64 {
-        self.choices.iter().filter_map(|choice| choice.message.as_ref()).map(|Generated(bytes)| bytes).sum()
-    }
+/// Reads an answer's body.
+pub(super) fn read(body: &[u8]) -> Result<Measured, Unreadable> {
+    let WholeAnswer { usage, choices } = serde_json::from_slice(body)?;
+    let text_bytes = choices.iter().filter_map(|choice| choice.message).map(|Generated(bytes)| bytes).sum();
+    Ok(Measured { usage: usage.and_then(usage::read), text_bytes })
 }
 
 #[cfg(test)]
@@ -46,8 +35,6 @@ mod tests {
     fn generated_text_is_counted_wherever_it_stands() {
         let body = br#"{"choices":[{"message":{"role":"assistant","content":"abc","reasoning_content":"de",
             "tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{}"}}]}},{"message":null}]}"#;
-        let answer = WholeAnswer::read(body).unwrap();
-        assert_eq!(answer.text_bytes(), 3 + 2 + 1 + 2);
-        assert!(answer.usage().is_none());
+        assert_eq!(read(body).unwrap(), Measured { usage: None, text_bytes: 3 + 2 + 1 + 2 });
     }
 }

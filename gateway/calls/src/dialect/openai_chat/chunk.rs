@@ -5,59 +5,32 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use steward_events::event::TokenUsage;
 
 use super::generated::Generated;
 use super::usage;
+use crate::dialect::{AnswerEvent, Unreadable};
 
-/// One event of a streamed answer.
-#[derive(Debug)]
-pub(crate) enum Chunk {
-    /// `[DONE]`.
-    Done,
-    /// The provider failed after it began.
-    Failed {
-        /// In its own words.
-        message: String,
-    },
-    /// Something of the answer.
-    Piece {
-        /// What to pass on; none if it only says what the caller did not ask for.
-        data: Option<Bytes>,
-        /// What was used so far or in all, if it says so.
-        usage: Option<TokenUsage>,
-        /// True if it holds no choice: the report of usage at the end.
-        only_usage: bool,
-        /// Bytes of generated text.
-        text_bytes: u64,
-        /// True if a choice ended here.
-        finished: bool,
-    },
-}
-
-impl Chunk {
-    /// Reads an event's data. Usage is taken out unless the caller asked for it.
-    pub(crate) fn read(data: &Bytes, keep_usage: bool) -> Result<Self, serde_json::Error> {
-        if data.trim_ascii() == b"[DONE]" {
-            return Ok(Self::Done);
-        }
-        let Fields { error, usage: said, choices } = serde_json::from_slice(data)?;
-        if let Some(error) = error {
-            let message = error.get("message").or(Some(&error)).and_then(Value::as_str).unwrap_or("it failed");
-            return Ok(Self::Failed { message: message.chars().take(2_000).collect() });
-        }
-        let choices = choices.unwrap_or_default();
-        let usage = said.and_then(usage::read);
-        let only_usage = choices.is_empty() && usage.is_some();
-        let text_bytes = choices.iter().filter_map(|choice| choice.delta).map(|Generated(bytes)| bytes).sum();
-        let finished = choices.iter().any(|choice| choice.finish_reason.is_some());
-        let data = match said {
-            Some(_) if only_usage && !keep_usage => None,
-            Some(said) if !keep_usage => Some(without_usage(data, said)?),
-            _ => Some(data.clone()),
-        };
-        Ok(Self::Piece { data, usage, only_usage, text_bytes, finished })
+/// Reads an event's data. Usage is taken out unless the caller asked for it.
+pub(super) fn read(data: &Bytes, keep_usage: bool) -> Result<AnswerEvent, Unreadable> {
+    if data.trim_ascii() == b"[DONE]" {
+        return Ok(AnswerEvent::Done);
     }
+    let Fields { error, usage: said, choices } = serde_json::from_slice(data)?;
+    if let Some(error) = error {
+        let message = error.get("message").or(Some(&error)).and_then(Value::as_str).unwrap_or("it failed");
+        return Ok(AnswerEvent::Failed { message: message.chars().take(2_000).collect() });
+    }
+    let choices = choices.unwrap_or_default();
+    let usage = said.and_then(usage::read);
+    let only_usage = choices.is_empty() && usage.is_some();
+    let text_bytes = choices.iter().filter_map(|choice| choice.delta).map(|Generated(bytes)| bytes).sum();
+    let finished = choices.iter().any(|choice| choice.finish_reason.is_some());
+    let data = match said {
+        Some(_) if only_usage && !keep_usage => None,
+        Some(said) if !keep_usage => Some(without_usage(data, said)?),
+        _ => Some(data.clone()),
+    };
+    Ok(AnswerEvent::Piece { data, usage, only_usage, text_bytes, finished })
 }
 
 /// What must be understood of a chunk.
@@ -82,7 +55,7 @@ fn as_it_stands<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Option<&'a R
 
 /// `data` without its field `usage`, whose value is `said`: cut out where it is written as usual, so that the rest
 /// stays as it came; else the chunk is written anew.
-fn without_usage(data: &Bytes, said: &RawValue) -> Result<Bytes, serde_json::Error> {
+fn without_usage(data: &Bytes, said: &RawValue) -> Result<Bytes, Unreadable> {
     if let Some(cut) = cut_out(data, said) {
         return Ok(cut);
     }
@@ -112,8 +85,8 @@ mod tests {
     use super::*;
 
     fn passed_on(data: &'static str, keep_usage: bool) -> Option<String> {
-        match Chunk::read(&Bytes::from_static(data.as_bytes()), keep_usage).unwrap() {
-            Chunk::Piece { data, .. } => data.map(|data| String::from_utf8(data.to_vec()).unwrap()),
+        match read(&Bytes::from_static(data.as_bytes()), keep_usage).unwrap() {
+            AnswerEvent::Piece { data, .. } => data.map(|data| String::from_utf8(data.to_vec()).unwrap()),
             other => panic!("{other:?}"),
         }
     }
@@ -142,10 +115,10 @@ mod tests {
 
     #[test]
     fn the_end_and_a_failure_are_told_apart() {
-        assert!(matches!(Chunk::read(&Bytes::from_static(b" [DONE] "), false), Ok(Chunk::Done)));
+        assert!(matches!(read(&Bytes::from_static(b" [DONE] "), false), Ok(AnswerEvent::Done)));
         let failed = Bytes::from_static(br#"{"error":{"message":"overloaded"}}"#);
-        assert!(matches!(Chunk::read(&failed, false), Ok(Chunk::Failed { .. })));
-        assert!(Chunk::read(&Bytes::from_static(b"{"), false).is_err());
+        assert!(matches!(read(&failed, false), Ok(AnswerEvent::Failed { .. })));
+        assert!(read(&Bytes::from_static(b"{"), false).is_err());
     }
 
     proptest! {
@@ -159,13 +132,13 @@ mod tests {
             let text = format!("{{{}}}", names.iter().map(field).collect::<Vec<_>>().join(","));
             let mut expected: Value = serde_json::from_str(&text).unwrap();
             expected.as_object_mut().unwrap().shift_remove("usage");
-            let Chunk::Piece { data, .. } = Chunk::read(&Bytes::from(text), false).unwrap() else { panic!() };
+            let AnswerEvent::Piece { data, .. } = read(&Bytes::from(text), false).unwrap() else { panic!() };
             prop_assert_eq!(serde_json::from_slice::<Value>(&data.unwrap()).unwrap(), expected);
         }
 
         #[test]
         fn no_bytes_make_it_panic(data in prop::collection::vec(any::<u8>(), 0..100)) {
-            let _ = Chunk::read(&Bytes::from(data), false);
+            let _ = read(&Bytes::from(data), false);
         }
     }
 }

@@ -95,7 +95,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::openai::any_json::any_json;
+    use crate::dialect::openai_chat::any_json::any_json;
 
     /// The same count, made of the whole value.
     fn counted(value: &Value) -> u64 {

@@ -4,16 +4,16 @@ use bytes::Bytes;
 use serde_json::error::Category;
 use steward_events::id::ModelId;
 
-use super::fields::Fields;
 use super::size::{Messages, Size};
+use crate::dialect::{Fields, ModelRequest, RequestSize};
 use crate::error::Error;
 
 /// Choices that one request may ask for.
 const CHOICES_MAX: u64 = 128;
 
-/// Which field the caller limits the output with.
+/// Which field limits the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LimitField {
+pub enum LimitField {
     /// The older `max_tokens`, which every compatible server knows.
     MaxTokens,
     /// The newer `max_completion_tokens`.
@@ -22,7 +22,7 @@ pub(crate) enum LimitField {
 
 impl LimitField {
     /// Its name.
-    pub(crate) const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::MaxTokens => "max_tokens",
             Self::MaxCompletionTokens => "max_completion_tokens",
@@ -30,95 +30,67 @@ impl LimitField {
     }
 }
 
-/// A chat request.
-#[derive(Clone, Debug)]
-pub(crate) struct ChatRequest {
-    /// The model, as the caller names it.
-    pub(crate) model: ModelId,
-    /// The most output tokens of one choice, and the field that says so.
-    pub(crate) limit: Option<(LimitField, u64)>,
-    /// How many choices.
-    pub(crate) choices: u64,
-    /// Whether the answer is to be streamed.
-    pub(crate) stream: bool,
-    /// Whether the stream is to say at its end what was used.
-    pub(crate) include_usage: bool,
-    /// How many messages.
-    pub(crate) messages: u64,
-    /// Tokens that the messages can be worth at most.
-    pub(crate) message_tokens: u64,
-    /// The same of each part that explains tools or a format to the model.
-    pub(crate) tooling_tokens: Vec<u64>,
-    /// The whole body, as it came.
-    pub(crate) body: Fields,
-}
-
 /// Parts that explain tools or a format to the model.
 const TOOLING: [&str; 4] = ["tools", "functions", "response_format", "prediction"];
 
-impl ChatRequest {
-    /// Reads a body. Unknown fields pass through.
-    pub(crate) fn read(body: &Bytes) -> Result<Self, Error> {
-        let body = Fields::read(body).map_err(|error| {
-            let message = match error.classify() {
-                Category::Data => format!("the body must be a JSON object: {error}"),
-                Category::Syntax | Category::Eof | Category::Io => format!("the body is no JSON: {error}"),
-            };
-            Error::BadRequest { param: None, message }
-        })?;
-        let model: String = match body.read_as("model") {
-            Ok(Some(name)) => name,
-            Ok(None) | Err(_) => return Err(Error::bad("model", "you must provide a model parameter")),
+/// Reads a body. Unknown fields pass through.
+pub(super) fn read(body: &Bytes) -> Result<ModelRequest, Error> {
+    let body = Fields::read(body).map_err(|error| {
+        let message = match error.classify() {
+            Category::Data => format!("the body must be a JSON object: {error}"),
+            Category::Syntax | Category::Eof | Category::Io => format!("the body is no JSON: {error}"),
         };
-        let model = model.parse().map_err(|_| Error::NoSuchModel(model.chars().take(80).collect()))?;
-        let messages = match body.read_as::<Messages>("messages") {
-            Ok(Some(Messages { count: 0, .. })) => {
-                return Err(Error::bad("messages", "messages must hold at least one message"));
-            }
-            Ok(Some(messages)) => messages,
-            Ok(None) => return Err(Error::bad("messages", "messages must be an array of objects")),
-            Err(error) => return Err(Error::bad("messages", format!("messages must be an array of objects: {error}"))),
-        };
-        let mut tooling_tokens = Vec::new();
-        for name in TOOLING {
-            let size = body.read_as::<Size>(name).map_err(|error| Error::bad(name, format!("{name}: {error}")))?;
-            tooling_tokens.extend(size.map(|Size(tokens)| tokens));
+        Error::BadRequest { param: None, message }
+    })?;
+    let model: String = match body.read_as("model") {
+        Ok(Some(name)) => name,
+        Ok(None) | Err(_) => return Err(Error::bad("model", "you must provide a model parameter")),
+    };
+    let model = model.parse().map_err(|_| Error::NoSuchModel(model.chars().take(80).collect()))?;
+    let messages = match body.read_as::<Messages>("messages") {
+        Ok(Some(Messages { count: 0, .. })) => {
+            return Err(Error::bad("messages", "messages must hold at least one message"));
         }
-        let stream = flag(&body, "stream")?;
-        let include_usage = match body.get("stream_options") {
-            Some(options) if &**options != b"null" => {
-                let options = Fields::read(options).map_err(|error| {
-                    Error::bad("stream_options", format!("stream_options must be an object: {error}"))
-                })?;
-                flag(&options, "include_usage")?
-            }
-            _ => false,
-        };
-        if include_usage && !stream {
-            return Err(Error::bad("stream_options", "stream_options is only allowed when stream is true"));
-        }
-        let choices = count(&body, "n")?.unwrap_or(1);
-        if choices > CHOICES_MAX {
-            return Err(Error::bad("n", format!("n must be at most {CHOICES_MAX}")));
-        }
-        let old = count(&body, "max_tokens")?.map(|n| (LimitField::MaxTokens, n));
-        let new = count(&body, "max_completion_tokens")?.map(|n| (LimitField::MaxCompletionTokens, n));
-        if old.is_some() && new.is_some() {
-            return Err(Error::bad("max_tokens", "set max_tokens or max_completion_tokens, not both"));
-        }
-        let Messages { count: messages, tokens: message_tokens } = messages;
-        Ok(Self {
-            model,
-            limit: new.or(old),
-            choices,
-            stream,
-            include_usage,
-            messages,
-            message_tokens,
-            tooling_tokens,
-            body,
-        })
+        Ok(Some(messages)) => messages,
+        Ok(None) => return Err(Error::bad("messages", "messages must be an array of objects")),
+        Err(error) => return Err(Error::bad("messages", format!("messages must be an array of objects: {error}"))),
+    };
+    let mut tooling_tokens = Vec::new();
+    for name in TOOLING {
+        let size = body.read_as::<Size>(name).map_err(|error| Error::bad(name, format!("{name}: {error}")))?;
+        tooling_tokens.extend(size.map(|Size(tokens)| tokens));
     }
+    let stream = flag(&body, "stream")?;
+    let include_usage = match body.get("stream_options") {
+        Some(options) if &**options != b"null" => {
+            let options = Fields::read(options).map_err(|error| {
+                Error::bad("stream_options", format!("stream_options must be an object: {error}"))
+            })?;
+            flag(&options, "include_usage")?
+        }
+        _ => false,
+    };
+    if include_usage && !stream {
+        return Err(Error::bad("stream_options", "stream_options is only allowed when stream is true"));
+    }
+    let choices = count(&body, "n")?.unwrap_or(1);
+    if choices > CHOICES_MAX {
+        return Err(Error::bad("n", format!("n must be at most {CHOICES_MAX}")));
+    }
+    let old = count(&body, LimitField::MaxTokens.name())?;
+    let new = count(&body, LimitField::MaxCompletionTokens.name())?;
+    if old.is_some() && new.is_some() {
+        return Err(Error::bad("max_tokens", "set max_tokens or max_completion_tokens, not both"));
+    }
+    let Messages { count: messages, tokens: message_tokens } = messages;
+    let size = RequestSize { messages, message_tokens, tooling_tokens };
+    Ok(ModelRequest { model, output_limit: new.or(old), choices, stream, include_usage, size, body })
+}
+
+/// The field by which the caller limits the output of a request that was read, if it does.
+pub(super) fn limit_field(body: &Fields) -> Option<LimitField> {
+    let is_set = |field: &LimitField| body.get(field.name()).is_some_and(|value| &**value != b"null");
+    [LimitField::MaxCompletionTokens, LimitField::MaxTokens].into_iter().find(is_set)
 }
 
 fn flag(body: &Fields, field: &str) -> Result<bool, Error> {
@@ -141,8 +113,8 @@ mod tests {
 
     use super::*;
 
-    fn read(body: &Value) -> Result<ChatRequest, Error> {
-        ChatRequest::read(&body.to_string().into())
+    fn read(body: &Value) -> Result<ModelRequest, Error> {
+        super::read(&body.to_string().into())
     }
 
     #[test]
@@ -151,7 +123,8 @@ mod tests {
             "tools": [{ "type": "function" }], "n": 2, "max_completion_tokens": 7, "alpha": null });
         let request = read(&body).unwrap();
         assert_eq!(request.body.write(), body.to_string());
-        assert_eq!((request.limit, request.choices), (Some((LimitField::MaxCompletionTokens, 7)), 2));
+        assert_eq!((request.output_limit, request.choices), (Some(7), 2));
+        assert_eq!(limit_field(&request.body), Some(LimitField::MaxCompletionTokens));
     }
 
     #[test]
@@ -184,12 +157,12 @@ mod tests {
     proptest! {
         #[test]
         fn no_body_makes_it_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = ChatRequest::read(&body.into());
+            let _ = super::read(&body.into());
         }
 
         #[test]
         fn no_json_makes_it_panic(text in r#"\{("(model|n|stream|messages)":("a"|-?[0-9]{1,25}|\[\]|\[\{\}\]|true|null|1e9),?){0,5}\}"#) {
-            let _ = ChatRequest::read(&text.into());
+            let _ = super::read(&text.into());
         }
     }
 }

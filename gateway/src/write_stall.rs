@@ -1,4 +1,4 @@
-//! A connection whose client does not read is closed: it would keep its place and its answer for ever.
+//! A connection whose client does not read is closed: it would keep its permit and its answer for ever.
 //!
 //! Knows bytes and time. It must not know what they mean.
 
@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 /// Fails a write of which nothing can be written for a while.
-pub(crate) struct Unread<S> {
+pub(crate) struct WriteStallTimeout<S> {
     inner: S,
     stall_max: Duration,
     /// Ends the wait that is under way; kept between waits.
@@ -20,8 +20,8 @@ pub(crate) struct Unread<S> {
     waiting: bool,
 }
 
-impl<S> Unread<S> {
-    pub(super) const fn new(inner: S, stall_max: Duration) -> Self {
+impl<S> WriteStallTimeout<S> {
+    pub(crate) const fn new(inner: S, stall_max: Duration) -> Self {
         Self { inner, stall_max, limit: None, waiting: false }
     }
 
@@ -44,13 +44,13 @@ impl<S> Unread<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Unread<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteStallTimeout<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Unread<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteStallTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.inner).poll_write(cx, buf);
         self.bound(cx, wrote)
@@ -89,7 +89,7 @@ mod tests {
     #[tokio::test]
     async fn who_reads_nothing_is_given_up_and_who_reads_slowly_is_not() {
         let (ours, mut theirs) = duplex(4);
-        let mut ours = Unread::new(ours, STALL_MAX);
+        let mut ours = WriteStallTimeout::new(ours, STALL_MAX);
         let writing = tokio::spawn(async move { ours.write_all(&[7; 16]).await.map(|()| ours) });
         for _ in 0..4 {
             tokio::time::sleep(STALL_MAX / 4).await;
