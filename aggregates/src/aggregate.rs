@@ -1,9 +1,9 @@
 //! What a decider is.
 
-use steward_events::clock::Timestamp;
 use steward_events::event::Facts;
 use steward_events::id::{CommandId, PrincipalId, TenantId};
 use steward_events::rejection::Rejection;
+use steward_events::timestamp::Timestamp;
 
 /// When, by whom and in what surroundings a command is decided. Stamped by the handler: a decision asks nobody.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,12 +5,12 @@ use bytes::Bytes;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::bus::Format;
-use crate::clock::Ids;
 use crate::event::AggregateKind;
 use crate::id::{StreamId, TenantId};
+use crate::ids::Ids;
 use crate::permission::Permission;
 use crate::rejection::Rejection;
+use crate::request::Format;
 use crate::scope::Scope;
 
 mod access;

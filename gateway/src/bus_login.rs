@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use steward_calls::{Access, AuthenticatedKey};
-use steward_events::bus::{Authenticator, Caller};
+use steward_ports::bus::{Authenticator, Caller};
 
 /// Tells the bus's login who holds a key.
 pub(crate) struct BusLogin(pub(crate) Arc<Access>);

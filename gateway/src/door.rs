@@ -11,7 +11,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http::request::Parts;
 use http::{HeaderMap, header};
 use steward_calls::{Accepted, Access, AuthenticatedKey, BodyMemory, Limits};
-use steward_events::clock::Clock;
+use steward_ports::clock::Clock;
 
 use crate::body::{self, BodyBounds};
 use crate::capacity::LogCapacity;

@@ -12,7 +12,7 @@ use axum::routing::{MethodRouter, any};
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value};
 use steward_calls::Calls;
-use steward_events::clock::Clock;
+use steward_ports::clock::Clock;
 
 use crate::door::Door;
 use crate::error::Error;

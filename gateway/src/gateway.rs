@@ -8,10 +8,11 @@ use axum::Router;
 use steward_calls::upstream::Providers;
 use steward_calls::{Access, Calls, CallsPorts};
 use steward_events::BoxError;
-use steward_events::bus::{Authenticator, CommandBus};
-use steward_events::clock::{Clock, Ids};
-use steward_events::live::Live;
-use steward_events::log::EventLog;
+use steward_ports::bus::{Authenticator, CommandBus};
+use steward_ports::clock::Clock;
+use steward_events::ids::Ids;
+use steward_ports::live::Live;
+use steward_ports::log::EventLog;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

@@ -8,7 +8,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::HeaderValue;
 use http::request::Parts;
-use steward_events::clock::{Clock, Ids};
+use steward_ports::clock::Clock;
+use steward_events::ids::Ids;
 use steward_events::id::CorrelationId;
 use tracing::Instrument;
 
@@ -49,7 +50,7 @@ pub(crate) async fn observe(State(observer): State<Arc<Observer>>, mut request: 
     request.extensions_mut().insert(Arrival { id: id.clone(), at });
     let span = trace::request(request.method().as_str(), &route, &id);
     let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
-    steward_events::trace::follow(&span, traceparent);
+    steward_ports::trace::follow(&span, traceparent);
     let mut response = next.run(request).instrument(span.clone()).await;
     span.record("http.response.status_code", response.status().as_u16());
     let took = observer.clock.monotonic().saturating_sub(at);

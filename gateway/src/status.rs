@@ -11,7 +11,7 @@ use axum::routing::get;
 use http::{StatusCode, header};
 use steward_aggregates::catalog::Catalogs;
 use steward_calls::Access;
-use steward_events::live::Live;
+use steward_ports::live::Live;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::{self, Metrics, Page};

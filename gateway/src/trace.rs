@@ -1,6 +1,6 @@
 //! The span of one request.
 //!
-//! How a span joins a trace of another process is in `steward_events::trace`; an attempt's span is in `steward-calls`.
+//! How a span joins a trace of another process is in `steward_ports::trace`; an attempt's span is in `steward-calls`.
 
 use steward_events::id::CorrelationId;
 use tracing::Span;

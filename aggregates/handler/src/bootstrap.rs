@@ -12,16 +12,18 @@ use steward_aggregates::identity::Identity;
 use steward_aggregates::registry::Registry;
 use steward_aggregates::tenant::Tenant;
 use steward_events::BoxError;
-use steward_events::append::{AppendError, append};
-use steward_events::clock::{Clock, Ids};
 use steward_events::commit::{Commit, Entry};
 use steward_events::event::{
     AccessEvent, AggregateKind, ContentMode, GrantId, IdentityEvent, KeyHash, RegistryEvent, TenantEvent,
 };
 use steward_events::id::{CommandId, CommitId, CorrelationId, KeyId, PrincipalId, StreamId, SystemPart, TenantId};
-use steward_events::log::{EventLog, StreamName};
-use steward_events::placement::{STEWARD_SHARD, registry_stream};
+use steward_events::ids::Ids;
 use steward_events::scope::Scope;
+use steward_events::shard::{STEWARD_SHARD, registry_stream};
+use steward_events::stream::StreamName;
+use steward_ports::append::{AppendError, append};
+use steward_ports::clock::Clock;
+use steward_ports::log::EventLog;
 
 use crate::stream::Folded;
 

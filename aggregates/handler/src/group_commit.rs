@@ -9,16 +9,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steward_aggregates::aggregate::Stamp;
-use steward_events::append::{AppendError, append};
-use steward_events::bus::{Failure, Reply};
-use steward_events::clock::{Clock, Ids, Timestamp};
 use steward_events::command::Command;
 use steward_events::commit::{COMMIT_BYTES_MAX, Commit, Entry};
 use steward_events::event::Event;
 use steward_events::id::{CommandId, CommitId, CorrelationId, PrincipalId};
-use steward_events::log::{EventLog, LogError};
+use steward_events::ids::Ids;
 use steward_events::quantity::Position;
 use steward_events::rejection::Rejection;
+use steward_events::request::Reply;
+use steward_events::timestamp::Timestamp;
+use steward_ports::append::{AppendError, append};
+use steward_ports::bus::Failure;
+use steward_ports::clock::Clock;
+use steward_ports::log::{EventLog, LogError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::HandlerConfig;

@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 use steward_events::BoxError;
 use steward_events::command::{Command, IdentityCommand, TaskCommand};
 use steward_events::id::TenantId;
-use steward_events::keys::Keyring;
 use steward_events::sealed::{Content, KeyOwner, Sealed};
+use steward_ports::keys::Keyring;
 
 /// Seals what is plain in `command`, with the key of the tenant or of the person it is about.
 pub(crate) async fn seal(command: &mut Command, tenant: &TenantId, keyring: &Keyring) -> Result<(), BoxError> {

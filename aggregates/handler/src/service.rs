@@ -5,17 +5,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use steward_aggregates::authority::Authority;
-use steward_events::bus::{CommandService, Failure, Reply, Request};
-use steward_events::clock::{Clock, DerivedIds, Ids};
 use steward_events::command::{Command, TaskCommand, TenantCommand};
 use steward_events::event::AggregateKind;
 use steward_events::id::{StreamId, TenantId};
-use steward_events::keys::Keyring;
-use steward_events::live::{Live, NotFresh};
-use steward_events::log::{EventLog, Filter, StreamName};
-use steward_events::placement::{Placement, STEWARD_SHARD};
+use steward_events::ids::{DerivedIds, Ids};
 use steward_events::quantity::{Position, Shard};
 use steward_events::rejection::Rejection;
+use steward_events::request::{Reply, Request};
+use steward_events::shard::STEWARD_SHARD;
+use steward_events::stream::StreamName;
+use steward_ports::bus::{CommandService, Failure};
+use steward_ports::clock::Clock;
+use steward_ports::keys::Keyring;
+use steward_ports::live::{Live, NotFresh};
+use steward_ports::log::{EventLog, Filter};
+use steward_ports::placement::Placement;
 use tokio::sync::oneshot;
 
 use crate::config::HandlerConfig;

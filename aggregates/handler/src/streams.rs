@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use steward_aggregates::{access, agent, catalog, checkpoint, identity, ledger, registry, task, tenant};
-use steward_events::bus::Failure;
 use steward_events::event::AggregateKind;
-use steward_events::log::StreamName;
+use steward_events::stream::StreamName;
+use steward_ports::bus::Failure;
 use tokio::sync::mpsc;
 
 use crate::group_commit::{Job, World, run};

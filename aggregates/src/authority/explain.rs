@@ -5,13 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use steward_events::clock::Timestamp;
 use steward_events::event::Condition;
 use steward_events::id::{PrincipalId, RoleId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::query::{ExplainQuestion, Explanation, MayDo, WhoCan, WhoCanQuestion};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
+use steward_events::timestamp::Timestamp;
 
 use super::policy::Verdict;
 use super::rights::{Held, Rights};

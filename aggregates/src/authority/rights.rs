@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cedar_policy::{Entities, Entity, EntityUid, RestrictedExpression};
-use steward_events::clock::Timestamp;
 use steward_events::event::GrantId;
 use steward_events::id::{PrincipalId, RoleId};
 use steward_events::permission::{Permission, PermissionPattern};
 use steward_events::scope::Scope;
+use steward_events::timestamp::Timestamp;
 
 use super::Context;
 use super::answers::{Answer, Answers, Asked};

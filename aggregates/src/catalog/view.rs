@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use steward_events::clock::Timestamp;
 use steward_events::commit::Recorded;
 use steward_events::event::{AggregateKind, Facts, ModelSpec, Price, PriceVersion, Target};
 use steward_events::id::{ModelId, ProviderId, TenantId};
-use steward_events::live::View;
+use steward_events::timestamp::Timestamp;
+use steward_events::view::View;
 
 use super::{Catalog, Provider};
 use crate::aggregate::Aggregate;

@@ -3,12 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{Ids, Timestamp};
 use crate::command::Body;
 use crate::event::{KeyHash, Profile};
 use crate::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId, TenantId};
+use crate::ids::Ids;
 use crate::scope::Scope;
 use crate::sealed::Content;
+use crate::timestamp::Timestamp;
 
 /// Lets a person in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

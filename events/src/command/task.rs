@@ -3,13 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{Ids, Timestamp};
 use crate::command::Body;
 use crate::event::{StepKind, TaskInput, TaskOutput, TokenUsage};
 use crate::id::{AgentId, StreamId, TaskId, TenantId};
+use crate::ids::Ids;
 use crate::quantity::{Epoch, NanoDollars, StepNumber};
 use crate::scope::Scope;
 use crate::sealed::Content;
+use crate::timestamp::Timestamp;
 
 fn stream_of(task: &TaskId) -> StreamId {
     StreamId::new(task.as_str()).unwrap_or_else(|_| StreamId::main())

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steward_aggregates::catalog::Catalogs;
-use steward_events::clock::Clock;
-use steward_events::live::Live;
+use steward_ports::clock::Clock;
+use steward_ports::live::Live;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 

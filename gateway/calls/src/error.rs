@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use steward_events::live::NotFresh;
+use steward_ports::live::NotFresh;
 use steward_events::rejection::Rejection;
 
 /// Why not.

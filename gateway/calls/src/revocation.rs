@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steward_aggregates::authority::{AccessRequest, Context};
-use steward_events::clock::Clock;
+use steward_ports::clock::Clock;
 use steward_events::id::TenantId;
 use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;

@@ -13,7 +13,7 @@ use axum::response::Response;
 use axum::routing::get;
 use http::header;
 use http::request::Parts;
-use steward_events::bus::Format;
+use steward_events::request::Format;
 use steward_events::command::{self as commands, Audience, CommandSpec};
 use steward_events::id::TenantId;
 use steward_events::query::{self as queries, QuerySpec};

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use steward_calls::dialect::Dialect;
 use steward_calls::dialect::openai_chat::OpenAiChat;
 use steward_calls::{Calls, Facts, Reply, ReplyBody, Settled};
-use steward_events::clock::Clock;
+use steward_ports::clock::Clock;
 use steward_events::id::ModelId;
 use tokio_stream::wrappers::ReceiverStream;
 

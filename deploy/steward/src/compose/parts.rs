@@ -7,11 +7,11 @@ use std::time::Duration;
 use steward_events::BoxError;
 use steward_events::command::nouns;
 use steward_events::event::KeyHash;
-use steward_events::keys::Keyring;
 use steward_events::query::QUERIES;
-use steward_gateway::{Gateway, GatewayPorts};
+use steward_gateway::{Gateway, GatewayPorts, LogCapacity, ProcessStatus};
 use steward_handler::{Handler, HandlerConfig, HandlerPorts};
 use steward_jetstream::{Connection, JetStreamBus, JetStreamLog, JetStreamTimers, JetStreamVault, Role, serve};
+use steward_ports::keys::Keyring;
 use steward_projectors::{ProjectorPorts, Projectors};
 use steward_workers::{Notary, WorkerPorts, Workers};
 use tokio::net::TcpListener;
@@ -235,43 +235,29 @@ pub(crate) async fn gateway(
     let connection = installation.connect(Role::Gateway).await?;
     let login = installation.connect(Role::Login).await?;
     watch_connection(process, "bus of gateway", &connection);
+    let settings = &process.config.gateway;
+    let providers = steward_providers::Config {
+        first_byte_time_max: settings.first_byte_time_max,
+        idle_time_max: settings.idle_time_max,
+        ..steward_providers::Config::default()
+    };
+    let mut config = steward_gateway::Config {
+        receive_time_max: settings.receive_time_max,
+        bodies_bytes_max: settings.bodies_bytes_max,
+        ..steward_gateway::Config::default()
+    };
+    config.calls.admission.wait_max = settings.admission_wait_max;
+    config.calls.client_stall_max = settings.client_stall_max;
     let ports = GatewayPorts {
         log: Arc::new(JetStreamLog::over(&connection, process.config.bus.shards)),
         bus: Arc::new(JetStreamBus::over(&connection)),
         clock: Arc::clone(&process.clock),
         ids: Arc::clone(&process.ids),
+        providers: steward_providers::all(&providers, steward_calls::Secrets::new(secret))?,
+        capacity: log_capacity(process)?,
+        status: process_status(process),
     };
-    let config = steward_gateway::Config {
-        admission_wait_max: process.config.gateway.admission_wait_max,
-        receive_time_max: process.config.gateway.receive_time_max,
-        bodies_bytes_max: process.config.gateway.bodies_bytes_max,
-        upstream: steward_gateway::Upstream {
-            first_byte_time_max: process.config.gateway.first_byte_time_max,
-            idle_time_max: process.config.gateway.idle_time_max,
-            client_stall_max: process.config.gateway.client_stall_max,
-            ..steward_gateway::Upstream::default()
-        },
-        secrets: steward_gateway::Secrets::new(secret),
-        ..steward_gateway::Config::default()
-    };
-    let mut gateway = Gateway::new(ports, config);
-    if let Some(disk) = super::bus::watched_disk(process)? {
-        let (calls, orders) = (disk.clone(), disk);
-        gateway = gateway.with_room(steward_gateway::Room {
-            calls: Arc::new(move || calls.room_for_calls()),
-            orders: Arc::new(move || orders.room_for_orders()),
-        });
-    }
-    let metrics = process.metrics.clone();
-    let registry = metrics.registry();
-    gateway
-        .metrics()
-        .register(registry.lock().unwrap_or_else(PoisonError::into_inner).sub_registry_with_prefix("steward"));
-    let health = Arc::clone(&process.health);
-    let gateway = gateway.with_page(Arc::new(move || metrics.encode())).with_readiness(Arc::new(move || {
-        let not_ready = health.not_ready();
-        not_ready.first().map_or(Ok(()), |first| Err(format!("{}: {}", first.check, first.reason)))
-    }));
+    let gateway = Gateway::new(ports, config);
     let authenticator = gateway.authenticator();
     let seed = installation.login_seed()?;
     let shutdown = process.core.clone();
@@ -280,6 +266,29 @@ pub(crate) async fn gateway(
     let shutdown = process.edge.clone();
     process.spawn(Tier::Edge, "gateway", async move { gateway.run(listener, shutdown).await });
     Ok(())
+}
+
+/// What the own server's disk still takes; another's is not watched here.
+fn log_capacity(process: &mut Process) -> Result<LogCapacity, BoxError> {
+    let Some(disk) = super::bus::watched_disk(process)? else { return Ok(LogCapacity::default()) };
+    let (calls, commands) = (disk.clone(), disk);
+    Ok(LogCapacity {
+        calls: Arc::new(move || calls.room_for_calls()),
+        commands: Arc::new(move || commands.room_for_orders()),
+    })
+}
+
+/// How the whole process is, for the gateway to show.
+fn process_status(process: &Process) -> ProcessStatus {
+    let (metrics, page) = (steward_gateway::Metrics::default(), process.metrics.clone());
+    let registry = page.registry();
+    metrics.register(registry.lock().unwrap_or_else(PoisonError::into_inner).sub_registry_with_prefix("steward"));
+    let health = Arc::clone(&process.health);
+    let readiness = move || {
+        let not_ready = health.not_ready();
+        not_ready.first().map_or(Ok(()), |first| Err(format!("{}: {}", first.check, first.reason)))
+    };
+    ProcessStatus { metrics, page: Arc::new(move || page.encode()), readiness: Arc::new(readiness) }
 }
 
 /// A provider's key by its reference: `env:NAME` or `file:PATH`.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::FutureExt;
-use steward_events::clock::Clock;
+use steward_ports::clock::Clock;
 use steward_events::event::{CallOutcome, TokenUsage};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;

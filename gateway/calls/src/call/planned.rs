@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steward_aggregates::catalog::{Catalogs, Provider};
-use steward_events::clock::Clock;
+use steward_ports::clock::Clock;
 use steward_events::event::{PriceVersion, Target};
 use steward_events::id::TenantId;
-use steward_events::live::Live;
-use steward_events::placement::STEWARD_SHARD;
+use steward_ports::live::Live;
+use steward_events::shard::STEWARD_SHARD;
 use steward_events::quantity::NanoDollars;
 
 use super::accepted::Accepted;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, poll};
-use steward_events::clock::Clock;
+use steward_ports::clock::Clock;
 use steward_events::event::{CallOutcome, TokenUsage};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

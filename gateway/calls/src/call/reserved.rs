@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_events::clock::Clock;
+use steward_ports::clock::Clock;
 use steward_events::event::Price;
 use steward_events::id::{CallId, ProviderId};
 use steward_events::quantity::Limit;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use steward_events::clock::Clock;
+use steward_ports::clock::Clock;
 use steward_events::event::{CallOutcome, TokenUsage};
 
 use super::reserved::Reserved;

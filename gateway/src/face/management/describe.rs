@@ -2,7 +2,7 @@
 
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
-use steward_events::bus::Reply;
+use steward_events::request::Reply;
 use steward_events::command::{Audience, COMMANDS};
 use steward_events::query::QUERIES;
 
