@@ -14,7 +14,7 @@ from upstream import Upstream
 
 LINE = 10 * 1024 * 1024
 # How long the gateway waits for a provider's first byte, and for each further piece.
-SETTINGS = 'upstream.first_byte_time_max = "2s"\nupstream.idle_time_max = "2s"'
+SETTINGS = '[providers]\nfirst_byte_time_max = "2s"\nidle_time_max = "2s"'
 
 
 class Hostile(Upstream):

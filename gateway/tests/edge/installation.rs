@@ -16,7 +16,8 @@ use steward_events::quantity::{NanoDollars, Position, Shard};
 use steward_events::rejection::Rejection;
 use steward_events::request::{Envelope, Format, Request};
 use steward_events::sealed::DataKey;
-use steward_gateway::{Config, Gateway, GatewayPorts};
+use steward_calls::Secrets;
+use steward_gateway::{Config, Gateway, GatewayPorts, LogCapacity, ProcessStatus};
 use steward_handler::{Handler, HandlerConfig, HandlerPorts, bootstrap};
 use steward_ports::bus::{CommandBus, Failure, LocalBus, QueryService};
 use steward_ports::clock::{Clock, RandomIds, SystemClock};
@@ -52,6 +53,13 @@ pub(crate) struct Installation {
     log: Arc<dyn EventLog>,
 }
 
+/// What a test may change before the start.
+pub(crate) struct Settings {
+    pub(crate) config: Config,
+    pub(crate) providers: steward_providers::Config,
+    pub(crate) secrets: Secrets,
+}
+
 /// One finished call, as the log has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FinishedCall {
@@ -75,7 +83,7 @@ impl QueryService for Mirror {
 
 impl Installation {
     /// With a tenant `acme`, a provider `mock`, and the models that the upstream offers.
-    pub(crate) async fn start(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start(change: impl FnOnce(&mut Settings)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let ids: Arc<dyn Ids> = Arc::new(RandomIds::default());
@@ -87,14 +95,26 @@ impl Installation {
         let handler = Handler::new(ports, HandlerConfig::default());
         let bus: Arc<dyn CommandBus> = Arc::new(LocalBus::new(handler, Some(Arc::new(Mirror))));
         let mut config = Config { tenant_open_wait_max: Duration::from_millis(10), ..Config::default() };
-        change(&mut config);
+        config.calls.admission.wait_max = Duration::from_secs(10);
+        let mut settings =
+            Settings { config, providers: steward_providers::Config::default(), secrets: Secrets::default() };
+        change(&mut settings);
+        let Settings { config, providers, secrets } = settings;
         let frozen = Arc::new(AtomicBool::new(false));
         let seen: Arc<dyn EventLog> = Arc::new(Freezing::new(Arc::clone(&log), Arc::clone(&frozen)));
-        let ports = GatewayPorts { log: seen, bus: Arc::clone(&bus), clock, ids };
         let unwell = Arc::new(AtomicBool::new(false));
         let says = Arc::clone(&unwell);
         let readiness = move || if says.load(Ordering::SeqCst) { Err("nats-server: away".to_owned()) } else { Ok(()) };
-        let gateway = Arc::new(Gateway::new(ports, config).with_readiness(Arc::new(readiness)));
+        let ports = GatewayPorts {
+            log: seen,
+            bus: Arc::clone(&bus),
+            clock,
+            ids,
+            providers: steward_providers::all(&providers, secrets).unwrap(),
+            capacity: LogCapacity::default(),
+            status: ProcessStatus { readiness: Arc::new(readiness), ..ProcessStatus::default() },
+        };
+        let gateway = Arc::new(Gateway::new(ports, config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
