@@ -119,9 +119,7 @@ impl Pipeline {
         let authorised = authorise(&self.access, &self.metrics, planned).await?;
         let Answered { reserved, answer } = self.first_that_answers(&authorised, stop).await?;
         match answer {
-            Answer::Whole(body, measured) => {
-                reply::whole(&self.settler, authorised, reserved, (body, measured)).await
-            }
+            Answer::Whole(body, measured) => reply::whole(&self.settler, authorised, reserved, (body, measured)).await,
             Answer::Stream(events) => Ok(Relay::start(&self.relay, authorised, reserved, events)),
         }
     }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steward_aggregates::catalog::Catalogs;
+use steward_events::id::{HolderId, ModelId};
+use steward_events::ids::Ids;
+use steward_events::quantity::NanoDollars;
 use steward_ports::bus::CommandBus;
 use steward_ports::clock::Clock;
-use steward_events::ids::Ids;
-use steward_events::id::{HolderId, ModelId};
 use steward_ports::live::Live;
 use steward_ports::log::EventLog;
-use steward_events::quantity::NanoDollars;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;

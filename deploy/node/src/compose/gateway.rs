@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use steward_events::BoxError;
-use steward_gateway::{Gateway, GatewayPorts, LogCapacity, ProcessStatus};
+use steward_gateway::{Gateway, GatewayPorts, LogCapacity, Metrics};
 use steward_jetstream::{JetStreamBus, JetStreamLog, Role};
 use tokio::net::TcpListener;
 
@@ -28,9 +28,12 @@ pub async fn gateway(
         ids: Arc::clone(&process.ids),
         providers: steward_providers::all(&process.config.providers, steward_calls::Secrets::new(secret))?,
         capacity: log_capacity(process)?,
-        status: process_status(process),
+        metrics: counters(process),
+        probes: process.probes(),
     };
     let gateway = Gateway::new(ports, process.config.gateway.clone());
+    let readiness = gateway.readiness();
+    process.health.check("gateway", move || readiness());
     let authenticator = gateway.authenticator();
     let seed = installation.login_seed()?;
     let shutdown = process.core.clone();
@@ -51,17 +54,11 @@ fn log_capacity(process: &mut Process) -> Result<LogCapacity, BoxError> {
     })
 }
 
-/// How the whole process is, for the gateway to show.
-fn process_status(process: &Process) -> ProcessStatus {
-    let (metrics, page) = (steward_gateway::Metrics::default(), process.metrics.clone());
-    let registry = page.registry();
-    metrics.register(registry.lock().unwrap_or_else(PoisonError::into_inner).sub_registry_with_prefix("steward"));
-    let health = Arc::clone(&process.health);
-    let readiness = move || {
-        let not_ready = health.not_ready();
-        not_ready.first().map_or(Ok(()), |first| Err(format!("{}: {}", first.check, first.reason)))
-    };
-    ProcessStatus { metrics, page: Arc::new(move || page.encode()), readiness: Arc::new(readiness) }
+/// Counters that the process shows with its own.
+fn counters(process: &Process) -> Metrics {
+    let (counters, registry) = (Metrics::default(), process.metrics.registry());
+    counters.register(registry.lock().unwrap_or_else(PoisonError::into_inner).sub_registry_with_prefix("steward"));
+    counters
 }
 
 /// A provider's key by its reference: `env:NAME` or `file:PATH`.

@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
-use steward_observability::{Health, Metrics, Probes, Service, health};
+use steward_events::BoxError;
+use steward_gateway::serve_probes;
+use steward_node::compose::probes;
+use steward_observability::{Health, Metrics, Service};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +21,7 @@ struct Served {
     health: Arc<Health>,
     metrics: Metrics,
     shutdown: CancellationToken,
-    task: tokio::task::JoinHandle<std::io::Result<()>>,
+    task: tokio::task::JoinHandle<Result<(), BoxError>>,
 }
 
 async fn served() -> Served {
@@ -26,7 +29,7 @@ async fn served() -> Served {
     let address = listener.local_addr().unwrap();
     let service = Service { name: "steward-test".into(), version: "1.2.3".into(), instance: "run-1".into() };
     let (health, metrics, shutdown) = (Arc::new(Health::default()), Metrics::new(&service), CancellationToken::new());
-    let task = tokio::spawn(health::serve(listener, Probes::new(Arc::clone(&health), metrics.clone()), shutdown.clone()));
+    let task = tokio::spawn(serve_probes(listener, probes(Arc::clone(&health), metrics.clone()), shutdown.clone()));
     Served { address, health, metrics, shutdown, task }
 }
 
