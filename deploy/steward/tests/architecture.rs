@@ -78,7 +78,6 @@ const OWNED: &[(&str, &[&str])] = &[
     ("clap", &["steward"]),
     ("figment", &["steward-node"]),
     ("plotters", &["steward-bench"]),
-    ("indicatif", &["steward-bench"]),
 ];
 
 /// What deciding code cannot reach, not even through another crate: no runtime, no network, no operating system.
