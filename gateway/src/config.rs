@@ -1,15 +1,20 @@
 //! What a gateway can be told. Every setting has a default that works.
 
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use steward_calls::LimitBounds;
+use steward_events::setting::Span;
 
 /// The gateway's settings.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Where the gateway listens.
+    pub listen: SocketAddr,
     /// The most bytes of one request's body.
     pub body_bytes_max: usize,
     /// The most bytes of all requests' bodies held at once, and a quarter of it with one key; further ones are told to come
@@ -17,6 +22,7 @@ pub struct Config {
     pub bodies_bytes_max: usize,
     /// How long a client may take to send its headers, and again its body.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub receive_time_max: Duration,
     /// Connections at once; further ones wait in the operating system's queue.
     pub connections_max: NonZeroUsize,
@@ -28,9 +34,11 @@ pub struct Config {
     pub wrong_keys_per_minute_max: NonZeroU32,
     /// How long running calls may go on after a stop was asked for; then they are cut.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub drain_time_max: Duration,
     /// How long the answer to `tenant:create` waits until the tenant may be used.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub tenant_open_wait_max: Duration,
     /// How model calls wait and give up.
     pub calls: steward_calls::Config,
@@ -45,6 +53,7 @@ impl Default for Config {
             }
         }
         Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             body_bytes_max: 8 * 1024 * 1024,
             bodies_bytes_max: 256 * 1024 * 1024,
             receive_time_max: Duration::from_secs(20),

@@ -143,7 +143,7 @@ impl Handler {
         shard: Shard,
     ) -> Result<Result<String, Rejection>, Failure> {
         let opens = matches!(command, Command::Tenant(TenantCommand::OpenTenant(_)));
-        self.confirm(shard, self.world.config.fresh_age_max()).await?;
+        self.confirm(shard, self.world.config.fresh_age_max).await?;
         if !opens && !self.opened(&request.tenant, shard).await? {
             let reason = format!("tenant {} is being opened; send the command again", request.tenant);
             return Ok(Err(Rejection::stale(reason)));
@@ -163,7 +163,7 @@ impl Handler {
     }
 
     async fn confirm(&self, shard: Shard, age_max: Duration) -> Result<(), Failure> {
-        let wait_max = self.world.config.fresh_wait_max();
+        let wait_max = self.world.config.fresh_wait_max;
         let confirm = |shard| self.authority.confirm(shard, age_max, wait_max);
         let confirmed = if shard == STEWARD_SHARD {
             confirm(shard).await
@@ -181,11 +181,11 @@ impl Handler {
             if self.authority.read().is_open(tenant) {
                 return Ok(true);
             }
-            if self.world.clock.monotonic().saturating_sub(since) >= self.world.config.opening_wait_max() {
+            if self.world.clock.monotonic().saturating_sub(since) >= self.world.config.opening_wait_max {
                 return Ok(false);
             }
             tokio::time::sleep(OPENING_LOOK).await;
-            self.confirm(shard, self.world.config.fresh_age_max()).await?;
+            self.confirm(shard, self.world.config.fresh_age_max).await?;
         }
     }
 

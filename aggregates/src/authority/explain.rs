@@ -15,7 +15,7 @@ use steward_events::timestamp::Timestamp;
 
 use super::policy::Verdict;
 use super::rights::{Held, Rights};
-use super::{AccessRequest, Actor, Authority, Context, suspended, system};
+use super::{AccessRequest, Actor, Authority, Context, suspended};
 use crate::access::Access;
 use crate::access::role::built_in_ids;
 
@@ -199,11 +199,6 @@ impl Authority {
     fn name(&self, tenant: &TenantId, principal: &PrincipalId) -> Option<String> {
         let of = |tenant: &TenantId| self.identity(tenant)?.principal(principal)?.name.clone();
         of(tenant).or_else(|| of(&TenantId::steward()))
-    }
-
-    /// True if this principal is a part of Steward that may do this.
-    pub fn is_system_right(principal: &PrincipalId, permission: &Permission) -> bool {
-        system::may(principal, permission)
     }
 }
 

@@ -92,7 +92,7 @@ impl Pipeline {
             cut: cut.clone(),
             stall_max: config.client_stall_max,
         };
-        let wait_max: Duration = config.admission.wait_max + config.record_wait_max;
+        let wait_max: Duration = config.admission_wait_max + config.record_wait_max;
         Self {
             planner: Planner::new(catalogs, Arc::clone(&clock), config.fresh_wait_max),
             reserver: Reserver { access: Arc::clone(&access), admission, clock: Arc::clone(&clock), wait_max },

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::access::{Access, AuthenticatedKey};
-use crate::admission::{Admission, AdmissionPorts};
+use crate::admission::{Admission, AdmissionConfig, AdmissionPorts};
 use crate::call::{Accepted, Parts, Pipeline, Reply};
 use crate::config::Config;
 use crate::dialect::Dialect;
@@ -70,7 +70,8 @@ impl Calls {
         #[allow(clippy::expect_used)]
         let holder = HolderId::new(format!("gw_{}", ids.unique())).expect("a unique id is a token");
         let admission = AdmissionPorts { log, bus, clock: Arc::clone(&clock), ids };
-        let admission = Admission::new(admission, config.admission.clone(), holder);
+        let bounds = AdmissionConfig { wait_max: config.admission_wait_max, ..AdmissionConfig::default() };
+        let admission = Admission::new(admission, bounds, holder);
         let (tracker, cut) = (TaskTracker::new(), CancellationToken::new());
         let parts = Parts {
             access: Arc::clone(&access),

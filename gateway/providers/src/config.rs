@@ -2,23 +2,29 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use steward_events::setting::Span;
 
 /// The settings of providers.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// To connect.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub connect_time_max: Duration,
     /// From sending the request to the first byte of the answer.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub first_byte_time_max: Duration,
     /// Between two pieces of an answer.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub idle_time_max: Duration,
     /// For the whole call.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub total_time_max: Duration,
     /// Bytes of an answer that is not streamed.
     pub answer_bytes_max: usize,
