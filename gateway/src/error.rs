@@ -1,9 +1,9 @@
 //! Why a request gets no good answer: what the door and the paths say, and what a call says. Reasons alone; how they look
 //! is each face's own.
 
+use steward_events::rejection::Rejection;
 use steward_ports::bus::BusError;
 use steward_ports::live::NotFresh;
-use steward_events::rejection::Rejection;
 
 /// Why not.
 #[derive(Debug, thiserror::Error)]

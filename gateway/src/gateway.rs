@@ -8,9 +8,9 @@ use axum::Router;
 use steward_calls::upstream::Providers;
 use steward_calls::{Access, Calls, CallsPorts};
 use steward_events::BoxError;
+use steward_events::ids::Ids;
 use steward_ports::bus::{Authenticator, CommandBus};
 use steward_ports::clock::Clock;
-use steward_events::ids::Ids;
 use steward_ports::live::Live;
 use steward_ports::log::EventLog;
 use tokio::net::TcpListener;
@@ -84,7 +84,8 @@ impl Gateway {
             capacity,
             waits: (&config).into(),
         };
-        let bundles = Bundles { door, calls: Arc::clone(&calls), management: Arc::new(management), clock: Arc::clone(&clock) };
+        let bundles =
+            Bundles { door, calls: Arc::clone(&calls), management: Arc::new(management), clock: Arc::clone(&clock) };
         let router = router(&bundles, Arc::clone(&status), Observer { clock, ids, metrics });
         Self { access, calls, status, router, config }
     }

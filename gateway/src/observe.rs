@@ -8,9 +8,9 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::HeaderValue;
 use http::request::Parts;
-use steward_ports::clock::Clock;
-use steward_events::ids::Ids;
 use steward_events::id::CorrelationId;
+use steward_events::ids::Ids;
+use steward_ports::clock::Clock;
 use tracing::Instrument;
 
 use crate::metrics::Metrics;

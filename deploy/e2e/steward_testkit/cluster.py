@@ -19,8 +19,7 @@ class Cluster:
     def __init__(self, steward: Steward, upstream, budget: str, settings: str = "", sections: str = "", **company):
         self.steward = steward
         first = steward.gateway_port
-        config = steward.config.read_text().replace("[gateway]\n", f"[gateway]\n{settings}\n")
-        steward.config.write_text(f"{config}\n{sections}\n")
+        steward.config.write_text(steward.config.read_text().replace("[gateway]\n", f"{sections}\n[gateway]\n{settings}\n"))
         self.ports = [first, free_port()]
         self.urls = [f"http://127.0.0.1:{port}" for port in self.ports]
         self.cli_url = self.urls[0]

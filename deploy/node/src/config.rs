@@ -38,7 +38,7 @@ pub struct Config {
     pub store: steward_sled::Config,
     /// The role that callers reach.
     pub gateway: steward_gateway::Config,
-    /// The upstreams that model calls go to.
+    /// The client side of model calls: bounds of what is sent to providers.
     pub providers: steward_providers::Config,
     /// The role that runs process managers and durable tasks.
     pub workers: steward_workers::Config,

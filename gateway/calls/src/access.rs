@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steward_aggregates::authority::{AccessRequest, Authority, Context, KeyHolder};
-use steward_ports::clock::Clock;
 use steward_events::id::{ModelId, TenantId};
-use steward_ports::live::{Live, NotFresh};
-use steward_ports::log::{EventLog, LogError};
 use steward_events::permission::Permission;
-use steward_ports::placement::Placement;
-use steward_events::shard::STEWARD_SHARD;
 use steward_events::quantity::{NanoDollars, Shard};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
+use steward_events::shard::STEWARD_SHARD;
+use steward_ports::clock::Clock;
+use steward_ports::live::{Live, NotFresh};
+use steward_ports::log::{EventLog, LogError};
+use steward_ports::placement::Placement;
 
 use crate::config::Config;
 use crate::error::Error;

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use steward_aggregates::usage;
 use steward_events::BoxError;
 use steward_events::event::{CallOutcome, PriceVersion, TokenUsage};
@@ -20,6 +21,7 @@ use steward_events::ids::Ids;
 use steward_events::quantity::{Amounts, NanoDollars, Shard};
 use steward_events::rejection::Rejection;
 use steward_events::scope::ScopeSet;
+use steward_events::setting::Span;
 use steward_ports::bus::CommandBus;
 use steward_ports::clock::Clock;
 use steward_ports::log::EventLog;
@@ -35,11 +37,12 @@ use account::{Admitted, Identity, Numbers, Waiting, fresh, never_sent};
 use actor::{Actor, Handle, Message};
 
 /// How admission waits and bounds.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdmissionConfig {
     /// The longest that a call waits for others to settle before it is told to come back.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub wait_max: Duration,
     /// The most calls that wait for one set of scopes at once.
     pub line_max: usize,
@@ -47,13 +50,14 @@ pub struct AdmissionConfig {
     pub accounts_max: usize,
     /// How long an account without calls keeps what it holds.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub idle_max: Duration,
 }
 
 impl Default for AdmissionConfig {
     fn default() -> Self {
         Self {
-            wait_max: Duration::from_secs(10),
+            wait_max: Duration::from_secs(2),
             line_max: 1_024,
             accounts_max: 10_000,
             idle_max: Duration::from_secs(20),

@@ -92,7 +92,7 @@ impl Pipeline {
             cut: cut.clone(),
             stall_max: config.client_stall_max,
         };
-        let wait_max: Duration = config.admission_wait_max + config.record_wait_max;
+        let wait_max: Duration = config.admission.wait_max + config.record_wait_max;
         Self {
             planner: Planner::new(catalogs, Arc::clone(&clock), config.fresh_wait_max),
             reserver: Reserver { access: Arc::clone(&access), admission, clock: Arc::clone(&clock), wait_max },
@@ -119,9 +119,7 @@ impl Pipeline {
         let authorised = authorise(&self.access, &self.metrics, planned).await?;
         let Answered { reserved, answer } = self.first_that_answers(&authorised, stop).await?;
         match answer {
-            Answer::Whole(body, measured) => {
-                reply::whole(&self.settler, authorised, reserved, (body, measured)).await
-            }
+            Answer::Whole(body, measured) => reply::whole(&self.settler, authorised, reserved, (body, measured)).await,
             Answer::Stream(events) => Ok(Relay::start(&self.relay, authorised, reserved, events)),
         }
     }

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steward_aggregates::catalog::Catalogs;
+use steward_events::id::{HolderId, ModelId};
+use steward_events::ids::Ids;
+use steward_events::quantity::NanoDollars;
 use steward_ports::bus::CommandBus;
 use steward_ports::clock::Clock;
-use steward_events::ids::Ids;
-use steward_events::id::{HolderId, ModelId};
 use steward_ports::live::Live;
 use steward_ports::log::EventLog;
-use steward_events::quantity::NanoDollars;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::access::{Access, AuthenticatedKey};
-use crate::admission::{Admission, AdmissionConfig, AdmissionPorts};
+use crate::admission::{Admission, AdmissionPorts};
 use crate::call::{Accepted, Parts, Pipeline, Reply};
 use crate::config::Config;
 use crate::dialect::Dialect;
@@ -70,8 +70,7 @@ impl Calls {
         #[allow(clippy::expect_used)]
         let holder = HolderId::new(format!("gw_{}", ids.unique())).expect("a unique id is a token");
         let admission = AdmissionPorts { log, bus, clock: Arc::clone(&clock), ids };
-        let bounds = AdmissionConfig { wait_max: config.admission_wait_max, ..AdmissionConfig::default() };
-        let admission = Admission::new(admission, bounds, holder);
+        let admission = Admission::new(admission, config.admission.clone(), holder);
         let (tracker, cut) = (TaskTracker::new(), CancellationToken::new());
         let parts = Parts {
             access: Arc::clone(&access),

@@ -1,4 +1,4 @@
-//! How model calls wait and give up. Every setting has a default that works.
+//! How model calls may be told to wait and when to give up. Every setting has a default that works.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -6,6 +6,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use steward_events::setting::Span;
+
+use crate::admission::AdmissionConfig;
 
 /// The settings of model calls.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -19,10 +21,8 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Span")]
     pub fresh_wait_max: Duration,
-    /// How long a call that would fit soon waits for budget.
-    #[serde(with = "humantime_serde")]
-    #[schemars(with = "Span")]
-    pub admission_wait_max: Duration,
+    /// How calls wait for budget, and how many.
+    pub admission: AdmissionConfig,
     /// How much longer a call that is to be admitted waits for the log to record that; then it is told to come back.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Span")]
@@ -40,7 +40,7 @@ impl Default for Config {
         Self {
             fresh_age_max: Duration::from_millis(80),
             fresh_wait_max: Duration::from_secs(2),
-            admission_wait_max: Duration::from_secs(2),
+            admission: AdmissionConfig::default(),
             record_wait_max: Duration::from_secs(15),
             attempts_max: NonZeroU32::MIN.saturating_add(3),
             client_stall_max: Duration::from_mins(1),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use steward_ports::live::NotFresh;
 use steward_events::rejection::Rejection;
+use steward_ports::live::NotFresh;
 
 /// Why not.
 #[derive(Debug, thiserror::Error)]

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steward_aggregates::authority::{AccessRequest, Context};
-use steward_ports::clock::Clock;
 use steward_events::id::TenantId;
 use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;
 use steward_events::scope::ScopeSet;
+use steward_ports::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;

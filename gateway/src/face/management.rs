@@ -13,11 +13,11 @@ use axum::response::Response;
 use axum::routing::get;
 use http::header;
 use http::request::Parts;
-use steward_events::request::Format;
 use steward_events::command::{self as commands, Audience, CommandSpec};
 use steward_events::id::TenantId;
 use steward_events::query::{self as queries, QuerySpec};
 use steward_events::rejection::Rejection;
+use steward_events::request::Format;
 
 use super::{Bundles, Face, no_such_method};
 use crate::error::Error;
@@ -35,8 +35,7 @@ pub(crate) use caller::Management;
 use caller::Caller;
 
 /// The face.
-pub(super) const FACE: Face =
-    Face { root: "/api/v1/", routes, refuse: refusal::refuse, describe: describe::paths };
+pub(super) const FACE: Face = Face { root: "/api/v1/", routes, refuse: refusal::refuse, describe: describe::paths };
 
 fn routes(bundles: &Bundles) -> Router {
     Router::new()

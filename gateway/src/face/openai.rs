@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use steward_calls::dialect::Dialect;
 use steward_calls::dialect::openai_chat::OpenAiChat;
 use steward_calls::{Calls, Facts, Reply, ReplyBody, Settled};
-use steward_ports::clock::Clock;
 use steward_events::id::ModelId;
+use steward_ports::clock::Clock;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Bundles, Face, no_such_method};
@@ -30,8 +30,7 @@ mod describe;
 mod refusal;
 
 /// The face.
-pub(super) const FACE: Face =
-    Face { root: "/v1/", routes, refuse: refusal::refuse, describe: describe::paths };
+pub(super) const FACE: Face = Face { root: "/v1/", routes, refuse: refusal::refuse, describe: describe::paths };
 
 /// What its paths need.
 struct OpenAi {

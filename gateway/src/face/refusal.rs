@@ -53,7 +53,9 @@ fn of_call(error: &steward_calls::Error) -> Row {
     match error {
         Error::WrongKey => row(StatusCode::UNAUTHORIZED, "invalid_api_key"),
         Error::Rejected(rejection) => rejected(rejection),
-        Error::BadRequest { param, .. } => Row { param: param.clone(), ..row(StatusCode::BAD_REQUEST, "invalid_value") },
+        Error::BadRequest { param, .. } => {
+            Row { param: param.clone(), ..row(StatusCode::BAD_REQUEST, "invalid_value") }
+        }
         Error::NoSuchModel(_) => Row { param: model(), ..row(StatusCode::NOT_FOUND, "model_not_found") },
         Error::NoPrice(_) => Row { param: model(), ..row(StatusCode::BAD_REQUEST, "model_has_no_price") },
         Error::Busy { retry_after, .. } => {
@@ -84,9 +86,7 @@ fn rejected(rejection: &Rejection) -> Row {
         Rejection::Invalid { field, .. } => {
             Row { param: Some(field.clone()), ..row(StatusCode::BAD_REQUEST, "invalid_value") }
         }
-        Rejection::BudgetExhausted { .. } => {
-            row(StatusCode::PAYMENT_REQUIRED, "insufficient_quota")
-        }
+        Rejection::BudgetExhausted { .. } => row(StatusCode::PAYMENT_REQUIRED, "insufficient_quota"),
     }
 }
 

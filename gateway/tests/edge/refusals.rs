@@ -30,7 +30,8 @@ async fn wrong_keys_are_refused_in_openais_form() {
 
 #[tokio::test]
 async fn those_who_guess_are_slowed_down_and_others_are_not() {
-    let steward = Installation::start(|settings| settings.config.wrong_keys_per_minute_max = NonZeroU32::new(3).unwrap()).await;
+    let steward =
+        Installation::start(|settings| settings.config.wrong_keys_per_minute_max = NonZeroU32::new(3).unwrap()).await;
     let good = steward.key("bot", Some("agent")).await;
     let mut last = 0;
     for number in 0..5 {

@@ -2,9 +2,8 @@
 
 use std::sync::{Arc, PoisonError};
 
-use steward_calls::Secrets;
 use steward_events::BoxError;
-use steward_gateway::{Gateway, GatewayPorts, LogCapacity, Metrics, ProcessStatus};
+use steward_gateway::{Gateway, GatewayPorts, LogCapacity, ProcessStatus};
 use steward_jetstream::{JetStreamBus, JetStreamLog, Role};
 use tokio::net::TcpListener;
 
@@ -24,7 +23,7 @@ pub async fn gateway(
         bus: Arc::new(JetStreamBus::over(&connection)),
         clock: Arc::clone(&process.clock),
         ids: Arc::clone(&process.ids),
-        providers: steward_providers::all(&process.config.providers, Secrets::new(secret))?,
+        providers: steward_providers::all(&process.config.providers, steward_calls::Secrets::new(secret))?,
         capacity: log_capacity(process)?,
         status: process_status(process),
     };
@@ -39,7 +38,7 @@ pub async fn gateway(
     Ok(())
 }
 
-/// What the own nats-server's disk still takes; no other disk is watched.
+/// What the own server's disk still takes; another's is not watched here.
 fn log_capacity(process: &mut Process) -> Result<LogCapacity, BoxError> {
     let Some(disk) = super::bus::watched_disk(process)? else { return Ok(LogCapacity::default()) };
     let (calls, commands) = (disk.clone(), disk);
@@ -51,7 +50,7 @@ fn log_capacity(process: &mut Process) -> Result<LogCapacity, BoxError> {
 
 /// How the whole process is, for the gateway to show.
 fn process_status(process: &Process) -> ProcessStatus {
-    let (metrics, page) = (Metrics::default(), process.metrics.clone());
+    let (metrics, page) = (steward_gateway::Metrics::default(), process.metrics.clone());
     let registry = page.registry();
     metrics.register(registry.lock().unwrap_or_else(PoisonError::into_inner).sub_registry_with_prefix("steward"));
     let health = Arc::clone(&process.health);

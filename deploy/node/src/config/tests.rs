@@ -109,7 +109,7 @@ fn each_value_says_where_it_comes_from() {
     assert_eq!(of("bus.url").source, Source::File(file.canonicalize().unwrap()));
     assert_eq!(of("bus.url").value, "nats://…@a:1,nats://…@b:2");
     assert_eq!(
-        (&of("gateway.calls.admission_wait_max").source, &of("gateway.calls.admission_wait_max").value),
+        (&of("gateway.calls.admission.wait_max").source, &of("gateway.calls.admission.wait_max").value),
         (&Source::Default, &"2s".into())
     );
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use futures::FutureExt;
-use steward_ports::clock::Clock;
 use steward_events::event::{CallOutcome, TokenUsage};
+use steward_ports::clock::Clock;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;

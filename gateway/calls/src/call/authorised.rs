@@ -55,10 +55,7 @@ impl Authorised {
     }
 
     /// The same as a question that outlives this borrow, on what is known to be fresh.
-    pub(super) fn fresh_check(
-        &self,
-        access: &Arc<Access>,
-    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+    pub(super) fn fresh_check(&self, access: &Arc<Access>) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let (access, key) = (Arc::clone(access), self.key.clone());
         let (model, worst) = (self.request.model.clone(), self.plan.estimate.worst().money);
         async move {

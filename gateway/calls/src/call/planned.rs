@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steward_aggregates::catalog::{Catalogs, Provider};
-use steward_ports::clock::Clock;
 use steward_events::event::{PriceVersion, Target};
 use steward_events::id::TenantId;
-use steward_ports::live::Live;
-use steward_events::shard::STEWARD_SHARD;
 use steward_events::quantity::NanoDollars;
+use steward_events::shard::STEWARD_SHARD;
+use steward_ports::clock::Clock;
+use steward_ports::live::Live;
 
 use super::accepted::Accepted;
 use crate::access::AuthenticatedKey;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, poll};
-use steward_ports::clock::Clock;
 use steward_events::event::{CallOutcome, TokenUsage};
+use steward_ports::clock::Clock;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

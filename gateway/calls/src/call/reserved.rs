@@ -5,12 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_ports::clock::Clock;
 use steward_events::event::Price;
 use steward_events::id::{CallId, ProviderId};
 use steward_events::quantity::Limit;
 use steward_events::rejection::Rejection;
 use steward_events::scope::{Scope, ScopeSet};
+use steward_ports::clock::Clock;
 use tracing::Span;
 
 use super::authorised::Authorised;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use steward_ports::clock::Clock;
 use steward_events::event::{CallOutcome, TokenUsage};
+use steward_ports::clock::Clock;
 
 use super::reserved::Reserved;
 use crate::admission::Finish;

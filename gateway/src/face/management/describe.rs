@@ -2,9 +2,9 @@
 
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
-use steward_events::request::Reply;
 use steward_events::command::{Audience, COMMANDS};
 use steward_events::query::QUERIES;
+use steward_events::request::Reply;
 
 /// All of them.
 pub(super) fn paths(generator: &mut SchemaGenerator) -> Map<String, Value> {

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use steward_aggregates::ledger::{LeaseAnswer, LeaseState, Outcome};
 use steward_aggregates::sabotage::{Rule, drops};
-use steward_events::command::{Command, EndLease, GrantLease, LeaseRequest, LedgerCommand, RenewLease, WithdrawRequest};
+use steward_events::command::{
+    Command, EndLease, GrantLease, LeaseRequest, LedgerCommand, RenewLease, WithdrawRequest,
+};
 use steward_events::id::{CallId, LeaseId};
 use steward_events::quantity::{Amounts, Turn};
 use steward_events::rejection::Rejection;

@@ -63,9 +63,8 @@ pub(super) fn read(body: &Bytes) -> Result<ModelRequest, Error> {
     let stream = flag(&body, "stream")?;
     let include_usage = match body.get("stream_options") {
         Some(options) if &**options != b"null" => {
-            let options = Fields::read(options).map_err(|error| {
-                Error::bad("stream_options", format!("stream_options must be an object: {error}"))
-            })?;
+            let options = Fields::read(options)
+                .map_err(|error| Error::bad("stream_options", format!("stream_options must be an object: {error}")))?;
             flag(&options, "include_usage")?
         }
         _ => false,
