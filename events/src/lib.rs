@@ -4,6 +4,7 @@
 //! world (the ports: [`log::EventLog`], [`bus::CommandBus`], [`timers::Timers`], [`keys::KeyVault`], [`store::Store`],
 //! [`clock::Clock`], [`clock::Ids`]). It must not know who decides, who reads, or which software is behind a port.
 
+mod aggregate;
 pub mod append;
 pub mod bus;
 pub mod clock;
@@ -28,6 +29,7 @@ mod text;
 pub mod timers;
 pub mod trace;
 pub mod transparency;
+pub mod view;
 pub mod window;
 
 /// A failure of something outside, kept for the log line that reports it.

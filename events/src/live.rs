@@ -8,19 +8,10 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::commit::{Commit, Recorded};
-use crate::event::AggregateKind;
+use crate::commit::Commit;
 use crate::log::{EventLog, Filter, LogError};
 use crate::quantity::{Position, Shard};
-
-/// A fold: no clock, no input or output; the same facts give the same view.
-pub trait View: Default + Send + Sync + 'static {
-    /// The kinds it reads.
-    const KINDS: &'static [AggregateKind];
-
-    /// Takes in one fact. Total: what has happened cannot be refused.
-    fn apply(&mut self, recorded: &Recorded<'_>);
-}
+pub use crate::view::View;
 
 /// The view is not known to be fresh: whoever needs that refuses.
 #[derive(Debug, thiserror::Error)]
@@ -214,6 +205,8 @@ impl<V: View> Inner<V> {
 mod tests {
     use super::*;
     use crate::clock::SystemClock;
+    use crate::commit::Recorded;
+    use crate::event::AggregateKind;
     use crate::log::memory::MemoryLog;
 
     #[derive(Default)]

@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_aggregates::aggregate::Stamp;
+use steward_aggregates::aggregate::{Aggregate, Stamp};
 use steward_events::append::{AppendError, append};
 use steward_events::bus::{Failure, Reply};
 use steward_events::clock::{Clock, Ids, Timestamp};
-use steward_events::command::Command;
+use steward_events::command::{Command, Commands};
 use steward_events::commit::{COMMIT_BYTES_MAX, Commit, Entry};
 use steward_events::event::Event;
 use steward_events::id::{CommandId, CommitId, CorrelationId, PrincipalId};
@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::HandlerConfig;
 use crate::skew::Skew;
-use crate::stream::{Decider, Folded};
+use crate::stream::Folded;
 
 /// What a command may add to a commit beyond its own size, in bytes: an estimate to keep commits well below the bound.
 const ENTRY_BYTES: usize = 2_048;
@@ -68,7 +68,7 @@ enum Outcome {
 }
 
 /// Decides what comes for one stream until nobody can send any more.
-pub(crate) async fn run<A: Decider>(world: Arc<World>, folded: Folded<A>, mut jobs: mpsc::Receiver<Job>) {
+pub(crate) async fn run<A: Aggregate>(world: Arc<World>, folded: Folded<A>, mut jobs: mpsc::Receiver<Job>) {
     let mut worker = Worker { world, folded, loaded: false };
     let mut held_over = None;
     loop {
@@ -101,7 +101,7 @@ struct Worker<A> {
     loaded: bool,
 }
 
-impl<A: Decider> Worker<A> {
+impl<A: Aggregate> Worker<A> {
     /// Settles the batch as one commit; if the log will not take that, each command as its own.
     async fn settle_or_split(&mut self, batch: Vec<Job>) {
         let Err(refused) = self.settle(batch).await else { return };
@@ -196,11 +196,11 @@ impl<A: Decider> Worker<A> {
     }
 
     fn decide_one(&mut self, job: &Job, entries: &mut Vec<Entry>) -> Outcome {
-        let Some(order) = A::order(&job.command) else {
+        let Some(command) = A::Command::from_command(&job.command) else {
             return Outcome::Refused(Rejection::not_found("command", &"in this stream"));
         };
         if let Some(seen) = self.folded.recent.find(&job.id, &job.actor) {
-            let answer = self.folded.ahead.answer(order);
+            let answer = self.folded.ahead.answer(command);
             return Outcome::Known { events: seen.events.to_vec(), position: Some(seen.position), answer };
         }
         if !job.actor.is_system() && self.folded.recent.may_be_forgotten(job.issued_at) {
@@ -216,14 +216,14 @@ impl<A: Decider> Worker<A> {
             timezone: job.timezone.clone(),
             shards: self.world.log.shards(),
         };
-        let facts = match self.folded.ahead.decide(order, &stamp) {
+        let facts = match self.folded.ahead.decide(command, &stamp) {
             Ok(facts) => facts,
             Err(rejection) => return Outcome::Refused(rejection),
         };
         for fact in &facts {
             self.folded.ahead.apply(fact, stamp.at);
         }
-        let answer = self.folded.ahead.answer(order);
+        let answer = self.folded.ahead.answer(command);
         if facts.is_empty() {
             return Outcome::Known { events: Vec::new(), position: None, answer };
         }

@@ -7,9 +7,8 @@ use async_trait::async_trait;
 use steward_aggregates::authority::Authority;
 use steward_events::bus::{CommandService, Failure, Reply, Request};
 use steward_events::clock::{Clock, DerivedIds, Ids};
-use steward_events::command::{Command, TaskCommand, TenantCommand};
-use steward_events::event::AggregateKind;
-use steward_events::id::{StreamId, TenantId};
+use steward_events::command::{Command, Reference};
+use steward_events::id::TenantId;
 use steward_events::keys::Keyring;
 use steward_events::live::{Live, NotFresh};
 use steward_events::log::{EventLog, Filter, StreamName};
@@ -103,7 +102,7 @@ impl Handler {
                 return Ok(Err(rejection));
             }
         };
-        if let Err(rejection) = self.check_agent(&request.tenant, shard, &command).await? {
+        if let Err(rejection) = self.check_references(&request.tenant, shard, &command).await? {
             return Ok(Err(rejection));
         }
         self.queue(request, command, bytes, shard, timezone).await.map(Ok)
@@ -127,7 +126,7 @@ impl Handler {
         }
         let mut command = Command::read(&request.noun, &request.verb, request.format, &request.body)?;
         let seed = format!("{}\0{}\0{}", request.tenant, request.principal, request.envelope.command);
-        command.complete(&DerivedIds::from_seed(seed));
+        command.body_mut().complete(&DerivedIds::from_seed(seed));
         Ok((command, bytes))
     }
 
@@ -138,9 +137,8 @@ impl Handler {
         command: &Command,
         shard: Shard,
     ) -> Result<Result<String, Rejection>, Failure> {
-        let opens = matches!(command, Command::Tenant(TenantCommand::OpenTenant(_)));
         self.confirm(shard, self.world.config.fresh_age_max()).await?;
-        if !opens && !self.opened(&request.tenant, shard).await? {
+        if command.body().needs_open_tenant() && !self.opened(&request.tenant, shard).await? {
             let reason = format!("tenant {} is being opened; send the command again", request.tenant);
             return Ok(Err(Rejection::stale(reason)));
         }
@@ -185,18 +183,20 @@ impl Handler {
         }
     }
 
-    /// A task is given to an agent that exists; the task's own stream cannot know.
-    async fn check_agent(
+    /// What the command refers to exists; its own stream cannot know.
+    async fn check_references(
         &self,
         tenant: &TenantId,
         shard: Shard,
         command: &Command,
     ) -> Result<Result<(), Rejection>, Failure> {
-        let Command::Task(TaskCommand::SubmitTask(submit)) = command else { return Ok(Ok(())) };
-        let id = StreamId::new(submit.agent.as_str()).map_err(|error| Failure(error.to_string()))?;
-        let stream = StreamName { shard, tenant: tenant.clone(), kind: AggregateKind::Agent, id };
-        let last = self.world.log.last(&Filter::stream(&stream)).await.map_err(unavailable)?;
-        Ok(if last == Position(0) { Err(Rejection::not_found("agent", &submit.agent)) } else { Ok(()) })
+        for Reference { kind, id } in command.body().references() {
+            let stream = StreamName { shard, tenant: tenant.clone(), kind, id };
+            if self.world.log.last(&Filter::stream(&stream)).await.map_err(unavailable)? == Position(0) {
+                return Ok(Err(Rejection::not_found(kind.as_str(), &stream.id)));
+            }
+        }
+        Ok(Ok(()))
     }
 
     async fn queue(

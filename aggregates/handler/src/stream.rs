@@ -3,44 +3,12 @@
 use steward_aggregates::aggregate::Aggregate;
 use steward_events::append::Appended;
 use steward_events::clock::Timestamp;
-use steward_events::command::Command;
 use steward_events::commit::{Commit, CommitHash, Entry};
 use steward_events::event::Facts;
 use steward_events::log::{EventLog, LogError, Stored, StreamName};
 use steward_events::quantity::{Position, Version};
 
 use crate::idempotency::Recent;
-
-/// An aggregate, and which commands are its orders.
-pub(crate) trait Decider: Aggregate {
-    /// The order, if it is this aggregate's.
-    fn order(command: &Command) -> Option<&Self::Command>;
-}
-
-macro_rules! deciders {
-    ($($kind:ident => $aggregate:path),* $(,)?) => {$(
-        impl Decider for $aggregate {
-            fn order(command: &Command) -> Option<&Self::Command> {
-                match command {
-                    Command::$kind(order) => Some(order),
-                    _ => None,
-                }
-            }
-        }
-    )*};
-}
-
-deciders! {
-    Registry => steward_aggregates::registry::Registry,
-    Tenant => steward_aggregates::tenant::Tenant,
-    Identity => steward_aggregates::identity::Identity,
-    Access => steward_aggregates::access::Access,
-    Ledger => steward_aggregates::ledger::Ledger,
-    Catalog => steward_aggregates::catalog::Catalog,
-    Agent => steward_aggregates::agent::Agent,
-    Task => steward_aggregates::task::Task,
-    Checkpoint => steward_aggregates::checkpoint::Checkpoint,
-}
 
 /// The fold of one stream.
 pub(crate) struct Folded<A> {

@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use steward_aggregates::{access, agent, catalog, checkpoint, identity, ledger, registry, task, tenant};
+use steward_aggregates::aggregate::{Aggregate, ForAggregate, for_aggregate};
 use steward_events::bus::Failure;
-use steward_events::event::AggregateKind;
 use steward_events::log::StreamName;
 use tokio::sync::mpsc;
 
 use crate::group_commit::{Job, World, run};
-use crate::stream::{Decider, Folded};
+use crate::stream::Folded;
 
 /// The streams that are open.
 pub(crate) struct Streams {
@@ -64,27 +63,25 @@ impl Streams {
     }
 
     fn start(&self, stream: &StreamName) -> Result<mpsc::Sender<Job>, Failure> {
-        match stream.kind {
-            AggregateKind::Registry => Ok(self.spawn::<registry::Registry>(stream)),
-            AggregateKind::Tenant => Ok(self.spawn::<tenant::Tenant>(stream)),
-            AggregateKind::Identity => Ok(self.spawn::<identity::Identity>(stream)),
-            AggregateKind::Access => Ok(self.spawn::<access::Access>(stream)),
-            AggregateKind::Ledger => Ok(self.spawn::<ledger::Ledger>(stream)),
-            AggregateKind::Catalog => Ok(self.spawn::<catalog::Catalog>(stream)),
-            AggregateKind::Agent => Ok(self.spawn::<agent::Agent>(stream)),
-            AggregateKind::Task => Ok(self.spawn::<task::Task>(stream)),
-            AggregateKind::Checkpoint => Ok(self.spawn::<checkpoint::Checkpoint>(stream)),
-            AggregateKind::Usage | AggregateKind::Denials => {
-                Err(Failure(format!("{} is a journal; nobody decides there", stream.kind)))
-            }
-        }
+        let started = for_aggregate(stream.kind, Start { world: &self.world, stream });
+        started.ok_or_else(|| Failure(format!("{} is a journal: it has no decider", stream.kind)))
     }
+}
 
-    fn spawn<A: Decider>(&self, stream: &StreamName) -> mpsc::Sender<Job> {
+/// Starts the worker of a stream.
+struct Start<'a> {
+    world: &'a Arc<World>,
+    stream: &'a StreamName,
+}
+
+impl ForAggregate for Start<'_> {
+    type Output = mpsc::Sender<Job>;
+
+    fn run<A: Aggregate>(self) -> mpsc::Sender<Job> {
         let (jobs, queue) = mpsc::channel(self.world.config.queue_max.max(1));
         // It ends when its last sender is dropped, after deciding what was queued. Should a new worker of the same
         // stream start meanwhile, the two are rivals like any two replicas.
-        tokio::spawn(run::<A>(Arc::clone(&self.world), Folded::empty(stream.clone()), queue));
+        tokio::spawn(run::<A>(Arc::clone(self.world), Folded::empty(self.stream.clone()), queue));
         jobs
     }
 }
