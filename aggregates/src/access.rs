@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use steward_events::clock::Timestamp;
 use steward_events::command::{AccessCommand, DefineRole, GiveGrant, RevokeGrant};
 use steward_events::event::{AccessEvent, Condition, GrantId};
 use steward_events::id::{PrincipalId, RoleId};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
+use steward_events::timestamp::Timestamp;
 
 use crate::aggregate::{Aggregate, Stamp};
 use crate::limit::{self, MODELS_MAX};

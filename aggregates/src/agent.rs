@@ -1,12 +1,12 @@
 //! Guards one agent's definition: each change is a revision of its own.
 
 use serde_json::json;
-use steward_events::clock::Timestamp;
 use steward_events::command::AgentCommand;
 use steward_events::event::{AgentEvent, AgentSpec};
 use steward_events::id::AgentId;
 use steward_events::quantity::Tokens;
 use steward_events::rejection::Rejection;
+use steward_events::timestamp::Timestamp;
 
 use crate::aggregate::{Aggregate, Stamp};
 use crate::limit;

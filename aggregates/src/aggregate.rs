@@ -1,6 +1,6 @@
 //! What a decider is, and which one decides for which kind.
 
-use steward_events::clock::Timestamp;
+use steward_events::timestamp::Timestamp;
 use steward_events::command::Commands;
 use steward_events::event::{AggregateKind, Facts};
 use steward_events::id::{CommandId, PrincipalId, TenantId};

@@ -13,7 +13,7 @@
 
 use std::collections::HashMap;
 
-use steward_events::clock::Timestamp;
+use steward_events::timestamp::Timestamp;
 use steward_events::commit::Recorded;
 use steward_events::event::{AccessEvent, IdentityEvent, TenantEvent};
 use steward_events::id::{AgentId, KeyId, PrincipalId, TenantId};
@@ -258,7 +258,7 @@ fn is_of_steward(principal: &PrincipalId) -> bool {
 pub fn agent_principal(agent: &AgentId) -> PrincipalId {
     // An agent's name of the greatest length would make the id too long; its beginning and its hash do not.
     PrincipalId::new(format!("agent_{agent}")).unwrap_or_else(|_| {
-        let hash = steward_events::commit::CommitHash::of(agent.as_str().as_bytes()).to_string();
+        let hash = steward_events::digest::CommitHash::of(agent.as_str().as_bytes()).to_string();
         PrincipalId::new(format!("agent_{}_{}", &agent.as_str()[..40], &hash[..26]))
             .unwrap_or_else(|_| PrincipalId::system(steward_events::id::SystemPart::Bootstrap))
     })

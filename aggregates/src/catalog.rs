@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use steward_events::clock::Timestamp;
 use steward_events::command::{CatalogCommand, SetModel, SetPrice, SetProvider, SetRoute};
 use steward_events::event::{CatalogEvent, ModelSpec, Price, PriceVersion, ProviderKind, Target};
 use steward_events::id::{ModelId, ProviderId};
 use steward_events::quantity::{PicoDollarsPerToken, Tokens};
 use steward_events::rejection::Rejection;
+use steward_events::timestamp::Timestamp;
 
 use crate::aggregate::{Aggregate, Stamp};
 use crate::limit;

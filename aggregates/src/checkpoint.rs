@@ -1,11 +1,12 @@
 //! Guards one rule: what was signed of a tenant's tree is never contradicted.
 
-use steward_events::clock::Timestamp;
 use steward_events::command::{CheckpointCommand, SignCheckpoint};
+use steward_events::digest::TreeHash;
 use steward_events::event::CheckpointEvent;
 use steward_events::rejection::Rejection;
-use steward_events::transparency::note::NOTE_BYTES_MAX;
-use steward_events::transparency::{Checkpoint as State, Hash, Note, VerifierKey};
+use steward_events::timestamp::Timestamp;
+use steward_tlog::note::NOTE_BYTES_MAX;
+use steward_tlog::{Checkpoint as State, Note, VerifierKey};
 
 use crate::aggregate::{Aggregate, Stamp};
 use crate::limit;
@@ -13,7 +14,7 @@ use crate::limit;
 /// The newest checkpoint of one tenant's tree.
 #[derive(Clone, Debug, Default)]
 pub struct Checkpoint {
-    signed: Option<(u64, Hash)>,
+    signed: Option<(u64, TreeHash)>,
 }
 
 impl Checkpoint {
@@ -73,7 +74,7 @@ impl Aggregate for Checkpoint {
 
 #[cfg(test)]
 mod tests {
-    use steward_events::transparency::SigningKey;
+    use steward_tlog::SigningKey;
 
     use super::*;
     use crate::spec::given;
@@ -82,7 +83,7 @@ mod tests {
 
     fn sign(size: u64, root: u8) -> SignCheckpoint {
         let key = SigningKey::from_bytes(&[7; 32]);
-        let state = State { origin: NAME.to_owned(), size, root: Hash([root; 32]) };
+        let state = State { origin: NAME.to_owned(), size, root: TreeHash([root; 32]) };
         SignCheckpoint {
             tenant: "acme".parse().unwrap(),
             size,

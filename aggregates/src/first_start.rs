@@ -5,7 +5,7 @@
 
 use steward_events::event::{AccessEvent, ContentMode, GrantId, IdentityEvent, KeyHash, RegistryEvent, TenantEvent};
 use steward_events::id::{KeyId, PrincipalId, TenantId};
-use steward_events::placement::STEWARD_SHARD;
+use steward_events::shard::STEWARD_SHARD;
 use steward_events::scope::Scope;
 
 use crate::access::Access;

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::json;
-use steward_events::clock::Timestamp;
 use steward_events::command::{CreateAccount, DisableUser, IdentityCommand, InviteUser, IssueKey, RevokeKey};
 use steward_events::event::{IdentityEvent, KeyHash};
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId, TenantId, is_token};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
+use steward_events::timestamp::Timestamp;
 
 use crate::aggregate::{Aggregate, Stamp};
 use crate::limit::{self, MODELS_MAX};

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use steward_events::clock::Timestamp;
 use steward_events::command::{
     CorrectLease, EndLease, GrantLease, LedgerCommand, RecallLease, RemoveBudget, RenewLease, SetBudget,
 };
@@ -14,6 +13,7 @@ use steward_events::event::{BudgetKey, BudgetSpec, LedgerEvent, WindowBounds};
 use steward_events::id::{BudgetId, CallId, HolderId, LeaseId};
 use steward_events::quantity::{Amounts, Turn};
 use steward_events::rejection::Rejection;
+use steward_events::timestamp::Timestamp;
 use steward_events::window;
 
 use crate::aggregate::{Aggregate, Stamp};

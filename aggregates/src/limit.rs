@@ -1,7 +1,7 @@
 //! Bounds on what callers may put into facts: what is recorded is kept for ever.
 
-use steward_events::clock::{Timestamp, time_zone_exists};
 use steward_events::rejection::Rejection;
+use steward_events::timestamp::{Timestamp, time_zone_exists};
 
 /// The longest reason that is recorded, in bytes.
 pub const REASON_BYTES_MAX: usize = 1_000;

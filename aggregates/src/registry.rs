@@ -1,12 +1,12 @@
 //! Guards one rule: a tenant's name is taken once, and its place never changes.
 
-use steward_events::clock::Timestamp;
 use steward_events::command::RegistryCommand;
 use steward_events::event::{ContentMode, RegistryEvent};
 use steward_events::id::TenantId;
-use steward_events::placement::choose_shard;
 use steward_events::quantity::Shard;
 use steward_events::rejection::Rejection;
+use steward_events::shard::choose_shard;
+use steward_events::timestamp::Timestamp;
 
 use crate::aggregate::{Aggregate, Stamp};
 use crate::limit;

@@ -2,14 +2,14 @@
 
 use std::fmt::Debug;
 
-use steward_events::clock::Timestamp;
 use steward_events::commit::{Entry, Recorded};
 use steward_events::event::Event;
 use steward_events::id::{CommandId, CorrelationId, PrincipalId, StreamId, TenantId};
-use steward_events::live::View;
-use steward_events::log::StreamName;
 use steward_events::quantity::{Position, Shard, Version};
 use steward_events::rejection::Rejection;
+use steward_events::stream::StreamName;
+use steward_events::timestamp::Timestamp;
+use steward_events::view::View;
 
 use crate::aggregate::{Aggregate, Stamp};
 

@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use serde_json::json;
-use steward_events::clock::Timestamp;
 use steward_events::command::{ClaimTask, ExtendClaim, FinishStep, StartStep, SubmitTask, TaskCommand};
 use steward_events::event::{StepKind, TaskEvent};
 use steward_events::id::{AgentId, PrincipalId, TaskId};
 use steward_events::quantity::{Epoch, NanoDollars, StepNumber};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
+use steward_events::timestamp::Timestamp;
 
 use crate::agent::STEPS_MAX;
 use crate::aggregate::{Aggregate, Stamp};

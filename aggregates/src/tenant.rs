@@ -1,10 +1,10 @@
 //! Guards a tenant's life: opened once, suspended and resumed by whoever may.
 
-use steward_events::clock::Timestamp;
 use steward_events::command::TenantCommand;
 use steward_events::event::{ContentMode, TenantEvent};
 use steward_events::id::TenantId;
 use steward_events::rejection::Rejection;
+use steward_events::timestamp::Timestamp;
 
 use crate::aggregate::{Aggregate, Stamp};
 use crate::limit;

@@ -10,10 +10,10 @@ use steward_events::event::AggregateKind;
 use steward_events::event::{CallOutcome, Event, UnsettledCall, UsageEvent};
 use steward_events::id::{CallId, LeaseId};
 use steward_events::id::{HolderId, InvalidId, StreamId, TenantId};
-use steward_events::log::StreamName;
 use steward_events::quantity::Shard;
 use steward_events::quantity::{Amounts, Position};
 use steward_events::scope::ScopeSet;
+use steward_events::stream::StreamName;
 
 /// The journal in which `holder` records what it spends for `scopes`.
 ///
@@ -152,9 +152,9 @@ impl LeaseUsage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use steward_events::clock::Timestamp;
     use steward_events::event::{PriceVersion, TokenUsage};
     use steward_events::quantity::{NanoDollars, Tokens};
+    use steward_events::timestamp::Timestamp;
 
     fn id<T: std::str::FromStr<Err = InvalidId>>(text: &str) -> T {
         text.parse().unwrap()

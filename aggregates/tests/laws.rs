@@ -14,7 +14,6 @@ use steward_aggregates::catalog::Catalog;
 use steward_aggregates::identity::Identity;
 use steward_aggregates::spec::{fold, stamp};
 use steward_aggregates::task::Task;
-use steward_events::clock::Timestamp;
 use steward_events::command::{
     AccessCommand, CancelTask, CatalogCommand, ClaimTask, CreateAccount, DefineRole, DisableUser, ExtendClaim,
     FailTask, FinishStep, FinishTask, GiveGrant, IdentityCommand, IssueKey, RevokeGrant, RevokeKey, SetPrice,
@@ -30,6 +29,7 @@ use steward_events::quantity::{Epoch, NanoDollars, PicoDollarsPerToken, StepNumb
 use steward_events::query::ExplainQuestion;
 use steward_events::scope::Scope;
 use steward_events::sealed::{Content, DataKey, KeyOwner, Sealed};
+use steward_events::timestamp::Timestamp;
 
 fn acme() -> TenantId {
     "acme".parse().unwrap()

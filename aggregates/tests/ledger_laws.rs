@@ -10,7 +10,6 @@ use std::time::Duration;
 use proptest::prelude::*;
 use steward_aggregates::aggregate::{Aggregate, Stamp};
 use steward_aggregates::ledger::{LINE_MAX, Ledger, Row};
-use steward_events::clock::Timestamp;
 use steward_events::command::{
     CorrectLease, EndLease, GrantLease, LeaseRequest, LedgerCommand, RecallLease, RemoveBudget, RenewLease, SetBudget,
     WithdrawRequest,
@@ -19,6 +18,7 @@ use steward_events::event::{LedgerEvent, UnsettledCall};
 use steward_events::id::LeaseId;
 use steward_events::quantity::{Amounts, Limit, NanoDollars, Position, Tokens, Turn, Unit, Window};
 use steward_events::scope::{ScopeSet, Subject};
+use steward_events::timestamp::Timestamp;
 
 fn id<T: FromStr<Err: Debug>>(text: &str) -> T {
     text.parse().unwrap()

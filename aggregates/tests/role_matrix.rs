@@ -8,13 +8,13 @@ use std::fmt::Write as _;
 use steward_aggregates::access::role::built_in_ids;
 use steward_aggregates::authority::{AccessRequest, Authority, Context};
 use steward_aggregates::spec::fold;
-use steward_events::clock::Timestamp;
 use steward_events::command::{Audience, COMMANDS};
 use steward_events::event::{AccessEvent, ContentMode, GrantId, IdentityEvent, TenantEvent};
 use steward_events::id::{PrincipalId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::query::QUERIES;
 use steward_events::scope::Scope;
+use steward_events::timestamp::Timestamp;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/role_matrix.txt");
 

@@ -1,7 +1,7 @@
 //! Commands: imperative, one file an aggregate. Each file begins with its part of THE TABLE, one row a command; from the
 //! table subjects, permissions, REST routes, OpenAPI, AsyncAPI, CLI verbs, the role matrix and docs/COMMANDS.md are made.
 
-use crate::clock::Ids;
+use crate::ids::Ids;
 use crate::event::AggregateKind;
 use crate::id::{StreamId, TenantId};
 use crate::scope::Scope;
@@ -80,7 +80,7 @@ pub struct Reference {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::Format;
+    use crate::request::Format;
     use crate::permission::Permission;
 
     #[test]

@@ -3,52 +3,18 @@
 //! MessagePack with named fields. Bytes from the log are hostile until decoded: [`Commit::decode`] checks that the
 //! contents are what the subject says. Hashes are taken over the very bytes stored, never over a re-encoding.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-use crate::bus::msgpack;
-use crate::clock::Timestamp;
+use crate::digest::CommitHash;
 use crate::event::{AggregateKind, Event, Facts};
 use crate::id::{CommandId, CommitId, CorrelationId, PrincipalId, StreamId, TenantId};
-use crate::log::StreamName;
 use crate::quantity::{Position, SchemaVersion, Version};
+use crate::request::msgpack;
+use crate::stream::StreamName;
+use crate::timestamp::Timestamp;
 
 /// The most bytes that one commit may have.
 pub const COMMIT_BYTES_MAX: usize = 512 * 1024;
-
-/// BLAKE3 of a commit's bytes; all zero before the first commit of a stream.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct CommitHash(#[serde(with = "serde_bytes")] [u8; 32]);
-
-impl CommitHash {
-    /// The hash of `bytes`.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(*blake3::hash(bytes).as_bytes())
-    }
-
-    /// The raw bytes.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
-    /// From raw bytes.
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-}
-
-impl fmt::Display for CommitHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(blake3::Hash::from_bytes(self.0).to_hex().as_str())
-    }
-}
-
-impl fmt::Debug for CommitHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}…", &self.to_string()[..12])
-    }
-}
 
 /// One command's facts, with who, when and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

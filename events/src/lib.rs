@@ -1,34 +1,26 @@
-//! The words on the bus, and the ports.
+//! The words on the bus: commands, events, queries, rejections, quantities, and the tables that list them.
 //!
-//! This crate knows what Steward says (commands, events, queries, rejections, quantities) and what it needs from the
-//! world (the ports: [`log::EventLog`], [`bus::CommandBus`], [`timers::Timers`], [`keys::KeyVault`], [`store::Store`],
-//! [`clock::Clock`], [`clock::Ids`]). It must not know who decides, who reads, or which software is behind a port.
+//! This crate knows what Steward says. It must not know who decides, who reads, what carries the words (the ports), nor
+//! which software is behind a port; it has no async code, no clock and no input or output.
 
 mod aggregate;
-pub mod append;
-pub mod bus;
-pub mod clock;
 pub mod command;
 pub mod commit;
+pub mod digest;
 pub mod event;
 pub mod id;
-pub mod keys;
-pub mod live;
-pub mod log;
+pub mod ids;
 pub mod permission;
-pub mod placement;
 pub mod quantity;
 pub mod query;
 pub mod rejection;
+pub mod request;
 pub mod scope;
 pub mod sealed;
-pub mod store;
-#[cfg(any(test, feature = "testing"))]
-pub mod testing;
+pub mod shard;
+pub mod stream;
 mod text;
-pub mod timers;
-pub mod trace;
-pub mod transparency;
+pub mod timestamp;
 pub mod view;
 pub mod window;
 

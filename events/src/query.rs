@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
 use crate::event::{AggregateKind, TokenUsage};
 use crate::id::{AgentId, PrincipalId, TaskId};
 use crate::permission::Permission;
 use crate::quantity::{NanoDollars, Position, Version};
 use crate::scope::Scope;
+use crate::timestamp::Timestamp;
 
 mod transparency;
 

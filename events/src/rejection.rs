@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
 use crate::id::{PrincipalId, TenantId};
 use crate::permission::Permission;
 use crate::scope::Scope;
+use crate::timestamp::Timestamp;
 
 /// Why not. Never retried as it is; one HTTP status each (the gateway's table).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
@@ -76,7 +76,7 @@ pub enum Rejection {
         /// The limit.
         limit: String,
         /// When its window turns and there is room again; none for a total.
-        #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::clock::optional_text")]
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::timestamp::optional_text")]
         #[schemars(with = "Option<Timestamp>")]
         resets_at: Option<Timestamp>,
     },
@@ -126,8 +126,8 @@ impl Rejection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::{Format, Reply};
     use crate::quantity::Position;
+    use crate::request::{Format, Reply};
 
     /// An internally tagged enum is buffered by serde, which forgets that MessagePack is not for people.
     #[test]

@@ -6,8 +6,8 @@
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, ToSpan, ZonedDateTime};
 
-use crate::clock::Timestamp;
 use crate::quantity::Window;
+use crate::timestamp::Timestamp;
 
 /// From when (included) to when (excluded; none: for ever) the `window` lasts that holds `at`.
 ///

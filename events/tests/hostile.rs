@@ -11,16 +11,16 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use steward_events::bus::Format;
-use steward_events::clock::Timestamp;
 use steward_events::command::{COMMANDS, Command};
 use steward_events::commit::Commit;
 use steward_events::event::AggregateKind;
 use steward_events::id::{ID_BYTES_MAX, KeyId, PrincipalId, StreamId, TaskId, TenantId};
-use steward_events::log::StreamName;
 use steward_events::permission::{Permission, PermissionPattern};
 use steward_events::quantity::{Limit, NanoDollars, Position, Shard};
+use steward_events::request::Format;
 use steward_events::scope::Scope;
+use steward_events::stream::StreamName;
+use steward_events::timestamp::Timestamp;
 
 fn stream(kind: AggregateKind) -> StreamName {
     StreamName { shard: Shard(3), tenant: TenantId::new("acme").unwrap(), kind, id: StreamId::new("main").unwrap() }

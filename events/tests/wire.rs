@@ -16,11 +16,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use steward_events::commit::{Commit, CommitHash, DecodeError, Entry};
+use steward_events::commit::{Commit, DecodeError, Entry};
+use steward_events::digest::CommitHash;
 use steward_events::event::{AggregateKind, Event};
 use steward_events::id::{CommandId, CommitId, CorrelationId, PrincipalId, StreamId, TenantId};
-use steward_events::log::StreamName;
 use steward_events::quantity::{Shard, Version};
+use steward_events::stream::StreamName;
 
 #[path = "wire/examples.rs"]
 mod examples;

@@ -14,14 +14,15 @@ use std::time::Duration;
 use serde::Deserialize;
 use steward_aggregates::usage;
 use steward_events::BoxError;
-use steward_events::bus::CommandBus;
-use steward_events::clock::{Clock, Ids};
 use steward_events::event::{CallOutcome, PriceVersion, TokenUsage};
 use steward_events::id::{CallId, CorrelationId, HolderId, LeaseId, ProviderId, TenantId};
-use steward_events::log::EventLog;
+use steward_events::ids::Ids;
 use steward_events::quantity::{Amounts, NanoDollars, Shard};
 use steward_events::rejection::Rejection;
 use steward_events::scope::ScopeSet;
+use steward_ports::bus::CommandBus;
+use steward_ports::clock::Clock;
+use steward_ports::log::EventLog;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 

@@ -13,14 +13,14 @@ use http::request::Parts;
 use http::{HeaderValue, header};
 use serde_json::Value;
 use steward_aggregates::authority::Context;
-use steward_events::bus::{self, Envelope, Format};
 use steward_events::command::{self, Audience, CommandSpec};
 use steward_events::id::{CommandId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::query::{self, QuerySpec};
 use steward_events::rejection::Rejection;
+use steward_events::request::{Envelope, Format};
 use steward_events::scope::Scope;
-use steward_events::trace::current_traceparent;
+use steward_ports::trace::current_traceparent;
 
 use crate::auth::Known;
 use crate::error::Error;
@@ -149,7 +149,13 @@ impl Caller<'_> {
         Ok(self.edge.keys.authorise(holder, &self.tenant, permission, scope, Context::default())?)
     }
 
-    fn request(&self, noun: &str, verb: &str, format: Format, body: bytes::Bytes) -> Result<bus::Request, Error> {
+    fn request(
+        &self,
+        noun: &str,
+        verb: &str,
+        format: Format,
+        body: bytes::Bytes,
+    ) -> Result<steward_events::request::Request, Error> {
         let Known { holder, .. } = &self.known;
         let envelope = Envelope {
             command: self.command_id()?,
@@ -162,7 +168,7 @@ impl Caller<'_> {
             correlation: request_id(self.parts),
             traceparent: current_traceparent().or_else(|| self.header("traceparent").map(str::to_owned)),
         };
-        Ok(bus::Request {
+        Ok(steward_events::request::Request {
             tenant: self.tenant.clone(),
             principal: if PASSES_ON.contains(&noun) { holder.speaks_as() } else { holder.principal.clone() },
             noun: noun.to_owned(),

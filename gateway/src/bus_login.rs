@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use steward_events::bus::{Authenticator, Caller};
+use steward_ports::bus::{Authenticator, Caller};
 
 use crate::auth::{Keys, Known};
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
-use steward_events::bus::BusError;
 use steward_events::id::CorrelationId;
-use steward_events::live::NotFresh;
 use steward_events::rejection::Rejection;
+use steward_ports::bus::BusError;
+use steward_ports::live::NotFresh;
 
 /// How long a client is asked to wait when the cause says nothing about it.
 const RETRY_AFTER: Duration = Duration::from_secs(1);

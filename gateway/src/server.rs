@@ -98,7 +98,7 @@ async fn observe(State(edge): State<Arc<Edge>>, mut request: Request, next: Next
     request.extensions_mut().insert(RequestId(id.clone()));
     let span = trace::request(request.method().as_str(), &route, &id);
     let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
-    steward_events::trace::follow(&span, traceparent);
+    steward_ports::trace::follow(&span, traceparent);
     let mut response = next.run(request).instrument(span.clone()).await;
     span.record("http.response.status_code", response.status().as_u16());
     let took = edge.clock.monotonic().saturating_sub(began);

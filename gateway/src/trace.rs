@@ -1,7 +1,7 @@
 //! Spans: one a request, one an attempt at a provider with the names of OpenTelemetry's GenAI conventions. All of those
 //! names that the gateway gives are in this file.
 //!
-//! How a span joins a trace of another process is in `steward_events::trace`.
+//! How a span joins a trace of another process is in `steward_ports::trace`.
 
 use steward_events::event::TokenUsage;
 use steward_events::id::{CallId, CorrelationId, ModelId, ProviderId};

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use steward_events::clock::SystemClock;
 use steward_events::event::{AggregateKind, Event};
-use steward_events::log::memory::MemoryLog;
-use steward_events::store::Store;
+use steward_ports::clock::SystemClock;
+use steward_ports::log::memory::MemoryLog;
+use steward_ports::store::Store;
 use steward_projectors::Config;
 use steward_projectors::cost_report::CostReport;
 use steward_projectors::progress::Stage;

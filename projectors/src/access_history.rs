@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use steward_events::clock::{Clock, Timestamp};
 use steward_events::commit::Commit;
 use steward_events::id::TenantId;
-use steward_events::live::View;
-use steward_events::log::{EventLog, Filter, LogError};
-use steward_events::placement::STEWARD_SHARD;
 use steward_events::quantity::{Position, Shard};
+use steward_events::shard::STEWARD_SHARD;
+use steward_events::timestamp::Timestamp;
+use steward_events::view::View;
+use steward_ports::clock::Clock;
+use steward_ports::log::{EventLog, Filter, LogError};
 
 use crate::reading;
 
@@ -103,10 +104,10 @@ impl<V: View> Moments<V> {
 
 #[cfg(test)]
 mod tests {
-    use steward_events::clock::ManualClock;
     use steward_events::commit::Recorded;
     use steward_events::event::AggregateKind;
-    use steward_events::log::memory::MemoryLog;
+    use steward_ports::clock::ManualClock;
+    use steward_ports::log::memory::MemoryLog;
 
     use super::*;
 

@@ -4,10 +4,11 @@
 
 use std::collections::HashMap;
 
-use steward_events::clock::Timestamp;
-use steward_events::commit::{Commit, CommitHash};
-use steward_events::log::StreamName;
+use steward_events::commit::Commit;
+use steward_events::digest::CommitHash;
 use steward_events::quantity::Version;
+use steward_events::stream::StreamName;
+use steward_events::timestamp::Timestamp;
 
 /// The chains met so far.
 #[derive(Debug, Default)]

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use steward_events::BoxError;
-use steward_events::clock::Timestamp;
 use steward_events::commit::Recorded;
 use steward_events::event::{AggregateKind, CallOutcome, Event, PriceVersion, TokenUsage, UsageEvent};
 use steward_events::id::TenantId;
@@ -13,6 +12,7 @@ use steward_events::quantity::NanoDollars;
 use steward_events::query::{CostBy, CostQuestion, CostReport as Report, CostRow, CostSums};
 use steward_events::rejection::Rejection;
 use steward_events::scope::ScopeSet;
+use steward_events::timestamp::Timestamp;
 
 use crate::projector::{Key, Projector};
 use crate::rows::Rows;

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use steward_events::BoxError;
-use steward_events::clock::Timestamp;
 use steward_events::id::TenantId;
 use steward_events::quantity::Position;
+use steward_events::timestamp::Timestamp;
 
 pub mod check;
 pub mod finding;

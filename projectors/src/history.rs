@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use steward_events::clock::Timestamp;
-use steward_events::commit::{Commit, CommitHash, DecodeError, Recorded};
+use steward_events::commit::{Commit, DecodeError, Recorded};
+use steward_events::digest::CommitHash;
 use steward_events::event::{CatalogEvent, Event, IdentityEvent};
 use steward_events::id::TenantId;
-use steward_events::log::{EventLog, Filter, LogError, Stored};
 use steward_events::quantity::{Position, Shard};
 use steward_events::query::{Fact, Replay, ReplayQuestion, kinds};
 use steward_events::rejection::Rejection;
+use steward_events::timestamp::Timestamp;
+use steward_ports::log::{EventLog, Filter, LogError, Stored};
 
 use crate::reading;
 

@@ -1,7 +1,7 @@
 //! Read models: folds of the log that are kept in a store, and the questions that are asked of them and of the log.
 //!
 //! This crate knows what people ask. It must not know who decides, which software stores its trees, or how questions
-//! travel: they come through [`steward_events::bus::QueryService`]. Nothing here has an effect outside its own trees,
+//! travel: they come through [`steward_ports::bus::QueryService`]. Nothing here has an effect outside its own trees,
 //! so a replay is silent; whatever is lost, the log rebuilds.
 
 pub mod access_history;

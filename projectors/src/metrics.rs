@@ -11,12 +11,12 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use serde::{Deserialize, Serialize};
 
 use steward_events::BoxError;
-use steward_events::clock::Timestamp;
 use steward_events::commit::Recorded;
 use steward_events::event::{AggregateKind, DenialEvent, Event, TaskEvent, UsageEvent};
 use steward_events::id::TenantId;
 use steward_events::quantity::NanoDollars;
 use steward_events::query::TaskState;
+use steward_events::timestamp::Timestamp;
 
 use crate::projector::{Key, Projector};
 use crate::rows::Rows;

@@ -1,8 +1,8 @@
 //! How far a view is, and why it cannot answer.
 
 use steward_events::BoxError;
-use steward_events::log::LogError;
 use steward_events::quantity::{Position, Shard};
+use steward_ports::log::LogError;
 
 /// How far one fold is, and whether it may be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

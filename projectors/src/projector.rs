@@ -5,7 +5,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use steward_events::commit::{DecodeError, Recorded};
 use steward_events::event::AggregateKind;
 use steward_events::id::TenantId;
-use steward_events::log::Stored;
+use steward_ports::log::Stored;
 
 use crate::rows::Rows;
 

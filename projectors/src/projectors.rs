@@ -7,14 +7,14 @@ use tokio_util::sync::CancellationToken;
 
 use steward_aggregates::authority::Authority;
 use steward_events::BoxError;
-use steward_events::clock::Clock;
-use steward_events::keys::Keyring;
-use steward_events::live::Live;
-use steward_events::log::shared::SharedLog;
-use steward_events::log::{EventLog, LogError};
-use steward_events::placement::Placement;
 use steward_events::quantity::Shard;
-use steward_events::store::Store;
+use steward_ports::clock::Clock;
+use steward_ports::keys::Keyring;
+use steward_ports::live::Live;
+use steward_ports::log::shared::SharedLog;
+use steward_ports::log::{EventLog, LogError};
+use steward_ports::placement::Placement;
+use steward_ports::store::Store;
 
 use crate::access_history::Moments;
 use crate::config::Config;

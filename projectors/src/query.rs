@@ -7,22 +7,23 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use steward_aggregates::authority::{AccessRequest, Authority, Context};
 use steward_events::BoxError;
-use steward_events::bus::{Failure, QueryService, Request};
-use steward_events::clock::Timestamp;
 use steward_events::event::TaskOutput;
 use steward_events::id::{PrincipalId, TenantId};
-use steward_events::keys::KeyError;
-use steward_events::live::NotFresh;
-use steward_events::log::LogError;
-use steward_events::placement::STEWARD_SHARD;
 use steward_events::quantity::{Position, Shard};
 use steward_events::query::{
     self, CostQuestion, ExplainQuestion, Metrics as MetricsAnswer, MetricsQuestion, QuerySpec, ReplayQuestion,
     TaskListQuestion, TaskQuestion, TaskView, WhoCanQuestion,
 };
 use steward_events::rejection::Rejection;
+use steward_events::request::Request;
 use steward_events::scope::Scope;
 use steward_events::sealed::Sealed;
+use steward_events::shard::STEWARD_SHARD;
+use steward_events::timestamp::Timestamp;
+use steward_ports::bus::{Failure, QueryService};
+use steward_ports::keys::KeyError;
+use steward_ports::live::NotFresh;
+use steward_ports::log::LogError;
 
 use crate::config::Config;
 use crate::cost_report;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures::StreamExt;
 
-use steward_events::log::{EventLog, Filter, LogError, Stored};
 use steward_events::quantity::Position;
+use steward_ports::log::{EventLog, Filter, LogError, Stored};
 
 /// The log did not come to its end in time.
 #[derive(Debug, thiserror::Error)]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Serialize, de::DeserializeOwned};
 
 use steward_events::BoxError;
-use steward_events::bus::Format;
-use steward_events::store::Write;
+use steward_events::request::Format;
+use steward_ports::store::Write;
 
 use crate::projector::Key;
 use crate::tree::Tree;

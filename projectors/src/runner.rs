@@ -8,9 +8,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use steward_events::BoxError;
-use steward_events::log::{EventLog, Filter, LogError};
 use steward_events::quantity::{Position, Shard};
-use steward_events::store::Store;
+use steward_ports::log::{EventLog, Filter, LogError};
+use steward_ports::store::Store;
 
 use crate::config::Config;
 use crate::progress::{NotReady, Progress, Stage};

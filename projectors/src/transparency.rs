@@ -5,15 +5,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use steward_events::commit::{CommitHash, DecodeError, Recorded};
+use steward_events::commit::{DecodeError, Recorded};
+use steward_events::digest::CommitHash;
+use steward_events::digest::HASH_BYTES;
+use steward_events::digest::TreeHash;
 use steward_events::event::{AggregateKind, CheckpointEvent, Event};
 use steward_events::id::TenantId;
-use steward_events::log::{Stored, StreamName};
 use steward_events::quantity::Position;
 use steward_events::query::SignedCheckpoint;
-use steward_events::transparency::merkle::HASH_BYTES;
-use steward_events::transparency::tile::{TILE_HEIGHT, TILE_WIDTH};
-use steward_events::transparency::{Frontier, Hash, leaf};
+use steward_events::stream::StreamName;
+use steward_ports::log::Stored;
+use steward_tlog::tile::{TILE_HEIGHT, TILE_WIDTH};
+use steward_tlog::{Frontier, leaf};
 
 use crate::projector::{Key, Projector};
 use crate::rows::Rows;
@@ -139,7 +142,7 @@ fn append(stream: &StreamName, position: Position, hash: &CommitHash, rows: &mut
     if !of_itself {
         head.worth = head.size;
     }
-    let leaf = Leaf(position, Node(Hash::leaf(&leaf(position, hash)).0));
+    let leaf = Leaf(position, Node(TreeHash::leaf(&leaf(position, hash)).0));
     if let Row::Leaves(leaves) = rows.row(&leaves_key(tenant, index / ROW_HASHES)).get_or_insert(Row::Leaves(vec![])) {
         leaves.push(leaf);
     }
@@ -156,13 +159,13 @@ fn append(stream: &StreamName, position: Position, hash: &CommitHash, rows: &mut
 }
 
 /// The root of the whole tile `index` of `level`.
-fn tile_root(tenant: &TenantId, level: u32, index: u64, rows: &mut Rows<Row>) -> Hash {
+fn tile_root(tenant: &TenantId, level: u32, index: u64, rows: &mut Rows<Row>) -> TreeHash {
     let first = index * TILE_WIDTH / ROW_HASHES;
     let mut frontier = Frontier::default();
     for row in first..first + TILE_WIDTH / ROW_HASHES {
         match rows.peek(&hashes_key(tenant, level, row)).as_deref() {
-            Some(Row::Leaves(leaves)) => leaves.iter().for_each(|Leaf(_, node)| frontier.push(Hash(node.0))),
-            Some(Row::Nodes(nodes)) => nodes.iter().for_each(|node| frontier.push(Hash(node.0))),
+            Some(Row::Leaves(leaves)) => leaves.iter().for_each(|Leaf(_, node)| frontier.push(TreeHash(node.0))),
+            Some(Row::Nodes(nodes)) => nodes.iter().for_each(|node| frontier.push(TreeHash(node.0))),
             _ => {}
         }
     }

@@ -6,10 +6,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use steward_events::BoxError;
-use steward_events::bus::Format;
-use steward_events::commit::CommitHash;
+use steward_events::digest::CommitHash;
 use steward_events::quantity::{Position, Shard};
-use steward_events::store::{Store, Write};
+use steward_events::request::Format;
+use steward_ports::store::{Store, Write};
 
 use crate::projector::Key;
 

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use steward_events::commit::CommitHash;
+use steward_events::digest::CommitHash;
+use steward_events::digest::TreeHash;
 use steward_events::id::TenantId;
-use steward_events::log::{EventLog, Filter, Stored};
-use steward_events::placement::registry_stream;
 use steward_events::quantity::{Position, Shard};
 use steward_events::query::{BrokenChain, CheckedCheckpoint, SignedCheckpoint, Verification};
-use steward_events::transparency::{Checkpoint as State, Frontier, Hash, Note, VerifierKey, leaf};
+use steward_events::shard::registry_stream;
+use steward_ports::log::{EventLog, Filter, Stored};
+use steward_tlog::{Checkpoint as State, Frontier, Note, VerifierKey, leaf};
 
 use crate::chains::Chains;
 use crate::reading;
@@ -106,7 +107,7 @@ impl Check<'_> {
     }
 
     fn grow(&mut self, shard: Shard, position: Position, hash: &CommitHash) {
-        self.tree.push(Hash::leaf(&leaf(position, hash)));
+        self.tree.push(TreeHash::leaf(&leaf(position, hash)));
         while let Some((signed, later)) = self.signed.split_first()
             && signed.size <= self.tree.size()
         {
@@ -123,7 +124,7 @@ impl Check<'_> {
 }
 
 /// Whether a checkpoint is signed and says this root.
-fn holds(signed: &SignedCheckpoint, root: Hash) -> Result<(), String> {
+fn holds(signed: &SignedCheckpoint, root: TreeHash) -> Result<(), String> {
     let of = |error: &dyn std::fmt::Display| format!("the checkpoint of {} commits: {error}", signed.size);
     let note: Note = signed.note.parse().map_err(|error| of(&error))?;
     let key: VerifierKey = signed.key.parse().map_err(|error| of(&error))?;

@@ -6,9 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+use steward_events::digest::TreeHash;
 use steward_events::query::InclusionProof;
-use steward_events::transparency::{Checkpoint, Hash, Note, SigningKey, leaf, proof};
 use steward_projectors::export::{self, COMMITS, Demands, Report, Wanted, What};
+use steward_tlog::{Checkpoint, Note, SigningKey, leaf, proof};
 use tempfile::TempDir;
 
 #[path = "support/facts.rs"]
@@ -42,8 +43,8 @@ fn holds(given: &InclusionProof, history: &History) -> bool {
     verifier(&key()).verify(&note).unwrap();
     let state = Checkpoint::read(&note).unwrap();
     let entry = history.entries.iter().find(|entry| entry.position == given.position).unwrap();
-    let hash = steward_events::commit::CommitHash::of(&entry.bytes);
-    let leaf = Hash::leaf(&leaf(given.position, &hash));
+    let hash = steward_events::digest::CommitHash::of(&entry.bytes);
+    let leaf = TreeHash::leaf(&leaf(given.position, &hash));
     given.commit == hash.to_string()
         && (state.size, state.root) == (given.size, given.root)
         && proof::includes(leaf, given.index, given.size, &given.path, given.root)

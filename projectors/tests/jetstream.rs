@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steward_events::event::{AggregateKind, Event, UsageEvent};
-use steward_events::log::EventLog;
 use steward_events::quantity::{NanoDollars, Shard};
 use steward_events::query::{CostBy, CostQuestion};
-use steward_events::store::Store;
-use steward_events::store::memory::MemoryStore;
 use steward_jetstream::server::{Options, Server};
 use steward_jetstream::{Connection, Credentials, JetStreamLog, Role, provision};
+use steward_ports::log::EventLog;
+use steward_ports::store::Store;
+use steward_ports::store::memory::MemoryStore;
 use steward_projectors::Config;
 use steward_projectors::cost_report::{self, CostReport};
 use steward_projectors::progress::Stage;

@@ -6,20 +6,21 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
-use steward_events::bus::{Format, QueryService};
-use steward_events::clock::Timestamp;
 use steward_events::event::{
     AccessEvent, AggregateKind, DenialEvent, Event, IdentityEvent, KeyHash, StepKind, TaskEvent, TaskInput, TaskOutput,
     TokenUsage, UsageEvent,
 };
 use steward_events::id::{AgentId, KeyId, TaskId};
-use steward_events::log::{EventLog, Published};
 use steward_events::quantity::{Epoch, NanoDollars, Position, StepNumber, Tokens, Version};
 use steward_events::query::{
     CostReport, Explanation, Metrics, Replay, TaskList, TaskState, TaskView, Verification, WhoCan,
 };
 use steward_events::rejection::Rejection;
+use steward_events::request::Format;
 use steward_events::sealed::{KeyOwner, Sealed};
+use steward_events::timestamp::Timestamp;
+use steward_ports::bus::QueryService;
+use steward_ports::log::{EventLog, Published};
 use steward_projectors::Config;
 use steward_projectors::cost_report::REPORT_ROWS_MAX;
 
@@ -358,7 +359,7 @@ async fn whole_chains_verify_and_each_kind_of_break_is_found() {
     // Each break in a journal of its own, after one good commit.
     let breaks: [(&str, Alter); 3] = [
         ("follows version", |commit| commit.version = Version(9)),
-        ("with the hash", |commit| commit.prev = steward_events::commit::CommitHash::from_bytes([1; 32])),
+        ("with the hash", |commit| commit.prev = steward_events::digest::CommitHash::from_bytes([1; 32])),
         ("an entry of", |commit| commit.entries[0].at.0 -= 1_000_000),
     ];
     for (number, (_, alter)) in breaks.iter().enumerate() {

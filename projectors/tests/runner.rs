@@ -6,15 +6,15 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_events::clock::SystemClock;
 use steward_events::commit::Recorded;
 use steward_events::event::{AggregateKind, Event, UsageEvent};
-use steward_events::log::EventLog;
-use steward_events::log::memory::MemoryLog;
 use steward_events::quantity::{NanoDollars, Position, Shard};
 use steward_events::query::{CostBy, CostQuestion, CostReport as Report, CostSums};
-use steward_events::store::Store;
-use steward_events::store::memory::MemoryStore;
+use steward_ports::clock::SystemClock;
+use steward_ports::log::EventLog;
+use steward_ports::log::memory::MemoryLog;
+use steward_ports::store::Store;
+use steward_ports::store::memory::MemoryStore;
 use steward_projectors::Config;
 use steward_projectors::cost_report::{self, CostReport};
 use steward_projectors::metrics::Metrics;
@@ -183,10 +183,10 @@ impl Store for Shared {
         prefix: &[u8],
         after: Option<&[u8]>,
         count_max: usize,
-    ) -> Result<Vec<steward_events::store::Pair>, steward_events::BoxError> {
+    ) -> Result<Vec<steward_ports::store::Pair>, steward_events::BoxError> {
         self.0.scan(tree, prefix, after, count_max)
     }
-    fn write(&self, tree: &str, writes: Vec<steward_events::store::Write>) -> Result<(), steward_events::BoxError> {
+    fn write(&self, tree: &str, writes: Vec<steward_ports::store::Write>) -> Result<(), steward_events::BoxError> {
         self.0.write(tree, writes)
     }
     fn drop_tree(&self, tree: &str) -> Result<(), steward_events::BoxError> {
@@ -285,7 +285,7 @@ async fn a_schema_from_the_future_stops_the_view_which_says_which() {
     let schema = bytes.windows(7).position(|window| window == b"\xa6schema").unwrap() + 7;
     bytes[schema] = 0x63;
     let published = log.publish(&journal, expected, &commit.id, bytes.into()).await;
-    assert!(matches!(published, steward_events::log::Published::Stored(_)));
+    assert!(matches!(published, steward_ports::log::Published::Stored(_)));
 
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
     let runner = Arc::new(Runner::<CostReport>::new(Arc::new(log), &store, config(10)));
@@ -385,7 +385,7 @@ async fn every_projector_rebuilds_to_the_same_bytes_whatever_its_batches() {
 }
 
 /// The trees of a fold from nothing in batches of at most `batch` commits.
-async fn dumped<P: Projector>(log: &MemoryLog, batch: usize) -> Vec<Vec<steward_events::store::Pair>> {
+async fn dumped<P: Projector>(log: &MemoryLog, batch: usize) -> Vec<Vec<steward_ports::store::Pair>> {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
     let runner = Arc::new(Runner::<P>::new(Arc::new(log.clone()), &store, config(batch)));
     let running = tokio::spawn(Arc::clone(&runner).run(CancellationToken::new()));

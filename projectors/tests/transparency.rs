@@ -10,23 +10,24 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use steward_events::clock::SystemClock;
-use steward_events::commit::CommitHash;
+use steward_events::digest::CommitHash;
+use steward_events::digest::TreeHash;
 use steward_events::event::{AggregateKind, CheckpointEvent, Event};
-use steward_events::log::memory::MemoryLog;
 use steward_events::quantity::{Position, Shard};
 use steward_events::query::{
     Checkpoints, Commits, ConsistencyProof, Due, DueQuestion, InclusionProof, TileHashes, TreeState, Verification,
 };
 use steward_events::rejection::Rejection;
-use steward_events::store::Store;
-use steward_events::store::memory::MemoryStore;
-use steward_events::transparency::tile::Hashes;
-use steward_events::transparency::{Checkpoint, Frontier, Hash, SigningKey, leaf, origin, proof};
+use steward_ports::clock::SystemClock;
+use steward_ports::log::memory::MemoryLog;
+use steward_ports::store::Store;
+use steward_ports::store::memory::MemoryStore;
 use steward_projectors::Config;
 use steward_projectors::progress::Stage;
 use steward_projectors::runner::Runner;
 use steward_projectors::transparency::{StoredTree, Transparency};
+use steward_tlog::tile::Hashes;
+use steward_tlog::{Checkpoint, Frontier, SigningKey, leaf, origin, proof};
 use tokio_util::sync::CancellationToken;
 
 #[path = "support/company.rs"]
@@ -40,7 +41,7 @@ use facts::{Dice, FailingStore, Writer, dump, finished, stream, tenant};
 const TENANTS: [&str; 2] = ["acme", "globex"];
 
 /// The leaves of each tenant's tree, and where their commits stand.
-type Leaves = BTreeMap<&'static str, Vec<(Position, Hash)>>;
+type Leaves = BTreeMap<&'static str, Vec<(Position, TreeHash)>>;
 
 /// A log of `count` commits of two tenants in one shard.
 async fn log(count: usize, seed: u64) -> (MemoryLog, Leaves) {
@@ -54,9 +55,9 @@ async fn log(count: usize, seed: u64) -> (MemoryLog, Leaves) {
         let (commit, _) = writer.next(&journal, vec![finished(of, &mut dice).into()]);
         let events = commit.entries[0].events.clone();
         let position = writer.write(&journal, events).await;
-        let stored = steward_events::log::EventLog::at(&log, Shard(0), position).await.unwrap().unwrap();
+        let stored = steward_ports::log::EventLog::at(&log, Shard(0), position).await.unwrap().unwrap();
         let hash = CommitHash::of(&stored.bytes);
-        leaves.entry(of).or_default().push((position, Hash::leaf(&leaf(position, &hash))));
+        leaves.entry(of).or_default().push((position, TreeHash::leaf(&leaf(position, &hash))));
     }
     (log, leaves)
 }
@@ -80,7 +81,7 @@ async fn fold(log: &MemoryLog, store: &Arc<dyn Store>, batch: usize) -> Arc<Runn
     runner
 }
 
-fn root(leaves: &[(Position, Hash)]) -> Hash {
+fn root(leaves: &[(Position, TreeHash)]) -> TreeHash {
     let mut tree = Frontier::default();
     for (_, leaf) in leaves {
         tree.push(*leaf);
@@ -139,7 +140,7 @@ async fn however_it_is_folded_the_rows_are_the_same() {
 }
 
 /// The facts of a signature, as a worker has them recorded.
-fn signed(of: &str, size: u64, root: Hash, position: Position) -> Event {
+fn signed(of: &str, size: u64, root: TreeHash, position: Position) -> Event {
     let (key, origin) = (SigningKey::from_bytes(&[7; 32]), origin("steward.example", &tenant(of)));
     let state = Checkpoint { origin: origin.clone(), size, root };
     let (note, key) =
@@ -229,7 +230,7 @@ async fn proofs_are_answered_to_auditors_and_to_nobody_else() {
     let hash = CommitHash::of(&STANDARD.decode(&commit.bytes).unwrap());
     assert_eq!((proven.commit.clone(), proven.size, proven.root), (hash.to_string(), second.size, second.root));
     assert_eq!(proven.checkpoint.as_ref(), Some(&all.checkpoints[1].note));
-    let leaf = Hash::leaf(&leaf(commit.position, &hash));
+    let leaf = TreeHash::leaf(&leaf(commit.position, &hash));
     assert!(proof::includes(leaf, proven.index, proven.size, &proven.path, proven.root));
     let tile: TileHashes = company.ask("acme", "p_max", "audit.tile", &json!({})).await.unwrap();
     assert_eq!(tile.path, format!("tile/0/000.p/{}", second.size));

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_events::clock::{Clock, Timestamp};
 use steward_events::command::{ClaimTask, ExtendClaim};
 use steward_events::quantity::{Epoch, Position};
 use steward_events::rejection::Rejection;
+use steward_events::timestamp::Timestamp;
+use steward_ports::clock::Clock;
 
 use crate::orders::{Cause, OrderError, Orders};
 use crate::tasks::TaskRef;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use steward_events::commit::Commit;
 use steward_events::event::{Event, StepKind, TaskEvent, TaskInput, TaskOutput};
-use steward_events::keys::{KeyError, Keyring};
-use steward_events::log::{EventLog, LogError, StreamName};
 use steward_events::quantity::{Epoch, Position, StepNumber};
 use steward_events::sealed::{SealError, Sealed};
+use steward_events::stream::StreamName;
+use steward_ports::keys::{KeyError, Keyring};
+use steward_ports::log::{EventLog, LogError};
 
 use crate::pattern::{Done, Progress};
 

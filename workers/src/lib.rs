@@ -25,12 +25,13 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use steward_events::BoxError;
-use steward_events::bus::CommandBus;
-use steward_events::clock::{Clock, Ids};
-use steward_events::keys::Keyring;
-use steward_events::live::Live;
-use steward_events::log::EventLog;
-use steward_events::timers::Timers;
+use steward_events::ids::Ids;
+use steward_ports::bus::CommandBus;
+use steward_ports::clock::Clock;
+use steward_ports::keys::Keyring;
+use steward_ports::live::Live;
+use steward_ports::log::EventLog;
+use steward_ports::timers::Timers;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 

@@ -8,10 +8,11 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, redirect};
 use serde::Deserialize;
 use serde_json::json;
+use steward_events::BoxError;
 use steward_events::event::TokenUsage;
 use steward_events::id::ModelId;
 use steward_events::quantity::{NanoDollars, Tokens};
-use steward_events::{BoxError, trace};
+use steward_ports::trace;
 
 use crate::pattern::Message;
 

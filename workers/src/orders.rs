@@ -8,12 +8,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use steward_events::bus::{BusError, CommandBus, Envelope, Format, Reply, Request};
-use steward_events::clock::{Clock, Ids};
+use steward_events::BoxError;
 use steward_events::command::Command;
 use steward_events::id::{CommandId, CorrelationId, PrincipalId, SystemPart, TenantId};
+use steward_events::ids::Ids;
 use steward_events::rejection::Rejection;
-use steward_events::{BoxError, trace};
+use steward_events::request::{Envelope, Format, Reply, Request};
+use steward_ports::bus::{BusError, CommandBus};
+use steward_ports::clock::Clock;
+use steward_ports::trace;
 
 use crate::WorkerPorts;
 

@@ -6,8 +6,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use steward_events::live::NotFresh;
-use steward_events::log::LogError;
+use steward_ports::live::NotFresh;
+use steward_ports::log::LogError;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Config, WorkerPorts};

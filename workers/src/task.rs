@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use steward_events::command::{Command, FailTask, FinishStep, FinishTask, SetBudget, StartStep};
 use steward_events::event::{AgentSpec, StepKind, TaskOutput};
-use steward_events::keys::KeyError;
-use steward_events::live::Live;
 use steward_events::quantity::{Limit, Position, Shard, StepNumber, Unit, Window};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Subject;
 use steward_events::sealed::Content;
+use steward_ports::keys::KeyError;
+use steward_ports::live::Live;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::{self, Claim};

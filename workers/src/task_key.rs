@@ -6,10 +6,12 @@
 
 use std::time::Duration;
 
-use steward_events::clock::{Clock, Ids, Timestamp};
 use steward_events::command::IssueKey;
 use steward_events::event::{AgentSpec, KeyHash};
 use steward_events::id::KeyId;
+use steward_events::ids::Ids;
+use steward_events::timestamp::Timestamp;
+use steward_ports::clock::Clock;
 
 use crate::orders::{Cause, OrderError, Orders};
 use crate::tasks::{Open, TaskRef};

@@ -4,14 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use steward_events::clock::Timestamp;
 use steward_events::commit::Recorded;
 use steward_events::event::{AgentEvent, AgentSpec, AggregateKind, Event, TaskEvent, TenantEvent};
 use steward_events::id::{AgentId, CorrelationId, PrincipalId, TaskId, TenantId};
-use steward_events::live::View;
-use steward_events::log::StreamName;
 use steward_events::quantity::{NanoDollars, Position};
 use steward_events::scope::Scope;
+use steward_events::stream::StreamName;
+use steward_events::timestamp::Timestamp;
+use steward_events::view::View;
 
 /// One task, over all tenants.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use futures::future;
-use steward_events::live::{Live, NotFresh, View};
 use steward_events::quantity::{Position, Shard};
+use steward_events::view::View;
+use steward_ports::live::{Live, NotFresh};
 
 /// How long to wait without any sign before looking again all the same.
 pub(crate) const IDLE_MAX: Duration = Duration::from_secs(10);

@@ -8,13 +8,15 @@ use std::sync::Arc;
 use steward_aggregates::aggregate::Aggregate;
 use steward_aggregates::first_start::{self, NewOperator};
 use steward_events::BoxError;
-use steward_events::append::{AppendError, append};
-use steward_events::clock::{Clock, Ids};
+use steward_ports::append::{AppendError, append};
+use steward_ports::clock::Clock;
+use steward_events::ids::Ids;
 use steward_events::commit::{Commit, Entry};
 use steward_events::event::{Facts, KeyHash};
 use steward_events::id::{CommandId, CommitId, CorrelationId, KeyId, PrincipalId, StreamId, SystemPart, TenantId};
-use steward_events::log::{EventLog, StreamName};
-use steward_events::placement::{STEWARD_SHARD, registry_stream};
+use steward_ports::log::EventLog;
+use steward_events::stream::StreamName;
+use steward_events::shard::{STEWARD_SHARD, registry_stream};
 
 use crate::stream::Folded;
 

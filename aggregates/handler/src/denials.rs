@@ -7,17 +7,21 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use steward_events::append::append;
-use steward_events::bus::Envelope;
-use steward_events::clock::{Clock, Ids, Timestamp};
-use steward_events::commit::{Commit, CommitHash, Entry};
+use steward_events::commit::{Commit, Entry};
+use steward_events::digest::CommitHash;
 use steward_events::event::{AggregateKind, DenialEvent};
 use steward_events::id::{CommitId, PrincipalId, StreamId, TenantId};
-use steward_events::log::{EventLog, StreamName};
+use steward_events::ids::Ids;
 use steward_events::permission::Permission;
 use steward_events::quantity::{Position, Shard, Version};
 use steward_events::rejection::Rejection;
+use steward_events::request::Envelope;
 use steward_events::scope::Scope;
+use steward_events::stream::StreamName;
+use steward_events::timestamp::Timestamp;
+use steward_ports::append::append;
+use steward_ports::clock::Clock;
+use steward_ports::log::EventLog;
 use tokio::sync::mpsc;
 
 /// The same denial is kept once in this time; others are counted.

@@ -8,11 +8,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_events::clock::Timestamp;
 use steward_events::commit::Entry;
 use steward_events::event::Event;
 use steward_events::id::{CommandId, PrincipalId};
 use steward_events::quantity::Position;
+use steward_events::timestamp::Timestamp;
 
 /// How long after it was issued a command may be sent again.
 pub(crate) const ISSUED_AGO_MAX: Duration = Duration::from_mins(10);

@@ -3,7 +3,7 @@
 use steward_events::BoxError;
 use steward_events::command::Command;
 use steward_events::id::TenantId;
-use steward_events::keys::Keyring;
+use steward_ports::keys::Keyring;
 
 /// Seals what is plain in `command`, with the keys that the command names.
 pub(crate) async fn seal(command: &mut Command, tenant: &TenantId, keyring: &Keyring) -> Result<(), BoxError> {

@@ -6,7 +6,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use steward_events::clock::{Clock, Timestamp};
+use steward_events::timestamp::Timestamp;
+use steward_ports::clock::Clock;
 
 /// How far this process's clock may be from the broker's.
 const OFF_MAX: Duration = Duration::from_secs(2);

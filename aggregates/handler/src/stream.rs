@@ -1,11 +1,13 @@
 //! One stream, folded: the state its next commit is decided on and what that commit must carry.
 
 use steward_aggregates::aggregate::Aggregate;
-use steward_events::append::Appended;
-use steward_events::clock::Timestamp;
-use steward_events::commit::{Commit, CommitHash, Entry};
+use steward_ports::append::Appended;
+use steward_events::timestamp::Timestamp;
+use steward_events::commit::{Commit, Entry};
+use steward_events::digest::CommitHash;
 use steward_events::event::Facts;
-use steward_events::log::{EventLog, LogError, Stored, StreamName};
+use steward_ports::log::{EventLog, LogError, Stored};
+use steward_events::stream::StreamName;
 use steward_events::quantity::{Position, Version};
 
 use crate::idempotency::Recent;

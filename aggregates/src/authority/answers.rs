@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use quick_cache::UnitWeighter;
 use quick_cache::unsync::Cache;
-use steward_events::clock::Timestamp;
+use steward_events::timestamp::Timestamp;
 use steward_events::id::ModelId;
 use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;

@@ -11,13 +11,13 @@
 //! To hold means by grants without conditions, not through a key narrowed to models, an agent or a task: a condition
 //! cannot be passed on, so whoever is bound by one passes nothing on.
 
-use steward_events::clock::Timestamp;
 use steward_events::command::{AccessCommand, Command, IdentityCommand, IssueKey};
 use steward_events::event::GrantId;
 use steward_events::id::{PrincipalId, TenantId};
 use steward_events::permission::PermissionPattern;
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
+use steward_events::timestamp::Timestamp;
 
 use super::rights::Rights;
 use super::words::forbidden;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use steward_events::clock::Timestamp;
+use steward_events::timestamp::Timestamp;
 use steward_events::id::{PrincipalId, RoleId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::query::{ExplainQuestion, Explanation, MayDo, WhoCan, WhoCanQuestion};

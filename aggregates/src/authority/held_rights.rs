@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cedar_policy::EntityUid;
-use steward_events::clock::Timestamp;
+use steward_events::timestamp::Timestamp;
 use steward_events::event::GrantId;
 use steward_events::id::RoleId;
 use steward_events::permission::{Permission, PermissionPattern};

@@ -9,9 +9,9 @@ use cedar_policy::{
     Authorizer, Context as CedarContext, Decision, Entities, EntityId, EntityTypeName, EntityUid, PolicySet, Request,
     RestrictedExpression,
 };
-use steward_events::clock::Timestamp;
 use steward_events::permission::Permission;
 use steward_events::scope::Scope;
+use steward_events::timestamp::Timestamp;
 
 use super::request::Context;
 use crate::identity::Key;

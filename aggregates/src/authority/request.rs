@@ -1,10 +1,10 @@
 //! What is asked of the authority, and what it answers.
 
-use steward_events::clock::Timestamp;
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;
 use steward_events::scope::Scope;
+use steward_events::timestamp::Timestamp;
 
 /// Somebody wants to do something.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use cedar_policy::{Entities, Entity, EntityUid, RestrictedExpression};
-use steward_events::clock::Timestamp;
+use steward_events::timestamp::Timestamp;
 use steward_events::id::PrincipalId;
 use steward_events::permission::{Permission, PermissionPattern};
 use steward_events::scope::Scope;

@@ -3,7 +3,7 @@
 //! The policies decide; here the same grants are read once more to say why. A law (`tests/laws.rs`) holds the two
 //! together: they never disagree.
 
-use steward_events::clock::Timestamp;
+use steward_events::timestamp::Timestamp;
 use steward_events::event::Condition;
 use steward_events::permission::Permission;
 use steward_events::rejection::Rejection;

@@ -1,13 +1,13 @@
 //! What a holder needs to know beside the facts' names.
 
 use serde::{Deserialize, Serialize};
-use steward_events::clock::Timestamp;
 use steward_events::command::{GrantLease, LeaseRequest, RenewLease};
 use steward_events::event::LeaseTerms;
 use steward_events::id::LeaseId;
 use steward_events::quantity::{NanoDollars, Turn, Unit};
 use steward_events::rejection::Rejection;
 use steward_events::scope::ScopeSet;
+use steward_events::timestamp::Timestamp;
 
 use super::Ledger;
 use super::room::exhausted;

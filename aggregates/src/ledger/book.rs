@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use steward_events::clock::Timestamp;
 use steward_events::event::WindowBounds;
 use steward_events::id::BudgetId;
 use steward_events::quantity::{Amounts, Unit};
+use steward_events::timestamp::Timestamp;
 
 /// One window of one budget, in the budget's unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use steward_events::clock::Timestamp;
 use steward_events::event::{LeaseTerms, WindowBounds};
 use steward_events::id::{CallId, LeaseId};
 use steward_events::quantity::{Amounts, Turn};
 use steward_events::scope::ScopeSet;
+use steward_events::timestamp::Timestamp;
 
 /// How long a holder may be silent. Longer than an election of the broker, which is silent for 6 to 7 seconds.
 pub const LEASE_TTL: Duration = Duration::from_secs(30);

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use steward_events::clock::Timestamp;
 use steward_events::id::CallId;
 use steward_events::quantity::Amounts;
 use steward_events::scope::ScopeSet;
+use steward_events::timestamp::Timestamp;
 
 /// How long a ticket is good without being asked for again.
 pub const TICKET_TTL: Duration = Duration::from_secs(3);

@@ -1,12 +1,12 @@
 //! Whether a request fits: into every budget that its scopes touch, behind those who were there before.
 
-use steward_events::clock::Timestamp;
 use steward_events::command::LeaseRequest;
 use steward_events::event::{LedgerEvent, WindowBounds};
 use steward_events::id::{BudgetId, LeaseId};
 use steward_events::quantity::{Amounts, Limit, Unit};
 use steward_events::rejection::Rejection;
 use steward_events::scope::ScopeSet;
+use steward_events::timestamp::Timestamp;
 use steward_events::window;
 
 use super::lease::{CALL_TIME_MAX, Lease, RECALL_AGAIN};

@@ -6,8 +6,8 @@ use clap::ArgMatches;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use steward_events::BoxError;
-use steward_events::bus::Reply;
 use steward_events::id::TenantId;
+use steward_events::request::Reply;
 
 use crate::config::Config;
 use crate::files;

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use steward_events::BoxError;
-use steward_events::clock::{Clock, Ids, RandomIds, SystemClock};
+use steward_events::ids::Ids;
 use steward_observability::{Health, LogFormat, Metrics, Service, TelemetryConfig};
+use steward_ports::clock::{Clock, RandomIds, SystemClock};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -74,7 +75,7 @@ impl Process {
         let telemetry =
             TelemetryConfig { logs, level: config.telemetry.filter.clone(), otlp, service: service.clone() };
         let guard = steward_observability::init(&telemetry)?;
-        steward_events::trace::install(steward_events::trace::Propagation {
+        steward_ports::trace::install(steward_ports::trace::Propagation {
             current: steward_observability::propagate::current_traceparent,
             follow: steward_observability::propagate::follow,
         });

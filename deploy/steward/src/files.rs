@@ -7,7 +7,7 @@ use std::path::Path;
 
 use steward_events::BoxError;
 use steward_events::sealed::DataKey;
-use steward_events::transparency::SigningKey;
+use steward_tlog::SigningKey;
 
 /// Lower-case base 32 without look-alikes, for secrets that people copy.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -76,7 +76,7 @@ pub(crate) fn transparency_key(path: &Path) -> Result<SigningKey, BoxError> {
 /// The 32 secret bytes in `path`, as hex; drawn if there is no such file, and then true.
 fn key_bytes(path: &Path) -> Result<([u8; 32], bool), BoxError> {
     let (text, made) = read_or_make(path, || {
-        Ok(steward_events::commit::CommitHash::from_bytes(*DataKey::random()?.as_bytes()).to_string())
+        Ok(steward_events::digest::CommitHash::from_bytes(*DataKey::random()?.as_bytes()).to_string())
     })?;
     let bytes = (text.len() == 64).then(|| {
         (0..64)

@@ -2,18 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, NodeDep, Package, PackageId};
 
 /// Which of our crates may depend on which of ours. Tests may use more (dev-dependencies are not edges).
 const EDGES: &[(&str, &[&str])] = &[
     ("steward-events", &[]),
-    ("steward-jetstream", &["steward-events"]),
-    ("steward-sled", &["steward-events"]),
-    ("steward-aggregates", &["steward-events"]),
-    ("steward-handler", &["steward-events", "steward-aggregates"]),
-    ("steward-projectors", &["steward-events", "steward-aggregates"]),
-    ("steward-workers", &["steward-events", "steward-aggregates"]),
-    ("steward-gateway", &["steward-events", "steward-aggregates"]),
+    ("steward-ports", &["steward-events"]),
+    ("steward-tlog", &["steward-events"]),
+    ("steward-jetstream", &["steward-events", "steward-ports"]),
+    ("steward-sled", &["steward-events", "steward-ports"]),
+    ("steward-aggregates", &["steward-events", "steward-tlog"]),
+    ("steward-handler", &["steward-events", "steward-ports", "steward-aggregates"]),
+    ("steward-projectors", &["steward-events", "steward-ports", "steward-tlog", "steward-aggregates"]),
+    ("steward-workers", &["steward-events", "steward-ports", "steward-tlog", "steward-aggregates"]),
+    ("steward-gateway", &["steward-events", "steward-ports", "steward-aggregates"]),
     ("steward-observability", &[]),
 ];
 
@@ -33,8 +35,9 @@ const OWNED: &[(&str, &[&str])] = &[
     ("figment", &["steward"]),
 ];
 
-/// Libraries that a crate must not name, however useful.
-const FORBIDDEN: &[(&str, &[&str])] = &[("steward-aggregates", &["tokio", "reqwest", "hyper", "futures"])];
+/// What deciding code cannot reach, not even through another crate: no runtime, no network, no operating system.
+const PURE: &[&str] = &["steward-events", "steward-tlog", "steward-aggregates"];
+const UNREACHABLE: &[&str] = &["tokio", "futures", "futures-util", "mio", "reqwest", "hyper", "rustix"];
 
 #[allow(clippy::expect_used)] // a helper of tests
 fn metadata() -> Metadata {
@@ -73,12 +76,36 @@ fn heavy_libraries_have_one_owner() {
             let may = owners.contains(&package.name.as_str());
             assert!(may || !named.contains(*library), "{} must not name {library}; {owners:?} does", package.name);
         }
-        for (crate_name, libraries) in FORBIDDEN {
-            if *crate_name == package.name.as_str() {
-                for library in *libraries {
-                    assert!(!named.contains(*library), "{crate_name} must not name {library}");
+    }
+}
+
+#[test]
+fn deciding_code_reaches_no_runtime_and_no_network() {
+    let metadata = MetadataCommand::new().exec().expect("cargo metadata runs");
+    let resolve = metadata.resolve.as_ref().expect("the dependencies are resolved");
+    let name_of = |id: &PackageId| metadata[id].name.to_string();
+    for pure in PURE {
+        let mut reached: BTreeMap<PackageId, PackageId> = BTreeMap::new();
+        let root =
+            metadata.packages.iter().find(|package| package.name.as_str() == *pure).expect("it is in the workspace");
+        let mut left = vec![root.id.clone()];
+        while let Some(id) = left.pop() {
+            for dependency in resolve[&id].deps.iter().filter(|dependency| is_linked(dependency)) {
+                if dependency.pkg != root.id && !reached.contains_key(&dependency.pkg) {
+                    reached.insert(dependency.pkg.clone(), id.clone());
+                    left.push(dependency.pkg.clone());
                 }
             }
         }
+        assert!(!reached.is_empty(), "{pure} depends on nothing: the graph is not read");
+        for (id, through) in &reached {
+            let name = name_of(id);
+            assert!(!UNREACHABLE.contains(&name.as_str()), "{pure} reaches {name} through {}", name_of(through));
+        }
     }
+}
+
+/// True if `dependency` becomes part of what is built for use: not for tests, not for build scripts.
+fn is_linked(dependency: &NodeDep) -> bool {
+    dependency.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal)
 }

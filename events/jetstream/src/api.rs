@@ -11,8 +11,8 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use steward_events::BoxError;
-use steward_events::clock::Timestamp;
 use steward_events::quantity::InvalidQuantity;
+use steward_events::timestamp::Timestamp;
 
 use crate::ANSWER_TIME_MAX;
 use crate::answer::answered;

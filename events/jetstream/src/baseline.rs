@@ -9,9 +9,10 @@ use async_nats::jetstream::{self, consumer};
 use bytes::Bytes;
 use futures::StreamExt;
 use steward_events::BoxError;
-use steward_events::clock::{Ids, RandomIds};
-use steward_events::log::StreamName;
+use steward_events::ids::Ids;
 use steward_events::quantity::{Position, Shard};
+use steward_events::stream::StreamName;
+use steward_ports::clock::RandomIds;
 
 use crate::connection::Connection;
 use crate::provision::log_stream;

@@ -8,8 +8,9 @@ use async_nats::{Client, HeaderMap, HeaderValue, Message, StatusCode};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use steward_events::bus::{BusError, CommandBus, Format, Reply, Request};
 use steward_events::rejection::Rejection;
+use steward_events::request::{Format, Reply, Request};
+use steward_ports::bus::{BusError, CommandBus};
 
 use crate::answer::answered;
 use crate::connection::{ConnectError, Connection, Credentials};

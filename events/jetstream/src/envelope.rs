@@ -5,10 +5,11 @@
 
 use async_nats::{HeaderMap, HeaderValue};
 use bytes::Bytes;
-use steward_events::bus::{Envelope, Format, Request};
-use steward_events::clock::{Clock, Ids};
 use steward_events::id::{CommandId, CorrelationId, InvalidId, PrincipalId, TenantId, is_token};
-use steward_events::trace;
+use steward_events::ids::Ids;
+use steward_events::request::{Envelope, Format, Request};
+use steward_ports::clock::Clock;
+use steward_ports::trace;
 
 /// The command's id; made once, kept over retries.
 pub(crate) const COMMAND_ID: &str = "steward-command-id";
@@ -132,7 +133,9 @@ pub(crate) fn write_headers(request: &Request) -> HeaderMap {
 
 #[cfg(test)]
 mod tests {
-    use steward_events::clock::{CountingIds, SystemClock, Timestamp};
+    use steward_events::ids::CountingIds;
+    use steward_events::timestamp::Timestamp;
+    use steward_ports::clock::SystemClock;
 
     use super::*;
 

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use futures::future::try_join_all;
 use steward_events::BoxError;
 use steward_events::id::CommitId;
-use steward_events::log::{EventLog, Filter, Follow, LogError, Published, Stored, StreamName};
 use steward_events::quantity::{Position, Shard};
+use steward_events::stream::StreamName;
+use steward_ports::log::{EventLog, Filter, Follow, LogError, Published, Stored};
 
 use crate::ANSWER_TIME_MAX;
 use crate::api::{self, Ack, CallError, Get, Held};

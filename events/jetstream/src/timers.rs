@@ -14,9 +14,9 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use serde::Serialize;
 use steward_events::BoxError;
-use steward_events::clock::Timestamp;
 use steward_events::id::is_token;
-use steward_events::timers::{Due, TimerKey, Timers};
+use steward_events::timestamp::Timestamp;
+use steward_ports::timers::{Due, TimerKey, Timers};
 
 use crate::ANSWER_TIME_MAX;
 use crate::api::{self, Ack};

@@ -7,7 +7,7 @@ use async_nats::{Client, HeaderMap};
 use async_trait::async_trait;
 use serde::Serialize;
 use steward_events::BoxError;
-use steward_events::keys::KeyVault;
+use steward_ports::keys::KeyVault;
 
 use crate::ANSWER_TIME_MAX;
 use crate::api::{self, Ack, CallError, Get};

@@ -13,13 +13,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::join_all;
-use steward_events::bus::{
-    BusError, CommandBus, CommandService, Envelope, Failure, Format, QueryService, Reply, Request,
-};
-use steward_events::clock::{Clock, Ids, RandomIds, SystemClock};
+use steward_events::ids::Ids;
 use steward_events::quantity::Position;
 use steward_events::rejection::Rejection;
+use steward_events::request::{Envelope, Format, Reply, Request};
 use steward_jetstream::{JetStreamBus, Role, serve};
+use steward_ports::bus::{BusError, CommandBus, CommandService, Failure, QueryService};
+use steward_ports::clock::{Clock, RandomIds, SystemClock};
 use support::Bus;
 use tokio_util::sync::CancellationToken;
 

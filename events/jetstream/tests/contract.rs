@@ -7,9 +7,9 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_events::testing::log_contract;
 use steward_jetstream::server::{Durability, Options};
 use steward_jetstream::{JetStreamLog, Role};
+use steward_ports::testing::log_contract;
 use support::{Bus, ThreeNodes};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

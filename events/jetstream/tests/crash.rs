@@ -9,15 +9,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
-use steward_events::append::{AppendError, append};
-use steward_events::commit::{Commit, CommitHash};
+use steward_events::commit::Commit;
+use steward_events::digest::CommitHash;
 use steward_events::event::AggregateKind;
 use steward_events::id::CommitId;
-use steward_events::log::{EventLog, Filter, LogError, StreamName};
 use steward_events::quantity::{Position, Shard};
-use steward_events::testing::commit;
+use steward_events::stream::StreamName;
 use steward_jetstream::server::{Options, Server};
 use steward_jetstream::{JetStreamLog, Role};
+use steward_ports::append::{AppendError, append};
+use steward_ports::log::{EventLog, Filter, LogError};
+use steward_ports::testing::commit;
 use support::{Bus, SHARDS, ThreeNodes, kill};
 use tokio::task::JoinSet;
 

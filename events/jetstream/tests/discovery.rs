@@ -13,12 +13,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use serde_json::Value;
-use steward_events::bus::{CommandService, Failure, QueryService, Reply, Request};
 use steward_events::command::{COMMANDS, nouns};
 use steward_events::quantity::Position;
 use steward_events::query::QUERIES;
 use steward_events::rejection::Rejection;
+use steward_events::request::{Reply, Request};
 use steward_jetstream::{Role, serve};
+use steward_ports::bus::{CommandService, Failure, QueryService};
 use support::Bus;
 use tokio_util::sync::CancellationToken;
 

@@ -7,11 +7,11 @@ mod support;
 use std::time::Duration;
 
 use futures::StreamExt;
-use steward_events::clock::{Clock, SystemClock};
-use steward_events::keys::KeyVault;
-use steward_events::timers::{Due, TimerKey, Timers};
 use steward_jetstream::server::{Options, Server};
 use steward_jetstream::{JetStreamTimers, JetStreamVault, Role};
+use steward_ports::clock::{Clock, SystemClock};
+use steward_ports::keys::KeyVault;
+use steward_ports::timers::{Due, TimerKey, Timers};
 use support::Bus;
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn a_timer_is_moved_cancelled_and_past() {
     let later = clock.now().plus(Duration::from_millis(1_500));
     timers.set(&key("retry", "moved"), later, b"moved".to_vec()).await.unwrap();
     timers.cancel(&key("retry", "cancelled")).await.unwrap();
-    let long_ago = steward_events::clock::Timestamp(1);
+    let long_ago = steward_events::timestamp::Timestamp(1);
     timers.set(&key("retry", "past"), long_ago, Vec::new()).await.unwrap();
 
     let past = rings(&mut due).await;

@@ -13,16 +13,16 @@ use async_nats::{Client, ConnectOptions, Event, Subscriber};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
-use steward_events::append::append;
-use steward_events::bus::{
-    Authenticator, Caller, CommandBus, CommandService, Envelope, Failure, Format, Reply, Request,
-};
-use steward_events::clock::{Clock, SystemClock};
-use steward_events::commit::CommitHash;
-use steward_events::log::{EventLog, Filter, StreamName};
+use steward_events::digest::CommitHash;
 use steward_events::quantity::{Position, Shard};
-use steward_events::testing::commit;
+use steward_events::request::{Envelope, Format, Reply, Request};
+use steward_events::stream::StreamName;
 use steward_jetstream::{ConnectError, Connection, Credentials, JetStreamBus, Role, login, serve};
+use steward_ports::append::append;
+use steward_ports::bus::{Authenticator, Caller, CommandBus, CommandService, Failure};
+use steward_ports::clock::{Clock, SystemClock};
+use steward_ports::log::{EventLog, Filter};
+use steward_ports::testing::commit;
 use support::Bus;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

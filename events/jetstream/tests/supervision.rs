@@ -7,14 +7,15 @@ mod support;
 use std::process::Command;
 use std::time::Duration;
 
-use steward_events::append::append;
-use steward_events::commit::CommitHash;
+use steward_events::digest::CommitHash;
 use steward_events::event::AggregateKind;
-use steward_events::log::{EventLog, StreamName};
 use steward_events::quantity::{Position, Shard};
-use steward_events::testing::commit;
+use steward_events::stream::StreamName;
 use steward_jetstream::server::Supervised;
 use steward_jetstream::{Connection, JetStreamLog, Role};
+use steward_ports::append::append;
+use steward_ports::log::EventLog;
+use steward_ports::testing::commit;
 use support::{Bus, SHARDS};
 use tokio::time::{Instant, sleep};
 

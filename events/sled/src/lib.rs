@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use steward_events::BoxError;
-use steward_events::store::{Pair, Store, Write};
+use steward_ports::store::{Pair, Store, Write};
 
 mod again;
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use steward_events::store::{Store, Write};
+use steward_ports::store::{Store, Write};
 use steward_sled::{Options, SledStore};
 
 /// So many keys change in each batch.

@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use steward_events::store::{Store, Write, contract};
+use steward_ports::store::{Store, Write, contract};
 use steward_sled::{Error, Options, SledStore};
 
 #[test]

@@ -3,12 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
 use crate::command::Body;
 use crate::event::{Condition, GrantId};
 use crate::id::{PrincipalId, RoleId, TenantId};
 use crate::permission::PermissionPattern;
 use crate::scope::Scope;
+use crate::timestamp::Timestamp;
 
 commands! {
     AccessCommand of Access {

@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
 use crate::command::Body;
 use crate::event::{ModelSpec, Price, ProviderKind, Target};
 use crate::id::{ModelId, ProviderId};
+use crate::timestamp::Timestamp;
 
 commands! {
     CatalogCommand of Catalog {

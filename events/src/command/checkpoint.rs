@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Body;
+use crate::digest::TreeHash;
 use crate::id::{StreamId, TenantId};
 use crate::quantity::Position;
-use crate::transparency::Hash;
 
 commands! {
     CheckpointCommand of Checkpoint {
@@ -31,7 +31,7 @@ pub struct SignCheckpoint {
     /// How many commits are in it.
     pub size: u64,
     /// Its root.
-    pub root: Hash,
+    pub root: TreeHash,
     /// Where the last of these commits stands in the tenant's shard.
     pub position: Position,
     /// The checkpoint with its signature, as a C2SP signed note.
@@ -43,6 +43,6 @@ pub struct SignCheckpoint {
 impl Body for SignCheckpoint {
     fn stream(&self) -> StreamId {
         // One stream a tenant, named after it, as in the registry.
-        crate::placement::registry_stream(&self.tenant).id
+        crate::shard::registry_stream(&self.tenant).id
     }
 }

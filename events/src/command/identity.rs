@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{Ids, Timestamp};
+use crate::ids::Ids;
+use crate::timestamp::Timestamp;
 use crate::command::Body;
 use crate::event::{KeyHash, Profile};
 use crate::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId, TenantId};

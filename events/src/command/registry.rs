@@ -34,7 +34,7 @@ pub struct CreateTenant {
 
 impl Body for CreateTenant {
     fn stream(&self) -> StreamId {
-        crate::placement::registry_stream(&self.tenant).id
+        crate::shard::registry_stream(&self.tenant).id
     }
     fn scope(&self, _: &TenantId) -> Scope {
         Scope::everything()

@@ -5,7 +5,7 @@ use schemars::{Schema, SchemaGenerator};
 use serde::Serialize;
 
 use super::Body;
-use crate::bus::Format;
+use crate::request::Format;
 use crate::event::AggregateKind;
 use crate::id::{StreamId, TenantId};
 use crate::permission::Permission;
@@ -130,7 +130,7 @@ macro_rules! commands {
             fn read(
                 noun: &str,
                 verb: &str,
-                format: $crate::bus::Format,
+                format: $crate::request::Format,
                 body: &[u8],
             ) -> Option<Result<Self, $crate::rejection::Rejection>> {
                 let invalid = |reason: String| $crate::rejection::Rejection::invalid("body", reason);
@@ -151,7 +151,7 @@ macro_rules! commands {
 
             pub(in crate::command) fn write(
                 &self,
-                format: $crate::bus::Format,
+                format: $crate::request::Format,
             ) -> Result<Vec<u8>, $crate::BoxError> {
                 match self {
                     $(Self::$body(body) => format.write(body),)+

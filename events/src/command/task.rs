@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{Ids, Timestamp};
+use crate::ids::Ids;
+use crate::timestamp::Timestamp;
 use crate::command::{Body, Reference};
 use crate::event::{AggregateKind, StepKind, TaskInput, TaskOutput, TokenUsage};
 use crate::id::{AgentId, StreamId, TaskId, TenantId};

@@ -3,11 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
 use crate::id::{ModelId, PrincipalId, RoleId};
 use crate::permission::PermissionPattern;
 use crate::quantity::{NanoDollars, SchemaVersion};
 use crate::scope::Scope;
+use crate::timestamp::Timestamp;
 
 /// Facts of a tenant's roles and grants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

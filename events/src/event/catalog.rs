@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
 use crate::id::{ModelId, ProviderId};
 use crate::quantity::{PicoDollarsPerToken, SchemaVersion, Tokens};
+use crate::timestamp::Timestamp;
 
 /// Facts of what can be called and at which price. The tenant `steward` has the defaults; a tenant may override.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::TreeHash;
 use crate::id::TenantId;
 use crate::quantity::{Position, SchemaVersion};
-use crate::transparency::Hash;
 
 /// Facts of checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +19,7 @@ pub enum CheckpointEvent {
         /// How many commits are in it.
         size: u64,
         /// Its root.
-        root: Hash,
+        root: TreeHash,
         /// Where the last of these commits stands in the tenant's shard.
         position: Position,
         /// The checkpoint with its signature, as a C2SP signed note.

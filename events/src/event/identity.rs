@@ -3,11 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
 use crate::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId};
 use crate::quantity::SchemaVersion;
 use crate::scope::Scope;
 use crate::sealed::Sealed;
+use crate::timestamp::Timestamp;
 
 /// Facts of a tenant's people, service accounts and keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

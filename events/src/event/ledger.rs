@@ -5,10 +5,10 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
 use crate::id::{BudgetId, CallId, LeaseId};
 use crate::quantity::{Amounts, Position, SchemaVersion, Turn, Unit, Window};
 use crate::scope::{Scope, ScopeSet, Subject};
+use crate::timestamp::Timestamp;
 
 /// Facts of a tenant's budgets and leases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

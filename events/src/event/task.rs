@@ -3,12 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
 use crate::event::TokenUsage;
 use crate::id::{AgentId, PrincipalId, TaskId};
 use crate::quantity::{Epoch, NanoDollars, SchemaVersion, StepNumber};
 use crate::scope::Scope;
 use crate::sealed::Sealed;
+use crate::timestamp::Timestamp;
 
 /// Facts of one task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

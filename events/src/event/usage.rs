@@ -133,11 +133,11 @@ impl UsageEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commit::CommitHash;
+    use crate::digest::CommitHash;
     use crate::event::{AggregateKind, Event};
-    use crate::log::StreamName;
     use crate::quantity::Shard;
-    use crate::testing::commit;
+    use crate::stream::StreamName;
+    use steward_ports::testing::commit;
 
     #[test]
     fn a_commit_that_closes_a_lease_shows_it() {

@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
+use crate::digest::TreeHash;
 use crate::id::TenantId;
 use crate::quantity::Position;
-use crate::transparency::Hash;
+use crate::timestamp::Timestamp;
 
 /// A checkpoint that a check of the whole log has met.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -14,7 +14,7 @@ pub struct CheckedCheckpoint {
     /// How many commits it covers.
     pub size: u64,
     /// Their root.
-    pub root: Hash,
+    pub root: TreeHash,
     /// The key that has signed it.
     pub key: String,
 }
@@ -48,7 +48,7 @@ pub struct SignedCheckpoint {
     /// How many commits it covers.
     pub size: u64,
     /// Their root.
-    pub root: Hash,
+    pub root: TreeHash,
     /// Where the last of them stands in the tenant's shard.
     pub position: Position,
     /// When it was recorded.
@@ -75,11 +75,11 @@ pub struct TreeState {
     /// How many commits are in it.
     pub size: u64,
     /// Its root.
-    pub root: Hash,
+    pub root: TreeHash,
     /// Where the last commit stands in the tenant's shard.
     pub position: Position,
     /// The proof of consistency with the earlier size that was asked for.
-    pub consistency: Vec<Hash>,
+    pub consistency: Vec<TreeHash>,
 }
 
 /// Asks for a tile.
@@ -100,7 +100,7 @@ pub struct TileHashes {
     /// Its file's name as C2SP tlog-tiles lays a log out.
     pub path: String,
     /// Its hashes, 1 to 256.
-    pub hashes: Vec<Hash>,
+    pub hashes: Vec<TreeHash>,
 }
 
 /// Asks for an inclusion proof.
@@ -129,9 +129,9 @@ pub struct InclusionProof {
     /// Of how many.
     pub size: u64,
     /// The tree's root.
-    pub root: Hash,
+    pub root: TreeHash,
     /// The proof, from the leaf up.
-    pub path: Vec<Hash>,
+    pub path: Vec<TreeHash>,
     /// The signed note that vouches for the root; none if this size was not signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<String>,
@@ -153,13 +153,13 @@ pub struct ConsistencyProof {
     /// The smaller size.
     pub from: u64,
     /// Its root.
-    pub from_root: Hash,
+    pub from_root: TreeHash,
     /// The larger size.
     pub to: u64,
     /// Its root.
-    pub to_root: Hash,
+    pub to_root: TreeHash,
     /// The proof.
-    pub path: Vec<Hash>,
+    pub path: Vec<TreeHash>,
 }
 
 /// Asks for commits as they are stored.

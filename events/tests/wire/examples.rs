@@ -2,13 +2,13 @@
 //! compile until it stands here. A name `<aggregate>.<type>.<what>` is a further example of the same variant.
 
 use serde::{Deserialize, Serialize};
-use steward_events::clock::Timestamp;
+use steward_events::digest::TreeHash;
 use steward_events::event::*;
 use steward_events::id::*;
 use steward_events::quantity::*;
 use steward_events::scope::{Scope, ScopeSet, Subject};
 use steward_events::sealed::{KeyOwner, Sealed};
-use steward_events::transparency::Hash;
+use steward_events::timestamp::Timestamp;
 
 /// 2026-11-23T10:00:00Z.
 pub(crate) const AT: Timestamp = Timestamp(1_795_428_000_000_000);
@@ -368,7 +368,7 @@ variants! {
         CheckpointEvent::Signed {
             tenant: tenant(),
             size: 41,
-            root: Hash([9; 32]),
+            root: TreeHash([9; 32]),
             position: Position(1_041),
             note: "steward.example/acme\n41\nCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=\n\n\u{2014} steward.example/acme AAAAAAAA\n".to_owned(),
             key: "steward.example/acme+00000000+AQ==".to_owned(),

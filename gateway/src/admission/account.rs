@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steward_aggregates::usage::Usage;
-use steward_events::clock::{Ids, Timestamp};
 use steward_events::event::CallOutcome;
 use steward_events::id::{CallId, HolderId, LeaseId, TenantId};
-use steward_events::log::StreamName;
+use steward_events::ids::Ids;
 use steward_events::quantity::{Amounts, NanoDollars};
 use steward_events::rejection::Rejection;
 use steward_events::scope::ScopeSet;
+use steward_events::stream::StreamName;
+use steward_events::timestamp::Timestamp;
 use tokio::sync::oneshot;
 use tracing::Span;
 

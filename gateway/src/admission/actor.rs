@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use steward_events::append::{AppendError, Appended, append};
-use steward_events::bus::{Envelope, Format, Reply, Request};
 use steward_events::command::Command;
 use steward_events::commit::Commit;
 use steward_events::id::{CallId, LeaseId, PrincipalId, SystemPart};
-use steward_events::log::{EventLog, LogError, Stored, StreamName};
 use steward_events::quantity::Position;
-use steward_events::trace;
+use steward_events::request::{Envelope, Format, Reply, Request};
+use steward_events::stream::StreamName;
+use steward_ports::append::{AppendError, Appended, append};
+use steward_ports::log::{EventLog, LogError, Stored};
+use steward_ports::trace;
 use tokio::sync::{mpsc, oneshot};
 
 use super::account::fresh;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use steward_events::commit::Commit;
 use steward_events::event::{AggregateKind, Event, LedgerEvent};
-use steward_events::log::{Filter, LogError};
 use steward_events::quantity::{Position, Shard};
+use steward_ports::log::{Filter, LogError};
 
 use super::Admission;
 use super::actor::Message;

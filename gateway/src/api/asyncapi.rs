@@ -1,10 +1,10 @@
 //! `/asyncapi.json`: AsyncAPI 3.0, the same tables as they stand on the bus.
 
 use serde_json::{Map, Value, json};
-use steward_events::bus::Reply;
 use steward_events::command::{Audience, COMMANDS};
 use steward_events::query::QUERIES;
 use steward_events::rejection::Rejection;
+use steward_events::request::Reply;
 
 use super::openapi::generator;
 

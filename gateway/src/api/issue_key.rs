@@ -3,11 +3,11 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use steward_events::bus::Reply;
 use steward_events::command::IssueKey;
 use steward_events::event::KeyHash;
 use steward_events::id::TenantId;
 use steward_events::rejection::Rejection;
+use steward_events::request::Reply;
 
 use super::Caller;
 use crate::error::Error;

@@ -3,10 +3,10 @@
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
-use steward_events::bus::Reply;
 use steward_events::command::{Audience, COMMANDS};
 use steward_events::query::QUERIES;
 use steward_events::rejection::Rejection;
+use steward_events::request::Reply;
 
 /// The whole document.
 pub fn openapi() -> Value {

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use http::StatusCode;
 use steward_aggregates::authority::Authority;
 use steward_aggregates::catalog::Catalogs;
-use steward_events::bus::Reply;
 use steward_events::command::{Command, CommandSpec, IdentityCommand, RegistryCommand};
 use steward_events::id::TenantId;
-use steward_events::live::View;
+use steward_events::request::Reply;
+use steward_events::view::View;
 
 use super::{Caller, issue_key};
 use crate::error::Error;
@@ -26,7 +26,7 @@ pub(super) async fn send(caller: &Caller<'_>, spec: &'static CommandSpec, body: 
     let (mut format, mut body, mut secret) = (caller.format, body, None);
     if (spec.noun, spec.verb) == ("key", "issue") {
         (body, secret) = issue_key::complete(caller, &body)?;
-        format = steward_events::bus::Format::Json;
+        format = steward_events::request::Format::Json;
     }
     let command = Command::read(spec.noun, spec.verb, format, &body)?;
     caller.may(spec.permission(), command.scope(&caller.tenant)).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use steward_aggregates::catalog::Provider;
 use steward_events::event::{PriceVersion, Target};
 use steward_events::id::TenantId;
-use steward_events::placement::STEWARD_SHARD;
+use steward_events::shard::STEWARD_SHARD;
 
 use super::estimate::Estimate;
 use crate::auth::Known;

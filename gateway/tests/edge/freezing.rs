@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use steward_events::id::CommitId;
-use steward_events::log::{EventLog, Filter, Follow, LogError, Published, Stored, StreamName};
 use steward_events::quantity::{Position, Shard};
+use steward_events::stream::StreamName;
+use steward_ports::log::{EventLog, Filter, Follow, LogError, Published, Stored};
 
 /// Passes everything on, except questions about the end while it is frozen.
 pub(crate) struct Freezing {

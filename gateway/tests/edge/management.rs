@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use steward_events::bus::Format;
+use steward_events::request::Format;
 
 use crate::installation::{Installation, OPERATOR, ask};
 

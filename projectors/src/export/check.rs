@@ -8,12 +8,14 @@ use std::path::Path;
 
 use serde::Serialize;
 use steward_events::BoxError;
-use steward_events::commit::{Commit, CommitHash};
+use steward_events::commit::Commit;
+use steward_events::digest::CommitHash;
+use steward_events::digest::TreeHash;
 use steward_events::id::TenantId;
-use steward_events::log::StreamName;
 use steward_events::quantity::{Position, Shard};
 use steward_events::query::InclusionProof;
-use steward_events::transparency::{Frontier, Hash, VerifierKey, leaf, proof};
+use steward_events::stream::StreamName;
+use steward_tlog::{Frontier, VerifierKey, leaf, proof};
 
 use super::finding::{Finding, Findings, What};
 use super::records::{Error, Record, Records};
@@ -55,7 +57,7 @@ pub struct Report {
     /// Streams, each one hash chain.
     pub chains: u64,
     /// The root of the tree over all commits.
-    pub root: Hash,
+    pub root: TreeHash,
     /// How many commits the newest checkpoint covers whose root they have; 0 if there is none.
     pub signed: u64,
     /// How many checkpoints were met.
@@ -196,7 +198,7 @@ impl Reading<'_> {
         }
         self.last = *position;
         let leaf = leaf(*position, &hash);
-        self.tree.push(Hash::leaf(&leaf));
+        self.tree.push(TreeHash::leaf(&leaf));
         self.tiles.push(&leaf, &shown, *position, &mut self.findings)?;
         for expected in signatures.expected.get(&self.tree.size()).into_iter().flatten() {
             self.meet(expected, &shown, *position);
@@ -278,7 +280,7 @@ impl Reading<'_> {
                 return None;
             }
         };
-        if !proof::includes(Hash::leaf(&leaf(position, &hash)), index, *size, &path, root) {
+        if !proof::includes(TreeHash::leaf(&leaf(position, &hash)), index, *size, &path, root) {
             self.findings.add(What::NotProven, None, Some(position), "the tiles do not lead to the checkpoint's root");
             return None;
         }

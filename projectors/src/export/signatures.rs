@@ -6,11 +6,12 @@ use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 
 use steward_events::BoxError;
+use steward_events::digest::TreeHash;
 use steward_events::id::TenantId;
 use steward_events::quantity::Position;
 use steward_events::query::SignedCheckpoint;
-use steward_events::transparency::note::NOTE_BYTES_MAX;
-use steward_events::transparency::{Checkpoint, Hash, Note, VerifierKey};
+use steward_tlog::note::NOTE_BYTES_MAX;
+use steward_tlog::{Checkpoint, Note, VerifierKey};
 
 use super::finding::{Findings, What};
 use super::{CHECKPOINT, CHECKPOINTS, read_bounded};
@@ -21,7 +22,7 @@ const LINE_BYTES_MAX: u64 = 2 * NOTE_BYTES_MAX as u64;
 /// A root that the commits have to meet at some size.
 #[derive(Clone, Debug)]
 pub(super) struct Expected {
-    pub(super) root: Hash,
+    pub(super) root: TreeHash,
     /// Where the last of them is said to stand.
     pub(super) position: Option<Position>,
     /// It comes from outside.

@@ -4,10 +4,11 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use steward_events::BoxError;
+use steward_events::digest::HASH_BYTES;
+use steward_events::digest::TreeHash;
 use steward_events::quantity::Position;
-use steward_events::transparency::merkle::HASH_BYTES;
-use steward_events::transparency::tile::{self, Builder, Hashes, TILE_WIDTH};
-use steward_events::transparency::{Hash, LEAF_BYTES};
+use steward_tlog::LEAF_BYTES;
+use steward_tlog::tile::{self, Builder, Hashes, TILE_WIDTH};
 
 use super::finding::{Findings, What};
 use super::read_bounded;
@@ -105,7 +106,7 @@ pub(super) struct Files<'a> {
 }
 
 impl Hashes for Files<'_> {
-    fn read(&self, level: u32, from: u64, to: u64) -> Result<Vec<Hash>, BoxError> {
+    fn read(&self, level: u32, from: u64, to: u64) -> Result<Vec<TreeHash>, BoxError> {
         let tile = tile::tile_of(level, from, self.size).ok_or("the tree has no such tile")?;
         let bytes = read_bounded(&self.folder.join(tile.path()), TILE_WIDTH * HASH_BYTES as u64)?;
         let hashes = tile::decode(&bytes, tile.width)?;

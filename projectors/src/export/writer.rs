@@ -5,13 +5,13 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use steward_events::BoxError;
-use steward_events::clock::Timestamp;
-use steward_events::commit::CommitHash;
+use steward_events::digest::CommitHash;
 use steward_events::id::TenantId;
 use steward_events::quantity::{Position, Shard};
 use steward_events::query::SignedCheckpoint;
-use steward_events::transparency::leaf;
-use steward_events::transparency::tile::{self, Builder};
+use steward_events::timestamp::Timestamp;
+use steward_tlog::leaf;
+use steward_tlog::tile::{self, Builder};
 
 use super::{CHECKPOINT, CHECKPOINTS, COMMITS, FORMAT, MANIFEST, Manifest, records};
 

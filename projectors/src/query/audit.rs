@@ -3,17 +3,17 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use steward_events::bus::Request;
-use steward_events::commit::CommitHash;
+use steward_events::digest::CommitHash;
 use steward_events::id::TenantId;
-use steward_events::log::{Filter, Stored};
-use steward_events::placement::STEWARD_SHARD;
 use steward_events::quantity::{Position, Shard};
 use steward_events::query::{
     CheckpointsQuestion, Commits, CommitsQuestion, ConsistencyQuestion, Due, DueQuestion, InclusionProof,
     InclusionQuestion, SignedCheckpoint, StoredCommit, TileQuestion, TreeQuestion, Verification, VerifyQuestion,
 };
 use steward_events::rejection::Rejection;
+use steward_events::request::Request;
+use steward_events::shard::STEWARD_SHARD;
+use steward_ports::log::{Filter, Stored};
 
 use super::{No, read, write};
 use crate::cost_report::CostReport;

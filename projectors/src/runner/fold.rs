@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use steward_events::BoxError;
-use steward_events::commit::CommitHash;
-use steward_events::log::{Filter, Follow, LogError, Stored};
+use steward_events::digest::CommitHash;
 use steward_events::quantity::{Position, Shard};
+use steward_ports::log::{Filter, Follow, LogError, Stored};
 
 use super::{Followed, Runner};
 use crate::progress::Stage;

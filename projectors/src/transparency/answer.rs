@@ -8,8 +8,8 @@ use steward_events::query::{
     SignedCheckpoint, TileHashes, TileQuestion, TreeQuestion, TreeState,
 };
 use steward_events::rejection::Rejection;
-use steward_events::transparency::proof;
-use steward_events::transparency::tile::{Hashes, LEVELS_MAX, TILE_WIDTH, tile_of};
+use steward_tlog::proof;
+use steward_tlog::tile::{Hashes, LEVELS_MAX, TILE_WIDTH, tile_of};
 
 use super::{Row, StoredTree, newest_key, signed_key, signed_prefix};
 use crate::tree::Snapshot;

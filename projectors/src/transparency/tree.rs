@@ -1,10 +1,10 @@
 //! A tenant's tree as its rows have it: nodes, the root of any size, and which leaf stands where.
 
 use steward_events::BoxError;
+use steward_events::digest::TreeHash;
 use steward_events::id::TenantId;
 use steward_events::quantity::Position;
-use steward_events::transparency::Hash;
-use steward_events::transparency::tile::Hashes;
+use steward_tlog::tile::Hashes;
 
 use super::{Head, Leaf, ROW_HASHES, Row, hashes_key, head_key, leaves_key};
 use crate::tree::Snapshot;
@@ -62,12 +62,12 @@ impl<'a> StoredTree<'a> {
 }
 
 impl Hashes for StoredTree<'_> {
-    fn read(&self, level: u32, from: u64, to: u64) -> Result<Vec<Hash>, BoxError> {
+    fn read(&self, level: u32, from: u64, to: u64) -> Result<Vec<TreeHash>, BoxError> {
         let mut hashes = Vec::new();
         for row in from / ROW_HASHES..to.div_ceil(ROW_HASHES) {
-            let held: Vec<Hash> = match self.rows.get(&hashes_key(self.tenant, level, row))? {
-                Some(Row::Leaves(leaves)) => leaves.into_iter().map(|Leaf(_, node)| Hash(node.0)).collect(),
-                Some(Row::Nodes(nodes)) => nodes.into_iter().map(|node| Hash(node.0)).collect(),
+            let held: Vec<TreeHash> = match self.rows.get(&hashes_key(self.tenant, level, row))? {
+                Some(Row::Leaves(leaves)) => leaves.into_iter().map(|Leaf(_, node)| TreeHash(node.0)).collect(),
+                Some(Row::Nodes(nodes)) => nodes.into_iter().map(|node| TreeHash(node.0)).collect(),
                 _ => return Ok(hashes),
             };
             let within = |index: &u64| (from..to).contains(index);

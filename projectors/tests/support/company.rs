@@ -7,21 +7,23 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use steward_events::bus::{Envelope, Format, QueryService, Request};
-use steward_events::clock::{Clock, SystemClock, Timestamp};
 use steward_events::event::{
     AccessEvent, AggregateKind, ContentMode, Event, GrantId, IdentityEvent, RegistryEvent, TenantEvent,
 };
 use steward_events::id::{CommandId, CorrelationId, PrincipalId, RoleId};
-use steward_events::keys::{Keyring, MemoryVault};
-use steward_events::log::EventLog;
-use steward_events::log::memory::MemoryLog;
-use steward_events::placement::registry_stream;
 use steward_events::quantity::Shard;
 use steward_events::rejection::Rejection;
+use steward_events::request::{Envelope, Format, Request};
 use steward_events::sealed::DataKey;
-use steward_events::store::Store;
-use steward_events::store::memory::MemoryStore;
+use steward_events::shard::registry_stream;
+use steward_events::timestamp::Timestamp;
+use steward_ports::bus::QueryService;
+use steward_ports::clock::{Clock, SystemClock};
+use steward_ports::keys::{Keyring, MemoryVault};
+use steward_ports::log::EventLog;
+use steward_ports::log::memory::MemoryLog;
+use steward_ports::store::Store;
+use steward_ports::store::memory::MemoryStore;
 use steward_projectors::{Config, ProjectorPorts, Projectors};
 use tokio_util::sync::CancellationToken;
 

@@ -7,18 +7,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use steward_events::BoxError;
-use steward_events::append::append;
-use steward_events::clock::Timestamp;
-use steward_events::commit::{Commit, CommitHash, Entry};
+use steward_events::commit::{Commit, Entry};
+use steward_events::digest::CommitHash;
 use steward_events::event::{AggregateKind, CallOutcome, Event, PriceVersion, TokenUsage, UsageEvent};
 use steward_events::id::{
     AgentId, CallId, CommandId, CommitId, CorrelationId, HolderId, KeyId, LeaseId, ModelId, PrincipalId, ProviderId,
     StreamId, TaskId, TenantId,
 };
-use steward_events::log::{EventLog, StreamName};
 use steward_events::quantity::{Amounts, NanoDollars, Position, Shard, Tokens, Version};
 use steward_events::scope::ScopeSet;
-use steward_events::store::{Pair, Store, Write};
+use steward_events::stream::StreamName;
+use steward_events::timestamp::Timestamp;
+use steward_ports::append::append;
+use steward_ports::log::EventLog;
+use steward_ports::store::{Pair, Store, Write};
 
 /// Noon of 2026-11-23.
 pub const NOON: Timestamp = Timestamp(1_795_435_200_000_000);

@@ -5,14 +5,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use steward_events::clock::{SystemClock, Timestamp};
-use steward_events::commit::CommitHash;
+use steward_events::digest::CommitHash;
+use steward_events::digest::TreeHash;
 use steward_events::event::AggregateKind;
-use steward_events::log::memory::MemoryLog;
 use steward_events::quantity::{Position, Shard};
 use steward_events::query::SignedCheckpoint;
-use steward_events::transparency::{Checkpoint, Frontier, Hash, SigningKey, VerifierKey, leaf, origin};
+use steward_events::timestamp::Timestamp;
+use steward_ports::clock::SystemClock;
+use steward_ports::log::memory::MemoryLog;
 use steward_projectors::export::{self, Demands, Report, Writer};
+use steward_tlog::{Checkpoint, Frontier, SigningKey, VerifierKey, leaf, origin};
 
 use crate::facts::{self, Dice, finished, stream, tenant};
 
@@ -65,10 +67,10 @@ impl History {
         self
     }
 
-    pub fn root(&self, size: usize) -> Hash {
+    pub fn root(&self, size: usize) -> TreeHash {
         let mut tree = Frontier::default();
         for entry in &self.entries[..size] {
-            tree.push(Hash::leaf(&leaf(entry.position, &CommitHash::of(&entry.bytes))));
+            tree.push(TreeHash::leaf(&leaf(entry.position, &CommitHash::of(&entry.bytes))));
         }
         tree.root()
     }

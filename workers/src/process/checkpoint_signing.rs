@@ -12,13 +12,15 @@ use futures::{StreamExt, stream};
 use steward_events::BoxError;
 use steward_events::command::SignCheckpoint;
 use steward_events::commit::Recorded;
+use steward_events::digest::TreeHash;
 use steward_events::event::{AggregateKind, CheckpointEvent, Event};
 use steward_events::id::TenantId;
-use steward_events::live::{Live, NotFresh, View};
-use steward_events::placement::STEWARD_SHARD;
 use steward_events::quantity::Position;
 use steward_events::query::{Due, DueQuestion, TreeQuestion, TreeState};
-use steward_events::transparency::{Checkpoint, Hash, SigningKey, origin, proof};
+use steward_events::shard::STEWARD_SHARD;
+use steward_events::view::View;
+use steward_ports::live::{Live, NotFresh};
+use steward_tlog::{Checkpoint, SigningKey, origin, proof};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +58,7 @@ pub struct Notary {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Signed {
     pub(crate) size: u64,
-    pub(crate) root: Hash,
+    pub(crate) root: TreeHash,
     pub(crate) position: Position,
     pub(crate) note: String,
 }
@@ -242,7 +244,7 @@ mod tests {
     use super::*;
 
     fn signed(position: u64) -> Signed {
-        Signed { size: position, root: Hash::empty(), position: Position(position), note: String::new() }
+        Signed { size: position, root: TreeHash::empty(), position: Position(position), note: String::new() }
     }
 
     #[test]

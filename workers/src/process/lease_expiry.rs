@@ -17,10 +17,10 @@ use steward_events::command::CorrectLease;
 use steward_events::commit::Commit;
 use steward_events::event::AggregateKind;
 use steward_events::id::{LeaseId, StreamId, TenantId};
-use steward_events::log::{Filter, LogError};
 use steward_events::quantity::{Position, Shard};
 use steward_events::rejection::Rejection;
-use steward_events::timers::{Due, TimerKey};
+use steward_ports::log::{Filter, LogError};
+use steward_ports::timers::{Due, TimerKey};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -220,7 +220,7 @@ impl Shared {
         shard: Shard,
         tenant: &TenantId,
         lease: LeaseId,
-        at: steward_events::clock::Timestamp,
+        at: steward_events::timestamp::Timestamp,
         graced: bool,
     ) {
         let Ok(id) = StreamId::new(format!("{}-{}", lease.holder, lease.number)) else {

@@ -13,8 +13,9 @@ use steward_events::command::{Command, RemoveBudget, RevokeKey};
 use steward_events::commit::Recorded;
 use steward_events::event::{AggregateKind, BudgetKey, Event, IdentityEvent, LedgerEvent, TaskEvent};
 use steward_events::id::{BudgetId, KeyId, TaskId, TenantId};
-use steward_events::live::{Live, NotFresh, View};
 use steward_events::scope::Subject;
+use steward_events::view::View;
+use steward_ports::live::{Live, NotFresh};
 use tokio_util::sync::CancellationToken;
 
 use crate::orders::{Cause, OrderError, Orders};

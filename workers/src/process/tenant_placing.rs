@@ -11,7 +11,8 @@ use steward_events::command::OpenTenant;
 use steward_events::commit::Recorded;
 use steward_events::event::{AggregateKind, Event, RegistryEvent, TenantEvent};
 use steward_events::id::{CorrelationId, TenantId};
-use steward_events::live::{Live, NotFresh, View};
+use steward_events::view::View;
+use steward_ports::live::{Live, NotFresh};
 use tokio_util::sync::CancellationToken;
 
 use crate::orders::{Cause, OrderError, Orders};

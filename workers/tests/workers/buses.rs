@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use steward_events::bus::{BusError, CommandBus, Reply, Request};
 use steward_events::quantity::Position;
 use steward_events::rejection::Rejection;
+use steward_events::request::{Reply, Request};
+use steward_ports::bus::{BusError, CommandBus};
 use tokio_util::sync::CancellationToken;
 
 /// Its sender dies at one of the commands that drive a task: nothing is answered from then on.

@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use steward_events::bus::{CommandService, Failure, Reply, Request};
-use steward_events::clock::{RandomIds, SystemClock};
 use steward_events::event::KeyHash;
 use steward_events::id::PrincipalId;
-use steward_events::keys::Keyring;
-use steward_events::log::EventLog;
 use steward_events::quantity::Position;
 use steward_events::rejection::Rejection;
+use steward_events::request::{Reply, Request};
 use steward_handler::bootstrap::first_start;
 use steward_handler::{Handler, HandlerConfig, HandlerPorts};
+use steward_ports::bus::{CommandService, Failure};
+use steward_ports::clock::{RandomIds, SystemClock};
+use steward_ports::keys::Keyring;
+use steward_ports::log::EventLog;
 use tokio::sync::Mutex;
 
 pub(crate) struct Desk {

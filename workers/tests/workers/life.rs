@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use steward_events::bus::Format;
 use steward_events::command::{CancelTask, IssueKey, ResumeTenant, SetBudget, SuspendTenant};
 use steward_events::event::{StepKind, TaskEvent};
 use steward_events::quantity::{Epoch, NanoDollars, StepNumber, Tokens};
+use steward_events::request::Format;
 use steward_events::scope::Subject;
 use steward_workers::Config;
 

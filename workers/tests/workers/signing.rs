@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use steward_events::bus::{BusError, CommandBus, CommandService, Format, LocalBus, QueryService, Reply, Request};
-use steward_events::clock::SystemClock;
 use steward_events::command::RequestCheckpoint;
+use steward_events::digest::TreeHash;
 use steward_events::event::{AggregateKind, CheckpointEvent, Event};
-use steward_events::log::Filter;
-use steward_events::placement::{STEWARD_SHARD, choose_shard};
 use steward_events::query::TreeState;
 use steward_events::rejection::Rejection;
-use steward_events::store::memory::MemoryStore;
-use steward_events::transparency::{Checkpoint, Frontier, Hash, Note, leaf, origin};
+use steward_events::request::{Format, Reply, Request};
+use steward_events::shard::{STEWARD_SHARD, choose_shard};
+use steward_ports::bus::{BusError, CommandBus, CommandService, LocalBus, QueryService};
+use steward_ports::clock::SystemClock;
+use steward_ports::log::Filter;
+use steward_ports::store::memory::MemoryStore;
 use steward_projectors::{ProjectorPorts, Projectors};
+use steward_tlog::{Checkpoint, Frontier, Note, leaf, origin};
 use steward_workers::Config;
 use steward_workers::config::Transparency;
 use tokio_util::sync::CancellationToken;
@@ -45,7 +47,7 @@ fn config(world: &World, every: Duration) -> Config {
 }
 
 /// What was signed of a tenant: size, root and note.
-async fn signed(world: &World, of: &str) -> Vec<(u64, Hash, String)> {
+async fn signed(world: &World, of: &str) -> Vec<(u64, TreeHash, String)> {
     let filter = Filter::shard(STEWARD_SHARD).kinds(&[AggregateKind::Checkpoint]);
     let events = world.recorded(filter).await.into_iter();
     let of = tenant(of);
@@ -69,8 +71,8 @@ async fn tree(world: &World, of: &str) -> Frontier {
     let mut tree = Frontier::default();
     while let Some(stored) = follow.next().await {
         let stored = stored.unwrap();
-        let hash = steward_events::commit::CommitHash::of(&stored.bytes);
-        tree.push(Hash::leaf(&leaf(stored.position, &hash)));
+        let hash = steward_events::digest::CommitHash::of(&stored.bytes);
+        tree.push(TreeHash::leaf(&leaf(stored.position, &hash)));
         if stored.position >= last {
             break;
         }
@@ -138,7 +140,7 @@ impl CommandBus for Rewritten {
                 return answer;
             }
             let mut state: TreeState = Format::MessagePack.read(&answer).unwrap();
-            state.root = Hash::leaf(b"another history");
+            state.root = TreeHash::leaf(b"another history");
             self.1.fetch_add(1, Ordering::SeqCst);
             Bytes::from(Format::MessagePack.write(&state).unwrap())
         }))

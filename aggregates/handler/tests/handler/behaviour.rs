@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use crate::support::{TIME_MAX, World, accepted, acme, refused};
 use serde_json::json;
-use steward_events::bus::CommandService;
-use steward_events::clock::{Clock, SystemClock, Timestamp};
 use steward_events::event::{AggregateKind, DenialEvent, Event, IdentityEvent, KeyHash};
 use steward_events::quantity::Position;
 use steward_events::rejection::Rejection;
+use steward_events::timestamp::Timestamp;
 use steward_handler::HandlerConfig;
+use steward_ports::bus::CommandService;
+use steward_ports::clock::{Clock, SystemClock};
 
 #[tokio::test]
 async fn the_first_start_happens_once_whoever_starts() {
@@ -122,7 +123,7 @@ async fn two_handlers_race_and_every_command_is_decided_once() {
     assert_eq!(created.len(), COMMANDS, "each once");
     let commits = world.commits(AggregateKind::Identity, "main").await;
     assert!(commits.len() < COMMANDS, "{} commits: some carry several commands", commits.len());
-    let at = |reply: &steward_events::bus::Reply| commits.iter().find(|(position, _)| *position == reply.position);
+    let at = |reply: &steward_events::request::Reply| commits.iter().find(|(position, _)| *position == reply.position);
     for replies in replies.values() {
         assert!(at(&replies[0]).is_some(), "each reply names the commit that holds it");
     }

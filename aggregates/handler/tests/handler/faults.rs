@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_events::bus::CommandService;
-use steward_events::clock::{Clock, SystemClock};
 use steward_events::event::{AggregateKind, Event, IdentityEvent};
-use steward_events::log::EventLog;
-use steward_events::log::memory::MemoryLog;
-use steward_events::testing::{Faults, FaultyLog, Seed};
+use steward_ports::bus::CommandService;
+use steward_ports::clock::{Clock, SystemClock};
+use steward_ports::log::EventLog;
+use steward_ports::log::memory::MemoryLog;
+use steward_ports::testing::{Faults, FaultyLog, Seed};
 
 use crate::support::{SHARDS, World};
 

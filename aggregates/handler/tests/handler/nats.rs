@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
-use steward_events::bus::CommandService;
-use steward_events::clock::{Clock, SystemClock};
 use steward_events::event::AggregateKind;
-use steward_events::log::EventLog;
 use steward_jetstream::server::{Options, Server};
 use steward_jetstream::{Connection, JetStreamLog, Role, provision};
+use steward_ports::bus::CommandService;
+use steward_ports::clock::{Clock, SystemClock};
+use steward_ports::log::EventLog;
 
 use crate::support::{SHARDS, TIME_MAX, World, accepted};
 

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use steward_events::bus::CommandService;
 use steward_events::event::AggregateKind;
 use steward_events::id::CommitId;
-use steward_events::log::{EventLog, Filter, Follow, LogError, Published, Stored, StreamName};
 use steward_events::quantity::{Position, Shard};
+use steward_events::stream::StreamName;
+use steward_ports::bus::CommandService;
+use steward_ports::log::{EventLog, Filter, Follow, LogError, Published, Stored};
 
 use crate::support::{TIME_MAX, World, accepted};
 

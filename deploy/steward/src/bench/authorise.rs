@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use steward_aggregates::authority::{AccessRequest, Authority, Context};
 use steward_events::BoxError;
-use steward_events::clock::{Clock, SystemClock};
 use steward_events::commit::{Entry, Recorded};
 use steward_events::event::{AccessEvent, ContentMode, Event, GrantId, IdentityEvent, TenantEvent};
 use steward_events::id::{CommandId, CorrelationId, ModelId, PrincipalId, StreamId, TenantId};
-use steward_events::live::View;
-use steward_events::log::StreamName;
 use steward_events::quantity::{Position, Version};
+use steward_events::stream::StreamName;
+use steward_events::view::View;
+use steward_ports::clock::{Clock, SystemClock};
 
 use super::chain::SHARD;
 use super::company::MODEL;

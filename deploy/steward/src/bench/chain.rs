@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use steward_events::BoxError;
-use steward_events::append::append;
-use steward_events::clock::{Clock, Ids, RandomIds, SystemClock};
-use steward_events::commit::{Commit, CommitHash, Entry};
+use steward_events::commit::{Commit, Entry};
+use steward_events::digest::CommitHash;
 use steward_events::event::{
     AgentEvent, AgentSpec, AggregateKind, CallOutcome, Event, PatternKind, PriceVersion, TokenUsage, UsageEvent,
 };
@@ -13,9 +12,13 @@ use steward_events::id::{
     AgentId, CallId, CommandId, CommitId, CorrelationId, HolderId, KeyId, LeaseId, ModelId, PrincipalId, ProviderId,
     StreamId, TenantId,
 };
-use steward_events::log::{EventLog, StreamName};
+use steward_events::ids::Ids;
 use steward_events::quantity::{Amounts, NanoDollars, Position, Shard, Tokens, Version};
 use steward_events::scope::ScopeSet;
+use steward_events::stream::StreamName;
+use steward_ports::append::append;
+use steward_ports::clock::{Clock, RandomIds, SystemClock};
+use steward_ports::log::EventLog;
 use tokio::task::JoinSet;
 
 use super::company::MODEL;

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use steward_events::BoxError;
-use steward_events::bus::{CommandBus, Envelope, Format, Request};
-use steward_events::clock::{Clock, Ids, RandomIds, SystemClock};
 use steward_events::id::{CommandId, CorrelationId, PrincipalId, TenantId};
+use steward_events::ids::Ids;
+use steward_events::request::{Envelope, Format, Request};
 use steward_jetstream::JetStreamBus;
+use steward_ports::bus::CommandBus;
+use steward_ports::clock::{Clock, RandomIds, SystemClock};
 use tokio::task::JoinSet;
 
 use super::company::{Company, MODEL};

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use steward_events::BoxError;
-use steward_events::bus::Reply;
 use steward_events::id::{PrincipalId, TenantId};
+use steward_events::request::Reply;
 use steward_jetstream::Credentials;
 
 use super::load::Call;

@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use steward_events::BoxError;
-use steward_events::log::{EventLog, Filter};
 use steward_events::quantity::Shard;
 use steward_jetstream::{JetStreamLog, Role};
+use steward_ports::log::{EventLog, Filter};
 
 use super::company::Company;
 use super::figures::Figures;

@@ -10,8 +10,8 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::json;
 use steward_events::BoxError;
 use steward_events::id::{PrincipalId, TenantId};
-use steward_events::log::EventLog;
 use steward_jetstream::Role;
+use steward_ports::log::EventLog;
 
 use super::chain::write_calls;
 use super::company::{self, Company};

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use steward_events::BoxError;
-use steward_events::log::{EventLog, Filter};
 use steward_events::quantity::Position;
-use steward_events::store::Store;
 use steward_jetstream::{JetStreamLog, Role, baseline};
+use steward_ports::log::{EventLog, Filter};
+use steward_ports::store::Store;
 use steward_projectors::cost_report::CostReport;
 use steward_projectors::progress::Stage;
 use steward_projectors::runner::Runner;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use steward_events::BoxError;
 use steward_events::id::TenantId;
-use steward_events::transparency::{VerifierKey, origin};
+use steward_tlog::{VerifierKey, origin};
 
 use crate::client::Client;
 use crate::compose;

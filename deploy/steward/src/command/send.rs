@@ -5,12 +5,13 @@
 use clap::ArgMatches;
 use serde_json::{Map, Value};
 use steward_events::BoxError;
-use steward_events::bus::Reply;
-use steward_events::clock::{Clock, SystemClock, Timestamp};
 use steward_events::command::CommandSpec;
 use steward_events::id::{PrincipalId, TenantId};
 use steward_events::quantity::NanoDollars;
+use steward_events::request::Reply;
 use steward_events::scope::Scope;
+use steward_events::timestamp::Timestamp;
+use steward_ports::clock::{Clock, SystemClock};
 
 use crate::client::Client;
 use crate::output;

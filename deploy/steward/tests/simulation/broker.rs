@@ -8,9 +8,10 @@ use bytes::Bytes;
 use futures::{FutureExt, Stream, StreamExt};
 use steward_events::commit::Commit;
 use steward_events::id::CommitId;
-use steward_events::log::memory::MemoryLog;
-use steward_events::log::{EventLog, Filter, Follow, LogError, Published, Stored, StreamName};
 use steward_events::quantity::{Position, Shard};
+use steward_events::stream::StreamName;
+use steward_ports::log::memory::MemoryLog;
+use steward_ports::log::{EventLog, Filter, Follow, LogError, Published, Stored};
 use tokio::sync::mpsc;
 
 use crate::checker::Checker;

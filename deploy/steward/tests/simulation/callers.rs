@@ -4,12 +4,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use steward_events::clock::{Clock, Ids, Timestamp};
 use steward_events::event::{CallOutcome, PriceVersion, TokenUsage};
 use steward_events::id::HolderId;
+use steward_events::ids::Ids;
 use steward_events::quantity::{Amounts, NanoDollars, Shard, Tokens};
 use steward_events::scope::ScopeSet;
+use steward_events::timestamp::Timestamp;
 use steward_gateway::admission::{Admission, AdmissionConfig, AdmissionPorts, Ask, Finish, Refusal, Reservation};
+use steward_ports::clock::Clock;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 

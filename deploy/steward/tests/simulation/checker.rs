@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use steward_aggregates::aggregate::Aggregate;
 use steward_aggregates::ledger::{CALL_TIME_MAX, Ledger, Row, Ticket};
-use steward_events::clock::Timestamp;
 use steward_events::command::LeaseRequest;
 use steward_events::commit::{Commit, Entry};
 use steward_events::event::{CallOutcome, Event, LedgerEvent, UsageEvent, WindowBounds};
 use steward_events::id::{BudgetId, CallId, HolderId, LeaseId};
 use steward_events::quantity::{Amounts, Position, Unit, Window};
 use steward_events::scope::ScopeSet;
+use steward_events::timestamp::Timestamp;
 
 use crate::world::key_of;
 

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use steward_events::clock::{Clock, Timestamp};
+use steward_events::timestamp::Timestamp;
+use steward_ports::clock::Clock;
 use tokio::time::Instant;
 
 /// Simulated time begins here.

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use steward_events::BoxError;
-use steward_events::clock::Timestamp;
-use steward_events::timers::{Due, TimerKey, Timers};
+use steward_events::timestamp::Timestamp;
+use steward_ports::timers::{Due, TimerKey, Timers};
 use tokio::sync::mpsc;
 
 use crate::world::Surroundings;

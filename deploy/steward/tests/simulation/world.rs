@@ -5,19 +5,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use steward_events::bus::{CommandBus, Envelope, Format, Request};
-use steward_events::clock::{Clock, CountingIds, Ids};
 use steward_events::command::{Command, SetBudget};
 use steward_events::commit::Commit;
 use steward_events::event::{BudgetKey, Event, LedgerEvent};
 use steward_events::id::{PrincipalId, StreamId, SystemPart, TenantId};
-use steward_events::keys::{Keyring, MemoryVault};
-use steward_events::log::EventLog;
+use steward_events::ids::{CountingIds, Ids};
 use steward_events::quantity::{Amounts, Limit, Shard, Unit, Window};
+use steward_events::request::{Envelope, Format, Request};
 use steward_events::scope::Subject;
 use steward_events::sealed::DataKey;
-use steward_events::timers::TimerKey;
-use steward_events::transparency::SigningKey;
+use steward_ports::bus::CommandBus;
+use steward_ports::clock::Clock;
+use steward_ports::keys::{Keyring, MemoryVault};
+use steward_ports::log::EventLog;
+use steward_ports::timers::TimerKey;
+use steward_tlog::SigningKey;
 use steward_workers::process::lease_expiry;
 use steward_workers::{Notary, WorkerPorts};
 use tokio::task::JoinSet;
@@ -217,7 +219,7 @@ impl World {
                 let payload = serde_json::to_vec(&bell).expect("a bell is written");
                 let (port, at) = (Arc::clone(&port), terms.expires);
                 tokio::spawn(async move {
-                    use steward_events::timers::Timers;
+                    use steward_ports::timers::Timers;
                     let _ = port.set(&key, at, payload).await;
                 });
             }

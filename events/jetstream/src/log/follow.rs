@@ -12,9 +12,11 @@ use std::time::Duration;
 use async_nats::{Client, Message, Subject};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
-use steward_events::clock::{Ids, RandomIds, Timestamp};
-use steward_events::log::{Filter, Follow, LogError, Stored};
+use steward_events::ids::Ids;
 use steward_events::quantity::Position;
+use steward_events::timestamp::Timestamp;
+use steward_ports::clock::RandomIds;
+use steward_ports::log::{Filter, Follow, LogError, Stored};
 
 use super::unavailable;
 use crate::api::{self, Held};

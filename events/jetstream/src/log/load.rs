@@ -4,8 +4,9 @@ use async_nats::{Client, HeaderMap, Message, Subscriber};
 use futures::StreamExt;
 use serde::Serialize;
 use steward_events::BoxError;
-use steward_events::log::{LogError, Stored, StreamName};
 use steward_events::quantity::Position;
+use steward_events::stream::StreamName;
+use steward_ports::log::{LogError, Stored};
 
 use super::unavailable;
 use crate::ANSWER_TIME_MAX;

@@ -6,8 +6,10 @@ use nkeys::KeyPair;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use steward_events::BoxError;
-use steward_events::bus::Caller;
-use steward_events::clock::{Ids, RandomIds, Timestamp};
+use steward_events::ids::Ids;
+use steward_events::timestamp::Timestamp;
+use steward_ports::bus::Caller;
+use steward_ports::clock::RandomIds;
 
 use super::permissions;
 use crate::server::ACCOUNT;

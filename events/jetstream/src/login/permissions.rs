@@ -1,7 +1,7 @@
 //! What a caller may do on the bus: speak as itself, hear its own answers, watch its tenant's log. Nothing else, and
 //! never the JetStream API: it takes reply and delivery subjects from whoever calls.
 
-use steward_events::bus::Caller;
+use steward_ports::bus::Caller;
 
 use crate::role::{self, Permissions};
 

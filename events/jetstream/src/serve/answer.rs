@@ -4,10 +4,10 @@ use async_nats::HeaderMap;
 use async_nats::client::PublishError;
 use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE, Request, error};
 use bytes::Bytes;
-use steward_events::bus::{Format, Reply};
 use steward_events::id::{PrincipalId, SystemPart, TenantId};
 use steward_events::quantity::Position;
 use steward_events::rejection::Rejection;
+use steward_events::request::{Format, Reply};
 
 use super::parts;
 use crate::connection::Connection;

@@ -6,9 +6,9 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use steward_events::log::EventLog;
 use steward_jetstream::server::{Cluster, Options, Server};
 use steward_jetstream::{Connection, JetStreamLog, Role, provision};
+use steward_ports::log::EventLog;
 use tempfile::TempDir;
 
 pub struct Bus {

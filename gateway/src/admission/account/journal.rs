@@ -6,13 +6,15 @@
 use std::collections::VecDeque;
 
 use steward_aggregates::sabotage::{Rule, drops};
-use steward_events::append::{AppendError, Appended};
-use steward_events::clock::Timestamp;
-use steward_events::commit::{Commit, CommitHash, Entry};
+use steward_events::commit::{Commit, Entry};
+use steward_events::digest::CommitHash;
 use steward_events::event::{CallOutcome, TokenUsage, UsageEvent};
 use steward_events::id::{CallId, CommandId, CommitId, CorrelationId, LeaseId, PrincipalId, SystemPart};
-use steward_events::log::{LogError, Stored, StreamName};
 use steward_events::quantity::{Amounts, NanoDollars, Position, Version};
+use steward_events::stream::StreamName;
+use steward_events::timestamp::Timestamp;
+use steward_ports::append::{AppendError, Appended};
+use steward_ports::log::{LogError, Stored};
 use tokio::sync::oneshot;
 
 use super::{Account, Admitted, Now, Waiting};
@@ -330,7 +332,7 @@ pub(in crate::admission) fn never_sent(reason: &str) -> Finish {
 }
 
 /// A new id of any kind.
-pub(in crate::admission) fn fresh<T>(ids: &dyn steward_events::clock::Ids) -> T
+pub(in crate::admission) fn fresh<T>(ids: &dyn steward_events::ids::Ids) -> T
 where
     T: std::str::FromStr<Err = steward_events::id::InvalidId>,
 {

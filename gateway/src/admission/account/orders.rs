@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use steward_aggregates::ledger::{LeaseAnswer, LeaseState, Outcome};
 use steward_aggregates::sabotage::{Rule, drops};
-use steward_events::bus::Reply;
 use steward_events::command::{
     Command, EndLease, GrantLease, LeaseRequest, LedgerCommand, RenewLease, WithdrawRequest,
 };
 use steward_events::id::{CallId, LeaseId};
 use steward_events::quantity::{Amounts, Turn};
 use steward_events::rejection::Rejection;
+use steward_events::request::Reply;
 
 use super::{Account, Now};
 use crate::admission::held::Held;

@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use steward_aggregates::ledger::{LeaseAnswer, LeaseState, Outcome};
 use steward_aggregates::usage;
-use steward_events::append::{AppendError, Appended};
-use steward_events::bus::Reply;
-use steward_events::clock::CountingIds;
 use steward_events::command::{GrantLease, LedgerCommand, RenewLease};
-use steward_events::commit::{Commit, CommitHash, Entry};
+use steward_events::commit::{Commit, Entry};
+use steward_events::digest::CommitHash;
 use steward_events::event::{Event, LeaseTerms, PriceVersion, TokenUsage, UsageEvent};
-use steward_events::log::Stored;
+use steward_events::ids::CountingIds;
 use steward_events::quantity::{Position, Shard, Tokens, Turn};
+use steward_events::request::Reply;
+use steward_ports::append::{AppendError, Appended};
+use steward_ports::log::Stored;
 
 use super::*;
 

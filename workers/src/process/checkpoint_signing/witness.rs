@@ -12,8 +12,8 @@ use futures::{StreamExt, stream};
 use reqwest::{Client, Url};
 use steward_events::BoxError;
 use steward_events::id::TenantId;
-use steward_events::live::Live;
-use steward_events::transparency::note::NOTE_BYTES_MAX;
+use steward_ports::live::Live;
+use steward_tlog::note::NOTE_BYTES_MAX;
 
 use super::{Known, Signed};
 use crate::wake;
@@ -173,13 +173,13 @@ async fn keep(folder: &std::path::Path, signed: &Signed) -> Result<(), BoxError>
 
 #[cfg(test)]
 mod tests {
+    use steward_events::digest::TreeHash;
     use steward_events::quantity::Position;
-    use steward_events::transparency::Hash;
 
     use super::*;
 
     fn signed(note: &str) -> Signed {
-        Signed { size: 41, root: Hash::empty(), position: Position(50), note: note.to_owned() }
+        Signed { size: 41, root: TreeHash::empty(), position: Position(50), note: note.to_owned() }
     }
 
     #[tokio::test]

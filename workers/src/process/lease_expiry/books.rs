@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 
 use steward_aggregates::sabotage::{Rule, drops};
 use steward_aggregates::usage;
-use steward_events::clock::Timestamp;
 use steward_events::command::CorrectLease;
 use steward_events::commit::Commit;
 use steward_events::event::{AggregateKind, CallOutcome, Event, LedgerEvent, UsageEvent, may_close_a_lease};
 use steward_events::id::{CallId, LeaseId, TenantId};
-use steward_events::log::{Stored, StreamName};
 use steward_events::quantity::{Amounts, Position, Shard};
 use steward_events::scope::ScopeSet;
+use steward_events::stream::StreamName;
+use steward_events::timestamp::Timestamp;
+use steward_ports::log::Stored;
 
 /// An open lease.
 #[derive(Clone, Debug, PartialEq, Eq)]

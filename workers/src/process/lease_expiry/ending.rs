@@ -3,14 +3,16 @@
 use steward_aggregates::sabotage::{Rule, drops};
 use steward_aggregates::usage::{self, AtClose, Usage};
 use steward_events::BoxError;
-use steward_events::append::{AppendError, append};
-use steward_events::clock::Timestamp;
 use steward_events::command::EndLease;
-use steward_events::commit::{Commit, CommitHash, Entry};
+use steward_events::commit::{Commit, Entry};
+use steward_events::digest::CommitHash;
 use steward_events::event::UsageEvent;
 use steward_events::id::{CommandId, CommitId, CorrelationId, LeaseId, PrincipalId, SystemPart, TenantId};
-use steward_events::log::{EventLog, Filter, Stored, StreamName};
 use steward_events::quantity::{Position, Shard, Version};
+use steward_events::stream::StreamName;
+use steward_events::timestamp::Timestamp;
+use steward_ports::append::{AppendError, append};
+use steward_ports::log::{EventLog, Filter, Stored};
 
 use super::books::Open;
 use super::journal;

@@ -1,7 +1,8 @@
 //! Reading a usage journal to its very end.
 
-use steward_events::log::{EventLog, LogError, Stored, StreamName};
 use steward_events::quantity::Position;
+use steward_events::stream::StreamName;
+use steward_ports::log::{EventLog, LogError, Stored};
 
 /// What stands in `stream` after `after`, until its leader knows of no more: a replica's answer may lack the newest.
 pub(super) async fn tail(log: &dyn EventLog, stream: &StreamName, after: Position) -> Result<Vec<Stored>, LogError> {

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use steward_events::BoxError;
-use steward_events::clock::Timestamp;
 use steward_events::event::{AgentSpec, ContentMode, ProviderKind};
 use steward_events::id::{PrincipalId, TenantId};
 use steward_events::quantity::{Limit, Window};
 use steward_events::scope::Scope;
+use steward_events::timestamp::Timestamp;
 
 use crate::command::send::{pico_a_token, principal, target};
 

@@ -9,11 +9,11 @@ use base64::engine::general_purpose::STANDARD;
 use clap::ArgMatches;
 use serde_json::json;
 use steward_events::BoxError;
-use steward_events::clock::{Clock, SystemClock};
 use steward_events::id::TenantId;
-use steward_events::log::StreamName;
 use steward_events::quantity::{Position, Shard};
 use steward_events::query::{Checkpoints, CheckpointsQuestion, Commits, CommitsQuestion, SignedCheckpoint};
+use steward_events::stream::StreamName;
+use steward_ports::clock::{Clock, SystemClock};
 use steward_projectors::export::{Manifest, Writer};
 
 use crate::client::Client;

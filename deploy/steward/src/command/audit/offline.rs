@@ -7,8 +7,8 @@ use clap::ArgMatches;
 use indicatif::{ProgressBar, ProgressStyle};
 use steward_events::BoxError;
 use steward_events::quantity::Position;
-use steward_events::transparency::note::NOTE_BYTES_MAX;
 use steward_projectors::export::{self, Demands, Manifest, Report, Wanted};
+use steward_tlog::note::NOTE_BYTES_MAX;
 
 use crate::output;
 

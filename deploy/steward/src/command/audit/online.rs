@@ -53,14 +53,14 @@ fn verdict(found: &Verification, ok: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use steward_events::digest::TreeHash;
     use steward_events::query::CheckedCheckpoint;
-    use steward_events::transparency::Hash;
 
     use super::*;
 
     #[test]
     fn the_verdict_is_one_line() {
-        let checkpoint = CheckedCheckpoint { size: 41, root: Hash::empty(), key: "k".to_owned() };
+        let checkpoint = CheckedCheckpoint { size: 41, root: TreeHash::empty(), key: "k".to_owned() };
         let found = Verification { commits: 41, chains: 12, broken: vec![], checkpoint: Some(checkpoint) };
         assert_eq!(verdict(&found, true), "41 commits, 12 chains whole, checkpoint 41 signed: ok");
         let found = Verification { commits: 2, chains: 1, ..Verification::default() };

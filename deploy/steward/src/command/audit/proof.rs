@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use steward_events::BoxError;
-use steward_events::commit::CommitHash;
+use steward_events::digest::CommitHash;
+use steward_events::digest::TreeHash;
 use steward_events::query::InclusionProof;
-use steward_events::transparency::proof::{PROOF_HASHES_MAX, includes};
-use steward_events::transparency::{Checkpoint, Hash, Note, VerifierKey, leaf};
+use steward_tlog::proof::{PROOF_HASHES_MAX, includes};
+use steward_tlog::{Checkpoint, Note, VerifierKey, leaf};
 
 use crate::output;
 
@@ -46,7 +47,7 @@ fn check(proof: &InclusionProof, keys: &[VerifierKey]) -> Result<(), BoxError> {
         keys.iter().find(|key| key.name() == state.origin).ok_or("no key that was given is called as its origin")?;
     key.verify(&note)?;
     let hash = hash(&proof.commit).ok_or("its commit is no hash")?;
-    let leaf = Hash::leaf(&leaf(proof.position, &hash));
+    let leaf = TreeHash::leaf(&leaf(proof.position, &hash));
     let fits = (state.size, state.root) == (proof.size, proof.root)
         && proof.path.len() <= PROOF_HASHES_MAX
         && includes(leaf, proof.index, proof.size, &proof.path, proof.root);
@@ -67,7 +68,7 @@ fn hash(hex: &str) -> Option<CommitHash> {
 #[cfg(test)]
 mod tests {
     use steward_events::quantity::Position;
-    use steward_events::transparency::{Frontier, SigningKey};
+    use steward_tlog::{Frontier, SigningKey};
 
     use super::*;
 
@@ -75,7 +76,7 @@ mod tests {
     fn a_proof_stands_by_itself_and_a_changed_one_does_not() {
         let (key, name) = (SigningKey::from_bytes(&[7; 32]), "steward.example/acme");
         let (ours, other) = (CommitHash::of(b"ours"), CommitHash::of(b"other"));
-        let leaf_of = |at: u64, hash: &CommitHash| Hash::leaf(&leaf(Position(at), hash));
+        let leaf_of = |at: u64, hash: &CommitHash| TreeHash::leaf(&leaf(Position(at), hash));
         let mut tree = Frontier::default();
         tree.push(leaf_of(3, &other));
         tree.push(leaf_of(4, &ours));

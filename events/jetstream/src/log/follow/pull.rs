@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_nats::{Client, Message, StatusCode, Subscriber};
 use futures::StreamExt;
 use serde::Serialize;
-use steward_events::log::LogError;
+use steward_ports::log::LogError;
 use tokio::time::Instant;
 
 use super::{HEARTBEAT, SILENCE_MAX, delivered, nanos};

@@ -3,7 +3,7 @@
 use async_nats::{Client, Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt;
-use steward_events::log::LogError;
+use steward_ports::log::LogError;
 
 use super::{Delivery, HEARTBEAT, SILENCE_MAX, nanos};
 use crate::ANSWER_TIME_MAX;

@@ -1,0 +1,116 @@
+//! Commands and queries on the bus, as ports. The principal is in the subject, because the bus enforces it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use steward_events::BoxError;
+use steward_events::id::{KeyId, PrincipalId, TenantId};
+use steward_events::rejection::Rejection;
+use steward_events::request::{Reply, Request};
+use steward_events::timestamp::Timestamp;
+
+/// A command or query got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    /// Nobody serves it now.
+    #[error("nobody answers {subject}: is that role running?")]
+    NobodyListens {
+        /// The subject.
+        subject: String,
+    },
+    /// No answer in time. A command may have been decided; send it again with the same id.
+    #[error("no answer in time from {subject}")]
+    TimedOut {
+        /// The subject.
+        subject: String,
+    },
+    /// The machinery behind it failed and said so.
+    #[error("{subject} failed: {reason}")]
+    Failed {
+        /// The subject.
+        subject: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The bus cannot be reached or will not carry it.
+    #[error("the bus is unavailable")]
+    Unavailable(#[source] BoxError),
+}
+
+/// Sends commands and queries.
+#[async_trait]
+pub trait CommandBus: Send + Sync + 'static {
+    /// Sends a command and waits for what came of it.
+    async fn command(&self, request: Request) -> Result<Reply, BusError>;
+
+    /// Sends a query and waits for its whole answer. A refusal is `Ok(Err(_))`.
+    async fn query(&self, request: Request) -> Result<Result<Bytes, Rejection>, BusError>;
+}
+
+/// The machinery failed; the sender is told to try again, the cause is logged here.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Failure(pub String);
+
+/// Decides commands: what is registered on the bus, one service a noun.
+#[async_trait]
+pub trait CommandService: Send + Sync + 'static {
+    /// Decides one command.
+    async fn handle(&self, request: Request) -> Result<Reply, Failure>;
+}
+
+/// Answers queries: what is registered on the bus, one service a view.
+#[async_trait]
+pub trait QueryService: Send + Sync + 'static {
+    /// Answers one query with a body in the request's format.
+    async fn answer(&self, request: Request) -> Result<Result<Bytes, Rejection>, Failure>;
+}
+
+/// Who somebody is whom the bus is asked to let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The tenant the caller belongs to.
+    pub tenant: TenantId,
+    /// As whom the caller acts.
+    pub principal: PrincipalId,
+    /// With which key.
+    pub key: KeyId,
+    /// When that ends.
+    pub expires: Option<Timestamp>,
+}
+
+/// Tells who holds an API key.
+#[async_trait]
+pub trait Authenticator: Send + Sync + 'static {
+    /// The caller whose key this is; none if it is no valid key now.
+    async fn authenticate(&self, secret: &str) -> Option<Caller>;
+}
+
+/// A bus within one process: for tests and simulations.
+pub struct LocalBus {
+    commands: Arc<dyn CommandService>,
+    queries: Option<Arc<dyn QueryService>>,
+}
+
+impl LocalBus {
+    /// A bus whose commands are decided by `commands`.
+    pub fn new(commands: Arc<dyn CommandService>, queries: Option<Arc<dyn QueryService>>) -> Self {
+        Self { commands, queries }
+    }
+}
+
+#[async_trait]
+impl CommandBus for LocalBus {
+    async fn command(&self, request: Request) -> Result<Reply, BusError> {
+        let subject = request.command_subject();
+        self.commands.handle(request).await.map_err(|Failure(reason)| BusError::Failed { subject, reason })
+    }
+
+    async fn query(&self, request: Request) -> Result<Result<Bytes, Rejection>, BusError> {
+        let subject = request.query_subject();
+        let Some(queries) = &self.queries else { return Err(BusError::NobodyListens { subject }) };
+        queries.answer(request).await.map_err(|Failure(reason)| BusError::Failed { subject, reason })
+    }
+}

@@ -1,0 +1,18 @@
+//! The ports: what Steward needs from the world, as traits, and what is true of every implementation.
+//!
+//! This crate knows the log ([`log::EventLog`]), the bus ([`bus::CommandBus`]), timers ([`timers::Timers`]), data keys
+//! ([`keys::KeyVault`]), the store of views ([`store::Store`]), time and new ids ([`clock::Clock`], [`clock::Ids`]), and
+//! folds kept current in memory ([`live::Live`]). It must not know which software is behind a port, nor who decides.
+
+pub mod append;
+pub mod bus;
+pub mod clock;
+pub mod keys;
+pub mod live;
+pub mod log;
+pub mod placement;
+pub mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod timers;
+pub mod trace;
