@@ -1,10 +1,10 @@
 //! What a decider is, and which one decides for which kind.
 
-use steward_events::timestamp::Timestamp;
 use steward_events::command::Commands;
 use steward_events::event::{AggregateKind, Facts};
 use steward_events::id::{CommandId, PrincipalId, TenantId};
 use steward_events::rejection::Rejection;
+use steward_events::timestamp::Timestamp;
 
 /// When, by whom and in what surroundings a command is decided. Stamped by the handler: a decision asks nobody.
 #[derive(Clone, Debug, PartialEq, Eq)]

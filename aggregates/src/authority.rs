@@ -13,11 +13,11 @@
 
 use std::collections::HashMap;
 
-use steward_events::timestamp::Timestamp;
 use steward_events::commit::Recorded;
 use steward_events::event::{AccessEvent, IdentityEvent, TenantEvent};
 use steward_events::id::{AgentId, KeyId, PrincipalId, TenantId};
 use steward_events::rejection::Rejection;
+use steward_events::timestamp::Timestamp;
 use steward_events::view::Reads;
 
 use crate::access::Access;

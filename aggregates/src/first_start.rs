@@ -5,8 +5,8 @@
 
 use steward_events::event::{AccessEvent, ContentMode, GrantId, IdentityEvent, KeyHash, RegistryEvent, TenantEvent};
 use steward_events::id::{KeyId, PrincipalId, TenantId};
-use steward_events::shard::STEWARD_SHARD;
 use steward_events::scope::Scope;
+use steward_events::shard::STEWARD_SHARD;
 
 use crate::access::Access;
 use crate::access::role::{built_in, built_in_ids};
@@ -93,9 +93,5 @@ pub fn open(tenant: &Tenant) -> Vec<TenantEvent> {
     if tenant.is_open() {
         return vec![];
     }
-    vec![TenantEvent::Created {
-        tenant: TenantId::steward(),
-        timezone: "UTC".to_owned(),
-        content: ContentMode::Off,
-    }]
+    vec![TenantEvent::Created { tenant: TenantId::steward(), timezone: "UTC".to_owned(), content: ContentMode::Off }]
 }

@@ -1,9 +1,9 @@
 //! Commands: imperative, one file an aggregate. Each file begins with its part of THE TABLE, one row a command; from the
 //! table subjects, permissions, REST routes, OpenAPI, AsyncAPI, CLI verbs, the role matrix and docs/COMMANDS.md are made.
 
-use crate::ids::Ids;
 use crate::event::AggregateKind;
 use crate::id::{StreamId, TenantId};
+use crate::ids::Ids;
 use crate::scope::Scope;
 use crate::sealed::{KeyOwner, Sealable};
 
@@ -80,8 +80,8 @@ pub struct Reference {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::Format;
     use crate::permission::Permission;
+    use crate::request::Format;
 
     #[test]
     fn every_row_is_a_token_pair_and_stands_once() {

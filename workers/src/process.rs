@@ -1,4 +1,4 @@
-//! Process managers: each follows the log and sends commands. One line each in [`all`].
+//! Process managers: each follows the log and sends commands. One entry each in [`ALL`].
 //!
 //! A process manager keeps nothing of its own that the log does not tell: it may be killed anywhere and begins again.
 //! Several may run at once, so each command it sends must decide nothing when it comes twice.
@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use steward_events::event::AggregateKind;
 use steward_ports::live::NotFresh;
 use steward_ports::log::LogError;
 use tokio_util::sync::CancellationToken;
@@ -31,13 +32,77 @@ pub enum Error {
 /// A process manager at work: ends well only when told to stop.
 pub type Running = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
-/// All of them, by name.
-pub fn all(ports: &WorkerPorts, config: &Config, shutdown: &CancellationToken) -> Vec<(&'static str, Running)> {
-    let transparency = config.transparency.clone();
-    vec![
-        ("lease_expiry", Box::pin(lease_expiry::run(ports.clone(), shutdown.clone()))),
-        ("tenant_placing", Box::pin(tenant_placing::run(ports.clone(), shutdown.clone()))),
-        ("task_ends", Box::pin(task_ends::run(ports.clone(), shutdown.clone()))),
-        ("checkpoint_signing", Box::pin(checkpoint_signing::run(ports.clone(), transparency, shutdown.clone()))),
-    ]
+/// One process manager.
+pub struct ProcessManager {
+    /// What it is called in logs and in readiness.
+    pub name: &'static str,
+    /// Which kinds it reads.
+    pub reads: &'static [AggregateKind],
+    /// Starts it.
+    pub run: fn(&WorkerPorts, &Config, CancellationToken) -> Running,
+}
+
+/// All of them.
+pub const ALL: &[ProcessManager] = &[
+    ProcessManager {
+        name: "lease_expiry",
+        reads: lease_expiry::READS,
+        run: |ports, _, shutdown| Box::pin(lease_expiry::run(ports.clone(), shutdown)),
+    },
+    ProcessManager {
+        name: "tenant_placing",
+        reads: tenant_placing::READS,
+        run: |ports, _, shutdown| Box::pin(tenant_placing::run(ports.clone(), shutdown)),
+    },
+    ProcessManager {
+        name: "task_ends",
+        reads: task_ends::READS,
+        run: |ports, _, shutdown| Box::pin(task_ends::run(ports.clone(), shutdown)),
+    },
+    ProcessManager {
+        name: "checkpoint_signing",
+        reads: checkpoint_signing::READS,
+        run: |ports, config, shutdown| {
+            Box::pin(checkpoint_signing::run(ports.clone(), config.transparency.clone(), shutdown))
+        },
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use steward_aggregates::authority::Authority;
+    use steward_aggregates::catalog::Catalogs;
+    use steward_events::view::View;
+
+    use super::*;
+    use crate::task::open_tasks::OpenTasks;
+
+    /// Who reads a kind, of all live views and process managers. There is no `_`: a new kind asks each of them.
+    fn readers(kind: AggregateKind) -> &'static [&'static str] {
+        match kind {
+            AggregateKind::Registry => &["tenant_placing"],
+            AggregateKind::Tenant => &["authority", "open tasks", "tenant_placing"],
+            AggregateKind::Identity => &["authority", "task_ends"],
+            AggregateKind::Access => &["authority"],
+            AggregateKind::Ledger => &["lease_expiry", "task_ends"],
+            AggregateKind::Usage => &["lease_expiry"],
+            AggregateKind::Catalog => &["catalogs"],
+            AggregateKind::Agent => &["open tasks"],
+            AggregateKind::Task => &["open tasks", "task_ends"],
+            AggregateKind::Denials => &[],
+            AggregateKind::Checkpoint => &["checkpoint_signing"],
+        }
+    }
+
+    #[test]
+    fn each_kind_is_read_by_those_whom_the_table_names() {
+        let views = [("authority", Authority::KINDS), ("catalogs", Catalogs::KINDS), ("open tasks", OpenTasks::KINDS)];
+        let managers = ALL.iter().map(|manager| (manager.name, manager.reads));
+        let all: Vec<_> = views.into_iter().chain(managers).collect();
+        for kind in AggregateKind::ALL {
+            let found: Vec<&str> =
+                all.iter().filter(|(_, reads)| reads.contains(&kind)).map(|(name, _)| *name).collect();
+            assert_eq!(found, readers(kind), "{kind}");
+        }
+    }
 }

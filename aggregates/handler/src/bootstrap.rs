@@ -8,15 +8,15 @@ use std::sync::Arc;
 use steward_aggregates::aggregate::Aggregate;
 use steward_aggregates::first_start::{self, NewOperator};
 use steward_events::BoxError;
-use steward_ports::append::{AppendError, append};
-use steward_ports::clock::Clock;
-use steward_events::ids::Ids;
-use steward_events::commit::{Commit, Entry};
+use steward_events::commit::Entry;
 use steward_events::event::{Facts, KeyHash};
 use steward_events::id::{CommandId, CommitId, CorrelationId, KeyId, PrincipalId, StreamId, SystemPart, TenantId};
-use steward_ports::log::EventLog;
-use steward_events::stream::StreamName;
+use steward_events::ids::Ids;
 use steward_events::shard::{STEWARD_SHARD, registry_stream};
+use steward_events::stream::StreamName;
+use steward_ports::append::{AppendError, append};
+use steward_ports::clock::Clock;
+use steward_ports::log::EventLog;
 
 use crate::stream::Folded;
 
@@ -97,18 +97,14 @@ impl Start {
     }
 
     /// Records what `lacking` says is lacking, however many start at once; returns the state then.
-    async fn ensure<A: Aggregate>(
-        &self,
-        id: StreamId,
-        lacking: impl Fn(&A) -> Vec<A::Event>,
-    ) -> Result<A, BoxError> {
+    async fn ensure<A: Aggregate>(&self, id: StreamId, lacking: impl Fn(&A) -> Vec<A::Event>) -> Result<A, BoxError> {
         for _ in 0..ATTEMPTS_MAX {
             let mut folded = self.load::<A>(id.clone()).await?;
             let events = lacking(&folded.state);
             if events.is_empty() {
                 return Ok(folded.state);
             }
-            let at = self.clock.now().max(folded.last_at);
+            let at = self.clock.now().max(folded.end.at);
             let entry = Entry {
                 command: CommandId::new(self.ids.unique())?,
                 at,
@@ -119,9 +115,8 @@ impl Start {
                 events: events.iter().cloned().map(Into::into).collect(),
             };
             let id = CommitId::new(self.ids.unique())?;
-            let (stream, version, prev) = (folded.name.clone(), folded.version.next(), folded.hash);
-            let commit = Commit { id, stream, version, prev, entries: vec![entry] };
-            match append(&*self.log, folded.position, &commit).await {
+            let commit = folded.end.next(id, folded.name.clone(), vec![entry]);
+            match append(&*self.log, folded.end.position, &commit).await {
                 Ok(_) => {
                     for event in &events {
                         folded.state.apply(event, at);

@@ -9,19 +9,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steward_aggregates::aggregate::{Aggregate, Stamp};
-use steward_ports::append::{AppendError, append};
-use steward_ports::bus::Failure;
-use steward_events::request::Reply;
-use steward_ports::clock::Clock;
-use steward_events::ids::Ids;
-use steward_events::timestamp::Timestamp;
 use steward_events::command::{Command, Commands};
-use steward_events::commit::{COMMIT_BYTES_MAX, Commit, Entry};
+use steward_events::commit::{COMMIT_BYTES_MAX, Entry};
 use steward_events::event::Event;
 use steward_events::id::{CommandId, CommitId, CorrelationId, PrincipalId};
-use steward_ports::log::{EventLog, LogError};
+use steward_events::ids::Ids;
 use steward_events::quantity::Position;
 use steward_events::rejection::Rejection;
+use steward_events::request::Reply;
+use steward_events::timestamp::Timestamp;
+use steward_ports::append::{AppendError, append};
+use steward_ports::bus::Failure;
+use steward_ports::clock::Clock;
+use steward_ports::log::{EventLog, LogError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::HandlerConfig;
@@ -130,7 +130,7 @@ impl<A: Aggregate> Worker<A> {
             if entries.is_empty() {
                 match self.folded.take_next(&*self.world.log, self.world.clock.now()).await {
                     Ok(false) => {
-                        tell(batch, outcomes, self.folded.position);
+                        tell(batch, outcomes, self.folded.end.position);
                         return Ok(());
                     }
                     Ok(true) => continue,
@@ -169,9 +169,9 @@ impl<A: Aggregate> Worker<A> {
             return Ok(());
         }
         let now = self.world.clock.now();
-        let before = self.folded.position;
+        let before = self.folded.end.position;
         self.folded.load_tail(&*self.world.log, now).await?;
-        if self.folded.position == before {
+        if self.folded.end.position == before {
             // A replica may lag behind; the leader knows who was first.
             self.folded.take_next(&*self.world.log, now).await?;
         }
@@ -209,7 +209,7 @@ impl<A: Aggregate> Worker<A> {
         if !job.actor.is_system() && self.folded.recent.may_be_forgotten(job.issued_at) {
             return Outcome::Refused(Rejection::Expired);
         }
-        let last_at = entries.last().map_or(self.folded.last_at, |entry| entry.at);
+        let last_at = entries.last().map_or(self.folded.end.at, |entry| entry.at);
         let stamp = Stamp {
             command: job.id.clone(),
             at: self.world.clock.now().max(last_at),
@@ -260,9 +260,8 @@ impl<A: Aggregate> Worker<A> {
         let sent = self.world.clock.now();
         let outcome = match id {
             Ok(id) => {
-                let (stream, version, prev) = (self.folded.name.clone(), self.folded.version.next(), self.folded.hash);
-                let commit = Commit { id, stream, version, prev, entries };
-                let appended = append(&*self.world.log, self.folded.position, &commit).await;
+                let commit = self.folded.end.next(id, self.folded.name.clone(), entries);
+                let appended = append(&*self.world.log, self.folded.end.position, &commit).await;
                 appended.map(|appended| (commit, appended))
             }
             Err(error) => Err(error),

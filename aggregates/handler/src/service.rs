@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use steward_aggregates::authority::Authority;
-use steward_ports::bus::{CommandService, Failure};
-use steward_events::request::{Reply, Request};
-use steward_ports::clock::Clock;
-use steward_events::ids::{DerivedIds, Ids};
 use steward_events::command::{Command, Reference};
 use steward_events::id::TenantId;
+use steward_events::ids::{DerivedIds, Ids};
+use steward_events::quantity::{Position, Shard};
+use steward_events::rejection::Rejection;
+use steward_events::request::{Reply, Request};
+use steward_events::shard::STEWARD_SHARD;
+use steward_events::stream::StreamName;
+use steward_ports::bus::{CommandService, Failure};
+use steward_ports::clock::Clock;
 use steward_ports::keys::Keyring;
 use steward_ports::live::{Live, NotFresh};
 use steward_ports::log::{EventLog, Filter};
-use steward_events::stream::StreamName;
 use steward_ports::placement::Placement;
-use steward_events::shard::STEWARD_SHARD;
-use steward_events::quantity::{Position, Shard};
-use steward_events::rejection::Rejection;
 use tokio::sync::oneshot;
 
 use crate::config::HandlerConfig;

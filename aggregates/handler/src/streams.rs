@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use steward_aggregates::aggregate::{Aggregate, ForAggregate, for_aggregate};
-use steward_ports::bus::Failure;
 use steward_events::stream::StreamName;
+use steward_ports::bus::Failure;
 use tokio::sync::mpsc;
 
 use crate::group_commit::{Job, World, run};

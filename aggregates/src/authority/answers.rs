@@ -7,11 +7,11 @@ use std::sync::{Mutex, PoisonError};
 
 use quick_cache::UnitWeighter;
 use quick_cache::unsync::Cache;
-use steward_events::timestamp::Timestamp;
 use steward_events::id::ModelId;
 use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;
 use steward_events::scope::Scope;
+use steward_events::timestamp::Timestamp;
 
 use super::held_rights::HeldRights;
 use super::policy::{Circumstances, Verdict};

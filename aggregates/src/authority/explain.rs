@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use steward_events::timestamp::Timestamp;
 use steward_events::id::{PrincipalId, RoleId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::query::{ExplainQuestion, Explanation, MayDo, WhoCan, WhoCanQuestion};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
+use steward_events::timestamp::Timestamp;
 
 use super::held_rights::HeldRights;
 use super::policy::Verdict;

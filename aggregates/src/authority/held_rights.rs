@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use cedar_policy::EntityUid;
-use steward_events::timestamp::Timestamp;
 use steward_events::event::GrantId;
 use steward_events::id::RoleId;
 use steward_events::permission::{Permission, PermissionPattern};
 use steward_events::scope::Scope;
+use steward_events::timestamp::Timestamp;
 
 use super::policy::{grant_uid, right_uid};
 use super::request::Context;

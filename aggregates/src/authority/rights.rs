@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 
 use cedar_policy::{Entities, Entity, EntityUid, RestrictedExpression};
-use steward_events::timestamp::Timestamp;
 use steward_events::id::PrincipalId;
 use steward_events::permission::{Permission, PermissionPattern};
 use steward_events::scope::Scope;
+use steward_events::timestamp::Timestamp;
 
 use super::answers::{Answer, Answers, Asked, Dependence};
 use super::held_rights::HeldRights;

@@ -3,11 +3,11 @@
 //! The policies decide; here the same grants are read once more to say why. A law (`tests/laws.rs`) holds the two
 //! together: they never disagree.
 
-use steward_events::timestamp::Timestamp;
 use steward_events::event::Condition;
 use steward_events::permission::Permission;
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
+use steward_events::timestamp::Timestamp;
 
 use super::held_rights::HeldRights;
 use super::request::{AccessRequest, Context};
@@ -20,7 +20,8 @@ pub(super) fn granted(
     context: &Context,
     now: Timestamp,
 ) -> String {
-    let allows = |held: &&HeldRights| held.covers(permission, scope).is_some() && held.terms_fail(context, now).is_none();
+    let allows =
+        |held: &&HeldRights| held.covers(permission, scope).is_some() && held.terms_fail(context, now).is_none();
     held.iter().find(allows).map_or_else(String::new, |held| in_words(held, permission, scope))
 }
 

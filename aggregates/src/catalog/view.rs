@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use steward_events::timestamp::Timestamp;
 use steward_events::commit::Recorded;
 use steward_events::event::{CatalogEvent, ModelSpec, Price, PriceVersion, Target};
 use steward_events::id::{ModelId, ProviderId, TenantId};
+use steward_events::timestamp::Timestamp;
 use steward_events::view::Reads;
 
 use super::{Catalog, Provider};

@@ -3,13 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::Ids;
-use crate::timestamp::Timestamp;
 use crate::command::Body;
 use crate::event::{KeyHash, Profile};
 use crate::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId, TenantId};
+use crate::ids::Ids;
 use crate::scope::Scope;
 use crate::sealed::{Content, KeyOwner, Sealable};
+use crate::timestamp::Timestamp;
 
 commands! {
     IdentityCommand of Identity {

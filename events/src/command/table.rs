@@ -5,11 +5,11 @@ use schemars::{Schema, SchemaGenerator};
 use serde::Serialize;
 
 use super::Body;
-use crate::request::Format;
 use crate::event::AggregateKind;
 use crate::id::{StreamId, TenantId};
 use crate::permission::Permission;
 use crate::rejection::Rejection;
+use crate::request::Format;
 use crate::scope::Scope;
 
 /// Who may send a command at all.

@@ -3,14 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::Ids;
-use crate::timestamp::Timestamp;
 use crate::command::{Body, Reference};
 use crate::event::{AggregateKind, StepKind, TaskInput, TaskOutput, TokenUsage};
 use crate::id::{AgentId, StreamId, TaskId, TenantId};
+use crate::ids::Ids;
 use crate::quantity::{Epoch, NanoDollars, StepNumber};
 use crate::scope::Scope;
 use crate::sealed::{Content, KeyOwner, Sealable};
+use crate::timestamp::Timestamp;
 
 commands! {
     TaskCommand of Task {
