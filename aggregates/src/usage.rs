@@ -142,11 +142,6 @@ impl LeaseUsage {
     pub fn unsettled(&self) -> Vec<UnsettledCall> {
         (self.open.iter()).map(|(call, open)| UnsettledCall { call: call.clone(), worst: open.worst }).collect()
     }
-
-    /// What is held out for calls on their way and for what estimates left open.
-    pub fn open_worst(&self) -> Amounts {
-        self.open.values().map(|open| open.worst).sum()
-    }
 }
 
 #[cfg(test)]
@@ -224,7 +219,7 @@ mod tests {
         let finish = finished("a", 7, CallOutcome::Completed);
         let usage = fold(&[started("a", 10), started("b", 5), finish.clone(), finish]);
         let of_lease = usage.lease(&lease()).unwrap();
-        assert_eq!((of_lease.used, of_lease.open_worst()), (tokens(7), tokens(5)));
+        assert_eq!((of_lease.used, of_lease.open.values().map(|open| open.worst).sum::<Amounts>()), (tokens(7), tokens(5)));
         assert!(!usage.is_running(&lease(), &id("a")) && usage.is_running(&lease(), &id("b")));
     }
 

@@ -1,9 +1,8 @@
-"""The demo's traffic and proof, on the installed tools. Started by run.py."""
+"""The demo's build, traffic and proof, on the installed tools. Started by run.py with the words that build the binary."""
 
 import asyncio
 import json
 import os
-import pathlib
 import shutil
 import signal
 import sys
@@ -13,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import nats
 import openai
 
-from running import ROOT, Model, Steward, free_port, wait_for
+from steward_testkit.building import build
+from steward_testkit.running import ROOT, Model, Steward, free_port, wait_for
 
 COMPANY = """
 [provider.local]
@@ -43,6 +43,7 @@ grant  = [{{ to = "shop-bot", role = "agent" }}, {{ to = "stock-bot", role = "ag
 """
 ACCOUNTS = {"acme": ("support", ["support-bot", "mail-bot", "night-bot"]), "globex": ("shop", ["shop-bot", "stock-bot", "price-bot"])}
 CALLS_PER_KEY = 20
+TASKS = [f"one fact about {topic}" for topic in ("NATS", "budgets", "logs")]
 
 
 class Proof:
@@ -69,12 +70,12 @@ def call(client: openai.OpenAI, number: int) -> tuple[int, int]:
     return usage[-1].prompt_tokens, usage[-1].completion_tokens
 
 
-def traffic(steward: Steward, keys: dict[str, list[str]]) -> dict[str, list[tuple[int, int]]]:
+def traffic(steward: Steward, keys: dict[str, list[dict]]) -> dict[str, list[tuple[int, int]]]:
     """All calls of all keys, four at a time; what the replies said, a tenant."""
     jobs = []
-    for tenant, secrets in keys.items():
-        for secret in secrets:
-            client = openai.OpenAI(base_url=f"{steward.url}/v1", api_key=secret, max_retries=4)
+    for tenant, issued in keys.items():
+        for key in issued:
+            client = openai.OpenAI(base_url=f"{steward.url}/v1", api_key=key["secret"], max_retries=4)
             jobs += [(tenant, client, number) for number in range(CALLS_PER_KEY)]
     said = {tenant: [] for tenant in keys}
     with ThreadPoolExecutor(4) as pool:
@@ -88,11 +89,11 @@ def traffic(steward: Steward, keys: dict[str, list[str]]) -> dict[str, list[tupl
 
 def tasks(steward: Steward) -> list[dict]:
     ended = []
-    for topic in ["NATS", "budgets", "logs"]:
-        words = ["task", "submit", "researcher", f"one fact about {topic}", "--tenant", "acme", "--on", "acme/support", "--limit", "$0.01"]
+    for prompt in TASKS:
+        words = ["task", "submit", "researcher", prompt, "--tenant", "acme", "--on", "acme/support", "--limit", "$0.01"]
         task = steward.json(*words)["answer"]["task"]
         over = lambda: (t := steward.json("task", "show", task, "--tenant", "acme", check=False)) and t["state"] not in ("waiting", "running") and t
-        ended.append(wait_for(f"task {task}", lambda: shown(over), 300))
+        ended.append({**wait_for(f"task {task}", lambda: shown(over), 300), "prompt": prompt})
     return ended
 
 
@@ -130,9 +131,9 @@ def prove(steward: Steward, keys, said, ended) -> int:
         detail = f"{calls} calls = {len(facts)} in the log = {report['calls']} in the report; {tokens_in}+{tokens_out} tokens in all three; {report['cost']}"
         proof.show(f"{tenant}: replies = log = report", held, detail)
     proof.show("3 tasks finished, step by step", all(t["state"] == "finished" and len(t["steps"]) == 2 for t in ended))
-    print(indent(steward.cli("cost", "--tenant", "acme", "--by", "key,model", "--since", "today").stdout))
+    print(indent(cost_by_key(steward, keys["acme"], ended)))
 
-    bot = openai.OpenAI(base_url=f"{steward.url}/v1", api_key=keys["acme"][0], max_retries=0)
+    bot = openai.OpenAI(base_url=f"{steward.url}/v1", api_key=keys["acme"][0]["secret"], max_retries=0)
     refused = outcome(lambda: openai.OpenAI(base_url=f"{steward.url}/v1", api_key="stw_acme_wrong", max_retries=0).models.list())
     proof.show("a wrong key is an AuthenticationError", isinstance(refused, openai.AuthenticationError))
     refused = outcome(lambda: bot.chat.completions.create(model="huge", messages=[{"role": "user", "content": "x"}]))
@@ -158,6 +159,19 @@ def prove(steward: Steward, keys, said, ended) -> int:
     return proof.failed
 
 
+def cost_by_key(steward: Steward, keys: list[dict], ended: list[dict]) -> str:
+    """The cost report, a row a key: named by its account, or by agent and task where a task called with a key of its own."""
+    accounts = {key["key"]: account for key, account in zip(keys, ACCOUNTS["acme"][1])}
+    prompts = {task["task"]: task["prompt"] for task in ended}
+    report = steward.json("cost", "--tenant", "acme", "--by", "key", "--by", "agent", "--by", "task", "--since", "today")
+    lines = [f"{'KEY OF':<40}{'CALLS':>6}{'INPUT':>8}{'OUTPUT':>8}  COST"]
+    for row in report["rows"]:
+        by = row["by"]
+        name = f"{by['agent']}: {prompts.get(by['task'], by['task'])}" if "task" in by else accounts.get(by["key"], by["key"])
+        lines.append(f"{name:<40}{row['calls']:>6}{row['input']:>8}{row['output']:>8}  {row['cost']}")
+    return "\n".join(lines)
+
+
 def outcome(attempt):
     try:
         return attempt()
@@ -169,7 +183,15 @@ def indent(text: str) -> str:
     return "\n".join("        " + line for line in text.rstrip().splitlines())
 
 
+def build_binary(words: list[str]):
+    began = time.monotonic()
+    if build(ROOT, words):
+        sys.exit("demo: the build failed; the lines above say why")
+    print(f"[2/4] build    {'steward, as the tests use it':<58}{time.monotonic() - began:5.0f} s", flush=True)
+
+
 def main() -> int:
+    build_binary(sys.argv[1:])
     folder = ROOT / ".tools" / "demo"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -183,7 +205,10 @@ def main() -> int:
         secret = 'key = "env:MODEL_KEY"\n' if model.key else ""
         company.write_text(COMPANY.format(url=model.url, name=model.name, key=secret))
         steward.cli("apply", company)
-        keys = {t: [steward.key(a, t, "--on", f"{t}/{p}", "--expires", "30d") for a in accounts] for t, (p, accounts) in ACCOUNTS.items()}
+        issue = lambda account, tenant, project: steward.json(
+            "key", "issue", account, "--tenant", tenant, "--on", f"{tenant}/{project}", "--expires", "30d"
+        )["answer"]
+        keys = {tenant: [issue(account, tenant, project) for account in accounts] for tenant, (project, accounts) in ACCOUNTS.items()}
         said = traffic(steward, keys)
         ended = tasks(steward)
         count = sum(map(len, said.values()))
@@ -209,5 +234,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(pathlib.Path(__file__).parent))
     sys.exit(main())

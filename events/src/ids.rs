@@ -42,10 +42,9 @@ impl Ids for DerivedIds {
 
 /// 128 bits as 26 lower-case characters of Crockford's base 32, which sort as the bits do.
 pub fn base32(mut bits: u128) -> String {
-    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     let mut text = [0_u8; 26];
     for place in text.iter_mut().rev() {
-        *place = ALPHABET[usize::try_from(bits & 31).unwrap_or(0)];
+        *place = crate::secret::ALPHABET[usize::try_from(bits & 31).unwrap_or(0)];
         bits >>= 5;
     }
     text.iter().map(|&b| char::from(b)).collect()

@@ -17,6 +17,8 @@ pub mod rejection;
 pub mod request;
 pub mod scope;
 pub mod sealed;
+pub mod secret;
+pub mod setting;
 pub mod shard;
 pub mod stream;
 mod text;

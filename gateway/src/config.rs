@@ -1,16 +1,21 @@
 //! What a gateway can be told. Every key has a default that works.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use steward_events::setting::Span;
 
 /// The gateway's settings.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Where the gateway listens.
+    pub listen: SocketAddr,
     /// The most bytes of one request's body.
     pub body_bytes_max: usize,
     /// The most bytes of all requests' bodies held at once, and a quarter of it with one key; further ones are told to come
@@ -18,6 +23,7 @@ pub struct Config {
     pub bodies_bytes_max: usize,
     /// How long a client may take to send its headers, and again its body.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub receive_time_max: Duration,
     /// Connections at once; further ones wait in the operating system's queue.
     pub connections_max: NonZeroUsize,
@@ -29,21 +35,27 @@ pub struct Config {
     pub wrong_keys_per_minute_max: NonZeroU32,
     /// The age up to which knowledge of keys and grants counts as fresh.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub fresh_age_max: Duration,
     /// How long to wait for fresh knowledge before refusing.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub fresh_wait_max: Duration,
     /// How long a call that would fit soon waits for budget.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub admission_wait_max: Duration,
     /// How much longer a call that is to be admitted waits for the log to record that; then it is told to come back.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub record_wait_max: Duration,
     /// How long running calls may go on after a stop was asked for; then they are cut.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub drain_time_max: Duration,
     /// How long the answer to `tenant:create` waits until the tenant may be used.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub tenant_open_wait_max: Duration,
     /// Bounds of calls to providers.
     pub upstream: Upstream,
@@ -61,6 +73,7 @@ impl Default for Config {
             }
         }
         Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             body_bytes_max: 8 * 1024 * 1024,
             bodies_bytes_max: 256 * 1024 * 1024,
             receive_time_max: Duration::from_secs(20),
@@ -70,7 +83,7 @@ impl Default for Config {
             wrong_keys_per_minute_max: NonZeroU32::MIN.saturating_add(59),
             fresh_age_max: Duration::from_millis(80),
             fresh_wait_max: Duration::from_secs(2),
-            admission_wait_max: Duration::from_secs(10),
+            admission_wait_max: Duration::from_secs(2),
             record_wait_max: Duration::from_secs(15),
             drain_time_max: Duration::from_secs(30),
             tenant_open_wait_max: Duration::from_secs(5),
@@ -81,20 +94,24 @@ impl Default for Config {
 }
 
 /// Bounds of one call to a provider.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Upstream {
     /// To connect.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub connect_time_max: Duration,
     /// From sending the request to the first byte of the answer.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub first_byte_time_max: Duration,
     /// Between two pieces of an answer.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub idle_time_max: Duration,
     /// For the whole call.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub total_time_max: Duration,
     /// Bytes of an answer that is not streamed.
     pub answer_bytes_max: usize,
@@ -104,6 +121,7 @@ pub struct Upstream {
     pub attempts_max: NonZeroU32,
     /// How long a client may leave a piece of its answer unread before it counts as gone.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub client_stall_max: Duration,
     /// Whether providers that a tenant set itself may be at private addresses, as those of the operators may.
     pub tenant_providers_anywhere: bool,

@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::{self, Metrics};
+use crate::probes::Probes;
 
 /// Connections served at once; more wait.
 const CONNECTIONS_MAX: usize = 64;
@@ -82,8 +82,7 @@ impl Health {
 /// If connections can no longer be accepted.
 pub async fn serve(
     listener: TcpListener,
-    health: Arc<Health>,
-    metrics: Metrics,
+    probes: Probes,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -108,9 +107,9 @@ pub async fn serve(
             }
         };
         let _ = stream.set_nodelay(true);
-        let (health, metrics) = (Arc::clone(&health), metrics.clone());
+        let probes = probes.clone();
         let answers = service_fn(move |request: Request<Incoming>| {
-            let response = answer(&request, &health, &metrics);
+            let response = answer(&request, &probes);
             async move { Ok::<_, Infallible>(response) }
         });
         let connection = http1::Builder::new()
@@ -134,24 +133,17 @@ fn is_of_one_connection(error: &std::io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-fn answer(request: &Request<Incoming>, health: &Health, metrics: &Metrics) -> Response<Full<Bytes>> {
-    let known = matches!(request.uri().path(), "/livez" | "/readyz" | "/metrics");
-    if known && request.method() != Method::GET && request.method() != Method::HEAD {
+fn answer(request: &Request<Incoming>, probes: &Probes) -> Response<Full<Bytes>> {
+    let Some(found) = probes.page(request.uri().path()) else {
+        return page(StatusCode::NOT_FOUND, "text/plain", "there are /livez, /readyz and /metrics\n".to_owned());
+    };
+    if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = page(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned());
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    match request.uri().path() {
-        // Answering is the proof.
-        "/livez" => page(StatusCode::OK, "application/json", "{\"live\":true}\n".to_owned()),
-        "/readyz" => {
-            let (ready, report) = health.report();
-            let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-            page(status, "application/json", format!("{report}\n"))
-        }
-        "/metrics" => page(StatusCode::OK, metrics::CONTENT_TYPE, metrics.encode()),
-        _ => page(StatusCode::NOT_FOUND, "text/plain", "there are /livez, /readyz and /metrics\n".to_owned()),
-    }
+    let status = StatusCode::from_u16(found.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    page(status, found.content_type, found.body)
 }
 
 fn page(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {

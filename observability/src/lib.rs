@@ -3,16 +3,19 @@
 //! This crate knows formats and exporters. It must not know Steward: names of metrics, of checks and of log fields come
 //! from whoever uses it.
 
+mod config;
 pub mod health;
 mod ids;
 mod logs;
 pub mod metrics;
+mod probes;
 pub mod propagate;
 mod traces;
 
+pub use config::{Config, LogFormat};
 pub use health::Health;
-pub use logs::LogFormat;
 pub use metrics::Metrics;
+pub use probes::{Page, Probes};
 
 use std::io;
 
@@ -32,19 +35,6 @@ pub struct Service {
     pub version: String,
     /// Which run of it.
     pub instance: String,
-}
-
-/// What is told, how, and to whom.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TelemetryConfig {
-    /// How log lines look.
-    pub logs: LogFormat,
-    /// What is logged and traced, e.g. `info` or `info,steward_gateway=debug`.
-    pub level: String,
-    /// Where spans go by OTLP over gRPC, e.g. `http://127.0.0.1:4317`; nowhere if none.
-    pub otlp: Option<String>,
-    /// Which process this is.
-    pub service: Service,
 }
 
 /// Telemetry cannot be set up as asked.
@@ -93,8 +83,8 @@ impl Drop for Guard {
 ///
 /// # Errors
 /// [`Error`]
-pub fn init(config: &TelemetryConfig) -> Result<Guard, Error> {
-    let (subscriber, guard) = subscriber(config, io::stderr)?;
+pub fn init(config: &Config, service: &Service) -> Result<Guard, Error> {
+    let (subscriber, guard) = subscriber(config, service, io::stderr)?;
     subscriber.try_init().map_err(|_| Error::Twice)?;
     Ok(guard)
 }
@@ -103,15 +93,19 @@ pub fn init(config: &TelemetryConfig) -> Result<Guard, Error> {
 ///
 /// # Errors
 /// [`Error`]
-pub fn subscriber<W>(config: &TelemetryConfig, writer: W) -> Result<(impl Subscriber + Send + Sync, Guard), Error>
+pub fn subscriber<W>(
+    config: &Config,
+    service: &Service,
+    writer: W,
+) -> Result<(impl Subscriber + Send + Sync, Guard), Error>
 where
     W: for<'w> tracing_subscriber::fmt::MakeWriter<'w> + Send + Sync + 'static,
 {
     let level: Targets =
-        (config.level.parse()).map_err(|reason| Error::Level { level: config.level.clone(), reason })?;
-    let traces = traces::provider(config)?;
-    let logs: Box<dyn Layer<_> + Send + Sync> = match config.logs {
-        LogFormat::Json => Box::new(logs::Ecs::new(config.service.clone(), writer)),
+        (config.filter.parse()).map_err(|reason| Error::Level { level: config.filter.clone(), reason })?;
+    let traces = traces::provider(&config.otlp, service)?;
+    let logs: Box<dyn Layer<_> + Send + Sync> = match config.log_format() {
+        LogFormat::Json => Box::new(logs::Ecs::new(service.clone(), writer)),
         LogFormat::Human => Box::new(tracing_subscriber::fmt::layer().compact().with_writer(writer)),
     };
     let subscriber = Registry::default().with(level).with(traces::layer(traces.as_ref())).with(logs);

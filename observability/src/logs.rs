@@ -19,17 +19,6 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::{Service, propagate};
 
-/// How log lines look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LogFormat {
-    /// One JSON object a line, for machines.
-    Json,
-    /// For people.
-    #[default]
-    Human,
-}
-
 /// The version of the schema whose names are used.
 const ECS_VERSION: &str = "8.11.0";
 /// The longest text of one field, in bytes; what is longer is cut.

@@ -15,7 +15,7 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::ids::IdsOnly;
-use crate::{Error, TelemetryConfig};
+use crate::{Error, Service};
 
 /// How long a stopping process waits for its last spans to be sent.
 pub(crate) const FLUSH_TIME_MAX: Duration = Duration::from_secs(2);
@@ -28,10 +28,11 @@ const SEND_TIME_MAX: Duration = Duration::from_secs(5);
 /// Spans wait this long for company.
 const SEND_EVERY: Duration = Duration::from_secs(1);
 
-/// None without a collector.
-pub(crate) fn provider(config: &TelemetryConfig) -> Result<Option<SdkTracerProvider>, Error> {
-    let Some(url) = config.otlp.as_deref().filter(|url| !url.is_empty()) else { return Ok(None) };
-    let service = &config.service;
+/// Sends spans of `service` to the collector at `url`; none if that is empty.
+pub(crate) fn provider(url: &str, service: &Service) -> Result<Option<SdkTracerProvider>, Error> {
+    if url.is_empty() {
+        return Ok(None);
+    }
     let resource = Resource::builder_empty()
         .with_attributes([
             KeyValue::new("service.name", service.name.clone()),

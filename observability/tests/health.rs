@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
-use steward_observability::{Health, Metrics, Service, health};
+use steward_observability::{Health, Metrics, Probes, Service, health};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -26,7 +26,7 @@ async fn served() -> Served {
     let address = listener.local_addr().unwrap();
     let service = Service { name: "steward-test".into(), version: "1.2.3".into(), instance: "run-1".into() };
     let (health, metrics, shutdown) = (Arc::new(Health::default()), Metrics::new(&service), CancellationToken::new());
-    let task = tokio::spawn(health::serve(listener, Arc::clone(&health), metrics.clone(), shutdown.clone()));
+    let task = tokio::spawn(health::serve(listener, Probes::new(Arc::clone(&health), metrics.clone()), shutdown.clone()));
     Served { address, health, metrics, shutdown, task }
 }
 

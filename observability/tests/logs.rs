@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use steward_observability::{Error, LogFormat, Service, TelemetryConfig, propagate, subscriber};
+use steward_observability::{Config, Error, LogFormat, Service, propagate, subscriber};
 use tracing::subscriber::with_default;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -37,14 +37,17 @@ impl<'w> MakeWriter<'w> for Page {
     }
 }
 
-fn config() -> TelemetryConfig {
-    let service = Service { name: "steward-test".into(), version: "1.2.3".into(), instance: "run-1".into() };
-    TelemetryConfig { logs: LogFormat::Json, level: "info".into(), otlp: None, service }
+fn config() -> Config {
+    Config { logs: Some(LogFormat::Json), filter: "info".into(), ..Config::default() }
+}
+
+fn service() -> Service {
+    Service { name: "steward-test".into(), version: "1.2.3".into(), instance: "run-1".into() }
 }
 
 fn logged(act: impl FnOnce()) -> Vec<Value> {
     let page = Page::default();
-    let (subscriber, guard) = subscriber(&config(), page.clone()).unwrap();
+    let (subscriber, guard) = subscriber(&config(), &service(), page.clone()).unwrap();
     with_default(subscriber, act);
     drop(guard);
     page.lines()
@@ -155,6 +158,6 @@ fn spans_in_one_another_are_one_trace() {
 
 #[test]
 fn a_filter_that_is_none_is_refused() {
-    let config = TelemetryConfig { level: "steward=loud".into(), ..config() };
-    assert!(matches!(subscriber(&config, io::sink).map(|_| ()), Err(Error::Level { .. })));
+    let config = Config { filter: "steward=loud".into(), ..config() };
+    assert!(matches!(subscriber(&config, &service(), io::sink).map(|_| ()), Err(Error::Level { .. })));
 }

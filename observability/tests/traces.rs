@@ -15,14 +15,17 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use steward_observability::{Error, LogFormat, Service, TelemetryConfig, propagate, subscriber};
+use steward_observability::{Config, Error, LogFormat, Service, propagate, subscriber};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tracing::instrument::WithSubscriber;
 
-fn config(otlp: &str) -> TelemetryConfig {
-    let service = Service { name: "steward-test".into(), version: "1.2.3".into(), instance: "run-1".into() };
-    TelemetryConfig { logs: LogFormat::Json, level: "info".into(), otlp: Some(otlp.to_owned()), service }
+fn config(otlp: &str) -> Config {
+    Config { logs: Some(LogFormat::Json), filter: "info".into(), otlp: otlp.to_owned(), listen: None }
+}
+
+fn service() -> Service {
+    Service { name: "steward-test".into(), version: "1.2.3".into(), instance: "run-1".into() }
 }
 
 /// A gRPC server of one method, by hand: keeps what it is sent and answers with an empty message and status 0.
@@ -71,7 +74,7 @@ async fn a_span_reaches_the_collector_with_its_fields_and_its_service() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (sender, mut received) = mpsc::unbounded_channel();
     tokio::spawn(collect(listener, sender));
-    let (subscriber, guard) = subscriber(&config(&url), io::sink).unwrap();
+    let (subscriber, guard) = subscriber(&config(&url), &service(), io::sink).unwrap();
     let passed_on = async {
         let span = tracing::info_span!("drive_task", task.id = "t_42");
         propagate::follow(&span, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
@@ -101,7 +104,7 @@ async fn a_collector_that_is_away_or_silent_holds_nothing_up() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent_url = format!("http://{}", silent.local_addr().unwrap());
     for url in [away_url, silent_url] {
-        let (subscriber, guard) = subscriber(&config(&url), io::sink).unwrap();
+        let (subscriber, guard) = subscriber(&config(&url), &service(), io::sink).unwrap();
         let began = Instant::now();
         // More spans than the queue holds.
         async {
@@ -121,6 +124,6 @@ async fn a_collector_that_is_away_or_silent_holds_nothing_up() {
 #[tokio::test]
 async fn an_address_that_is_none_is_refused() {
     for url in ["localhost:4317", "https://collector:4317", "http://"] {
-        assert!(matches!(subscriber(&config(url), io::sink).map(|_| ()), Err(Error::Otlp { .. })), "{url}");
+        assert!(matches!(subscriber(&config(url), &service(), io::sink).map(|_| ()), Err(Error::Otlp { .. })), "{url}");
     }
 }

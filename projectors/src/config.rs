@@ -3,30 +3,37 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use steward_events::setting::Span;
 
 /// How much and how long. Every field has a default.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The most commits whose rows are written as one batch.
     pub batch_commits_max: NonZeroUsize,
     /// How long after one batch the next is written, if commits keep coming; each is seen in views that much later.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub write_pause: Duration,
     /// The most rows that each fold keeps in memory between batches.
     pub rows_held_max: usize,
     /// How long a question waits for the position it demands.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub position_wait_max: Duration,
     /// How long a question that demands no position waits for the end of the log as it was when it was asked.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub settle_wait_max: Duration,
     /// How old the permissions may be by which a question is allowed.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub fresh_age_max: Duration,
     /// How long an answer that reads the log itself may take; who asks over the bus waits for ten seconds.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
     pub answer_time_max: Duration,
     /// How many moments of the past are kept folded for questions about access.
     pub moments_held_max: usize,

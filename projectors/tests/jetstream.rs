@@ -71,7 +71,7 @@ async fn caught_up(runner: &Runner<CostReport>) {
 }
 
 fn open(folder: &Path) -> Arc<dyn Store> {
-    Arc::new(SledStore::open(folder, &steward_sled::Options::default()).unwrap())
+    Arc::new(SledStore::open(folder, &steward_sled::Config::default()).unwrap())
 }
 
 #[test]

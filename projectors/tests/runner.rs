@@ -166,7 +166,7 @@ fn a_store_that_fails_before_or_after_it_wrote_counts_nothing_twice() {
 #[test]
 fn on_sled_too() {
     let folder = tempfile::tempdir().unwrap();
-    let store: Arc<dyn Store> = Arc::new(SledStore::open(folder.path(), &steward_sled::Options::default()).unwrap());
+    let store: Arc<dyn Store> = Arc::new(SledStore::open(folder.path(), &steward_sled::Config::default()).unwrap());
     survive(4711, &store, &store);
 }
 

@@ -73,9 +73,10 @@ impl Workers {
     /// Makes ready to run. The process must have installed a rustls provider before.
     ///
     /// # Errors
-    /// If the gateway's address is none.
+    /// If the gateway's address is not set, or is none.
     pub fn new(ports: WorkerPorts, config: Config) -> Result<Self, BoxError> {
-        let models = Models::new(&config.gateway_url)?;
+        let url = config.gateway_url.as_deref().ok_or("workers.gateway_url is not set")?;
+        let models = Models::new(url)?;
         let unwell = Mutex::new(BTreeMap::from([(TASKS, "not started".to_owned())]));
         Ok(Self { ports, config, models, unwell })
     }

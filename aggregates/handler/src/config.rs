@@ -1,63 +1,56 @@
 //! The handler's bounds.
 
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use steward_events::setting::Span;
 
 /// Bounds; the defaults suit every size that was measured.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HandlerConfig {
-    /// How old what is known of keys, grants and suspensions may be, in milliseconds.
-    pub fresh_age_max_ms: u64,
-    /// How long to wait for the log to confirm that, in milliseconds; then the command fails, to be sent again.
-    pub fresh_wait_max_ms: u64,
-    /// How long a command waits for a tenant that was just created to be opened, in milliseconds.
-    pub opening_wait_max_ms: u64,
+    /// How old what is known of keys, grants and suspensions may be.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
+    pub fresh_age_max: Duration,
+    /// How long to wait for the log to confirm that; then the command fails, to be sent again.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
+    pub fresh_wait_max: Duration,
+    /// How long a command waits for a tenant that was just created to be opened.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
+    pub opening_wait_max: Duration,
     /// The most commands that one commit carries.
-    pub batch_max: usize,
+    pub batch_max: NonZeroUsize,
     /// The most commands that wait for one stream.
-    pub queue_max: usize,
-    /// How long a command waits for room in that queue, in milliseconds.
-    pub queue_wait_max_ms: u64,
+    pub queue_max: NonZeroUsize,
+    /// How long a command waits for room in that queue.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
+    pub queue_wait_max: Duration,
     /// The most streams that are kept folded in memory.
     pub streams_max: usize,
     /// The largest body of a command, in bytes.
     pub body_bytes_max: usize,
     /// How often a commit is decided again because others were first.
-    pub decisions_max: u32,
+    pub decisions_max: NonZeroU32,
 }
 
 impl Default for HandlerConfig {
     fn default() -> Self {
         Self {
-            fresh_age_max_ms: 80,
-            fresh_wait_max_ms: 2_000,
-            opening_wait_max_ms: 3_000,
-            batch_max: 256,
-            queue_max: 4_096,
-            queue_wait_max_ms: 5_000,
+            fresh_age_max: Duration::from_millis(80),
+            fresh_wait_max: Duration::from_secs(2),
+            opening_wait_max: Duration::from_secs(3),
+            batch_max: NonZeroUsize::MIN.saturating_add(255),
+            queue_max: NonZeroUsize::MIN.saturating_add(4_095),
+            queue_wait_max: Duration::from_secs(5),
             streams_max: 10_000,
             body_bytes_max: 128 * 1024,
-            decisions_max: 100,
+            decisions_max: NonZeroU32::MIN.saturating_add(99),
         }
-    }
-}
-
-impl HandlerConfig {
-    pub(crate) const fn fresh_age_max(&self) -> Duration {
-        Duration::from_millis(self.fresh_age_max_ms)
-    }
-
-    pub(crate) const fn fresh_wait_max(&self) -> Duration {
-        Duration::from_millis(self.fresh_wait_max_ms)
-    }
-
-    pub(crate) const fn opening_wait_max(&self) -> Duration {
-        Duration::from_millis(self.opening_wait_max_ms)
-    }
-
-    pub(crate) const fn queue_wait_max(&self) -> Duration {
-        Duration::from_millis(self.queue_wait_max_ms)
     }
 }

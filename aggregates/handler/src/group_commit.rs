@@ -84,7 +84,7 @@ pub(crate) async fn run<A: Aggregate>(world: Arc<World>, folded: Folded<A>, mut 
         };
         let mut bytes = first.bytes + ENTRY_BYTES;
         let mut batch = vec![first];
-        while batch.len() < worker.world.config.batch_max
+        while batch.len() < worker.world.config.batch_max.get()
             && let Ok(next) = jobs.try_recv()
         {
             bytes += next.bytes + ENTRY_BYTES;
@@ -117,7 +117,7 @@ impl<A: Aggregate> Worker<A> {
 
     /// Decides until it is recorded or confirmed, then tells the senders. Gives the batch back if the log refuses it.
     async fn settle(&mut self, batch: Vec<Job>) -> Result<(), Vec<Job>> {
-        for attempt in 0..self.world.config.decisions_max {
+        for attempt in 0..self.world.config.decisions_max.get() {
             if attempt >= RIVALRY {
                 // Whoever lost reads again first and loses again to one who need not: the rival's line is let run dry.
                 tokio::time::sleep(RIVAL_PAUSE_MAX.min(Duration::from_millis(attempt.into()))).await;

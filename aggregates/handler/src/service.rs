@@ -141,7 +141,7 @@ impl Handler {
         command: &Command,
         shard: Shard,
     ) -> Result<Result<String, Rejection>, Failure> {
-        self.confirm(shard, self.world.config.fresh_age_max()).await?;
+        self.confirm(shard, self.world.config.fresh_age_max).await?;
         if command.body().needs_open_tenant() && !self.opened(&request.tenant, shard).await? {
             let reason = format!("tenant {} is being opened; send the command again", request.tenant);
             return Ok(Err(Rejection::stale(reason)));
@@ -161,7 +161,7 @@ impl Handler {
     }
 
     async fn confirm(&self, shard: Shard, age_max: Duration) -> Result<(), Failure> {
-        let wait_max = self.world.config.fresh_wait_max();
+        let wait_max = self.world.config.fresh_wait_max;
         let confirm = |shard| self.authority.confirm(shard, age_max, wait_max);
         let confirmed = if shard == STEWARD_SHARD {
             confirm(shard).await
@@ -179,11 +179,11 @@ impl Handler {
             if self.authority.read().is_open(tenant) {
                 return Ok(true);
             }
-            if self.world.clock.monotonic().saturating_sub(since) >= self.world.config.opening_wait_max() {
+            if self.world.clock.monotonic().saturating_sub(since) >= self.world.config.opening_wait_max {
                 return Ok(false);
             }
             tokio::time::sleep(OPENING_LOOK).await;
-            self.confirm(shard, self.world.config.fresh_age_max()).await?;
+            self.confirm(shard, self.world.config.fresh_age_max).await?;
         }
     }
 

@@ -36,7 +36,7 @@ impl Streams {
     /// Queues a command for its stream.
     pub(crate) async fn send(&self, stream: &StreamName, job: Job) -> Result<(), Failure> {
         let entrance = self.entrance(stream)?;
-        let sent = tokio::time::timeout(self.world.config.queue_wait_max(), entrance.send(job)).await;
+        let sent = tokio::time::timeout(self.world.config.queue_wait_max, entrance.send(job)).await;
         match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Failure("the stream's worker ended; send the command again".to_owned())),
@@ -78,7 +78,7 @@ impl ForAggregate for Start<'_> {
     type Output = mpsc::Sender<Job>;
 
     fn run<A: Aggregate>(self) -> mpsc::Sender<Job> {
-        let (jobs, queue) = mpsc::channel(self.world.config.queue_max.max(1));
+        let (jobs, queue) = mpsc::channel(self.world.config.queue_max.get());
         // It ends when its last sender is dropped, after deciding what was queued. Should a new worker of the same
         // stream start meanwhile, the two are rivals like any two replicas.
         tokio::spawn(run::<A>(Arc::clone(self.world), Folded::empty(self.stream.clone()), queue));

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, Command};
 use steward_events::command::{Audience, COMMANDS, nouns};
 
-use crate::bench::PARTS;
 use crate::command::send::{fields, shorthand};
 
 /// The whole command line.
@@ -53,7 +52,8 @@ fn flag(name: &'static str, help: &'static str) -> Arg {
 
 fn roles() -> Vec<Command> {
     let listen = || option("listen", "ADDRESS", "Where it listens, e.g. 127.0.0.1:8081");
-    vec![
+    #[cfg_attr(not(feature = "bench"), allow(unused_mut))]
+    let mut roles = vec![
         Command::new("up").about("Run everything in one process, with a nats-server of its own").arg(listen()),
         Command::new("bus").about("Run only the nats-server, for roles in processes of their own").arg(
             option("join", "DIR", "As a further node in the cluster of the installation in this folder")
@@ -70,16 +70,21 @@ fn roles() -> Vec<Command> {
         Command::new("workers").about("Run process managers and tasks"),
         Command::new("gateway").about("Run the edge").arg(listen()),
         Command::new("doctor").about("Say what is wrong with this installation, and what to do"),
+    ];
+    #[cfg(feature = "bench")]
+    roles.extend([
         bench(),
         Command::new("bench-part")
             .hide(true)
             .about("One process of the bench; it ends with it")
             .arg(Arg::new("words").action(ArgAction::Append).trailing_var_arg(true).allow_hyphen_values(true)),
-    ]
+    ]);
+    roles
 }
 
+#[cfg(feature = "bench")]
 fn bench() -> Command {
-    let parts: Vec<String> = PARTS.iter().map(|(name, about)| format!("  {name:<12} {about}")).collect();
+    let parts: Vec<String> = steward_bench::PARTS.iter().map(|(name, about)| format!("  {name:<12} {about}")).collect();
     Command::new("bench")
         .about("Measure this machine's Steward against baselines of the same run")
         .after_help(format!(
@@ -177,8 +182,13 @@ fn views() -> Vec<Command> {
             )
             .subcommand(Command::new("show").about("One task with its steps").arg(who("task", "The task's id")))
             .subcommand(Command::new("watch").about("Follow one task to its end").arg(who("task", "The task's id"))),
-        Command::new("docs").about("Print a reference made from the tables").arg(
-            who("page", "commands, events, openapi or asyncapi").value_parser(["commands", "openapi", "asyncapi"]),
+        Command::new("config")
+            .about("The settings of this process")
+            .subcommand_required(true)
+            .subcommand(Command::new("show").about("Each setting with its value and where that comes from")),
+        Command::new("docs").about("Print a reference made from the tables and types").arg(
+            who("page", "commands, configuration, openapi or asyncapi")
+                .value_parser(["commands", "configuration", "openapi", "asyncapi"]),
         ),
     ]
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use steward_events::BoxError;
 use steward_events::command::find;
+use steward_events::id::TenantId;
 
 use crate::client::Client;
 use crate::config::Config;
@@ -12,7 +13,9 @@ use crate::config::Config;
 mod access;
 mod apply;
 mod audit;
+#[cfg(feature = "bench")]
 mod bench;
+mod config;
 mod cost;
 mod docs;
 mod doctor;
@@ -24,34 +27,38 @@ mod up;
 
 /// Runs what was typed.
 pub(crate) async fn run(matches: &ArgMatches) -> Result<ExitCode, BoxError> {
-    let config = Config::read(matches.get_one::<String>("config").map(std::path::Path::new))?;
+    let file = matches.get_one::<String>("config").map(std::path::Path::new);
+    let config = Config::read(file)?;
     let (name, typed) = matches.subcommand().ok_or("type a command; --help lists them")?;
     let json = typed.get_flag("json");
-    let client = || Client::from(typed, &config);
+    let connect = || client(typed, &config);
     match (name, typed.subcommand()) {
         ("up", _) => up::run(config.clone(), typed).await?,
         ("bus" | "aggregates" | "projectors" | "workers" | "gateway", _) => {
             role::run(name, config.clone(), typed).await?;
         }
+        #[cfg(feature = "bench")]
         ("bench", _) => bench::run(&config, typed, json).await?,
+        #[cfg(feature = "bench")]
         ("bench-part", _) => {
             let words: Vec<String> = typed.get_many::<String>("words").unwrap_or_default().cloned().collect();
-            crate::bench::part::become_part(&words).await?;
+            steward_bench::become_part(&words).await?;
         }
         ("doctor", _) => return doctor::run(&config, typed, json).await,
-        ("apply", _) => apply::run(typed, &client()?).await?,
-        ("cost", _) => cost::run(typed, &client()?, json).await?,
-        ("replay", _) => replay::run(typed, &client()?, json).await?,
+        ("config", _) => config::show(file, json)?,
+        ("apply", _) => apply::run(typed, &connect()?).await?,
+        ("cost", _) => cost::run(typed, &connect()?, json).await?,
+        ("replay", _) => replay::run(typed, &connect()?, json).await?,
         ("docs", _) => docs::run(typed)?,
-        ("access", Some(("explain", typed))) => return access::explain(typed, &client()?, json).await,
-        ("access", Some((_, typed))) => access::who_can(typed, &client()?, json).await?,
+        ("access", Some(("explain", typed))) => return access::explain(typed, &connect()?, json).await,
+        ("access", Some((_, typed))) => access::who_can(typed, &connect()?, json).await?,
         ("audit", Some((verb, typed))) => return audit::run(verb, typed, &config, json).await,
-        ("task", Some(("list", typed))) => task::list(typed, &client()?, json).await?,
-        ("task", Some(("show", typed))) => task::show(typed, &client()?, json).await?,
-        ("task", Some(("watch", typed))) => return task::watch(&task::id(typed)?, &client()?, json).await,
+        ("task", Some(("list", typed))) => task::list(typed, &connect()?, json).await?,
+        ("task", Some(("show", typed))) => task::show(typed, &connect()?, json).await?,
+        ("task", Some(("watch", typed))) => return task::watch(&task::id(typed)?, &connect()?, json).await,
         (noun, Some((verb, typed))) => {
             let spec = find(noun, verb).ok_or_else(|| format!("there is no command {noun} {verb}"))?;
-            let client = client()?;
+            let client = connect()?;
             let watch = typed.try_get_one::<bool>("watch").ok().flatten().copied().unwrap_or(false);
             let reply = send::run(spec, typed, &client, json && !watch).await?;
             if watch && let Some(id) = reply.answer.get("task").and_then(serde_json::Value::as_str) {
@@ -61,4 +68,11 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<ExitCode, BoxError> {
         (other, None) => return Err(format!("{other}: what about it? --help lists what can be done").into()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A client by what was typed, else by what this installation's files say.
+fn client(typed: &ArgMatches, config: &Config) -> Result<Client, BoxError> {
+    let text = |name: &str| typed.get_one::<String>(name).map(String::as_str);
+    let tenant = text("tenant").map(TenantId::new).transpose()?;
+    Client::for_installation(config, text("url"), text("api-key"), tenant)
 }

@@ -1,18 +1,14 @@
-//! The steward binary: the one place where the parts meet, and the command line.
+//! The steward binary: the command line.
 //!
-//! `cli` says what can be typed, `command/` has one command a file, `compose` builds the parts of a role from the
-//! configuration. Nothing depends on this crate.
+//! `cli` says what can be typed, `command/` has one command a file. What a role is made of is `steward-node`'s. Nothing
+//! depends on this crate.
 
 use std::process::ExitCode;
 
-mod bench;
+use steward_node::{client, compose, config, files, output};
+
 mod cli;
-mod client;
 mod command;
-mod compose;
-mod config;
-mod files;
-mod output;
 
 /// A call makes some hundred small allocations; docs/PERFORMANCE.md says what this one saves.
 #[global_allocator]

@@ -7,6 +7,7 @@ mod answer;
 mod api;
 pub mod baseline;
 pub mod bus;
+mod config;
 pub mod connection;
 mod envelope;
 pub mod log;
@@ -19,6 +20,7 @@ pub mod timers;
 pub mod vault;
 
 pub use bus::JetStreamBus;
+pub use config::Config;
 pub use connection::{ConnectError, Connection, Credentials};
 pub use log::JetStreamLog;
 pub use role::Role;

@@ -11,6 +11,8 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use steward_events::BoxError;
 use tokio::time::Instant;
 
@@ -38,17 +40,19 @@ pub const READY_TIME_MAX: Duration = Duration::from_secs(30);
 const PORT_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What an acknowledgement of the bus survives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Durability {
-    /// The death of any process: it is in the page cache of the machine.
+    /// The death of any process: what was acknowledged is in the page cache of the machine.
     #[default]
-    Process,
+    ProcessCrash,
     /// Power loss too: every append is synced before it is acknowledged.
     Strict,
 }
 
-/// A place among several servers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Our server's place in a cluster of several on this machine, each run by a `steward bus` with a folder of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Cluster {
     /// This server's name, unique among them.
     pub node: String,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use steward_events::BoxError;
 
-use crate::Options;
+use crate::Config;
 
 /// Between two attempts: a full disk stays full for a while.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -15,13 +15,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Again {
     pub(crate) path: PathBuf,
-    pub(crate) options: Options,
+    pub(crate) config: Config,
     tried: Mutex<Option<Instant>>,
 }
 
 impl Again {
-    pub(crate) fn new(path: &Path, options: &Options) -> Self {
-        Self { path: path.to_owned(), options: options.clone(), tried: Mutex::default() }
+    pub(crate) fn new(path: &Path, config: &Config) -> Self {
+        Self { path: path.to_owned(), config: config.clone(), tried: Mutex::default() }
     }
 
     /// Whether it is time for an attempt; if so, it is made now.

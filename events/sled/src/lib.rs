@@ -10,8 +10,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use steward_events::BoxError;
+use steward_events::setting::Span;
 use steward_ports::store::{Pair, Store, Write};
 
 mod again;
@@ -27,18 +31,21 @@ const MARKER_TEXT_UNFINISHED: &str = "steward store 1, being made\n";
 /// Tree and key of an entry that every whole store holds: sled takes a file of garbage for an empty one.
 const WITNESS: (&str, &[u8]) = ("__steward", b"made");
 
-/// How to open a store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// How much memory sled may use to cache pages.
+/// How a store is opened: the section `[store]` of steward.toml.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// How much memory the store may use to cache pages.
     pub cache_bytes_max: u64,
-    /// After how long writes are made durable without a [`Store::flush`], in milliseconds.
-    pub flush_every_ms: u64,
+    /// After how long writes are made durable although nobody asks for it.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
+    pub flush_every: Duration,
 }
 
-impl Default for Options {
+impl Default for Config {
     fn default() -> Self {
-        Self { cache_bytes_max: 64 * 1024 * 1024, flush_every_ms: 500 }
+        Self { cache_bytes_max: 64 * 1024 * 1024, flush_every: Duration::from_millis(500) }
     }
 }
 
@@ -100,11 +107,11 @@ impl SledStore {
     ///
     /// # Errors
     /// [`Error`], which says what to do about it.
-    pub fn open(path: &Path, options: &Options) -> Result<Self, Error> {
+    pub fn open(path: &Path, config: &Config) -> Result<Self, Error> {
         let io = |source| Error::Io { path: path.to_owned(), source };
         let damaged = |reason: String| Error::Damaged { path: path.to_owned(), reason };
         let finished = claim(path)?;
-        let db = open_db(path, options)?;
+        let db = open_db(path, config)?;
         let witness = db.open_tree(WITNESS.0).and_then(|tree| tree.get(WITNESS.1));
         match (finished, witness.map_err(|error| damaged(error.to_string()))?) {
             (true, Some(_)) => {}
@@ -115,7 +122,7 @@ impl SledStore {
                 fs::write(path.join(MARKER), MARKER_TEXT).map_err(io)?;
             }
         }
-        let again = Again::new(path, options);
+        let again = Again::new(path, config);
         let (failed, reopened) = (AtomicBool::new(false), AtomicU64::new(0));
         Ok(Self { again, db: RwLock::new(Some(db)), failed, reopened })
     }
@@ -147,7 +154,7 @@ impl SledStore {
         self.again.may_try()?;
         // Closed first: a folder is open once.
         drop(db.take());
-        let opened = open_db(&self.again.path, &self.again.options)?;
+        let opened = open_db(&self.again.path, &self.again.config)?;
         if opened.open_tree(WITNESS.0)?.get(WITNESS.1)?.is_none() {
             return Err(Error::Damaged { path: self.again.path.clone(), reason: "its contents are gone".into() }.into());
         }
@@ -160,11 +167,10 @@ impl SledStore {
     }
 }
 
-fn open_db(path: &Path, options: &Options) -> Result<sled::Db, Error> {
-    let config = sled::Config::new()
-        .path(path)
-        .cache_capacity(options.cache_bytes_max)
-        .flush_every_ms(Some(options.flush_every_ms));
+fn open_db(path: &Path, config: &Config) -> Result<sled::Db, Error> {
+    let flush_every_ms = u64::try_from(config.flush_every.as_millis()).unwrap_or(u64::MAX);
+    let config =
+        sled::Config::new().path(path).cache_capacity(config.cache_bytes_max).flush_every_ms(Some(flush_every_ms));
     // sled asserts its invariants while it recovers: on damaged files that is a panic, here an error like others.
     match catch_unwind(AssertUnwindSafe(|| config.open())) {
         Ok(Ok(db)) => Ok(db),

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use steward_ports::store::{Store, Write};
-use steward_sled::{Options, SledStore};
+use steward_sled::{Config, SledStore};
 
 /// So many keys change in each batch.
 const KEYS: u8 = 20;
@@ -36,7 +36,7 @@ fn main() {
 }
 
 fn write_until_killed(folder: &Path) -> ! {
-    let store = SledStore::open(folder, &Options::default()).unwrap();
+    let store = SledStore::open(folder, &Config::default()).unwrap();
     let from = number(store.get("t", b"checkpoint").unwrap());
     for batch in from + 1.. {
         let value = batch.to_be_bytes().to_vec();
@@ -67,7 +67,7 @@ fn kill_one(folder: &Path, life: Duration) -> u64 {
 
 /// The batch that the store holds; all its keys must be of that batch.
 fn batch_found(folder: &Path) -> u64 {
-    let store = SledStore::open(folder, &Options::default()).unwrap();
+    let store = SledStore::open(folder, &Config::default()).unwrap();
     let checkpoint = number(store.get("t", b"checkpoint").unwrap());
     let pairs = store.scan("t", b"k", None, usize::MAX).unwrap();
     assert!(checkpoint == 0 || pairs.len() == usize::from(KEYS), "{} keys", pairs.len());

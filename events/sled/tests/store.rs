@@ -5,22 +5,22 @@
 use std::fs;
 
 use steward_ports::store::{Store, Write, contract};
-use steward_sled::{Error, Options, SledStore};
+use steward_sled::{Config, Error, SledStore};
 
 #[test]
 fn sled_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
-    contract::keeps(&SledStore::open(folder.path(), &Options::default()).unwrap());
+    contract::keeps(&SledStore::open(folder.path(), &Config::default()).unwrap());
 }
 
 #[test]
 fn what_was_flushed_is_there_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
-    let store = SledStore::open(folder.path(), &Options::default()).unwrap();
+    let store = SledStore::open(folder.path(), &Config::default()).unwrap();
     store.write("t", vec![Write::Put(b"k".to_vec(), b"v".to_vec())]).unwrap();
     store.flush().unwrap();
     drop(store);
-    let store = SledStore::open(folder.path(), &Options::default()).unwrap();
+    let store = SledStore::open(folder.path(), &Config::default()).unwrap();
     assert_eq!(store.get("t", b"k").unwrap().unwrap(), b"v");
 }
 
@@ -28,7 +28,7 @@ fn what_was_flushed_is_there_after_reopening() {
 fn a_folder_of_something_else_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("thesis.txt"), "years of work").unwrap();
-    let error = SledStore::open(folder.path(), &Options::default()).unwrap_err();
+    let error = SledStore::open(folder.path(), &Config::default()).unwrap_err();
     assert!(matches!(error, Error::Foreign { .. }), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
@@ -36,9 +36,9 @@ fn a_folder_of_something_else_is_left_alone() {
 #[test]
 fn a_store_of_another_version_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    drop(SledStore::open(folder.path(), &Options::default()).unwrap());
+    drop(SledStore::open(folder.path(), &Config::default()).unwrap());
     fs::write(folder.path().join("steward-store"), "steward store 2\n").unwrap();
-    let error = SledStore::open(folder.path(), &Options::default()).unwrap_err();
+    let error = SledStore::open(folder.path(), &Config::default()).unwrap_err();
     assert!(matches!(&error, Error::OtherVersion { found, .. } if found == "steward store 2"), "{error}");
 }
 
@@ -46,14 +46,14 @@ fn a_store_of_another_version_says_so() {
 fn a_folder_claimed_by_a_process_that_died_at_once_is_taken_over() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("steward-store"), "stew").unwrap();
-    SledStore::open(folder.path(), &Options::default()).unwrap();
+    SledStore::open(folder.path(), &Config::default()).unwrap();
 }
 
 #[test]
 fn a_store_in_use_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    let _open = SledStore::open(folder.path(), &Options::default()).unwrap();
-    let error = SledStore::open(folder.path(), &Options::default()).unwrap_err();
+    let _open = SledStore::open(folder.path(), &Config::default()).unwrap();
+    let error = SledStore::open(folder.path(), &Config::default()).unwrap_err();
     assert!(matches!(error, Error::InUse { .. }), "{error}");
 }
 
@@ -61,7 +61,7 @@ fn a_store_in_use_says_so() {
 fn a_damaged_store_is_an_error_that_says_what_to_do() {
     for damage in ["conf", "db"] {
         let folder = tempfile::tempdir().unwrap();
-        let store = SledStore::open(folder.path(), &Options::default()).unwrap();
+        let store = SledStore::open(folder.path(), &Config::default()).unwrap();
         for round in 0..50_u8 {
             store.write("t", vec![Write::Put(vec![round], vec![round; 20_000])]).unwrap();
         }
@@ -73,7 +73,7 @@ fn a_damaged_store_is_an_error_that_says_what_to_do() {
             *byte ^= 0x5a;
         }
         fs::write(&file, &bytes).unwrap();
-        let opened = SledStore::open(folder.path(), &Options::default());
+        let opened = SledStore::open(folder.path(), &Config::default());
         let error = opened.err().unwrap_or_else(|| panic!("{damage} is damaged and the store opened"));
         assert!(error.to_string().contains("delete it: the log rebuilds it"), "{damage}: {error}");
     }
@@ -83,7 +83,7 @@ fn a_damaged_store_is_an_error_that_says_what_to_do() {
 fn damage_in_the_middle_is_an_error_or_an_earlier_state_but_never_wrong_data() {
     for at in [5, 30, 50, 70, 95] {
         let folder = tempfile::tempdir().unwrap();
-        let store = SledStore::open(folder.path(), &Options::default()).unwrap();
+        let store = SledStore::open(folder.path(), &Config::default()).unwrap();
         for round in 0..60_u8 {
             store.write("t", vec![Write::Put(vec![round], vec![round; 20_000])]).unwrap();
         }
@@ -96,7 +96,7 @@ fn damage_in_the_middle_is_an_error_or_an_earlier_state_but_never_wrong_data() {
             *byte ^= 0x5a;
         }
         fs::write(&file, &bytes).unwrap();
-        let Ok(store) = SledStore::open(folder.path(), &Options::default()) else { continue };
+        let Ok(store) = SledStore::open(folder.path(), &Config::default()) else { continue };
         let Ok(pairs) = store.scan("t", b"", None, usize::MAX) else { continue };
         for (place, (key, value)) in pairs.into_iter().enumerate() {
             assert_eq!(key, [u8::try_from(place).unwrap()], "a hole after damage at {at} %");

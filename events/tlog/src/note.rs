@@ -77,11 +77,6 @@ impl VerifierKey {
         [hash[0], hash[1], hash[2], hash[3]]
     }
 
-    /// True if both check signatures of the same secret, whatever they are called.
-    pub fn same_key(&self, other: &Self) -> bool {
-        self.key == other.key
-    }
-
     /// Whether this key has signed `note`.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use steward_events::command::IssueKey;
 use steward_events::event::{AgentSpec, KeyHash};
 use steward_events::id::KeyId;
 use steward_events::ids::Ids;
+use steward_events::secret::api_key;
 use steward_events::timestamp::Timestamp;
 use steward_ports::clock::Clock;
 
@@ -33,7 +34,7 @@ impl TaskKey {
         cause: &Cause,
     ) -> Result<Self, DispatchError> {
         // Two ids carry 160 random bits.
-        let secret = format!("stw_{}_{}{}", task.tenant, ids.unique(), ids.unique());
+        let secret = api_key(&task.tenant, format!("{}{}", ids.unique(), ids.unique()));
         let expires = clock.now().plus(lifetime);
         let command = IssueKey {
             key: KeyId::new(format!("key_{}", ids.unique())).ok(),

@@ -183,7 +183,7 @@ impl World {
 
     pub(crate) fn config(&self) -> Config {
         Config {
-            gateway_url: self.gateway.url.clone(),
+            gateway_url: Some(self.gateway.url.clone()),
             claim_timeout: Duration::from_millis(1_500),
             drain_time_max: Duration::from_millis(300),
             ..Config::default()

@@ -215,7 +215,8 @@ async fn old_commands_are_refused_and_so_are_those_from_the_future() {
 #[tokio::test]
 async fn what_cannot_be_is_refused() {
     let world = World::new().await;
-    let handler = world.handler_with(HandlerConfig { opening_wait_max_ms: 50, ..HandlerConfig::default() });
+    let handler =
+        world.handler_with(HandlerConfig { opening_wait_max: Duration::from_millis(50), ..HandlerConfig::default() });
     let refuse = async |request| refused(handler.handle(request).await).code();
     let op = world.op.as_str();
     assert_eq!(refuse(world.ask("nope", op, "account", "create", &json!({"name": "x"}))).await, "unknown_tenant");

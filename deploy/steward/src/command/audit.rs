@@ -7,7 +7,6 @@ use steward_events::BoxError;
 use steward_events::id::TenantId;
 use steward_tlog::{VerifierKey, origin};
 
-use crate::client::Client;
 use crate::compose;
 use crate::config::Config;
 use crate::output;
@@ -19,7 +18,7 @@ mod proof;
 
 /// Exit status 0 only if nothing is wrong.
 pub(super) async fn run(verb: &str, typed: &ArgMatches, config: &Config, json: bool) -> Result<ExitCode, BoxError> {
-    let client = || Client::from(typed, config);
+    let client = || super::client(typed, config);
     match verb {
         "export" => export::run(typed, &client()?, json).await,
         "key" => key(typed, config, json),

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::ArgMatches;
+use steward_bench::Options;
 use steward_events::BoxError;
 
-use crate::bench::{self, Options};
 use crate::config::Config;
 use crate::output;
 
@@ -18,7 +18,7 @@ pub(super) async fn run(config: &Config, matches: &ArgMatches, json: bool) -> Re
         write: matches.get_one::<String>("write").map(PathBuf::from),
     };
     let report = tokio::select! {
-        report = bench::run(config, &options) => report?,
+        report = steward_bench::run(config, &options) => report?,
         // What was started ends with the future that holds it.
         stopped = stop() => { stopped?; return Err("stopped; every process of the bench is ended".into()) },
     };

@@ -1,4 +1,4 @@
-//! `steward docs`: references made from the tables.
+//! `steward docs`: references made from the tables and types.
 
 use std::fmt::Write as _;
 
@@ -13,6 +13,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), BoxError> {
     match matches.get_one::<String>("page").map(String::as_str) {
         Some("openapi") => println!("{}", serde_json::to_string_pretty(&steward_gateway::api::openapi())?),
         Some("asyncapi") => println!("{}", serde_json::to_string_pretty(&steward_gateway::api::asyncapi())?),
+        Some("configuration") => print!("{}", steward_node::config::page()),
         _ => print!("{}", commands()),
     }
     Ok(())

@@ -8,7 +8,6 @@ use steward_events::BoxError;
 use steward_events::event::AggregateKind;
 use steward_jetstream::Role;
 
-use crate::client::Client;
 use crate::compose::Installation;
 use crate::config::{Config, Durability};
 use crate::{files, output};
@@ -110,7 +109,7 @@ fn disk(config: &Config) -> Result<String, BoxError> {
 }
 
 async fn gateway(config: &Config, matches: &ArgMatches) -> Result<String, BoxError> {
-    let client = Client::from(matches, config)?;
+    let client = super::client(matches, config)?;
     let (status, body) = client.get("/readyz").await?;
     if status != 200 {
         return Err(format!("not ready ({status}): {body}").into());

@@ -11,7 +11,7 @@ use crate::config::{Config, Durability};
 pub(super) async fn run(mut config: Config, matches: &ArgMatches) -> Result<(), BoxError> {
     let began = Instant::now();
     super::role::override_listen(&mut config, matches)?;
-    if config.bus.url != "own" {
+    if !config.bus.is_own() {
         return Err("`steward up` runs a nats-server of its own; for an outside bus run each role: steward aggregates, projectors, workers, gateway".into());
     }
     let mut process = Process::new("up", config.clone())?;
