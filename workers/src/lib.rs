@@ -19,7 +19,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use steward_events::BoxError;
+use steward_events::event::AggregateKind;
 use steward_events::ids::Ids;
+use steward_events::view::View;
 use steward_ports::bus::CommandBus;
 use steward_ports::clock::Clock;
 use steward_ports::keys::Keyring;
@@ -33,6 +35,7 @@ use crate::dispatch::Dispatch;
 pub use crate::process::checkpoint_signing::Notary;
 use crate::step::model::Models;
 use crate::task::Shared;
+use crate::task::open_tasks::OpenTasks;
 use crate::task::worker::Worker;
 
 /// What workers need from the world.
@@ -65,6 +68,9 @@ pub struct Workers {
     /// Which parts do not do their work, and why.
     unwell: Mutex<BTreeMap<&'static str, String>>,
 }
+
+/// Which kinds the part that drives tasks reads.
+pub const TASKS_READ: &[AggregateKind] = OpenTasks::KINDS;
 
 /// The name of the part that drives tasks, beside those of the process managers.
 const TASKS: &str = "tasks";

@@ -36,8 +36,8 @@ const RIVALRY: u32 = 4;
 /// … ever longer, up to this.
 const RIVAL_PAUSE_MAX: Duration = Duration::from_millis(50);
 
-/// What the stream's worker needs of the world.
-pub(crate) struct World {
+/// What the workers of all streams share.
+pub(crate) struct Env {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
@@ -71,8 +71,8 @@ enum Outcome {
 }
 
 /// Decides what comes for one stream until nobody can send any more.
-pub(crate) async fn run<A: Aggregate>(world: Arc<World>, folded: Folded<A>, mut jobs: mpsc::Receiver<Job>) {
-    let mut worker = Worker { world, folded, loaded: false };
+pub(crate) async fn run<A: Aggregate>(env: Arc<Env>, folded: Folded<A>, mut jobs: mpsc::Receiver<Job>) {
+    let mut worker = Worker { env, folded, loaded: false };
     let mut held_over = None;
     loop {
         let first = match held_over.take() {
@@ -84,7 +84,7 @@ pub(crate) async fn run<A: Aggregate>(world: Arc<World>, folded: Folded<A>, mut 
         };
         let mut bytes = first.bytes + ENTRY_BYTES;
         let mut batch = vec![first];
-        while batch.len() < worker.world.config.batch_max.get()
+        while batch.len() < worker.env.config.batch_max.get()
             && let Ok(next) = jobs.try_recv()
         {
             bytes += next.bytes + ENTRY_BYTES;
@@ -99,7 +99,7 @@ pub(crate) async fn run<A: Aggregate>(world: Arc<World>, folded: Folded<A>, mut 
 }
 
 struct Worker<A> {
-    world: Arc<World>,
+    env: Arc<Env>,
     folded: Folded<A>,
     loaded: bool,
 }
@@ -117,7 +117,7 @@ impl<A: Aggregate> Worker<A> {
 
     /// Decides until it is recorded or confirmed, then tells the senders. Gives the batch back if the log refuses it.
     async fn settle(&mut self, batch: Vec<Job>) -> Result<(), Vec<Job>> {
-        for attempt in 0..self.world.config.decisions_max.get() {
+        for attempt in 0..self.env.config.decisions_max.get() {
             if attempt >= RIVALRY {
                 // Whoever lost reads again first and loses again to one who need not: the rival's line is let run dry.
                 tokio::time::sleep(RIVAL_PAUSE_MAX.min(Duration::from_millis(attempt.into()))).await;
@@ -128,7 +128,7 @@ impl<A: Aggregate> Worker<A> {
             }
             let (outcomes, entries) = self.decide(&batch);
             if entries.is_empty() {
-                match self.folded.take_next(&*self.world.log, self.world.clock.now()).await {
+                match self.folded.take_next(&*self.env.log, self.env.clock.now()).await {
                     Ok(false) => {
                         tell(batch, outcomes, self.folded.end.position);
                         return Ok(());
@@ -168,12 +168,12 @@ impl<A: Aggregate> Worker<A> {
         if self.loaded {
             return Ok(());
         }
-        let now = self.world.clock.now();
+        let now = self.env.clock.now();
         let before = self.folded.end.position;
-        self.folded.load_tail(&*self.world.log, now).await?;
+        self.folded.load_tail(&*self.env.log, now).await?;
         if self.folded.end.position == before {
             // A replica may lag behind; the leader knows who was first.
-            self.folded.take_next(&*self.world.log, now).await?;
+            self.folded.take_next(&*self.env.log, now).await?;
         }
         self.loaded = true;
         Ok(())
@@ -212,12 +212,12 @@ impl<A: Aggregate> Worker<A> {
         let last_at = entries.last().map_or(self.folded.end.at, |entry| entry.at);
         let stamp = Stamp {
             command: job.id.clone(),
-            at: self.world.clock.now().max(last_at),
+            at: self.env.clock.now().max(last_at),
             tenant: self.folded.name.tenant.clone(),
             actor: job.actor.clone(),
             on_behalf_of: job.on_behalf_of.clone(),
             timezone: job.timezone.clone(),
-            shards: self.world.log.shards(),
+            shards: self.env.log.shards(),
         };
         let facts = match self.folded.ahead.decide(command, &stamp) {
             Ok(facts) => facts,
@@ -246,7 +246,7 @@ impl<A: Aggregate> Worker<A> {
 
     /// Now and then, whether the broker's clock agrees with ours.
     async fn compare_clocks(&self, sent: Timestamp, position: Position) {
-        let World { log, clock, skew, .. } = &*self.world;
+        let Env { log, clock, skew, .. } = &*self.env;
         if skew.is_due(&**clock)
             && let Ok(Some(stored)) = log.at(self.folded.name.shard, position).await
         {
@@ -256,19 +256,19 @@ impl<A: Aggregate> Worker<A> {
 
     /// Appends the entries as one commit. If that fails, nothing of them is left in the fold.
     async fn commit(&mut self, entries: Vec<Entry>) -> Result<Position, AppendError> {
-        let id = CommitId::new(self.world.ids.unique()).map_err(|error| AppendError::Refused(error.into()));
-        let sent = self.world.clock.now();
+        let id = CommitId::new(self.env.ids.unique()).map_err(|error| AppendError::Refused(error.into()));
+        let sent = self.env.clock.now();
         let outcome = match id {
             Ok(id) => {
                 let commit = self.folded.end.next(id, self.folded.name.clone(), entries);
-                let appended = append(&*self.world.log, self.folded.end.position, &commit).await;
+                let appended = append(&*self.env.log, self.folded.end.position, &commit).await;
                 appended.map(|appended| (commit, appended))
             }
             Err(error) => Err(error),
         };
         match outcome {
             Ok((commit, appended)) => {
-                self.folded.advance(&commit, appended, self.world.clock.now());
+                self.folded.advance(&commit, appended, self.env.clock.now());
                 self.compare_clocks(sent, appended.position).await;
                 Ok(appended.position)
             }
