@@ -5,14 +5,14 @@ All made-up things grow in one copy of the tree, which is compiled once. Each te
 
 import pytest
 
-from steward_testkit.made_up import event
+from steward_testkit.made_up import aggregate, event
 from steward_testkit.source_tree import Growth, Tree
 
 pytestmark = [pytest.mark.alone, pytest.mark.xdist_group("one-more")]
 
-KINDS = {"event": event}
+KINDS = {"aggregate": aggregate, "event": event}
 # Files to touch beside the tests, at most: a place more is a step back.
-PLACES_MAX = {"event": 7}
+PLACES_MAX = {"aggregate": 7, "event": 7}
 
 
 class Grown:
@@ -53,5 +53,5 @@ def test_the_new_event_has_golden_bytes_and_no_other_bytes_change(grown):
     for environment in ({"STEWARD_BLESS": "1"}, {}):  # writes what lacks; then all must be there
         grown.tree.cargo("test", "--quiet", "--workspace", "--test", "wire", **environment)
     after = {file.name: file.read_bytes() for file in wire.iterdir()}
-    assert after.keys() - before.keys() == {"task.paused.hex", "task.paused.json"}
+    assert after.keys() - before.keys() == {f"{event}.{form}" for event in ("task.paused", "memo.written") for form in ("hex", "json")}
     assert all(after[name] == content for name, content in before.items())

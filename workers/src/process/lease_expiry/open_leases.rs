@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use steward_aggregates::sabotage::{Rule, drops};
 use steward_aggregates::usage;
 use steward_events::command::CorrectLease;
 use steward_events::commit::Commit;
@@ -17,9 +16,11 @@ use steward_events::stream::StreamName;
 use steward_events::timestamp::Timestamp;
 use steward_ports::log::Stored;
 
+use super::mutations;
+
 /// An open lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Open {
+pub(super) struct OpenLease {
     pub(super) scopes: ScopeSet,
     /// Where the grant stands; the lease's journal mentions it only after that.
     pub(super) granted_at: Position,
@@ -54,22 +55,22 @@ struct Unsettled {
 pub(super) enum Step {
     Expires { tenant: TenantId, lease: LeaseId, at: Timestamp },
     Recalled { tenant: TenantId, lease: LeaseId, at: Timestamp },
-    Correct { tenant: TenantId, order: CorrectLease },
+    Correct { tenant: TenantId, correction: CorrectLease },
 }
 
 /// The fold.
 #[derive(Debug, Default)]
-pub(super) struct Books(BTreeMap<TenantId, Account>);
+pub(super) struct OpenLeases(BTreeMap<TenantId, Account>);
 
 /// What is open of one tenant.
 #[derive(Debug, Default)]
 struct Account {
-    leases: BTreeMap<LeaseId, Open>,
+    leases: BTreeMap<LeaseId, OpenLease>,
     unsettled: BTreeMap<CallId, Unsettled>,
 }
 
-impl Books {
-    pub(super) fn lease(&self, tenant: &TenantId, lease: &LeaseId) -> Option<Open> {
+impl OpenLeases {
+    pub(super) fn lease(&self, tenant: &TenantId, lease: &LeaseId) -> Option<OpenLease> {
         self.0.get(tenant)?.leases.get(lease).cloned()
     }
 
@@ -94,6 +95,7 @@ impl Books {
             match recorded.event {
                 Event::Ledger(event) => account.ledger(tenant, event, position, recorded.entry.at, &mut steps),
                 Event::Usage(event) => account.usage(tenant, event, position, &mut steps),
+                // No other kind is followed.
                 _ => {}
             }
         }
@@ -146,7 +148,7 @@ impl Account {
     ) {
         match event {
             LedgerEvent::LeaseGranted { lease, scopes, terms, .. } => {
-                let open = Open {
+                let open = OpenLease {
                     scopes: scopes.clone(),
                     granted_at: position,
                     expires: terms.expires,
@@ -201,7 +203,7 @@ impl Account {
             | LedgerEvent::RequestDequeued { .. }
             | LedgerEvent::ThresholdCrossed { .. } => {}
         }
-        if drops(Rule::TimeReleases) {
+        if !mutations::settles_by_finishes_alone() {
             self.release_by_time(tenant, at, steps);
         }
     }
@@ -220,12 +222,12 @@ impl Account {
                 let finish = Finish { used: *used, late: *late, estimated };
                 match lease {
                     Some(open) if open.closed_at.is_some_and(|closed_at| position > closed_at) => {
-                        if drops(Rule::CorrectDropped) {
-                            let (lease, call, left) = (of.clone(), call.clone(), Amounts::ZERO);
-                            let order = CorrectLease { lease, call, used: *used, late: *late, left };
-                            steps.push(Step::Correct { tenant: tenant.clone(), order });
-                        } else {
+                        if mutations::keeps_late_finishes() {
                             open.late.insert(call.clone(), finish);
+                        } else {
+                            let (lease, call, left) = (of.clone(), call.clone(), Amounts::ZERO);
+                            let correction = CorrectLease { lease, call, used: *used, late: *late, left };
+                            steps.push(Step::Correct { tenant: tenant.clone(), correction });
                         }
                     }
                     Some(_) => {}
@@ -253,7 +255,7 @@ impl Account {
 
 fn correction(tenant: &TenantId, call: &CallId, known: &Unsettled, finish: &Finish) -> Step {
     let left = if finish.estimated { known.worst.saturating_sub(finish.used) } else { Amounts::ZERO };
-    let order =
+    let correction =
         CorrectLease { lease: known.lease.clone(), call: call.clone(), used: finish.used, late: finish.late, left };
-    Step::Correct { tenant: tenant.clone(), order }
+    Step::Correct { tenant: tenant.clone(), correction }
 }

@@ -5,13 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use steward_events::commit::Recorded;
-use steward_events::event::{AgentEvent, AgentSpec, AggregateKind, Event, TaskEvent, TenantEvent};
+use steward_events::event::{AgentEvent, AgentSpec, TaskEvent, TenantEvent};
 use steward_events::id::{AgentId, CorrelationId, PrincipalId, TaskId, TenantId};
 use steward_events::quantity::{NanoDollars, Position};
 use steward_events::scope::Scope;
 use steward_events::stream::StreamName;
 use steward_events::timestamp::Timestamp;
-use steward_events::view::View;
+use steward_events::view::Reads;
 
 /// One task, over all tenants.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,7 +22,7 @@ pub(crate) struct TaskRef {
 
 /// A task that is neither finished, failed nor cancelled.
 #[derive(Clone, Debug)]
-pub(crate) struct Open {
+pub(crate) struct OpenTask {
     pub(crate) stream: StreamName,
     pub(crate) submitted_at: Position,
     pub(crate) agent: AgentId,
@@ -35,16 +35,16 @@ pub(crate) struct Open {
 
 /// The fold.
 #[derive(Debug, Default)]
-pub(crate) struct Tasks {
-    open: HashMap<TaskRef, Open>,
+pub(crate) struct OpenTasks {
+    open: HashMap<TaskRef, OpenTask>,
     unclaimed: BTreeMap<TenantId, BTreeSet<(Position, TaskId)>>,
     claimed: BTreeSet<(Timestamp, TaskRef)>,
     suspended: HashSet<TenantId>,
     agents: HashMap<(TenantId, AgentId), AgentSpec>,
 }
 
-impl Tasks {
-    pub(crate) fn open(&self, task: &TaskRef) -> Option<&Open> {
+impl OpenTasks {
+    pub(crate) fn open(&self, task: &TaskRef) -> Option<&OpenTask> {
         self.open.get(task)
     }
 
@@ -86,7 +86,7 @@ impl Tasks {
         self.claimed.iter().map(|(until, _)| *until).find(|until| *until > now)
     }
 
-    fn submit(&mut self, task: TaskRef, open: Open) {
+    fn submit(&mut self, task: TaskRef, open: OpenTask) {
         let waiting = self.unclaimed.entry(task.tenant.clone()).or_default();
         waiting.insert((open.submitted_at, task.task.clone()));
         self.open.insert(task, open);
@@ -124,40 +124,32 @@ pub(crate) fn task_of(stream: &StreamName) -> Option<TaskRef> {
     Some(TaskRef { tenant: stream.tenant.clone(), task: TaskId::new(stream.id.as_str()).ok()? })
 }
 
-impl View for Tasks {
-    const KINDS: &'static [AggregateKind] = &[AggregateKind::Tenant, AggregateKind::Agent, AggregateKind::Task];
+steward_events::view!(OpenTasks, reads TenantEvent, AgentEvent, TaskEvent);
 
-    fn apply(&mut self, recorded: &Recorded<'_>) {
+impl Reads<TenantEvent> for OpenTasks {
+    fn read(&mut self, event: &TenantEvent, recorded: &Recorded<'_>) {
         let tenant = &recorded.stream.tenant;
-        match recorded.event {
-            Event::Tenant(TenantEvent::Suspended { .. }) => _ = self.suspended.insert(tenant.clone()),
-            Event::Tenant(TenantEvent::Resumed) => _ = self.suspended.remove(tenant),
-            Event::Agent(AgentEvent::Defined { agent, spec, .. }) => {
-                self.agents.insert((tenant.clone(), agent.clone()), spec.clone());
-            }
-            Event::Task(event) => {
-                if let Some(task) = task_of(recorded.stream) {
-                    self.apply_task(task, event, recorded);
-                }
-            }
-            Event::Tenant(TenantEvent::Created { .. })
-            | Event::Registry(_)
-            | Event::Identity(_)
-            | Event::Access(_)
-            | Event::Ledger(_)
-            | Event::Usage(_)
-            | Event::Catalog(_)
-            | Event::Denials(_)
-            | Event::Checkpoint(_) => {}
+        match event {
+            TenantEvent::Suspended { .. } => _ = self.suspended.insert(tenant.clone()),
+            TenantEvent::Resumed => _ = self.suspended.remove(tenant),
+            TenantEvent::Created { .. } => {}
         }
     }
 }
 
-impl Tasks {
-    fn apply_task(&mut self, task: TaskRef, event: &TaskEvent, recorded: &Recorded<'_>) {
+impl Reads<AgentEvent> for OpenTasks {
+    fn read(&mut self, event: &AgentEvent, recorded: &Recorded<'_>) {
+        let AgentEvent::Defined { agent, spec, .. } = event;
+        self.agents.insert((recorded.stream.tenant.clone(), agent.clone()), spec.clone());
+    }
+}
+
+impl Reads<TaskEvent> for OpenTasks {
+    fn read(&mut self, event: &TaskEvent, recorded: &Recorded<'_>) {
+        let Some(task) = task_of(recorded.stream) else { return };
         match event {
             TaskEvent::Submitted { agent, scope, limit, submitted_by, .. } => {
-                let open = Open {
+                let open = OpenTask {
                     stream: recorded.stream.clone(),
                     submitted_at: recorded.position,
                     agent: agent.clone(),

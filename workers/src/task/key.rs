@@ -14,8 +14,8 @@ use steward_events::secret::api_key;
 use steward_events::timestamp::Timestamp;
 use steward_ports::clock::Clock;
 
-use crate::orders::{Cause, OrderError, Orders};
-use crate::tasks::{Open, TaskRef};
+use crate::dispatch::{Cause, Dispatch, DispatchError};
+use crate::task::open_tasks::{OpenTask, TaskRef};
 
 /// A key. Not printable: it holds a secret.
 pub(crate) struct TaskKey {
@@ -26,17 +26,17 @@ pub(crate) struct TaskKey {
 impl TaskKey {
     /// Makes a key for `task` and has it recorded.
     pub(crate) async fn issue(
-        orders: &Orders,
+        dispatch: &Dispatch,
         (clock, ids): (&dyn Clock, &dyn Ids),
-        (task, open): (&TaskRef, &Open),
+        (task, open): (&TaskRef, &OpenTask),
         agent: &AgentSpec,
         lifetime: Duration,
         cause: &Cause,
-    ) -> Result<Self, OrderError> {
+    ) -> Result<Self, DispatchError> {
         // Two ids carry 160 random bits.
         let secret = api_key(&task.tenant, format!("{}{}", ids.unique(), ids.unique()));
         let expires = clock.now().plus(lifetime);
-        let order = IssueKey {
+        let command = IssueKey {
             key: KeyId::new(format!("key_{}", ids.unique())).ok(),
             principal: open.submitted_by.clone(),
             hash: KeyHash::of(&secret),
@@ -46,7 +46,7 @@ impl TaskKey {
             agent: Some(open.agent.clone()),
             task: Some(task.task.clone()),
         };
-        orders.send(&task.tenant, order, cause).await?;
+        dispatch.send(&task.tenant, command, cause).await?;
         Ok(Self { secret, expires })
     }
 

@@ -10,9 +10,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::fairness::Turns;
-use crate::task::{self, Left, Shared, Stop};
-use crate::tasks::TaskRef;
+use crate::task::drive::drive;
+use crate::task::fairness::Turns;
+use crate::task::open_tasks::TaskRef;
+use crate::task::{Left, Shared, Stop};
 use crate::wake;
 
 /// How long a task rests that could not be had or was given up, before this worker tries it again.
@@ -96,7 +97,7 @@ impl Worker {
     fn start(&mut self, task: TaskRef) {
         let (shared, stop, driven) = (Arc::clone(&self.shared), self.stop.clone(), task.clone());
         let span = tracing::info_span!("drive", tenant.id = %task.tenant, task.id = %task.task);
-        let handle = self.driving.spawn(async move { task::drive(&shared, &driven, &stop).await }.instrument(span));
+        let handle = self.driving.spawn(async move { drive(&shared, &driven, &stop).await }.instrument(span));
         self.running.insert(handle.id(), task);
     }
 

@@ -12,12 +12,12 @@ use steward_events::rejection::Rejection;
 use steward_events::timestamp::Timestamp;
 use steward_ports::clock::Clock;
 
-use crate::orders::{Cause, OrderError, Orders};
-use crate::tasks::TaskRef;
+use crate::dispatch::{Cause, Dispatch, DispatchError};
+use crate::task::open_tasks::TaskRef;
 
 /// The hold, once its epoch is known.
 pub(crate) struct Claim<'a> {
-    orders: &'a Orders,
+    dispatch: &'a Dispatch,
     clock: &'a Arc<dyn Clock>,
     task: &'a TaskRef,
     cause: &'a Cause,
@@ -29,21 +29,21 @@ pub(crate) struct Claim<'a> {
 
 /// Asks for the task; the position at which its stream says who holds it.
 pub(crate) async fn ask(
-    orders: &Orders,
+    dispatch: &Dispatch,
     clock: &Arc<dyn Clock>,
     task: &TaskRef,
     cause: &Cause,
     worker: &str,
     timeout: Duration,
-) -> Result<Position, OrderError> {
+) -> Result<Position, DispatchError> {
     let until = clock.now().plus(timeout);
     let claim = ClaimTask { task: task.task.clone(), worker: worker.to_owned(), until };
-    Ok(orders.send(&task.tenant, claim, cause).await?.position)
+    Ok(dispatch.send(&task.tenant, claim, cause).await?.position)
 }
 
 impl<'a> Claim<'a> {
     pub(crate) fn held(
-        orders: &'a Orders,
+        dispatch: &'a Dispatch,
         clock: &'a Arc<dyn Clock>,
         task: &'a TaskRef,
         cause: &'a Cause,
@@ -51,7 +51,7 @@ impl<'a> Claim<'a> {
         epoch: Epoch,
         held_since: Duration,
     ) -> Self {
-        Self { orders, clock, task, cause, timeout, epoch, held_since }
+        Self { dispatch, clock, task, cause, timeout, epoch, held_since }
     }
 
     /// Extends the claim again and again; returns only when it is lost.
@@ -63,7 +63,7 @@ impl<'a> Claim<'a> {
             let left = (held_since + self.timeout).saturating_sub(asked);
             match tokio::time::timeout(left, self.extend(self.clock.now().plus(self.timeout))).await {
                 // Nobody claims a task of a suspended tenant, and the result of a call that runs may still be recorded.
-                Ok(Ok(()) | Err(OrderError::Rejected(Rejection::Suspended { .. }))) => held_since = asked,
+                Ok(Ok(()) | Err(DispatchError::Rejected(Rejection::Suspended { .. }))) => held_since = asked,
                 Ok(Err(error)) => {
                     tracing::warn!(epoch = self.epoch.0, error = %error, "the claim is lost");
                     return;
@@ -85,8 +85,8 @@ impl<'a> Claim<'a> {
     }
 
     /// A moment in the past ends the claim now.
-    async fn extend(&self, until: Timestamp) -> Result<(), OrderError> {
+    async fn extend(&self, until: Timestamp) -> Result<(), DispatchError> {
         let extend = ExtendClaim { task: self.task.task.clone(), epoch: self.epoch, until };
-        self.orders.send(&self.task.tenant, extend, self.cause).await.map(|_| ())
+        self.dispatch.send(&self.task.tenant, extend, self.cause).await.map(|_| ())
     }
 }

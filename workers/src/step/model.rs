@@ -210,11 +210,9 @@ fn understand(headers: &HeaderMap, body: &[u8]) -> Result<Answer, CallError> {
         output: Tokens(usage.completion_tokens),
         reasoning: Tokens(usage.completion_tokens_details.unwrap_or_default().reasoning_tokens),
     };
-    let cost = headers.get("x-steward-response-cost").and_then(|value| value.to_str().ok());
-    let cost = cost.and_then(|text| text.parse().ok()).unwrap_or_else(|| {
-        tracing::warn!("the gateway did not say what the call cost; the step is recorded as free");
-        NanoDollars(0)
-    });
+    // The ledger's own figure. Without it the cost is unknown, and unknown is not free.
+    let cost = headers.get("x-steward-response-cost").and_then(|value| value.to_str().ok()?.parse().ok());
+    let cost = cost.ok_or_else(|| CallError::Refused("its answer does not say what the call cost".to_owned()))?;
     Ok(Answer { text, tokens, cost })
 }
 
@@ -280,6 +278,17 @@ mod tests {
         for body in ["", "[]", "{\"choices\":[]}", "{\"choices\":[{\"message\":{\"content\":null}}]}"] {
             assert!(matches!(understand(&HeaderMap::new(), body.as_bytes()), Err(CallError::Refused(_))), "{body}");
         }
+    }
+
+    #[test]
+    fn an_answer_without_its_cost_is_not_free() {
+        let body = br#"{"choices":[{"message":{"content":"hello"}}]}"#;
+        let name = || reqwest::header::HeaderName::from_static("x-steward-response-cost");
+        let costs = |text: &str| HeaderMap::from_iter([(name(), text.parse().unwrap())]);
+        assert!(matches!(understand(&HeaderMap::new(), body), Err(CallError::Refused(_))));
+        assert!(matches!(understand(&costs("much"), body), Err(CallError::Refused(_))));
+        let answer = understand(&costs("$0.000015"), body).unwrap();
+        assert_eq!(answer.cost, NanoDollars(15_000));
     }
 
     #[test]
