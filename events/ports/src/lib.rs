@@ -7,6 +7,8 @@
 pub mod append;
 pub mod bus;
 pub mod clock;
+pub mod dispatch;
+pub mod journal;
 pub mod keys;
 pub mod live;
 pub mod log;
