@@ -74,7 +74,9 @@ impl Gateway {
             clock: Arc::clone(&process) as Arc<dyn Clock>,
             ids: Arc::clone(&around.ids) as Arc<dyn Ids>,
         };
-        let admission = Admission::new(ports, AdmissionConfig::default(), holder.clone());
+        // Long enough that a call that would fit is admitted before it is told to come back.
+        let config = AdmissionConfig { wait_max: Duration::from_secs(10), ..AdmissionConfig::default() };
+        let admission = Admission::new(ports, config, holder.clone());
         let (around, broker) = (Arc::clone(around), Arc::clone(broker));
         Self { around, broker, process, holder, admission, calls: JoinSet::new() }
     }
