@@ -6,15 +6,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
-use steward_events::event::{
-    AccessEvent, AggregateKind, DenialEvent, Event, IdentityEvent, KeyHash, StepKind, TaskEvent, TaskInput, TaskOutput,
-    TokenUsage, UsageEvent,
-};
+use steward_events::event::{AccessEvent, AggregateKind, DenialEvent, Event, IdentityEvent, KeyHash, StepKind, TaskEvent, TaskInput, TaskOutput, TokenUsage, UsageEvent};
 use steward_events::id::{AgentId, KeyId, TaskId};
 use steward_events::quantity::{Epoch, NanoDollars, Position, StepNumber, Tokens, Version};
-use steward_events::query::{
-    CostReport, Explanation, Metrics, Replay, TaskList, TaskState, TaskView, Verification, WhoCan,
-};
+use steward_events::query::{CostReport, Explanation, Metrics, Replay, TaskList, TaskState, TaskView, Verification, WhoCan};
 use steward_events::rejection::Rejection;
 use steward_events::request::Format;
 use steward_events::sealed::{KeyOwner, Sealed};
@@ -22,7 +17,7 @@ use steward_events::timestamp::Timestamp;
 use steward_ports::bus::QueryService;
 use steward_ports::log::{EventLog, Published};
 use steward_projectors::Config;
-use steward_projectors::cost_report::REPORT_ROWS_MAX;
+use steward_projectors::view::cost::REPORT_ROWS_MAX;
 
 use company::{Company, SHARD, grant, principal};
 use facts::{Dice, NOON, finished, stream, tenant};

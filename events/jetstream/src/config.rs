@@ -9,7 +9,7 @@ use crate::provision;
 use crate::server::{self, Cluster, Durability};
 
 /// The value of [`Config::url`] that means a nats-server of our own.
-pub const OWN: &str = "own";
+const OWN: &str = "own";
 
 /// Where the bus is, and how our own nats-server is run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
