@@ -3,18 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use steward_calls::{Access, AuthenticatedKey};
 use steward_ports::bus::{Authenticator, Caller};
 
-use crate::auth::{Keys, Known};
-
 /// Tells the bus's login who holds a key.
-pub(crate) struct BusLogin(pub(crate) Arc<Keys>);
+pub(crate) struct BusLogin(pub(crate) Arc<Access>);
 
 #[async_trait]
 impl Authenticator for BusLogin {
     async fn authenticate(&self, secret: &str) -> Option<Caller> {
-        // A connection outlives its login, so whoever cannot be confirmed now stays out.
-        let Known { holder, .. } = self.0.find(secret, None).await.ok()?;
+        // A connection outlives its login, so a holder that cannot be confirmed now stays out.
+        let AuthenticatedKey { holder, .. } = self.0.find(secret).await.ok()?;
         // On the bus a subject says who sends, not with which key.
         let principal = holder.speaks_as();
         Some(Caller { tenant: holder.tenant, principal, key: holder.key, expires: holder.expires })

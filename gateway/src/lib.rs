@@ -1,25 +1,30 @@
-//! The edge: what callers reach. OpenAI's API for models, Steward's own for everything else, and the bus login.
+//! The edge: what callers reach over HTTP. OpenAI's API for models, Steward's own for everything else, and the bus login.
 //!
-//! This crate knows HTTP, providers and prices, and reads keys, grants and catalogs from the log as live views. It must
-//! not decide: orders go over the bus to the aggregates, and the only thing that it writes to the log is its own
-//! journal of usage (through [`admission`]).
+//! This crate knows HTTP: the listener, the door that every request passes, and the faces, one file each. It must not
+//! decide, and it holds no money: commands and queries go over the bus, model calls through `steward-calls`.
 
-pub mod admission;
-pub mod api;
-mod auth;
+mod body;
 mod bus_login;
-mod call;
+mod capacity;
 mod config;
+mod documents;
+mod door;
 mod error;
+mod face;
 mod gateway;
-mod limits;
 mod metrics;
-mod openai;
-mod provider;
-mod revocation;
-mod server;
+mod observe;
+mod probes;
+mod router;
+mod serve;
+mod status;
 mod trace;
+mod write_stall;
 
-pub use config::{Config, Secrets, Upstream};
-pub use gateway::{Gateway, GatewayPorts, Readiness, Room};
-pub use metrics::{Metrics, Page};
+pub use capacity::LogCapacity;
+pub use config::Config;
+pub use documents::{asyncapi, openapi};
+pub use gateway::{Gateway, GatewayPorts};
+pub use metrics::Metrics;
+pub use probes::{Probe, ProbeAnswer, Probes, serve_probes};
+pub use status::Readiness;

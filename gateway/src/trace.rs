@@ -1,11 +1,8 @@
-//! Spans: one a request, one an attempt at a provider with the names of OpenTelemetry's GenAI conventions. All of those
-//! names that the gateway gives are in this file.
+//! The span of one request.
 //!
-//! How a span joins a trace of another process is in `steward_ports::trace`.
+//! How a span joins a trace of another process is in `steward_ports::trace`; an attempt's span is in `steward-calls`.
 
-use steward_events::event::TokenUsage;
-use steward_events::id::{CallId, CorrelationId, ModelId, ProviderId};
-use steward_events::quantity::NanoDollars;
+use steward_events::id::CorrelationId;
 use tracing::Span;
 use tracing::field::Empty;
 
@@ -20,41 +17,4 @@ pub(crate) fn request(method: &str, route: &str, id: &CorrelationId) -> Span {
         http.response.status_code = Empty,
         request.id = %id,
     )
-}
-
-/// The span of one attempt to call a model. Content is never part of it.
-pub(crate) fn attempt(model: &ModelId, upstream_model: &str, provider: &ProviderId, call: &CallId) -> Span {
-    tracing::info_span!(
-        "chat",
-        otel.name = %format_args!("chat {model}"),
-        otel.kind = "client",
-        gen_ai.operation.name = "chat",
-        gen_ai.request.model = upstream_model,
-        gen_ai.provider.name = %provider,
-        gen_ai.usage.input_tokens = Empty,
-        gen_ai.usage.output_tokens = Empty,
-        gen_ai.usage.cache_read.input_tokens = Empty,
-        gen_ai.usage.reasoning.output_tokens = Empty,
-        // There is no standard name for cost.
-        steward.cost.usd = Empty,
-        steward.call.id = %call,
-        error.type = Empty,
-    )
-}
-
-/// What an attempt used.
-pub(crate) fn used(span: &Span, tokens: &TokenUsage, cost: NanoDollars) {
-    tracing::record_all!(
-        span,
-        gen_ai.usage.input_tokens = tokens.input.0,
-        gen_ai.usage.output_tokens = tokens.output.0,
-        gen_ai.usage.cache_read.input_tokens = tokens.cached.0,
-        gen_ai.usage.reasoning.output_tokens = tokens.reasoning.0,
-        steward.cost.usd = cost.as_dollars_f64(),
-    );
-}
-
-/// That an attempt failed, and of what.
-pub(crate) fn failed(span: &Span, reason: &str) {
-    span.record("error.type", reason);
 }

@@ -49,7 +49,7 @@ class Talkative(Upstream):
 def gateway(tmp_path_factory):
     """All roles in one process, after its first calls; memory is counted from there."""
     steward, upstream = Steward(tmp_path_factory.mktemp("clients") / "steward"), Talkative()
-    bounds = f'receive_time_max = "{RECEIVE_MAX}s"\nupstream.client_stall_max = "{STALL_MAX}s"\nbodies_bytes_max = {BODIES_MAX}\n'
+    bounds = f'receive_time_max = "{RECEIVE_MAX}s"\ncalls.client_stall_max = "{STALL_MAX}s"\nbodies_bytes_max = {BODIES_MAX}\n'
     steward.config.write_text(steward.config.read_text().replace("[gateway]\n", f"[gateway]\n{bounds}"))
     try:
         steward.up()

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.xdist_group("hostile-upstreams")
 
 LINE = 10 * 1024 * 1024
 # How long the gateway waits for a provider's first byte, and for each further piece.
-SETTINGS = 'upstream.first_byte_time_max = "2s"\nupstream.idle_time_max = "2s"'
+SETTINGS = '[providers]\nfirst_byte_time_max = "2s"\nidle_time_max = "2s"'
 
 
 class Hostile(Upstream):

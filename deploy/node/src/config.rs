@@ -15,7 +15,7 @@ mod unknown;
 pub use page::page;
 pub use settings::{Setting, settings};
 pub use sources::{Effective, Source};
-pub use steward_jetstream::server::Durability;
+pub use steward_jetstream::Durability;
 
 /// What a process needs.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +38,8 @@ pub struct Config {
     pub store: steward_sled::Config,
     /// The role that callers reach.
     pub gateway: steward_gateway::Config,
+    /// Calls to providers: their bounds, and where providers may be.
+    pub providers: steward_providers::Config,
     /// The role that runs process managers and durable tasks.
     pub workers: steward_workers::Config,
     /// Signed checkpoints of every tenant's history.
@@ -57,6 +59,7 @@ impl Default for Config {
             projectors: steward_projectors::Config::default(),
             store: steward_sled::Config::default(),
             gateway: steward_gateway::Config::default(),
+            providers: steward_providers::Config::default(),
             workers: steward_workers::Config::default(),
             transparency: steward_workers::config::Transparency::default(),
             telemetry: steward_observability::Config::default(),

@@ -15,7 +15,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("steward-handler", &["steward-events", "steward-ports", "steward-aggregates"]),
     ("steward-projectors", &["steward-events", "steward-ports", "steward-tlog", "steward-aggregates"]),
     ("steward-workers", &["steward-events", "steward-ports", "steward-tlog", "steward-aggregates"]),
-    ("steward-gateway", &["steward-events", "steward-ports", "steward-aggregates"]),
+    ("steward-calls", &["steward-events", "steward-ports", "steward-aggregates"]),
+    ("steward-providers", &["steward-events", "steward-calls"]),
+    ("steward-gateway", &["steward-events", "steward-ports", "steward-aggregates", "steward-calls"]),
     ("steward-observability", &[]),
     (
         "steward-node",
@@ -28,7 +30,11 @@ const EDGES: &[(&str, &[&str])] = &[
             "steward-handler",
             "steward-projectors",
             "steward-workers",
+            "steward-calls",
+            "steward-providers",
             "steward-gateway",
+            "steward-calls",
+            "steward-providers",
             "steward-observability",
         ],
     ),
@@ -68,13 +74,13 @@ const OWNED: &[(&str, &[&str])] = &[
     ("axum", &["steward-gateway"]),
     ("tonic", &["steward-gateway"]),
     ("governor", &["steward-gateway"]),
+    ("reqwest", &["steward-providers", "steward-workers", "steward-node"]),
     ("rmcp", &["steward-workers"]),
     ("opentelemetry-otlp", &["steward-observability"]),
     ("tracing-subscriber", &["steward-observability"]),
     ("clap", &["steward"]),
     ("figment", &["steward-node"]),
     ("plotters", &["steward-bench"]),
-    ("indicatif", &["steward-bench"]),
 ];
 
 /// What deciding code cannot reach, not even through another crate: no runtime, no network, no operating system.

@@ -30,9 +30,9 @@ async fn what_certainly_was_not_billed_is_tried_elsewhere_each_with_its_own_rese
 
 #[tokio::test]
 async fn each_failure_has_its_status_and_its_outcome() {
-    let steward = Installation::start(|config| {
-        config.upstream.first_byte_time_max = Duration::from_millis(300);
-        config.upstream.answer_bytes_max = 1_000_000;
+    let steward = Installation::start(|settings| {
+        settings.providers.first_byte_time_max = Duration::from_millis(300);
+        settings.providers.answer_bytes_max = 1_000_000;
     })
     .await;
     let key = steward.key("bot", Some("agent")).await;
@@ -110,8 +110,8 @@ async fn a_tenants_own_provider_cannot_point_at_what_only_the_gateway_reaches() 
 
 #[tokio::test]
 async fn the_providers_key_is_read_by_reference_and_goes_nowhere_else() {
-    let steward = Installation::start(|config| {
-        config.secrets = steward_gateway::Secrets::new(|name| (name == "env:MOCK_KEY").then(|| "sk-mock".to_owned()));
+    let steward = Installation::start(|settings| {
+        settings.secrets = steward_calls::Secrets::new(|name| (name == "env:MOCK_KEY").then(|| "sk-mock".to_owned()));
     })
     .await;
     let key = steward.key("bot", Some("agent")).await;

@@ -10,7 +10,8 @@ use crate::installation::{Installation, OPERATOR, ask};
 
 #[tokio::test]
 async fn a_gateway_that_cannot_confirm_that_it_is_fresh_refuses_everything() {
-    let steward = Installation::start(|config| config.fresh_wait_max = Duration::from_millis(200)).await;
+    let steward =
+        Installation::start(|settings| settings.config.calls.fresh_wait_max = Duration::from_millis(200)).await;
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
     assert_eq!(steward.chat(&key, &ask("small", "hi")).await.status(), 200);

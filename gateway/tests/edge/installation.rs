@@ -1,13 +1,15 @@
 //! One installation in this process.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
+use steward_calls::Secrets;
 use steward_events::commit::Commit;
 use steward_events::event::{AggregateKind, CallOutcome, Event, KeyHash, TokenUsage, UsageEvent};
 use steward_events::id::{CommandId, CorrelationId, PrincipalId, SystemPart, TenantId};
@@ -16,7 +18,7 @@ use steward_events::quantity::{NanoDollars, Position, Shard};
 use steward_events::rejection::Rejection;
 use steward_events::request::{Envelope, Format, Request};
 use steward_events::sealed::DataKey;
-use steward_gateway::{Config, Gateway, GatewayPorts};
+use steward_gateway::{Config, Gateway, GatewayPorts, LogCapacity, Metrics, Probe, ProbeAnswer, Probes, Readiness};
 use steward_handler::{Handler, HandlerConfig, HandlerPorts, bootstrap};
 use steward_ports::bus::{CommandBus, Failure, LocalBus, QueryService};
 use steward_ports::clock::{Clock, RandomIds, SystemClock};
@@ -52,6 +54,13 @@ pub(crate) struct Installation {
     log: Arc<dyn EventLog>,
 }
 
+/// What a test may change before the start.
+pub(crate) struct Settings {
+    pub(crate) config: Config,
+    pub(crate) providers: steward_providers::Config,
+    pub(crate) secrets: Secrets,
+}
+
 /// One finished call, as the log has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FinishedCall {
@@ -73,9 +82,34 @@ impl QueryService for Mirror {
     }
 }
 
+/// What a process answers that is a gateway and a nats-server.
+fn probes(
+    metrics: &Metrics,
+    gateway: Arc<OnceLock<Readiness>>,
+    server: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+) -> Probes {
+    let mut registry = Registry::with_prefix("steward");
+    metrics.register(&mut registry);
+    Arc::new(move |probe| {
+        let (well, body) = match probe {
+            Probe::Live => (true, "alive\n".to_owned()),
+            Probe::Ready => match gateway.get().map_or(Ok(()), |gateway| gateway()).and_then(|()| server()) {
+                Ok(()) => (true, "ready\n".to_owned()),
+                Err(why) => (false, format!("{why}\n")),
+            },
+            Probe::Metrics => {
+                let mut page = String::new();
+                prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
+                (true, page)
+            }
+        };
+        ProbeAnswer { well, content_type: "text/plain", body }
+    })
+}
+
 impl Installation {
     /// With a tenant `acme`, a provider `mock`, and the models that the upstream offers.
-    pub(crate) async fn start(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start(change: impl FnOnce(&mut Settings)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let ids: Arc<dyn Ids> = Arc::new(RandomIds::default());
@@ -87,14 +121,30 @@ impl Installation {
         let handler = Handler::new(ports, HandlerConfig::default());
         let bus: Arc<dyn CommandBus> = Arc::new(LocalBus::new(handler, Some(Arc::new(Mirror))));
         let mut config = Config { tenant_open_wait_max: Duration::from_millis(10), ..Config::default() };
-        change(&mut config);
+        config.calls.admission.wait_max = Duration::from_secs(10);
+        let mut settings =
+            Settings { config, providers: steward_providers::Config::default(), secrets: Secrets::default() };
+        change(&mut settings);
+        let Settings { config, providers, secrets } = settings;
         let frozen = Arc::new(AtomicBool::new(false));
         let seen: Arc<dyn EventLog> = Arc::new(Freezing::new(Arc::clone(&log), Arc::clone(&frozen)));
-        let ports = GatewayPorts { log: seen, bus: Arc::clone(&bus), clock, ids };
         let unwell = Arc::new(AtomicBool::new(false));
         let says = Arc::clone(&unwell);
         let readiness = move || if says.load(Ordering::SeqCst) { Err("nats-server: away".to_owned()) } else { Ok(()) };
-        let gateway = Arc::new(Gateway::new(ports, config).with_readiness(Arc::new(readiness)));
+        let (metrics, own) = (Metrics::default(), Arc::new(OnceLock::<Readiness>::new()));
+        let probes = probes(&metrics, Arc::clone(&own), readiness);
+        let ports = GatewayPorts {
+            log: seen,
+            bus: Arc::clone(&bus),
+            clock,
+            ids,
+            providers: steward_providers::all(&providers, secrets).unwrap(),
+            capacity: LogCapacity::default(),
+            metrics,
+            probes,
+        };
+        let gateway = Arc::new(Gateway::new(ports, config));
+        let _ = own.set(gateway.readiness());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();

@@ -85,7 +85,7 @@ async fn message_pack_is_answered_in_kind() {
 
 #[tokio::test]
 async fn a_new_tenant_is_answered_when_it_is_open() {
-    let steward = Installation::start(|config| config.tenant_open_wait_max = Duration::from_secs(5)).await;
+    let steward = Installation::start(|settings| settings.config.tenant_open_wait_max = Duration::from_secs(5)).await;
     let create = |name: &'static str| {
         let body = json!({ "tenant": name });
         let path = "/api/v1/tenants/steward/tenants:create";

@@ -30,7 +30,8 @@ async fn wrong_keys_are_refused_in_openais_form() {
 
 #[tokio::test]
 async fn those_who_guess_are_slowed_down_and_others_are_not() {
-    let steward = Installation::start(|config| config.wrong_keys_per_minute_max = NonZeroU32::new(3).unwrap()).await;
+    let steward =
+        Installation::start(|settings| settings.config.wrong_keys_per_minute_max = NonZeroU32::new(3).unwrap()).await;
     let good = steward.key("bot", Some("agent")).await;
     let mut last = 0;
     for number in 0..5 {
@@ -136,7 +137,7 @@ async fn models_that_cannot_be_called_are_told_apart() {
 
 #[tokio::test]
 async fn bodies_that_are_wrong_or_too_long_are_refused() {
-    let steward = Installation::start(|config| config.body_bytes_max = 1_000).await;
+    let steward = Installation::start(|settings| settings.config.body_bytes_max = 1_000).await;
     let key = steward.key("bot", Some("agent")).await;
     let send = |body: String| {
         let request = steward.http.post(format!("{}/v1/chat/completions", steward.url)).bearer_auth(&key);
@@ -194,7 +195,7 @@ async fn a_revoked_key_and_a_suspended_tenant_are_refused_at_once() {
 
 #[tokio::test]
 async fn one_key_gets_so_many_calls_at_once() {
-    let steward = Installation::start(|config| config.calls_per_key_max = std::num::NonZeroUsize::MIN).await;
+    let steward = Installation::start(|settings| settings.config.calls_per_key_max = std::num::NonZeroUsize::MIN).await;
     steward.model("small", &["mock/stall"]).await;
     let key = steward.key("bot", Some("agent")).await;
     let body = ask("small", "hi");

@@ -23,7 +23,7 @@ async fn a_stop_lets_running_calls_end_and_hands_the_leases_back() {
 
 #[tokio::test]
 async fn a_stop_does_not_wait_for_ever_and_still_records() {
-    let steward = Installation::start(|config| config.drain_time_max = Duration::from_millis(300)).await;
+    let steward = Installation::start(|settings| settings.config.drain_time_max = Duration::from_millis(300)).await;
     steward.model("small", &["mock/stall-mid"]).await;
     let key = steward.key("bot", Some("agent")).await;
     let response = steward.chat(&key, &ask_stream("small", "hello")).await;
@@ -55,7 +55,7 @@ async fn leases_are_closed_when_the_gateway_has_stopped() {
 
 #[tokio::test]
 async fn a_client_that_sends_its_headers_or_body_too_slowly_is_dropped() {
-    let steward = Installation::start(|config| config.receive_time_max = Duration::from_millis(300)).await;
+    let steward = Installation::start(|settings| settings.config.receive_time_max = Duration::from_millis(300)).await;
     let key = steward.key("bot", Some("agent")).await;
     let connect = || TcpStream::connect(steward.url.strip_prefix("http://").unwrap().to_owned());
     let mut head = connect().await.unwrap();

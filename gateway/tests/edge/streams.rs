@@ -60,9 +60,9 @@ async fn a_provider_that_leaves_out_the_end_marker_is_understood() {
 
 #[tokio::test]
 async fn what_breaks_off_ends_with_an_error_and_is_an_estimate() {
-    let steward = Installation::start(|config| {
-        config.upstream.idle_time_max = Duration::from_millis(300);
-        config.upstream.event_bytes_max = 100_000;
+    let steward = Installation::start(|settings| {
+        settings.providers.idle_time_max = Duration::from_millis(300);
+        settings.providers.event_bytes_max = 100_000;
     })
     .await;
     let key = steward.key("bot", Some("agent")).await;

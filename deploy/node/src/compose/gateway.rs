@@ -3,13 +3,16 @@
 use std::sync::{Arc, PoisonError};
 
 use steward_events::BoxError;
-use steward_gateway::{Gateway, GatewayPorts};
+use steward_gateway::{Gateway, GatewayPorts, LogCapacity, Metrics};
 use steward_jetstream::{JetStreamBus, JetStreamLog, Role};
 use tokio::net::TcpListener;
 
 use super::{Installation, Process, Tier};
 
-/// The edge, and the bus login.
+/// Starts the gateway on `listener`, and the bus login.
+///
+/// # Errors
+/// If the bus cannot be reached, or calls to providers cannot be made at all.
 pub async fn gateway(
     installation: &Installation,
     process: &mut Process,
@@ -23,27 +26,14 @@ pub async fn gateway(
         bus: Arc::new(JetStreamBus::over(&connection)),
         clock: Arc::clone(&process.clock),
         ids: Arc::clone(&process.ids),
+        providers: steward_providers::all(&process.config.providers, steward_calls::Secrets::new(secret))?,
+        capacity: log_capacity(process)?,
+        metrics: counters(process),
+        probes: process.probes(),
     };
-    let secrets = steward_gateway::Secrets::new(secret);
-    let config = steward_gateway::Config { secrets, ..process.config.gateway.clone() };
-    let mut gateway = Gateway::new(ports, config);
-    if let Some(disk) = super::bus::watched_disk(process)? {
-        let (calls, orders) = (disk.clone(), disk);
-        gateway = gateway.with_room(steward_gateway::Room {
-            calls: Arc::new(move || calls.room_for_calls()),
-            orders: Arc::new(move || orders.room_for_orders()),
-        });
-    }
-    let metrics = process.metrics.clone();
-    let registry = metrics.registry();
-    gateway
-        .metrics()
-        .register(registry.lock().unwrap_or_else(PoisonError::into_inner).sub_registry_with_prefix("steward"));
-    let health = Arc::clone(&process.health);
-    let gateway = gateway.with_page(Arc::new(move || metrics.encode())).with_readiness(Arc::new(move || {
-        let not_ready = health.not_ready();
-        not_ready.first().map_or(Ok(()), |first| Err(format!("{}: {}", first.check, first.reason)))
-    }));
+    let gateway = Gateway::new(ports, process.config.gateway.clone());
+    let readiness = gateway.readiness();
+    process.health.check("gateway", move || readiness());
     let authenticator = gateway.authenticator();
     let seed = installation.login_seed()?;
     let shutdown = process.core.clone();
@@ -52,6 +42,23 @@ pub async fn gateway(
     let shutdown = process.edge.clone();
     process.spawn(Tier::Edge, "gateway", async move { gateway.run(listener, shutdown).await });
     Ok(())
+}
+
+/// What the disk of our own nats-server still takes; another machine's disk is not watched here.
+fn log_capacity(process: &mut Process) -> Result<LogCapacity, BoxError> {
+    let Some(disk) = super::bus::watched_disk(process)? else { return Ok(LogCapacity::default()) };
+    let (calls, commands) = (disk.clone(), disk);
+    Ok(LogCapacity {
+        calls: Arc::new(move || calls.room_for_calls()),
+        commands: Arc::new(move || commands.room_for_commands()),
+    })
+}
+
+/// Counters that the process shows with its own.
+fn counters(process: &Process) -> Metrics {
+    let (counters, registry) = (Metrics::default(), process.metrics.registry());
+    counters.register(registry.lock().unwrap_or_else(PoisonError::into_inner).sub_registry_with_prefix("steward"));
+    counters
 }
 
 /// A provider's key by its reference: `env:NAME` or `file:PATH`.

@@ -12,7 +12,7 @@ fn an_unknown_setting_is_named_with_its_file_and_the_nearest_name() {
     for (text, unknown, nearest) in [
         ("[gateway]\nlisten_on = \"x\"\n", "gateway.listen_on", "gateway.listen "),
         ("[gatway]\nlisten = \"x\"\n", "gatway", "gateway "),
-        ("[gateway]\nidle_time_max = \"1s\"\n", "gateway.idle_time_max", "gateway.upstream.idle_time_max "),
+        ("[gateway]\nidle_time_max = \"1s\"\n", "gateway.idle_time_max", "providers.idle_time_max "),
         ("[store]\ncache_bytes = 1\n", "store.cache_bytes", "store.cache_bytes_max "),
     ] {
         let error = read(text).unwrap_err().to_string();
@@ -42,7 +42,8 @@ fn a_named_file_must_exist() {
 fn one_setting_of_each_section_comes_from_the_file() {
     let config = read(
         "master_key = \"file:/keys/master\"\n[bus]\nport = 0\n[aggregates]\nfresh_age_max = \"90ms\"\n[projectors]\nwrite_pause = \"1s\"\n\
-         [store]\ncache_bytes_max = 1048576\n[gateway]\ncalls_per_key_max = 7\nupstream.attempts_max = 2\n\
+         [store]\ncache_bytes_max = 1048576\n[gateway]\ncalls_per_key_max = 7\ncalls.attempts_max = 2\n\
+         [providers]\nproxy = \"http://proxy:1\"\n\
          [workers]\ntasks_per_tenant_max = 9\n[transparency]\nname = \"steward.example\"\n[telemetry]\nlogs = \"json\"\n",
     )
     .unwrap();
@@ -51,7 +52,8 @@ fn one_setting_of_each_section_comes_from_the_file() {
     assert_eq!(config.aggregates.fresh_age_max.as_millis(), 90);
     assert_eq!(config.projectors.write_pause.as_millis(), 1_000);
     assert_eq!(config.store.cache_bytes_max, 1 << 20);
-    assert_eq!((config.gateway.calls_per_key_max.get(), config.gateway.upstream.attempts_max.get()), (7, 2));
+    assert_eq!((config.gateway.calls_per_key_max.get(), config.gateway.calls.attempts_max.get()), (7, 2));
+    assert_eq!(config.providers.proxy.as_deref(), Some("http://proxy:1"));
     assert_eq!(config.workers.tasks_per_tenant_max.get(), 9);
     assert_eq!(config.transparency.name.as_deref(), Some("steward.example"));
     assert!(config.telemetry.logs.is_some());
@@ -109,7 +111,7 @@ fn each_value_says_where_it_comes_from() {
     assert_eq!(of("bus.url").source, Source::File(file.canonicalize().unwrap()));
     assert_eq!(of("bus.url").value, "nats://…@a:1,nats://…@b:2");
     assert_eq!(
-        (&of("gateway.admission_wait_max").source, &of("gateway.admission_wait_max").value),
+        (&of("gateway.calls.admission.wait_max").source, &of("gateway.calls.admission.wait_max").value),
         (&Source::Default, &"2s".into())
     );
 }

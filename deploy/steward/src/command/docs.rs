@@ -11,8 +11,8 @@ use crate::command::send::{fields, shorthand};
 
 pub(super) fn run(matches: &ArgMatches) -> Result<(), BoxError> {
     match matches.get_one::<String>("page").map(String::as_str) {
-        Some("openapi") => println!("{}", serde_json::to_string_pretty(&steward_gateway::api::openapi())?),
-        Some("asyncapi") => println!("{}", serde_json::to_string_pretty(&steward_gateway::api::asyncapi())?),
+        Some("openapi") => println!("{}", serde_json::to_string_pretty(&steward_gateway::openapi())?),
+        Some("asyncapi") => println!("{}", serde_json::to_string_pretty(&steward_gateway::asyncapi())?),
         Some("configuration") => print!("{}", steward_node::config::page()),
         _ => print!("{}", commands()),
     }

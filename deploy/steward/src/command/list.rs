@@ -1,6 +1,6 @@
 //! `steward <noun> list` and `show`: a row of the query table, typed by hand and printed as a table.
 //!
-//! Options are made from the query's schema, so a new list is here without a line; `list/columns.rs` may say how it is
+//! Options are made from the query's schema, so a new list is here without a line; `list/nouns.rs` may say how it is
 //! printed.
 
 use clap::builder::PossibleValuesParser;
@@ -16,9 +16,11 @@ use crate::client::Client;
 use crate::command::options::{self, Field, Shorthand};
 use crate::output;
 
-mod columns;
+mod cells;
+mod look;
+mod nouns;
 
-use columns::Look;
+use look::Look;
 
 /// The most rows that are fetched for one table.
 const ROWS_MAX: usize = 100_000;

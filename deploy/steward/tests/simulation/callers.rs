@@ -4,13 +4,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use steward_calls::admission::{Admission, AdmissionConfig, AdmissionPorts, Ask, Finish, Refusal, Reservation};
 use steward_events::event::{CallOutcome, PriceVersion, TokenUsage};
 use steward_events::id::HolderId;
 use steward_events::ids::Ids;
 use steward_events::quantity::{Amounts, NanoDollars, Shard, Tokens};
 use steward_events::scope::ScopeSet;
 use steward_events::timestamp::Timestamp;
-use steward_gateway::admission::{Admission, AdmissionConfig, AdmissionPorts, Ask, Finish, Refusal, Reservation};
 use steward_ports::clock::Clock;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -20,6 +20,9 @@ use crate::process::Process;
 use crate::replica::BusPort;
 use crate::variant::Port;
 use crate::world::{Surroundings, tenant};
+
+/// How long a call of the simulation waits for budget.
+const ADMISSION_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// One run of one gateway.
 pub(crate) struct Gateway {
@@ -74,7 +77,11 @@ impl Gateway {
             clock: Arc::clone(&process) as Arc<dyn Clock>,
             ids: Arc::clone(&around.ids) as Arc<dyn Ids>,
         };
-        let admission = Admission::new(ports, AdmissionConfig::default(), holder.clone());
+        let admission = Admission::new(
+            ports,
+            AdmissionConfig { wait_max: ADMISSION_WAIT_MAX, ..AdmissionConfig::default() },
+            holder.clone(),
+        );
         let (around, broker) = (Arc::clone(around), Arc::clone(broker));
         Self { around, broker, process, holder, admission, calls: JoinSet::new() }
     }

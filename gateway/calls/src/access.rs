@@ -1,0 +1,161 @@
+//! Key → who acts, and whether they may: from the live authority, and only while that is known to be fresh.
+//!
+//! Knows how fresh is fresh enough. It must not know how a key came, nor decide anything itself: [`Authority`] does, by
+//! the same code as the handler.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use steward_aggregates::authority::{AccessRequest, Authority, Context, KeyHolder};
+use steward_events::id::{ModelId, TenantId};
+use steward_events::permission::Permission;
+use steward_events::quantity::{NanoDollars, Shard};
+use steward_events::rejection::Rejection;
+use steward_events::scope::Scope;
+use steward_events::secret::tenant_of;
+use steward_events::shard::STEWARD_SHARD;
+use steward_ports::clock::Clock;
+use steward_ports::live::{Live, NotFresh};
+use steward_ports::log::{EventLog, LogError};
+use steward_ports::placement::Placement;
+
+use crate::config::Config;
+use crate::error::Error;
+
+/// Who holds which key, and what they may.
+pub struct Access {
+    authority: Live<Authority>,
+    placement: Placement,
+    clock: Arc<dyn Clock>,
+    fresh_age_max: Duration,
+    fresh_wait_max: Duration,
+}
+
+/// A key that was found good: who holds it, and where their tenant lives.
+#[derive(Clone, Debug)]
+pub struct AuthenticatedKey {
+    /// Who, with which key.
+    pub holder: KeyHolder,
+    /// The shard of their tenant.
+    pub shard: Shard,
+}
+
+impl Access {
+    /// Starts to follow the log.
+    pub fn start(log: &Arc<dyn EventLog>, clock: &Arc<dyn Clock>, config: &Config) -> Self {
+        Self {
+            authority: Live::start(Arc::clone(log), Arc::clone(clock)),
+            placement: Placement::new(Arc::clone(log)),
+            clock: Arc::clone(clock),
+            fresh_age_max: config.fresh_age_max,
+            fresh_wait_max: config.fresh_wait_max,
+        }
+    }
+
+    /// The live fold, for what only needs to look.
+    pub const fn authority(&self) -> &Live<Authority> {
+        &self.authority
+    }
+
+    /// Whether `secret` is or was a key, as far as this process has heard: to be asked before anything is asked of the log.
+    pub fn has_known(&self, secret: &str) -> bool {
+        self.authority.read().has_known(secret)
+    }
+
+    /// Who holds `secret`.
+    ///
+    /// # Errors
+    /// [`Error::WrongKey`], or [`Error::Unavailable`] if that cannot be known for sure.
+    pub async fn find(&self, secret: &str) -> Result<AuthenticatedKey, Error> {
+        let Some(tenant) = tenant_of(secret) else { return Err(Error::WrongKey) };
+        let Some(shard) = self.shard(&tenant).await? else { return Err(Error::WrongKey) };
+        self.confirm(shard).await?;
+        let holder = || self.authority.read().authenticate(secret, self.clock.now()).filter(|at| at.tenant == tenant);
+        if let Some(holder) = holder() {
+            return Ok(AuthenticatedKey { holder, shard });
+        }
+        if !self.has_known(secret) {
+            // Fresh enough to say yes is not fresh enough to say no: it may have been issued a moment ago.
+            self.confirm_now(shard).await?;
+        }
+        holder().map(|holder| AuthenticatedKey { holder, shard }).ok_or(Error::WrongKey)
+    }
+
+    /// Makes sure that what is known of a tenant's keys and grants, and of the defaults all inherit, is fresh.
+    pub async fn confirm(&self, shard: Shard) -> Result<(), NotFresh> {
+        self.confirm_within(shard, self.fresh_age_max).await
+    }
+
+    /// Makes sure that it holds all that was recorded when this is called. Before a no: what would have allowed it may
+    /// have been recorded a moment ago.
+    pub async fn confirm_now(&self, shard: Shard) -> Result<(), NotFresh> {
+        self.confirm_within(shard, Duration::ZERO).await
+    }
+
+    async fn confirm_within(&self, shard: Shard, age_max: Duration) -> Result<(), NotFresh> {
+        let confirm = |shard| self.authority.confirm(shard, age_max, self.fresh_wait_max);
+        if shard == STEWARD_SHARD {
+            return confirm(shard).await;
+        }
+        let (own, inherited) = tokio::join!(confirm(shard), confirm(STEWARD_SHARD));
+        own.and(inherited)
+    }
+
+    /// Ends with why `check` says no, as soon as that is heard of: at once if it is known already.
+    pub(crate) async fn until_revoked(&self, shard: Shard, check: impl Fn() -> Result<(), Rejection>) -> Rejection {
+        let (Some(mut own), Some(mut inherited)) = (self.authority.moves(shard), self.authority.moves(STEWARD_SHARD))
+        else {
+            return std::future::pending().await;
+        };
+        loop {
+            if let Err(why) = check() {
+                return why;
+            }
+            tokio::select! {
+                Ok(()) = own.changed() => {}
+                Ok(()) = inherited.changed() => {}
+                // The folds have ended with this process.
+                else => return std::future::pending().await,
+            }
+        }
+    }
+
+    /// Whether `holder` may, as far as is known now. Confirm freshness first.
+    pub fn authorise(
+        &self,
+        holder: &KeyHolder,
+        tenant: &TenantId,
+        permission: Permission,
+        scope: Scope,
+        context: Context,
+    ) -> Result<(), Rejection> {
+        let request = AccessRequest {
+            tenant: tenant.clone(),
+            principal: holder.principal.clone(),
+            key: Some(holder.key.clone()),
+            permission,
+            scope,
+            context,
+        };
+        self.authority.read().authorise_holder(holder, &request, self.clock.now()).map(|_| ())
+    }
+
+    /// Where `tenant` lives.
+    pub async fn shard(&self, tenant: &TenantId) -> Result<Option<Shard>, Error> {
+        let shard = tokio::time::timeout(self.fresh_wait_max, self.placement.shard(tenant)).await;
+        shard
+            .unwrap_or_else(|_| Err(LogError::Unavailable("no answer in time".into())))
+            .map_err(|error| Error::Unavailable(error.to_string()))
+    }
+
+    /// Whether `key` may call `model` at this cost, as far as is known now.
+    pub(crate) fn may_invoke(
+        &self,
+        AuthenticatedKey { holder, .. }: &AuthenticatedKey,
+        model: &ModelId,
+        cost: NanoDollars,
+    ) -> Result<(), Rejection> {
+        let context = Context { model: Some(model.clone()), cost: Some(cost) };
+        self.authorise(holder, &holder.tenant, Permission::model_invoke(), holder.scope.clone(), context)
+    }
+}

@@ -1,0 +1,298 @@
+//! What the account asks of the ledger, and what the answers mean.
+//!
+//! One order is under way at a time and keeps its id until it is answered. The holder lowers its own cap before it asks
+//! for less and raises it only on the reply; while an outcome is unknown, the lower of both holds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use steward_aggregates::ledger::{LeaseAnswer, LeaseState, Outcome};
+use steward_aggregates::sabotage::{Rule, drops};
+use steward_events::command::{
+    Command, EndLease, GrantLease, LeaseRequest, LedgerCommand, RenewLease, WithdrawRequest,
+};
+use steward_events::id::{CallId, LeaseId};
+use steward_events::quantity::{Amounts, Turn};
+use steward_events::rejection::Rejection;
+use steward_events::request::Reply;
+
+use super::asking::POLL_MIN;
+use super::{Account, Now};
+use crate::admission::held::Held;
+
+/// After an order got no answer.
+const TROUBLE_PAUSE: Duration = Duration::from_millis(500);
+
+/// Counts this gateway run's leases. Shared by its accounts, so that a number is never used twice.
+#[derive(Clone, Debug, Default)]
+pub(in crate::admission) struct Numbers(Arc<AtomicU64>);
+
+impl Numbers {
+    fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// An order to the ledger.
+#[derive(Clone, Debug)]
+pub(in crate::admission) struct Order(pub(in crate::admission) LedgerCommand);
+
+impl From<Order> for Command {
+    fn from(order: Order) -> Self {
+        Self::Ledger(order.0)
+    }
+}
+
+/// What came of an order: a reply, or no answer in time.
+pub(in crate::admission) type OrderOutcome = Result<Reply, String>;
+
+impl Account {
+    /// The next order to the ledger, if there is something to say and nothing is under way.
+    pub(in crate::admission) fn next_order(&mut self, now: Now, numbers: &Numbers) -> Option<Order> {
+        if self.asking.flying.is_some() || now.mono < self.asking.pause_until {
+            return None;
+        }
+        let order = self.end_order().or_else(|| self.renewal_due(now)).or_else(|| self.request(now, numbers));
+        let order = order.or_else(|| {
+            let call = self.asking.withdrawals.pop()?;
+            Some(LedgerCommand::WithdrawRequest(WithdrawRequest { call }))
+        })?;
+        self.asking.flying = Some((order.clone(), now.mono));
+        Some(Order(order))
+    }
+
+    /// A lease that this holder closed: the ledger is told what its journal says.
+    fn end_order(&self) -> Option<LedgerCommand> {
+        let (id, _) = self.leases.iter().find(|(_, held)| held.end_due)?;
+        let closed = self.usage.lease(id)?.closed.clone()?;
+        Some(LedgerCommand::EndLease(EndLease {
+            lease: id.clone(),
+            closed_at: closed.at,
+            used_total: closed.used,
+            late_total: closed.late,
+            unsettled: closed.unsettled,
+        }))
+    }
+
+    /// A lease that was recalled, holds something that others wait for, or is to be kept from expiring.
+    fn renewal_due(&mut self, now: Now) -> Option<LedgerCommand> {
+        // The lease from which the first in line is served reports with that call's request instead.
+        let serves = self.current.clone().filter(|_| !self.line.is_empty() && now.mono >= self.asking.poll_at);
+        let due = |held: &Held| {
+            let returns = held.pressure && !held.cap.fits(held.floor());
+            !held.closed && (held.recalled || returns || now.mono >= held.renew_at())
+        };
+        let (id, held) = self.leases.iter_mut().find(|(id, held)| serves.as_ref() != Some(id) && due(held))?;
+        let id = id.clone();
+        let order = renewal(&id, held, self.usage.through(), None);
+        Some(LedgerCommand::RenewLease(order))
+    }
+
+    /// Room for the first in line.
+    fn request(&mut self, now: Now, numbers: &Numbers) -> Option<LedgerCommand> {
+        let first = self.line.front()?;
+        if now.mono < self.asking.poll_at {
+            return None;
+        }
+        let (call, ask) = (first.call.clone(), Arc::clone(&first.ask));
+        let want = self.asking.want(ask.worst, now.mono);
+        let waiting = u32::try_from(self.line.len()).unwrap_or(u32::MAX);
+        let request = |need, need_min| LeaseRequest {
+            call,
+            need,
+            need_min,
+            whole_min: ask.worst_min,
+            want: need + want,
+            waiting,
+        };
+        let current = self.current.clone();
+        if let Some((id, held)) = current.and_then(|id| self.leases.get_mut(&id).map(|held| (id, held))) {
+            let keep = if held.pressure || held.recalled { held.floor().min(held.cap) } else { held.cap };
+            let need = |worst: Amounts| (held.spent() + worst).saturating_sub(keep);
+            let request = request(need(ask.worst), need(ask.worst_min));
+            return Some(LedgerCommand::RenewLease(renewal(&id, held, self.usage.through(), Some(request))));
+        }
+        let lease = LeaseId { holder: self.me.holder.clone(), number: numbers.next() };
+        let scopes = self.me.scopes.clone();
+        let request = request(ask.worst, ask.worst_min);
+        Some(LedgerCommand::GrantLease(GrantLease { lease, scopes, request }))
+    }
+
+    /// What came of the order that was under way.
+    pub(in crate::admission) fn replied(&mut self, outcome: OrderOutcome, now: Now) {
+        let Some((order, sent)) = self.asking.flying.take() else { return };
+        let reply = match outcome {
+            Ok(reply) => reply,
+            Err(trouble) => {
+                self.asking.trouble = Some(trouble);
+                self.asking.pause_until = now.mono + TROUBLE_PAUSE;
+                self.asking.poll_later(now.mono);
+                return;
+            }
+        };
+        self.asking.trouble = None;
+        match order {
+            LedgerCommand::GrantLease(order) => self.granted(&order, reply, sent, now),
+            LedgerCommand::RenewLease(order) => self.renewed(&order, reply, sent, now),
+            LedgerCommand::EndLease(order) if reply.accepted => self.ended(&order.lease),
+            LedgerCommand::WithdrawRequest(_) => {}
+            _ => self.asking.pause_until = now.mono + TROUBLE_PAUSE,
+        }
+    }
+
+    fn granted(&mut self, order: &GrantLease, reply: Reply, sent: Duration, now: Now) {
+        let answer = match understand(reply) {
+            Ok(answer) => answer,
+            Err(why) => return self.rejected(&order.request.call, &why, now),
+        };
+        if let Some(state) = answer.lease
+            && !self.leases.contains_key(&order.lease)
+        {
+            let mut held = Held::granted(&state, sent);
+            held.pressure = answer.others_wait && !drops(Rule::NoRecall);
+            // The journal may have told of its close before the ledger's reply told of the lease.
+            held.closed = self.usage.is_closed(&order.lease);
+            self.leases.insert(order.lease.clone(), held);
+            self.current = Some(order.lease.clone());
+        }
+        self.outcome(&order.request, &answer, now);
+    }
+
+    fn renewed(&mut self, order: &RenewLease, reply: Reply, sent: Duration, now: Now) {
+        let answer = match understand(reply) {
+            Ok(answer) => answer,
+            Err(why) => match &order.request {
+                Some(request) => return self.rejected(&request.call, &why, now),
+                None => return self.asking.pause_until = now.mono + TROUBLE_PAUSE,
+            },
+        };
+        if let Some(held) = self.leases.get_mut(&order.lease) {
+            held.pressure = held.recalled || (answer.others_wait && !drops(Rule::NoRecall));
+            match answer.lease {
+                Some(state) => take_terms(held, &state, order.turn, sent),
+                None => held.closed = true,
+            }
+        }
+        if answer.lease.is_none() || answer.outcome == Outcome::Turned {
+            self.current.take_if(|current| *current == order.lease);
+        }
+        if let Some(held) = self.leases.get_mut(&order.lease)
+            && answer.outcome == Outcome::Turned
+        {
+            held.retiring = true;
+        }
+        if let Some(request) = &order.request {
+            self.outcome(request, &answer, now);
+        }
+        self.forget_if_over(&order.lease);
+    }
+
+    fn outcome(&mut self, request: &LeaseRequest, answer: &LeaseAnswer, now: Now) {
+        if let Some(left) = answer.budget_left {
+            self.left = Some((left, self.used_money()));
+        }
+        let call = &request.call;
+        let waits = self.line.iter().any(|waiting| waiting.call == *call);
+        match &answer.outcome {
+            Outcome::Granted => {
+                self.asking.ticket.take_if(|ticket| ticket == call);
+                if waits {
+                    self.asking.granted = Some(call.clone());
+                    self.asking.short = Some(call.clone());
+                }
+                self.asking.poll_pause = POLL_MIN;
+                self.asking.poll_at = now.mono + POLL_MIN;
+            }
+            Outcome::Queued => {
+                self.asking.ticket = Some(call.clone());
+                if waits {
+                    self.asking.short = Some(call.clone());
+                } else {
+                    self.asking.forget(call);
+                }
+                self.asking.poll_later(now.mono);
+            }
+            Outcome::Refused { why } => self.rejected(call, &why.clone(), now),
+            Outcome::LineFull | Outcome::Nothing => self.asking.poll_later(now.mono),
+            Outcome::Turned | Outcome::Ended => self.asking.poll_at = now.mono,
+        }
+    }
+
+    fn rejected(&mut self, call: &CallId, why: &Rejection, now: Now) {
+        self.asking.ticket.take_if(|ticket| ticket == call);
+        if matches!(why, Rejection::BudgetExhausted { resets_at: Some(at), .. } if *at <= now.wall) {
+            // Its window has turned since.
+            self.asking.poll_later(now.mono);
+        } else if matches!(why, Rejection::BudgetExhausted { .. }) {
+            self.refuse(call, why, now);
+        } else {
+            self.asking.trouble = Some(why.to_string());
+            self.asking.pause_until = now.mono + TROUBLE_PAUSE;
+        }
+    }
+
+    fn ended(&mut self, lease: &LeaseId) {
+        if let Some(held) = self.leases.get_mut(lease) {
+            held.end_due = false;
+        }
+        self.forget_if_over(lease);
+    }
+
+    /// Leases that others closed are forgotten once no call of theirs is left to be recorded.
+    pub(in crate::admission) fn forget_over(&mut self) -> Vec<LeaseId> {
+        let over: Vec<LeaseId> = (self.leases.iter())
+            .filter(|(_, held)| held.closed && !held.end_due && held.calls == 0)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for lease in &over {
+            self.forget_if_over(lease);
+        }
+        over
+    }
+
+    fn forget_if_over(&mut self, lease: &LeaseId) {
+        if self.leases.get(lease).is_some_and(|held| held.closed && !held.end_due && held.calls == 0) {
+            self.leases.remove(lease);
+            self.usage.forget(lease);
+        }
+    }
+}
+
+/// Builds the next renewal. From here on the holder keeps to what it says it keeps.
+fn renewal(
+    id: &LeaseId,
+    held: &mut Held,
+    through: steward_events::quantity::Position,
+    request: Option<LeaseRequest>,
+) -> RenewLease {
+    let keep = if held.pressure || held.recalled { held.floor().min(held.cap) } else { held.cap };
+    if !drops(Rule::ShrinkLate) {
+        held.cap = keep;
+    }
+    held.recalled = false;
+    RenewLease {
+        lease: id.clone(),
+        turn: Turn(held.turn.0 + 1),
+        through,
+        used_total: held.report_now(),
+        late_total: held.late,
+        keep_total: keep,
+        request,
+    }
+}
+
+/// The terms of the turn asked for are taken; those of another turn only tell which one is next.
+fn take_terms(held: &mut Held, state: &LeaseState, turn: Turn, sent: Duration) {
+    if state.turn == turn || drops(Rule::NoTurn) || drops(Rule::DeltaUsed) {
+        held.take(state, sent);
+        held.turn = turn;
+    } else {
+        held.turn = held.turn.max(state.turn);
+    }
+}
+
+fn understand(reply: Reply) -> Result<LeaseAnswer, Rejection> {
+    let reply = reply.into_result()?;
+    serde_json::from_value(reply.answer).map_err(|error| Rejection::stale(format!("the answer is unreadable: {error}")))
+}

@@ -1,0 +1,25 @@
+//! A request that the door let in: its key is good, it has its permit, and its body has come within bounds.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use steward_events::id::CorrelationId;
+
+use crate::access::AuthenticatedKey;
+use crate::limits::{BodyMemory, CallPermit};
+
+/// A request to call a model, as any face hands it over. It holds what it takes of this process until the call is over.
+pub struct Accepted {
+    /// Who calls.
+    pub key: AuthenticatedKey,
+    /// Its right to run.
+    pub permit: CallPermit,
+    /// The request's body …
+    pub body: Bytes,
+    /// … and the memory that this takes.
+    pub memory: BodyMemory,
+    /// The request's id.
+    pub request: CorrelationId,
+    /// When it came, by the monotonic clock.
+    pub began: Duration,
+}

@@ -1,0 +1,111 @@
+//! Accepted → planned: where a call may go and what it can cost there. The catalogs as they are now, and the price pinned.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use steward_aggregates::catalog::{Catalogs, Provider};
+use steward_events::event::{PriceVersion, Target};
+use steward_events::id::TenantId;
+use steward_events::quantity::NanoDollars;
+use steward_events::shard::STEWARD_SHARD;
+use steward_ports::clock::Clock;
+use steward_ports::live::Live;
+
+use super::accepted::Accepted;
+use crate::access::AuthenticatedKey;
+use crate::dialect::{Dialect, ModelRequest};
+use crate::error::Error;
+use crate::estimate::Estimate;
+
+/// How old the catalogs may be where they would refuse a call.
+const CATALOG_AGE_MAX: Duration = Duration::from_millis(200);
+
+/// A call that was read and looked up.
+pub(super) struct Planned {
+    pub(super) accepted: Accepted,
+    pub(super) dialect: &'static dyn Dialect,
+    pub(super) request: ModelRequest,
+    /// Where it may go; or why nowhere, which only those hear who may call the model.
+    pub(super) plan: Result<Plan, Error>,
+}
+
+/// Where a call may go, and for how much.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// The targets, in the order to try; at least one.
+    pub(super) targets: Vec<ResolvedTarget>,
+    /// What it can cost.
+    pub(super) estimate: Estimate,
+    /// At which price.
+    pub(super) price: PriceVersion,
+}
+
+/// One place where a call may go.
+#[derive(Clone, Debug)]
+pub(super) struct ResolvedTarget {
+    /// The provider, and the model's name there.
+    pub(super) target: Target,
+    /// How the provider is reached.
+    pub(super) provider: Provider,
+    /// True if the operators set it, not the tenant.
+    pub(super) trusted: bool,
+}
+
+impl Planned {
+    /// The most it can cost; nothing if it can go nowhere.
+    pub(super) fn worst_cost(&self) -> NanoDollars {
+        self.plan.as_ref().map_or(NanoDollars(0), |plan| plan.estimate.worst().money)
+    }
+}
+
+/// Reads requests and looks them up.
+pub(super) struct Planner {
+    catalogs: Arc<Live<Catalogs>>,
+    clock: Arc<dyn Clock>,
+    fresh_wait_max: Duration,
+}
+
+impl Planner {
+    pub(super) const fn new(catalogs: Arc<Live<Catalogs>>, clock: Arc<dyn Clock>, fresh_wait_max: Duration) -> Self {
+        Self { catalogs, clock, fresh_wait_max }
+    }
+
+    /// Reads the request and looks up where it may go.
+    pub(super) async fn plan(&self, accepted: Accepted, dialect: &'static dyn Dialect) -> Result<Planned, Error> {
+        let request = dialect.read(&accepted.body)?;
+        let plan = self.find(&accepted.key, &request).await;
+        Ok(Planned { accepted, dialect, request, plan })
+    }
+
+    /// A refusal rests on fresh catalogs, so that what was just set counts.
+    async fn find(&self, key: &AuthenticatedKey, request: &ModelRequest) -> Result<Plan, Error> {
+        if let Ok(plan) = self.look_up(key, request) {
+            return Ok(plan);
+        }
+        let confirm = |shard| self.catalogs.confirm(shard, CATALOG_AGE_MAX, self.fresh_wait_max);
+        let (own, inherited) = tokio::join!(confirm(key.shard), confirm(STEWARD_SHARD));
+        own.and(inherited)
+            .map_err(|error| Error::Unavailable(format!("the catalog of models is not up to date: {error}")))?;
+        self.look_up(key, request)
+    }
+
+    fn look_up(&self, key: &AuthenticatedKey, request: &ModelRequest) -> Result<Plan, Error> {
+        let (tenant, model) = (&key.holder.tenant, &request.model);
+        let catalogs = self.catalogs.read();
+        let unknown = || Error::NoSuchModel(model.to_string());
+        let spec = catalogs.model(tenant, model).ok_or_else(unknown)?;
+        let steward = TenantId::steward();
+        let resolve = |target: &Target| {
+            let provider = catalogs.provider(tenant, &target.provider)?;
+            let trusted = catalogs.provider(&steward, &target.provider) == Some(provider);
+            Some(ResolvedTarget { target: target.clone(), provider: provider.clone(), trusted })
+        };
+        let targets: Vec<ResolvedTarget> = catalogs.route(tenant, model).iter().filter_map(resolve).collect();
+        if targets.is_empty() {
+            return Err(unknown());
+        }
+        let (version, price) =
+            catalogs.price_at(tenant, model, self.clock.now()).ok_or_else(|| Error::NoPrice(model.to_string()))?;
+        Ok(Plan { targets, estimate: Estimate::of(request, spec, price), price: version })
+    }
+}

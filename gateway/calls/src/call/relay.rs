@@ -1,0 +1,223 @@
+//! An answer piece by piece: passed on as it comes, metered, cut off when the reservation is used up; its end recorded
+//! before the last piece goes out.
+
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, poll};
+use steward_events::event::{CallOutcome, TokenUsage};
+use steward_ports::clock::Clock;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::authorised::Authorised;
+use super::failure::told;
+use super::reply::{Facts, Reply, ReplyBody};
+use super::reserved::Reserved;
+use super::settle::Settler;
+use crate::dialect::{AnswerEvent, CutOff};
+use crate::error::Error;
+use crate::meter::Meter;
+use crate::settled::Settled;
+use crate::upstream::{Failure, UpstreamEvents};
+
+/// Bytes of events that came together and go on as one piece: each piece costs a system call here, another at the client.
+const PIECE_BYTES_MAX: usize = 16 * 1024;
+
+/// Pieces that wait for a slow client.
+const PIECES_WAITING_MAX: usize = 4;
+
+type Sender = mpsc::Sender<Result<Bytes, Error>>;
+
+/// Why no more is passed on.
+enum End {
+    /// The answer is whole.
+    Done,
+    /// The provider broke off, or said that it failed.
+    Broke(Error),
+    /// More came than was reserved.
+    UsedUp,
+    /// The client does not listen any more.
+    CallerGone,
+    /// The gateway stops and cannot wait.
+    Stopped,
+}
+
+/// Passes answers on.
+pub(super) struct Relay {
+    pub(super) settler: Settler,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) tracker: TaskTracker,
+    pub(super) cut: CancellationToken,
+    /// How long a client may leave a piece unread.
+    pub(super) stall_max: Duration,
+}
+
+impl Relay {
+    /// Replies with what comes, in a task of its own.
+    pub(super) fn start(self: &Arc<Self>, call: Authorised, reserved: Reserved, events: UpstreamEvents) -> Reply {
+        let (sender, receiver) = mpsc::channel(PIECES_WAITING_MAX);
+        let facts = Facts::of(&call, &reserved);
+        let passing = Passing {
+            relay: Arc::clone(self),
+            call,
+            reserved,
+            sender,
+            meter: Meter::default(),
+            ready: BytesMut::new(),
+            held: None,
+            usage_said: false,
+            choice_ended: false,
+        };
+        self.tracker.spawn(passing.run(events));
+        Reply { facts, body: ReplyBody::Stream(receiver) }
+    }
+}
+
+/// A stream on its way.
+struct Passing {
+    relay: Arc<Relay>,
+    call: Authorised,
+    reserved: Reserved,
+    sender: Sender,
+    meter: Meter,
+    /// Events that came together, ready to go.
+    ready: BytesMut,
+    /// The provider's report of usage, kept for the end.
+    held: Option<Bytes>,
+    /// The provider's report of usage came.
+    usage_said: bool,
+    choice_ended: bool,
+}
+
+impl Passing {
+    async fn run(mut self, events: UpstreamEvents) {
+        // Returning ends the call at the provider, if it is not over.
+        let end = self.pass(events).await;
+        let Self { relay, call, reserved, sender, meter, held, .. } = self;
+        let (tokens, outcome) = used(&call, &meter, &end);
+        let settled = relay.settler.settle(reserved, tokens, outcome).await;
+        if let Some(last) = last_piece(end, settled, &call, held, &*relay.clock) {
+            let _ = tokio::time::timeout(relay.stall_max, sender.send(last)).await;
+        }
+    }
+
+    /// Passes on until there is a reason to end.
+    async fn pass(&mut self, mut events: UpstreamEvents) -> End {
+        // The first goes at once, alone: people wait for it.
+        let mut gathers = false;
+        loop {
+            let next = tokio::select! {
+                next = events.next() => next,
+                () = self.sender.closed() => return End::CallerGone,
+                () = self.relay.cut.cancelled() => return End::Stopped,
+            };
+            let mut end = self.take(next);
+            while gathers && end.is_none() && self.ready.len() < PIECE_BYTES_MAX {
+                // The connection hands over one piece at a time, when it is its turn.
+                tokio::task::yield_now().await;
+                match poll!(events.next()) {
+                    Poll::Ready(next) => end = self.take(next),
+                    Poll::Pending => break,
+                }
+            }
+            gathers = true;
+            let heard = self.send_ready().await;
+            if let Some(end) = end {
+                return end;
+            }
+            if !heard {
+                return End::CallerGone;
+            }
+        }
+    }
+
+    /// Sends what is ready. False if the client does not take it.
+    async fn send_ready(&mut self) -> bool {
+        if self.ready.is_empty() {
+            return true;
+        }
+        let piece = self.ready.split().freeze();
+        matches!(tokio::time::timeout(self.relay.stall_max, self.sender.send(Ok(piece))).await, Ok(Ok(())))
+    }
+
+    /// Makes what comes next ready to go on, or says why nothing does any more.
+    fn take(&mut self, next: Option<Result<Bytes, Failure>>) -> Option<End> {
+        let data = match next {
+            Some(Ok(data)) => data,
+            // All has been said: what breaks now takes nothing away.
+            Some(Err(_)) if self.choice_ended && self.usage_said => return Some(End::Done),
+            Some(Err(failure)) => return Some(End::Broke(told(failure, &self.reserved.provider))),
+            // Some providers leave out `[DONE]`; an answer that ended is whole all the same.
+            None if self.choice_ended => return Some(End::Done),
+            None => return Some(End::Broke(self.broke("its answer ended before it was whole"))),
+        };
+        let Ok(event) = self.call.dialect.read_event(&self.call.request, &data) else {
+            return Some(End::Broke(self.broke("a piece of its answer cannot be read")));
+        };
+        match event {
+            AnswerEvent::Done => Some(End::Done),
+            AnswerEvent::Failed { message } => Some(End::Broke(self.broke(&message))),
+            AnswerEvent::Piece { data, usage, only_usage, text_bytes, finished } => {
+                self.meter.count(text_bytes, usage);
+                self.choice_ended |= finished;
+                if only_usage {
+                    self.usage_said = true;
+                    self.held = data;
+                } else if let Some(data) = data {
+                    self.call.dialect.put_event(&mut self.ready, &data);
+                }
+                let reserved = self.reserved.output.each().saturating_mul(self.call.plan.estimate.choices);
+                // At an end of its own a provider may count a little more than was asked for: that is late, not endless.
+                let goes_on = !finished && !only_usage;
+                (goes_on && self.meter.certain_output() > reserved).then_some(End::UsedUp)
+            }
+        }
+    }
+
+    fn broke(&self, why: &str) -> Error {
+        Error::UpstreamBroke(format!("provider {}: {why}", self.reserved.provider))
+    }
+}
+
+/// What to record.
+fn used(call: &Authorised, meter: &Meter, end: &End) -> (TokenUsage, CallOutcome) {
+    let reason = match (end, meter.reported()) {
+        (End::Done, Some(reported)) => return (reported, CallOutcome::Completed),
+        (End::Done, None) => "the provider did not say what it used".to_owned(),
+        (End::Broke(Error::UpstreamTimedOut(_)), _) => "the stream broke off (504)".to_owned(),
+        (End::Broke(_), _) => "the stream broke off (502)".to_owned(),
+        (End::UsedUp, _) => "cut off: the reservation is used up".to_owned(),
+        (End::CallerGone, _) => "the caller broke off".to_owned(),
+        (End::Stopped, _) => "cut: the gateway stopped".to_owned(),
+    };
+    (meter.probable(&call.plan.estimate), CallOutcome::Estimated { reason })
+}
+
+/// What goes out last, once it is known whether the end is recorded; nothing if the client has gone.
+fn last_piece(
+    end: End,
+    settled: Result<Settled, Error>,
+    call: &Authorised,
+    held: Option<Bytes>,
+    clock: &dyn Clock,
+) -> Option<Result<Bytes, Error>> {
+    let settled = match settled {
+        Ok(settled) => settled,
+        Err(error) => return Some(Err(error)),
+    };
+    match end {
+        End::Done => Some(Ok(call.dialect.end(held, &settled))),
+        End::UsedUp => {
+            let at = clock.now().0 / 1_000_000;
+            let cut = CutOff { request: &call.id, model: &call.request.model, at };
+            Some(Ok(call.dialect.end(Some(call.dialect.cut_off(&cut)), &settled)))
+        }
+        End::Broke(error) => Some(Err(error)),
+        End::Stopped => Some(Err(Error::UpstreamBroke("the gateway stops; the answer is cut".to_owned()))),
+        End::CallerGone => None,
+    }
+}

@@ -1,0 +1,78 @@
+//! What goes back to a face: the call's facts, and an answer whose last byte exists only once the call is settled.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use steward_events::event::CallOutcome;
+use steward_events::id::{CallId, TenantId};
+use tokio::sync::mpsc;
+
+use super::authorised::Authorised;
+use super::reserved::Reserved;
+use super::settle::Settler;
+use crate::dialect::Measured;
+use crate::error::Error;
+use crate::estimate::tokens_of;
+use crate::settled::Settled;
+
+/// A call that is answered.
+pub struct Reply {
+    /// What is known when the answer begins.
+    pub facts: Facts,
+    /// The answer.
+    pub body: ReplyBody,
+}
+
+/// What is known of a call when its answer begins.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The attempt that is answered.
+    pub call: CallId,
+    /// How many attempts there were.
+    pub attempts: u32,
+    /// Time in the gateway before it was sent.
+    pub overhead: Duration,
+    /// Whose money it is.
+    pub tenant: TenantId,
+    /// Output tokens of one choice, if that is less than the caller wanted.
+    pub clamped_to: Option<u64>,
+}
+
+/// An answer in the caller's dialect.
+pub enum ReplyBody {
+    /// At once; the call's end is recorded.
+    Whole(Bytes, Settled),
+    /// Piece by piece. An error is the last piece: the face says it in its own words.
+    Stream(mpsc::Receiver<Result<Bytes, Error>>),
+}
+
+impl Facts {
+    pub(super) fn of(call: &Authorised, reserved: &Reserved) -> Self {
+        Self {
+            call: reserved.call().clone(),
+            attempts: reserved.number,
+            overhead: reserved.overhead,
+            tenant: call.key.holder.tenant.clone(),
+            clamped_to: reserved.output.clamped.then(|| reserved.output.each()),
+        }
+    }
+}
+
+/// Settles a call that was answered at once, and only then replies.
+pub(super) async fn whole(
+    settler: &Settler,
+    call: Authorised,
+    reserved: Reserved,
+    (body, measured): (Bytes, Measured),
+) -> Result<Reply, Error> {
+    let (tokens, outcome) = match measured.usage {
+        Some(tokens) => (tokens, CallOutcome::Completed),
+        None => (
+            call.plan.estimate.probable(tokens_of(measured.text_bytes)),
+            CallOutcome::Estimated { reason: "the provider did not say what it used".to_owned() },
+        ),
+    };
+    let facts = Facts::of(&call, &reserved);
+    let settled = settler.settle(reserved, tokens, outcome).await?;
+    Ok(Reply { facts, body: ReplyBody::Whole(body, settled) })
+}

@@ -1,0 +1,132 @@
+//! The model calls of one run: makes them, each in a task of its own, and ends them in order when the process stops.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use steward_aggregates::catalog::Catalogs;
+use steward_events::id::{HolderId, ModelId};
+use steward_events::ids::Ids;
+use steward_events::quantity::NanoDollars;
+use steward_ports::bus::CommandBus;
+use steward_ports::clock::Clock;
+use steward_ports::live::Live;
+use steward_ports::log::EventLog;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+use crate::access::{Access, AuthenticatedKey};
+use crate::admission::{Admission, AdmissionPorts};
+use crate::call::{Accepted, Parts, Pipeline, Reply};
+use crate::config::Config;
+use crate::dialect::Dialect;
+use crate::error::Error;
+use crate::metrics::Metrics;
+use crate::revocation;
+use crate::upstream::Providers;
+
+/// How long cut calls have to record their end.
+const CUT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// What calls need from the world.
+pub struct CallsPorts {
+    /// Written for the journal of usage only.
+    pub log: Arc<dyn EventLog>,
+    /// Where leases are asked for.
+    pub bus: Arc<dyn CommandBus>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// New ids.
+    pub ids: Arc<dyn Ids>,
+    /// Who holds which key, and what they may.
+    pub access: Arc<Access>,
+    /// Which models there are.
+    pub catalogs: Arc<Live<Catalogs>>,
+    /// Whom calls go to.
+    pub providers: Providers,
+    /// Where calls are counted.
+    pub metrics: Metrics,
+}
+
+/// All model calls of one run.
+pub struct Calls {
+    pipeline: Pipeline,
+    access: Arc<Access>,
+    catalogs: Arc<Live<Catalogs>>,
+    admission: Arc<Admission>,
+    clock: Arc<dyn Clock>,
+    /// The calls that run, each of which must record its end.
+    tracker: TaskTracker,
+    /// Cuts the calls that run.
+    cut: CancellationToken,
+}
+
+impl Calls {
+    /// Ready to make calls; must be called within a tokio runtime.
+    pub fn new(ports: CallsPorts, config: &Config) -> Arc<Self> {
+        let CallsPorts { log, bus, clock, ids, access, catalogs, providers, metrics } = ports;
+        // Prefix and unique part are tokens.
+        #[allow(clippy::expect_used)]
+        let holder = HolderId::new(format!("gw_{}", ids.unique())).expect("a unique id is a token");
+        let admission = AdmissionPorts { log, bus, clock: Arc::clone(&clock), ids };
+        let admission = Admission::new(admission, config.admission.clone(), holder);
+        let (tracker, cut) = (TaskTracker::new(), CancellationToken::new());
+        let parts = Parts {
+            access: Arc::clone(&access),
+            catalogs: Arc::clone(&catalogs),
+            admission: Arc::clone(&admission),
+            providers,
+            metrics,
+            clock: Arc::clone(&clock),
+            tracker: tracker.clone(),
+            cut: cut.clone(),
+        };
+        Arc::new(Self { pipeline: Pipeline::new(parts, config), access, catalogs, admission, clock, tracker, cut })
+    }
+
+    /// Makes a call. Dropping the future tells that the client has gone; what was started is recorded all the same.
+    ///
+    /// # Errors
+    /// Why it was not made, or got no good answer.
+    pub async fn make(self: &Arc<Self>, dialect: &'static dyn Dialect, accepted: Accepted) -> Result<Reply, Error> {
+        let client_gone = CancellationToken::new();
+        let guard = client_gone.clone().drop_guard();
+        let calls = Arc::clone(self);
+        let running = async move { calls.pipeline.run(accepted, dialect, &client_gone).await };
+        let replied = self.tracker.spawn(running.in_current_span()).await;
+        guard.disarm();
+        replied.unwrap_or_else(|error| Err(Error::Unanswered(format!("the call was lost: {error}"))))
+    }
+
+    /// The models that this key may call.
+    pub fn models(&self, key: &AuthenticatedKey) -> Vec<ModelId> {
+        let mut models: Vec<ModelId> = self.catalogs.read().models(&key.holder.tenant).into_keys().cloned().collect();
+        models.retain(|model| self.access.may_invoke(key, model, NanoDollars(0)).is_ok());
+        models
+    }
+
+    /// Hands back what was lent for calls that can no longer come, until `shutdown`.
+    pub fn watch_revocations(&self, shutdown: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
+        let (access, admission, clock) =
+            (Arc::clone(&self.access), Arc::clone(&self.admission), Arc::clone(&self.clock));
+        revocation::watch(access, admission, clock, shutdown)
+    }
+
+    /// Lets running calls end while `connections` do, cuts those that take longer than `time_max`, and closes the leases.
+    pub async fn drain(&self, connections: impl Future<Output = ()>, time_max: Duration) {
+        self.tracker.close();
+        let calm = async {
+            connections.await;
+            self.tracker.wait().await;
+        };
+        if tokio::time::timeout(time_max, calm).await.is_err() {
+            tracing::warn!(calls = self.tracker.len(), "calls that still ran were cut");
+        }
+        self.cut.cancel();
+        if tokio::time::timeout(CUT_TIME_MAX, self.tracker.wait()).await.is_err() {
+            tracing::error!(calls = self.tracker.len(), "calls did not record their end in time and stay unsettled");
+        }
+        self.admission.drain().await;
+    }
+}

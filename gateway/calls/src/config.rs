@@ -1,0 +1,49 @@
+//! How model calls may be told to wait and when to give up. Every setting has a default that works.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use steward_events::setting::Span;
+
+use crate::admission::AdmissionConfig;
+
+/// The settings of model calls.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The age up to which knowledge of keys and grants counts as fresh.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
+    pub fresh_age_max: Duration,
+    /// How long to wait for fresh knowledge before refusing.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
+    pub fresh_wait_max: Duration,
+    /// How calls wait for budget, and how many.
+    pub admission: AdmissionConfig,
+    /// How much longer a call that is to be admitted waits for the log to record that; then it is told to come back.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
+    pub record_wait_max: Duration,
+    /// Targets of a route that one request tries.
+    pub attempts_max: NonZeroU32,
+    /// How long a client may leave a piece of its answer unread before it counts as gone.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
+    pub client_stall_max: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            fresh_age_max: Duration::from_millis(80),
+            fresh_wait_max: Duration::from_secs(2),
+            admission: AdmissionConfig::default(),
+            record_wait_max: Duration::from_secs(15),
+            attempts_max: NonZeroU32::MIN.saturating_add(3),
+            client_stall_max: Duration::from_mins(1),
+        }
+    }
+}

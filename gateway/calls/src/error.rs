@@ -1,0 +1,80 @@
+//! Why a call is not made or gets no good answer: reasons alone. How a reason looks to a caller is each face's own.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use steward_events::rejection::Rejection;
+use steward_ports::live::NotFresh;
+
+/// Why not.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No principal holds that key now.
+    #[error("this API key is not valid: it is wrong, expired or revoked")]
+    WrongKey,
+    /// A decision said no.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The request cannot be understood.
+    #[error("{message}")]
+    BadRequest {
+        /// The field, if it is one.
+        param: Option<String>,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// The tenant cannot call that model.
+    #[error("the model `{0}` does not exist or has no route")]
+    NoSuchModel(String),
+    /// The model cannot be paid for.
+    #[error("no price is known for the model `{0}`, so its calls cannot be admitted; set one with price:set")]
+    NoPrice(String),
+    /// Too much at once.
+    #[error("{reason}")]
+    Busy {
+        /// Of what.
+        reason: String,
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// Something that is needed is not there now; nothing was done.
+    #[error("{0}")]
+    Unavailable(String),
+    /// It is not known what came of it.
+    #[error("{0}")]
+    Unanswered(String),
+    /// The provider said no to this very request.
+    #[error("{message}")]
+    UpstreamRefused {
+        /// The provider's status.
+        status: StatusCode,
+        /// The provider's own words.
+        message: String,
+        /// The provider's own code, if it gave one.
+        code: Option<String>,
+        /// The field it blames.
+        param: Option<String>,
+    },
+    /// No provider took the request; nothing was billed.
+    #[error("{0}")]
+    UpstreamFailed(String),
+    /// A provider took too long, and may have billed it.
+    #[error("{0}")]
+    UpstreamTimedOut(String),
+    /// The provider's answer broke off, and may have been billed.
+    #[error("{0}")]
+    UpstreamBroke(String),
+}
+
+impl Error {
+    /// A field that cannot be right.
+    pub fn bad(param: &str, message: impl Into<String>) -> Self {
+        Self::BadRequest { param: Some(param.to_owned()), message: message.into() }
+    }
+}
+
+impl From<NotFresh> for Error {
+    fn from(cause: NotFresh) -> Self {
+        Self::Unavailable(format!("it cannot be confirmed that keys and grants are up to date: {cause}"))
+    }
+}

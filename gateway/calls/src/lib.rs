@@ -1,0 +1,32 @@
+//! One model call and its money: from a request that was accepted to the recorded end, whatever API it came by.
+//!
+//! Reads keys, grants and catalogs from the log as live views, and writes one thing only: the journal of usage, through
+//! [`admission`]. This crate must not know a face (no status of ours, no path), a transport (no HTTP server or client), nor
+//! decide: commands go over the bus to the aggregates.
+
+mod access;
+pub mod admission;
+mod call;
+mod calls;
+mod config;
+pub mod dialect;
+mod error;
+mod estimate;
+mod limits;
+mod meter;
+mod metrics;
+mod revocation;
+mod secrets;
+mod settled;
+mod trace;
+pub mod upstream;
+
+pub use access::{Access, AuthenticatedKey};
+pub use call::{Accepted, Facts, Reply, ReplyBody};
+pub use calls::{Calls, CallsPorts};
+pub use config::Config;
+pub use error::Error;
+pub use limits::{BodyMemory, CallPermit, LimitBounds, Limits};
+pub use metrics::Metrics;
+pub use secrets::Secrets;
+pub use settled::Settled;

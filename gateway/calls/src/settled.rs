@@ -1,0 +1,41 @@
+//! The end of a call, as the log has it.
+//!
+//! The last byte of an answer is made from a [`Settled`], and the one way to a [`Settled`] is to record the end: that is
+//! how the last byte waits for `CallFinished`.
+
+use steward_events::event::TokenUsage;
+use steward_events::quantity::NanoDollars;
+
+use crate::admission::{Finish, FinishError, Reservation};
+
+/// Proof that the end of a call is recorded.
+#[derive(Clone, Copy, Debug)]
+pub struct Settled {
+    tokens: TokenUsage,
+    cost: NanoDollars,
+    budget_left: Option<NanoDollars>,
+}
+
+impl Settled {
+    /// Records the end of the call that `reservation` is for. Returns when the log has acknowledged it.
+    pub(crate) async fn record(reservation: Reservation, finish: Finish) -> Result<Self, FinishError> {
+        let (tokens, cost) = (finish.tokens, finish.cost);
+        let recorded = reservation.finish(finish).await?;
+        Ok(Self { tokens, cost, budget_left: recorded.budget_left })
+    }
+
+    /// What the call used.
+    pub const fn tokens(&self) -> TokenUsage {
+        self.tokens
+    }
+
+    /// What it cost.
+    pub const fn cost(&self) -> NanoDollars {
+        self.cost
+    }
+
+    /// What is left of the tightest budget in money, if there is one.
+    pub const fn budget_left(&self) -> Option<NanoDollars> {
+        self.budget_left
+    }
+}

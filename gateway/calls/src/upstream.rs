@@ -1,0 +1,183 @@
+//! What the pipeline asks of an upstream: to send one attempt and bring back its answer, and to say of every failure whether
+//! it may have been billed.
+//!
+//! The words that providers and the pipeline share. A provider must not know callers, budgets or routes, nor what callers
+//! are told of its failures.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use http::StatusCode;
+use steward_events::event::ProviderKind;
+
+use crate::dialect::Speaks;
+use crate::secrets::Secrets;
+
+/// Speaks with one kind of upstream.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// What is spoken at this base URL.
+    fn speaks(&self, url: &str) -> Speaks;
+
+    /// Sends one attempt. Dropping the future, or the stream it gave, ends the call at the provider.
+    async fn send(&self, outgoing: Outgoing) -> Result<UpstreamAnswer, Failure>;
+}
+
+/// Whether an attempt may still go, asked at the last moment: when the connection is ready to take the body. A process
+/// may have been stopped between any two of its steps, and what it knew is old when it wakes.
+pub type PreSendCheck = BoxFuture<'static, Result<(), Revoked>>;
+
+/// An attempt that may not go any more: nothing of its body was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the call may not be made any more")]
+pub struct Revoked;
+
+/// One attempt, as it goes out.
+pub struct Outgoing {
+    /// The provider's base URL.
+    pub url: String,
+    /// Its key.
+    pub key: Option<String>,
+    /// The request's body.
+    pub body: Bytes,
+    /// Whether the answer is to be streamed.
+    pub stream: bool,
+    /// True if the operators set the provider: then it may be anywhere, also on this machine.
+    pub trusted: bool,
+    /// To be asked before the body goes.
+    pub pre_send_check: PreSendCheck,
+}
+
+/// What came back, as the upstream wrote it.
+pub enum UpstreamAnswer {
+    /// At once.
+    Whole(Bytes),
+    /// Piece by piece: the data of each event.
+    Stream(UpstreamEvents),
+}
+
+/// The data of each event of an answer, as it comes.
+pub type UpstreamEvents = BoxStream<'static, Result<Bytes, Failure>>;
+
+/// Whether a failed attempt can have cost something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Billed {
+    /// Certainly not: another target may be tried.
+    No,
+    /// It may have: its reservation stays unsettled.
+    Possibly,
+}
+
+/// What an attempt failed of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The provider answered with an error status.
+    Refused(Refused),
+    /// It could not be asked.
+    Unreachable(String),
+    /// It took too long.
+    TimedOut(&'static str),
+    /// Its answer broke off, or is none.
+    Broke(String),
+}
+
+/// What a provider answered instead of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The status.
+    pub status: StatusCode,
+    /// The provider's message, if its body had one.
+    pub message: Option<String>,
+    /// The provider's own code, if it gave one.
+    pub code: Option<String>,
+    /// The field it blames.
+    pub param: Option<String>,
+    /// When the provider wants to be asked again.
+    pub retry_after: Option<Duration>,
+}
+
+/// A failed attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Of what.
+    pub cause: Cause,
+    /// Whether it can have cost something.
+    pub billed: Billed,
+}
+
+impl Failure {
+    /// Nothing was billed for certain.
+    pub fn unbilled(cause: Cause) -> Self {
+        Self { cause, billed: Billed::No }
+    }
+
+    /// It may have been billed.
+    pub fn possibly(cause: Cause) -> Self {
+        Self { cause, billed: Billed::Possibly }
+    }
+
+    /// The provider answered with an error status before any answer.
+    pub fn refused(refused: Refused) -> Self {
+        // A proxy on the way gave up waiting: the model behind it may be at work.
+        let waited = matches!(refused.status.as_u16(), 408 | 504 | 524);
+        Self { billed: if waited { Billed::Possibly } else { Billed::No }, cause: Cause::Refused(refused) }
+    }
+
+    /// Whether another target can do better.
+    pub(crate) fn may_work_elsewhere(&self) -> bool {
+        self.billed == Billed::No
+            && match &self.cause {
+                Cause::Refused(refused) => !refused.is_about_the_request(),
+                Cause::Unreachable(_) => true,
+                Cause::TimedOut(_) | Cause::Broke(_) => false,
+            }
+    }
+
+    /// For the log and the journal: without the provider's words, which may quote the prompt.
+    pub(crate) fn reason(&self) -> String {
+        match &self.cause {
+            Cause::Refused(refused) => format!("status {}", refused.status.as_u16()),
+            Cause::Unreachable(why) | Cause::Broke(why) => why.clone(),
+            Cause::TimedOut(what) => (*what).to_owned(),
+        }
+    }
+}
+
+impl Refused {
+    /// True of answers that the same request gets everywhere.
+    pub(crate) fn is_about_the_request(&self) -> bool {
+        matches!(self.status.as_u16(), 400 | 413 | 415 | 422)
+    }
+}
+
+/// All kinds of upstream, and where their keys are found.
+#[derive(Clone)]
+pub struct Providers {
+    by_kind: Arc<HashMap<ProviderKind, Arc<dyn Provider>>>,
+    secrets: Secrets,
+}
+
+impl Providers {
+    /// These providers, with keys from `secrets`.
+    pub fn new(by_kind: impl IntoIterator<Item = (ProviderKind, Arc<dyn Provider>)>, secrets: Secrets) -> Self {
+        Self { by_kind: Arc::new(by_kind.into_iter().collect()), secrets }
+    }
+
+    /// The provider of this kind.
+    pub(crate) fn get(&self, kind: ProviderKind) -> Result<&dyn Provider, Failure> {
+        let found = self.by_kind.get(&kind).map(|provider| &**provider);
+        found.ok_or_else(|| Failure::unbilled(Cause::Unreachable("this process has no such provider".to_owned())))
+    }
+
+    /// The key at `reference`.
+    pub(crate) fn key(&self, reference: Option<&str>) -> Result<Option<String>, Failure> {
+        let Some(reference) = reference else { return Ok(None) };
+        let missing = || Failure::unbilled(Cause::Unreachable(format!("there is no secret at {reference}")));
+        self.secrets.find(reference).map(Some).ok_or_else(missing)
+    }
+}

@@ -1,0 +1,32 @@
+//! The upstreams that model calls go to: one file a provider, and one line in [`all`].
+//!
+//! Knows what providers speak and how they are reached. It must not know callers, budgets, routes, or what a caller is told
+//! of a failure.
+
+use std::sync::Arc;
+
+use steward_calls::Secrets;
+use steward_calls::upstream::{Provider, Providers};
+use steward_events::BoxError;
+use steward_events::event::ProviderKind;
+
+mod config;
+mod openai;
+mod openai_error;
+mod public_address;
+mod scripted;
+mod sse;
+
+pub use config::Config;
+
+/// All providers. Must be called after a rustls crypto provider was installed.
+///
+/// # Errors
+/// If calls cannot be made at all: no trusted certificates, a proxy that is no URL.
+pub fn all(config: &Config, secrets: Secrets) -> Result<Providers, BoxError> {
+    let list: [(ProviderKind, Arc<dyn Provider>); 2] = [
+        (ProviderKind::Openai, Arc::new(openai::OpenAi::new(config)?)),
+        (ProviderKind::Scripted, Arc::new(scripted::Scripted)),
+    ];
+    Ok(Providers::new(list, secrets))
+}

@@ -1,0 +1,91 @@
+//! `/openapi.json`: OpenAPI 3.1, of all faces.
+
+use serde_json::{Map, Value, json};
+use steward_events::rejection::Rejection;
+
+use super::{generator, info};
+use crate::face;
+
+/// The whole document.
+pub fn openapi() -> Value {
+    let mut generator = generator();
+    let mut paths = Map::new();
+    for face in face::ALL {
+        paths.extend((face.describe)(&mut generator));
+    }
+    generator.subschema_for::<Rejection>();
+    let mut schemas = generator.take_definitions(true);
+    schemas.insert("Problem".to_owned(), problem());
+    json!({
+        "openapi": "3.1.0",
+        "info": info(),
+        "paths": paths,
+        "security": [{ "key": [] }],
+        "components": {
+            "securitySchemes": { "key": { "type": "http", "scheme": "bearer", "description": "An API key: stw_<tenant>_…" } },
+            "schemas": schemas,
+        },
+    })
+}
+
+fn problem() -> Value {
+    json!({
+        "type": "object",
+        "description": "RFC 9457 problem details.",
+        "required": ["type", "title", "status", "detail", "instance", "code"],
+        "properties": {
+            "type": { "type": "string" },
+            "title": { "type": "string" },
+            "status": { "type": "integer" },
+            "detail": { "type": "string" },
+            "instance": { "type": "string" },
+            "code": { "type": "string" },
+            "param": { "type": "string" },
+            "rejection": { "$ref": "#/components/schemas/Rejection" },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use steward_events::command::{Audience, COMMANDS};
+    use steward_events::query::QUERIES;
+
+    use super::*;
+
+    /// Every `$ref` in `value`.
+    pub(crate) fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                found.extend(fields.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                fields.values().for_each(|value| references(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_row_is_in_it_and_every_reference_leads_somewhere() {
+        let document = openapi();
+        let paths = document["paths"].as_object().unwrap();
+        let callers = COMMANDS.iter().filter(|spec| spec.audience == Audience::Callers).count();
+        assert_eq!(paths.len(), callers + QUERIES.len() + 3);
+        assert!(!paths.keys().any(|path| path.contains("/leases:")), "what is for parts of Steward is in no API");
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(!found.is_empty());
+        for reference in found {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn a_key_needs_no_hash_over_http() {
+        let document = openapi();
+        let issue = &document["paths"]["/api/v1/tenants/{tenant}/keys:issue"]["post"];
+        let schema = &issue["requestBody"]["content"]["application/json"]["schema"];
+        assert_eq!(schema["required"], json!(["principal"]));
+    }
+}

@@ -1,0 +1,116 @@
+//! The door that every request passes, by whatever face it comes: a good key, a permit to run, a body within bounds.
+//!
+//! Knows who comes and how much they bring. It must not know what is asked for, nor how a no looks.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use http::request::Parts;
+use http::{HeaderMap, header};
+use steward_calls::{Accepted, Access, AuthenticatedKey, BodyMemory, Limits};
+use steward_ports::clock::Clock;
+
+use crate::body::{self, BodyBounds};
+use crate::capacity::LogCapacity;
+use crate::config::Config;
+use crate::error::Error;
+use crate::observe::Arrival;
+use crate::serve::Peer;
+
+/// Addresses whose wrong keys are remembered; beyond that the old ones are forgotten.
+const ADDRESSES_MAX: usize = 65_536;
+
+/// Lets requests in.
+pub(crate) struct Door {
+    access: Arc<Access>,
+    limits: Limits,
+    capacity: LogCapacity,
+    wrong_keys: DefaultKeyedRateLimiter<IpAddr>,
+    body: BodyBounds,
+    clock: Arc<dyn Clock>,
+}
+
+impl Door {
+    /// With the bounds of `config`.
+    pub(crate) fn new(access: Arc<Access>, capacity: LogCapacity, clock: Arc<dyn Clock>, config: &Config) -> Self {
+        Self {
+            access,
+            limits: Limits::new(config.limits()),
+            capacity,
+            wrong_keys: RateLimiter::keyed(Quota::per_minute(config.wrong_keys_per_minute_max)),
+            body: BodyBounds { bytes_max: config.body_bytes_max, time_max: config.receive_time_max },
+            clock,
+        }
+    }
+
+    /// Lets a model call in.
+    pub(crate) async fn accept(&self, head: &Parts, body: Body) -> Result<Accepted, Error> {
+        let began = self.clock.monotonic();
+        let key = self.authenticate(head).await?;
+        let permit = self.limits.enter(&key.holder.key)?;
+        let (body, memory) = self.read(body, &key).await?;
+        // After the body: a client that still sends might not see the answer.
+        (self.capacity.calls)().map_err(Error::unavailable)?;
+        Ok(Accepted { key, permit, body, memory, request: Arrival::of(head).id.clone(), began })
+    }
+
+    /// Who calls, if their key is good.
+    pub(crate) async fn authenticate(&self, head: &Parts) -> Result<AuthenticatedKey, Error> {
+        let secret = bearer(&head.headers)?;
+        if !self.access.has_known(secret) {
+            // Before anything is asked of the log: guessing must stay cheap for us. Keys are never held up by others
+            // behind the same address, and one that was revoked is told so however often it comes.
+            self.count_wrong_key(head.extensions.get::<Peer>())?;
+        }
+        Ok(self.access.find(secret).await?)
+    }
+
+    /// Reads the body of a request with this key, within bounds.
+    pub(crate) async fn read(&self, body: Body, key: &AuthenticatedKey) -> Result<(Bytes, BodyMemory), Error> {
+        let mut memory = self.limits.body_memory(&key.holder.key);
+        let body = body::read(body, self.body, &mut memory).await?;
+        Ok((body, memory))
+    }
+
+    fn count_wrong_key(&self, peer: Option<&Peer>) -> Result<(), Error> {
+        let Some(Peer(address)) = peer else { return Ok(()) };
+        if self.wrong_keys.len() > ADDRESSES_MAX {
+            self.wrong_keys.retain_recent();
+        }
+        self.wrong_keys.check_key(address).map_err(|_| Error::TooManyWrongKeys)
+    }
+}
+
+/// The secret of `Authorization: Bearer …`.
+fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
+    let value = headers.get(header::AUTHORIZATION).ok_or(Error::NoKey)?;
+    let value = value.to_str().map_err(|_| steward_calls::Error::WrongKey)?;
+    let (scheme, secret) = value.split_once(' ').ok_or(Error::NoKey)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Error::NoKey);
+    }
+    let secret = secret.trim();
+    if secret.is_empty() { Err(Error::NoKey) } else { Ok(secret) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_bearer_is_a_key() {
+        let read = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(read("Bearer  abc ").unwrap(), "abc");
+        assert_eq!(read("bearer abc").unwrap(), "abc");
+        for value in ["Basic abc", "abc", "Bearer ", "Bearer"] {
+            assert!(matches!(read(value), Err(Error::NoKey)), "{value}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Who sends what about which tenant: checks the caller's rights, and writes its requests for the bus.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, header};
+use steward_aggregates::authority::Context;
+use steward_aggregates::catalog::Catalogs;
+use steward_calls::{Access, AuthenticatedKey};
+use steward_events::id::{CommandId, TenantId};
+use steward_events::ids::Ids;
+use steward_events::permission::Permission;
+use steward_events::rejection::Rejection;
+use steward_events::request::{Envelope, Format, Request};
+use steward_events::scope::Scope;
+use steward_ports::bus::CommandBus;
+use steward_ports::clock::Clock;
+use steward_ports::live::Live;
+use steward_ports::trace::current_traceparent;
+
+use crate::capacity::LogCapacity;
+use crate::config::Config;
+use crate::door::Door;
+use crate::error::Error;
+use crate::observe::Arrival;
+
+/// The longest text taken over from a request's header.
+const HEADER_BYTES_MAX: usize = 200;
+
+/// Nouns whose commands hand rights on: a narrowed key sends them as itself, so that it hands on no more than it has.
+const PASSES_ON: &[&str] = &["key", "grant", "role"];
+
+/// What sending commands and queries needs.
+pub(crate) struct Management {
+    pub(crate) door: Arc<Door>,
+    pub(crate) bus: Arc<dyn CommandBus>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) access: Arc<Access>,
+    pub(crate) catalogs: Arc<Live<Catalogs>>,
+    pub(crate) capacity: LogCapacity,
+    pub(crate) waits: Waits,
+}
+
+/// How long the answer to a command waits for what follows from it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waits {
+    /// Until this gateway knows of what was recorded.
+    pub(crate) known_max: Duration,
+    /// Until a new tenant may be used.
+    pub(crate) tenant_open_max: Duration,
+}
+
+impl From<&Config> for Waits {
+    fn from(config: &Config) -> Self {
+        Self { known_max: config.calls.fresh_wait_max, tenant_open_max: config.tenant_open_wait_max }
+    }
+}
+
+/// A caller with its request: of which tenant it speaks, and in which format.
+pub(super) struct Caller<'a> {
+    pub(super) management: &'a Management,
+    pub(super) parts: &'a Parts,
+    pub(super) key: AuthenticatedKey,
+    pub(super) tenant: TenantId,
+    pub(super) format: Format,
+}
+
+impl Caller<'_> {
+    /// Whether the caller may, by what is fresh of the caller's tenant and of the one that it is about. The aggregates
+    /// check the principal again; only here is it known with which key, and what that key can reach.
+    pub(super) async fn check(&self, permission: Permission, scope: Scope) -> Result<(), Error> {
+        let AuthenticatedKey { holder, .. } = &self.key;
+        // Only operators reach beyond their own tenant; for others that is refused without asking the log.
+        if self.tenant != holder.tenant && holder.tenant.is_steward() {
+            let Some(shard) = self.management.access.shard(&self.tenant).await? else {
+                return Err(Rejection::UnknownTenant { tenant: self.tenant.clone() }.into());
+            };
+            self.management.access.confirm(shard).await?;
+        }
+        Ok(self.management.access.authorise(holder, &self.tenant, permission, scope, Context::default())?)
+    }
+
+    pub(super) fn request(&self, noun: &str, verb: &str, format: Format, body: Bytes) -> Result<Request, Error> {
+        let AuthenticatedKey { holder, .. } = &self.key;
+        let envelope = Envelope {
+            command: self.command_id()?,
+            issued_at: match self.header("steward-issued-at") {
+                Some(text) => text.parse().map_err(|_| Error::bad("steward-issued-at", "is no RFC 3339 time"))?,
+                None => self.management.clock.now(),
+            },
+            on_behalf_of: None,
+            causation: self.header("steward-causation").map(str::to_owned),
+            correlation: Arrival::of(self.parts).id.clone(),
+            traceparent: current_traceparent().or_else(|| self.header("traceparent").map(str::to_owned)),
+        };
+        Ok(Request {
+            tenant: self.tenant.clone(),
+            principal: if PASSES_ON.contains(&noun) { holder.speaks_as() } else { holder.principal.clone() },
+            noun: noun.to_owned(),
+            verb: verb.to_owned(),
+            envelope,
+            format,
+            body,
+        })
+    }
+
+    /// `Idempotency-Key` is the command's id: the same is decided once.
+    fn command_id(&self) -> Result<CommandId, Error> {
+        let given = self.parts.headers.get("idempotency-key").or_else(|| self.parts.headers.get("steward-command-id"));
+        let fresh = || format!("c_{}", self.management.ids.unique());
+        let text = match given {
+            Some(value) => value.to_str().unwrap_or("").trim_matches('"').to_ascii_lowercase(),
+            None => fresh(),
+        };
+        CommandId::new(text).map_err(|error| Error::bad("Idempotency-Key", error.to_string()))
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.parts.headers.get(name)?.to_str().ok().filter(|text| text.len() <= HEADER_BYTES_MAX)
+    }
+
+    /// A body in the caller's format.
+    pub(super) fn respond(&self, body: impl Into<Body>) -> Response {
+        let mut response = Response::new(body.into());
+        let content_type = HeaderValue::from_static(self.format.content_type());
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        response
+    }
+}

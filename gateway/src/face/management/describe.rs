@@ -1,0 +1,76 @@
+//! The paths of commands and queries, made from their tables.
+
+use schemars::SchemaGenerator;
+use serde_json::{Map, Value, json};
+use steward_events::command::{Audience, COMMANDS};
+use steward_events::query::QUERIES;
+use steward_events::request::Reply;
+
+/// All of them.
+pub(super) fn paths(generator: &mut SchemaGenerator) -> Map<String, Value> {
+    let mut paths = Map::new();
+    for spec in COMMANDS.iter().filter(|spec| spec.audience == Audience::Callers) {
+        let mut body = (spec.schema)(generator).to_value();
+        if (spec.noun, spec.verb) == ("key", "issue")
+            && let Some(required) = body.get_mut("required").and_then(Value::as_array_mut)
+        {
+            // Over HTTP the secret is made by the gateway.
+            required.retain(|field| field != "hash");
+        }
+        let reply = generator.subschema_for::<Reply>().to_value();
+        let mut operation = operation(spec.noun, spec.verb, spec.help, &body, &reply);
+        let idempotency = json!({
+            "name": "Idempotency-Key", "in": "header", "schema": { "type": "string" },
+            "description": "The command's id: the same is decided once.",
+        });
+        operation["parameters"] = json!([tenant(), idempotency]);
+        paths.insert(format!("/api/v1/tenants/{{tenant}}/{}s:{}", spec.noun, spec.verb), json!({ "post": operation }));
+    }
+    for spec in QUERIES {
+        let body_schema = (spec.question)(generator).to_value();
+        let answer = (spec.answer)(generator).to_value();
+        let mut post = operation(spec.view, spec.verb, spec.help, &body_schema, &answer);
+        post["parameters"] = json!([tenant()]);
+        let mut get = post.clone();
+        get["operationId"] = json!(format!("{}.{}.get", spec.view, spec.verb));
+        get["parameters"] = Value::Array(std::iter::once(tenant()).chain(in_url(&body_schema)).collect());
+        if let Some(get) = get.as_object_mut() {
+            get.remove("requestBody");
+        }
+        let path = format!("/api/v1/tenants/{{tenant}}/{}:{}", spec.view, spec.verb);
+        paths.insert(path, json!({ "post": post, "get": get }));
+    }
+    paths
+}
+
+fn tenant() -> Value {
+    json!({ "name": "tenant", "in": "path", "required": true, "schema": { "type": "string" } })
+}
+
+fn operation(noun: &str, verb: &str, help: &str, body: &Value, answer: &Value) -> Value {
+    json!({
+        "operationId": format!("{noun}.{verb}"),
+        "summary": help,
+        "description": format!("Needs the permission `{noun}:{verb}`."),
+        "tags": [noun],
+        "requestBody": { "required": true, "content": { "application/json": { "schema": body } } },
+        "responses": {
+            "200": { "description": "As asked", "content": { "application/json": { "schema": answer } } },
+            "default": {
+                "description": "Why not",
+                "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
+            },
+        },
+    })
+}
+
+/// A query's fields as parameters.
+fn in_url(query: &Value) -> Vec<Value> {
+    let required = query.get("required").and_then(Value::as_array);
+    let properties = query.get("properties").and_then(Value::as_object);
+    let parameter = |(name, schema): (&String, &Value)| {
+        let required = required.is_some_and(|required| required.iter().any(|field| field == name));
+        json!({ "name": name, "in": "query", "required": required, "schema": schema })
+    };
+    properties.into_iter().flatten().map(parameter).collect()
+}

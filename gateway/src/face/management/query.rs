@@ -1,0 +1,75 @@
+//! Sends a query to a read model as the caller.
+
+use axum::response::Response;
+use bytes::Bytes;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value};
+use steward_events::query::QuerySpec;
+use steward_events::scope::Scope;
+
+use super::caller::Caller;
+use crate::error::Error;
+
+/// Sends the query `spec` with `body`.
+pub(super) async fn send(caller: &Caller<'_>, spec: &'static QuerySpec, body: Bytes) -> Result<Response, Error> {
+    caller.check(spec.permission(), Scope::tenant(&caller.tenant)).await?;
+    let request = caller.request(spec.view, spec.verb, caller.format, body)?;
+    let answer = caller.management.bus.query(request).await??;
+    Ok(caller.respond(answer))
+}
+
+/// The query in a URL as a body: lists by repetition or commas, numbers as numbers. What the query does not have is
+/// passed on, to be refused by name.
+pub(super) fn from_url(spec: &QuerySpec, fields: Vec<(String, String)>) -> Bytes {
+    let mut generator =
+        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator();
+    let schema = (spec.question)(&mut generator);
+    let property = |name: &str| schema.as_value().pointer(&format!("/properties/{name}"));
+    let is = |name: &str, kind: &str| property(name).is_some_and(|property| has_type(property, kind));
+    let mut query = Map::new();
+    for (name, text) in fields {
+        if is(&name, "array") {
+            let items = text.split(',').filter(|item| !item.is_empty()).map(|item| Value::String(item.to_owned()));
+            match query.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
+                Value::Array(list) => list.extend(items),
+                other => *other = Value::Array(items.collect()),
+            }
+        } else {
+            let number = if is(&name, "integer") { text.parse::<u64>().ok().map(Value::from) } else { None };
+            query.insert(name, number.unwrap_or(Value::String(text)));
+        }
+    }
+    Bytes::from(Value::Object(query).to_string())
+}
+
+/// True if `schema` says that it is, or may be, of this type.
+fn has_type(schema: &Value, kind: &str) -> bool {
+    let said = match schema.get("type") {
+        Some(Value::String(said)) => said == kind,
+        Some(Value::Array(said)) => said.iter().any(|said| said == kind),
+        _ => false,
+    };
+    let any_of = schema.get("anyOf").and_then(Value::as_array);
+    said || any_of.is_some_and(|options| options.iter().any(|option| has_type(option, kind)))
+}
+
+#[cfg(test)]
+mod tests {
+    use steward_events::query;
+
+    use super::*;
+
+    fn read(view: &str, verb: &str, fields: &[(&str, &str)]) -> String {
+        let fields = fields.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        String::from_utf8(from_url(query::find(view, verb).unwrap(), fields).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn fields_become_what_the_query_wants() {
+        let fields = [("by", "key,model"), ("by", "day"), ("since", "2026-11-23"), ("min_position", "7")];
+        let expected = r#"{"by":["key","model","day"],"since":"2026-11-23","min_position":7}"#;
+        assert_eq!(read("cost", "report", &fields), expected);
+        assert_eq!(read("history", "replay", &[("last", "3"), ("after", "9")]), r#"{"last":3,"after":9}"#);
+        assert_eq!(read("task", "list", &[("colour", "1")]), r#"{"colour":"1"}"#, "left to be refused by name");
+    }
+}

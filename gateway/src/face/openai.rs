@@ -1,0 +1,159 @@
+//! OpenAI's API: `/v1/chat/completions`, `/v1/models`. Its shapes of refusals and headers stay here; those of requests and
+//! answers are the dialect's.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, header};
+use serde_json::{Value, json};
+use steward_calls::dialect::Dialect;
+use steward_calls::dialect::openai_chat::OpenAiChat;
+use steward_calls::{Calls, Facts, Reply, ReplyBody, Settled};
+use steward_events::id::ModelId;
+use steward_ports::clock::Clock;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::{Bundles, Face, no_such_method};
+use crate::door::Door;
+use crate::error::Error;
+use crate::observe::Arrival;
+
+mod describe;
+mod refusal;
+
+/// The face.
+pub(super) const FACE: Face = Face { root: "/v1/", routes, refuse: refusal::refuse, describe: describe::paths };
+
+/// What its paths need.
+struct OpenAi {
+    door: Arc<Door>,
+    calls: Arc<Calls>,
+    clock: Arc<dyn Clock>,
+}
+
+fn routes(bundles: &Bundles) -> Router {
+    let Bundles { door, calls, clock, .. } = bundles;
+    let state = OpenAi { door: Arc::clone(door), calls: Arc::clone(calls), clock: Arc::clone(clock) };
+    Router::new()
+        .route("/v1/chat/completions", post(chat_completions))
+        .route("/v1/models", get(models))
+        .route("/v1/models/{model}", get(model))
+        .method_not_allowed_fallback(no_such_method(refusal::refuse_known_path))
+        .with_state(Arc::new(state))
+}
+
+/// `POST /v1/chat/completions`.
+async fn chat_completions(State(face): State<Arc<OpenAi>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let replied = async {
+        let accepted = face.door.accept(&parts, body).await?;
+        Ok(respond(face.calls.make(&OpenAiChat, accepted).await?))
+    };
+    face.finish(&parts, replied.await)
+}
+
+/// `GET /v1/models`: what this key may call, and nothing else.
+async fn models(State(face): State<Arc<OpenAi>>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let listed = face.door.authenticate(&parts).await.map(|key| {
+        let data: Vec<Value> = face.calls.models(&key).iter().map(shown).collect();
+        Json(json!({ "object": "list", "data": data })).into_response()
+    });
+    face.finish(&parts, listed)
+}
+
+/// `GET /v1/models/{model}`.
+async fn model(State(face): State<Arc<OpenAi>>, Path(name): Path<String>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let found = async {
+        let key = face.door.authenticate(&parts).await?;
+        let found = face.calls.models(&key).into_iter().find(|id| id.as_str() == name);
+        let found = found.ok_or(steward_calls::Error::NoSuchModel(name))?;
+        Ok(Json(shown(&found)).into_response())
+    };
+    face.finish(&parts, found.await)
+}
+
+fn shown(id: &ModelId) -> Value {
+    json!({ "id": id, "object": "model", "created": 0, "owned_by": "steward" })
+}
+
+impl OpenAi {
+    /// What every answer of this face says, good or not.
+    fn finish(&self, parts: &Parts, answered: Result<Response, Error>) -> Response {
+        let arrival = Arrival::of(parts);
+        let mut response = answered.unwrap_or_else(|error| refusal::refuse(&error, arrival));
+        let took = self.clock.monotonic().saturating_sub(arrival.at);
+        refusal::describe(response.headers_mut(), took);
+        response
+    }
+}
+
+fn respond(Reply { facts, body }: Reply) -> Response {
+    match body {
+        ReplyBody::Whole(body, settled) => {
+            let mut response = Response::new(Body::from(body));
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            say_facts(headers, &facts);
+            say_settled(headers, &settled);
+            response
+        }
+        ReplyBody::Stream(pieces) => {
+            let pieces = ReceiverStream::new(pieces).map(|piece| Ok::<_, Infallible>(piece.unwrap_or_else(failed)));
+            let mut response = Response::new(Body::from_stream(pieces));
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            // Proxies that buffer would hold back every piece.
+            headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+            say_facts(headers, &facts);
+            response
+        }
+    }
+}
+
+/// The last event of a stream that failed.
+fn failed(error: steward_calls::Error) -> Bytes {
+    let mut event = BytesMut::new();
+    OpenAiChat.put_event(&mut event, refusal::body(&error.into()).to_string().as_bytes());
+    event.freeze()
+}
+
+/// What is known of a call when its answer begins.
+fn say_facts(headers: &mut HeaderMap, facts: &Facts) {
+    set(headers, "x-steward-call-id", &facts.call);
+    set(headers, "x-steward-attempts", &facts.attempts);
+    set(headers, "x-steward-overhead-ms", &format_args!("{:.3}", facts.overhead.as_secs_f64() * 1e3));
+    set(headers, "openai-organization", &facts.tenant);
+    if let Some(output) = facts.clamped_to {
+        set(headers, "x-steward-max-tokens-clamped", &output);
+    }
+}
+
+/// What a call came to.
+fn say_settled(headers: &mut HeaderMap, settled: &Settled) {
+    let tokens = settled.tokens();
+    set(headers, "x-steward-input-tokens", &tokens.input.0);
+    set(headers, "x-steward-cached-tokens", &tokens.cached.0);
+    set(headers, "x-steward-output-tokens", &tokens.output.0);
+    set(headers, "x-steward-response-cost", &settled.cost());
+    if let Some(left) = settled.budget_left() {
+        set(headers, "x-steward-budget-remaining", &left);
+    }
+}
+
+/// Sets a header whose value is ours: numbers, ids, amounts.
+fn set(headers: &mut HeaderMap, name: &'static str, value: &impl ToString) {
+    if let Ok(value) = HeaderValue::try_from(value.to_string()) {
+        headers.insert(name, value);
+    }
+}

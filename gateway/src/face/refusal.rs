@@ -1,0 +1,112 @@
+//! What a refusal means in HTTP, whatever the face: one table of statuses, codes, and whether to come back.
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::Value;
+use steward_events::rejection::Rejection;
+
+use crate::error::Error;
+
+/// How long a client is asked to wait when the cause says nothing about it.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// One row of the table.
+pub(super) struct Row {
+    pub(super) status: StatusCode,
+    /// What clients match on.
+    pub(super) code: String,
+    /// The field that is wrong, if it is one.
+    pub(super) param: Option<String>,
+    retry_after: Option<Duration>,
+    /// Whether clients that try again by themselves may: not if it may have been billed, or cannot help.
+    again: bool,
+}
+
+fn row(status: StatusCode, code: &str) -> Row {
+    let again = matches!(status.as_u16(), 408 | 429 | 500..);
+    Row { status, code: code.to_owned(), param: None, retry_after: None, again }
+}
+
+impl Row {
+    /// The table.
+    pub(super) fn of(error: &Error) -> Self {
+        match error {
+            Error::NoKey => row(StatusCode::UNAUTHORIZED, "invalid_api_key"),
+            Error::TooManyWrongKeys => Self {
+                retry_after: Some(Duration::from_mins(1)),
+                ..row(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded")
+            },
+            Error::TooLarge(_) => row(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large"),
+            Error::TooSlow => row(StatusCode::REQUEST_TIMEOUT, "request_timeout"),
+            Error::NoSuchPath(_) => row(StatusCode::NOT_FOUND, "unknown_url"),
+            Error::NoSuchMethod(_) => row(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Error::Call(error) => of_call(error),
+        }
+    }
+}
+
+fn of_call(error: &steward_calls::Error) -> Row {
+    use steward_calls::Error;
+    let model = || Some("model".to_owned());
+    match error {
+        Error::WrongKey => row(StatusCode::UNAUTHORIZED, "invalid_api_key"),
+        Error::Rejected(rejection) => rejected(rejection),
+        Error::BadRequest { param, .. } => {
+            Row { param: param.clone(), ..row(StatusCode::BAD_REQUEST, "invalid_value") }
+        }
+        Error::NoSuchModel(_) => Row { param: model(), ..row(StatusCode::NOT_FOUND, "model_not_found") },
+        Error::NoPrice(_) => Row { param: model(), ..row(StatusCode::BAD_REQUEST, "model_has_no_price") },
+        Error::Busy { retry_after, .. } => {
+            Row { retry_after: Some(*retry_after), ..row(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded") }
+        }
+        Error::Unavailable(_) => {
+            Row { retry_after: Some(RETRY_AFTER), ..row(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable") }
+        }
+        Error::Unanswered(_) => Row { again: false, ..row(StatusCode::GATEWAY_TIMEOUT, "unanswered") },
+        Error::UpstreamRefused { status, code, param, .. } => {
+            Row { param: param.clone(), ..row(*status, code.as_deref().unwrap_or("upstream_refused")) }
+        }
+        Error::UpstreamFailed(_) => row(StatusCode::BAD_GATEWAY, "upstream_failed"),
+        Error::UpstreamTimedOut(_) => Row { again: false, ..row(StatusCode::GATEWAY_TIMEOUT, "upstream_timed_out") },
+        Error::UpstreamBroke(_) => Row { again: false, ..row(StatusCode::BAD_GATEWAY, "upstream_broke_off") },
+    }
+}
+
+fn rejected(rejection: &Rejection) -> Row {
+    let code = rejection.code();
+    match rejection {
+        Rejection::Forbidden { .. } => row(StatusCode::FORBIDDEN, "permission_denied"),
+        Rejection::Suspended { .. } => row(StatusCode::FORBIDDEN, "tenant_suspended"),
+        Rejection::UnknownTenant { .. } | Rejection::NotFound { .. } => row(StatusCode::NOT_FOUND, code),
+        Rejection::AlreadyExists { .. } | Rejection::Stale { .. } | Rejection::Expired => {
+            row(StatusCode::CONFLICT, code)
+        }
+        Rejection::Invalid { field, .. } => {
+            Row { param: Some(field.clone()), ..row(StatusCode::BAD_REQUEST, "invalid_value") }
+        }
+        Rejection::BudgetExhausted { .. } => row(StatusCode::PAYMENT_REQUIRED, "insufficient_quota"),
+    }
+}
+
+/// The response of this row, with `body`.
+pub(super) fn respond(row: &Row, body: &Value, content_type: &'static str) -> Response {
+    let Row { status, retry_after, again, .. } = *row;
+    let mut response = (status, body.to_string()).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Some(wait) = retry_after {
+        // Whole seconds, never sooner than said.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if !again && status.as_u16() >= 429 {
+        // The official clients obey this; without it they would pay a second time.
+        headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    }
+    response
+}
