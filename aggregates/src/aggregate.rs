@@ -1,5 +1,6 @@
 //! What a decider is.
 
+use steward_events::command::Commands;
 use steward_events::event::Facts;
 use steward_events::id::{CommandId, PrincipalId, TenantId};
 use steward_events::rejection::Rejection;
@@ -26,9 +27,9 @@ pub struct Stamp {
 
 /// A decider: the fold of one stream, and what may follow.
 pub trait Aggregate: Default + Clone + Send + Sync + 'static {
-    /// The orders it takes.
-    type Command: Clone + Send + Sync;
-    /// The facts it records.
+    /// The commands it decides.
+    type Command: Commands;
+    /// The events it records.
     type Event: Facts;
 
     /// Decides `command`. Pure. An empty list means: accepted, nothing to do.

@@ -12,19 +12,16 @@
 //!   `agent` in its tenant; more is granted to the principal `agent_<name>`.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use steward_events::commit::Recorded;
-use steward_events::event::{AccessEvent, AggregateKind, Event, GrantId};
-use steward_events::id::{AgentId, KeyId, PrincipalId, RoleId, TenantId};
+use steward_events::event::{AccessEvent, IdentityEvent, TenantEvent};
+use steward_events::id::{AgentId, KeyId, PrincipalId, TenantId};
 use steward_events::rejection::Rejection;
-use steward_events::scope::Scope;
 use steward_events::secret::tenant_of;
 use steward_events::timestamp::Timestamp;
-use steward_events::view::View;
+use steward_events::view::Reads;
 
-use crate::access::role::{RoleSpec, built_in, closure};
-use crate::access::{Access, Terms};
+use crate::access::Access;
 use crate::aggregate::Aggregate;
 use crate::identity::{Identity, Key};
 use crate::tenant::Tenant;
@@ -32,26 +29,27 @@ use crate::tenant::Tenant;
 mod answers;
 mod delegation;
 mod explain;
+mod held_rights;
 mod policy;
+mod prepared;
 mod request;
 mod rights;
 mod system;
+mod words;
 
+pub use prepared::RIGHTS_KEPT_MAX;
 pub use request::{AccessRequest, Allowed, Context, KeyHolder};
 
 use answers::Answer;
-use explain::forbidden;
 use policy::{Circumstances, Verdict};
-use rights::{Held, Rights, RolePermissions};
-
-/// How many principals' rights are kept prepared.
-pub const RIGHTS_KEPT_MAX: usize = 20_000;
+use prepared::Prepared;
+use words::forbidden;
 
 /// Everything that decides on access, of all tenants.
 #[derive(Debug, Default)]
 pub struct Authority {
     tenants: HashMap<TenantId, Rules>,
-    prepared: Mutex<HashMap<(TenantId, PrincipalId), Arc<Rights>>>,
+    prepared: Prepared,
 }
 
 /// What one tenant's log says.
@@ -250,70 +248,6 @@ impl Authority {
         let steward = self.tenants.get(&TenantId::steward());
         is_of_steward(principal) && steward.is_some_and(|rules| rules.identity.principal(principal).is_some())
     }
-
-    /// What a role means to `tenant`: its own, else as steward recorded it, else as it is built in.
-    fn role(&self, tenant: &TenantId, role: &RoleId) -> Option<RoleSpec> {
-        let of = |tenant: &TenantId| self.tenants.get(tenant)?.access.role(role).cloned();
-        let own = if built_in(role).is_some() { None } else { of(tenant) };
-        own.or_else(|| of(&TenantId::steward())).or_else(|| built_in(role))
-    }
-
-    fn role_permissions(&self, tenant: &TenantId, role: &RoleId) -> RolePermissions {
-        Arc::new(closure(role, |role| self.role(tenant, role)))
-    }
-
-    /// What `principal` holds in `tenant`, prepared on first use and until a grant or role changes.
-    fn rights(&self, tenant: &TenantId, principal: &PrincipalId) -> Arc<Rights> {
-        let place = (tenant.clone(), principal.clone());
-        if let Some(rights) = self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(&place) {
-            return Arc::clone(rights);
-        }
-        let rights = Arc::new(Rights::new(principal, self.held(tenant, principal)));
-        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        if prepared.len() >= RIGHTS_KEPT_MAX {
-            prepared.clear();
-        }
-        prepared.insert(place, Arc::clone(&rights));
-        rights
-    }
-
-    fn held(&self, tenant: &TenantId, principal: &PrincipalId) -> Vec<Held> {
-        let steward = TenantId::steward();
-        let mut meanings: HashMap<(TenantId, RoleId), RolePermissions> = HashMap::new();
-        let mut held = Vec::new();
-        let mut take = |of: &TenantId, grant: GrantId, terms: Terms| {
-            let meaning = meanings.entry((of.clone(), grant.role.clone()));
-            let meaning = meaning.or_insert_with(|| self.role_permissions(of, &grant.role));
-            held.push(Held::new(held.len(), grant, terms, Arc::clone(meaning)));
-        };
-        let from_steward = !tenant.is_steward() && self.is_operator(principal);
-        let tenants = std::iter::once(tenant).chain(from_steward.then_some(&steward));
-        for of in tenants {
-            for (grant, terms) in self.tenants.get(of).into_iter().flat_map(|rules| rules.access.grants_of(principal)) {
-                take(of, grant, terms.clone());
-            }
-        }
-        if principal.as_str().starts_with("agent_")
-            && let Ok(role) = RoleId::new("agent")
-        {
-            take(tenant, GrantId { to: principal.clone(), role, on: Scope::tenant(tenant) }, Terms::default());
-        }
-        held
-    }
-
-    fn forget_prepared(&mut self, tenant: &TenantId, event: &AccessEvent) {
-        let prepared = self.prepared.get_mut().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            AccessEvent::RoleGranted { grant, .. } | AccessEvent::GrantRevoked { grant, .. }
-                if !tenant.is_steward() =>
-            {
-                prepared.remove(&(tenant.clone(), grant.to.clone()));
-            }
-            // Roles reach everyone who holds them, and what steward grants reaches every tenant.
-            AccessEvent::RoleDefined { .. } if !tenant.is_steward() => prepared.retain(|(of, _), _| of != tenant),
-            _ => prepared.clear(),
-        }
-    }
 }
 
 /// True for ids that only the tenant `steward` makes: see [`Identity`].
@@ -335,34 +269,34 @@ fn suspended(tenant: &TenantId, reason: &str) -> Rejection {
     Rejection::Suspended { tenant: tenant.clone(), reason: reason.to_owned() }
 }
 
-impl View for Authority {
-    const KINDS: &'static [AggregateKind] = &[AggregateKind::Tenant, AggregateKind::Identity, AggregateKind::Access];
+impl Authority {
+    fn rules_of(&mut self, recorded: &Recorded<'_>) -> &mut Rules {
+        self.tenants.entry(recorded.stream.tenant.clone()).or_default()
+    }
+}
 
-    fn apply(&mut self, recorded: &Recorded<'_>) {
-        let (tenant, at) = (&recorded.stream.tenant, recorded.entry.at);
-        let rules = self.tenants.entry(tenant.clone()).or_default();
-        match recorded.event {
-            Event::Tenant(event) => rules.life.apply(event, at),
-            Event::Identity(event) => {
-                rules.identity.apply(event, at);
-                // Steward's principals hold in other tenants only while they are known in steward.
-                if tenant.is_steward() {
-                    self.prepared.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
-                }
-            }
-            Event::Access(event) => {
-                rules.access.apply(event, at);
-                self.forget_prepared(tenant, event);
-            }
-            Event::Registry(_)
-            | Event::Ledger(_)
-            | Event::Usage(_)
-            | Event::Catalog(_)
-            | Event::Agent(_)
-            | Event::Task(_)
-            | Event::Denials(_)
-            | Event::Checkpoint(_) => {}
+steward_events::view!(Authority, reads TenantEvent, IdentityEvent, AccessEvent);
+
+impl Reads<TenantEvent> for Authority {
+    fn read(&mut self, event: &TenantEvent, recorded: &Recorded<'_>) {
+        self.rules_of(recorded).life.apply(event, recorded.entry.at);
+    }
+}
+
+impl Reads<IdentityEvent> for Authority {
+    fn read(&mut self, event: &IdentityEvent, recorded: &Recorded<'_>) {
+        self.rules_of(recorded).identity.apply(event, recorded.entry.at);
+        // Steward's principals hold in other tenants only while they are known in steward.
+        if recorded.stream.tenant.is_steward() {
+            self.prepared.clear();
         }
+    }
+}
+
+impl Reads<AccessEvent> for Authority {
+    fn read(&mut self, event: &AccessEvent, recorded: &Recorded<'_>) {
+        self.rules_of(recorded).access.apply(event, recorded.entry.at);
+        self.forget_prepared(&recorded.stream.tenant, event);
     }
 }
 

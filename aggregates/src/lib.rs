@@ -9,6 +9,8 @@ pub mod aggregate;
 pub mod authority;
 pub mod catalog;
 pub mod checkpoint;
+pub mod deciders;
+pub mod first_start;
 pub mod identity;
 pub mod ledger;
 pub mod limit;

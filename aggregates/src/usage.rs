@@ -219,7 +219,10 @@ mod tests {
         let finish = finished("a", 7, CallOutcome::Completed);
         let usage = fold(&[started("a", 10), started("b", 5), finish.clone(), finish]);
         let of_lease = usage.lease(&lease()).unwrap();
-        assert_eq!((of_lease.used, of_lease.open.values().map(|open| open.worst).sum::<Amounts>()), (tokens(7), tokens(5)));
+        assert_eq!(
+            (of_lease.used, of_lease.open.values().map(|open| open.worst).sum::<Amounts>()),
+            (tokens(7), tokens(5))
+        );
         assert!(!usage.is_running(&lease(), &id("a")) && usage.is_running(&lease(), &id("b")));
     }
 

@@ -6,10 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::digest::CommitHash;
-use crate::event::{
-    AccessEvent, AgentEvent, AggregateKind, CatalogEvent, CheckpointEvent, DenialEvent, Event, Facts, IdentityEvent,
-    LedgerEvent, RegistryEvent, TaskEvent, TenantEvent, UsageEvent,
-};
+use crate::event::{AggregateKind, Event, Facts};
 use crate::id::{CommandId, CommitId, CorrelationId, PrincipalId, StreamId, TenantId};
 use crate::quantity::{Position, SchemaVersion, Version};
 use crate::request::msgpack;
@@ -154,19 +151,14 @@ impl Commit {
     /// # Errors
     /// [`DecodeError`]: damaged, newer than this build, or not of this stream.
     pub fn decode(stream: &StreamName, bytes: &[u8]) -> Result<Self, DecodeError> {
-        match stream.kind {
-            AggregateKind::Registry => decode::<RegistryEvent>(stream, bytes),
-            AggregateKind::Tenant => decode::<TenantEvent>(stream, bytes),
-            AggregateKind::Identity => decode::<IdentityEvent>(stream, bytes),
-            AggregateKind::Access => decode::<AccessEvent>(stream, bytes),
-            AggregateKind::Ledger => decode::<LedgerEvent>(stream, bytes),
-            AggregateKind::Usage => decode::<UsageEvent>(stream, bytes),
-            AggregateKind::Catalog => decode::<CatalogEvent>(stream, bytes),
-            AggregateKind::Agent => decode::<AgentEvent>(stream, bytes),
-            AggregateKind::Task => decode::<TaskEvent>(stream, bytes),
-            AggregateKind::Denials => decode::<DenialEvent>(stream, bytes),
-            AggregateKind::Checkpoint => decode::<CheckpointEvent>(stream, bytes),
+        macro_rules! decode_by_kind {
+            ($($(#[$doc:meta])+ $module:ident: $kind:ident, $events:ident $(, $commands:ident)?;)+) => {
+                match stream.kind {
+                    $(AggregateKind::$kind => decode::<crate::event::$events>(stream, bytes),)+
+                }
+            };
         }
+        crate::aggregates!(decode_by_kind)
     }
 
     /// Its facts in order; `position` is where the commit stands in its shard.

@@ -5,10 +5,10 @@
 
 use std::fmt;
 use std::io;
-use std::str::FromStr;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 
+pub use crate::aggregate::{AggregateKind, UnknownKind};
 use crate::quantity::SchemaVersion;
 
 mod access;
@@ -35,106 +35,6 @@ pub use task::{StepKind, TaskEvent, TaskInput, TaskOutput};
 pub use tenant::{ContentMode, TenantEvent};
 pub use usage::{CallOutcome, TokenUsage, UsageEvent, may_close_a_lease};
 
-/// Which decider or journal a log stream belongs to: the third token of its subject.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AggregateKind {
-    /// Where each tenant is placed; one stream a tenant name, all in the tenant `steward`.
-    Registry,
-    /// A tenant's life and settings.
-    Tenant,
-    /// People, service accounts and keys.
-    Identity,
-    /// Roles and grants.
-    Access,
-    /// Budgets and leases.
-    Ledger,
-    /// Journal of one gateway run for one set of scopes.
-    Usage,
-    /// Providers, models, prices.
-    Catalog,
-    /// One agent definition.
-    Agent,
-    /// One task.
-    Task,
-    /// Journal of refusals worth keeping.
-    Denials,
-    /// Signed states of the tenants' trees, and requests for them.
-    Checkpoint,
-}
-
-impl AggregateKind {
-    /// All of them.
-    pub const ALL: [Self; 11] = [
-        Self::Registry,
-        Self::Tenant,
-        Self::Identity,
-        Self::Access,
-        Self::Ledger,
-        Self::Usage,
-        Self::Catalog,
-        Self::Agent,
-        Self::Task,
-        Self::Denials,
-        Self::Checkpoint,
-    ];
-
-    /// The token in subjects.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Registry => "registry",
-            Self::Tenant => "tenant",
-            Self::Identity => "identity",
-            Self::Access => "access",
-            Self::Ledger => "ledger",
-            Self::Usage => "usage",
-            Self::Catalog => "catalog",
-            Self::Agent => "agent",
-            Self::Task => "task",
-            Self::Denials => "denials",
-            Self::Checkpoint => "checkpoint",
-        }
-    }
-
-    /// The schema that this build writes and the newest that it reads.
-    pub const fn schema(self) -> SchemaVersion {
-        match self {
-            Self::Registry => RegistryEvent::SCHEMA,
-            Self::Tenant => TenantEvent::SCHEMA,
-            Self::Identity => IdentityEvent::SCHEMA,
-            Self::Access => AccessEvent::SCHEMA,
-            Self::Ledger => LedgerEvent::SCHEMA,
-            Self::Usage => UsageEvent::SCHEMA,
-            Self::Catalog => CatalogEvent::SCHEMA,
-            Self::Agent => AgentEvent::SCHEMA,
-            Self::Task => TaskEvent::SCHEMA,
-            Self::Denials => DenialEvent::SCHEMA,
-            Self::Checkpoint => CheckpointEvent::SCHEMA,
-        }
-    }
-}
-
-impl fmt::Display for AggregateKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// A word that names no aggregate.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no aggregate")]
-pub struct UnknownKind(pub String);
-
-impl FromStr for AggregateKind {
-    type Err = UnknownKind;
-    fn from_str(text: &str) -> Result<Self, UnknownKind> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| UnknownKind(text.chars().take(40).collect()))
-    }
-}
-
 /// The facts of one aggregate.
 pub trait Facts:
     Serialize + DeserializeOwned + Clone + fmt::Debug + PartialEq + Send + Sync + Into<Event> + 'static
@@ -149,58 +49,55 @@ pub trait Facts:
 }
 
 macro_rules! event_union {
-    ($($kind:ident($facts:ident)),* $(,)?) => {
-        /// Any fact.
+    ($($(#[$doc:meta])+ $module:ident: $kind:ident, $events:ident $(, $commands:ident)?;)+) => {
+        /// Any event.
         #[derive(Clone, Debug, PartialEq, Serialize)]
         #[serde(untagged)]
         pub enum Event {
-            $(#[doc = concat!("Of the aggregate ", stringify!($kind), ".")] $kind($facts),)*
+            $(#[doc = concat!("Of `", stringify!($module), "`.")] $kind($events),)+
         }
 
         $(
-            impl From<$facts> for Event {
-                fn from(facts: $facts) -> Self {
-                    Self::$kind(facts)
+            impl From<$events> for Event {
+                fn from(event: $events) -> Self {
+                    Self::$kind(event)
                 }
             }
 
-            impl Facts for $facts {
+            impl Facts for $events {
                 const KIND: AggregateKind = AggregateKind::$kind;
-                const SCHEMA: SchemaVersion = $facts::SCHEMA;
+                const SCHEMA: SchemaVersion = $events::SCHEMA;
 
                 fn from_event(event: &Event) -> Option<&Self> {
                     match event {
-                        Event::$kind(facts) => Some(facts),
+                        Event::$kind(event) => Some(event),
                         _ => None,
                     }
                 }
             }
-        )*
+        )+
 
         impl Event {
-            /// Whose fact this is.
+            /// Whose event this is.
             pub const fn kind(&self) -> AggregateKind {
                 match self {
-                    $(Self::$kind(_) => AggregateKind::$kind,)*
+                    $(Self::$kind(_) => AggregateKind::$kind,)+
+                }
+            }
+        }
+
+        impl AggregateKind {
+            /// The schema that this build writes and the newest that it reads.
+            pub const fn schema(self) -> SchemaVersion {
+                match self {
+                    $(Self::$kind => $events::SCHEMA,)+
                 }
             }
         }
     };
 }
 
-event_union! {
-    Registry(RegistryEvent),
-    Tenant(TenantEvent),
-    Identity(IdentityEvent),
-    Access(AccessEvent),
-    Ledger(LedgerEvent),
-    Usage(UsageEvent),
-    Catalog(CatalogEvent),
-    Agent(AgentEvent),
-    Task(TaskEvent),
-    Denials(DenialEvent),
-    Checkpoint(CheckpointEvent),
-}
+crate::aggregates!(event_union);
 
 impl Event {
     /// The fact's name for people and replies: `<aggregate>.<type>`, e.g. `ledger.budget_set`.

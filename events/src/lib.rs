@@ -3,6 +3,7 @@
 //! This crate knows what Steward says. It must not know who decides, who reads, what carries the words (the ports), nor
 //! which software is behind a port; it has no async code, no clock and no input or output.
 
+mod aggregate;
 pub mod command;
 pub mod commit;
 pub mod digest;

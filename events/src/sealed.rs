@@ -204,6 +204,31 @@ impl<T> Content<T> {
     }
 }
 
+/// Content of any type, to be sealed where it stands.
+pub trait Sealable: Send {
+    /// True until it is sealed.
+    fn is_plain(&self) -> bool;
+
+    /// Seals it with the owner's key, unless it is sealed already.
+    ///
+    /// # Errors
+    /// As [`Sealed::seal`].
+    fn seal(&mut self, owner: KeyOwner, key: &DataKey) -> Result<(), crate::BoxError>;
+}
+
+impl<T: Serialize + DeserializeOwned + Send> Sealable for Content<T> {
+    fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+
+    fn seal(&mut self, owner: KeyOwner, key: &DataKey) -> Result<(), crate::BoxError> {
+        if let Self::Plain(plain) = self {
+            *self = Self::Sealed(Sealed::seal(plain, owner, key)?);
+        }
+        Ok(())
+    }
+}
+
 /// Only plain content crosses the bus in commands; nobody can hand in a sealed blob of their own.
 impl<T: Serialize> Serialize for Content<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

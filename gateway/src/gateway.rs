@@ -21,10 +21,12 @@ use crate::capacity::LogCapacity;
 use crate::config::Config;
 use crate::door::Door;
 use crate::face::{Bundles, Management};
+use crate::metrics::Metrics;
 use crate::observe::Observer;
+use crate::probes::Probes;
 use crate::router::router;
 use crate::serve::{ServeBounds, serve};
-use crate::status::{ProcessStatus, Status};
+use crate::status::{Readiness, Status};
 
 /// What the gateway needs from the world.
 #[derive(Clone)]
@@ -41,8 +43,10 @@ pub struct GatewayPorts {
     pub providers: Providers,
     /// Whether the log can take more.
     pub capacity: LogCapacity,
-    /// How the process is.
-    pub status: ProcessStatus,
+    /// The gateway's counters: also shown by the probes, if they show them.
+    pub metrics: Metrics,
+    /// Says how the whole process is; [`Gateway::readiness`] is what the gateway adds.
+    pub probes: Probes,
 }
 
 /// One run of a gateway. Follows the log from its making on.
@@ -57,10 +61,9 @@ pub struct Gateway {
 impl Gateway {
     /// Builds a gateway; must be called within a tokio runtime.
     pub fn new(ports: GatewayPorts, config: Config) -> Self {
-        let GatewayPorts { log, bus, clock, ids, providers, capacity, status } = ports;
+        let GatewayPorts { log, bus, clock, ids, providers, capacity, metrics, probes } = ports;
         let access = Arc::new(Access::start(&log, &clock, &config.calls));
         let catalogs = Arc::new(Live::start(Arc::clone(&log), Arc::clone(&clock)));
-        let metrics = status.metrics.clone();
         let calls = CallsPorts {
             log,
             bus: Arc::clone(&bus),
@@ -72,7 +75,7 @@ impl Gateway {
             metrics: metrics.calls.clone(),
         };
         let calls = Calls::new(calls, &config.calls);
-        let status = Arc::new(Status::new(Arc::clone(&access), Arc::clone(&catalogs), status));
+        let status = Arc::new(Status::new(Arc::clone(&access), Arc::clone(&catalogs)));
         let door = Arc::new(Door::new(Arc::clone(&access), capacity.clone(), Arc::clone(&clock), &config));
         let management = Management {
             door: Arc::clone(&door),
@@ -86,8 +89,14 @@ impl Gateway {
         };
         let bundles =
             Bundles { door, calls: Arc::clone(&calls), management: Arc::new(management), clock: Arc::clone(&clock) };
-        let router = router(&bundles, Arc::clone(&status), Observer { clock, ids, metrics });
+        let router = router(&bundles, &probes, Observer { clock, ids, metrics });
         Self { access, calls, status, router, config }
+    }
+
+    /// Whether this gateway may be given work: a part of what the process says of itself.
+    pub fn readiness(&self) -> Readiness {
+        let status = Arc::clone(&self.status);
+        Arc::new(move || status.ready())
     }
 
     /// Tells the bus's login who holds a key.

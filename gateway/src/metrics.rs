@@ -1,7 +1,6 @@
 //! What the gateway counts. Labels have few values: no tenant, key or request is one.
 
 use std::fmt;
-use std::sync::Arc;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -39,20 +38,4 @@ impl Metrics {
     pub(crate) fn answered(&self, route: &str, status: u16) {
         self.requests.get_or_create(&Answered { route: route.to_owned(), status }).inc();
     }
-}
-
-/// Writes a page of metrics.
-pub type Page = Arc<dyn Fn() -> String + Send + Sync>;
-
-/// A page with these metrics alone.
-pub(crate) fn own_page(metrics: &Metrics) -> Page {
-    let mut registry = Registry::with_prefix("steward");
-    metrics.register(&mut registry);
-    Arc::new(move || {
-        let mut page = String::new();
-        match prometheus_client::encoding::text::encode(&mut page, &registry) {
-            Ok(()) => page,
-            Err(fmt::Error) => String::new(),
-        }
-    })
 }

@@ -8,12 +8,12 @@ use axum::middleware::from_fn_with_state;
 use crate::documents;
 use crate::face::{self, Bundles};
 use crate::observe::{Observer, observe};
-use crate::status::{self, Status};
+use crate::probes::{self, Probes};
 
 /// All paths. What is unknown is refused in the manner of the face that it would belong to.
-pub(crate) fn router(bundles: &Bundles, status: Arc<Status>, observer: Observer) -> Router {
+pub(crate) fn router(bundles: &Bundles, probes: &Probes, observer: Observer) -> Router {
     let elsewhere = face::ELSEWHERE.refuse;
-    let own = status::routes(status).merge(documents::routes());
+    let own = probes::routes(probes).merge(documents::routes());
     let mut router = own.method_not_allowed_fallback(face::no_such_method(elsewhere));
     for face in face::ALL {
         let unknown = Router::new().fallback(face::no_such_path(face.refuse));

@@ -1,53 +1,26 @@
-//! `/livez`, `/readyz`, `/metrics`: how this process is.
+//! How this gateway is. It must not know how the process around it is, nor who is told.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use http::{StatusCode, header};
 use steward_aggregates::catalog::Catalogs;
 use steward_calls::Access;
 use steward_ports::live::Live;
 use tokio_util::sync::CancellationToken;
-
-use crate::metrics::{self, Metrics, Page};
 
 /// How long one attempt to catch up with the log takes at most at the start.
 const CATCH_UP_TIME_MAX: Duration = Duration::from_secs(30);
 /// Between two attempts.
 const CATCH_UP_PAUSE: Duration = Duration::from_millis(50);
 
-/// Tells whether something is well, or why not.
+/// Tells whether a part is well, or why not. Must not wait.
 pub type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
-/// How the whole process is, of which the gateway may be a part.
-#[derive(Clone)]
-pub struct ProcessStatus {
-    /// The gateway's counters.
-    pub metrics: Metrics,
-    /// What `/metrics` shows.
-    pub page: Page,
-    /// What else has to be well for `/readyz` to say yes. Called on each request, so it must not wait.
-    pub readiness: Readiness,
-}
-
-impl Default for ProcessStatus {
-    /// The gateway is alone: its own counters, and nothing else that has to be well.
-    fn default() -> Self {
-        let metrics = Metrics::default();
-        Self { page: metrics::own_page(&metrics), metrics, readiness: Arc::new(|| Ok(())) }
-    }
-}
-
-/// What is known of the gateway and of its process.
+/// What is known of the gateway.
 pub(crate) struct Status {
     access: Arc<Access>,
     catalogs: Arc<Live<Catalogs>>,
-    process: ProcessStatus,
     /// All that was in the log at the start is known here.
     caught_up: AtomicBool,
     /// No new work is wanted.
@@ -55,8 +28,8 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    pub(crate) fn new(access: Arc<Access>, catalogs: Arc<Live<Catalogs>>, process: ProcessStatus) -> Self {
-        Self { access, catalogs, process, caught_up: AtomicBool::new(false), draining: AtomicBool::new(false) }
+    pub(crate) fn new(access: Arc<Access>, catalogs: Arc<Live<Catalogs>>) -> Self {
+        Self { access, catalogs, caught_up: AtomicBool::new(false), draining: AtomicBool::new(false) }
     }
 
     /// No new work is wanted from now on.
@@ -79,7 +52,11 @@ impl Status {
         }
     }
 
-    fn ready(&self) -> Result<(), String> {
+    /// Whether the gateway may be given work.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn ready(&self) -> Result<(), String> {
         if self.draining.load(Ordering::Relaxed) {
             return Err("draining".to_owned());
         }
@@ -89,28 +66,6 @@ impl Status {
         if !self.caught_up.load(Ordering::Relaxed) {
             return Err("the log is not read to its end yet".to_owned());
         }
-        (self.process.readiness)()
+        Ok(())
     }
-}
-
-/// The paths.
-pub(crate) fn routes(status: Arc<Status>) -> Router {
-    Router::new()
-        .route("/livez", get(|| async { "alive\n" }))
-        .route("/health", get(|| async { "alive\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(show_metrics))
-        .with_state(status)
-}
-
-async fn ready(State(status): State<Arc<Status>>) -> Response {
-    match status.ready() {
-        Ok(()) => "ready\n".into_response(),
-        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
-    }
-}
-
-async fn show_metrics(State(status): State<Arc<Status>>) -> Response {
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type)], (status.process.page)()).into_response()
 }

@@ -1,4 +1,4 @@
-//! Telemetry set-up and health: logs, traces, metrics, and the three addresses that say how a process is.
+//! Telemetry set-up and health: logs, traces, metrics, and the table of what is well.
 //!
 //! This crate knows formats and exporters. It must not know Steward: names of metrics, of checks and of log fields come
 //! from whoever uses it.
@@ -8,14 +8,12 @@ pub mod health;
 mod ids;
 mod logs;
 pub mod metrics;
-mod probes;
 pub mod propagate;
 mod traces;
 
 pub use config::{Config, LogFormat};
 pub use health::Health;
 pub use metrics::Metrics;
-pub use probes::{Page, Probes};
 
 use std::io;
 

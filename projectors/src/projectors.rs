@@ -5,51 +5,26 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use steward_aggregates::authority::Authority;
 use steward_events::BoxError;
+use steward_events::event::AggregateKind;
 use steward_events::quantity::Shard;
-use steward_ports::clock::Clock;
-use steward_ports::keys::Keyring;
 use steward_ports::live::Live;
 use steward_ports::log::shared::SharedLog;
 use steward_ports::log::{EventLog, LogError};
 use steward_ports::placement::Placement;
-use steward_ports::store::Store;
 
-use crate::access_history::Moments;
-use crate::config::Config;
-use crate::cost_report::CostReport;
-use crate::metrics::{self, Metrics};
-use crate::progress::{Progress, Stage};
-use crate::projector::Projector;
-use crate::runner::Runner;
-use crate::tasks::Tasks;
-use crate::transparency::Transparency;
-
-/// What read models need of the world.
-#[derive(Clone)]
-pub struct ProjectorPorts {
-    /// The log.
-    pub log: Arc<dyn EventLog>,
-    /// Where rows are kept.
-    pub store: Arc<dyn Store>,
-    /// Opens answers of tasks for those who may read them.
-    pub keyring: Arc<Keyring>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-}
+use crate::engine::config::Config;
+use crate::engine::progress::{Progress, Stage};
+use crate::engine::read_model::{KeepsRows, ReadModel};
+use crate::engine::{Engine, ProjectorPorts};
+use crate::views::views;
 
 /// All read models.
 pub struct Projectors {
-    pub(crate) ports: ProjectorPorts,
-    pub(crate) config: Config,
+    pub(crate) engine: Arc<Engine>,
     pub(crate) placement: Placement,
-    pub(crate) authority: Live<Authority>,
-    pub(crate) moments: Moments<Authority>,
-    pub(crate) cost: Arc<Runner<CostReport>>,
-    pub(crate) tasks: Arc<Runner<Tasks>>,
-    pub(crate) metrics: Arc<Runner<Metrics>>,
-    pub(crate) transparency: Arc<Runner<Transparency>>,
+    pub(crate) views: Vec<Arc<dyn ReadModel>>,
+    pub(crate) kept: Vec<Arc<dyn KeepsRows>>,
 }
 
 /// How far one view is in one shard.
@@ -68,19 +43,12 @@ impl Projectors {
     pub fn new(ports: ProjectorPorts, config: Config) -> Arc<Self> {
         // All views read the same shards to their end.
         let shared: Arc<dyn EventLog> = Arc::new(SharedLog::new(Arc::clone(&ports.log)));
-        let ports = ProjectorPorts { log: shared, ..ports };
-        let (log, clock) = (&ports.log, &ports.clock);
-        Arc::new(Self {
-            placement: Placement::new(Arc::clone(log)),
-            authority: Live::start(Arc::clone(log), Arc::clone(clock)),
-            moments: Moments::new(Arc::clone(log), Arc::clone(clock), config.moments_held_max),
-            cost: Arc::new(Runner::new(Arc::clone(log), &ports.store, config.clone())),
-            tasks: Arc::new(Runner::new(Arc::clone(log), &ports.store, config.clone())),
-            metrics: Arc::new(Runner::new(Arc::clone(log), &ports.store, config.clone())),
-            transparency: Arc::new(Runner::new(Arc::clone(log), &ports.store, config.clone())),
-            ports,
-            config,
-        })
+        let ports = ProjectorPorts { log: Arc::clone(&shared), ..ports };
+        let authority = Live::start(Arc::clone(&shared), Arc::clone(&ports.clock));
+        let engine = Arc::new(Engine { ports, config, authority });
+        let views = views(&engine);
+        let kept = views.iter().filter_map(|view| view.rows()).collect();
+        Arc::new(Self { engine, placement: Placement::new(shared), views, kept })
     }
 
     /// Keeps all views current until `shutdown`, then makes durable what they have.
@@ -88,34 +56,35 @@ impl Projectors {
     /// # Errors
     /// If that last step fails; the log rebuilds what is lost.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) -> Result<(), BoxError> {
-        let mut views = JoinSet::new();
-        views.spawn(Arc::clone(&self.cost).run(shutdown.clone()));
-        views.spawn(Arc::clone(&self.tasks).run(shutdown.clone()));
-        views.spawn(Arc::clone(&self.metrics).run(shutdown.clone()));
-        views.spawn(Arc::clone(&self.transparency).run(shutdown.clone()));
-        while views.join_next().await.is_some() {}
+        let mut running = JoinSet::new();
+        for rows in &self.kept {
+            running.spawn(Arc::clone(rows).run(shutdown.clone()));
+        }
+        while running.join_next().await.is_some() {}
         // A view that has stopped must not end the process: the others answer, and readiness says which it is.
         shutdown.cancelled().await;
-        let store = Arc::clone(&self.ports.store);
+        let store = Arc::clone(&self.engine.ports.store);
         tokio::task::spawn_blocking(move || store.flush()).await?
     }
 
     /// How far each view is in each shard.
     pub fn status(&self) -> Vec<Status> {
-        fn of<P: Projector>(runner: &Runner<P>) -> impl Iterator<Item = Status> + '_ {
-            runner.progress().map(|(shard, progress)| Status { view: P::NAME, shard, progress })
-        }
-        of(&self.cost).chain(of(&self.tasks)).chain(of(&self.metrics)).chain(of(&self.transparency)).collect()
+        let of = |rows: &Arc<dyn KeepsRows>| {
+            let view = rows.name();
+            rows.progress().into_iter().map(move |(shard, progress)| Status { view, shard, progress })
+        };
+        self.kept.iter().flat_map(of).collect()
     }
 
-    /// Waits until the rows that answer questions about `view` are built. Until then other processes are to be asked.
-    pub async fn built(&self, view: &str) {
-        match view {
-            "cost" => self.cost.built().await,
-            "task" => self.tasks.built().await,
-            "metrics" => self.metrics.built().await,
-            "audit" => self.transparency.built().await,
-            _ => {} // answered from the log itself
+    /// Which kinds of events each view reads.
+    pub fn reads(&self) -> Vec<(&'static str, &'static [AggregateKind])> {
+        self.kept.iter().map(|rows| (rows.name(), rows.reads())).collect()
+    }
+
+    /// Waits until the rows that answer queries of `noun` are built. Until then other processes are to be asked.
+    pub async fn built(&self, noun: &str) {
+        if let Some(rows) = self.view_of(noun).and_then(|view| view.rows()) {
+            rows.built().await;
         }
     }
 
@@ -124,21 +93,19 @@ impl Projectors {
     /// # Errors
     /// If the log does not say where it ends.
     pub async fn lag(&self) -> Result<Vec<(&'static str, u64)>, LogError> {
-        let sum = |lags: Vec<(Shard, u64)>| lags.into_iter().map(|(_, lag)| lag).sum();
-        Ok(vec![
-            (CostReport::NAME, sum(self.cost.lag().await?)),
-            (Tasks::NAME, sum(self.tasks.lag().await?)),
-            (Metrics::NAME, sum(self.metrics.lag().await?)),
-            (Transparency::NAME, sum(self.transparency.lag().await?)),
-        ])
+        let mut lags = Vec::with_capacity(self.kept.len());
+        for rows in &self.kept {
+            lags.push((rows.name(), rows.lag().await?));
+        }
+        Ok(lags)
     }
 
-    /// Whether questions can be answered.
+    /// Whether queries can be answered.
     ///
     /// # Errors
     /// The first thing in the way.
     pub fn ready(&self) -> Result<(), String> {
-        if let Some(reason) = self.authority.stopped() {
+        if let Some(reason) = self.engine.authority.stopped() {
             return Err(format!("the view of permissions has stopped: {reason}"));
         }
         let hindrance = self.status().into_iter().find_map(|Status { view, shard, progress }| match progress.stage {
@@ -151,14 +118,48 @@ impl Projectors {
 
     /// The projected metrics of all tenants as they are now, as OpenMetrics text.
     pub fn metrics_text(&self) -> String {
-        let text = self.all_metrics().and_then(|all| Ok(metrics::label(all, self.config.tenants_labelled_max).text()?));
-        text.unwrap_or_else(|error| {
-            tracing::error!(%error, "projected metrics cannot be read");
-            String::new()
-        })
+        let text = |view: &Arc<dyn ReadModel>| {
+            view.metrics_text().unwrap_or_else(|error| {
+                tracing::error!(%error, "projected metrics cannot be read");
+                String::new()
+            })
+        };
+        self.views.iter().map(text).collect()
     }
 
-    fn all_metrics(&self) -> Result<Vec<(String, metrics::Sums)>, BoxError> {
-        Ok(self.metrics.peek(metrics::of_shard)?.into_iter().flatten().collect())
+    /// The read model that answers queries of `noun`.
+    pub(crate) fn view_of(&self, noun: &str) -> Option<&Arc<dyn ReadModel>> {
+        self.views.iter().find(|view| view.nouns().contains(&noun))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use steward_events::query::QUERIES;
+    use steward_events::sealed::DataKey;
+    use steward_ports::clock::SystemClock;
+    use steward_ports::keys::{Keyring, MemoryVault};
+    use steward_ports::log::memory::MemoryLog;
+    use steward_ports::store::memory::MemoryStore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_query_has_one_view_and_every_view_has_queries() {
+        let clock = Arc::new(SystemClock::default());
+        let ports = ProjectorPorts {
+            log: Arc::new(MemoryLog::new(1, Arc::clone(&clock) as _)),
+            store: Arc::new(MemoryStore::default()),
+            keyring: Arc::new(Keyring::new(DataKey::random().unwrap(), Arc::new(MemoryVault::default()))),
+            clock,
+        };
+        let projectors = Projectors::new(ports, Config::default());
+        for spec in QUERIES {
+            let answers = projectors.views.iter().filter(|view| view.nouns().contains(&spec.view)).count();
+            assert_eq!(answers, 1, "{}.{}", spec.view, spec.verb);
+        }
+        for noun in projectors.views.iter().flat_map(|view| view.nouns()) {
+            assert!(QUERIES.iter().any(|spec| spec.view == *noun), "{noun} is in no row of the table");
+        }
     }
 }

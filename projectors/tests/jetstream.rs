@@ -15,10 +15,10 @@ use steward_ports::log::EventLog;
 use steward_ports::store::Store;
 use steward_ports::store::memory::MemoryStore;
 use steward_projectors::Config;
-use steward_projectors::cost_report::{self, CostReport};
-use steward_projectors::progress::Stage;
-use steward_projectors::projector::Projector;
-use steward_projectors::runner::Runner;
+use steward_projectors::engine::progress::Stage;
+use steward_projectors::engine::projector::Projector;
+use steward_projectors::engine::runner::Runner;
+use steward_projectors::view::cost::{self, CostReport};
 use steward_sled::SledStore;
 use tokio_util::sync::CancellationToken;
 
@@ -124,7 +124,7 @@ fn on_a_real_bus_and_a_real_store_the_report_is_the_facts() {
         let running = tokio::spawn(Arc::clone(&runner).run(shutdown.clone()));
         caught_up(&runner).await;
         let question = CostQuestion { by: vec![CostBy::Key], ..CostQuestion::default() };
-        let report = runner.read(Shard(1), None, move |rows| cost_report::report(rows, &tenant("acme"), &question));
+        let report = runner.read(Shard(1), None, move |rows| cost::report(rows, &tenant("acme"), &question));
         let report = report.await.unwrap().unwrap();
         shutdown.cancel();
         running.await.unwrap();
@@ -135,7 +135,7 @@ fn on_a_real_bus_and_a_real_store_the_report_is_the_facts() {
     // And a fold from nothing has the same bytes.
     let fresh: Arc<dyn Store> = Arc::new(MemoryStore::default());
     live(&reader, &fresh, None);
-    let tree = steward_projectors::tree::name(CostReport::NAME, Shard(1));
+    let tree = steward_projectors::engine::view_store::name(CostReport::NAME, Shard(1));
     assert!(!dump(&*fresh, &tree).is_empty());
     assert_eq!(dump(&*store, &tree), dump(&*fresh, &tree));
     drop(log);

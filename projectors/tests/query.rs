@@ -22,7 +22,7 @@ use steward_events::timestamp::Timestamp;
 use steward_ports::bus::QueryService;
 use steward_ports::log::{EventLog, Published};
 use steward_projectors::Config;
-use steward_projectors::cost_report::REPORT_ROWS_MAX;
+use steward_projectors::view::cost::REPORT_ROWS_MAX;
 
 use company::{Company, SHARD, grant, principal};
 use facts::{Dice, NOON, finished, stream, tenant};

@@ -16,13 +16,13 @@ use steward_ports::log::memory::MemoryLog;
 use steward_ports::store::Store;
 use steward_ports::store::memory::MemoryStore;
 use steward_projectors::Config;
-use steward_projectors::cost_report::{self, CostReport};
-use steward_projectors::metrics::Metrics;
-use steward_projectors::progress::{NotReady, Stage};
-use steward_projectors::projector::{Key, Projector};
-use steward_projectors::rows::Rows;
-use steward_projectors::runner::Runner;
-use steward_projectors::tasks::Tasks;
+use steward_projectors::engine::progress::{NotReady, Stage};
+use steward_projectors::engine::rows::Rows;
+use steward_projectors::engine::runner::Runner;
+use steward_projectors::engine::{key::Key, projector::Projector};
+use steward_projectors::view::cost::{self, CostReport};
+use steward_projectors::view::metrics::Metrics;
+use steward_projectors::view::tasks::Tasks;
 use steward_sled::SledStore;
 use tokio_util::sync::CancellationToken;
 
@@ -97,7 +97,7 @@ async fn caught_up<P: Projector>(runner: &Runner<P>) {
 
 async fn report(runner: &Runner<CostReport>, of: &str, shard: u16, question: CostQuestion) -> Report {
     let of = tenant(of);
-    let read = runner.read(Shard(shard), question.min_position, move |rows| cost_report::report(rows, &of, &question));
+    let read = runner.read(Shard(shard), question.min_position, move |rows| cost::report(rows, &of, &question));
     read.await.unwrap().unwrap()
 }
 
@@ -139,7 +139,7 @@ fn survive(seed: u64, store: &Arc<dyn Store>, raw: &Arc<dyn Store>) {
     let fresh: Arc<dyn Store> = Arc::new(MemoryStore::default());
     live(&log, &fresh, 1_000, None);
     for shard in 0..SHARDS {
-        let tree = steward_projectors::tree::name(CostReport::NAME, Shard(shard));
+        let tree = steward_projectors::engine::view_store::name(CostReport::NAME, Shard(shard));
         assert!(!dump(&*fresh, &tree).is_empty());
         assert_eq!(dump(&**raw, &tree), dump(&*fresh, &tree), "seed {seed}, shard {shard}");
     }
@@ -336,7 +336,7 @@ struct Calls;
 impl Projector for Calls {
     const NAME: &'static str = "cost-report-v2";
     const REPLACES: &'static [&'static str] = &[CostReport::NAME];
-    const KINDS: &'static [AggregateKind] = &[AggregateKind::Usage];
+    const READS: &'static [AggregateKind] = &[AggregateKind::Usage];
     type Row = u64;
 
     fn apply(recorded: &Recorded<'_>, rows: &mut Rows<u64>) {
@@ -391,5 +391,7 @@ async fn dumped<P: Projector>(log: &MemoryLog, batch: usize) -> Vec<Vec<steward_
     let running = tokio::spawn(Arc::clone(&runner).run(CancellationToken::new()));
     caught_up(&runner).await;
     running.abort();
-    (0..SHARDS).map(|shard| dump(&*store, &steward_projectors::tree::name(P::NAME, Shard(shard)))).collect()
+    (0..SHARDS)
+        .map(|shard| dump(&*store, &steward_projectors::engine::view_store::name(P::NAME, Shard(shard))))
+        .collect()
 }

@@ -23,9 +23,9 @@ use steward_ports::log::memory::MemoryLog;
 use steward_ports::store::Store;
 use steward_ports::store::memory::MemoryStore;
 use steward_projectors::Config;
-use steward_projectors::progress::Stage;
-use steward_projectors::runner::Runner;
-use steward_projectors::transparency::{StoredTree, Transparency};
+use steward_projectors::engine::progress::Stage;
+use steward_projectors::engine::runner::Runner;
+use steward_projectors::view::audit::transparency::{StoredTree, Transparency};
 use steward_tlog::tile::Hashes;
 use steward_tlog::{Checkpoint, Frontier, SigningKey, leaf, origin, proof};
 use tokio_util::sync::CancellationToken;
@@ -41,7 +41,7 @@ use facts::{Dice, FailingStore, Writer, dump, finished, stream, tenant};
 const TENANTS: [&str; 2] = ["acme", "globex"];
 
 /// The leaves of each tenant's tree, and where their commits stand.
-type Leaves = BTreeMap<&'static str, Vec<(Position, TreeHash)>>;
+type Leaves = BTreeMap<&'static str, Vec<(Position, Hash)>>;
 
 /// A log of `count` commits of two tenants in one shard.
 async fn log(count: usize, seed: u64) -> (MemoryLog, Leaves) {
@@ -81,7 +81,7 @@ async fn fold(log: &MemoryLog, store: &Arc<dyn Store>, batch: usize) -> Arc<Runn
     runner
 }
 
-fn root(leaves: &[(Position, TreeHash)]) -> TreeHash {
+fn root(leaves: &[(Position, Hash)]) -> TreeHash {
     let mut tree = Frontier::default();
     for (_, leaf) in leaves {
         tree.push(*leaf);
@@ -96,7 +96,7 @@ async fn rows_are_the_tree_and_every_proof_from_them_holds() {
     let runner = fold(&log, &store, 100).await;
     for (of, leaves) in leaves {
         let tenant = tenant(of);
-        let read = move |rows: &steward_projectors::tree::Snapshot<'_>| {
+        let read = move |rows: &steward_projectors::engine::view_store::Snapshot<'_>| {
             let tree = StoredTree::of(rows, &tenant)?;
             let size = leaves.len() as u64;
             assert_eq!((tree.head().size, tree.head().worth), (size, size));
@@ -130,7 +130,7 @@ async fn however_it_is_folded_the_rows_are_the_same() {
     let (log, _) = log(700, 9).await;
     let whole: Arc<dyn Store> = Arc::new(MemoryStore::default());
     fold(&log, &whole, 10_000).await;
-    let tree = steward_projectors::tree::name("transparency-v1", Shard(0));
+    let tree = steward_projectors::engine::view_store::name("transparency-v1", Shard(0));
     for (batch, one_in) in [(1, 0), (7, 0), (256, 0), (33, 40)] {
         let inner = Arc::new(FailingStore::new(MemoryStore::default(), one_in, 3));
         let store: Arc<dyn Store> = inner.clone();

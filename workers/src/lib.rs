@@ -4,19 +4,13 @@
 //! submitted task is driven step by step. It must not decide what is allowed: it sends commands like everyone else, as
 //! the principal `sys_worker`, and it calls models only through the gateway, with a key made for the task.
 
-mod claim;
 pub mod config;
-mod fairness;
-mod history;
-mod model;
-mod orders;
+mod dispatch;
 pub mod pattern;
 pub mod process;
+mod step;
 mod task;
-mod task_key;
-mod tasks;
 mod wake;
-mod worker;
 
 pub use config::Config;
 
@@ -25,7 +19,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use steward_events::BoxError;
+use steward_events::event::AggregateKind;
 use steward_events::ids::Ids;
+use steward_events::view::View;
 use steward_ports::bus::CommandBus;
 use steward_ports::clock::Clock;
 use steward_ports::keys::Keyring;
@@ -35,11 +31,12 @@ use steward_ports::timers::Timers;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::model::Models;
-use crate::orders::Orders;
+use crate::dispatch::Dispatch;
 pub use crate::process::checkpoint_signing::Notary;
+use crate::step::model::Models;
 use crate::task::Shared;
-use crate::worker::Worker;
+use crate::task::open_tasks::OpenTasks;
+use crate::task::worker::Worker;
 
 /// What workers need from the world.
 #[derive(Clone)]
@@ -72,6 +69,9 @@ pub struct Workers {
     unwell: Mutex<BTreeMap<&'static str, String>>,
 }
 
+/// Which kinds the part that drives tasks reads.
+pub const TASKS_READ: &[AggregateKind] = OpenTasks::KINDS;
+
 /// The name of the part that drives tasks, beside those of the process managers.
 const TASKS: &str = "tasks";
 
@@ -94,13 +94,14 @@ impl Workers {
     /// [`process::Error`] of the first part that could not go on.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), process::Error> {
         let mut parts = JoinSet::new();
-        for (name, running) in process::all(&self.ports, &self.config, &shutdown) {
-            parts.spawn(async move { (name, running.await) });
+        for manager in process::ALL {
+            let running = (manager.run)(&self.ports, &self.config, shutdown.clone());
+            parts.spawn(async { (manager.name, running.await) });
         }
         let shared = Arc::new(Shared {
             ports: self.ports.clone(),
             config: self.config.clone(),
-            orders: Orders::new(&self.ports),
+            dispatch: Dispatch::new(&self.ports),
             models: self.models.clone(),
             live: Live::start(Arc::clone(&self.ports.log), Arc::clone(&self.ports.clock)),
             worker: format!("w_{}", self.ports.ids.unique()),

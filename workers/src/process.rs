@@ -1,4 +1,4 @@
-//! Process managers: each follows the log and sends commands. One line each in [`all`].
+//! Process managers: each follows the log and sends commands. One entry each in [`ALL`].
 //!
 //! A process manager keeps nothing of its own that the log does not tell: it may be killed anywhere and begins again.
 //! Several may run at once, so each command it sends must decide nothing when it comes twice.
@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use steward_events::event::AggregateKind;
 use steward_ports::live::NotFresh;
 use steward_ports::log::LogError;
 use tokio_util::sync::CancellationToken;
@@ -31,13 +32,38 @@ pub enum Error {
 /// A process manager at work: ends well only when told to stop.
 pub type Running = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
-/// All of them, by name.
-pub fn all(ports: &WorkerPorts, config: &Config, shutdown: &CancellationToken) -> Vec<(&'static str, Running)> {
-    let transparency = config.transparency.clone();
-    vec![
-        ("lease_expiry", Box::pin(lease_expiry::run(ports.clone(), shutdown.clone()))),
-        ("tenant_placing", Box::pin(tenant_placing::run(ports.clone(), shutdown.clone()))),
-        ("task_ends", Box::pin(task_ends::run(ports.clone(), shutdown.clone()))),
-        ("checkpoint_signing", Box::pin(checkpoint_signing::run(ports.clone(), transparency, shutdown.clone()))),
-    ]
+/// One process manager.
+pub struct ProcessManager {
+    /// What it is called in logs and in readiness.
+    pub name: &'static str,
+    /// Which kinds it reads.
+    pub reads: &'static [AggregateKind],
+    /// Starts it.
+    pub run: fn(&WorkerPorts, &Config, CancellationToken) -> Running,
 }
+
+/// All of them.
+pub const ALL: &[ProcessManager] = &[
+    ProcessManager {
+        name: "lease_expiry",
+        reads: lease_expiry::READS,
+        run: |ports, _, shutdown| Box::pin(lease_expiry::run(ports.clone(), shutdown)),
+    },
+    ProcessManager {
+        name: "tenant_placing",
+        reads: tenant_placing::READS,
+        run: |ports, _, shutdown| Box::pin(tenant_placing::run(ports.clone(), shutdown)),
+    },
+    ProcessManager {
+        name: "task_ends",
+        reads: task_ends::READS,
+        run: |ports, _, shutdown| Box::pin(task_ends::run(ports.clone(), shutdown)),
+    },
+    ProcessManager {
+        name: "checkpoint_signing",
+        reads: checkpoint_signing::READS,
+        run: |ports, config, shutdown| {
+            Box::pin(checkpoint_signing::run(ports.clone(), config.transparency.clone(), shutdown))
+        },
+    },
+];

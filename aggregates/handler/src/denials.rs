@@ -7,13 +7,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use steward_events::commit::{Commit, Entry};
-use steward_events::digest::CommitHash;
+use steward_events::commit::Entry;
 use steward_events::event::{AggregateKind, DenialEvent};
 use steward_events::id::{CommitId, PrincipalId, StreamId, TenantId};
 use steward_events::ids::Ids;
 use steward_events::permission::Permission;
-use steward_events::quantity::{Position, Shard, Version};
+use steward_events::quantity::Shard;
 use steward_events::rejection::Rejection;
 use steward_events::request::Envelope;
 use steward_events::scope::Scope;
@@ -21,6 +20,7 @@ use steward_events::stream::StreamName;
 use steward_events::timestamp::Timestamp;
 use steward_ports::append::append;
 use steward_ports::clock::Clock;
+use steward_ports::journal::StreamEnd;
 use steward_ports::log::EventLog;
 use tokio::sync::mpsc;
 
@@ -72,10 +72,13 @@ impl Rate {
                 return None;
             }
         }
-        if self.seconds.len() >= REMEMBERED_MAX {
-            self.seconds.clear();
-        }
         let second = now.0 / 1_000_000;
+        if self.seconds.len() >= REMEMBERED_MAX && !self.seconds.contains_key(&same.0) {
+            self.seconds.retain(|_, (current, _)| *current == second);
+            if self.seconds.len() >= REMEMBERED_MAX {
+                return None;
+            }
+        }
         let (current, kept) = self.seconds.entry(same.0.clone()).or_default();
         if *current != second {
             (*current, *kept) = (second, 0);
@@ -146,15 +149,7 @@ struct Writer {
     /// The id of this run's journals.
     journal: String,
     /// Where each tenant's journal ends.
-    ends: HashMap<TenantId, End>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct End {
-    position: Position,
-    version: Version,
-    hash: CommitHash,
-    last_at: Timestamp,
+    ends: HashMap<TenantId, StreamEnd>,
 }
 
 impl Writer {
@@ -183,18 +178,17 @@ impl Writer {
         shard: Shard,
         mut entries: Vec<Entry>,
     ) -> Result<(), steward_events::BoxError> {
-        let end = self.ends.get(tenant).copied().unwrap_or_default();
-        let mut last_at = end.last_at.max(self.clock.now());
+        let mut end = self.ends.get(tenant).copied().unwrap_or_default();
+        let mut at = end.at.max(self.clock.now());
         for entry in &mut entries {
-            last_at = last_at.max(entry.at);
-            entry.at = last_at;
+            at = at.max(entry.at);
+            entry.at = at;
         }
-        let id = StreamId::new(&self.journal)?;
-        let stream = StreamName { shard, tenant: tenant.clone(), kind: AggregateKind::Denials, id };
-        let (id, version) = (CommitId::new(self.ids.unique())?, end.version.next());
-        let commit = Commit { id, stream, version, prev: end.hash, entries };
+        let (kind, id) = (AggregateKind::Denials, StreamId::new(&self.journal)?);
+        let stream = StreamName { shard, tenant: tenant.clone(), kind, id };
+        let commit = end.next(CommitId::new(self.ids.unique())?, stream, entries);
         let appended = append(&*self.log, end.position, &commit).await?;
-        let end = End { position: appended.position, version, hash: appended.hash, last_at };
+        end.advance(&commit, appended);
         self.ends.insert(tenant.clone(), end);
         Ok(())
     }

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_aggregates::aggregate::Stamp;
-use steward_events::command::Command;
-use steward_events::commit::{COMMIT_BYTES_MAX, Commit, Entry};
+use steward_aggregates::aggregate::{Aggregate, Stamp};
+use steward_events::command::{Command, Commands};
+use steward_events::commit::{COMMIT_BYTES_MAX, Entry};
 use steward_events::event::Event;
 use steward_events::id::{CommandId, CommitId, CorrelationId, PrincipalId};
 use steward_events::ids::Ids;
@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::HandlerConfig;
 use crate::skew::Skew;
-use crate::stream::{Decider, Folded};
+use crate::stream::Folded;
 
 /// What a command may add to a commit beyond its own size, in bytes: an estimate to keep commits well below the bound.
 const ENTRY_BYTES: usize = 2_048;
@@ -36,8 +36,8 @@ const RIVALRY: u32 = 4;
 /// … ever longer, up to this.
 const RIVAL_PAUSE_MAX: Duration = Duration::from_millis(50);
 
-/// What the stream's worker needs of the world.
-pub(crate) struct World {
+/// What the workers of all streams share.
+pub(crate) struct Env {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
@@ -71,8 +71,8 @@ enum Outcome {
 }
 
 /// Decides what comes for one stream until nobody can send any more.
-pub(crate) async fn run<A: Decider>(world: Arc<World>, folded: Folded<A>, mut jobs: mpsc::Receiver<Job>) {
-    let mut worker = Worker { world, folded, loaded: false };
+pub(crate) async fn run<A: Aggregate>(env: Arc<Env>, folded: Folded<A>, mut jobs: mpsc::Receiver<Job>) {
+    let mut worker = Worker { env, folded, loaded: false };
     let mut held_over = None;
     loop {
         let first = match held_over.take() {
@@ -84,7 +84,7 @@ pub(crate) async fn run<A: Decider>(world: Arc<World>, folded: Folded<A>, mut jo
         };
         let mut bytes = first.bytes + ENTRY_BYTES;
         let mut batch = vec![first];
-        while batch.len() < worker.world.config.batch_max.get()
+        while batch.len() < worker.env.config.batch_max.get()
             && let Ok(next) = jobs.try_recv()
         {
             bytes += next.bytes + ENTRY_BYTES;
@@ -99,12 +99,12 @@ pub(crate) async fn run<A: Decider>(world: Arc<World>, folded: Folded<A>, mut jo
 }
 
 struct Worker<A> {
-    world: Arc<World>,
+    env: Arc<Env>,
     folded: Folded<A>,
     loaded: bool,
 }
 
-impl<A: Decider> Worker<A> {
+impl<A: Aggregate> Worker<A> {
     /// Settles the batch as one commit; if the log will not take that, each command as its own.
     async fn settle_or_split(&mut self, batch: Vec<Job>) {
         let Err(refused) = self.settle(batch).await else { return };
@@ -117,7 +117,7 @@ impl<A: Decider> Worker<A> {
 
     /// Decides until it is recorded or confirmed, then tells the senders. Gives the batch back if the log refuses it.
     async fn settle(&mut self, batch: Vec<Job>) -> Result<(), Vec<Job>> {
-        for attempt in 0..self.world.config.decisions_max.get() {
+        for attempt in 0..self.env.config.decisions_max.get() {
             if attempt >= RIVALRY {
                 // Whoever lost reads again first and loses again to one who need not: the rival's line is let run dry.
                 tokio::time::sleep(RIVAL_PAUSE_MAX.min(Duration::from_millis(attempt.into()))).await;
@@ -128,9 +128,9 @@ impl<A: Decider> Worker<A> {
             }
             let (outcomes, entries) = self.decide(&batch);
             if entries.is_empty() {
-                match self.folded.take_next(&*self.world.log, self.world.clock.now()).await {
+                match self.folded.take_next(&*self.env.log, self.env.clock.now()).await {
                     Ok(false) => {
-                        tell(batch, outcomes, self.folded.position);
+                        tell(batch, outcomes, self.folded.end.position);
                         return Ok(());
                     }
                     Ok(true) => continue,
@@ -168,12 +168,12 @@ impl<A: Decider> Worker<A> {
         if self.loaded {
             return Ok(());
         }
-        let now = self.world.clock.now();
-        let before = self.folded.position;
-        self.folded.load_tail(&*self.world.log, now).await?;
-        if self.folded.position == before {
+        let now = self.env.clock.now();
+        let before = self.folded.end.position;
+        self.folded.load_tail(&*self.env.log, now).await?;
+        if self.folded.end.position == before {
             // A replica may lag behind; the leader knows who was first.
-            self.folded.take_next(&*self.world.log, now).await?;
+            self.folded.take_next(&*self.env.log, now).await?;
         }
         self.loaded = true;
         Ok(())
@@ -199,34 +199,34 @@ impl<A: Decider> Worker<A> {
     }
 
     fn decide_one(&mut self, job: &Job, entries: &mut Vec<Entry>) -> Outcome {
-        let Some(order) = A::order(&job.command) else {
+        let Some(command) = A::Command::from_command(&job.command) else {
             return Outcome::Refused(Rejection::not_found("command", &"in this stream"));
         };
         if let Some(seen) = self.folded.recent.find(&job.id, &job.actor) {
-            let answer = self.folded.ahead.answer(order);
+            let answer = self.folded.ahead.answer(command);
             return Outcome::Known { events: seen.events.to_vec(), position: Some(seen.position), answer };
         }
         if !job.actor.is_system() && self.folded.recent.may_be_forgotten(job.issued_at) {
             return Outcome::Refused(Rejection::Expired);
         }
-        let last_at = entries.last().map_or(self.folded.last_at, |entry| entry.at);
+        let last_at = entries.last().map_or(self.folded.end.at, |entry| entry.at);
         let stamp = Stamp {
             command: job.id.clone(),
-            at: self.world.clock.now().max(last_at),
+            at: self.env.clock.now().max(last_at),
             tenant: self.folded.name.tenant.clone(),
             actor: job.actor.clone(),
             on_behalf_of: job.on_behalf_of.clone(),
             timezone: job.timezone.clone(),
-            shards: self.world.log.shards(),
+            shards: self.env.log.shards(),
         };
-        let facts = match self.folded.ahead.decide(order, &stamp) {
+        let facts = match self.folded.ahead.decide(command, &stamp) {
             Ok(facts) => facts,
             Err(rejection) => return Outcome::Refused(rejection),
         };
         for fact in &facts {
             self.folded.ahead.apply(fact, stamp.at);
         }
-        let answer = self.folded.ahead.answer(order);
+        let answer = self.folded.ahead.answer(command);
         if facts.is_empty() {
             return Outcome::Known { events: Vec::new(), position: None, answer };
         }
@@ -246,7 +246,7 @@ impl<A: Decider> Worker<A> {
 
     /// Now and then, whether the broker's clock agrees with ours.
     async fn compare_clocks(&self, sent: Timestamp, position: Position) {
-        let World { log, clock, skew, .. } = &*self.world;
+        let Env { log, clock, skew, .. } = &*self.env;
         if skew.is_due(&**clock)
             && let Ok(Some(stored)) = log.at(self.folded.name.shard, position).await
         {
@@ -256,20 +256,19 @@ impl<A: Decider> Worker<A> {
 
     /// Appends the entries as one commit. If that fails, nothing of them is left in the fold.
     async fn commit(&mut self, entries: Vec<Entry>) -> Result<Position, AppendError> {
-        let id = CommitId::new(self.world.ids.unique()).map_err(|error| AppendError::Refused(error.into()));
-        let sent = self.world.clock.now();
+        let id = CommitId::new(self.env.ids.unique()).map_err(|error| AppendError::Refused(error.into()));
+        let sent = self.env.clock.now();
         let outcome = match id {
             Ok(id) => {
-                let (stream, version, prev) = (self.folded.name.clone(), self.folded.version.next(), self.folded.hash);
-                let commit = Commit { id, stream, version, prev, entries };
-                let appended = append(&*self.world.log, self.folded.position, &commit).await;
+                let commit = self.folded.end.next(id, self.folded.name.clone(), entries);
+                let appended = append(&*self.env.log, self.folded.end.position, &commit).await;
                 appended.map(|appended| (commit, appended))
             }
             Err(error) => Err(error),
         };
         match outcome {
             Ok((commit, appended)) => {
-                self.folded.advance(&commit, appended, self.world.clock.now());
+                self.folded.advance(&commit, appended, self.env.clock.now());
                 self.compare_clocks(sent, appended.position).await;
                 Ok(appended.position)
             }

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use steward_aggregates::authority::Authority;
-use steward_events::command::{Command, TaskCommand, TenantCommand};
-use steward_events::event::AggregateKind;
-use steward_events::id::{StreamId, TenantId};
+use steward_events::command::{Command, Reference};
+use steward_events::id::TenantId;
 use steward_events::ids::{DerivedIds, Ids};
 use steward_events::quantity::{Position, Shard};
 use steward_events::rejection::Rejection;
@@ -24,7 +23,7 @@ use tokio::sync::oneshot;
 
 use crate::config::HandlerConfig;
 use crate::denials::Denials;
-use crate::group_commit::{Job, World};
+use crate::group_commit::{Env, Job};
 use crate::idempotency::{ISSUED_AGO_MAX, ISSUED_AHEAD_MAX};
 use crate::seal::seal;
 use crate::skew::Skew;
@@ -47,7 +46,7 @@ pub struct HandlerPorts {
 
 /// Decides commands. Any number may serve the same log: the log's expected position is the fence between them.
 pub struct Handler {
-    world: Arc<World>,
+    env: Arc<Env>,
     keyring: Arc<Keyring>,
     placement: Placement,
     authority: Live<Authority>,
@@ -59,7 +58,7 @@ impl Handler {
     /// Starts to follow the log; must be called within a tokio runtime.
     pub fn new(ports: HandlerPorts, config: HandlerConfig) -> Arc<Self> {
         let HandlerPorts { log, keyring, clock, ids } = ports;
-        let world = Arc::new(World {
+        let env = Arc::new(Env {
             log: Arc::clone(&log),
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
@@ -70,9 +69,9 @@ impl Handler {
             keyring,
             placement: Placement::new(Arc::clone(&log)),
             authority: Live::start(Arc::clone(&log), Arc::clone(&clock)),
-            streams: Streams::new(Arc::clone(&world)),
+            streams: Streams::new(Arc::clone(&env)),
             denials: Denials::start(log, clock, ids),
-            world,
+            env,
         })
     }
 
@@ -90,7 +89,7 @@ impl Handler {
     }
 
     async fn decide(&self, request: Request) -> Result<Result<Reply, Rejection>, Failure> {
-        if let Some(by) = self.world.skew.off(&*self.world.clock) {
+        if let Some(by) = self.env.skew.off(&*self.env.clock) {
             return Err(Failure(format!("this process's clock is {} ms off the broker's", by.as_millis())));
         }
         let (command, bytes) = match self.read(&request) {
@@ -103,11 +102,11 @@ impl Handler {
         let timezone = match self.allowed(&request, &command, shard).await? {
             Ok(timezone) => timezone,
             Err(rejection) => {
-                self.denials.note(&request.tenant, shard, &request.envelope, &rejection, self.world.clock.now());
+                self.denials.note(&request.tenant, shard, &request.envelope, &rejection, self.env.clock.now());
                 return Ok(Err(rejection));
             }
         };
-        if let Err(rejection) = self.check_agent(&request.tenant, shard, &command).await? {
+        if let Err(rejection) = self.check_references(&request.tenant, shard, &command).await? {
             return Ok(Err(rejection));
         }
         self.queue(request, command, bytes, shard, timezone).await.map(Ok)
@@ -115,11 +114,11 @@ impl Handler {
 
     /// Reads the command; names what it makes after its id, so that a retry anywhere makes the same.
     fn read(&self, request: &Request) -> Result<(Command, usize), Rejection> {
-        let (bytes, bytes_max) = (request.body.len(), self.world.config.body_bytes_max);
+        let (bytes, bytes_max) = (request.body.len(), self.env.config.body_bytes_max);
         if bytes > bytes_max {
             return Err(Rejection::invalid("body", format!("has {bytes} bytes; at most {bytes_max} are allowed")));
         }
-        let (now, issued_at) = (self.world.clock.now(), request.envelope.issued_at);
+        let (now, issued_at) = (self.env.clock.now(), request.envelope.issued_at);
         if now.since(issued_at) > ISSUED_AGO_MAX {
             return Err(Rejection::Expired);
         }
@@ -131,7 +130,7 @@ impl Handler {
         }
         let mut command = Command::read(&request.noun, &request.verb, request.format, &request.body)?;
         let seed = format!("{}\0{}\0{}", request.tenant, request.principal, request.envelope.command);
-        command.complete(&DerivedIds::from_seed(seed));
+        command.body_mut().complete(&DerivedIds::from_seed(seed));
         Ok((command, bytes))
     }
 
@@ -142,15 +141,14 @@ impl Handler {
         command: &Command,
         shard: Shard,
     ) -> Result<Result<String, Rejection>, Failure> {
-        let opens = matches!(command, Command::Tenant(TenantCommand::OpenTenant(_)));
-        self.confirm(shard, self.world.config.fresh_age_max).await?;
-        if !opens && !self.opened(&request.tenant, shard).await? {
+        self.confirm(shard, self.env.config.fresh_age_max).await?;
+        if command.body().needs_open_tenant() && !self.opened(&request.tenant, shard).await? {
             let reason = format!("tenant {} is being opened; send the command again", request.tenant);
             return Ok(Err(Rejection::stale(reason)));
         }
         let ask = || {
             let authority = self.authority.read();
-            let now = self.world.clock.now();
+            let now = self.env.clock.now();
             let allowed = authority.may_send(&request.tenant, &request.principal, command, now);
             allowed.map(|_| authority.timezone(&request.tenant).to_owned())
         };
@@ -163,7 +161,7 @@ impl Handler {
     }
 
     async fn confirm(&self, shard: Shard, age_max: Duration) -> Result<(), Failure> {
-        let wait_max = self.world.config.fresh_wait_max;
+        let wait_max = self.env.config.fresh_wait_max;
         let confirm = |shard| self.authority.confirm(shard, age_max, wait_max);
         let confirmed = if shard == STEWARD_SHARD {
             confirm(shard).await
@@ -176,31 +174,33 @@ impl Handler {
 
     /// True once the tenant is open; waits a little, for it may have been created a moment ago.
     async fn opened(&self, tenant: &TenantId, shard: Shard) -> Result<bool, Failure> {
-        let since = self.world.clock.monotonic();
+        let since = self.env.clock.monotonic();
         loop {
             if self.authority.read().is_open(tenant) {
                 return Ok(true);
             }
-            if self.world.clock.monotonic().saturating_sub(since) >= self.world.config.opening_wait_max {
+            if self.env.clock.monotonic().saturating_sub(since) >= self.env.config.opening_wait_max {
                 return Ok(false);
             }
             tokio::time::sleep(OPENING_LOOK).await;
-            self.confirm(shard, self.world.config.fresh_age_max).await?;
+            self.confirm(shard, self.env.config.fresh_age_max).await?;
         }
     }
 
-    /// A task is given to an agent that exists; the task's own stream cannot know.
-    async fn check_agent(
+    /// What the command refers to exists; its own stream cannot know.
+    async fn check_references(
         &self,
         tenant: &TenantId,
         shard: Shard,
         command: &Command,
     ) -> Result<Result<(), Rejection>, Failure> {
-        let Command::Task(TaskCommand::SubmitTask(submit)) = command else { return Ok(Ok(())) };
-        let id = StreamId::new(submit.agent.as_str()).map_err(|error| Failure(error.to_string()))?;
-        let stream = StreamName { shard, tenant: tenant.clone(), kind: AggregateKind::Agent, id };
-        let last = self.world.log.last(&Filter::stream(&stream)).await.map_err(unavailable)?;
-        Ok(if last == Position(0) { Err(Rejection::not_found("agent", &submit.agent)) } else { Ok(()) })
+        for Reference { kind, id } in command.body().references() {
+            let stream = StreamName { shard, tenant: tenant.clone(), kind, id };
+            if self.env.log.last(&Filter::stream(&stream)).await.map_err(unavailable)? == Position(0) {
+                return Ok(Err(Rejection::not_found(kind.as_str(), &stream.id)));
+            }
+        }
+        Ok(Ok(()))
     }
 
     async fn queue(

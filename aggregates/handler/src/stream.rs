@@ -1,48 +1,15 @@
 //! One stream, folded: the state its next commit is decided on and what that commit must carry.
 
 use steward_aggregates::aggregate::Aggregate;
-use steward_events::command::Command;
 use steward_events::commit::{Commit, Entry};
-use steward_events::digest::CommitHash;
 use steward_events::event::Facts;
-use steward_events::quantity::{Position, Version};
 use steward_events::stream::StreamName;
 use steward_events::timestamp::Timestamp;
 use steward_ports::append::Appended;
+use steward_ports::journal::StreamEnd;
 use steward_ports::log::{EventLog, LogError, Stored};
 
 use crate::idempotency::Recent;
-
-/// An aggregate, and which commands are its orders.
-pub(crate) trait Decider: Aggregate {
-    /// The order, if it is this aggregate's.
-    fn order(command: &Command) -> Option<&Self::Command>;
-}
-
-macro_rules! deciders {
-    ($($kind:ident => $aggregate:path),* $(,)?) => {$(
-        impl Decider for $aggregate {
-            fn order(command: &Command) -> Option<&Self::Command> {
-                match command {
-                    Command::$kind(order) => Some(order),
-                    _ => None,
-                }
-            }
-        }
-    )*};
-}
-
-deciders! {
-    Registry => steward_aggregates::registry::Registry,
-    Tenant => steward_aggregates::tenant::Tenant,
-    Identity => steward_aggregates::identity::Identity,
-    Access => steward_aggregates::access::Access,
-    Ledger => steward_aggregates::ledger::Ledger,
-    Catalog => steward_aggregates::catalog::Catalog,
-    Agent => steward_aggregates::agent::Agent,
-    Task => steward_aggregates::task::Task,
-    Checkpoint => steward_aggregates::checkpoint::Checkpoint,
-}
 
 /// The fold of one stream.
 pub(crate) struct Folded<A> {
@@ -51,32 +18,19 @@ pub(crate) struct Folded<A> {
     pub(crate) state: A,
     /// The same, and what is being decided on top of it. Kept apart so that a lost race costs one copy, not a reload.
     pub(crate) ahead: A,
-    pub(crate) position: Position,
-    pub(crate) version: Version,
-    pub(crate) hash: CommitHash,
-    /// When the last entry was decided: time never goes back in a stream.
-    pub(crate) last_at: Timestamp,
+    pub(crate) end: StreamEnd,
     pub(crate) recent: Recent,
 }
 
 impl<A: Aggregate> Folded<A> {
     /// A stream of which nothing is known yet.
     pub(crate) fn empty(name: StreamName) -> Self {
-        Self {
-            name,
-            state: A::default(),
-            ahead: A::default(),
-            position: Position(0),
-            version: Version(0),
-            hash: CommitHash::default(),
-            last_at: Timestamp(0),
-            recent: Recent::default(),
-        }
+        Self { name, state: A::default(), ahead: A::default(), end: StreamEnd::default(), recent: Recent::default() }
     }
 
     /// Reads what was recorded since. A replica may answer, so the newest may be missing.
     pub(crate) async fn load_tail(&mut self, log: &dyn EventLog, now: Timestamp) -> Result<(), LogError> {
-        for stored in log.load(&self.name, self.position).await? {
+        for stored in log.load(&self.name, self.end.position).await? {
             self.take(&stored, now)?;
         }
         Ok(())
@@ -84,7 +38,7 @@ impl<A: Aggregate> Folded<A> {
 
     /// Takes in the next commit, if the leader has one: true if it did.
     pub(crate) async fn take_next(&mut self, log: &dyn EventLog, now: Timestamp) -> Result<bool, LogError> {
-        match log.slot(&self.name, self.position).await? {
+        match log.slot(&self.name, self.end.position).await? {
             Some(stored) => self.take(&stored, now).map(|()| true),
             None => Ok(false),
         }
@@ -92,15 +46,14 @@ impl<A: Aggregate> Folded<A> {
 
     fn take(&mut self, stored: &Stored, now: Timestamp) -> Result<(), LogError> {
         let commit = Commit::decode(&stored.stream, &stored.bytes)?;
-        if commit.version != self.version.next() || commit.prev != self.hash {
+        if !self.end.is_followed_by(&commit) {
             let reason = format!("the chain of {} is broken at position {}", self.name, stored.position);
             return Err(LogError::WentBack(reason));
         }
-        let appended = Appended { position: stored.position, hash: CommitHash::of(&stored.bytes) };
         for (event, at) in facts::<A>(&commit.entries) {
             self.ahead.apply(event, at);
         }
-        self.advance(&commit, appended, now);
+        self.advance(&commit, stored.into(), now);
         Ok(())
     }
 
@@ -110,12 +63,9 @@ impl<A: Aggregate> Folded<A> {
             self.state.apply(event, at);
         }
         for entry in &commit.entries {
-            self.last_at = self.last_at.max(entry.at);
             self.recent.remember(entry, appended.position, now);
         }
-        self.position = appended.position;
-        self.version = commit.version;
-        self.hash = appended.hash;
+        self.end.advance(commit, appended);
     }
 
     /// Forgets what was decided and not recorded.

@@ -3,18 +3,18 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use steward_aggregates::{access, agent, catalog, checkpoint, identity, ledger, registry, task, tenant};
-use steward_events::event::AggregateKind;
+use steward_aggregates::aggregate::Aggregate;
+use steward_aggregates::deciders::{ForAggregate, for_aggregate};
 use steward_events::stream::StreamName;
 use steward_ports::bus::Failure;
 use tokio::sync::mpsc;
 
-use crate::group_commit::{Job, World, run};
-use crate::stream::{Decider, Folded};
+use crate::group_commit::{Env, Job, run};
+use crate::stream::Folded;
 
 /// The streams that are open.
 pub(crate) struct Streams {
-    world: Arc<World>,
+    env: Arc<Env>,
     open: Mutex<Open>,
 }
 
@@ -30,14 +30,14 @@ struct Entrance {
 }
 
 impl Streams {
-    pub(crate) fn new(world: Arc<World>) -> Self {
-        Self { world, open: Mutex::default() }
+    pub(crate) fn new(env: Arc<Env>) -> Self {
+        Self { env, open: Mutex::default() }
     }
 
     /// Queues a command for its stream.
     pub(crate) async fn send(&self, stream: &StreamName, job: Job) -> Result<(), Failure> {
         let entrance = self.entrance(stream)?;
-        let sent = tokio::time::timeout(self.world.config.queue_wait_max, entrance.send(job)).await;
+        let sent = tokio::time::timeout(self.env.config.queue_wait_max, entrance.send(job)).await;
         match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Failure("the stream's worker ended; send the command again".to_owned())),
@@ -55,8 +55,8 @@ impl Streams {
             entrance.used = used;
             return Ok(entrance.jobs.clone());
         }
-        if open.streams.len() >= self.world.config.streams_max {
-            open.let_go(self.world.config.streams_max);
+        if open.streams.len() >= self.env.config.streams_max {
+            open.let_go(self.env.config.streams_max);
         }
         let jobs = self.start(stream)?;
         open.streams.insert(stream.clone(), Entrance { jobs: jobs.clone(), used });
@@ -64,27 +64,25 @@ impl Streams {
     }
 
     fn start(&self, stream: &StreamName) -> Result<mpsc::Sender<Job>, Failure> {
-        match stream.kind {
-            AggregateKind::Registry => Ok(self.spawn::<registry::Registry>(stream)),
-            AggregateKind::Tenant => Ok(self.spawn::<tenant::Tenant>(stream)),
-            AggregateKind::Identity => Ok(self.spawn::<identity::Identity>(stream)),
-            AggregateKind::Access => Ok(self.spawn::<access::Access>(stream)),
-            AggregateKind::Ledger => Ok(self.spawn::<ledger::Ledger>(stream)),
-            AggregateKind::Catalog => Ok(self.spawn::<catalog::Catalog>(stream)),
-            AggregateKind::Agent => Ok(self.spawn::<agent::Agent>(stream)),
-            AggregateKind::Task => Ok(self.spawn::<task::Task>(stream)),
-            AggregateKind::Checkpoint => Ok(self.spawn::<checkpoint::Checkpoint>(stream)),
-            AggregateKind::Usage | AggregateKind::Denials => {
-                Err(Failure(format!("{} is a journal; nobody decides there", stream.kind)))
-            }
-        }
+        let started = for_aggregate(stream.kind, Start { env: &self.env, stream });
+        started.ok_or_else(|| Failure(format!("{} is a journal: it has no decider", stream.kind)))
     }
+}
 
-    fn spawn<A: Decider>(&self, stream: &StreamName) -> mpsc::Sender<Job> {
-        let (jobs, queue) = mpsc::channel(self.world.config.queue_max.get());
+/// Starts the worker of a stream.
+struct Start<'a> {
+    env: &'a Arc<Env>,
+    stream: &'a StreamName,
+}
+
+impl ForAggregate for Start<'_> {
+    type Output = mpsc::Sender<Job>;
+
+    fn run<A: Aggregate>(self) -> mpsc::Sender<Job> {
+        let (jobs, queue) = mpsc::channel(self.env.config.queue_max.get());
         // It ends when its last sender is dropped, after deciding what was queued. Should a new worker of the same
         // stream start meanwhile, the two are rivals like any two replicas.
-        tokio::spawn(run::<A>(Arc::clone(&self.world), Folded::empty(stream.clone()), queue));
+        tokio::spawn(run::<A>(Arc::clone(self.env), Folded::empty(self.stream.clone()), queue));
         jobs
     }
 }

@@ -19,13 +19,32 @@ pub struct RoleSpec {
 /// it: a tenant's life (`tenant:*`) and its upstreams (`provider:*`).
 pub const BUILT_IN: &[(&str, &[&str], &[&str])] = &[
     ("agent", &["model:invoke", "task:submit"], &[]),
-    ("billing", &["cost:*", "budget:*"], &[]),
+    ("billing", &["cost:*", "budget:*", "price:list", "model:list", "account:list", "key:list", "tenant:show"], &[]),
+    // Lists and shows everything.
     (
         "auditor",
-        &["history:*", "audit:*", "checkpoint:request", "access:*", "cost:*", "metrics:*", "task:list", "task:show"],
+        &["history:*", "audit:*", "checkpoint:request", "access:*", "cost:*", "metrics:*", "*:list", "*:show"],
         &[],
     ),
-    ("developer", &["agent:*", "task:*", "key:issue", "cost:report", "metrics:read", "access:explain"], &["agent"]),
+    (
+        "developer",
+        &[
+            "agent:*",
+            "task:*",
+            "key:issue",
+            "key:list",
+            "account:list",
+            "role:list",
+            "budget:list",
+            "model:list",
+            "price:list",
+            "tenant:show",
+            "cost:report",
+            "metrics:read",
+            "access:explain",
+        ],
+        &["agent"],
+    ),
     (
         "admin",
         &["user:*", "account:*", "key:*", "role:*", "grant:*", "model:*", "route:*", "price:*"],

@@ -3,19 +3,42 @@
 //!
 //! It knows all that the policies look at; what a policy newly looks at must become a part of [`Asked`].
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use quick_cache::UnitWeighter;
+use quick_cache::unsync::Cache;
 use steward_events::id::ModelId;
 use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;
 use steward_events::scope::Scope;
+use steward_events::timestamp::Timestamp;
 
+use super::held_rights::HeldRights;
 use super::policy::{Circumstances, Verdict};
-use super::rights::Dependence;
 
 /// The most answers kept for one principal.
 pub(super) const ANSWERS_KEPT_MAX: usize = 128;
+
+/// For how many answers memory is taken at first.
+const ANSWERS_EXPECTED: usize = 8;
+
+/// On which circumstances of a request the grants' terms depend.
+#[derive(Debug)]
+pub(super) struct Dependence {
+    /// Whether any asks for the cost.
+    pub(super) cost: bool,
+    /// When grants end, in order.
+    pub(super) expiries: Vec<Timestamp>,
+}
+
+impl Dependence {
+    pub(super) fn of(held: &[HeldRights]) -> Self {
+        let by_cost = |held: &HeldRights| held.terms.condition.as_ref().is_some_and(|when| when.cost_max.is_some());
+        let mut expiries: Vec<Timestamp> = held.iter().filter_map(|held| held.terms.expires).collect();
+        expiries.sort_unstable();
+        Self { cost: held.iter().any(by_cost), expiries }
+    }
+}
 
 /// A question, as far as its answer depends on it. The time does in two ways only: which grants are over, and whether
 /// the key is.
@@ -70,8 +93,16 @@ pub(super) struct Answer {
 }
 
 /// What was answered; nothing if the question cannot be put.
-#[derive(Debug, Default)]
-pub(super) struct Answers(Mutex<HashMap<Asked, Option<Answer>>>);
+#[derive(Debug)]
+pub(super) struct Answers(Mutex<Cache<Asked, Option<Answer>>>);
+
+impl Default for Answers {
+    fn default() -> Self {
+        // Many principals ask few questions: there is room for the bound, but it is not taken at once.
+        let kept = Cache::with_weighter(ANSWERS_EXPECTED, ANSWERS_KEPT_MAX as u64, UnitWeighter);
+        Self(Mutex::new(kept))
+    }
+}
 
 impl Answers {
     /// The answer, found by `find` if it was not given before.
@@ -80,11 +111,7 @@ impl Answers {
             return answer.clone();
         }
         let answer = find();
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= ANSWERS_KEPT_MAX {
-            kept.clear();
-        }
-        kept.insert(asked, answer.clone());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(asked, answer.clone());
         answer
     }
 

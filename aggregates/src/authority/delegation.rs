@@ -19,8 +19,8 @@ use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
-use super::explain::forbidden;
 use super::rights::Rights;
+use super::words::forbidden;
 use super::{AccessRequest, Actor, Allowed, Authority, Context, suspended, system};
 
 /// Something that is passed on: what, where and until when.

@@ -1,11 +1,7 @@
-//! Words for decisions: which grant allows, which check fails, what would help, and who else may.
-//!
-//! The policies decide; here the same grants are read once more to say why. A law (`tests/laws.rs`) holds the two
-//! together: they never disagree.
+//! Explanations: which check fails, what would help, and who else may.
 
 use std::collections::BTreeSet;
 
-use steward_events::event::Condition;
 use steward_events::id::{PrincipalId, RoleId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::query::{ExplainQuestion, Explanation, MayDo, WhoCan, WhoCanQuestion};
@@ -13,67 +9,16 @@ use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
+use super::held_rights::HeldRights;
 use super::policy::Verdict;
-use super::rights::{Held, Rights};
+use super::rights::Rights;
+use super::words::{forbidden, in_words, not_granted};
 use super::{AccessRequest, Actor, Authority, Context, suspended};
 use crate::access::Access;
 use crate::access::role::built_in_ids;
 
 /// The most principals that one answer names.
 pub(super) const WHO_CAN_MAX: usize = 10_000;
-
-/// The grant that allows, in words.
-pub(super) fn granted(
-    rights: &Rights,
-    permission: &Permission,
-    scope: &Scope,
-    context: &Context,
-    now: Timestamp,
-) -> String {
-    let allows = |held: &&Held| held.covers(permission, scope).is_some() && held.terms_fail(context, now).is_none();
-    rights.held.iter().find(allows).map_or_else(String::new, |held| in_words(held, permission, scope))
-}
-
-/// `svc_1 is admin on acme (admin → developer permits task:*), only for small, until 2026-12-01T00:00:00Z`
-fn in_words(held: &Held, permission: &Permission, scope: &Scope) -> String {
-    let mut words = held.grant.to_string();
-    if let Some((pattern, path)) = held.covers(permission, scope) {
-        let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
-        words = format!("{words} ({} permits {pattern})", path.join(" → "));
-    }
-    if let Some(Condition { models, cost_max }) = &held.terms.condition {
-        if !models.is_empty() {
-            let models: Vec<&str> = models.iter().map(AsRef::as_ref).collect();
-            words = format!("{words}, only for {}", models.join(", "));
-        }
-        if let Some(cost_max) = cost_max {
-            words = format!("{words}, only for calls that cost at most {cost_max}");
-        }
-    }
-    match held.terms.expires {
-        Some(expires) => format!("{words}, until {expires}"),
-        None => words,
-    }
-}
-
-/// The no with these words.
-pub(super) fn forbidden(request: &AccessRequest, reason: String, would_allow: String) -> Rejection {
-    Rejection::Forbidden {
-        principal: request.principal.clone(),
-        permission: request.permission.clone(),
-        scope: request.scope.clone(),
-        reason,
-        would_allow,
-    }
-}
-
-/// Whose terms fail, or that there is nothing that could.
-fn not_granted(rights: &Rights, request: &AccessRequest, now: Timestamp) -> String {
-    let AccessRequest { permission, scope, context, .. } = request;
-    let covering = rights.held.iter().filter(|held| held.covers(permission, scope).is_some());
-    let mut failing = covering.filter_map(|held| Some(format!("{} {}", held.grant, held.terms_fail(context, now)?)));
-    failing.next().unwrap_or_else(|| format!("no grant of {permission} at {scope} or above"))
-}
 
 impl Authority {
     /// The no that `verdict` is, in words.
@@ -109,7 +54,7 @@ impl Authority {
                 other => (format!("the policy {other} says no"), String::new()),
             },
             Verdict::NotGranted | Verdict::Granted => {
-                (not_granted(rights, request, now), self.would_allow(tenant, principal, permission, scope))
+                (not_granted(&rights.held, request, now), self.would_allow(tenant, principal, permission, scope))
             }
         };
         forbidden(request, reason, would_allow)
@@ -165,7 +110,7 @@ impl Authority {
             return None;
         }
         let rights = self.rights(tenant, principal);
-        let allows = |held: &&Held| held.covers(permission, scope).is_some() && !held.terms.is_over(now);
+        let allows = |held: &&HeldRights| held.covers(permission, scope).is_some() && !held.terms.is_over(now);
         rights.held.iter().find(allows).map(|held| in_words(held, permission, scope))
     }
 

@@ -1,7 +1,7 @@
 //! Cedar, asked: the static policies, and a question put to them.
 //!
 //! Knows how questions look in Cedar's words. It must not know where grants come from (that is `rights`), nor what to
-//! tell whoever is denied (that is `explain`).
+//! tell the one who is denied (that is `words` and `explain`).
 
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ use steward_events::permission::Permission;
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
-use super::Context;
+use super::request::Context;
 use crate::identity::Key;
 
 /// What the policies are asked about one request, whoever asks.

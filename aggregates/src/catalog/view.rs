@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use steward_events::commit::Recorded;
-use steward_events::event::{AggregateKind, Facts, ModelSpec, Price, PriceVersion, Target};
+use steward_events::event::{CatalogEvent, ModelSpec, Price, PriceVersion, Target};
 use steward_events::id::{ModelId, ProviderId, TenantId};
 use steward_events::timestamp::Timestamp;
-use steward_events::view::View;
+use steward_events::view::Reads;
 
 use super::{Catalog, Provider};
 use crate::aggregate::Aggregate;
@@ -54,13 +54,11 @@ impl Catalogs {
     }
 }
 
-impl View for Catalogs {
-    const KINDS: &'static [AggregateKind] = &[AggregateKind::Catalog];
+steward_events::view!(Catalogs, reads CatalogEvent);
 
-    fn apply(&mut self, recorded: &Recorded<'_>) {
-        if let Some(event) = Facts::from_event(recorded.event) {
-            let catalog = self.tenants.entry(recorded.stream.tenant.clone()).or_default();
-            catalog.apply(event, recorded.entry.at);
-        }
+impl Reads<CatalogEvent> for Catalogs {
+    fn read(&mut self, event: &CatalogEvent, recorded: &Recorded<'_>) {
+        let catalog = self.tenants.entry(recorded.stream.tenant.clone()).or_default();
+        catalog.apply(event, recorded.entry.at);
     }
 }

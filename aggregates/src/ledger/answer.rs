@@ -62,29 +62,31 @@ pub struct LeaseState {
 }
 
 impl Ledger {
-    pub(super) fn answer_grant(&self, order: &GrantLease) -> LeaseAnswer {
-        let outcome = if self.leases.contains_key(&order.lease) {
+    pub(super) fn answer_grant(&self, command: &GrantLease) -> LeaseAnswer {
+        let outcome = if self.leases.contains_key(&command.lease) {
             Outcome::Granted
-        } else if self.has_seen(&order.lease) {
+        } else if self.has_seen(&command.lease) {
             Outcome::Ended
         } else {
-            self.waiting_or_refused(&order.scopes, &order.request)
+            self.waiting_or_refused(&command.scopes, &command.request)
         };
-        self.answer_about(&order.lease, &order.scopes, Some(&order.request), outcome)
+        self.answer_about(&command.lease, &command.scopes, Some(&command.request), outcome)
     }
 
-    pub(super) fn answer_renew(&self, order: &RenewLease) -> LeaseAnswer {
-        let Some(lease) = self.leases.get(&order.lease) else {
+    pub(super) fn answer_renew(&self, command: &RenewLease) -> LeaseAnswer {
+        let Some(lease) = self.leases.get(&command.lease) else {
             return LeaseAnswer { outcome: Outcome::Ended, lease: None, others_wait: false, budget_left: None };
         };
-        let outcome = match &order.request {
+        let outcome = match &command.request {
             None => Outcome::Nothing,
-            Some(_) if order.turn < lease.turn => Outcome::Nothing,
-            Some(request) if order.turn == lease.turn && lease.call.as_ref() == Some(&request.call) => Outcome::Granted,
+            Some(_) if command.turn < lease.turn => Outcome::Nothing,
+            Some(request) if command.turn == lease.turn && lease.call.as_ref() == Some(&request.call) => {
+                Outcome::Granted
+            }
             Some(_) if lease.turns_at().is_some_and(|turn| turn <= lease.decided_at) => Outcome::Turned,
             Some(request) => self.waiting_or_refused(&lease.scopes, request),
         };
-        self.answer_about(&order.lease, &lease.scopes, order.request.as_ref(), outcome)
+        self.answer_about(&command.lease, &lease.scopes, command.request.as_ref(), outcome)
     }
 
     fn waiting_or_refused(&self, scopes: &ScopeSet, request: &LeaseRequest) -> Outcome {

@@ -11,8 +11,7 @@ use steward_events::window;
 
 use super::lease::{CALL_TIME_MAX, Lease, RECALL_AGAIN};
 use super::line::{LINE_MAX, TICKET_REFRESH};
-use super::{Budget, Ledger};
-use crate::sabotage::{Rule, drops};
+use super::{Budget, Ledger, mutations};
 
 /// Of a free amount, the part that one lease may take for calls to come: the last third of it is lent exactly.
 const CHUNK_SHARE: u64 = 3;
@@ -34,7 +33,7 @@ pub(super) enum Admission {
 }
 
 /// One budget that a request touches, at one moment.
-pub(super) struct Place<'a> {
+pub(super) struct BudgetHeadroom<'a> {
     pub(super) budget: &'a Budget,
     pub(super) window: WindowBounds,
     /// What is left after all that is posted, leased and unsettled, and after what those ahead in the line need.
@@ -43,7 +42,7 @@ pub(super) struct Place<'a> {
     pub(super) settled: u64,
 }
 
-impl Place<'_> {
+impl BudgetHeadroom<'_> {
     fn unit(&self) -> Unit {
         self.budget.key.unit
     }
@@ -69,15 +68,14 @@ impl Ledger {
         let hard = || places.iter().filter(|place| place.budget.spec.hard);
 
         let target = self.share(request, &places, now);
-        let short: Vec<&Place<'_>> = hard().filter(|place| target.get(place.unit()) > place.free).collect();
+        let short: Vec<&BudgetHeadroom<'_>> = hard().filter(|place| target.get(place.unit()) > place.free).collect();
         if short.is_empty() {
             events.extend(leaves);
             let amount = target + self.chunk(request, target, &places, now);
             return Admission::Granted { amount, windows, events };
         }
         let refusing = hard().find(|place| request.whole_min.get(place.unit()) > place.settled);
-        let refusing = if drops(Rule::RefuseOnLeased) { short.first().copied() } else { refusing };
-        if let Some(place) = refusing {
+        if let Some(place) = mutations::refusing(refusing, || short.first().copied()) {
             let rejection = exhausted(place, request.whole_min);
             return Admission::Refused { rejection, events: leaves.into_iter().collect() };
         }
@@ -107,9 +105,9 @@ impl Ledger {
         own: Option<&Own<'_>>,
         now: Timestamp,
         timezone: &str,
-    ) -> Vec<Place<'a>> {
+    ) -> Vec<BudgetHeadroom<'a>> {
         let touched = self.budgets.iter().filter(|(_, budget)| budget.touches(scopes));
-        let mut places: Vec<Place<'a>> = touched
+        let mut places: Vec<BudgetHeadroom<'a>> = touched
             .map(|(id, budget)| {
                 let window = budget.window_at(id, now, timezone);
                 let unit = budget.key.unit;
@@ -130,10 +128,10 @@ impl Ledger {
                 }
                 gone += self.outlived(&window, unit, now);
                 let left = |taken: u128| budget.spec.limit.saturating_sub(u64::try_from(taken).unwrap_or(u64::MAX));
-                Place { budget, window, free: left(exposure), settled: left(gone) }
+                BudgetHeadroom { budget, window, free: left(exposure), settled: left(gone) }
             })
             .collect();
-        if !drops(Rule::NoQueue) {
+        if mutations::keeps_the_line() {
             for ticket in self.line.ahead_of(&request.call, now) {
                 for place in places.iter_mut().filter(|place| place.budget.touches(&ticket.scopes)) {
                     place.free = place.free.saturating_sub(ticket.need.get(place.unit()));
@@ -152,7 +150,7 @@ impl Ledger {
     }
 
     /// What to grant to this one call: all it needs, or, where it may be cut, its share among those who want some too.
-    fn share(&self, request: &LeaseRequest, places: &[Place<'_>], now: Timestamp) -> Amounts {
+    fn share(&self, request: &LeaseRequest, places: &[BudgetHeadroom<'_>], now: Timestamp) -> Amounts {
         let mut target = request.need;
         for place in places.iter().filter(|place| place.budget.spec.hard) {
             let unit = place.unit();
@@ -171,7 +169,7 @@ impl Ledger {
     }
 
     /// For calls to come: nothing while anyone waits or the call itself was cut.
-    fn chunk(&self, request: &LeaseRequest, target: Amounts, places: &[Place<'_>], now: Timestamp) -> Amounts {
+    fn chunk(&self, request: &LeaseRequest, target: Amounts, places: &[BudgetHeadroom<'_>], now: Timestamp) -> Amounts {
         let others = self.line.iter().any(|ticket| {
             ticket.call != request.call
                 && ticket.is_live(now)
@@ -190,8 +188,8 @@ impl Ledger {
     }
 
     /// Asks those who hold something of what is short.
-    fn recalls(&self, short: &[&Place<'_>], own: Option<&LeaseId>, now: Timestamp) -> Vec<LedgerEvent> {
-        if drops(Rule::NoRecall) {
+    fn recalls(&self, short: &[&BudgetHeadroom<'_>], own: Option<&LeaseId>, now: Timestamp) -> Vec<LedgerEvent> {
+        if !mutations::asks_holders(!short.is_empty()) {
             return Vec::new();
         }
         let holds = |lease: &Lease| {
@@ -224,7 +222,7 @@ impl Budget {
     }
 }
 
-pub(super) fn exhausted(place: &Place<'_>, requested: Amounts) -> Rejection {
+pub(super) fn exhausted(place: &BudgetHeadroom<'_>, requested: Amounts) -> Rejection {
     let unit = place.unit();
     let text = |amount| Limit { unit, amount }.to_string();
     Rejection::BudgetExhausted {

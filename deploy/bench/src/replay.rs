@@ -12,9 +12,9 @@ use steward_events::quantity::Position;
 use steward_jetstream::{JetStreamLog, Role, baseline};
 use steward_ports::log::{EventLog, Filter};
 use steward_ports::store::Store;
-use steward_projectors::cost_report::CostReport;
-use steward_projectors::progress::Stage;
-use steward_projectors::runner::Runner;
+use steward_projectors::engine::progress::Stage;
+use steward_projectors::engine::runner::Runner;
+use steward_projectors::view::cost::CostReport;
 use tokio_util::sync::CancellationToken;
 
 use super::chain::{SHARD, write_calls};

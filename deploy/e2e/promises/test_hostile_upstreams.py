@@ -17,7 +17,7 @@ pytestmark = pytest.mark.xdist_group("hostile-upstreams")
 
 LINE = 10 * 1024 * 1024
 # How long the gateway waits for a provider's first byte, and for each further piece.
-BOUNDS = '[providers]\nfirst_byte_time_max = "2s"\nidle_time_max = "2s"'
+SETTINGS = '[providers]\nfirst_byte_time_max = "2s"\nidle_time_max = "2s"'
 
 
 class Hostile(Upstream):
@@ -85,7 +85,7 @@ class Hostile(Upstream):
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     folder, budget = tmp_path_factory.mktemp("hostile"), 'budget = { limit = "1000 calls" }'
-    with running(folder, Hostile(), budget, sections=BOUNDS) as cluster:
+    with running(folder, Hostile(), budget, settings=SETTINGS) as cluster:
         yield cluster
         cluster.laws()
 

@@ -88,7 +88,7 @@ class Clamped(Upstream):
 def test_one_gateway_is_killed_half_way(steward, stream):
     """Never more than 100 billed; what the dead gateway left open is held out, all else goes to who comes back."""
     upstream = Upstream(delay=0.1)
-    cluster = Cluster(steward, upstream, 'budget = { limit = "100 calls" }', settings='calls.admission.wait_max = "500ms"')
+    cluster = Cluster(steward, upstream, 'budget = { limit = "100 calls" }', settings='[gateway.calls.admission]\nwait_max = "500ms"')
 
     def half_way():
         wait_for("half of the calls", lambda: len(upstream.calls) >= 50)

@@ -16,10 +16,10 @@ from steward_testkit.running import Failed, Process, Steward, free_port, wait_fo
 class Cluster:
     """One bus, two deciders, two gateways, workers and projectors, each killed and started on its own."""
 
-    def __init__(self, steward: Steward, upstream, budget: str, settings: str = "", sections: str = "", **company):
+    def __init__(self, steward: Steward, upstream, budget: str, settings: str = "", **company):
         self.steward = steward
         first = steward.gateway_port
-        steward.config.write_text(steward.config.read_text().replace("[gateway]\n", f"{sections}\n[gateway]\n{settings}\n"))
+        steward.config.write_text(f"{steward.config.read_text()}{settings}\n")
         self.ports = [first, free_port()]
         self.urls = [f"http://127.0.0.1:{port}" for port in self.ports]
         self.cli_url = self.urls[0]

@@ -8,8 +8,9 @@ use std::time::Duration;
 use futures::FutureExt;
 use steward_events::BoxError;
 use steward_events::ids::Ids;
+use steward_gateway::{Probes, serve_probes};
 use steward_jetstream::Connection;
-use steward_observability::{Health, Metrics, Probes, Service};
+use steward_observability::{Health, Metrics, Service};
 use steward_ports::clock::{Clock, RandomIds, SystemClock};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ mod bus;
 mod disk;
 mod first_start;
 mod gateway;
+mod probes;
 mod projectors;
 mod workers;
 
@@ -29,6 +31,7 @@ pub use self::bus::{Installation, disk, join_cluster, outlive_full_disks, own_se
 pub use self::disk::Disk;
 pub use self::first_start::{Keys, bootstrap, notary, provision};
 pub use self::gateway::gateway;
+pub use self::probes::probes;
 pub use self::projectors::projectors;
 pub use self::workers::workers;
 
@@ -132,9 +135,9 @@ impl Process {
         self.spawn(Tier::Core, name, async move { part.await.map_err(BoxError::from) });
     }
 
-    /// What `/livez`, `/readyz` and `/metrics` answer, at whichever listener of this process.
+    /// What this process answers of itself.
     pub fn probes(&self) -> Probes {
-        Probes::new(Arc::clone(&self.health), self.metrics.clone())
+        probes(Arc::clone(&self.health), self.metrics.clone())
     }
 
     /// Serves health and metrics, for roles without a gateway, where the configuration says.
@@ -143,7 +146,7 @@ impl Process {
         let listener = tokio::net::TcpListener::bind(address)
             .await
             .map_err(|error| format!("cannot listen on {address} for health: {error}"))?;
-        let part = steward_observability::health::serve(listener, self.probes(), self.core.clone());
+        let part = serve_probes(listener, self.probes(), self.core.clone());
         self.spawn(Tier::Core, "health", part);
         Ok(())
     }

@@ -15,7 +15,7 @@ mod unknown;
 pub use page::page;
 pub use settings::{Setting, settings};
 pub use sources::{Effective, Source};
-pub use steward_jetstream::server::Durability;
+pub use steward_jetstream::Durability;
 
 /// What a process needs.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -38,7 +38,7 @@ pub struct Config {
     pub store: steward_sled::Config,
     /// The role that callers reach.
     pub gateway: steward_gateway::Config,
-    /// The client side of model calls: bounds of what is sent to providers.
+    /// Calls to providers: their bounds, and where providers may be.
     pub providers: steward_providers::Config,
     /// The role that runs process managers and durable tasks.
     pub workers: steward_workers::Config,

@@ -1,10 +1,11 @@
-//! What can be typed. Verbs of commands come from the command table, so a new command is here without a line.
+//! What can be typed. Verbs of commands and lists come from the tables, so a new command or list is here without a line.
 
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Command};
 use steward_events::command::{Audience, COMMANDS, nouns};
 
+use crate::command::list;
 use crate::command::send::{fields, shorthand};
 
 /// The whole command line.
@@ -33,6 +34,16 @@ pub(crate) fn parser() -> Command {
         steward = match steward.find_subcommand_mut(noun) {
             Some(_) => steward.mut_subcommand(noun, |existing| existing.subcommands(group.get_subcommands().cloned())),
             None => steward.subcommand(group),
+        };
+    }
+    for spec in list::queries() {
+        let verb = list::verb(spec);
+        steward = match steward.find_subcommand_mut(spec.view) {
+            Some(_) => steward.mut_subcommand(spec.view, |existing| existing.subcommand(verb)),
+            None => {
+                let about = format!("Lists of each {}", spec.view);
+                steward.subcommand(Command::new(spec.view).about(about).subcommand_required(true).subcommand(verb))
+            }
         };
     }
     steward
@@ -232,6 +243,11 @@ mod tests {
         for spec in super::COMMANDS.iter().filter(|spec| spec.audience == super::Audience::Callers) {
             for field in super::fields(spec) {
                 assert!(!globals.iter().any(|id| **id == *field.flag), "{spec:?} --{}", field.flag);
+            }
+        }
+        for spec in super::list::queries() {
+            for arg in super::list::verb(spec).get_arguments() {
+                assert!(!globals.contains(&arg.get_id()), "{} {} --{}", spec.view, spec.verb, arg.get_id());
             }
         }
     }

@@ -19,6 +19,8 @@ mod config;
 mod cost;
 mod docs;
 mod doctor;
+pub(crate) mod list;
+mod options;
 mod replay;
 mod role;
 pub(crate) mod send;
@@ -57,6 +59,10 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<ExitCode, BoxError> {
         ("task", Some(("show", typed))) => task::show(typed, &connect()?, json).await?,
         ("task", Some(("watch", typed))) => return task::watch(&task::id(typed)?, &connect()?, json).await,
         (noun, Some((verb, typed))) => {
+            if let Some(spec) = list::find(noun, verb) {
+                list::run(spec, typed, &client()?, json).await?;
+                return Ok(ExitCode::SUCCESS);
+            }
             let spec = find(noun, verb).ok_or_else(|| format!("there is no command {noun} {verb}"))?;
             let client = connect()?;
             let watch = typed.try_get_one::<bool>("watch").ok().flatten().copied().unwrap_or(false);

@@ -30,6 +30,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "steward-handler",
             "steward-projectors",
             "steward-workers",
+            "steward-calls",
+            "steward-providers",
             "steward-gateway",
             "steward-calls",
             "steward-providers",
@@ -79,7 +81,6 @@ const OWNED: &[(&str, &[&str])] = &[
     ("clap", &["steward"]),
     ("figment", &["steward-node"]),
     ("plotters", &["steward-bench"]),
-    ("indicatif", &["steward-bench"]),
 ];
 
 /// What deciding code cannot reach, not even through another crate: no runtime, no network, no operating system.

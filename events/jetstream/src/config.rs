@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::durability::Durability;
 use crate::provision;
-use crate::server::{self, Cluster, Durability};
+use crate::server::{self, Cluster};
 
 /// The value of [`Config::url`] that means a nats-server of our own.
-pub const OWN: &str = "own";
+const OWN: &str = "own";
 
 /// Where the bus is, and how our own nats-server is run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

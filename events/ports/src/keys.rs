@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use quick_cache::UnitWeighter;
+use quick_cache::sync::Cache;
 
 use steward_events::BoxError;
 use steward_events::sealed::{DataKey, KeyOwner, SealError};
@@ -33,17 +35,23 @@ pub enum KeyError {
     Unavailable(#[source] BoxError),
 }
 
+/// The most data keys that are kept open; others are opened again.
+const OPENED_MAX: u64 = 10_000;
+
+/// For how many memory is taken at first.
+const OPENED_EXPECTED: usize = 64;
+
 /// Opens data keys with the master key, and keeps them in memory.
 pub struct Keyring {
     master: DataKey,
     vault: Arc<dyn KeyVault>,
-    opened: Mutex<HashMap<KeyOwner, DataKey>>,
+    opened: Cache<KeyOwner, DataKey>,
 }
 
 impl Keyring {
     /// A keyring over `vault`.
     pub fn new(master: DataKey, vault: Arc<dyn KeyVault>) -> Self {
-        Self { master, vault, opened: Mutex::default() }
+        Self { master, vault, opened: Cache::with_weighter(OPENED_EXPECTED, OPENED_MAX, UnitWeighter) }
     }
 
     /// The owner's key, to open what it sealed.
@@ -71,12 +79,12 @@ impl Keyring {
 
     /// Destroys the owner's key: what it sealed cannot be read any more, by anyone.
     pub async fn destroy(&self, owner: &KeyOwner) -> Result<(), KeyError> {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner).remove(owner);
+        self.opened.remove(owner);
         self.vault.destroy(&owner.vault_name()).await.map_err(KeyError::Unavailable)
     }
 
     fn remembered(&self, owner: &KeyOwner) -> Option<DataKey> {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner).get(owner).cloned()
+        self.opened.get(owner)
     }
 
     fn unwrap(&self, owner: &KeyOwner, wrapped: &[u8]) -> Result<DataKey, KeyError> {
@@ -85,7 +93,7 @@ impl Keyring {
         let bytes = self.master.decrypt(wrapped, name.as_bytes()).map_err(wrong)?;
         let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| wrong(SealError::DoesNotOpen))?;
         let key = DataKey::from_bytes(bytes);
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(owner.clone(), key.clone());
+        self.opened.insert(owner.clone(), key.clone());
         Ok(key)
     }
 }

@@ -205,6 +205,8 @@ impl<V: View> Inner<V> {
 mod tests {
     use super::*;
     use crate::clock::SystemClock;
+    use crate::commit::Recorded;
+    use crate::event::AggregateKind;
     use crate::log::memory::MemoryLog;
 
     #[derive(Default)]

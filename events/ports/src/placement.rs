@@ -1,7 +1,9 @@
 //! Which shard holds a tenant: recorded once, in the registry, and never changed.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+
+use quick_cache::UnitWeighter;
+use quick_cache::sync::Cache;
 
 use crate::log::{EventLog, LogError};
 use steward_events::commit::Commit;
@@ -11,17 +13,22 @@ use steward_events::quantity::{Position, Shard};
 use steward_events::shard::{STEWARD_SHARD, registry_stream};
 use steward_events::stream::StreamName;
 
+/// The most tenants whose place is remembered; others are looked up again.
+const KNOWN_MAX: u64 = 100_000;
+
+/// For how many memory is taken at first.
+const KNOWN_EXPECTED: usize = 256;
+
 /// Looks tenants up in the registry and remembers them.
 pub struct Placement {
     log: Arc<dyn EventLog>,
-    known: RwLock<HashMap<TenantId, Shard>>,
+    known: Cache<TenantId, Shard>,
 }
 
 impl Placement {
     /// Over `log`.
     pub fn new(log: Arc<dyn EventLog>) -> Self {
-        let known = HashMap::from([(TenantId::steward(), STEWARD_SHARD)]);
-        Self { log, known: RwLock::new(known) }
+        Self { log, known: Cache::with_weighter(KNOWN_EXPECTED, KNOWN_MAX, UnitWeighter) }
     }
 
     /// The shard of `tenant`, or none if it was never placed.
@@ -29,8 +36,11 @@ impl Placement {
     /// # Errors
     /// [`LogError`] if the registry cannot be read.
     pub async fn shard(&self, tenant: &TenantId) -> Result<Option<Shard>, LogError> {
-        if let Some(shard) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(tenant) {
-            return Ok(Some(*shard));
+        if tenant.is_steward() {
+            return Ok(Some(STEWARD_SHARD));
+        }
+        if let Some(shard) = self.known.get(tenant) {
+            return Ok(Some(shard));
         }
         let stream = registry_stream(tenant);
         let Some(stored) = self.log.slot(&stream, Position(0)).await? else { return Ok(None) };
@@ -40,7 +50,7 @@ impl Placement {
             _ => None,
         });
         if let Some(shard) = placed {
-            self.known.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), shard);
+            self.known.insert(tenant.clone(), shard);
         }
         Ok(placed)
     }

@@ -1,4 +1,4 @@
-//! Orders about roles and grants.
+//! Commands about roles and grants.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,14 @@ use crate::id::{PrincipalId, RoleId, TenantId};
 use crate::permission::PermissionPattern;
 use crate::scope::Scope;
 use crate::timestamp::Timestamp;
+
+commands! {
+    AccessCommand of Access {
+        "role" "define" => DefineRole, Callers, "Define what a role permits and which roles it inherits";
+        "grant" "give" => GiveGrant, Callers, "Give a principal a role at a scope and below";
+        "grant" "revoke" => RevokeGrant, Callers, "Take a grant back at once";
+    }
+}
 
 /// Says what a role means.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

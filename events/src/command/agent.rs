@@ -1,4 +1,4 @@
-//! Orders about agents.
+//! Commands about agents.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,6 +6,12 @@ use serde::{Deserialize, Serialize};
 use crate::command::Body;
 use crate::event::AgentSpec;
 use crate::id::{AgentId, StreamId};
+
+commands! {
+    AgentCommand of Agent {
+        "agent" "define" => DefineAgent, Callers, "Define an agent, or change it";
+    }
+}
 
 /// Says what an agent is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,4 +1,4 @@
-//! Orders about providers, models and prices.
+//! Commands about providers, models and prices.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,6 +7,15 @@ use crate::command::Body;
 use crate::event::{ModelSpec, Price, ProviderKind, Target};
 use crate::id::{ModelId, ProviderId};
 use crate::timestamp::Timestamp;
+
+commands! {
+    CatalogCommand of Catalog {
+        "provider" "set" => SetProvider, Callers, "Set where an upstream is and what it speaks";
+        "model" "set" => SetModel, Callers, "Set a model that callers may name";
+        "route" "set" => SetRoute, Callers, "Set where calls of a model go, tried in order";
+        "price" "set" => SetPrice, Callers, "Set a model's price from a date on";
+    }
+}
 
 /// Says where an upstream is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

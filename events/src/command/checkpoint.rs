@@ -1,4 +1,4 @@
-//! Orders about checkpoints of the transparency log.
+//! Commands about checkpoints of the transparency log.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,6 +7,13 @@ use crate::command::Body;
 use crate::digest::TreeHash;
 use crate::id::{StreamId, TenantId};
 use crate::quantity::Position;
+
+commands! {
+    CheckpointCommand of Checkpoint {
+        "checkpoint" "request" => RequestCheckpoint, Callers, "Have a tenant's history signed now, not at the next turn";
+        "checkpoint" "sign" => SignCheckpoint, System, "Record a signed state of a tenant's history";
+    }
+}
 
 /// Has the tenant's history signed up to this command, at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

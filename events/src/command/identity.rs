@@ -1,4 +1,4 @@
-//! Orders about people, service accounts and keys.
+//! Commands about people, service accounts and keys.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,18 @@ use crate::event::{KeyHash, Profile};
 use crate::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId, TenantId};
 use crate::ids::Ids;
 use crate::scope::Scope;
-use crate::sealed::Content;
+use crate::sealed::{Content, KeyOwner, Sealable};
 use crate::timestamp::Timestamp;
+
+commands! {
+    IdentityCommand of Identity {
+        "user" "invite" => InviteUser, Callers, "Let a person in";
+        "user" "disable" => DisableUser, Callers, "Stop a person or service account at once";
+        "account" "create" => CreateAccount, Callers, "Create a service account for a program";
+        "key" "issue" => IssueKey, Callers, "Issue an API key that acts as a service account or person";
+        "key" "revoke" => RevokeKey, Callers, "Revoke an API key at once";
+    }
+}
 
 /// Lets a person in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +37,11 @@ impl Body for InviteUser {
         if self.principal.is_none() {
             self.principal = PrincipalId::new(format!("p_{}", fresh.unique())).ok();
         }
+    }
+    fn sealed(&mut self, tenant: &TenantId) -> Vec<(&mut dyn Sealable, KeyOwner)> {
+        // A person's own key, so that they can be erased. Without an id the invitation is refused as it is.
+        let owner = self.principal.clone().map(|person| KeyOwner::Person(tenant.clone(), person));
+        owner.map(|owner| (&mut self.profile as &mut dyn Sealable, owner)).into_iter().collect()
     }
 }
 

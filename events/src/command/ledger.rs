@@ -1,4 +1,4 @@
-//! Orders about budgets and leases.
+//! Commands about budgets and leases.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,19 @@ use crate::event::UnsettledCall;
 use crate::id::{CallId, LeaseId, TenantId};
 use crate::quantity::{Amounts, Limit, Position, Turn, Unit, Window};
 use crate::scope::{Scope, ScopeSet, Subject};
+
+commands! {
+    LedgerCommand of Ledger {
+        "budget" "set" => SetBudget, Callers, "Set a budget's limit for a scope and window";
+        "budget" "remove" => RemoveBudget, Callers, "Remove a budget";
+        "lease" "grant" => GrantLease, System, "Lend a gateway part of the budgets of a set of scopes";
+        "lease" "renew" => RenewLease, System, "Report what was used and change a lease's terms";
+        "lease" "withdraw" => WithdrawRequest, System, "Take a call that has given up out of the line";
+        "lease" "recall" => RecallLease, System, "Ask holders for what is free";
+        "lease" "end" => EndLease, System, "End a lease whose journal is closed";
+        "lease" "correct" => CorrectLease, System, "Replace a worst case by the fact after a lease's end";
+    }
+}
 
 const fn yes() -> bool {
     true

@@ -1,16 +1,29 @@
-//! Orders about tasks.
+//! Commands about tasks.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::command::Body;
-use crate::event::{StepKind, TaskInput, TaskOutput, TokenUsage};
+use crate::command::{Body, Reference};
+use crate::event::{AggregateKind, StepKind, TaskInput, TaskOutput, TokenUsage};
 use crate::id::{AgentId, StreamId, TaskId, TenantId};
 use crate::ids::Ids;
 use crate::quantity::{Epoch, NanoDollars, StepNumber};
 use crate::scope::Scope;
-use crate::sealed::Content;
+use crate::sealed::{Content, KeyOwner, Sealable};
 use crate::timestamp::Timestamp;
+
+commands! {
+    TaskCommand of Task {
+        "task" "submit" => SubmitTask, Callers, "Give an agent a task";
+        "task" "cancel" => CancelTask, Callers, "Cancel a task and stop its calls";
+        "task" "claim" => ClaimTask, System, "Drive a task from now on";
+        "task" "extend" => ExtendClaim, System, "Keep driving a task";
+        "task" "start-step" => StartStep, System, "Record that a step begins";
+        "task" "finish-step" => FinishStep, System, "Record a step's result";
+        "task" "finish" => FinishTask, System, "Record that a task is done";
+        "task" "fail" => FailTask, System, "Record that a task cannot be done";
+    }
+}
 
 fn stream_of(task: &TaskId) -> StreamId {
     StreamId::new(task.as_str()).unwrap_or_else(|_| StreamId::main())
@@ -47,19 +60,30 @@ impl Body for SubmitTask {
             self.task = TaskId::new(format!("t_{}", fresh.unique())).ok();
         }
     }
+    fn references(&self) -> Vec<Reference> {
+        let agent = StreamId::new(self.agent.as_str()).ok();
+        agent.map(|id| Reference { kind: AggregateKind::Agent, id }).into_iter().collect()
+    }
+    fn sealed(&mut self, tenant: &TenantId) -> Vec<(&mut dyn Sealable, KeyOwner)> {
+        vec![(&mut self.input, KeyOwner::Tenant(tenant.clone()))]
+    }
 }
 
+/// A body that its task's stream decides, with the field of it that is sealed, if there is one.
 macro_rules! on_task {
-    ($($body:ident),*) => {$(
+    ($($body:ident $($content:ident)?),*) => {$(
         impl Body for $body {
             fn stream(&self) -> StreamId {
                 stream_of(&self.task)
             }
+            $(fn sealed(&mut self, tenant: &TenantId) -> Vec<(&mut dyn Sealable, KeyOwner)> {
+                vec![(&mut self.$content, KeyOwner::Tenant(tenant.clone()))]
+            })?
         }
     )*};
 }
 
-on_task!(CancelTask, ClaimTask, ExtendClaim, StartStep, FinishStep, FinishTask, FailTask);
+on_task!(CancelTask, ClaimTask, ExtendClaim, StartStep, FinishStep output, FinishTask output, FailTask);
 
 /// Cancels a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,37 +1,16 @@
-//! Orders about tenants.
+//! Commands about tenants.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Body;
 use crate::event::ContentMode;
-use crate::id::{StreamId, TenantId};
-use crate::scope::Scope;
 
-fn utc() -> String {
-    "UTC".to_owned()
-}
-
-/// Takes the name and a place; sent to the tenant `steward`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CreateTenant {
-    /// Its name, for ever.
-    pub tenant: TenantId,
-    /// IANA time zone in which its budget windows turn.
-    #[serde(default = "utc")]
-    pub timezone: String,
-    /// Whether prompts and answers are kept.
-    #[serde(default)]
-    pub content: ContentMode,
-}
-
-impl Body for CreateTenant {
-    fn stream(&self) -> StreamId {
-        crate::shard::registry_stream(&self.tenant).id
-    }
-    fn scope(&self, _: &TenantId) -> Scope {
-        Scope::everything()
+commands! {
+    TenantCommand of Tenant {
+        "tenant" "open" => OpenTenant, System, "Open a tenant that was placed";
+        "tenant" "suspend" => SuspendTenant, Callers, "Stop everything a tenant does, until it is resumed";
+        "tenant" "resume" => ResumeTenant, Callers, "Let a suspended tenant act again";
     }
 }
 
@@ -45,7 +24,11 @@ pub struct OpenTenant {
     pub content: ContentMode,
 }
 
-impl Body for OpenTenant {}
+impl Body for OpenTenant {
+    fn needs_open_tenant(&self) -> bool {
+        false
+    }
+}
 
 /// Stops everything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

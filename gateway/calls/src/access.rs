@@ -12,6 +12,7 @@ use steward_events::permission::Permission;
 use steward_events::quantity::{NanoDollars, Shard};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
+use steward_events::secret::tenant_of;
 use steward_events::shard::STEWARD_SHARD;
 use steward_ports::clock::Clock;
 use steward_ports::live::{Live, NotFresh};
@@ -20,9 +21,6 @@ use steward_ports::placement::Placement;
 
 use crate::config::Config;
 use crate::error::Error;
-
-/// The longest text that is looked at as a key.
-const KEY_BYTES_MAX: usize = 200;
 
 /// Who holds which key, and what they may.
 pub struct Access {
@@ -159,27 +157,5 @@ impl Access {
     ) -> Result<(), Rejection> {
         let context = Context { model: Some(model.clone()), cost: Some(cost) };
         self.authorise(holder, &holder.tenant, Permission::model_invoke(), holder.scope.clone(), context)
-    }
-}
-
-/// The tenant that a key names: `stw_<tenant>_<secret>`, where the secret holds no `_`.
-fn tenant_of(secret: &str) -> Option<TenantId> {
-    if secret.len() > KEY_BYTES_MAX {
-        return None;
-    }
-    secret.strip_prefix("stw_")?.rsplit_once('_')?.0.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_names_its_tenant() {
-        assert_eq!(tenant_of("stw_acme_abc").unwrap().as_str(), "acme");
-        assert_eq!(tenant_of("stw_a_b_abc").unwrap().as_str(), "a_b");
-        for wrong in ["", "stw_", "stw_acme", "acme_abc", "stw_A_b", "stw_*_b", &format!("stw_a_{}", "x".repeat(300))] {
-            assert!(tenant_of(wrong).is_none(), "{wrong}");
-        }
     }
 }

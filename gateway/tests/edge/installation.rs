@@ -1,12 +1,13 @@
 //! One installation in this process.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use steward_calls::Secrets;
 use steward_events::commit::Commit;
@@ -17,7 +18,7 @@ use steward_events::quantity::{NanoDollars, Position, Shard};
 use steward_events::rejection::Rejection;
 use steward_events::request::{Envelope, Format, Request};
 use steward_events::sealed::DataKey;
-use steward_gateway::{Config, Gateway, GatewayPorts, LogCapacity, ProcessStatus};
+use steward_gateway::{Config, Gateway, GatewayPorts, LogCapacity, Metrics, Probe, ProbeAnswer, Probes, Readiness};
 use steward_handler::{Handler, HandlerConfig, HandlerPorts, bootstrap};
 use steward_ports::bus::{CommandBus, Failure, LocalBus, QueryService};
 use steward_ports::clock::{Clock, RandomIds, SystemClock};
@@ -81,6 +82,31 @@ impl QueryService for Mirror {
     }
 }
 
+/// What a process answers that is a gateway and a nats-server.
+fn probes(
+    metrics: &Metrics,
+    gateway: Arc<OnceLock<Readiness>>,
+    server: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+) -> Probes {
+    let mut registry = Registry::with_prefix("steward");
+    metrics.register(&mut registry);
+    Arc::new(move |probe| {
+        let (well, body) = match probe {
+            Probe::Live => (true, "alive\n".to_owned()),
+            Probe::Ready => match gateway.get().map_or(Ok(()), |gateway| gateway()).and_then(|()| server()) {
+                Ok(()) => (true, "ready\n".to_owned()),
+                Err(why) => (false, format!("{why}\n")),
+            },
+            Probe::Metrics => {
+                let mut page = String::new();
+                prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
+                (true, page)
+            }
+        };
+        ProbeAnswer { well, content_type: "text/plain", body }
+    })
+}
+
 impl Installation {
     /// With a tenant `acme`, a provider `mock`, and the models that the upstream offers.
     pub(crate) async fn start(change: impl FnOnce(&mut Settings)) -> Self {
@@ -94,7 +120,8 @@ impl Installation {
         let ports = HandlerPorts { log: Arc::clone(&log), keyring, clock: Arc::clone(&clock), ids: Arc::clone(&ids) };
         let handler = Handler::new(ports, HandlerConfig::default());
         let bus: Arc<dyn CommandBus> = Arc::new(LocalBus::new(handler, Some(Arc::new(Mirror))));
-        let config = Config { tenant_open_wait_max: Duration::from_millis(10), ..Config::default() };
+        let mut config = Config { tenant_open_wait_max: Duration::from_millis(10), ..Config::default() };
+        config.calls.admission.wait_max = Duration::from_secs(10);
         let mut settings =
             Settings { config, providers: steward_providers::Config::default(), secrets: Secrets::default() };
         change(&mut settings);
@@ -104,6 +131,8 @@ impl Installation {
         let unwell = Arc::new(AtomicBool::new(false));
         let says = Arc::clone(&unwell);
         let readiness = move || if says.load(Ordering::SeqCst) { Err("nats-server: away".to_owned()) } else { Ok(()) };
+        let (metrics, own) = (Metrics::default(), Arc::new(OnceLock::<Readiness>::new()));
+        let probes = probes(&metrics, Arc::clone(&own), readiness);
         let ports = GatewayPorts {
             log: seen,
             bus: Arc::clone(&bus),
@@ -111,9 +140,11 @@ impl Installation {
             ids,
             providers: steward_providers::all(&providers, secrets).unwrap(),
             capacity: LogCapacity::default(),
-            status: ProcessStatus { readiness: Arc::new(readiness), ..ProcessStatus::default() },
+            metrics,
+            probes,
         };
         let gateway = Arc::new(Gateway::new(ports, config));
+        let _ = own.set(gateway.readiness());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();

@@ -13,12 +13,12 @@ use steward_events::BoxError;
 use steward_events::command::SignCheckpoint;
 use steward_events::commit::Recorded;
 use steward_events::digest::TreeHash;
-use steward_events::event::{AggregateKind, CheckpointEvent, Event};
+use steward_events::event::{AggregateKind, CheckpointEvent};
 use steward_events::id::TenantId;
 use steward_events::quantity::Position;
 use steward_events::query::{Due, DueQuestion, TreeQuestion, TreeState};
 use steward_events::shard::STEWARD_SHARD;
-use steward_events::view::View;
+use steward_events::view::{Reads, View};
 use steward_ports::live::{Live, NotFresh};
 use steward_tlog::{Checkpoint, SigningKey, origin, proof};
 use tokio::task::JoinSet;
@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Transparency;
-use crate::orders::{Cause, Orders};
+use crate::dispatch::{Cause, Dispatch};
 use crate::process::Error;
 use crate::{WorkerPorts, wake};
 
@@ -86,28 +86,21 @@ impl Known {
     }
 }
 
-impl View for Known {
-    const KINDS: &'static [AggregateKind] = &[AggregateKind::Checkpoint];
+/// Which kinds this process manager reads.
+pub const READS: &[AggregateKind] = Known::KINDS;
 
-    fn apply(&mut self, recorded: &Recorded<'_>) {
-        match recorded.event {
-            Event::Checkpoint(CheckpointEvent::Requested) => self.want(&recorded.stream.tenant, recorded.position),
-            Event::Checkpoint(CheckpointEvent::Signed { tenant, size, root, position, note, .. }) => {
+steward_events::view!(Known, reads CheckpointEvent);
+
+impl Reads<CheckpointEvent> for Known {
+    fn read(&mut self, event: &CheckpointEvent, recorded: &Recorded<'_>) {
+        match event {
+            CheckpointEvent::Requested => self.want(&recorded.stream.tenant, recorded.position),
+            CheckpointEvent::Signed { tenant, size, root, position, note, .. } => {
                 if recorded.stream.tenant.is_steward() {
                     let signed = Signed { size: *size, root: *root, position: *position, note: note.clone() };
                     self.sign(tenant, signed);
                 }
             }
-            Event::Registry(_)
-            | Event::Tenant(_)
-            | Event::Identity(_)
-            | Event::Access(_)
-            | Event::Ledger(_)
-            | Event::Usage(_)
-            | Event::Catalog(_)
-            | Event::Agent(_)
-            | Event::Task(_)
-            | Event::Denials(_) => {}
         }
     }
 }
@@ -125,7 +118,7 @@ pub async fn run(ports: WorkerPorts, config: Transparency, shutdown: Cancellatio
             Err(error) => tracing::error!(witness = %place, %error, "this witness gets no checkpoints"),
         }
     }
-    let signer = Signer { orders: Orders::new(&ports), live, ports, rewritten: Mutex::default() };
+    let signer = Signer { dispatch: Dispatch::new(&ports), live, ports, rewritten: Mutex::default() };
     tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         stopped = signer.sign_as_they_grow(config.checkpoint_every) => Err(stopped.into()),
@@ -134,7 +127,7 @@ pub async fn run(ports: WorkerPorts, config: Transparency, shutdown: Cancellatio
 
 struct Signer {
     ports: WorkerPorts,
-    orders: Orders,
+    dispatch: Dispatch,
     live: Arc<Live<Known>>,
     /// Tenants whose history contradicts what was signed; said once each.
     rewritten: Mutex<BTreeSet<TenantId>>,
@@ -170,7 +163,7 @@ impl Signer {
         for shard in 0..self.ports.log.shards() {
             let mut question = DueQuestion { shard, after: None };
             loop {
-                let due: Due = match self.orders.ask(&TenantId::steward(), "audit", "due", &question).await {
+                let due: Due = match self.dispatch.query(&TenantId::steward(), "audit", "due", &question).await {
                     Ok(due) => due,
                     Err(error) => {
                         tracing::debug!(shard, %error, "which trees have grown is not known now");
@@ -199,7 +192,7 @@ impl Signer {
     async fn sign(&self, tenant: &TenantId, up_to: Option<Position>) -> Result<(), BoxError> {
         let before = self.live.read().signed.get(tenant).cloned();
         let question = TreeQuestion { from: before.as_ref().map(|signed| signed.size), min_position: up_to };
-        let tree: TreeState = self.orders.ask(tenant, "audit", "tree", &question).await?;
+        let tree: TreeState = self.dispatch.query(tenant, "audit", "tree", &question).await?;
         if let Some(before) = &before {
             if tree.size == before.size && tree.root == before.root {
                 return Ok(());
@@ -220,7 +213,7 @@ impl Signer {
             note: key.sign(&state.text(), &origin)?.to_string(),
             key: key.verifier(&origin)?.to_string(),
         };
-        let reply = self.orders.send(&TenantId::steward(), sign, &Cause::default()).await?;
+        let reply = self.dispatch.send(&TenantId::steward(), sign, &Cause::default()).await?;
         self.live.reached(STEWARD_SHARD, reply.position, SEEN_TIME_MAX).await?;
         Ok(())
     }
@@ -248,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wanted_ends_when_it_is_signed_in_whatever_order_that_is_seen() {
+    fn a_request_ends_with_its_signature_in_either_order() {
         let acme: TenantId = "acme".parse().unwrap();
         let mut known = Known::default();
         known.want(&acme, Position(7));

@@ -11,7 +11,6 @@ use std::time::Duration;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use steward_aggregates::ledger::RECALL_MAX;
-use steward_aggregates::sabotage::{Rule, drops};
 use steward_events::BoxError;
 use steward_events::command::CorrectLease;
 use steward_events::commit::Commit;
@@ -19,6 +18,7 @@ use steward_events::event::AggregateKind;
 use steward_events::id::{LeaseId, StreamId, TenantId};
 use steward_events::quantity::{Position, Shard};
 use steward_events::rejection::Rejection;
+use steward_ports::journal::read_to_end;
 use steward_ports::log::{Filter, LogError};
 use steward_ports::timers::{Due, TimerKey};
 use tokio::sync::{Notify, Semaphore};
@@ -26,14 +26,17 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::WorkerPorts;
-use crate::orders::{Cause, OrderError, Orders};
+use crate::dispatch::{Cause, Dispatch, DispatchError};
 use crate::process::Error;
 
-mod books;
 mod ending;
-mod journal;
+mod mutations;
+mod open_leases;
 
-use books::{Books, Open, Step};
+use open_leases::{OpenLease, OpenLeases, Step};
+
+/// Which kinds this process manager reads.
+pub const READS: &[AggregateKind] = &[AggregateKind::Ledger, AggregateKind::Usage];
 
 /// The timer that rings when a holder has been silent for too long.
 pub const EXPIRY: &str = "lease-expiry";
@@ -58,7 +61,7 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// What a timer carries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bell {
+pub struct ExpiryTimer {
     /// Where the lease's tenant lives.
     pub shard: Shard,
     /// Which lease.
@@ -69,14 +72,14 @@ pub struct Bell {
 
 struct Shared {
     ports: WorkerPorts,
-    orders: Orders,
+    dispatch: Dispatch,
     shards: BTreeMap<Shard, Watched>,
     work: Semaphore,
 }
 
 /// One shard's fold, and how far it is.
 struct Watched {
-    books: Mutex<(Books, Position)>,
+    folded: Mutex<(OpenLeases, Position)>,
     /// Told at every step. First come, first woken: with a `watch` that would be chance, and a seed would not repeat.
     moved: Notify,
 }
@@ -87,9 +90,9 @@ struct Watched {
 /// [`Error`] if the log holds what this build cannot read.
 pub async fn run(ports: WorkerPorts, shutdown: CancellationToken) -> Result<(), Error> {
     let shards = (0..ports.log.shards()).map(Shard);
-    let watched = |shard| (shard, Watched { books: Mutex::default(), moved: Notify::new() });
+    let watched = |shard| (shard, Watched { folded: Mutex::default(), moved: Notify::new() });
     let shared = Arc::new(Shared {
-        orders: Orders::new(&ports),
+        dispatch: Dispatch::new(&ports),
         shards: shards.map(watched).collect(),
         work: Semaphore::new(WORK_MAX),
         ports,
@@ -129,10 +132,10 @@ impl Shared {
         let Some(watched) = self.shards.get(&shard) else { return LogError::Unavailable("no such shard".into()) };
         let mut corrections = JoinSet::new();
         let mut run = async || -> Result<(), LogError> {
-            let both = Filter::shard(shard).kinds(&[AggregateKind::Ledger, AggregateKind::Usage]);
+            let both = Filter::shard(shard).kinds(READS);
             let start = self.ports.log.last(&both).await?;
             let folded = self.fold_ledgers(shard, start).await?;
-            *watched.books() = (folded, start);
+            *watched.folded() = (folded, start);
             watched.moved.notify_waiters();
             for step in self.what_is_due(shard, start).await? {
                 self.act(shard, step, &mut corrections).await;
@@ -141,10 +144,10 @@ impl Shared {
             while let Some(stored) = commits.next().await {
                 let stored = stored?;
                 let steps = {
-                    let (books, folded) = &mut *watched.books();
+                    let (open, position) = &mut *watched.folded();
                     let steps =
-                        if books.concern(&stored) { books.fold(stored.commit()?, stored.position) } else { Vec::new() };
-                    *folded = stored.position;
+                        if open.concern(&stored) { open.fold(stored.commit()?, stored.position) } else { Vec::new() };
+                    *position = stored.position;
                     steps
                 };
                 watched.moved.notify_waiters();
@@ -159,21 +162,21 @@ impl Shared {
     }
 
     /// The ledgers alone, up to `end`: usage is much more, and only of open leases is any of it needed.
-    async fn fold_ledgers(&self, shard: Shard, end: Position) -> Result<Books, LogError> {
-        let mut books = Books::default();
+    async fn fold_ledgers(&self, shard: Shard, end: Position) -> Result<OpenLeases, LogError> {
+        let mut open = OpenLeases::default();
         let filter = Filter::shard(shard).kinds(&[AggregateKind::Ledger]);
         let last = self.ports.log.last(&filter).await?;
         if last == Position(0) {
-            return Ok(books);
+            return Ok(open);
         }
         let mut commits = self.ports.log.follow(&filter, Position(0)).await?;
         while let Some(stored) = commits.next().await {
             let stored = stored?;
             if stored.position <= end {
-                books.fold(&Commit::decode(&stored.stream, &stored.bytes)?, stored.position);
+                open.fold(&Commit::decode(&stored.stream, &stored.bytes)?, stored.position);
             }
             if stored.position >= last.min(end) {
-                return Ok(books);
+                return Ok(open);
             }
         }
         Err(LogError::Unavailable("the log ended its stream".into()))
@@ -183,15 +186,15 @@ impl Shared {
     async fn what_is_due(&self, shard: Shard, start: Position) -> Result<Vec<Step>, LogError> {
         let Some(watched) = self.shards.get(&shard) else { return Ok(Vec::new()) };
         let (mut steps, journals) = {
-            let (books, _) = &*watched.books();
-            (books.timers(), books.journals(shard))
+            let (open, _) = &*watched.folded();
+            (open.timers(), open.journals(shard))
         };
         for (stream, after) in journals {
-            for stored in journal::tail(&*self.ports.log, &stream, after).await? {
+            for stored in read_to_end(&*self.ports.log, &stream, after).await? {
                 // What comes later is followed.
                 if stored.position <= start {
                     let commit = Commit::decode(&stream, &stored.bytes)?;
-                    steps.extend(watched.books().0.fold(&commit, stored.position));
+                    steps.extend(watched.folded().0.fold(&commit, stored.position));
                 }
             }
         }
@@ -200,15 +203,15 @@ impl Shared {
 
     async fn act(self: &Arc<Self>, shard: Shard, step: Step, corrections: &mut JoinSet<()>) {
         match step {
-            Step::Expires { tenant, lease, at } if !drops(Rule::TimerByHandler) => {
+            Step::Expires { tenant, lease, at } if mutations::sets_timers() => {
                 self.ring_at(EXPIRY, shard, &tenant, lease, at, false).await;
             }
             Step::Expires { .. } => {}
             Step::Recalled { tenant, lease, at } => {
                 self.ring_at(RECALL, shard, &tenant, lease, at.plus(RECALL_MAX), false).await;
             }
-            Step::Correct { tenant, order } => {
-                corrections.spawn(Arc::clone(self).correct(tenant, order));
+            Step::Correct { tenant, correction } => {
+                corrections.spawn(Arc::clone(self).correct(tenant, correction));
             }
         }
     }
@@ -228,22 +231,22 @@ impl Shared {
             return;
         };
         let key = TimerKey { tenant: tenant.clone(), kind: kind.to_owned(), id };
-        let bell = serde_json::to_vec(&Bell { shard, lease, graced }).unwrap_or_default();
-        while let Err(error) = self.ports.timers.set(&key, at, bell.clone()).await {
+        let timer = serde_json::to_vec(&ExpiryTimer { shard, lease, graced }).unwrap_or_default();
+        while let Err(error) = self.ports.timers.set(&key, at, timer.clone()).await {
             tracing::warn!(error, "a lease's timer could not be set; trying again");
             tokio::time::sleep(PAUSE).await;
         }
     }
 
     /// Sends a correction until it is decided. One that comes before the lease's end is kept back and sent again.
-    async fn correct(self: Arc<Self>, tenant: TenantId, order: CorrectLease) {
+    async fn correct(self: Arc<Self>, tenant: TenantId, correction: CorrectLease) {
         loop {
             let Ok(_permit) = self.work.acquire().await else { return };
-            match self.orders.send(&tenant, order.clone(), &Cause::default()).await {
+            match self.dispatch.send(&tenant, correction.clone(), &Cause::default()).await {
                 Ok(_) => return,
-                Err(OrderError::Rejected(Rejection::Stale { .. }) | OrderError::Unanswered { .. }) => {}
+                Err(DispatchError::Rejected(Rejection::Stale { .. }) | DispatchError::Unanswered { .. }) => {}
                 Err(error) => {
-                    tracing::error!(tenant.id = %tenant, lease = %order.lease, call = %order.call, %error,
+                    tracing::error!(tenant.id = %tenant, lease = %correction.lease, call = %correction.call, %error,
                         "a late finish could not be brought to the books");
                     return;
                 }
@@ -253,49 +256,49 @@ impl Shared {
     }
 
     /// A timer rang: looks at the lease as it is now.
-    async fn rang(&self, bell: &Bell, tenant: &TenantId) -> Result<(), BoxError> {
-        let lease = self.lease_now(bell, tenant).await?;
+    async fn rang(&self, timer: &ExpiryTimer, tenant: &TenantId) -> Result<(), BoxError> {
+        let lease = self.lease_now(timer, tenant).await?;
         let Some(open) = lease else { return Ok(()) };
         let now = self.ports.clock.now();
         let unanswered = open.recalled.is_some_and(|since| now >= since.plus(RECALL_MAX));
         if !unanswered && now < open.expires {
-            if !drops(Rule::NoRearm) {
+            if mutations::sets_early_timers_again() {
                 if let Some(since) = open.recalled {
-                    self.ring_at(RECALL, bell.shard, tenant, bell.lease.clone(), since.plus(RECALL_MAX), false).await;
+                    self.ring_at(RECALL, timer.shard, tenant, timer.lease.clone(), since.plus(RECALL_MAX), false).await;
                 }
-                self.ring_at(EXPIRY, bell.shard, tenant, bell.lease.clone(), open.expires, false).await;
+                self.ring_at(EXPIRY, timer.shard, tenant, timer.lease.clone(), open.expires, false).await;
             }
             return Ok(());
         }
-        if !unanswered && !bell.graced && now.since(open.expires) > OUTAGE {
-            self.ring_at(EXPIRY, bell.shard, tenant, bell.lease.clone(), now.plus(GRACE), true).await;
+        if !unanswered && !timer.graced && now.since(open.expires) > OUTAGE {
+            self.ring_at(EXPIRY, timer.shard, tenant, timer.lease.clone(), now.plus(GRACE), true).await;
             return Ok(());
         }
         let reason = if unanswered { "recalled" } else { "expired" };
-        ending::end(&self.ports, &self.orders, bell.shard, tenant, &bell.lease, &open, reason).await
+        ending::end(&self.ports, &self.dispatch, timer.shard, tenant, &timer.lease, &open, reason).await
     }
 
     /// The lease by a fold that holds all that is recorded now; none if it is over.
-    async fn lease_now(&self, bell: &Bell, tenant: &TenantId) -> Result<Option<Open>, BoxError> {
-        let watched = self.shards.get(&bell.shard).ok_or("no such shard")?;
-        let filter = Filter::shard(bell.shard).kinds(&[AggregateKind::Ledger]).tenant(tenant);
+    async fn lease_now(&self, timer: &ExpiryTimer, tenant: &TenantId) -> Result<Option<OpenLease>, BoxError> {
+        let watched = self.shards.get(&timer.shard).ok_or("no such shard")?;
+        let filter = Filter::shard(timer.shard).kinds(&[AggregateKind::Ledger]).tenant(tenant);
         let last = self.ports.log.last(&filter).await?;
         tokio::time::timeout(FRESH_TIME_MAX, watched.reached(last)).await?;
-        Ok(watched.books().0.lease(tenant, &bell.lease))
+        Ok(watched.folded().0.lease(tenant, &timer.lease))
     }
 }
 
 impl Watched {
     /// The fold and how far it is.
-    fn books(&self) -> MutexGuard<'_, (Books, Position)> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    fn folded(&self) -> MutexGuard<'_, (OpenLeases, Position)> {
+        self.folded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn reached(&self, position: Position) {
         let mut moved = std::pin::pin!(self.moved.notified());
         loop {
             moved.as_mut().enable();
-            if self.books().1 >= position {
+            if self.folded().1 >= position {
                 return;
             }
             moved.as_mut().await;
@@ -320,8 +323,8 @@ async fn listen(shared: Arc<Shared>, kind: &'static str) -> Result<(), Error> {
 impl Shared {
     async fn hear(&self, due: Box<dyn Due>) {
         let tenant = due.key().tenant.clone();
-        let bell: Bell = match serde_json::from_slice(due.payload()) {
-            Ok(bell) => bell,
+        let timer: ExpiryTimer = match serde_json::from_slice(due.payload()) {
+            Ok(timer) => timer,
             Err(error) => {
                 tracing::error!(%error, "a lease's timer says nothing that can be read");
                 // It will never say more.
@@ -329,13 +332,13 @@ impl Shared {
                 return;
             }
         };
-        let outcome = match self.rang(&bell, &tenant).await {
+        let outcome = match self.rang(&timer, &tenant).await {
             Ok(()) => due.done().await,
             // Not done: it rings again.
             Err(error) => Err(error),
         };
         if let Err(error) = outcome {
-            tracing::warn!(tenant.id = %tenant, lease = %bell.lease, error, "a lease is not ended yet");
+            tracing::warn!(tenant.id = %tenant, lease = %timer.lease, error, "a lease is not ended yet");
         }
     }
 }

@@ -11,31 +11,31 @@ use futures::StreamExt;
 use futures::stream;
 use steward_events::command::{Command, RemoveBudget, RevokeKey};
 use steward_events::commit::Recorded;
-use steward_events::event::{AggregateKind, BudgetKey, Event, IdentityEvent, LedgerEvent, TaskEvent};
+use steward_events::event::{AggregateKind, BudgetKey, IdentityEvent, LedgerEvent, TaskEvent};
 use steward_events::id::{BudgetId, KeyId, TaskId, TenantId};
 use steward_events::scope::Subject;
-use steward_events::view::View;
+use steward_events::view::{Reads, View};
 use steward_ports::live::{Live, NotFresh};
 use tokio_util::sync::CancellationToken;
 
-use crate::orders::{Cause, OrderError, Orders};
+use crate::dispatch::{Cause, Dispatch, DispatchError};
 use crate::process::Error;
-use crate::tasks::{TaskRef, task_of};
+use crate::task::open_tasks::{TaskRef, task_of};
 use crate::{WorkerPorts, wake};
 
-/// Things taken back at once.
+/// Resources taken back at once.
 const TAKING_BACK_MAX: usize = 8;
 /// How long to wait before something that could not be taken back is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
 
 /// Something made for a task.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Thing {
+enum Resource {
     Key(KeyId),
     Budget(BudgetKey),
 }
 
-impl Thing {
+impl Resource {
     fn take_back(&self) -> Command {
         match self.clone() {
             Self::Key(key) => {
@@ -48,7 +48,7 @@ impl Thing {
     }
 }
 
-impl fmt::Display for Thing {
+impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(key) => write!(f, "key {key}"),
@@ -57,47 +57,47 @@ impl fmt::Display for Thing {
     }
 }
 
-/// What tasks have. All of a tenant is in one shard, so these facts are folded in the order in which they happened.
+/// What tasks have. All of a tenant is in one shard, so these events are folded in the order in which they happened.
 #[derive(Debug, Default)]
-struct Belongings {
+struct TaskResources {
     open: HashSet<TaskRef>,
-    of_task: HashMap<TaskRef, BTreeSet<Thing>>,
-    owner: HashMap<(TenantId, Thing), TaskRef>,
+    of_task: HashMap<TaskRef, BTreeSet<Resource>>,
+    owner: HashMap<(TenantId, Resource), TaskRef>,
     budgets: HashMap<(TenantId, BudgetId), BudgetKey>,
-    due: BTreeSet<(TenantId, Thing)>,
+    due: BTreeSet<(TenantId, Resource)>,
 }
 
-impl Belongings {
-    fn made(&mut self, tenant: &TenantId, task: &TaskId, thing: Thing, by_a_worker: bool) {
+impl TaskResources {
+    fn made(&mut self, tenant: &TenantId, task: &TaskId, resource: Resource, by_a_worker: bool) {
         let task = TaskRef { tenant: tenant.clone(), task: task.clone() };
         if by_a_worker && !self.open.contains(&task) {
             // By a worker that had not yet seen the task's end.
-            self.due.insert((task.tenant, thing));
+            self.due.insert((task.tenant, resource));
             return;
         }
         // A caller may set a budget for a task that is yet to be submitted.
-        self.owner.insert((tenant.clone(), thing.clone()), task.clone());
-        self.of_task.entry(task).or_default().insert(thing);
+        self.owner.insert((tenant.clone(), resource.clone()), task.clone());
+        self.of_task.entry(task).or_default().insert(resource);
     }
 
-    fn gone(&mut self, tenant: &TenantId, thing: Thing) {
-        let named = (tenant.clone(), thing);
+    fn gone(&mut self, tenant: &TenantId, resource: Resource) {
+        let named = (tenant.clone(), resource);
         self.due.remove(&named);
         if let Some(task) = self.owner.remove(&named)
-            && let Some(things) = self.of_task.get_mut(&task)
+            && let Some(resources) = self.of_task.get_mut(&task)
         {
-            things.remove(&named.1);
-            if things.is_empty() {
+            resources.remove(&named.1);
+            if resources.is_empty() {
                 self.of_task.remove(&task);
             }
         }
     }
 
-    /// These of the task's things are to be taken back.
-    fn end(&mut self, task: &TaskRef, ends: impl Fn(&Thing) -> bool) {
+    /// These of the task's resources are to be taken back.
+    fn end(&mut self, task: &TaskRef, ends: impl Fn(&Resource) -> bool) {
         let (ending, staying) = self.of_task.remove(task).unwrap_or_default().into_iter().partition(ends);
-        for thing in ending {
-            let named = (task.tenant.clone(), thing);
+        for resource in ending {
+            let named = (task.tenant.clone(), resource);
             self.owner.remove(&named);
             self.due.insert(named);
         }
@@ -105,11 +105,19 @@ impl Belongings {
             self.of_task.insert(task.clone(), staying);
         }
     }
+}
 
-    fn apply_task(&mut self, task: TaskRef, event: &TaskEvent) {
+/// Which kinds this process manager reads.
+pub const READS: &[AggregateKind] = TaskResources::KINDS;
+
+steward_events::view!(TaskResources, reads TaskEvent, IdentityEvent, LedgerEvent);
+
+impl Reads<TaskEvent> for TaskResources {
+    fn read(&mut self, event: &TaskEvent, recorded: &Recorded<'_>) {
+        let Some(task) = task_of(recorded.stream) else { return };
         match event {
             TaskEvent::Submitted { .. } => _ = self.open.insert(task),
-            TaskEvent::Claimed { .. } => self.end(&task, |thing| matches!(thing, Thing::Key(_))),
+            TaskEvent::Claimed { .. } => self.end(&task, |resource| matches!(resource, Resource::Key(_))),
             TaskEvent::Finished { .. } | TaskEvent::Failed { .. } | TaskEvent::Cancelled { .. } => {
                 self.open.remove(&task);
                 self.end(&task, |_| true);
@@ -117,70 +125,65 @@ impl Belongings {
             TaskEvent::ClaimExtended { .. } | TaskEvent::StepStarted { .. } | TaskEvent::StepFinished { .. } => {}
         }
     }
+}
 
-    fn apply_ledger(&mut self, tenant: &TenantId, event: &LedgerEvent, by_a_worker: bool) {
-        if let LedgerEvent::BudgetSet { budget, key, .. } = event {
-            if let Some(Subject::Task(task)) = &key.subject {
-                self.budgets.insert((tenant.clone(), budget.clone()), key.clone());
-                self.made(tenant, task, Thing::Budget(key.clone()), by_a_worker);
+impl Reads<IdentityEvent> for TaskResources {
+    fn read(&mut self, event: &IdentityEvent, recorded: &Recorded<'_>) {
+        let tenant = &recorded.stream.tenant;
+        match event {
+            IdentityEvent::KeyIssued { key, task: Some(task), .. } => {
+                self.made(tenant, task, Resource::Key(key.clone()), recorded.entry.actor.is_system());
             }
-        } else if let LedgerEvent::BudgetRemoved { budget } = event
-            && let Some(key) = self.budgets.remove(&(tenant.clone(), budget.clone()))
-        {
-            self.gone(tenant, Thing::Budget(key));
+            IdentityEvent::KeyRevoked { key, .. } => self.gone(tenant, Resource::Key(key.clone())),
+            IdentityEvent::KeyIssued { task: None, .. }
+            | IdentityEvent::AccountCreated { .. }
+            | IdentityEvent::UserInvited { .. }
+            | IdentityEvent::UserDisabled { .. } => {}
         }
     }
 }
 
-impl View for Belongings {
-    const KINDS: &'static [AggregateKind] = &[AggregateKind::Task, AggregateKind::Identity, AggregateKind::Ledger];
-
-    fn apply(&mut self, recorded: &Recorded<'_>) {
+impl Reads<LedgerEvent> for TaskResources {
+    fn read(&mut self, event: &LedgerEvent, recorded: &Recorded<'_>) {
         let tenant = &recorded.stream.tenant;
-        let by_a_worker = recorded.entry.actor.is_system();
-        match recorded.event {
-            Event::Identity(IdentityEvent::KeyIssued { key, task: Some(task), .. }) => {
-                self.made(tenant, task, Thing::Key(key.clone()), by_a_worker);
-            }
-            Event::Identity(IdentityEvent::KeyRevoked { key, .. }) => self.gone(tenant, Thing::Key(key.clone())),
-            Event::Ledger(event) => self.apply_ledger(tenant, event, by_a_worker),
-            Event::Task(event) => {
-                if let Some(task) = task_of(recorded.stream) {
-                    self.apply_task(task, event);
+        match event {
+            LedgerEvent::BudgetSet { budget, key, .. } => {
+                if let Some(Subject::Task(task)) = &key.subject {
+                    self.budgets.insert((tenant.clone(), budget.clone()), key.clone());
+                    self.made(tenant, task, Resource::Budget(key.clone()), recorded.entry.actor.is_system());
                 }
             }
-            Event::Identity(
-                IdentityEvent::KeyIssued { task: None, .. }
-                | IdentityEvent::AccountCreated { .. }
-                | IdentityEvent::UserInvited { .. }
-                | IdentityEvent::UserDisabled { .. },
-            )
-            | Event::Registry(_)
-            | Event::Tenant(_)
-            | Event::Access(_)
-            | Event::Usage(_)
-            | Event::Catalog(_)
-            | Event::Agent(_)
-            | Event::Denials(_)
-            | Event::Checkpoint(_) => {}
+            LedgerEvent::BudgetRemoved { budget } => {
+                if let Some(key) = self.budgets.remove(&(tenant.clone(), budget.clone())) {
+                    self.gone(tenant, Resource::Budget(key));
+                }
+            }
+            LedgerEvent::LeaseGranted { .. }
+            | LedgerEvent::LeaseRenewed { .. }
+            | LedgerEvent::LeaseEnded { .. }
+            | LedgerEvent::LeaseCorrected { .. }
+            | LedgerEvent::RequestQueued { .. }
+            | LedgerEvent::RequestDequeued { .. }
+            | LedgerEvent::LeaseRecalled { .. }
+            | LedgerEvent::ThresholdCrossed { .. } => {}
         }
     }
 }
 
-/// Takes things back until told to stop.
+/// Takes resources back until told to stop.
 ///
 /// # Errors
 /// [`Error`] if the log holds what this build cannot read.
 pub async fn run(ports: WorkerPorts, shutdown: CancellationToken) -> Result<(), Error> {
-    let live = Live::<Belongings>::start(ports.log.clone(), ports.clock.clone());
-    let orders = Orders::new(&ports);
+    let live = Live::<TaskResources>::start(ports.log.clone(), ports.clock.clone());
+    let dispatch = Dispatch::new(&ports);
     tokio::select! {
         () = shutdown.cancelled() => Ok(()),
-        stopped = take_back_as_they_end(&live, &orders) => Err(stopped.into()),
+        stopped = take_back_as_they_end(&live, &dispatch) => Err(stopped.into()),
     }
 }
 
-async fn take_back_as_they_end(live: &Live<Belongings>, orders: &Orders) -> NotFresh {
+async fn take_back_as_they_end(live: &Live<TaskResources>, dispatch: &Dispatch) -> NotFresh {
     // Without the whole past, everything ever made would look as if it were still there.
     if let Err(stopped) = wake::caught_up(live).await {
         return stopped;
@@ -195,9 +198,9 @@ async fn take_back_as_they_end(live: &Live<Belongings>, orders: &Orders) -> NotF
         let due = live.read().due.clone();
         refused = due.intersection(&refused).cloned().collect();
         let failed: Vec<_> = stream::iter(due.difference(&refused).cloned().collect::<Vec<_>>())
-            .map(|(tenant, thing)| async move {
-                let taken = orders.send(&tenant, thing.take_back(), &Cause::default()).await;
-                taken.err().map(|error| ((tenant, thing), error))
+            .map(|(tenant, resource)| async move {
+                let taken = dispatch.send(&tenant, resource.take_back(), &Cause::default()).await;
+                taken.err().map(|error| ((tenant, resource), error))
             })
             .buffer_unordered(TAKING_BACK_MAX)
             .filter_map(|failed| async move { failed })
@@ -205,11 +208,11 @@ async fn take_back_as_they_end(live: &Live<Belongings>, orders: &Orders) -> NotF
             .await;
         let pause = if failed.is_empty() { wake::IDLE_MAX } else { RETRY_PAUSE };
         for (named, error) in failed {
-            if matches!(error, OrderError::Rejected(_)) {
-                tracing::debug!(tenant.id = %named.0, thing = %named.1, error = %error, "not taken back");
+            if matches!(error, DispatchError::Rejected(_)) {
+                tracing::debug!(tenant.id = %named.0, resource = %named.1, error = %error, "not taken back");
                 refused.insert(named);
             } else {
-                tracing::warn!(tenant.id = %named.0, thing = %named.1, error = %error, "not taken back yet");
+                tracing::warn!(tenant.id = %named.0, resource = %named.1, error = %error, "not taken back yet");
             }
         }
         wake::moved(live, &seen, pause).await;

@@ -9,13 +9,13 @@ use futures::StreamExt;
 use futures::stream;
 use steward_events::command::OpenTenant;
 use steward_events::commit::Recorded;
-use steward_events::event::{AggregateKind, Event, RegistryEvent, TenantEvent};
+use steward_events::event::{AggregateKind, RegistryEvent, TenantEvent};
 use steward_events::id::{CorrelationId, TenantId};
-use steward_events::view::View;
+use steward_events::view::{Reads, View};
 use steward_ports::live::{Live, NotFresh};
 use tokio_util::sync::CancellationToken;
 
-use crate::orders::{Cause, OrderError, Orders};
+use crate::dispatch::{Cause, Dispatch, DispatchError};
 use crate::process::Error;
 use crate::{WorkerPorts, wake};
 
@@ -36,41 +36,39 @@ struct Placed {
 #[derive(Debug, Default)]
 struct Unopened {
     waiting: BTreeMap<TenantId, Placed>,
-    /// Seen open before they were seen placed: these facts stand in different shards, which are folded side by side.
+    /// Seen open before they were seen placed: these events are in different shards, which are folded side by side.
     opened_early: BTreeSet<TenantId>,
 }
 
-impl View for Unopened {
-    const KINDS: &'static [AggregateKind] = &[AggregateKind::Registry, AggregateKind::Tenant];
+/// Which kinds this process manager reads.
+pub const READS: &[AggregateKind] = Unopened::KINDS;
 
-    fn apply(&mut self, recorded: &Recorded<'_>) {
-        match recorded.event {
-            Event::Registry(RegistryEvent::TenantPlaced { tenant, timezone, content, .. }) => {
-                if self.opened_early.remove(tenant) {
-                    return;
-                }
-                let placed = Placed {
-                    open: OpenTenant { timezone: timezone.clone(), content: *content },
-                    causation: format!("{}@{}", recorded.stream, recorded.position),
-                    correlation: recorded.entry.correlation.clone(),
-                };
-                self.waiting.insert(tenant.clone(), placed);
-            }
-            Event::Tenant(TenantEvent::Created { tenant, .. }) => {
+steward_events::view!(Unopened, reads RegistryEvent, TenantEvent);
+
+impl Reads<RegistryEvent> for Unopened {
+    fn read(&mut self, event: &RegistryEvent, recorded: &Recorded<'_>) {
+        let RegistryEvent::TenantPlaced { tenant, timezone, content, .. } = event;
+        if self.opened_early.remove(tenant) {
+            return;
+        }
+        let placed = Placed {
+            open: OpenTenant { timezone: timezone.clone(), content: *content },
+            causation: format!("{}@{}", recorded.stream, recorded.position),
+            correlation: recorded.entry.correlation.clone(),
+        };
+        self.waiting.insert(tenant.clone(), placed);
+    }
+}
+
+impl Reads<TenantEvent> for Unopened {
+    fn read(&mut self, event: &TenantEvent, _: &Recorded<'_>) {
+        match event {
+            TenantEvent::Created { tenant, .. } => {
                 if self.waiting.remove(tenant).is_none() {
                     self.opened_early.insert(tenant.clone());
                 }
             }
-            Event::Tenant(TenantEvent::Suspended { .. } | TenantEvent::Resumed)
-            | Event::Identity(_)
-            | Event::Access(_)
-            | Event::Ledger(_)
-            | Event::Usage(_)
-            | Event::Catalog(_)
-            | Event::Agent(_)
-            | Event::Task(_)
-            | Event::Denials(_)
-            | Event::Checkpoint(_) => {}
+            TenantEvent::Suspended { .. } | TenantEvent::Resumed => {}
         }
     }
 }
@@ -81,14 +79,14 @@ impl View for Unopened {
 /// [`Error`] if the log holds what this build cannot read.
 pub async fn run(ports: WorkerPorts, shutdown: CancellationToken) -> Result<(), Error> {
     let live = Live::<Unopened>::start(ports.log.clone(), ports.clock.clone());
-    let orders = Orders::new(&ports);
+    let dispatch = Dispatch::new(&ports);
     tokio::select! {
         () = shutdown.cancelled() => Ok(()),
-        stopped = open_as_they_come(&live, &orders) => Err(stopped.into()),
+        stopped = open_as_they_come(&live, &dispatch) => Err(stopped.into()),
     }
 }
 
-async fn open_as_they_come(live: &Live<Unopened>, orders: &Orders) -> NotFresh {
+async fn open_as_they_come(live: &Live<Unopened>, dispatch: &Dispatch) -> NotFresh {
     // Without the whole past every tenant would look unopened.
     if let Err(stopped) = wake::caught_up(live).await {
         return stopped;
@@ -101,7 +99,7 @@ async fn open_as_they_come(live: &Live<Unopened>, orders: &Orders) -> NotFresh {
         let waiting: Vec<(TenantId, Placed)> =
             live.read().waiting.iter().map(|(tenant, placed)| (tenant.clone(), placed.clone())).collect();
         let failed = stream::iter(waiting)
-            .map(|(tenant, placed)| async move { open(orders, &tenant, placed).await.is_err() })
+            .map(|(tenant, placed)| async move { open(dispatch, &tenant, placed).await.is_err() })
             .buffer_unordered(OPENING_MAX)
             .fold(false, |any, failed| async move { any || failed })
             .await;
@@ -110,9 +108,9 @@ async fn open_as_they_come(live: &Live<Unopened>, orders: &Orders) -> NotFresh {
     }
 }
 
-async fn open(orders: &Orders, tenant: &TenantId, placed: Placed) -> Result<(), OrderError> {
+async fn open(dispatch: &Dispatch, tenant: &TenantId, placed: Placed) -> Result<(), DispatchError> {
     let cause = Cause { causation: Some(placed.causation), correlation: Some(placed.correlation), on_behalf_of: None };
-    let reply = orders.send(tenant, placed.open, &cause).await.inspect_err(|error| {
+    let reply = dispatch.send(tenant, placed.open, &cause).await.inspect_err(|error| {
         tracing::warn!(tenant.id = %tenant, error = %error, "tenant not opened yet");
     })?;
     tracing::info!(tenant.id = %tenant, position = reply.position.0, "tenant opened");

@@ -10,6 +10,7 @@ mod desk;
 mod gateway;
 mod life;
 mod placing;
+mod readers;
 mod refusals;
 mod signing;
 mod world;

@@ -4,6 +4,7 @@
 
 mod behaviour;
 mod faults;
+mod names;
 mod nats;
 mod speed;
 mod support;

@@ -1,7 +1,7 @@
 //! Whether the disk that holds the log has room, and what is refused while it has little.
 //!
 //! A full disk must not be met by surprise: a call that was admitted still has to record what it used. So a part of the
-//! disk is kept for that. When only that part is left, no calls are admitted; when half of it is gone, no orders are
+//! disk is kept for that. When only that part is left, no calls are admitted; when half of it is gone, no commands are
 //! taken either, save those that end a right. Knows the file system; it must not know what is refused how.
 
 use std::path::{Path, PathBuf};
@@ -68,11 +68,11 @@ impl Disk {
         self.room(self.kept())
     }
 
-    /// Whether orders may be taken.
+    /// Whether commands may be taken.
     ///
     /// # Errors
     /// Why not, and what to do.
-    pub fn room_for_orders(&self) -> Result<(), String> {
+    pub fn room_for_commands(&self) -> Result<(), String> {
         self.room(self.kept() / 2)
     }
 
@@ -126,13 +126,13 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_refused_first_then_orders() {
-        for (free, calls, orders) in
+    fn calls_are_refused_first_then_commands() {
+        for (free, calls, commands) in
             [(100, true, true), (99, false, true), (50, false, true), (49, false, false), (0, false, false)]
         {
             let disk = disk(free, 100);
             assert_eq!(disk.room_for_calls().is_ok(), calls, "{free}");
-            assert_eq!(disk.room_for_orders().is_ok(), orders, "{free}");
+            assert_eq!(disk.room_for_commands().is_ok(), commands, "{free}");
         }
     }
 

@@ -3,13 +3,16 @@
 use std::sync::{Arc, PoisonError};
 
 use steward_events::BoxError;
-use steward_gateway::{Gateway, GatewayPorts, LogCapacity, ProcessStatus};
+use steward_gateway::{Gateway, GatewayPorts, LogCapacity, Metrics};
 use steward_jetstream::{JetStreamBus, JetStreamLog, Role};
 use tokio::net::TcpListener;
 
 use super::{Installation, Process, Tier};
 
-/// The edge, and the bus login.
+/// Starts the gateway on `listener`, and the bus login.
+///
+/// # Errors
+/// If the bus cannot be reached, or calls to providers cannot be made at all.
 pub async fn gateway(
     installation: &Installation,
     process: &mut Process,
@@ -25,9 +28,12 @@ pub async fn gateway(
         ids: Arc::clone(&process.ids),
         providers: steward_providers::all(&process.config.providers, steward_calls::Secrets::new(secret))?,
         capacity: log_capacity(process)?,
-        status: process_status(process),
+        metrics: counters(process),
+        probes: process.probes(),
     };
     let gateway = Gateway::new(ports, process.config.gateway.clone());
+    let readiness = gateway.readiness();
+    process.health.check("gateway", move || readiness());
     let authenticator = gateway.authenticator();
     let seed = installation.login_seed()?;
     let shutdown = process.core.clone();
@@ -38,27 +44,21 @@ pub async fn gateway(
     Ok(())
 }
 
-/// What the own server's disk still takes; another's is not watched here.
+/// What the disk of our own nats-server still takes; another machine's disk is not watched here.
 fn log_capacity(process: &mut Process) -> Result<LogCapacity, BoxError> {
     let Some(disk) = super::bus::watched_disk(process)? else { return Ok(LogCapacity::default()) };
     let (calls, commands) = (disk.clone(), disk);
     Ok(LogCapacity {
         calls: Arc::new(move || calls.room_for_calls()),
-        commands: Arc::new(move || commands.room_for_orders()),
+        commands: Arc::new(move || commands.room_for_commands()),
     })
 }
 
-/// How the whole process is, for the gateway to show.
-fn process_status(process: &Process) -> ProcessStatus {
-    let (metrics, page) = (steward_gateway::Metrics::default(), process.metrics.clone());
-    let registry = page.registry();
-    metrics.register(registry.lock().unwrap_or_else(PoisonError::into_inner).sub_registry_with_prefix("steward"));
-    let health = Arc::clone(&process.health);
-    let readiness = move || {
-        let not_ready = health.not_ready();
-        not_ready.first().map_or(Ok(()), |first| Err(format!("{}: {}", first.check, first.reason)))
-    };
-    ProcessStatus { metrics, page: Arc::new(move || page.encode()), readiness: Arc::new(readiness) }
+/// Counters that the process shows with its own.
+fn counters(process: &Process) -> Metrics {
+    let (counters, registry) = (Metrics::default(), process.metrics.registry());
+    counters.register(registry.lock().unwrap_or_else(PoisonError::into_inner).sub_registry_with_prefix("steward"));
+    counters
 }
 
 /// A provider's key by its reference: `env:NAME` or `file:PATH`.

@@ -43,6 +43,7 @@ fn one_setting_of_each_section_comes_from_the_file() {
     let config = read(
         "master_key = \"file:/keys/master\"\n[bus]\nport = 0\n[aggregates]\nfresh_age_max = \"90ms\"\n[projectors]\nwrite_pause = \"1s\"\n\
          [store]\ncache_bytes_max = 1048576\n[gateway]\ncalls_per_key_max = 7\ncalls.attempts_max = 2\n\
+         [providers]\nproxy = \"http://proxy:1\"\n\
          [workers]\ntasks_per_tenant_max = 9\n[transparency]\nname = \"steward.example\"\n[telemetry]\nlogs = \"json\"\n",
     )
     .unwrap();
@@ -52,6 +53,7 @@ fn one_setting_of_each_section_comes_from_the_file() {
     assert_eq!(config.projectors.write_pause.as_millis(), 1_000);
     assert_eq!(config.store.cache_bytes_max, 1 << 20);
     assert_eq!((config.gateway.calls_per_key_max.get(), config.gateway.calls.attempts_max.get()), (7, 2));
+    assert_eq!(config.providers.proxy.as_deref(), Some("http://proxy:1"));
     assert_eq!(config.workers.tasks_per_tenant_max.get(), 9);
     assert_eq!(config.transparency.name.as_deref(), Some("steward.example"));
     assert!(config.telemetry.logs.is_some());

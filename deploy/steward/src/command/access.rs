@@ -9,7 +9,7 @@ use steward_events::query::{ExplainQuestion, Explanation, WhoCan, WhoCanQuestion
 use steward_events::scope::Scope;
 
 use crate::client::Client;
-use crate::command::send::{moment, principal};
+use crate::command::options::{moment, principal};
 use crate::output;
 
 fn required<'a>(matches: &'a ArgMatches, name: &str) -> Result<&'a String, BoxError> {

@@ -1,17 +1,17 @@
-//! `steward apply company.toml`: shows the difference to the log and sends commands. The log stays the truth: what is
-//! only in the log is left alone.
+//! `steward apply company.toml`: shows the difference to what holds and sends commands. The log stays the truth: what is
+//! only there is left alone.
 
 use std::collections::BTreeMap;
 
 use clap::ArgMatches;
 use indicatif::ProgressBar;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use steward_events::BoxError;
 use steward_events::id::TenantId;
-use steward_events::query::{Fact, ReplayQuestion};
+use steward_events::query::Page;
 
 use crate::client::Client;
-use crate::command::replay::each_page;
+use crate::command::list::fetch;
 
 mod company;
 
@@ -22,8 +22,8 @@ pub(super) async fn run(matches: &ArgMatches, client: &Client) -> Result<(), Box
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
     let company: Company = toml::from_str(&text).map_err(|error| format!("{path}: {error}"))?;
     let desired = company.desired().map_err(|error| format!("{path}: {error}"))?;
-    let known = histories(&desired, client).await?;
-    let missing: Vec<&Desired> = desired.iter().filter(|d| !holds(d, known.get(&d.about))).collect();
+    let known = known(&desired, client).await?;
+    let missing: Vec<&Desired> = desired.iter().filter(|wanted| !holds(wanted, &known)).collect();
     for wanted in &missing {
         println!("  + {}", wanted.line);
     }
@@ -63,44 +63,40 @@ async fn send(missing: &[&Desired], client: &Client) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// The facts of every tenant that is spoken of; none for a tenant that does not exist yet.
-async fn histories(desired: &[Desired], client: &Client) -> Result<BTreeMap<TenantId, Vec<Fact>>, BoxError> {
-    let kinds = ["registry", "tenant", "identity", "access", "ledger", "catalog", "agent"].map(str::to_owned).to_vec();
-    let mut known = BTreeMap::new();
-    for tenant in desired.iter().map(|d| &d.about) {
-        if known.contains_key(tenant) {
+/// What holds now: the rows of every list of every tenant that is spoken of.
+type Known = BTreeMap<(TenantId, &'static str), Vec<Value>>;
+
+/// Reads the lists that are compared with; nothing of a tenant that does not exist yet.
+async fn known(desired: &[Desired], client: &Client) -> Result<Known, BoxError> {
+    let mut known = Known::new();
+    for wanted in desired {
+        let place = (wanted.about.clone(), wanted.list);
+        if known.contains_key(&place) {
             continue;
         }
-        let mut facts = Vec::new();
-        let question = ReplayQuestion { kinds: kinds.clone(), ..ReplayQuestion::default() };
-        let read = each_page(client, tenant, question, |page| {
-            facts.extend(page);
-            Ok(())
-        });
-        match read.await {
-            Ok(()) => known.insert(tenant.clone(), facts),
-            Err(error) if error.to_string().contains("there is no tenant") => known.insert(tenant.clone(), Vec::new()),
+        let rows = match fetch(client, &wanted.about, wanted.list, Map::new()).await {
+            Ok(Page { next: None, rows, .. }) => rows,
+            Ok(_) => return Err(format!("{} has more of {} than can be compared", wanted.about, wanted.list).into()),
+            Err(error) if error.to_string().contains("there is no tenant") => Vec::new(),
             Err(error) => return Err(error),
         };
+        known.insert(place, rows);
     }
     Ok(known)
 }
 
-/// True if the last fact about the same thing says what is wanted.
-fn holds(wanted: &Desired, facts: Option<&Vec<Fact>>) -> bool {
-    let about = |fact: &&Fact| {
-        (fact.name == wanted.fact || Some(fact.name.as_str()) == wanted.ended_by) && says(&fact.data, &wanted.identity)
-    };
-    facts
-        .and_then(|facts| facts.iter().rev().find(about))
-        .is_some_and(|last| last.name == wanted.fact && says(&last.data, &wanted.content))
+/// True if a row says what is wanted. What a tenant has from the platform, it has not set itself.
+fn holds(wanted: &Desired, known: &Known) -> bool {
+    let rows = known.get(&(wanted.about.clone(), wanted.list));
+    let is_own = |row: &Value| row.get("inherited") != Some(&Value::Bool(true));
+    rows.into_iter().flatten().any(|row| is_own(row) && says(row, &wanted.row))
 }
 
-/// True if `data` has all that `part` has.
+/// True if `data` has all that `part` has; what is left out is none.
 fn says(data: &Value, part: &Value) -> bool {
     match (data, part) {
         (Value::Object(data), Value::Object(part)) => {
-            part.iter().all(|(name, value)| data.get(name).is_some_and(|d| says(d, value)))
+            part.iter().all(|(name, value)| says(data.get(name).unwrap_or(&Value::Null), value))
         }
         (data, part) => data == part,
     }
@@ -113,9 +109,11 @@ mod tests {
 
     #[test]
     fn a_part_is_within_the_whole() {
-        let data = json!({ "key": { "scope": "acme", "unit": "money" }, "spec": { "limit": 5 } });
+        let data = json!({ "key": { "scope": "acme", "unit": "money" }, "spec": { "limit": 5 }, "expires": null });
         assert!(says(&data, &json!({ "key": { "scope": "acme" } })));
+        assert!(says(&data, &json!({ "expires": null, "condition": null })), "what is left out is none");
         assert!(!says(&data, &json!({ "key": { "scope": "acme", "subject": "x" } })));
         assert!(!says(&data, &json!({ "spec": { "limit": 6 } })));
+        assert!(!says(&data, &json!({ "expires": "2026-11-23T00:00:00Z" })));
     }
 }

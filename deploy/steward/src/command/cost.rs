@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use clap::ArgMatches;
+use serde_json::Map;
 use steward_events::BoxError;
 use steward_events::id::TenantId;
-use steward_events::query::{CostBy, CostQuestion, CostReport, CostSums, ReplayQuestion};
+use steward_events::query::{AccountRow, CostBy, CostQuestion, CostReport, CostSums, KeyRow};
 
 use crate::client::Client;
-use crate::command::replay::each_page;
-use crate::command::send::moment;
+use crate::command::list::fetch;
+use crate::command::options::moment;
 use crate::output;
 
 pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Result<(), BoxError> {
@@ -33,28 +34,20 @@ pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Re
     Ok(())
 }
 
-/// People read names: `support-bot` for a principal, `support-bot …n904n9a` for a key. Ids where names may not be read.
+/// People read names: `support-bot` for a principal, `support-bot …n904n9a` for a key. Ids where names may not be listed.
 async fn name_accounts(client: &Client, tenant: &TenantId, report: &mut CostReport) {
     let mut names: BTreeMap<String, String> = BTreeMap::new();
-    let question = ReplayQuestion { kinds: vec!["identity".to_owned()], ..ReplayQuestion::default() };
-    let read = each_page(client, tenant, question, |facts| {
-        for fact in facts {
-            let text = |field: &str| fact.data.get(field).and_then(serde_json::Value::as_str).map(str::to_owned);
-            match (fact.name.as_str(), text("principal"), text("name"), text("key")) {
-                ("identity.account_created", Some(principal), Some(name), _) => _ = names.insert(principal, name),
-                ("identity.key_issued", Some(principal), _, Some(key)) => {
-                    let end = key.get(key.len().saturating_sub(7)..).unwrap_or_default().to_owned();
-                    if let Some(name) = names.get(&principal).map(|name| format!("{name} …{end}")) {
-                        names.insert(key, name);
-                    }
-                }
-                _ => {}
+    if let Ok(accounts) = fetch::<AccountRow>(client, tenant, "account", Map::new()).await {
+        names.extend(accounts.rows.into_iter().map(|account| (account.principal.to_string(), account.name)));
+    }
+    if let Ok(keys) = fetch::<KeyRow>(client, tenant, "key", Map::new()).await {
+        for KeyRow { key, name, .. } in keys.rows {
+            let key = key.to_string();
+            let end = key.get(key.len().saturating_sub(7)..).unwrap_or_default();
+            if let Some(name) = name.map(|name| format!("{name} …{end}")) {
+                names.insert(key, name);
             }
         }
-        Ok(())
-    });
-    if read.await.is_err() {
-        return; // no permission to read the history: ids are right, too
     }
     for id in report.rows.iter_mut().flat_map(|row| row.by.values_mut()) {
         if let Some(name) = names.get(id) {

@@ -6,7 +6,7 @@ use steward_events::id::TenantId;
 use steward_events::query::{Fact, Replay, ReplayQuestion};
 
 use crate::client::Client;
-use crate::command::send::moment;
+use crate::command::options::moment;
 
 pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Result<(), BoxError> {
     let time = |name: &str| matches.get_one::<String>(name).map(|text| moment(text)).transpose();
@@ -32,7 +32,7 @@ pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Re
 }
 
 /// All facts of the question, page by page.
-pub(super) async fn each_page(
+async fn each_page(
     client: &Client,
     tenant: &TenantId,
     mut question: ReplayQuestion,

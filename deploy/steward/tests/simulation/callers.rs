@@ -21,6 +21,9 @@ use crate::replica::BusPort;
 use crate::variant::Port;
 use crate::world::{Surroundings, tenant};
 
+/// How long a call of the simulation waits for budget.
+const ADMISSION_WAIT_MAX: Duration = Duration::from_secs(10);
+
 /// One run of one gateway.
 pub(crate) struct Gateway {
     around: Arc<Surroundings>,
@@ -74,9 +77,11 @@ impl Gateway {
             clock: Arc::clone(&process) as Arc<dyn Clock>,
             ids: Arc::clone(&around.ids) as Arc<dyn Ids>,
         };
-        // Long enough that a call that would fit is admitted before it is told to come back.
-        let config = AdmissionConfig { wait_max: Duration::from_secs(10), ..AdmissionConfig::default() };
-        let admission = Admission::new(ports, config, holder.clone());
+        let admission = Admission::new(
+            ports,
+            AdmissionConfig { wait_max: ADMISSION_WAIT_MAX, ..AdmissionConfig::default() },
+            holder.clone(),
+        );
         let (around, broker) = (Arc::clone(around), Arc::clone(broker));
         Self { around, broker, process, holder, admission, calls: JoinSet::new() }
     }

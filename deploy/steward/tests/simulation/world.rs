@@ -215,7 +215,7 @@ impl World {
                 }
                 let id = StreamId::new(format!("{}-{}", lease.holder, lease.number)).expect("short names");
                 let key = TimerKey { tenant: tenant(), kind: lease_expiry::EXPIRY.to_owned(), id };
-                let bell = lease_expiry::Bell { shard: Shard(0), lease: lease.clone(), graced: false };
+                let bell = lease_expiry::ExpiryTimer { shard: Shard(0), lease: lease.clone(), graced: false };
                 let payload = serde_json::to_vec(&bell).expect("a bell is written");
                 let (port, at) = (Arc::clone(&port), terms.expires);
                 tokio::spawn(async move {

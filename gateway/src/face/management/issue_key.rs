@@ -8,12 +8,10 @@ use steward_events::event::KeyHash;
 use steward_events::id::TenantId;
 use steward_events::rejection::Rejection;
 use steward_events::request::Reply;
+use steward_events::secret::{api_key, letters};
 
 use super::caller::Caller;
 use crate::error::Error;
-
-/// Crockford's letters: none is taken for another, and none is `_`.
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// The command with a hash and an id, and the secret if it was made here.
 pub(super) fn complete(caller: &Caller<'_>, body: &[u8]) -> Result<(Bytes, Option<String>), Error> {
@@ -61,8 +59,7 @@ pub(super) fn show(
 fn make(tenant: &TenantId) -> Result<String, Error> {
     let mut random = [0_u8; 32];
     getrandom::fill(&mut random).map_err(|error| Error::unavailable(format!("no randomness for a key: {error}")))?;
-    let letters: String = random.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)])).collect();
-    Ok(format!("stw_{tenant}_{letters}"))
+    Ok(api_key(tenant, letters(&random)))
 }
 
 #[cfg(test)]

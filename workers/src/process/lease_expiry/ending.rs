@@ -1,23 +1,21 @@
-//! The three steps that end a lease: close its journal, fold it until that very message, tell the ledger.
+//! The three steps that end a lease: close its journal, fold it up to that close, tell the ledger.
 
-use steward_aggregates::sabotage::{Rule, drops};
 use steward_aggregates::usage::{self, AtClose, Usage};
 use steward_events::BoxError;
 use steward_events::command::EndLease;
 use steward_events::commit::{Commit, Entry};
-use steward_events::digest::CommitHash;
 use steward_events::event::UsageEvent;
 use steward_events::id::{CommandId, CommitId, CorrelationId, LeaseId, PrincipalId, SystemPart, TenantId};
-use steward_events::quantity::{Position, Shard, Version};
+use steward_events::quantity::{Position, Shard};
 use steward_events::stream::StreamName;
-use steward_events::timestamp::Timestamp;
 use steward_ports::append::{AppendError, append};
+use steward_ports::journal::{StreamEnd, read_to_end};
 use steward_ports::log::{EventLog, Filter, Stored};
 
-use super::books::Open;
-use super::journal;
+use super::mutations;
+use super::open_leases::OpenLease;
 use crate::WorkerPorts;
-use crate::orders::{Cause, Orders};
+use crate::dispatch::{Cause, Dispatch};
 
 /// How often the holder may write first before this attempt is given up; the timer rings again.
 const RIVALS_MAX: usize = 20;
@@ -25,65 +23,48 @@ const RIVALS_MAX: usize = 20;
 /// Ends `lease`, whoever may be using it: from the fence on, nothing starts.
 pub(super) async fn end(
     ports: &WorkerPorts,
-    orders: &Orders,
+    dispatch: &Dispatch,
     shard: Shard,
     tenant: &TenantId,
     lease: &LeaseId,
-    open: &Open,
+    open: &OpenLease,
     reason: &str,
 ) -> Result<(), BoxError> {
     let stream = usage::journal(shard, tenant, &lease.holder, &open.scopes)?;
-    let closed = if drops(Rule::NoFence) {
-        said_so_far(&journal::tail(&*ports.log, &stream, open.granted_at).await?, &stream, lease)?
-    } else {
+    let closed = if mutations::closes_the_journal() {
         close(ports, &stream, lease, open.granted_at, reason).await?
+    } else {
+        said_so_far(&read_to_end(&*ports.log, &stream, open.granted_at).await?, &stream, lease)?
     };
     let cause = Cause { causation: Some(format!("{stream}@{}", closed.at)), ..Cause::default() };
-    let order = EndLease {
+    let end = EndLease {
         lease: lease.clone(),
         closed_at: closed.at,
         used_total: closed.used,
         late_total: closed.late,
         unsettled: closed.unsettled,
     };
-    orders.send(tenant, order, &cause).await?;
+    dispatch.send(tenant, end, &cause).await?;
     tracing::info!(tenant.id = %tenant, %lease, reason, "lease ended");
     Ok(())
 }
 
 /// The journal's end and what it says since the lease was granted: before that it cannot mention the lease.
-struct Read {
-    usage: Usage,
-    last: Position,
-    version: Version,
-    hash: CommitHash,
-    at: Timestamp,
-}
-
-async fn read(log: &dyn EventLog, stream: &StreamName, after: Position) -> Result<Read, BoxError> {
-    let mut read = Read {
-        usage: Usage::default(),
-        last: Position(0),
-        version: Version(0),
-        hash: CommitHash::default(),
-        at: Timestamp(0),
-    };
+async fn read(log: &dyn EventLog, stream: &StreamName, after: Position) -> Result<(StreamEnd, Usage), BoxError> {
+    let (mut end, mut usage) = (StreamEnd::default(), Usage::default());
     // In this order: where nothing stands after the grant by the second look, the first saw the journal's end. The other
     // way round, what came in between would be skipped but for its last commit, and a close with it.
     let last = log.last(&Filter::stream(stream)).await?;
-    let mut tail = journal::tail(log, stream, after).await?;
+    let mut tail = read_to_end(log, stream, after).await?;
     if tail.is_empty() {
         tail.extend(log.at(stream.shard, last).await?.filter(|stored| stored.stream == *stream));
     }
     for stored in tail {
         let commit = Commit::decode(stream, &stored.bytes)?;
-        read.usage.fold(&commit, stored.position);
-        read.last = stored.position;
-        read.version = commit.version;
-        read.hash = CommitHash::of(&stored.bytes);
-        read.at = commit.entries.last().map_or(Timestamp(0), |entry| entry.at);
+        usage.fold(&commit, stored.position);
+        end.advance(&commit, (&stored).into());
     }
-    Ok(read)
+    Ok((end, usage))
 }
 
 async fn close(
@@ -94,18 +75,18 @@ async fn close(
     reason: &str,
 ) -> Result<AtClose, BoxError> {
     for _ in 0..RIVALS_MAX {
-        let mut read = read(&*ports.log, stream, granted_at).await?;
-        if read.usage.is_closed(lease) {
-            return closed(&read.usage, lease);
+        let (end, mut usage) = read(&*ports.log, stream, granted_at).await?;
+        if usage.is_closed(lease) {
+            return closed(&usage, lease);
         }
-        let commit = closing(ports, stream, &read, lease, reason)?;
-        match append(&*ports.log, read.last, &commit).await {
-            Ok(_) if drops(Rule::StaleFold) => {
+        let commit = closing(ports, stream, &end, lease, reason)?;
+        match append(&*ports.log, end.position, &commit).await {
+            Ok(_) if !mutations::folds_up_to_the_close() => {
                 return said_so_far(&ports.log.load(stream, granted_at).await?, stream, lease);
             }
             Ok(appended) => {
-                read.usage.fold(&commit, appended.position);
-                return closed(&read.usage, lease);
+                usage.fold(&commit, appended.position);
+                return closed(&usage, lease);
             }
             Err(AppendError::Conflict) => {}
             Err(error) => return Err(error.into()),
@@ -132,25 +113,19 @@ fn said_so_far(journal: &[Stored], stream: &StreamName, lease: &LeaseId) -> Resu
 fn closing(
     ports: &WorkerPorts,
     stream: &StreamName,
-    read: &Read,
+    end: &StreamEnd,
     lease: &LeaseId,
     reason: &str,
 ) -> Result<Commit, BoxError> {
     let event = UsageEvent::LeaseClosed { lease: lease.clone(), reason: reason.to_owned() };
     let entry = Entry {
         command: CommandId::new(ports.ids.unique())?,
-        at: ports.clock.now().max(read.at),
+        at: ports.clock.now().max(end.at),
         actor: PrincipalId::system(SystemPart::Worker),
         on_behalf_of: None,
         causation: None,
         correlation: CorrelationId::new(ports.ids.unique())?,
         events: vec![event.into()],
     };
-    Ok(Commit {
-        id: CommitId::new(ports.ids.unique())?,
-        stream: stream.clone(),
-        version: read.version.next(),
-        prev: read.hash,
-        entries: vec![entry],
-    })
+    Ok(end.next(CommitId::new(ports.ids.unique())?, stream.clone(), vec![entry]))
 }

@@ -1,6 +1,6 @@
 //! company.toml: providers, models, tenants, roles, grants, budgets, agents; and the commands that make them so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use steward_events::quantity::{Limit, Window};
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
-use crate::command::send::{pico_a_token, principal, target};
+use crate::command::options::{pico_a_token, principal, target};
 
 /// The file.
 #[derive(Debug, Deserialize)]
@@ -137,26 +137,22 @@ struct Grant {
     expires: Option<toml::value::Datetime>,
 }
 
-/// One fact that is to hold, and the command that makes it so.
+/// Something that is to hold, and the command that makes it so.
 #[derive(Debug)]
 pub(super) struct Desired {
     /// Whose command it is.
     pub(super) tenant: TenantId,
-    /// In whose history the fact stands.
+    /// In whose list it stands.
     pub(super) about: TenantId,
     pub(super) noun: &'static str,
     pub(super) verb: &'static str,
     pub(super) body: Value,
     /// For people.
     pub(super) line: String,
-    /// The fact's name.
-    pub(super) fact: &'static str,
-    /// The fact that undoes it.
-    pub(super) ended_by: Option<&'static str>,
-    /// What says that a fact is about the same thing.
-    pub(super) identity: Value,
-    /// What the fact must say.
-    pub(super) content: Value,
+    /// The noun of that list.
+    pub(super) list: &'static str,
+    /// What a row of the list says if it holds already.
+    pub(super) row: Value,
 }
 
 impl Company {
@@ -176,53 +172,36 @@ impl Company {
     }
 }
 
-/// A fact of the tenant `steward`'s catalog: the fact says what the command says.
-fn in_catalog(noun: &'static str, fact: &'static str, identity: Value, content: Value, line: String) -> Desired {
+/// Something in the tenant `steward`'s catalog.
+fn in_catalog(noun: &'static str, body: Value, (list, row): (&'static str, Value), line: String) -> Desired {
     let tenant = TenantId::steward();
-    Desired {
-        about: tenant.clone(),
-        tenant,
-        noun,
-        verb: "set",
-        body: content.clone(),
-        line,
-        fact,
-        ended_by: None,
-        identity,
-        content,
-    }
+    Desired { about: tenant.clone(), tenant, noun, verb: "set", body, line, list, row }
 }
 
 impl Provider {
     fn desired(&self, name: &str) -> Desired {
-        let content = json!({ "provider": name, "kind": self.kind, "url": self.url, "key": self.key });
+        let body = json!({ "provider": name, "kind": self.kind, "url": self.url, "key": self.key });
         let line = format!("provider {name} at {}", self.url);
-        in_catalog("provider", "catalog.provider_set", json!({ "provider": name }), content, line)
+        in_catalog("provider", body.clone(), ("provider", body), line)
     }
 }
 
 impl Model {
     fn desired(&self, name: &str, all: &mut Vec<Desired>) -> Result<(), BoxError> {
-        let same = json!({ "model": name });
         let spec = json!({ "context_max": self.context_max, "output_max": self.output_max });
-        let content = json!({ "model": name, "spec": spec });
-        all.push(in_catalog("model", "catalog.model_set", same.clone(), content, format!("model {name}")));
+        let body = json!({ "model": name, "spec": spec });
+        all.push(in_catalog("model", body.clone(), ("model", body), format!("model {name}")));
         let targets: Vec<Value> = self.route.iter().map(|text| target(text)).collect::<Result<_, _>>()?;
-        let content = json!({ "model": name, "targets": targets });
-        all.push(in_catalog(
-            "route",
-            "catalog.route_set",
-            same,
-            content,
-            format!("route {name} to {}", self.route.join(", ")),
-        ));
+        let body = json!({ "model": name, "targets": targets });
+        let line = format!("route {name} to {}", self.route.join(", "));
+        all.push(in_catalog("route", body.clone(), ("model", body), line));
         let from: Timestamp = self.price.from.to_string().parse()?;
         let (input, output) = (pico_a_token(&self.price.input)?, pico_a_token(&self.price.output)?);
         let cached = self.price.cached.as_deref().map_or(Ok(input), pico_a_token)?;
-        let content =
+        let body =
             json!({ "model": name, "from": from, "price": { "input": input, "cached": cached, "output": output } });
         let line = format!("price {name} {} in, {} out, from {}", self.price.input, self.price.output, self.price.from);
-        all.push(in_catalog("price", "catalog.price_set", json!({ "model": name, "from": from }), content, line));
+        all.push(in_catalog("price", body.clone(), ("price", body), line));
         Ok(())
     }
 }
@@ -231,22 +210,13 @@ impl Tenant {
     fn desired(&self, name: &TenantId, all: &mut Vec<Desired>) -> Result<(), BoxError> {
         let body = json!({ "tenant": name, "timezone": self.timezone, "content": self.content });
         let make = Maker { tenant: name };
-        all.push(Desired {
-            tenant: TenantId::steward(),
-            ..make.one("tenant", "create", body, format!("tenant {name}"), "tenant.created", json!({}), json!({}))
-        });
+        let row = json!({ "tenant": name });
+        let made = make.one("tenant", "create", body, ("tenant", row), format!("tenant {name}"));
+        all.push(Desired { tenant: TenantId::steward(), ..made });
         for (role, meaning) in &self.role {
             let body = json!({ "role": role, "permissions": meaning.permissions, "inherits": meaning.inherits });
             let line = format!("role {role} in {name}");
-            all.push(make.one(
-                "role",
-                "define",
-                body.clone(),
-                line,
-                "access.role_defined",
-                json!({ "role": role }),
-                body,
-            ));
+            all.push(make.one("role", "define", body.clone(), ("role", body), line));
         }
         let mut accounts = Vec::new();
         let whole = Scope::tenant(name);
@@ -259,15 +229,7 @@ impl Tenant {
         }
         for (agent, spec) in &self.agent {
             let body = json!({ "agent": agent, "spec": spec });
-            all.push(make.one(
-                "agent",
-                "define",
-                body.clone(),
-                format!("agent {agent} in {name}"),
-                "agent.defined",
-                json!({ "agent": agent }),
-                body,
-            ));
+            all.push(make.one("agent", "define", body.clone(), ("agent", body), format!("agent {agent} in {name}")));
         }
         Ok(())
     }
@@ -288,12 +250,13 @@ impl Place {
         for budget in budgets {
             let warn: Vec<u8> = budget.warn.iter().map(|text| percent(text)).collect::<Result<_, _>>()?;
             let Budget { limit, per, hard, .. } = budget;
-            let key = json!({ "scope": scope, "unit": limit.unit, "window": per });
             let body = json!({ "scope": scope, "limit": limit, "per": per, "hard": hard, "warn": warn });
-            let content = json!({ "key": key, "spec": { "limit": limit.amount, "hard": hard, "warn_percent": warn } });
+            let crossed: BTreeSet<u8> = warn.iter().copied().collect();
+            let mut row = body.clone();
+            (row["subject"], row["warn"]) = (Value::Null, json!(crossed));
             let span = if *per == Window::Total { "in total".to_owned() } else { format!("a {per}") };
             let line = format!("budget {scope} {limit} {span}{}", if *hard { ", hard" } else { ", soft" });
-            all.push(make.one("budget", "set", body, line, "ledger.budget_set", json!({ "key": key }), content));
+            all.push(make.one("budget", "set", body, ("budget", row), line));
         }
         for grant in &self.grant {
             let to = principal(make.tenant, &grant.to)?;
@@ -302,13 +265,9 @@ impl Place {
                 all.push(make.account(&to, &grant.to));
             }
             let expires: Option<Timestamp> = grant.expires.as_ref().map(|at| at.to_string().parse()).transpose()?;
-            let identity = json!({ "grant": { "to": to, "role": grant.role, "on": scope } });
-            let mut content = identity.clone();
-            content["expires"] = json!(expires);
             let body = json!({ "to": to, "role": grant.role, "on": scope, "expires": expires });
             let line = format!("grant {} is {} on {scope}", grant.to, grant.role);
-            let wanted = make.one("grant", "give", body, line, "access.role_granted", identity, content);
-            all.push(Desired { ended_by: Some("access.grant_revoked"), ..wanted });
+            all.push(make.one("grant", "give", body.clone(), ("grant", body), line));
         }
         Ok(())
     }
@@ -319,25 +278,21 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    #[allow(clippy::too_many_arguments)] // one a field, in their order
     fn one(
         &self,
         noun: &'static str,
         verb: &'static str,
         body: Value,
+        (list, row): (&'static str, Value),
         line: String,
-        fact: &'static str,
-        identity: Value,
-        content: Value,
     ) -> Desired {
         let tenant = self.tenant.clone();
-        Desired { about: tenant.clone(), tenant, noun, verb, body, line, fact, ended_by: None, identity, content }
+        Desired { about: tenant.clone(), tenant, noun, verb, body, line, list, row }
     }
 
     fn account(&self, principal: &PrincipalId, name: &str) -> Desired {
-        let same = json!({ "principal": principal });
         let line = format!("account {name} in {} ({principal})", self.tenant);
-        self.one("account", "create", json!({ "name": name }), line, "identity.account_created", same.clone(), same)
+        self.one("account", "create", json!({ "name": name }), ("account", json!({ "principal": principal })), line)
     }
 }
 

@@ -1,0 +1,109 @@
+//! One grant with what its role permits, and what of a request it covers.
+
+use std::sync::Arc;
+
+use cedar_policy::EntityUid;
+use steward_events::event::GrantId;
+use steward_events::id::RoleId;
+use steward_events::permission::{Permission, PermissionPattern};
+use steward_events::scope::Scope;
+use steward_events::timestamp::Timestamp;
+
+use super::policy::{grant_uid, right_uid};
+use super::request::Context;
+use crate::access::Terms;
+
+/// What a role permits: patterns, each with the path of inheritance that leads to it.
+pub(super) type RolePermissions = Arc<Vec<(PermissionPattern, Vec<RoleId>)>>;
+
+/// One grant with what its role permits.
+#[derive(Clone, Debug)]
+pub(super) struct HeldRights {
+    pub(super) grant: GrantId,
+    pub(super) terms: Terms,
+    pub(super) permissions: RolePermissions,
+    pub(super) uid: EntityUid,
+}
+
+impl HeldRights {
+    /// The grant number `index` of its principal, as recorded or as implied. Two tenants may record the same one.
+    pub(super) fn new(index: usize, grant: GrantId, terms: Terms, permissions: RolePermissions) -> Self {
+        let uid = grant_uid(&format!("{index} {grant}"));
+        Self { grant, terms, permissions, uid }
+    }
+
+    /// What its role permits, at its scope, in the policies' words.
+    pub(super) fn policy_rights(&self) -> impl Iterator<Item = EntityUid> + '_ {
+        self.permissions.iter().map(|(pattern, _)| right_uid(pattern.as_str(), &self.grant.on))
+    }
+
+    /// The pattern that permits this here, terms aside, and the roles that lead to it.
+    pub(super) fn covers(&self, permission: &Permission, scope: &Scope) -> Option<&(PermissionPattern, Vec<RoleId>)> {
+        let here = self.grant.on.contains(scope);
+        here.then(|| self.permissions.iter().find(|(pattern, _)| pattern.covers(permission)))?
+    }
+
+    /// True if everything that `pattern` says is permitted at `scope`, until at least `until` (none: for good).
+    pub(super) fn includes(&self, pattern: &PermissionPattern, scope: &Scope, until: Option<Timestamp>) -> bool {
+        let lasts = match (self.terms.expires, until) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(expires), Some(until)) => expires >= until,
+        };
+        lasts
+            && self.terms.condition.is_none()
+            && self.grant.on.contains(scope)
+            && self.permissions.iter().any(|(own, _)| is_part_of(pattern, own))
+    }
+
+    /// Why its terms do not hold, if they do not. The policies decide; this only says it.
+    pub(super) fn terms_fail(&self, context: &Context, now: Timestamp) -> Option<String> {
+        if self.terms.is_over(now) {
+            return self.terms.expires.map(|expires| format!("ended at {expires}"));
+        }
+        let condition = self.terms.condition.as_ref()?;
+        let named = |model| condition.models.contains(model);
+        if !condition.models.is_empty() && !context.model.as_ref().is_some_and(named) {
+            return Some(format!(
+                "holds only for {}",
+                condition.models.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ")
+            ));
+        }
+        match condition.cost_max {
+            Some(cost_max) if context.cost.is_none_or(|cost| cost > cost_max) => {
+                Some(format!("holds only for calls that cost at most {cost_max}"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// True if `part` says nothing that `whole` does not say.
+fn is_part_of(part: &PermissionPattern, whole: &PermissionPattern) -> bool {
+    let split = |pattern: &PermissionPattern| {
+        let (noun, verb) = pattern.as_str().split_once(':').unwrap_or_default();
+        (noun.to_owned(), verb.to_owned())
+    };
+    let ((noun, verb), (whole_noun, whole_verb)) = (split(part), split(whole));
+    (whole_noun == "*" || whole_noun == noun) && (whole_verb == "*" || whole_verb == verb)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_part_of_a_wider_one() {
+        for (part, whole, is_part) in [
+            ("budget:set", "budget:set", true),
+            ("budget:set", "budget:*", true),
+            ("budget:*", "*:*", true),
+            ("budget:*", "budget:set", false),
+            ("*:*", "budget:*", false),
+            ("*:set", "budget:*", false),
+            ("*:set", "*:set", true),
+        ] {
+            assert_eq!(is_part_of(&part.parse().unwrap(), &whole.parse().unwrap()), is_part, "{part} {whole}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What is decided about budgets, what their events change, and which thresholds a cost crosses.
+
+use steward_events::command::{RemoveBudget, SetBudget};
+use steward_events::event::{BudgetKey, BudgetSpec, LedgerEvent, WindowBounds};
+use steward_events::id::BudgetId;
+use steward_events::quantity::Amounts;
+use steward_events::rejection::Rejection;
+use steward_events::window;
+
+use super::book::Row;
+use super::{BUDGETS_MAX, Budget, Ledger, WARN_MAX, mutations};
+use crate::aggregate::Stamp;
+
+impl Ledger {
+    pub(super) fn set_budget(&self, command: &SetBudget, stamp: &Stamp) -> Result<Vec<LedgerEvent>, Rejection> {
+        if !command.scope.is_within(&stamp.tenant) {
+            let reason = format!("a budget of {} holds at {0} or below, e.g. {0}/project", stamp.tenant);
+            return Err(Rejection::invalid("scope", reason));
+        }
+        let warn_percent = thresholds(&command.warn)?;
+        let spec = BudgetSpec { limit: command.limit.amount, hard: command.hard, warn_percent };
+        let key = BudgetKey {
+            scope: command.scope.clone(),
+            subject: command.subject.clone(),
+            unit: command.limit.unit,
+            window: command.per,
+        };
+        if let Some((id, budget)) = self.budgets.iter().find(|(_, budget)| budget.key == key) {
+            if budget.spec == spec {
+                return Ok(Vec::new());
+            }
+            return Ok(self.change_budget(id, budget, spec, stamp));
+        }
+        if self.budgets.len() >= BUDGETS_MAX {
+            return Err(Rejection::invalid("scope", format!("a tenant has at most {BUDGETS_MAX} budgets")));
+        }
+        // A command makes at most one budget, so its id is the budget's.
+        let budget = BudgetId::new(stamp.command.as_str())
+            .map_err(|invalid| Rejection::invalid("command", invalid.to_string()))?;
+        let (from, to) = window::bounds(key.window, stamp.at, &stamp.timezone);
+        let window = WindowBounds { budget: budget.clone(), from, to };
+        let new = Budget { key, spec, window };
+        let recalled = self.recalled_for_new(&new);
+        let Budget { key, spec, window } = new;
+        let set = LedgerEvent::BudgetSet { budget, key, spec, window };
+        Ok([set].into_iter().chain(recalled).collect())
+    }
+
+    /// A new budget starts with all that is out within its scope: if that is over its limit, it is asked back.
+    fn recalled_for_new(&self, budget: &Budget) -> Vec<LedgerEvent> {
+        let out = |amounts: Amounts| u128::from(amounts.get(budget.key.unit));
+        let touched = || self.leases.iter().filter(|(_, lease)| budget.touches(&lease.scopes));
+        let held: u128 = touched().map(|(_, lease)| out(lease.held())).sum();
+        let unsettled: u128 =
+            self.unsettled.values().filter(|call| budget.touches(&call.scopes)).map(|call| out(call.worst)).sum();
+        let is_over = budget.spec.hard && held + unsettled > u128::from(budget.spec.limit);
+        if !mutations::asks_holders(is_over) {
+            return Vec::new();
+        }
+        touched()
+            .filter(|(_, lease)| lease.recalled.is_none() && out(lease.held()) > 0)
+            .map(|(lease, _)| LedgerEvent::LeaseRecalled { lease: lease.clone() })
+            .collect()
+    }
+
+    /// A limit that is lowered below what is out asks for it back; one that is raised is seen by those who wait.
+    fn change_budget(&self, id: &BudgetId, budget: &Budget, spec: BudgetSpec, stamp: &Stamp) -> Vec<LedgerEvent> {
+        let window = budget.window_at(id, stamp.at, &stamp.timezone);
+        let mut events = Vec::new();
+        if let Some(row) = self.book.row(&window) {
+            if mutations::asks_holders(spec.hard && row.exposure() > u128::from(spec.limit)) {
+                let asked = self.leases.iter().filter(|(_, lease)| {
+                    lease.recalled.is_none() && lease.held().get(budget.key.unit) > 0 && lease.windows.contains(&window)
+                });
+                events.extend(asked.map(|(lease, _)| LedgerEvent::LeaseRecalled { lease: lease.clone() }));
+            }
+            events.extend(crossings(&spec, row, row.spent(), &window));
+        }
+        let key = budget.key.clone();
+        events.insert(0, LedgerEvent::BudgetSet { budget: id.clone(), key, spec, window });
+        events
+    }
+
+    pub(super) fn remove_budget(&self, command: &RemoveBudget) -> Result<Vec<LedgerEvent>, Rejection> {
+        let RemoveBudget { scope, subject, unit, per } = command.clone();
+        let key = BudgetKey { scope, subject, unit, window: per };
+        match self.budgets.iter().find(|(_, budget)| budget.key == key) {
+            Some((budget, _)) => Ok(vec![LedgerEvent::BudgetRemoved { budget: budget.clone() }]),
+            None => Err(Rejection::not_found("budget", &key)),
+        }
+    }
+
+    pub(super) fn apply_budget_set(
+        &mut self,
+        id: &BudgetId,
+        key: &BudgetKey,
+        spec: &BudgetSpec,
+        window: &WindowBounds,
+    ) {
+        if let Some(budget) = self.budgets.get_mut(id) {
+            budget.spec.clone_from(spec);
+            budget.window.clone_from(window);
+            return;
+        }
+        let budget = Budget { key: key.clone(), spec: spec.clone(), window: window.clone() };
+        self.book.open_budget(id, key.unit);
+        let own = std::slice::from_ref(window);
+        if mutations::new_budget_counts_leases() {
+            for lease in self.leases.values_mut().filter(|lease| budget.touches(&lease.scopes)) {
+                self.book.refer(own);
+                self.book.hold(own, Amounts::ZERO, lease.held());
+                lease.windows.push(window.clone());
+            }
+        }
+        if mutations::new_budget_counts_unsettled() {
+            for call in self.unsettled.values_mut().filter(|call| budget.touches(&call.scopes)) {
+                self.book.refer(own);
+                self.book.unsettle(own, call.worst, Amounts::ZERO);
+                call.windows.push(window.clone());
+            }
+        }
+        self.budgets.insert(id.clone(), budget);
+    }
+
+    pub(super) fn apply_budget_removed(&mut self, id: &BudgetId) {
+        self.budgets.remove(id);
+        self.book.remove_budget(id);
+        let stays = |window: &WindowBounds| window.budget != *id;
+        self.leases.values_mut().for_each(|lease| lease.windows.retain(stays));
+        self.unsettled.values_mut().for_each(|call| call.windows.retain(stays));
+    }
+
+    /// The thresholds that `spent` on top crosses in these windows, for the first time in each.
+    pub(super) fn crossed(&self, windows: &[WindowBounds], spent: Amounts) -> Vec<LedgerEvent> {
+        let mut events = Vec::new();
+        for window in windows {
+            let Some(budget) = self.budgets.get(&window.budget) else { continue };
+            let Some(row) = self.book.row(window) else { continue };
+            let after = row.spent() + u128::from(spent.get(budget.key.unit));
+            events.extend(crossings(&budget.spec, row, after, window));
+        }
+        events
+    }
+}
+
+/// Percentages at which to warn, each once and in order.
+fn thresholds(warn: &[u8]) -> Result<Vec<u8>, Rejection> {
+    let mut warn_percent = warn.to_vec();
+    warn_percent.sort_unstable();
+    warn_percent.dedup();
+    if warn_percent.len() > WARN_MAX || warn_percent.iter().any(|percent| !(1..=100).contains(percent)) {
+        return Err(Rejection::invalid("warn", format!("at most {WARN_MAX} percentages from 1 to 100")));
+    }
+    Ok(warn_percent)
+}
+
+fn crossings<'a>(
+    spec: &'a BudgetSpec,
+    row: &'a Row,
+    spent: u128,
+    window: &'a WindowBounds,
+) -> impl Iterator<Item = LedgerEvent> + 'a {
+    let reached = move |percent: u8| spent > 0 && spent * 100 >= u128::from(spec.limit) * u128::from(percent);
+    (spec.warn_percent.iter()).filter(move |percent| !row.warned.contains(percent) && reached(**percent)).map(
+        move |percent| LedgerEvent::ThresholdCrossed {
+            budget: window.budget.clone(),
+            window: window.clone(),
+            percent: *percent,
+        },
+    )
+}

@@ -1,0 +1,187 @@
+//! `steward <noun> list` and `show`: a row of the query table, typed by hand and printed as a table.
+//!
+//! Options are made from the query's schema, so a new list is here without a line; `list/columns.rs` may say how it is
+//! printed.
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgMatches, Command};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use steward_events::BoxError;
+use steward_events::id::TenantId;
+use steward_events::query::{PAGE_ROWS_MAX, Page, QUERIES, QuerySpec};
+use steward_events::scope::Scope;
+
+use crate::client::Client;
+use crate::command::options::{self, Field, Shorthand};
+use crate::output;
+
+mod columns;
+
+use columns::Look;
+
+/// The most rows that are fetched for one table.
+const ROWS_MAX: usize = 100_000;
+
+/// The queries that are typed as `steward <noun> list` and `show`; those of tasks have words of their own.
+pub(crate) fn queries() -> impl Iterator<Item = &'static QuerySpec> {
+    QUERIES.iter().filter(|spec| spec.view != "task" && ["list", "show"].contains(&spec.verb))
+}
+
+/// The query that is typed so, if it is one of these.
+pub(crate) fn find(noun: &str, verb: &str) -> Option<&'static QuerySpec> {
+    queries().find(|spec| (spec.view, spec.verb) == (noun, verb))
+}
+
+fn fields(spec: &QuerySpec) -> Vec<Field> {
+    options::fields(spec.question, &Shorthand::default())
+}
+
+/// How it is typed.
+pub(crate) fn verb(spec: &'static QuerySpec) -> Command {
+    let look = Look::of(spec);
+    let mut verb = Command::new(spec.verb).about(spec.help);
+    if (spec.view, spec.verb) == ("tenant", "show") {
+        verb = verb.arg(Arg::new("name").value_name("TENANT").help("Which; the key's own tenant if not given"));
+    }
+    for field in fields(spec) {
+        let help = match field.flag.as_str() {
+            "limit" => "Only so many rows, at most 1000; all rows if not given".to_owned(),
+            "after" => "Go on after this row, as the page before says".to_owned(),
+            _ => field.help.clone(),
+        };
+        let mut arg = Arg::new(field.flag.clone()).long(field.flag.clone()).help(help);
+        arg = arg.value_name(field.flag.to_uppercase());
+        verb = verb.arg(match field.words.as_slice() {
+            [] => arg,
+            words => arg.value_parser(PossibleValuesParser::new(words.to_vec())),
+        });
+    }
+    if look.examples.is_empty() { verb } else { verb.after_help(format!("Examples:\n{}", indented(look.examples))) }
+}
+
+fn indented(lines: &[&str]) -> String {
+    lines.iter().map(|line| format!("  {line}\n")).collect()
+}
+
+/// Sends the query that was typed, and prints what comes.
+pub(crate) async fn run(
+    spec: &'static QuerySpec,
+    matches: &ArgMatches,
+    client: &Client,
+    json: bool,
+) -> Result<(), BoxError> {
+    let tenant = tenant_of(matches, client)?;
+    let mut body = Map::new();
+    options::read(&fields(spec), matches, &tenant, &mut body)?;
+    let look = Look::of(spec);
+    if spec.verb == "show" {
+        let row: Value = client.query(&tenant, spec.view, spec.verb, &body).await?;
+        return if json { output::json(&row) } else { print_one(&look, &row) };
+    }
+    let filtered = body.keys().any(|name| !["limit", "after", "min_position"].contains(&name.as_str()));
+    let page: Page<Value> = fetch(client, &tenant, spec.view, body).await?;
+    if json {
+        return output::json(&page);
+    }
+    if page.rows.is_empty() {
+        print_nothing(spec, &tenant, filtered, &look);
+    } else {
+        let rows = page.rows.iter().map(|row| look.cells(row));
+        println!("{}", output::table(&look.headings(), &look.right(), rows));
+    }
+    if let Some(next) = &page.next {
+        println!("there are more: steward {} list --after {next}", spec.view);
+    }
+    Ok(())
+}
+
+/// One page if the body says how long a page is, else all pages as one, up to [`ROWS_MAX`].
+pub(crate) async fn fetch<T: DeserializeOwned>(
+    client: &Client,
+    tenant: &TenantId,
+    noun: &str,
+    mut body: Map<String, Value>,
+) -> Result<Page<T>, BoxError> {
+    let one_page = body.contains_key("limit");
+    if !one_page {
+        body.insert("limit".to_owned(), Value::from(PAGE_ROWS_MAX));
+    }
+    let mut all: Page<T> = client.query(tenant, noun, "list", &body).await?;
+    while !one_page && all.rows.len() < ROWS_MAX {
+        let Some(next) = all.next.take() else { break };
+        body.insert("after".to_owned(), Value::from(next));
+        let page: Page<T> = client.query(tenant, noun, "list", &body).await?;
+        all.rows.extend(page.rows);
+        (all.position, all.next) = (page.position, page.next);
+    }
+    Ok(all)
+}
+
+/// The tenant that was asked for, else that of the scope, else the key's own.
+fn tenant_of(matches: &ArgMatches, client: &Client) -> Result<TenantId, BoxError> {
+    let typed = |name: &str| matches.try_get_one::<String>(name).ok().flatten();
+    if let Some(name) = typed("name") {
+        return Ok(TenantId::new(name)?);
+    }
+    if client.tenant.is_none()
+        && let Some(scope) = typed("scope")
+    {
+        let scope: Scope = scope.parse()?;
+        if let Ok(tenant) = TenantId::new(scope.as_str().split('/').next().unwrap_or_default()) {
+            return Ok(tenant);
+        }
+    }
+    client.tenant()
+}
+
+/// An empty list says so, and what to do next.
+fn print_nothing(spec: &QuerySpec, tenant: &TenantId, filtered: bool, look: &Look) {
+    let noun = spec.view;
+    if filtered {
+        println!("no {noun} of {tenant} is like that; all of them: steward {noun} list --tenant {tenant}");
+        return;
+    }
+    println!("no {noun} in {tenant} yet");
+    if let Some(next) = look.make_one {
+        println!("  make one: {}", next.replace("TENANT", tenant.as_str()));
+    }
+    if tenant.is_steward() {
+        println!("  {tenant} is the operators' own tenant; of another: steward {noun} list --tenant NAME");
+    }
+}
+
+fn print_one(look: &Look, row: &Value) -> Result<(), BoxError> {
+    let cells = look.cells(row);
+    for (heading, cell) in look.headings().iter().zip(cells) {
+        println!("{:<12}{cell}", heading.to_lowercase());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_list_takes_its_filters_and_pages() {
+        for spec in queries().filter(|spec| spec.verb == "list") {
+            let typed = verb(spec);
+            for option in ["limit", "after", "min-position"] {
+                assert!(typed.get_arguments().any(|arg| arg.get_id() == option), "{} --{option}", spec.view);
+            }
+        }
+        let keys = find("key", "list").unwrap();
+        let flags: Vec<String> = fields(keys).into_iter().map(|field| field.flag).collect();
+        assert_eq!(flags, ["principal", "agent", "task", "scope", "state", "limit", "after", "min-position"]);
+        let state = fields(keys).into_iter().find(|field| field.flag == "state").unwrap();
+        assert_eq!(state.words, ["active", "disabled", "expired", "revoked"]);
+    }
+
+    #[test]
+    fn lists_that_this_build_does_not_know_are_printed_by_their_fields() {
+        for spec in queries() {
+            assert!(!Look::of(spec).headings().is_empty(), "{}", spec.view);
+        }
+    }
+}

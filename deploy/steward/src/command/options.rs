@@ -1,0 +1,204 @@
+//! Options made from a body's JSON schema: one a property, those of a nested object by their own names.
+
+use clap::ArgMatches;
+use schemars::{Schema, SchemaGenerator};
+use serde_json::{Map, Value};
+use steward_events::BoxError;
+use steward_events::id::{PrincipalId, TenantId};
+use steward_events::quantity::NanoDollars;
+use steward_events::timestamp::Timestamp;
+use steward_ports::clock::{Clock, SystemClock};
+
+/// How a command is typed shorter than its schema says.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Shorthand {
+    /// Options that may stand without their name, in this order.
+    pub(crate) positionals: &'static [&'static str],
+    /// Options that have another name here: (flag, property).
+    pub(crate) renames: &'static [(&'static str, &'static str)],
+}
+
+/// One option of a command.
+#[derive(Clone, Debug)]
+pub(crate) struct Field {
+    /// As it is typed.
+    pub(crate) flag: String,
+    /// Where it goes in the body.
+    path: Vec<String>,
+    /// What it means.
+    pub(crate) help: String,
+    /// May be given more than once.
+    pub(crate) many: bool,
+    /// What may be given, if that is a short list of words.
+    pub(crate) words: Vec<String>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Number,
+    Json,
+}
+
+/// The options of a body, made from its schema.
+pub(crate) fn fields(schema: fn(&mut SchemaGenerator) -> Schema, short: &Shorthand) -> Vec<Field> {
+    let mut generator =
+        schemars::generate::SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true).into_generator();
+    let mut found = Vec::new();
+    collect(&schema(&mut generator).to_value(), &[], short, &mut found);
+    found
+}
+
+/// Puts what was typed into `body`.
+pub(crate) fn read(
+    fields: &[Field],
+    matches: &ArgMatches,
+    tenant: &TenantId,
+    body: &mut Map<String, Value>,
+) -> Result<(), BoxError> {
+    for field in fields {
+        let Ok(Some(texts)) = matches.try_get_many::<String>(&field.flag) else { continue };
+        let values = texts.map(|text| value(field, text, tenant)).collect::<Result<Vec<_>, _>>()?;
+        let whole = if field.many { Value::Array(values) } else { values.into_iter().last().unwrap_or_default() };
+        insert(body, &field.path, whole);
+    }
+    Ok(())
+}
+
+fn collect(schema: &Value, path: &[String], short: &Shorthand, found: &mut Vec<Field>) {
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
+    for (name, property) in properties {
+        let property = without_null(property);
+        let mut path = path.to_vec();
+        path.push(name.clone());
+        let plain_object = property.get("properties").is_some();
+        if plain_object && path.len() == 1 && name != "condition" {
+            collect(property, &path, short, found);
+            continue;
+        }
+        let renamed = short.renames.iter().find(|(_, to)| to == name).map(|(flag, _)| *flag);
+        let many = property.get("type").and_then(Value::as_str) == Some("array");
+        let items = property.get("items").unwrap_or(property);
+        found.push(Field {
+            flag: renamed.unwrap_or(name).replace('_', "-"),
+            path,
+            help: property.get("description").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            many,
+            words: words(items),
+            kind: kind(if many { items } else { property }),
+        });
+    }
+}
+
+/// An optional property is `anyOf [T, null]` or `type: [t, null]`.
+fn without_null(property: &Value) -> &Value {
+    let alternatives = property.get("anyOf").and_then(Value::as_array);
+    let some =
+        alternatives.and_then(|all| all.iter().find(|one| one.get("type").and_then(Value::as_str) != Some("null")));
+    some.unwrap_or(property)
+}
+
+/// The words of an enumeration; none of anything else.
+fn words(property: &Value) -> Vec<String> {
+    let all = property.get("oneOf").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let constants = all.iter().filter_map(|one| one.get("const"));
+    let listed = property.get("enum").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    constants.chain(listed).filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn kind(property: &Value) -> Kind {
+    let types = match property.get("type") {
+        Some(Value::String(one)) => vec![one.as_str()],
+        Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).collect(),
+        _ if property
+            .get("oneOf")
+            .is_some_and(|all| all.as_array().is_some_and(|a| a.iter().all(|o| o.get("const").is_some()))) =>
+        {
+            vec!["string"]
+        }
+        _ => vec![],
+    };
+    if types.contains(&"string") {
+        Kind::Text
+    } else if types.contains(&"integer") || types.contains(&"number") {
+        Kind::Number
+    } else {
+        Kind::Json
+    }
+}
+
+fn insert(body: &mut Map<String, Value>, path: &[String], value: Value) {
+    match path {
+        [] => {}
+        [last] => _ = body.insert(last.clone(), value),
+        [first, rest @ ..] => {
+            let inner = body.entry(first.clone()).or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(inner) = inner {
+                insert(inner, rest, value);
+            }
+        }
+    }
+}
+
+fn value(field: &Field, text: &str, tenant: &TenantId) -> Result<Value, BoxError> {
+    let property = field.path.last().map(String::as_str).unwrap_or_default();
+    Ok(match (property, field.kind) {
+        ("to" | "principal", _) => Value::String(principal(tenant, text)?.to_string()),
+        ("expires" | "from", _) => Value::String(moment(text)?.to_string()),
+        ("targets", _) => target(text)?,
+        (_, Kind::Text) => Value::String(text.to_owned()),
+        (_, Kind::Number) if text.starts_with('$') => Value::from(pico_a_token(text)?),
+        (_, Kind::Number | Kind::Json) => {
+            serde_json::from_str(text).map_err(|error| format!("--{}: {text:?} is not JSON: {error}", field.flag))?
+        }
+    })
+}
+
+/// A principal id, or the service account of that name.
+pub(crate) fn principal(tenant: &TenantId, text: &str) -> Result<PrincipalId, BoxError> {
+    let is_id = ["p_", "svc_", "op_", "sys_"].iter().any(|prefix| text.starts_with(prefix));
+    Ok(if is_id { PrincipalId::new(text)? } else { PrincipalId::service_account(tenant, text) })
+}
+
+/// A moment, `today`, or a span from now such as `30d`.
+pub(crate) fn moment(text: &str) -> Result<Timestamp, BoxError> {
+    let now = SystemClock::default().now();
+    if text == "today" {
+        return Ok(now.to_string()[..10].parse()?);
+    }
+    match humantime::parse_duration(text) {
+        Ok(span) => Ok(now.plus(span)),
+        Err(_) => Ok(text.parse()?),
+    }
+}
+
+/// `$1.00/M` in pico-dollars a token.
+pub(crate) fn pico_a_token(text: &str) -> Result<u64, BoxError> {
+    let dollars =
+        text.strip_suffix("/M").ok_or_else(|| format!("{text:?}: write a price as $1.00/M, for a million tokens"))?;
+    let NanoDollars(nano) = dollars.parse()?;
+    if nano % 1_000 != 0 {
+        return Err(format!("{text:?} is finer than a pico-dollar a token").into());
+    }
+    Ok(nano / 1_000)
+}
+
+/// `provider/model-there`.
+pub(crate) fn target(text: &str) -> Result<Value, BoxError> {
+    let (provider, model) =
+        text.split_once('/').ok_or_else(|| format!("{text:?}: write a target as provider/model"))?;
+    Ok(serde_json::json!({ "provider": provider, "upstream_model": model }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_price_is_written_for_a_million_tokens() {
+        assert_eq!(pico_a_token("$1.00/M").unwrap(), 1_000_000);
+        assert_eq!(pico_a_token("$0.15/M").unwrap(), 150_000);
+        assert!(pico_a_token("$1.00").is_err());
+    }
+}

@@ -1,0 +1,42 @@
+//! Commands about the names of tenants.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::command::Body;
+use crate::event::ContentMode;
+use crate::id::{StreamId, TenantId};
+use crate::scope::Scope;
+
+commands! {
+    RegistryCommand of Registry {
+        "tenant" "create" => CreateTenant, Callers, "Create a tenant: take its name and place it in a shard";
+    }
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+/// Takes the name and a place; sent to the tenant `steward`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateTenant {
+    /// Its name, for ever.
+    pub tenant: TenantId,
+    /// IANA time zone in which its budget windows turn.
+    #[serde(default = "utc")]
+    pub timezone: String,
+    /// Whether prompts and answers are kept.
+    #[serde(default)]
+    pub content: ContentMode,
+}
+
+impl Body for CreateTenant {
+    fn stream(&self) -> StreamId {
+        crate::shard::registry_stream(&self.tenant).id
+    }
+    fn scope(&self, _: &TenantId) -> Scope {
+        Scope::everything()
+    }
+}

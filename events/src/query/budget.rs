@@ -1,0 +1,61 @@
+//! Budgets, and what is left of them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::page::{Page, Paging, list_query};
+use crate::id::BudgetId;
+use crate::quantity::{Limit, Position, Unit, Window};
+use crate::scope::{Scope, Subject};
+use crate::timestamp::Timestamp;
+
+list_query! {
+    /// Lists budgets.
+    ListBudgets {
+        /// Only those at this scope or below.
+        scope: Scope,
+        /// Only those that count this unit: `calls`, `tokens` or `money`.
+        unit: Unit,
+    }
+}
+
+/// Budgets.
+pub type BudgetPage = Page<BudgetRow>;
+
+/// One budget and its present window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BudgetRow {
+    /// Which life of it: the command that set it first.
+    pub budget: BudgetId,
+    /// Everything at and below this scope …
+    pub scope: Scope,
+    /// … or only what concerns this subject.
+    pub subject: Option<Subject>,
+    /// Over which span.
+    pub per: Window,
+    /// How much.
+    pub limit: Limit,
+    /// Whether nothing over the limit is admitted.
+    pub hard: bool,
+    /// Percentages of the limit at which someone is told.
+    pub warn: Vec<u8>,
+    /// The present window.
+    pub window: WindowRow,
+}
+
+/// What has come of a budget in one window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WindowRow {
+    /// Its first moment.
+    pub from: Timestamp,
+    /// The first moment after it, when there is room again; none for a total.
+    pub to: Option<Timestamp>,
+    /// What finished calls used, as far as gateways have reported it.
+    pub spent: Limit,
+    /// What gateways may still use, and the worst cases of calls whose cost is not known.
+    pub held: Limit,
+    /// What is left of the limit after both.
+    pub free: Limit,
+    /// The thresholds crossed so far, in percent.
+    pub warned: Vec<u8>,
+}

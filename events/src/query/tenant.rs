@@ -1,0 +1,61 @@
+//! Tenants and their settings.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::page::{Page, Paging, list_query};
+use crate::event::ContentMode;
+use crate::id::TenantId;
+use crate::quantity::{Position, Shard};
+use crate::timestamp::Timestamp;
+
+list_query! {
+    /// Lists tenants.
+    ListTenants {
+        /// Only those in this state: `placed`, `open` or `suspended`.
+        state: TenantState,
+    }
+}
+
+/// Shows one tenant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShowTenant {
+    /// Answer only from a state that includes this position.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_position: Option<Position>,
+}
+
+/// Tenants.
+pub type TenantPage = Page<TenantRow>;
+
+/// One tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TenantRow {
+    /// Its name.
+    pub tenant: TenantId,
+    /// The shard that holds all its streams.
+    pub shard: Shard,
+    /// IANA name of the time zone its budget windows turn in.
+    pub timezone: String,
+    /// Whether prompts and answers are kept.
+    pub content: ContentMode,
+    /// Whether it may be used.
+    pub state: TenantState,
+    /// Why it is suspended, if it is.
+    pub reason: Option<String>,
+    /// When it was opened; when its name was taken, if it is not open yet.
+    pub created_at: Timestamp,
+}
+
+/// Whether a tenant may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantState {
+    /// Its name is taken; it opens within moments.
+    Placed,
+    /// It may be used.
+    Open,
+    /// Nothing of it may act until it is resumed.
+    Suspended,
+}

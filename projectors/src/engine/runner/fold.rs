@@ -1,0 +1,242 @@
+//! Keeps one view of one shard current: follows its shard, applies, writes rows and cursor together.
+//!
+//! Whatever happens between two writes is lost and folded again from the cursor; a cursor that the log no longer
+//! holds stops the fold, because what follows would contradict the rows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use steward_events::BoxError;
+use steward_events::digest::CommitHash;
+use steward_events::quantity::{Position, Shard};
+use steward_ports::log::{Filter, Follow, LogError, Stored};
+
+use super::{Followed, Runner};
+use crate::engine::progress::Stage;
+use crate::engine::projector::Projector;
+use crate::engine::rows::Rows;
+use crate::engine::view_store::Cursor;
+
+/// The pause after a failure, doubled after each further one up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// How often a fold that waits for facts looks whether its store is still the one it knows.
+const STORE_LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Why a fold ended.
+enum End {
+    Shutdown,
+    /// Try again from the cursor.
+    Failed(BoxError),
+    /// Nothing but a person can help.
+    Stopped(String),
+}
+
+impl From<LogError> for End {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Unavailable(_) => Self::Failed(error.into()),
+            LogError::WentBack(_) | LogError::Unreadable(_) => Self::Stopped(error.to_string()),
+        }
+    }
+}
+
+impl<P: Projector> Runner<P> {
+    pub(super) async fn keep_folding(&self, index: usize, shutdown: &CancellationToken) {
+        let Some(followed) = self.shards.get(index) else { return };
+        let shard = followed.shard;
+        let mut pause = PAUSE_MIN;
+        loop {
+            let before = followed.store.cursor().position;
+            match self.fold(followed, shutdown).await {
+                End::Shutdown => return,
+                End::Stopped(reason) => {
+                    tracing::error!(view = P::NAME, %shard, %reason, "view stopped");
+                    followed.progress.send_modify(|progress| progress.stage = Stage::Stopped(reason));
+                    return;
+                }
+                End::Failed(error) => {
+                    tracing::warn!(view = P::NAME, %shard, %error, "view interrupted; it goes on from its cursor");
+                }
+            }
+            if followed.store.cursor().position > before {
+                pause = PAUSE_MIN;
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
+            }
+        }
+    }
+
+    /// Folds from the cursor on until something ends it. Unwritten rows are lost then, and folded again.
+    async fn fold(&self, followed: &Followed, shutdown: &CancellationToken) -> End {
+        match self.try_fold(followed, shutdown).await {
+            Ok(()) => End::Shutdown,
+            Err(end) => end,
+        }
+    }
+
+    async fn try_fold(&self, followed: &Followed, shutdown: &CancellationToken) -> Result<(), End> {
+        // The log may take its time; a process that is to stop does not wait for it.
+        let begun = tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            begun = self.begin(followed) => begun?,
+        };
+        let (position, end, mut stream) = begun;
+        let mut batch =
+            Batch { rows: Rows::<P::Row>::over(Arc::clone(&followed.store)), position, last: None, commits: 0 };
+        Self::report(followed, position, end)?;
+        // At the end of the log a write for every commit would cost far more than the fold itself, so the next one comes
+        // a pause after the last. What comes after a longer silence is written at once.
+        let mut due = Instant::now();
+        loop {
+            let next = if batch.commits == 0 {
+                tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => return Ok(()),
+                    next = stream.next() => Some(next),
+                    () = tokio::time::sleep(STORE_LOOK_EVERY) => {
+                        look(followed).await?;
+                        continue;
+                    }
+                }
+            } else if batch.commits < self.config.batch_commits_max.get() {
+                // What is there already belongs to this batch. Unconstrained, because the runtime's turn-taking would end
+                // every batch early; each write yields.
+                let there = tokio::task::unconstrained(stream.next()).now_or_never();
+                if there.is_some() {
+                    there
+                } else {
+                    tokio::select! {
+                        biased;
+                        () = shutdown.cancelled() => return Ok(()),
+                        () = tokio::time::sleep_until(due) => None,
+                        next = stream.next() => Some(next),
+                    }
+                }
+            } else {
+                None
+            };
+            let ended = match next {
+                None => None,
+                Some(None) => Some(End::Failed("the log ended its stream".into())),
+                Some(Some(Err(error))) => Some(error.into()),
+                Some(Some(Ok(stored))) => match batch.take::<P>(stored) {
+                    Ok(()) => continue,
+                    Err(error) => Some(error.into()),
+                },
+            };
+            batch = write(followed, batch, self.config.rows_held_max.min(P::ROWS_HELD_MAX)).await?;
+            due = Instant::now() + self.config.write_pause;
+            Self::report(followed, batch.position, end)?;
+            if let Some(ended) = ended {
+                return Err(ended);
+            }
+        }
+    }
+
+    /// From where to go on, where the log ends now, and what comes in between and after.
+    async fn begin(&self, followed: &Followed) -> Result<(Position, Position, Follow), End> {
+        // All of the shard, also what this view does not read: then its position is the shard's, and a question that
+        // demands a position, or asks how far it is, needs no search in the log.
+        let filter = Filter::shard(followed.shard);
+        let cursor = followed.store.reload().map_err(End::Failed)?;
+        let end = self.log.last(&filter).await?;
+        self.log_still_has(followed.shard, cursor, end).await?;
+        let stream = self.log.follow(&filter, cursor.position).await?;
+        Ok((cursor.position, end, stream))
+    }
+
+    /// A shorter or another log than the one folded so far must not be folded on: its facts contradict the rows.
+    async fn log_still_has(&self, shard: Shard, cursor: Cursor, end: Position) -> Result<(), LogError> {
+        let Cursor { position, hash } = cursor;
+        if position == Position(0) {
+            return Ok(()); // nothing was read yet
+        }
+        if end < position {
+            return Err(LogError::WentBack(format!("shard {shard} ends at {end}; {} had read {position}", P::NAME)));
+        }
+        match self.log.at(shard, position).await? {
+            Some(stored) if CommitHash::of(&stored.bytes) == hash => Ok(()),
+            _ => {
+                let name = P::NAME;
+                Err(LogError::WentBack(format!(
+                    "shard {shard} no longer has the commit that {name} read at {position}"
+                )))
+            }
+        }
+    }
+
+    /// Tells how far the fold is; once it has caught up, older versions of the view are no longer needed.
+    fn report(followed: &Followed, position: Position, end: Position) -> Result<(), End> {
+        let caught_up = position >= end;
+        if caught_up && followed.progress.borrow().stage == Stage::CatchingUp {
+            for older in P::REPLACES {
+                followed.store.drop_other(older, followed.shard).map_err(End::Failed)?;
+            }
+        }
+        followed.progress.send_modify(|progress| {
+            progress.position = position;
+            if caught_up {
+                progress.stage = Stage::Current;
+            }
+        });
+        Ok(())
+    }
+}
+
+/// What was applied and has yet to be written.
+struct Batch<R> {
+    rows: Rows<R>,
+    position: Position,
+    last: Option<Stored>,
+    commits: usize,
+}
+
+impl<R> Batch<R> {
+    fn take<P: Projector<Row = R>>(&mut self, stored: Stored) -> Result<(), LogError> {
+        if stored.position <= self.position {
+            let (shard, at, now) = (stored.stream.shard, self.position, stored.position);
+            return Err(LogError::WentBack(format!("shard {shard} gave {now} after {at}")));
+        }
+        P::take(&stored, &mut self.rows)?;
+        self.position = stored.position;
+        self.commits += 1;
+        self.last = Some(stored);
+        Ok(())
+    }
+}
+
+/// Whether the rows are still those that were written.
+async fn look(followed: &Followed) -> Result<(), End> {
+    let store = Arc::clone(&followed.store);
+    let looking = tokio::task::spawn_blocking(move || store.look());
+    looking.await.unwrap_or_else(|error| Err(error.into())).map_err(End::Failed)
+}
+
+/// Writes on a thread that may block: a store has no other way.
+async fn write<R>(followed: &Followed, mut batch: Batch<R>, rows_held_max: usize) -> Result<Batch<R>, End>
+where
+    R: Serialize + DeserializeOwned + Send + 'static,
+{
+    let Some(last) = batch.last.take() else { return Ok(batch) };
+    let store = Arc::clone(&followed.store);
+    let writing = tokio::task::spawn_blocking(move || {
+        let cursor = Cursor { position: last.position, hash: CommitHash::of(&last.bytes) };
+        store.write(batch.rows.take_writes()?, cursor)?;
+        batch.rows.trim(rows_held_max);
+        batch.commits = 0;
+        Ok(batch)
+    });
+    match writing.await {
+        Ok(outcome) => outcome.map_err(End::Failed),
+        Err(error) => Err(End::Failed(error.into())),
+    }
+}

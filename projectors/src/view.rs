@@ -1,0 +1,11 @@
+//! The views, one file each. A view knows no other view; [`crate::views`] lists them.
+
+pub mod access;
+pub mod audit;
+pub mod budgets;
+pub mod cost;
+pub mod directory;
+pub mod history;
+pub mod metrics;
+pub mod settings;
+pub mod tasks;

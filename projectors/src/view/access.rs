@@ -1,0 +1,78 @@
+//! Who may do what, and why: now by the live permissions, earlier by the same fold ended earlier.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use steward_aggregates::authority::Authority;
+use steward_events::query::{ExplainQuestion, WhoCanQuestion};
+use steward_events::rejection::Rejection;
+use steward_events::timestamp::Timestamp;
+
+use crate::engine::Engine;
+use crate::engine::read_model::{KeepsRows, NoAnswer, Query, ReadModel};
+
+mod past_views;
+
+use past_views::PastViews;
+
+/// The read model: the permissions themselves.
+pub struct AccessView {
+    engine: Arc<Engine>,
+    past: PastViews<Authority>,
+}
+
+impl AccessView {
+    /// Over the engine's permissions and log.
+    pub fn new(engine: &Arc<Engine>) -> Self {
+        let ports = &engine.ports;
+        let past = PastViews::new(Arc::clone(&ports.log), Arc::clone(&ports.clock), engine.config.moments_held_max);
+        Self { engine: Arc::clone(engine), past }
+    }
+
+    /// Asks the permissions as they are, or as they were at a moment; of the future nothing is known.
+    async fn at<T>(
+        &self,
+        query: &Query<'_>,
+        at: Option<Timestamp>,
+        ask: impl FnOnce(&Authority, Timestamp) -> T,
+    ) -> Result<T, NoAnswer> {
+        let now = self.engine.ports.clock.now();
+        match at {
+            Some(at) if at > now => Err(Rejection::invalid("at", format!("{at} is yet to come")).into()),
+            Some(at) => {
+                let time_max = self.engine.config.answer_time_max;
+                let view = self.past.at(query.shard, query.tenant(), at, time_max).await?;
+                Ok(ask(&view, at))
+            }
+            None => Ok(ask(&self.engine.authority.read(), now)),
+        }
+    }
+}
+
+#[async_trait]
+impl ReadModel for AccessView {
+    fn nouns(&self) -> &'static [&'static str] {
+        &["access"]
+    }
+
+    fn rows(&self) -> Option<Arc<dyn KeepsRows>> {
+        None
+    }
+
+    async fn answer(&self, query: &Query<'_>) -> Result<Bytes, NoAnswer> {
+        match query.verb() {
+            "explain" => {
+                let asked: ExplainQuestion = query.read()?;
+                let explain = |view: &Authority, now| view.explain(query.tenant(), &asked, now);
+                query.write(&self.at(query, asked.at, explain).await?)
+            }
+            "who-can" => {
+                let asked: WhoCanQuestion = query.read()?;
+                let who_can = |view: &Authority, now| view.who_can(query.tenant(), &asked, now);
+                query.write(&self.at(query, asked.at, who_can).await?)
+            }
+            _ => Err(query.unknown()),
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Answers of the directory, page by page.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use steward_aggregates::access::role::{built_in, built_in_ids};
+use steward_events::BoxError;
+use steward_events::id::{PrincipalId, TenantId};
+use steward_events::query::{
+    AccountPage, AccountRow, AgentPage, AgentRow, GrantPage, GrantRow, GrantState, KeyPage, KeyRow, KeyState,
+    ListAccounts, ListAgents, ListGrants, ListKeys, ListRoles, ListUsers, Page, PrincipalState, RolePage, RoleRow,
+    UserPage, UserRow,
+};
+use steward_events::shard::STEWARD_SHARD;
+use steward_events::timestamp::Timestamp;
+use steward_ports::clock::Clock;
+use steward_ports::keys::{KeyError, Keyring};
+
+use super::{
+    Directory, Row, StoredGrant, StoredKey, StoredPerson, StoredRole, account_key, accounts, agents, grants, grants_of,
+    keys, people, person_key, roles,
+};
+use crate::engine::Engine;
+use crate::engine::opening::open;
+use crate::engine::page::{Part, ROWS_READ_MAX, after, part};
+use crate::engine::read_model::{KeepsRows, NoAnswer, Query, ReadModel};
+use crate::engine::runner::Runner;
+use crate::engine::view_store::Snapshot;
+
+/// How many people's keys are asked for at once.
+const OPENED_AT_ONCE: usize = 16;
+
+/// The read model.
+pub struct DirectoryView {
+    rows: Arc<Runner<Directory>>,
+    keyring: Arc<Keyring>,
+    clock: Arc<dyn Clock>,
+}
+
+impl DirectoryView {
+    /// Over the engine's log and store.
+    pub fn new(engine: &Engine) -> Self {
+        let ports = &engine.ports;
+        Self { rows: engine.runner(), keyring: Arc::clone(&ports.keyring), clock: Arc::clone(&ports.clock) }
+    }
+}
+
+#[async_trait]
+impl ReadModel for DirectoryView {
+    fn nouns(&self) -> &'static [&'static str] {
+        &["user", "account", "agent", "key", "role", "grant"]
+    }
+
+    fn rows(&self) -> Option<Arc<dyn KeepsRows>> {
+        Some(Arc::<Runner<_>>::clone(&self.rows))
+    }
+
+    async fn answer(&self, query: &Query<'_>) -> Result<Bytes, NoAnswer> {
+        match (query.noun(), query.verb()) {
+            ("user", "list") => query.write(&self.users(query).await?),
+            ("account", "list") => query.write(&self.accounts(query).await?),
+            ("agent", "list") => query.write(&self.agents(query).await?),
+            ("key", "list") => query.write(&self.keys(query).await?),
+            ("role", "list") => query.write(&self.roles(query).await?),
+            ("grant", "list") => query.write(&self.grants(query).await?),
+            _ => Err(query.unknown()),
+        }
+    }
+}
+
+impl DirectoryView {
+    /// People, opened: whoever may list them may read who they are.
+    async fn users(&self, query: &Query<'_>) -> Result<UserPage, NoAnswer> {
+        let asked: ListUsers = query.read()?;
+        let (paging, prefix) = (asked.paging(), people(query.tenant()));
+        let after = after(&prefix, &paging)?;
+        let wanted = move |row| match row {
+            Row::Person(row) => {
+                Ok(asked.state.is_none_or(|state| state == state_of(row.disabled.as_ref())).then_some(row))
+            }
+            _ => Ok(None),
+        };
+        let bounds = (paging.limit, ROWS_READ_MAX);
+        let read = move |rows: &Snapshot<'_>| part(rows, &prefix, None, after.as_ref(), bounds, wanted);
+        let page = self.rows.read(query.shard, paging.min_position, read).await?.page();
+        let opened = stream::iter(page.rows).map(|person| self.open(person)).buffered(OPENED_AT_ONCE);
+        Ok(Page { position: page.position, rows: opened.try_collect().await?, next: page.next })
+    }
+
+    async fn open(&self, person: StoredPerson) -> Result<UserRow, KeyError> {
+        let profile = match open(&self.keyring, &person.profile).await {
+            Ok(profile) => Some(profile),
+            Err(KeyError::Erased(_)) => None,
+            Err(error) => return Err(error),
+        };
+        let erased = profile.is_none();
+        let (email, name) = profile.map(|profile| (profile.email, profile.name)).unzip();
+        Ok(UserRow {
+            principal: person.principal,
+            email,
+            name: name.filter(|name| !name.is_empty()),
+            erased,
+            state: state_of(person.disabled.as_ref()),
+            reason: person.disabled,
+            invited_at: person.invited_at,
+        })
+    }
+
+    async fn accounts(&self, query: &Query<'_>) -> Result<AccountPage, NoAnswer> {
+        let asked: ListAccounts = query.read()?;
+        let (paging, prefix) = (asked.paging(), accounts(query.tenant()));
+        let after = after(&prefix, &paging)?;
+        let wanted = move |row| {
+            let Row::Account(row) = row else { return Ok(None) };
+            let state = state_of(row.disabled.as_ref());
+            let (principal, name, reason, created_at) = (row.principal, row.name, row.disabled, row.created_at);
+            let row = AccountRow { principal, name, state, reason, created_at };
+            Ok(asked.state.is_none_or(|wanted| wanted == state).then_some(row))
+        };
+        let bounds = (paging.limit, ROWS_READ_MAX);
+        let read = move |rows: &Snapshot<'_>| part(rows, &prefix, None, after.as_ref(), bounds, wanted);
+        Ok(self.rows.read(query.shard, paging.min_position, read).await?.page())
+    }
+
+    async fn agents(&self, query: &Query<'_>) -> Result<AgentPage, NoAnswer> {
+        let asked: ListAgents = query.read()?;
+        let (paging, prefix) = (asked.paging(), agents(query.tenant()));
+        let after = after(&prefix, &paging)?;
+        let wanted = move |row| {
+            let Row::Agent(row) = row else { return Ok(None) };
+            let (agent, revision, spec, defined_at) = (row.agent, row.revision, row.spec, row.defined_at);
+            let wanted = asked.model.as_ref().is_none_or(|model| *model == spec.model);
+            Ok(wanted.then_some(AgentRow { agent, revision, spec, defined_at }))
+        };
+        let bounds = (paging.limit, ROWS_READ_MAX);
+        let read = move |rows: &Snapshot<'_>| part(rows, &prefix, None, after.as_ref(), bounds, wanted);
+        Ok(self.rows.read(query.shard, paging.min_position, read).await?.page())
+    }
+
+    async fn keys(&self, query: &Query<'_>) -> Result<KeyPage, NoAnswer> {
+        let asked: ListKeys = query.read()?;
+        let (paging, prefix, tenant) = (asked.paging(), keys(query.tenant()), query.tenant().clone());
+        let after = after(&prefix, &paging)?;
+        let (bounds, now) = ((paging.limit, ROWS_READ_MAX), self.clock.now());
+        let read = move |rows: &Snapshot<'_>| {
+            part(rows, &prefix, None, after.as_ref(), bounds, |row| match row {
+                Row::Key(key) if matches_key(&asked, &key) => {
+                    let row = key_row(rows, &tenant, *key, now)?;
+                    Ok(asked.state.is_none_or(|state| state == row.state).then_some(row))
+                }
+                _ => Ok(None),
+            })
+        };
+        Ok(self.rows.read(query.shard, paging.min_position, read).await?.page())
+    }
+
+    async fn grants(&self, query: &Query<'_>) -> Result<GrantPage, NoAnswer> {
+        let asked: ListGrants = query.read()?;
+        let (paging, prefix, tenant) = (asked.paging(), grants(query.tenant()), query.tenant().clone());
+        let within = asked.principal.as_ref().map(|principal| grants_of(&tenant, principal));
+        let after = after(&prefix, &paging)?;
+        let (bounds, now) = ((paging.limit, ROWS_READ_MAX), self.clock.now());
+        let read = move |rows: &Snapshot<'_>| {
+            part(rows, &prefix, within.as_ref(), after.as_ref(), bounds, |row| match row {
+                Row::Grant(grant) if matches_grant(&asked, &grant, now) => {
+                    grant_row(rows, &tenant, grant, now).map(Some)
+                }
+                _ => Ok(None),
+            })
+        };
+        Ok(self.rows.read(query.shard, paging.min_position, read).await?.page())
+    }
+
+    /// A tenant's own roles, and those of the platform, which no tenant can change.
+    async fn roles(&self, query: &Query<'_>) -> Result<RolePage, NoAnswer> {
+        let asked: ListRoles = query.read()?;
+        let (paging, steward) = (asked.paging(), TenantId::steward());
+        let read = |tenant: &TenantId| {
+            let prefix = roles(tenant);
+            let (after, bounds) = (after(&prefix, &paging)?, (paging.limit, usize::MAX));
+            let wanted = |row| match row {
+                Row::Role(row) => Ok(Some(row)),
+                _ => Ok(None),
+            };
+            let read = move |rows: &Snapshot<'_>| part(rows, &prefix, None, after.as_ref(), bounds, wanted);
+            Ok::<_, NoAnswer>(read)
+        };
+        let own = self.rows.read(query.shard, paging.min_position, read(query.tenant())?).await?;
+        let mut inherited = if query.tenant().is_steward() {
+            Part::empty()
+        } else {
+            self.rows.read(STEWARD_SHARD, None, read(&steward)?).await?
+        };
+        // What the platform has not recorded means what it means by itself.
+        for role in built_in_ids() {
+            if let Some(spec) = built_in(&role) {
+                let row = StoredRole { role: role.clone(), permissions: spec.permissions, inherits: spec.inherits };
+                inherited.fill(role.as_str(), paging.after.as_deref(), row);
+            }
+        }
+        Ok(own.merge(inherited, paging.limit, |own, inherited| {
+            let is_inherited = own.is_none();
+            let StoredRole { role, permissions, inherits } = own.or(inherited)?;
+            Some(RoleRow { role, permissions, inherits, inherited: is_inherited })
+        }))
+    }
+}
+
+const fn state_of(disabled: Option<&String>) -> PrincipalState {
+    match disabled {
+        Some(_) => PrincipalState::Disabled,
+        None => PrincipalState::Active,
+    }
+}
+
+/// What is known of a principal: a service account's name, and whether it was disabled.
+fn principal(
+    rows: &Snapshot<'_>,
+    tenant: &TenantId,
+    principal: &PrincipalId,
+) -> Result<(Option<String>, PrincipalState), BoxError> {
+    if let Some(Row::Account(account)) = rows.get(&account_key(tenant, principal))? {
+        return Ok((Some(account.name), state_of(account.disabled.as_ref())));
+    }
+    match rows.get(&person_key(tenant, principal))? {
+        Some(Row::Person(person)) => Ok((None, state_of(person.disabled.as_ref()))),
+        _ => Ok((None, PrincipalState::Active)),
+    }
+}
+
+fn matches_key(asked: &ListKeys, key: &StoredKey) -> bool {
+    asked.principal.as_ref().is_none_or(|principal| *principal == key.principal)
+        && asked.agent.as_ref().is_none_or(|agent| key.agent.as_ref() == Some(agent))
+        && asked.task.as_ref().is_none_or(|task| key.task.as_ref() == Some(task))
+        && asked.scope.as_ref().is_none_or(|scope| scope.contains(&key.scope))
+}
+
+fn key_row(rows: &Snapshot<'_>, tenant: &TenantId, key: StoredKey, now: Timestamp) -> Result<KeyRow, BoxError> {
+    let (name, holder) = principal(rows, tenant, &key.principal)?;
+    let state = match holder {
+        _ if key.revoked.is_some() => KeyState::Revoked,
+        _ if key.expires.is_some_and(|expires| expires <= now) => KeyState::Expired,
+        PrincipalState::Disabled => KeyState::Disabled,
+        PrincipalState::Active => KeyState::Active,
+    };
+    Ok(KeyRow {
+        key: key.key,
+        principal: key.principal,
+        name,
+        scope: key.scope,
+        models: key.models,
+        expires: key.expires,
+        agent: key.agent,
+        task: key.task,
+        state,
+        reason: key.revoked,
+        issued_at: key.issued_at,
+    })
+}
+
+fn grant_state(grant: &StoredGrant, now: Timestamp) -> GrantState {
+    if grant.expires.is_some_and(|expires| expires <= now) { GrantState::Expired } else { GrantState::Active }
+}
+
+fn matches_grant(asked: &ListGrants, grant: &StoredGrant, now: Timestamp) -> bool {
+    asked.role.as_ref().is_none_or(|role| *role == grant.role)
+        && asked.scope.as_ref().is_none_or(|scope| scope.contains(&grant.on))
+        && asked.state.is_none_or(|state| state == grant_state(grant, now))
+}
+
+fn grant_row(rows: &Snapshot<'_>, tenant: &TenantId, grant: StoredGrant, now: Timestamp) -> Result<GrantRow, BoxError> {
+    let (name, _) = principal(rows, tenant, &grant.to)?;
+    let state = grant_state(&grant, now);
+    let StoredGrant { to, role, on, expires, condition, given_at } = grant;
+    Ok(GrantRow { to, name, role, on, expires, condition, state, given_at })
+}

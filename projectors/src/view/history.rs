@@ -1,0 +1,238 @@
+//! History: the facts of a tenant as the log has them, rendered for people and machines.
+//!
+//! Sealed content stays sealed, and what could help to find a secret is left out.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::Value;
+
+use steward_events::commit::{Commit, DecodeError, Recorded};
+use steward_events::digest::CommitHash;
+use steward_events::event::{CatalogEvent, Event, IdentityEvent};
+use steward_events::id::TenantId;
+use steward_events::quantity::{Position, Shard};
+use steward_events::query::{Fact, Replay, ReplayQuestion, kinds};
+use steward_events::rejection::Rejection;
+use steward_events::timestamp::Timestamp;
+use steward_ports::log::{EventLog, Filter, LogError, Stored};
+
+use crate::engine::Engine;
+use crate::engine::read_model::{KeepsRows, NoAnswer, Query, ReadModel};
+use crate::engine::reading;
+
+/// The read model: the log itself.
+pub struct HistoryView {
+    log: Arc<dyn EventLog>,
+    answer_time_max: Duration,
+}
+
+impl HistoryView {
+    /// Over the engine's log.
+    pub fn new(engine: &Engine) -> Self {
+        Self { log: Arc::clone(&engine.ports.log), answer_time_max: engine.config.answer_time_max }
+    }
+}
+
+#[async_trait]
+impl ReadModel for HistoryView {
+    fn nouns(&self) -> &'static [&'static str] {
+        &["history"]
+    }
+
+    fn rows(&self) -> Option<Arc<dyn KeepsRows>> {
+        None
+    }
+
+    async fn answer(&self, query: &Query<'_>) -> Result<Bytes, NoAnswer> {
+        match query.verb() {
+            "replay" => {
+                let asked: ReplayQuestion = query.read()?;
+                let page = replay(&*self.log, query.shard, query.tenant(), &asked, self.answer_time_max);
+                query.write(&page.await??)
+            }
+            _ => Err(query.unknown()),
+        }
+    }
+}
+
+/// The most facts of one answer. A commit is never cut: one that holds more comes whole, alone.
+pub const REPLAY_COUNT_MAX: u32 = 1_000;
+
+/// What stands where something is left out.
+const LEFT_OUT: &str = "…";
+
+/// Answers `question` about `tenant`, which lives in `shard`.
+///
+/// # Errors
+/// If the log cannot be read; within, [`Rejection::Invalid`] for a word that names no aggregate.
+pub async fn replay(
+    log: &dyn EventLog,
+    shard: Shard,
+    tenant: &TenantId,
+    question: &ReplayQuestion,
+    time_max: Duration,
+) -> Result<Result<Replay, Rejection>, reading::Error> {
+    let kinds = match kinds(&question.kinds) {
+        Ok(kinds) => kinds,
+        Err(error) => return Ok(Err(Rejection::invalid("kinds", error.to_string()))),
+    };
+    let filter = Filter::shard(shard).tenant(tenant).kinds(&kinds);
+    let span = Span { from: question.from, to: question.to };
+    let count_max = place(question.count_max.unwrap_or(REPLAY_COUNT_MAX));
+    let page = match question.last {
+        Some(last) => last_facts(log, &filter, question.after, &span, place(last).min(count_max), time_max).await?,
+        None => next_facts(log, &filter, question.after, &span, count_max, time_max).await?,
+    };
+    Ok(Ok(page))
+}
+
+fn place(count: u32) -> usize {
+    usize::try_from(count.clamp(1, REPLAY_COUNT_MAX)).unwrap_or(usize::MAX)
+}
+
+/// From when to when facts are asked for.
+struct Span {
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+}
+
+impl Span {
+    fn has(&self, at: Timestamp) -> bool {
+        self.from.is_none_or(|from| at >= from) && self.to.is_none_or(|to| at < to)
+    }
+}
+
+async fn next_facts(
+    log: &dyn EventLog,
+    filter: &Filter,
+    after: Position,
+    span: &Span,
+    count_max: usize,
+    time_max: Duration,
+) -> Result<Replay, reading::Error> {
+    let mut page = Replay::default();
+    let mut damage = None;
+    let mut through = after;
+    reading::each(log, filter, after, time_max, |stored| match render(&stored, span) {
+        Ok(facts) if !page.facts.is_empty() && page.facts.len() + facts.len() > count_max => {
+            page.next = Some(through);
+            false
+        }
+        Ok(facts) => {
+            page.facts.extend(facts);
+            through = stored.position;
+            true
+        }
+        Err(error) => {
+            damage = Some(error);
+            false
+        }
+    })
+    .await?;
+    match damage {
+        Some(error) => Err(LogError::Unreadable(error).into()),
+        None => Ok(page),
+    }
+}
+
+async fn last_facts(
+    log: &dyn EventLog,
+    filter: &Filter,
+    after: Position,
+    span: &Span,
+    count: usize,
+    time_max: Duration,
+) -> Result<Replay, reading::Error> {
+    // Commits that together hold at least `count` facts in the span; rendered only at the end.
+    let mut commits: VecDeque<(Stored, usize)> = VecDeque::new();
+    let mut held = 0;
+    let mut damage = None;
+    reading::each(log, filter, after, time_max, |stored| {
+        let facts = match Commit::decode(&stored.stream, &stored.bytes) {
+            Ok(commit) => commit.recorded(stored.position).filter(|recorded| span.has(recorded.entry.at)).count(),
+            Err(error) => {
+                damage = Some(error);
+                return false;
+            }
+        };
+        if facts > 0 {
+            held += facts;
+            commits.push_back((stored, facts));
+        }
+        while let Some((_, first)) = commits.front()
+            && held - first >= count
+        {
+            held -= first;
+            commits.pop_front();
+        }
+        true
+    })
+    .await?;
+    if let Some(error) = damage {
+        return Err(LogError::Unreadable(error).into());
+    }
+    let mut facts = Vec::with_capacity(held);
+    for (stored, _) in &commits {
+        facts.extend(render(stored, span).map_err(LogError::Unreadable)?);
+    }
+    let facts = facts.split_off(facts.len().saturating_sub(count));
+    Ok(Replay { facts, next: None })
+}
+
+/// The facts of a commit that lie in the span.
+fn render(stored: &Stored, span: &Span) -> Result<Vec<Fact>, DecodeError> {
+    let commit = Commit::decode(&stored.stream, &stored.bytes)?;
+    let hash = CommitHash::of(&stored.bytes).to_string();
+    let in_span = commit.recorded(stored.position).filter(|recorded| span.has(recorded.entry.at));
+    Ok(in_span.map(|recorded| fact(&recorded, &hash)).collect())
+}
+
+fn fact(recorded: &Recorded<'_>, hash: &str) -> Fact {
+    let (name, data) = readable(recorded.event);
+    Fact {
+        position: recorded.position,
+        stream: format!("{}/{}", recorded.stream.kind, recorded.stream.id),
+        version: recorded.version,
+        at: recorded.entry.at,
+        actor: recorded.entry.actor.clone(),
+        on_behalf_of: recorded.entry.on_behalf_of.clone(),
+        name,
+        data,
+        causation: recorded.entry.causation.clone(),
+        command: recorded.entry.command.to_string(),
+        correlation: recorded.entry.correlation.to_string(),
+        hash: hash.to_owned(),
+    }
+}
+
+/// A fact's name and its details, without what could help to find a secret.
+fn readable(event: &Event) -> (String, Value) {
+    let mut rendered = serde_json::to_value(event).unwrap_or_default();
+    let name = format!("{}.{}", event.kind(), rendered.get("type").and_then(Value::as_str).unwrap_or("unknown"));
+    let mut data = rendered.get_mut("data").map(Value::take).unwrap_or_default();
+    match event {
+        // The hash of a key is no key, but nobody who reads history needs it.
+        Event::Identity(IdentityEvent::KeyIssued { .. }) => leave_out(&mut data, "hash"),
+        Event::Catalog(CatalogEvent::ProviderSet { key, url, .. }) => {
+            let is_reference = |key: &String| key.starts_with("env:") || key.starts_with("file:");
+            if key.as_ref().is_some_and(|key| !is_reference(key)) {
+                leave_out(&mut data, "key");
+            }
+            if url.contains('@') {
+                leave_out(&mut data, "url");
+            }
+        }
+        _ => {}
+    }
+    (name, data)
+}
+
+fn leave_out(data: &mut Value, field: &str) {
+    if let Some(value) = data.get_mut(field) {
+        *value = Value::from(LEFT_OUT);
+    }
+}

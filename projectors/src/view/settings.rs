@@ -1,0 +1,249 @@
+//! What a tenant has set: its place, time zone and state, and what can be called at which price.
+//!
+//! Knows what was recorded; must not know what a call costs or where it goes: that is decided by the live catalog.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use steward_events::commit::Recorded;
+use steward_events::event::{
+    CatalogEvent, ContentMode, ModelSpec, Price, ProviderKind, RegistryEvent, Target, TenantEvent,
+};
+use steward_events::id::{ModelId, ProviderId, TenantId};
+use steward_events::quantity::Shard;
+use steward_events::timestamp::Timestamp;
+use steward_ports::clock::Clock;
+
+use crate::engine::Engine;
+use crate::engine::key::Key;
+use crate::engine::projector::{Projector, reads};
+use crate::engine::read_model::{KeepsRows, NoAnswer, Query, ReadModel};
+use crate::engine::rows::Rows;
+use crate::engine::runner::Runner;
+
+mod catalog;
+mod tenants;
+
+/// The read model.
+pub struct SettingsView {
+    rows: Arc<Runner<Settings>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl SettingsView {
+    /// Over the engine's log and store.
+    pub fn new(engine: &Engine) -> Self {
+        Self { rows: engine.runner(), clock: Arc::clone(&engine.ports.clock) }
+    }
+}
+
+#[async_trait]
+impl ReadModel for SettingsView {
+    fn nouns(&self) -> &'static [&'static str] {
+        &["tenant", "provider", "model", "price"]
+    }
+
+    fn rows(&self) -> Option<Arc<dyn KeepsRows>> {
+        Some(Arc::<Runner<_>>::clone(&self.rows))
+    }
+
+    async fn answer(&self, query: &Query<'_>) -> Result<Bytes, NoAnswer> {
+        match (query.noun(), query.verb()) {
+            ("tenant", "list") => query.write(&self.tenants(query).await?),
+            ("tenant", "show") => query.write(&self.tenant(query).await?),
+            ("provider", "list") => query.write(&self.providers(query).await?),
+            ("model", "list") => query.write(&self.models(query).await?),
+            ("price", "list") => query.write(&self.prices(query).await?),
+            _ => Err(query.unknown()),
+        }
+    }
+}
+
+/// The fold.
+pub struct Settings;
+
+/// What is kept under a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Row {
+    /// Where a tenant was placed; in the tenant `steward`, under the tenant's name.
+    Placed(StoredPlace),
+    /// A tenant's life, in its own rows.
+    Life(StoredLife),
+    /// An upstream.
+    Provider(StoredProvider),
+    /// A model, its route, and from when its prices apply.
+    Model(StoredModel),
+    /// One price.
+    Price(StoredPrice),
+}
+
+/// Where a tenant was placed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredPlace {
+    tenant: TenantId,
+    shard: Shard,
+    timezone: String,
+    content: ContentMode,
+    placed_at: Timestamp,
+}
+
+/// A tenant's life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredLife {
+    timezone: String,
+    content: ContentMode,
+    suspended: Option<String>,
+    created_at: Timestamp,
+}
+
+/// An upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredProvider {
+    provider: ProviderId,
+    kind: ProviderKind,
+    url: String,
+    key: Option<String>,
+}
+
+/// What a tenant has set of a model; what it has not set, it has from the platform.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredModel {
+    model: ModelId,
+    spec: Option<ModelSpec>,
+    targets: Option<Vec<Target>>,
+    /// In order.
+    prices: Vec<(Timestamp, Price)>,
+}
+
+/// One price.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredPrice {
+    model: ModelId,
+    from: Timestamp,
+    until: Option<Timestamp>,
+    price: Price,
+}
+
+impl Projector for Settings {
+    const NAME: &'static str = "settings-v1";
+    type Row = Row;
+
+    reads!(Registry => fold_registry, Tenant => fold_tenant, Catalog => fold_catalog);
+}
+
+fn fold_registry(event: &RegistryEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>) {
+    let RegistryEvent::TenantPlaced { tenant, shard, timezone, content } = event;
+    *rows.row(&places(&recorded.stream.tenant).text(tenant.as_str())) = Some(Row::Placed(StoredPlace {
+        tenant: tenant.clone(),
+        shard: *shard,
+        timezone: timezone.clone(),
+        content: *content,
+        placed_at: recorded.entry.at,
+    }));
+}
+
+fn fold_tenant(event: &TenantEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>) {
+    let row = rows.row(&life_key(&recorded.stream.tenant));
+    match event {
+        TenantEvent::Created { tenant: _, timezone, content } => {
+            let (timezone, created_at) = (timezone.clone(), recorded.entry.at);
+            *row = Some(Row::Life(StoredLife { timezone, content: *content, suspended: None, created_at }));
+        }
+        TenantEvent::Suspended { reason } => {
+            if let Some(Row::Life(life)) = row {
+                life.suspended = Some(reason.clone());
+            }
+        }
+        TenantEvent::Resumed => {
+            if let Some(Row::Life(life)) = row {
+                life.suspended = None;
+            }
+        }
+    }
+}
+
+fn fold_catalog(event: &CatalogEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>) {
+    let tenant = &recorded.stream.tenant;
+    match event {
+        CatalogEvent::ProviderSet { provider, kind, url, key } => {
+            let (url, key) = (url.clone(), key.clone());
+            *rows.row(&providers(tenant).text(provider.as_str())) =
+                Some(Row::Provider(StoredProvider { provider: provider.clone(), kind: *kind, url, key }));
+        }
+        CatalogEvent::ModelSet { model, spec } => {
+            change_model(tenant, model, rows, |stored| stored.spec = Some(spec.clone()));
+        }
+        CatalogEvent::RouteSet { model, targets } => {
+            change_model(tenant, model, rows, |stored| stored.targets = Some(targets.clone()));
+        }
+        CatalogEvent::PriceSet { model, from, price } => set_price(tenant, model, (*from, *price), rows),
+    }
+}
+
+fn change_model<T>(
+    tenant: &TenantId,
+    model: &ModelId,
+    rows: &mut Rows<Row>,
+    change: impl FnOnce(&mut StoredModel) -> T,
+) -> Option<T> {
+    let fresh = || Row::Model(StoredModel { model: model.clone(), spec: None, targets: None, prices: Vec::new() });
+    match rows.row(&models(tenant).text(model.as_str())).get_or_insert_with(fresh) {
+        Row::Model(stored) => Some(change(stored)),
+        _ => None,
+    }
+}
+
+/// Keeps prices in order: the one before ends where this one begins, and this one where the next does.
+fn set_price(tenant: &TenantId, model: &ModelId, (from, price): (Timestamp, Price), rows: &mut Rows<Row>) {
+    let neighbours = change_model(tenant, model, rows, |stored| {
+        let place = stored.prices.partition_point(|(known, _)| *known < from);
+        if stored.prices.get(place).is_some_and(|(known, _)| *known == from) {
+            stored.prices[place].1 = price;
+        } else {
+            stored.prices.insert(place, (from, price));
+        }
+        let before = place.checked_sub(1).and_then(|before| stored.prices.get(before)).map(|(from, _)| *from);
+        (before, stored.prices.get(place + 1).map(|(from, _)| *from))
+    });
+    let Some((before, until)) = neighbours else { return };
+    if let Some(before) = before
+        && let Some(Row::Price(stored)) = rows.row(&price_key(tenant, model, before))
+    {
+        stored.until = Some(from);
+    }
+    *rows.row(&price_key(tenant, model, from)) =
+        Some(Row::Price(StoredPrice { model: model.clone(), from, until, price }));
+}
+
+fn places(steward: &TenantId) -> Key {
+    Key::of(steward).text("place")
+}
+
+fn life_key(tenant: &TenantId) -> Key {
+    Key::of(tenant).text("life")
+}
+
+fn providers(tenant: &TenantId) -> Key {
+    Key::of(tenant).text("provider")
+}
+
+fn models(tenant: &TenantId) -> Key {
+    Key::of(tenant).text("model")
+}
+
+fn prices(tenant: &TenantId) -> Key {
+    Key::of(tenant).text("price")
+}
+
+fn prices_of(tenant: &TenantId, model: &ModelId) -> Key {
+    prices(tenant).text(model.as_str())
+}
+
+/// Microseconds as a text of one width, so that a price's name sorts by time and can be written in a URL.
+fn price_key(tenant: &TenantId, model: &ModelId, from: Timestamp) -> Key {
+    prices_of(tenant, model).text(&format!("{:020}", from.0))
+}

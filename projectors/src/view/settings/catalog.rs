@@ -1,0 +1,119 @@
+//! Upstreams, models and prices as a tenant sees them: its own, else those of the platform.
+
+use steward_events::event::Price;
+use steward_events::id::TenantId;
+use steward_events::query::{
+    ListModels, ListPrices, ListProviders, ModelPage, ModelRow, Paging, PricePage, PriceRow, ProviderPage, ProviderRow,
+};
+use steward_events::shard::STEWARD_SHARD;
+use steward_events::timestamp::Timestamp;
+
+use super::{Row, SettingsView, StoredModel, StoredPrice, StoredProvider, models, prices, prices_of, providers};
+use crate::engine::key::Key;
+use crate::engine::page::{Part, after, part};
+use crate::engine::read_model::{NoAnswer, Query};
+use crate::engine::view_store::Snapshot;
+
+/// What stands where something is left out.
+const LEFT_OUT: &str = "…";
+
+impl SettingsView {
+    pub(super) async fn providers(&self, query: &Query<'_>) -> Result<ProviderPage, NoAnswer> {
+        let asked: ListProviders = query.read()?;
+        let paging = asked.paging();
+        let wanted = |row| match row {
+            Row::Provider(row) => Some(row),
+            _ => None,
+        };
+        let (own, inherited) = self.both(query, &paging, providers, |_| None, wanted).await?;
+        Ok(own.merge(inherited, paging.limit, |own, inherited| {
+            let is_inherited = own.is_none();
+            own.or(inherited).map(|row| provider_row(row, is_inherited))
+        }))
+    }
+
+    pub(super) async fn models(&self, query: &Query<'_>) -> Result<ModelPage, NoAnswer> {
+        let asked: ListModels = query.read()?;
+        let (paging, now) = (asked.paging(), self.clock.now());
+        let wanted = |row| match row {
+            Row::Model(row) => Some(row),
+            _ => None,
+        };
+        let (own, inherited) = self.both(query, &paging, models, |_| None, wanted).await?;
+        Ok(own.merge(inherited, paging.limit, |own, inherited| {
+            let row = model_row(own, inherited, now)?;
+            let provider = asked.provider.as_ref();
+            let goes_there = |wanted| row.targets.iter().any(|target| target.provider == *wanted);
+            provider.is_none_or(goes_there).then_some(row)
+        }))
+    }
+
+    pub(super) async fn prices(&self, query: &Query<'_>) -> Result<PricePage, NoAnswer> {
+        let asked: ListPrices = query.read()?;
+        let paging = asked.paging();
+        let wanted = |row| match row {
+            Row::Price(row) => Some(row),
+            _ => None,
+        };
+        let within = |tenant: &TenantId| asked.model.as_ref().map(|model| prices_of(tenant, model));
+        let (own, inherited) = self.both(query, &paging, prices, within, wanted).await?;
+        Ok(own.merge(inherited, paging.limit, |own, inherited| {
+            let is_inherited = own.is_none();
+            let StoredPrice { model, from, until, price } = own.or(inherited)?;
+            Some(PriceRow { model, from, until, price, inherited: is_inherited })
+        }))
+    }
+
+    /// A part of the tenant's own list, and the same part of the platform's.
+    async fn both<T: Send + 'static>(
+        &self,
+        query: &Query<'_>,
+        paging: &Paging,
+        prefix: fn(&TenantId) -> Key,
+        within: impl Fn(&TenantId) -> Option<Key>,
+        wanted: impl Fn(Row) -> Option<T> + Clone + Send + 'static,
+    ) -> Result<(Part<T>, Part<T>), NoAnswer> {
+        let read = |tenant: &TenantId| {
+            let (prefix, within, wanted) = (prefix(tenant), within(tenant), wanted.clone());
+            let (after, bounds) = (after(&prefix, paging)?, (paging.limit, usize::MAX));
+            Ok::<_, NoAnswer>(move |rows: &Snapshot<'_>| {
+                part(rows, &prefix, within.as_ref(), after.as_ref(), bounds, |row| Ok(wanted(row)))
+            })
+        };
+        let own = self.rows.read(query.shard, paging.min_position, read(query.tenant())?).await?;
+        if query.tenant().is_steward() {
+            return Ok((own, Part::empty()));
+        }
+        Ok((own, self.rows.read(STEWARD_SHARD, None, read(&TenantId::steward())?).await?))
+    }
+}
+
+/// Where the platform finds its keys is no tenant's business, and a URL may hold a password.
+fn provider_row(row: StoredProvider, inherited: bool) -> ProviderRow {
+    let StoredProvider { provider, kind, url, key } = row;
+    let is_reference = |key: &str| key.starts_with("env:") || key.starts_with("file:");
+    let key = key.filter(|_| !inherited).map(|key| if is_reference(&key) { key } else { LEFT_OUT.to_owned() });
+    let url = if url.contains('@') { LEFT_OUT.to_owned() } else { url };
+    ProviderRow { provider, kind, url, key, inherited }
+}
+
+/// Each part of a model is the tenant's own, else the platform's; a model of which only a part is known is none.
+fn model_row(own: Option<StoredModel>, inherited: Option<StoredModel>, now: Timestamp) -> Option<ModelRow> {
+    let of = |stored: Option<StoredModel>| match stored {
+        Some(StoredModel { model, spec, targets, prices }) => (Some(model), spec, targets, price_at(&prices, now)),
+        None => (None, None, None, None),
+    };
+    let (own_model, own_spec, own_targets, own_price) = of(own);
+    let (model, spec, targets, price) = of(inherited);
+    Some(ModelRow {
+        model: own_model.or(model)?,
+        inherited: own_spec.is_none(),
+        spec: own_spec.or(spec)?,
+        targets: own_targets.or(targets).unwrap_or_default(),
+        price: own_price.or(price),
+    })
+}
+
+fn price_at(prices: &[(Timestamp, Price)], now: Timestamp) -> Option<Price> {
+    prices.iter().rev().find(|(from, _)| *from <= now).map(|(_, price)| *price)
+}

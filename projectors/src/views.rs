@@ -1,0 +1,31 @@
+//! The one list of read models. One more is a file in `view/` and a line here; its queries are rows of the table in
+//! `steward_events::query`.
+
+use std::sync::Arc;
+
+use crate::engine::Engine;
+use crate::engine::read_model::ReadModel;
+use crate::view::access::AccessView;
+use crate::view::audit::AuditView;
+use crate::view::budgets::BudgetsView;
+use crate::view::cost::CostView;
+use crate::view::directory::DirectoryView;
+use crate::view::history::HistoryView;
+use crate::view::metrics::MetricsView;
+use crate::view::settings::SettingsView;
+use crate::view::tasks::TasksView;
+
+/// All read models over `engine`.
+pub(crate) fn views(engine: &Arc<Engine>) -> Vec<Arc<dyn ReadModel>> {
+    vec![
+        Arc::new(CostView::new(engine)),
+        Arc::new(TasksView::new(engine)),
+        Arc::new(MetricsView::new(engine)),
+        Arc::new(AuditView::new(engine)),
+        Arc::new(DirectoryView::new(engine)),
+        Arc::new(SettingsView::new(engine)),
+        Arc::new(BudgetsView::new(engine)),
+        Arc::new(AccessView::new(engine)),
+        Arc::new(HistoryView::new(engine)),
+    ]
+}

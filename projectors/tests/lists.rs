@@ -1,0 +1,439 @@
+//! Lists as they come from the bus: what they hold, how they are filtered and paged, and what they never show.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // in helpers of tests, too
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use steward_events::event::{
+    AccessEvent, AgentEvent, AgentSpec, AggregateKind, CatalogEvent, Event, IdentityEvent, KeyHash, ModelSpec,
+    PatternKind, Price, Profile, ProviderKind, Target, TenantEvent,
+};
+use steward_events::id::{AgentId, KeyId, ModelId, ProviderId, RoleId};
+use steward_events::quantity::{PicoDollarsPerToken, Position, Shard, Tokens};
+use steward_events::query::{
+    AccountPage, AgentPage, GrantPage, KeyPage, ModelPage, Page, PricePage, ProviderPage, RolePage, TenantPage,
+    TenantRow, TenantState, UserPage,
+};
+use steward_events::rejection::Rejection;
+use steward_events::sealed::{KeyOwner, Sealed};
+use steward_events::timestamp::Timestamp;
+use steward_projectors::Config;
+
+use company::{Company, SHARD, grant, principal};
+use facts::{NOON, stream, tenant};
+
+#[path = "support/company.rs"]
+mod company;
+#[path = "support/facts.rs"]
+mod facts;
+
+const LISTS: [&str; 11] = [
+    "user.list",
+    "account.list",
+    "agent.list",
+    "key.list",
+    "role.list",
+    "grant.list",
+    "budget.list",
+    "provider.list",
+    "model.list",
+    "price.list",
+    "tenant.list",
+];
+
+/// What the clock of these tests shows.
+const NOW: Timestamp = Timestamp(NOON.0 + 86_400_000_000);
+
+async fn write(company: &mut Company, of: &str, kind: AggregateKind, events: Vec<Event>) -> Position {
+    let shard = if of == "steward" { 0 } else { SHARD };
+    company.writer.write(&stream(shard, of, kind, "main"), events).await
+}
+
+fn key(id: &str, who: &str, scope: &str, expires: Option<Timestamp>) -> Event {
+    IdentityEvent::KeyIssued {
+        key: KeyId::new(id).unwrap(),
+        principal: principal(who),
+        hash: KeyHash::of(id),
+        scope: scope.parse().unwrap(),
+        models: vec![],
+        expires,
+        agent: None,
+        task: None,
+    }
+    .into()
+}
+
+fn revoked(id: &str) -> Event {
+    IdentityEvent::KeyRevoked { key: KeyId::new(id).unwrap(), reason: "lost".to_owned() }.into()
+}
+
+fn names(page: &KeyPage) -> Vec<&str> {
+    page.rows.iter().map(|row| row.key.as_str()).collect()
+}
+
+/// All pages of a list, as many rows a page as said; every page but the last names the next.
+async fn all<T: DeserializeOwned>(company: &Company, query: &str, filters: &Value, limit: usize) -> Vec<T> {
+    let mut body = filters.clone();
+    body["limit"] = json!(limit);
+    let mut rows = Vec::new();
+    loop {
+        let page: Page<T> = company.ask("acme", "p_max", query, &body).await.unwrap();
+        assert!(page.rows.len() <= limit, "{query}");
+        rows.extend(page.rows);
+        match page.next {
+            Some(next) => body["after"] = json!(next),
+            None => return rows,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_takes_its_permission_and_its_own_fields_only() {
+    let company = Company::founded(Config::default()).await;
+    for query in LISTS {
+        let page: Page<Value> = company.ask("acme", "p_max", query, &json!({})).await.unwrap();
+        assert!(page.position > Position(0), "{query}");
+        for who in ["svc_a", "p_gil", "sys_gateway"] {
+            let refused = company.ask::<Value>("acme", who, query, &json!({})).await.unwrap_err();
+            let Rejection::Forbidden { permission, .. } = &refused else { panic!("{query}: {refused:?}") };
+            assert_eq!(permission.to_string(), query.replace('.', ":"));
+        }
+        let refused = company.ask::<Value>("acme", "p_max", query, &json!({ "colour": 1 })).await.unwrap_err();
+        assert!(refused.to_string().contains("colour"), "{refused}");
+    }
+    for query in LISTS.iter().filter(|query| !query.starts_with("tenant")) {
+        let refused = company.ask::<Value>("acme", "p_max", query, &json!({ "after": "a\0b" })).await.unwrap_err();
+        assert!(refused.to_string().starts_with("after"), "{query}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn keys_are_listed_with_names_and_states_and_without_their_hashes() {
+    let mut company = Company::founded(Config::default()).await;
+    let late = NOW.plus(Duration::from_secs(1));
+    let events = vec![
+        key("key_1", "svc_a", "acme/support", None),
+        key("key_2", "p_ana", "acme", Some(NOW)),
+        key("key_3", "svc_a", "acme/support/mail", Some(late)),
+        key("key_4", "svc_a", "acme/sales", None),
+        revoked("key_4"),
+    ];
+    write(&mut company, "acme", AggregateKind::Identity, events).await;
+    let page: KeyPage = company.ask("acme", "p_max", "key.list", &json!({})).await.unwrap();
+    let rows: Vec<String> = (page.rows.iter())
+        .map(|row| format!("{} {:?} {:?}", row.key, row.name.as_deref().unwrap_or("-"), row.state))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            r#"key_1 "name-of-svc_a" Active"#,
+            r#"key_2 "name-of-p_ana" Expired"#,
+            r#"key_3 "name-of-svc_a" Active"#,
+            r#"key_4 "name-of-svc_a" Revoked"#
+        ]
+    );
+    let raw: Value = company.ask("acme", "p_max", "key.list", &json!({})).await.unwrap();
+    assert!(!raw.to_string().contains("hash") && raw["rows"][3]["reason"] == "lost");
+
+    let filters = [
+        (json!({ "principal": "svc_a" }), vec!["key_1", "key_3", "key_4"]),
+        (json!({ "scope": "acme/support" }), vec!["key_1", "key_3"]),
+        (json!({ "scope": "acme/support", "principal": "p_ana" }), vec![]),
+        (json!({ "state": "active" }), vec!["key_1", "key_3"]),
+        (json!({ "state": "revoked" }), vec!["key_4"]),
+        (json!({ "agent": "researcher" }), vec![]),
+    ];
+    for (filter, expected) in filters {
+        let page: KeyPage = company.ask("acme", "p_max", "key.list", &filter).await.unwrap();
+        assert_eq!(names(&page), expected, "{filter}");
+    }
+
+    let disabled = IdentityEvent::UserDisabled { principal: principal("svc_a"), reason: "left".to_owned() };
+    let position = write(&mut company, "acme", AggregateKind::Identity, vec![disabled.into()]).await;
+    let body = json!({ "state": "disabled", "min_position": position });
+    let page: KeyPage = company.ask("acme", "p_max", "key.list", &body).await.unwrap();
+    assert_eq!((names(&page), page.position), (vec!["key_1", "key_3"], position));
+    let accounts: AccountPage =
+        company.ask("acme", "p_max", "account.list", &json!({ "state": "disabled" })).await.unwrap();
+    assert_eq!(
+        accounts.rows.iter().map(|row| (row.name.as_str(), row.reason.as_deref())).collect::<Vec<_>>(),
+        [("name-of-svc_a", Some("left"))]
+    );
+}
+
+#[tokio::test]
+async fn pages_hold_every_row_once_in_order_up_to_the_bound() {
+    let mut company = Company::founded(Config::default()).await;
+    let count = 1_005;
+    for hundred in (0..count).step_by(100) {
+        let one = |number: usize| key(&format!("key_{number:05}"), "svc_a", "acme", None);
+        let keys = (hundred..count.min(hundred + 100)).map(one).collect();
+        write(&mut company, "acme", AggregateKind::Identity, keys).await;
+    }
+    let expected: Vec<String> = (0..count).map(|number| format!("key_{number:05}")).collect();
+    for limit in [1_000, 335, 201] {
+        let rows: Vec<Value> = all(&company, "key.list", &json!({}), limit).await;
+        let found: Vec<&str> = rows.iter().map(|row| row["key"].as_str().unwrap()).collect();
+        assert_eq!(found, expected, "{limit}");
+    }
+    let page: KeyPage = company.ask("acme", "p_max", "key.list", &json!({})).await.unwrap();
+    assert_eq!((page.rows.len(), page.next.as_deref()), (100, Some("key_00099")), "if nothing is said");
+    let page: KeyPage = company.ask("acme", "p_max", "key.list", &json!({ "limit": 5_000 })).await.unwrap();
+    assert_eq!((page.rows.len(), page.next.as_deref()), (1_000, Some("key_00999")), "the most of one page");
+    let last = json!({ "limit": 5, "after": "key_00999" });
+    let page: KeyPage = company.ask("acme", "p_max", "key.list", &last).await.unwrap();
+    assert_eq!((page.rows.len(), page.next), (5, None), "a last page that is full names no other");
+}
+
+#[tokio::test]
+async fn grants_are_those_that_were_not_taken_back() {
+    let mut company = Company::founded(Config::default()).await;
+    let given = |to: &str, role: &str, on: &str, expires| {
+        Event::from(AccessEvent::RoleGranted { grant: grant(to, role, on), expires, condition: None })
+    };
+    let events = vec![
+        given("svc_a", "developer", "acme/support", Some(NOW)),
+        given("svc_a", "billing", "acme", None),
+        given("agent_researcher", "agent", "acme/sales", None),
+        AccessEvent::GrantRevoked { grant: grant("svc_a", "billing", "acme"), reason: String::new() }.into(),
+    ];
+    write(&mut company, "acme", AggregateKind::Access, events).await;
+    let listed = async |filter: Value| -> Vec<String> {
+        let page: GrantPage = company.ask("acme", "p_max", "grant.list", &filter).await.unwrap();
+        page.rows.iter().map(|row| format!("{} {} {} {:?}", row.to, row.role, row.on, row.state)).collect()
+    };
+    let svc_a = ["svc_a agent acme Active", "svc_a developer acme/support Expired"];
+    assert_eq!(listed(json!({ "principal": "svc_a" })).await, svc_a);
+    assert_eq!(listed(json!({ "principal": "svc_a", "limit": 1 })).await, svc_a[..1]);
+    assert_eq!(listed(json!({ "principal": "svc_a", "after": "svc_a~agent~acme" })).await, svc_a[1..]);
+    assert_eq!(listed(json!({ "scope": "acme/sales" })).await, ["agent_researcher agent acme/sales Active"]);
+    assert_eq!(listed(json!({ "state": "expired" })).await, svc_a[1..]);
+    assert_eq!(listed(json!({ "role": "owner" })).await, ["p_ana owner acme Active"]);
+    assert_eq!(listed(json!({})).await.len(), 5);
+    let rows: Vec<Value> = all(&company, "grant.list", &json!({}), 2).await;
+    assert_eq!(rows.len(), 5);
+}
+
+#[tokio::test]
+async fn people_are_named_until_they_are_erased() {
+    let mut company = Company::founded(Config::default()).await;
+    let owner = |who: &str| KeyOwner::Person(tenant("acme"), principal(who));
+    for (who, name) in [("p_eve", "Eve"), ("p_joe", "")] {
+        let data_key = company.keyring.find_or_make(&owner(who)).await.unwrap();
+        let profile = Profile { email: format!("{who}@example.org"), name: name.to_owned() };
+        let profile = Sealed::seal(&profile, owner(who), &data_key).unwrap();
+        let invited = IdentityEvent::UserInvited { principal: principal(who), profile };
+        write(&mut company, "acme", AggregateKind::Identity, vec![invited.into()]).await;
+    }
+    let page: UserPage = company.ask("acme", "p_max", "user.list", &json!({})).await.unwrap();
+    let found: Vec<_> = page.rows.iter().map(|row| (row.email.as_deref(), row.name.as_deref(), row.erased)).collect();
+    assert_eq!(found, [(Some("p_eve@example.org"), Some("Eve"), false), (Some("p_joe@example.org"), None, false)]);
+
+    company.keyring.destroy(&owner("p_eve")).await.unwrap();
+    let page: UserPage = company.ask("acme", "p_max", "user.list", &json!({})).await.unwrap();
+    let found: Vec<_> = page.rows.iter().map(|row| (row.principal.as_str(), row.email.is_some(), row.erased)).collect();
+    assert_eq!(found, [("p_eve", false, true), ("p_joe", true, false)]);
+}
+
+#[tokio::test]
+async fn roles_of_the_platform_are_listed_as_inherited_between_the_own() {
+    let mut company = Company::founded(Config::default()).await;
+    let defined = |role: &str, permission: &str| {
+        let (permissions, inherits) = (vec![permission.parse().unwrap()], vec![]);
+        Event::from(AccessEvent::RoleDefined { role: RoleId::new(role).unwrap(), permissions, inherits })
+    };
+    let own = vec![defined("clerk", "cost:report"), defined("porter", "task:list")];
+    write(&mut company, "acme", AggregateKind::Access, own).await;
+    write(&mut company, "steward", AggregateKind::Access, vec![defined("billing", "budget:*")]).await;
+    let page: RolePage = company.ask("acme", "p_max", "role.list", &json!({})).await.unwrap();
+    let found: Vec<(&str, bool)> = page.rows.iter().map(|row| (row.role.as_str(), row.inherited)).collect();
+    let expected = [
+        ("admin", true),
+        ("agent", true),
+        ("auditor", true),
+        ("billing", true),
+        ("clerk", false),
+        ("developer", true),
+        ("owner", true),
+        ("porter", false),
+    ];
+    assert_eq!(found, expected);
+    let billing = page.rows.iter().find(|row| row.role.as_str() == "billing").unwrap();
+    assert_eq!(billing.permissions[0].as_str(), "budget:*", "as the operators changed it");
+    for limit in 1..9 {
+        let rows: Vec<Value> = all(&company, "role.list", &json!({}), limit).await;
+        let found: Vec<&str> = rows.iter().map(|row| row["role"].as_str().unwrap()).collect();
+        assert_eq!(found, expected.map(|(role, _)| role), "{limit}");
+    }
+    let others: RolePage = company.ask("globex", "p_gil", "role.list", &json!({})).await.unwrap();
+    assert!(others.rows.iter().all(|row| row.inherited), "another tenant's own roles are not shown");
+}
+
+fn price(pico: u64) -> Price {
+    let pico = PicoDollarsPerToken(pico);
+    Price { input: pico, cached: pico, output: pico }
+}
+
+fn model_set(model: &str, output_max: u64) -> Event {
+    let spec = ModelSpec { context_max: Tokens(8_192), output_max: Tokens(output_max) };
+    CatalogEvent::ModelSet { model: ModelId::new(model).unwrap(), spec }.into()
+}
+
+fn route_set(model: &str, provider: &str) -> Event {
+    let target = Target { provider: ProviderId::new(provider).unwrap(), upstream_model: format!("{model}-there") };
+    CatalogEvent::RouteSet { model: ModelId::new(model).unwrap(), targets: vec![target] }.into()
+}
+
+fn price_set(model: &str, day: u64, pico: u64) -> Event {
+    let from = Timestamp(NOON.0 + day * 86_400_000_000);
+    CatalogEvent::PriceSet { model: ModelId::new(model).unwrap(), from, price: price(pico) }.into()
+}
+
+fn provider_set(provider: &str, key: Option<&str>) -> Event {
+    CatalogEvent::ProviderSet {
+        provider: ProviderId::new(provider).unwrap(),
+        kind: ProviderKind::Openai,
+        url: format!("https://{provider}.example.org/v1"),
+        key: key.map(str::to_owned),
+    }
+    .into()
+}
+
+#[tokio::test]
+async fn a_catalog_is_the_own_over_that_of_the_platform() {
+    let mut company = Company::founded(Config::default()).await;
+    let shared = vec![
+        provider_set("local", Some("env:LOCAL_KEY")),
+        model_set("large", 256),
+        model_set("small", 64),
+        route_set("large", "local"),
+        route_set("small", "local"),
+        price_set("large", 0, 3),
+        price_set("small", 0, 1),
+        price_set("small", 2, 2),
+    ];
+    write(&mut company, "steward", AggregateKind::Catalog, shared).await;
+    let own =
+        vec![provider_set("mine", None), route_set("small", "mine"), model_set("tiny", 8), price_set("large", 1, 9)];
+    write(&mut company, "acme", AggregateKind::Catalog, own).await;
+
+    let page: ProviderPage = company.ask("acme", "p_max", "provider.list", &json!({})).await.unwrap();
+    let found: Vec<_> =
+        page.rows.iter().map(|row| (row.provider.as_str(), row.key.as_deref(), row.inherited)).collect();
+    assert_eq!(found, [("local", None, true), ("mine", None, false)], "where the platform's key is found is not told");
+    let page: ProviderPage = company.ask("steward", "op_root", "provider.list", &json!({})).await.unwrap();
+    assert_eq!(page.rows[0].key.as_deref(), Some("env:LOCAL_KEY"));
+
+    let page: ModelPage = company.ask("acme", "p_max", "model.list", &json!({})).await.unwrap();
+    let found: Vec<_> = (page.rows.iter())
+        .map(|row| {
+            let goes_to = row.targets.iter().map(|target| target.provider.as_str()).collect::<Vec<_>>().join(",");
+            (row.model.as_str(), row.spec.output_max.0, goes_to, row.price.map(|price| price.input.0), row.inherited)
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("large", 256, "local".to_owned(), Some(9), true),
+            ("small", 64, "mine".to_owned(), Some(1), true),
+            ("tiny", 8, String::new(), None, false)
+        ]
+    );
+    let page: ModelPage = company.ask("acme", "p_max", "model.list", &json!({ "provider": "mine" })).await.unwrap();
+    assert_eq!(page.rows.iter().map(|row| row.model.as_str()).collect::<Vec<_>>(), ["small"]);
+
+    let page: PricePage = company.ask("acme", "p_max", "price.list", &json!({})).await.unwrap();
+    let day = |at: Timestamp| (at.0 - NOON.0) / 86_400_000_000;
+    let found: Vec<_> = (page.rows.iter())
+        .map(|row| (row.model.as_str(), day(row.from), row.until.map(day), row.price.input.0, row.inherited))
+        .collect();
+    let small = [("small", 0, Some(2), 1, true), ("small", 2, None, 2, true)];
+    assert_eq!(found, [&[("large", 0, None, 3, true), ("large", 1, None, 9, false)][..], &small].concat());
+    let page: PricePage = company.ask("acme", "p_max", "price.list", &json!({ "model": "small" })).await.unwrap();
+    assert_eq!(page.rows.len(), 2);
+    let rows: Vec<Value> = all(&company, "price.list", &json!({}), 1).await;
+    assert_eq!(rows.len(), 4);
+    let others: ModelPage = company.ask("globex", "p_gil", "model.list", &json!({})).await.unwrap();
+    let found: Vec<_> =
+        others.rows.iter().map(|row| (row.model.as_str(), row.price.map(|price| price.input.0))).collect();
+    assert_eq!(found, [("large", Some(3)), ("small", Some(1))], "what acme set is acme's");
+}
+
+#[tokio::test]
+async fn prices_set_in_any_order_end_where_the_next_begins() {
+    let mut company = Company::founded(Config::default()).await;
+    let events = [3, 1, 2, 1].map(|day| price_set("small", day, day)).to_vec();
+    write(&mut company, "acme", AggregateKind::Catalog, events).await;
+    let page: PricePage = company.ask("acme", "p_max", "price.list", &json!({})).await.unwrap();
+    let found: Vec<_> = page.rows.iter().map(|row| (row.from, row.until)).collect();
+    let day = |day: u64| Timestamp(NOON.0 + day * 86_400_000_000);
+    assert_eq!(found, [(day(1), Some(day(2))), (day(2), Some(day(3))), (day(3), None)]);
+}
+
+#[tokio::test]
+async fn operators_list_all_tenants_and_a_tenant_only_itself() {
+    let mut company = Company::founded(Config::default()).await;
+    let suspended = TenantEvent::Suspended { reason: "unpaid".to_owned() };
+    write(&mut company, "globex", AggregateKind::Tenant, vec![suspended.into()]).await;
+    let page: TenantPage = company.ask("steward", "op_root", "tenant.list", &json!({})).await.unwrap();
+    let found: Vec<_> = page.rows.iter().map(|row| (row.tenant.as_str(), row.state, row.reason.as_deref())).collect();
+    assert_eq!(found, [("acme", TenantState::Open, None), ("globex", TenantState::Suspended, Some("unpaid"))]);
+    let body = json!({ "state": "suspended" });
+    let page: TenantPage = company.ask("steward", "op_root", "tenant.list", &body).await.unwrap();
+    assert_eq!(page.rows.len(), 1);
+    let first: TenantPage = company.ask("steward", "op_root", "tenant.list", &json!({ "limit": 1 })).await.unwrap();
+    assert_eq!((first.rows.len(), first.next.as_deref()), (1, Some("acme")));
+
+    let page: TenantPage = company.ask("acme", "p_ana", "tenant.list", &json!({})).await.unwrap();
+    assert_eq!(page.rows.iter().map(|row| row.tenant.as_str()).collect::<Vec<_>>(), ["acme"]);
+    let shown: TenantRow = company.ask("acme", "p_max", "tenant.show", &json!({})).await.unwrap();
+    assert_eq!((shown.timezone.as_str(), shown.shard), ("UTC", Shard(SHARD)));
+}
+
+#[tokio::test]
+async fn no_list_shows_what_is_another_tenants() {
+    let mut company = Company::founded(Config::default()).await;
+    let spec = AgentSpec {
+        model: ModelId::new("small").unwrap(),
+        instructions: "Answer.".to_owned(),
+        pattern: PatternKind::default(),
+        output_max: Tokens(16),
+        steps_max: 3,
+    };
+    let defined = AgentEvent::Defined { agent: AgentId::new("spy").unwrap(), revision: 1, spec };
+    company.writer.write(&stream(SHARD, "globex", AggregateKind::Agent, "spy"), vec![defined.into()]).await;
+    let data_key = company.keyring.find_or_make(&KeyOwner::Person(tenant("globex"), principal("p_spy"))).await.unwrap();
+    let profile = Profile { email: "spy@example.org".to_owned(), name: "Spy".to_owned() };
+    let owner = KeyOwner::Person(tenant("globex"), principal("p_spy"));
+    let profile = Sealed::seal(&profile, owner, &data_key).unwrap();
+    let identity = vec![
+        IdentityEvent::UserInvited { principal: principal("p_spy"), profile }.into(),
+        IdentityEvent::AccountCreated { principal: principal("svc_spy"), name: "spy".to_owned() }.into(),
+        key("key_spy", "svc_spy", "globex", None),
+    ];
+    write(&mut company, "globex", AggregateKind::Identity, identity).await;
+    let access = vec![
+        AccessEvent::RoleDefined { role: RoleId::new("spy").unwrap(), permissions: vec![], inherits: vec![] }.into(),
+        AccessEvent::RoleGranted { grant: grant("svc_spy", "spy", "globex"), expires: None, condition: None }.into(),
+    ];
+    write(&mut company, "globex", AggregateKind::Access, access).await;
+    let catalog = vec![provider_set("spy", None), model_set("spy", 8), route_set("spy", "spy"), price_set("spy", 0, 1)];
+    write(&mut company, "globex", AggregateKind::Catalog, catalog).await;
+
+    let agents: AgentPage = company.ask("globex", "p_gil", "agent.list", &json!({})).await.unwrap();
+    assert_eq!((agents.rows.len(), agents.rows[0].spec.steps_max), (1, 3));
+    for query in LISTS.iter().filter(|query| !query.starts_with("budget") && !query.starts_with("tenant")) {
+        let own: Value = company.ask("globex", "p_gil", query, &json!({})).await.unwrap();
+        assert!(own.to_string().contains("spy"), "{query}: {own}");
+    }
+    for query in LISTS {
+        // Names between and behind those of the tenant, too: a page begins within the tenant, whatever it is told.
+        for after in [None, Some("a"), Some("~"), Some("zzz"), Some("globex~key~key_s")] {
+            let others: Value = company.ask("acme", "p_ana", query, &json!({ "after": after })).await.unwrap();
+            assert!(!others.to_string().contains("spy"), "{query}: {others}");
+            assert!(!others.to_string().contains("globex"), "{query}: {others}");
+        }
+    }
+}

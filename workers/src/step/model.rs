@@ -1,0 +1,302 @@
+//! Calls a model, through the gateway: the one door to money.
+//!
+//! Knows the OpenAI-compatible face of the gateway and what its answers mean for a task. Must not know tasks.
+
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode, redirect};
+use serde::Deserialize;
+use serde_json::json;
+use steward_events::BoxError;
+use steward_events::event::TokenUsage;
+use steward_events::id::ModelId;
+use steward_events::quantity::{NanoDollars, Tokens};
+use steward_ports::trace;
+
+use crate::pattern::Message;
+
+/// The longest answer that is read, in bytes.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// The longest reason that is passed on, in characters: a task records at most 1000 bytes of it.
+const REASON_CHARS_MAX: usize = 200;
+/// The pause after the first attempt that may go better later; doubled after each further one, up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// The longest that the gateway is believed when it says when to come back.
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// What to ask.
+pub(crate) struct Question<'a> {
+    /// The task's key.
+    pub(crate) secret: &'a str,
+    /// The same for each attempt at one step, by any worker: a recorded answer is never paid twice.
+    pub(crate) idempotency_key: String,
+    pub(crate) model: &'a ModelId,
+    pub(crate) messages: &'a [Message],
+    pub(crate) output_max: Tokens,
+}
+
+/// What the model said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) text: String,
+    pub(crate) tokens: TokenUsage,
+    pub(crate) cost: NanoDollars,
+}
+
+/// The step cannot be done: asking again as it is would give the same.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CallError {
+    #[error("budget exhausted: {0}")]
+    BudgetExhausted(String),
+    #[error("not allowed: {0}")]
+    NotAllowed(String),
+    #[error("model gone: {0}")]
+    ModelGone(String),
+    #[error("the gateway refused the call: {0}")]
+    Refused(String),
+    #[error("no answer from the model: {0}")]
+    Unanswered(String),
+}
+
+/// One attempt did not work out, but a later one may.
+struct Later {
+    reason: String,
+    after: Option<Duration>,
+}
+
+/// Asks models.
+#[derive(Clone, Debug)]
+pub(crate) struct Models {
+    client: Client,
+    completions: String,
+}
+
+#[derive(Deserialize)]
+struct Completion {
+    choices: Vec<Choice>,
+    #[serde(default)]
+    usage: Usage,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    message: Said,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    #[serde(default)]
+    content: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Usage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    prompt_tokens_details: Option<PromptDetails>,
+    completion_tokens_details: Option<CompletionDetails>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PromptDetails {
+    cached_tokens: u64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct CompletionDetails {
+    reasoning_tokens: u64,
+}
+
+#[derive(Deserialize)]
+struct Failed {
+    error: FailedBody,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct FailedBody {
+    message: String,
+    code: Option<String>,
+}
+
+impl Models {
+    /// At the gateway `url`. The process must have installed a rustls provider.
+    ///
+    /// # Errors
+    /// If `url` is none, or the HTTP client cannot be made.
+    pub(crate) fn new(url: &str) -> Result<Self, BoxError> {
+        let completions = format!("{}/v1/chat/completions", url.trim_end_matches('/'));
+        reqwest::Url::parse(&completions)?;
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .tcp_nodelay(true)
+            .connect_timeout(CONNECT_TIME_MAX)
+            .build()?;
+        Ok(Self { client, completions })
+    }
+
+    /// Asks, again if that may help, for at most `time_max`. Dropping the future ends the call.
+    pub(crate) async fn ask(&self, question: &Question<'_>, time_max: Duration) -> Result<Answer, CallError> {
+        let mut last = String::from("it took too long");
+        let attempts = async {
+            let mut pause = PAUSE_MIN;
+            loop {
+                match self.attempt(question).await {
+                    Ok(outcome) => return outcome,
+                    Err(Later { reason, after }) => {
+                        tracing::warn!(%reason, "model call will be tried again");
+                        last = reason;
+                        tokio::time::sleep(after.unwrap_or(pause)).await;
+                        pause = (pause * 2).min(PAUSE_MAX);
+                    }
+                }
+            }
+        };
+        match tokio::time::timeout(time_max, attempts).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(CallError::Unanswered(last)),
+        }
+    }
+
+    async fn attempt(&self, question: &Question<'_>) -> Result<Result<Answer, CallError>, Later> {
+        let mut request = self
+            .client
+            .post(&self.completions)
+            .bearer_auth(question.secret)
+            .header("idempotency-key", &question.idempotency_key)
+            .json(&json!({
+                "model": question.model,
+                "messages": question.messages,
+                "max_tokens": question.output_max,
+            }));
+        if let Some(traceparent) = trace::current_traceparent() {
+            request = request.header("traceparent", traceparent);
+        }
+        let response = request.send().await.map_err(|error| Later { reason: chain(&error), after: None })?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = read(response).await.map_err(|reason| Later { reason, after: None })?;
+        if status.is_success() { Ok(understand(&headers, &body)) } else { refusal(status, &headers, &body) }
+    }
+}
+
+/// The body, if it is not too long.
+async fn read(mut response: Response) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    while let Some(part) = response.chunk().await.map_err(|error| chain(&error))? {
+        if body.len() + part.len() > ANSWER_BYTES_MAX {
+            return Err(format!("an answer of more than {ANSWER_BYTES_MAX} bytes"));
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(body)
+}
+
+fn understand(headers: &HeaderMap, body: &[u8]) -> Result<Answer, CallError> {
+    let completion: Completion = serde_json::from_slice(body)
+        .map_err(|error| CallError::Refused(format!("its answer is no chat completion: {error}")))?;
+    let said = completion.choices.into_iter().next().and_then(|choice| choice.message.content);
+    let text = said.ok_or_else(|| CallError::Refused("the model gave no text".to_owned()))?;
+    let usage = completion.usage;
+    let tokens = TokenUsage {
+        input: Tokens(usage.prompt_tokens),
+        cached: Tokens(usage.prompt_tokens_details.unwrap_or_default().cached_tokens),
+        output: Tokens(usage.completion_tokens),
+        reasoning: Tokens(usage.completion_tokens_details.unwrap_or_default().reasoning_tokens),
+    };
+    // The ledger's own figure. Without it the cost is unknown, and unknown is not free.
+    let cost = headers.get("x-steward-response-cost").and_then(|value| value.to_str().ok()?.parse().ok());
+    let cost = cost.ok_or_else(|| CallError::Refused("its answer does not say what the call cost".to_owned()))?;
+    Ok(Answer { text, tokens, cost })
+}
+
+/// The gateway's own words decide, then the status.
+fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Result<Answer, CallError>, Later> {
+    let failed = serde_json::from_slice::<Failed>(body).map(|failed| failed.error).unwrap_or_default();
+    let reason = if failed.message.is_empty() { format!("status {status}") } else { shorten(&failed.message) };
+    let error = match (failed.code.as_deref(), status.as_u16()) {
+        (Some("insufficient_quota"), _) | (_, 402) => CallError::BudgetExhausted(reason),
+        (_, 401 | 403) => CallError::NotAllowed(reason),
+        (Some("model_not_found"), _) | (_, 404) => CallError::ModelGone(reason),
+        (_, 408 | 425 | 429 | 500..=599) => return Err(Later { reason, after: retry_after(headers) }),
+        _ => CallError::Refused(reason),
+    };
+    Ok(Err(error))
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: f64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok().map(|after| after.clamp(PAUSE_MIN, RETRY_AFTER_MAX))
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect()
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    shorten(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, body: &str) -> Option<CallError> {
+        let status = StatusCode::from_u16(status).unwrap();
+        refusal(status, &HeaderMap::new(), body.as_bytes()).ok().and_then(Result::err)
+    }
+
+    #[test]
+    fn each_refusal_has_its_reason_and_what_may_pass_is_tried_again() {
+        let body = r#"{"error":{"message":"acme spent $1.00 of $1.00","type":"insufficient_quota","code":"insufficient_quota"}}"#;
+        let exhausted = CallError::BudgetExhausted("acme spent $1.00 of $1.00".to_owned());
+        assert_eq!(refused(402, body), Some(exhausted.clone()));
+        assert_eq!(refused(429, body), Some(exhausted), "some tenants want 429 for it");
+        assert_eq!(refused(403, ""), Some(CallError::NotAllowed("status 403 Forbidden".to_owned())));
+        assert!(matches!(refused(404, "<html>"), Some(CallError::ModelGone(_))));
+        assert!(matches!(refused(400, "{}"), Some(CallError::Refused(_))));
+        for status in [408, 429, 500, 502, 503] {
+            assert_eq!(refused(status, "{}"), None, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_answer_is_no_answer() {
+        for body in ["", "[]", "{\"choices\":[]}", "{\"choices\":[{\"message\":{\"content\":null}}]}"] {
+            assert!(matches!(understand(&HeaderMap::new(), body.as_bytes()), Err(CallError::Refused(_))), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_its_cost_is_not_free() {
+        let body = br#"{"choices":[{"message":{"content":"hello"}}]}"#;
+        let name = || reqwest::header::HeaderName::from_static("x-steward-response-cost");
+        let costs = |text: &str| HeaderMap::from_iter([(name(), text.parse().unwrap())]);
+        assert!(matches!(understand(&HeaderMap::new(), body), Err(CallError::Refused(_))));
+        assert!(matches!(understand(&costs("much"), body), Err(CallError::Refused(_))));
+        let answer = understand(&costs("$0.000015"), body).unwrap();
+        assert_eq!(answer.cost, NanoDollars(15_000));
+    }
+
+    #[test]
+    fn the_gateway_is_not_believed_for_ever() {
+        let headers = |text: &str| HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
+        assert_eq!(retry_after(&headers("2")), Some(Duration::from_secs(2)));
+        assert_eq!(retry_after(&headers("1e12")), Some(RETRY_AFTER_MAX));
+        assert_eq!(retry_after(&headers("-1")), None);
+        assert_eq!(retry_after(&headers("soon")), None);
+    }
+}

@@ -1,0 +1,35 @@
+//! Who reads what is recorded: one table of all live views and process managers.
+
+use steward_aggregates::authority::Authority;
+use steward_aggregates::catalog::Catalogs;
+use steward_events::event::AggregateKind;
+use steward_events::view::View;
+use steward_workers::{TASKS_READ, process};
+
+/// Who reads a kind. There is no `_`: a new kind asks each of them.
+fn readers(kind: AggregateKind) -> &'static [&'static str] {
+    match kind {
+        AggregateKind::Registry => &["tenant_placing"],
+        AggregateKind::Tenant => &["authority", "tasks", "tenant_placing"],
+        AggregateKind::Identity => &["authority", "task_ends"],
+        AggregateKind::Access => &["authority"],
+        AggregateKind::Ledger => &["lease_expiry", "task_ends"],
+        AggregateKind::Usage => &["lease_expiry"],
+        AggregateKind::Catalog => &["catalogs"],
+        AggregateKind::Agent => &["tasks"],
+        AggregateKind::Task => &["tasks", "task_ends"],
+        AggregateKind::Denials => &[],
+        AggregateKind::Checkpoint => &["checkpoint_signing"],
+    }
+}
+
+#[test]
+fn each_kind_has_the_readers_of_the_table() {
+    let views = [("authority", Authority::KINDS), ("catalogs", Catalogs::KINDS), ("tasks", TASKS_READ)];
+    let managers = process::ALL.iter().map(|manager| (manager.name, manager.reads));
+    let all: Vec<_> = views.into_iter().chain(managers).collect();
+    for kind in AggregateKind::ALL {
+        let found: Vec<&str> = all.iter().filter(|(_, reads)| reads.contains(&kind)).map(|(name, _)| *name).collect();
+        assert_eq!(found, readers(kind), "{kind}");
+    }
+}
