@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use steward_aggregates::usage;
 use steward_events::command::CorrectLease;
 use steward_events::commit::Commit;
-use steward_events::event::{AggregateKind, CallOutcome, Event, LedgerEvent, UnsettledCall, UsageEvent, may_close_a_lease};
+use steward_events::event::{
+    AggregateKind, CallOutcome, Event, LedgerEvent, UnsettledCall, UsageEvent, may_close_a_lease,
+};
 use steward_events::id::{CallId, LeaseId, TenantId};
 use steward_events::quantity::{Amounts, Position, Shard};
 use steward_events::scope::ScopeSet;
