@@ -19,7 +19,7 @@ PYTEST := $(VENV)/bin/python -m pytest -q deploy/e2e
 STEWARD_SEEDS ?= 1000
 export STEWARD_SEEDS
 # References made from the tables of the code: what `steward docs` calls them, and their file in docs/.
-DOCS := commands:COMMANDS.md
+DOCS := commands:COMMANDS.md configuration:CONFIGURATION.md
 
 .PHONY: help tools build demo test test-rust test-e2e check lint structure docs docs-check storm bench
 

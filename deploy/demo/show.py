@@ -167,7 +167,7 @@ def cost_by_key(steward: Steward, keys: list[dict], ended: list[dict]) -> str:
     lines = [f"{'KEY OF':<40}{'CALLS':>6}{'INPUT':>8}{'OUTPUT':>8}  COST"]
     for row in report["rows"]:
         by = row["by"]
-        name = f"{by['agent']}: {prompts.get(by['task'], by['task'])}" if "task" in by else accounts.get(by["key"], by["key"])
+        name = f"{by['agent']}: {prompts[by['task']]}" if by["task"] in prompts else accounts.get(by["key"], by["key"])
         lines.append(f"{name:<40}{row['calls']:>6}{row['input']:>8}{row['output']:>8}  {row['cost']}")
     return "\n".join(lines)
 

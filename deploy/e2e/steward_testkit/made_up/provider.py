@@ -1,0 +1,34 @@
+"""One more provider, `Canned`, which is always away: a file, a line in the list of providers, and its kind."""
+
+from steward_testkit.source_tree import Growth
+
+PLACES = ("gateway/providers/src/", "events/src/event/catalog.rs")
+
+CANNED = '''//! A made-up provider: nobody is ever there.
+
+use async_trait::async_trait;
+use steward_calls::dialect::Speaks;
+use steward_calls::dialect::openai_chat::LimitField;
+use steward_calls::upstream::{Cause, Failure, Outgoing, Provider, UpstreamAnswer};
+
+/// The provider.
+pub(crate) struct Canned;
+
+#[async_trait]
+impl Provider for Canned {
+    fn speaks(&self, _: &str) -> Speaks {
+        Speaks::OpenAiChat { limit_field: LimitField::MaxTokens }
+    }
+
+    async fn send(&self, _: Outgoing) -> Result<UpstreamAnswer, Failure> {
+        Err(Failure::unbilled(Cause::Unreachable("nobody is there".to_owned())))
+    }
+}
+'''
+
+
+def grow(it: Growth):
+    it.create("gateway/providers/src/canned.rs", CANNED)
+    it.before("gateway/providers/src/lib.rs", "mod config;", "mod canned;")
+    it.after("gateway/providers/src/lib.rs", "(ProviderKind::Openai, Arc::new(", "(ProviderKind::Canned, Arc::new(canned::Canned)),")
+    it.after("events/src/event/catalog.rs", "pub enum ProviderKind {", "    /// Nobody is ever there.\n    Canned,")
