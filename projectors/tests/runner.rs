@@ -293,7 +293,7 @@ async fn a_schema_from_the_future_stops_the_view_which_says_which() {
     let (_, progress) = runner.progress().next().unwrap();
     let Stage::Stopped(reason) = progress.stage else { panic!("{progress:?}") };
     assert!(reason.contains("schema 99 of usage"), "{reason}");
-    assert_eq!(runner.checkpoint(Shard(0)).unwrap().position, Position(1), "what could be read was folded");
+    assert_eq!(runner.cursor(Shard(0)).unwrap().position, Position(1), "what could be read was folded");
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ use facts::{Dice, FailingStore, Writer, dump, finished, stream, tenant};
 const TENANTS: [&str; 2] = ["acme", "globex"];
 
 /// The leaves of each tenant's tree, and where their commits stand.
-type Leaves = BTreeMap<&'static str, Vec<(Position, Hash)>>;
+type Leaves = BTreeMap<&'static str, Vec<(Position, TreeHash)>>;
 
 /// A log of `count` commits of two tenants in one shard.
 async fn log(count: usize, seed: u64) -> (MemoryLog, Leaves) {
@@ -81,7 +81,7 @@ async fn fold(log: &MemoryLog, store: &Arc<dyn Store>, batch: usize) -> Arc<Runn
     runner
 }
 
-fn root(leaves: &[(Position, Hash)]) -> TreeHash {
+fn root(leaves: &[(Position, TreeHash)]) -> TreeHash {
     let mut tree = Frontier::default();
     for (_, leaf) in leaves {
         tree.push(*leaf);

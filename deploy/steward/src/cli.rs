@@ -61,6 +61,10 @@ fn flag(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
 }
 
+fn required(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).required(true).help(help)
+}
+
 fn roles() -> Vec<Command> {
     let listen = || option("listen", "ADDRESS", "Where it listens, e.g. 127.0.0.1:8081");
     #[cfg_attr(not(feature = "bench"), allow(unused_mut))]
@@ -110,12 +114,10 @@ fn bench() -> Command {
 }
 
 fn views() -> Vec<Command> {
-    let at = || option("at", "TIME", "At a moment in the past, e.g. 2026-11-01");
-    let who = |name: &'static str, help: &'static str| Arg::new(name).required(true).help(help);
     vec![
         Command::new("apply")
             .about("Make the platform as company.toml says: show the difference, send the commands")
-            .arg(who("file", "company.toml"))
+            .arg(required("file", "company.toml"))
             .arg(flag("plan", "Only show the difference")),
         Command::new("cost")
             .about("What was spent")
@@ -136,72 +138,91 @@ fn views() -> Vec<Command> {
                     .action(ArgAction::Append),
             )
             .arg(option("last", "COUNT", "Only the last so many").value_parser(clap::value_parser!(u32))),
-        Command::new("access")
-            .about("Who may do what, and why")
-            .subcommand_required(true)
-            .subcommand(
-                Command::new("explain")
-                    .about("Whether someone may, why, and what would allow it")
-                    .arg(who("principal", "Principal id, or a service account's name"))
-                    .arg(who("permission", "noun:verb, e.g. budget:set"))
-                    .arg(who("scope", "tenant or tenant/project"))
-                    .arg(at()),
-            )
-            .subcommand(
-                Command::new("who-can")
-                    .about("Who may do something at a scope")
-                    .arg(who("permission", "noun:verb, e.g. budget:set"))
-                    .arg(who("scope", "tenant or tenant/project"))
-                    .arg(at()),
-            ),
-        Command::new("audit")
-            .about("Proof that the history is whole")
-            .subcommand_required(true)
-            .subcommand(
-                Command::new("verify")
-                    .about("Check every hash chain of a tenant, its tree and what was signed of it; an export without any bus")
-                    .arg(option("export", "DIR", "Check this export instead of the log"))
-                    .arg(
-                        option("verifier-key", "VKEY", "Only this key's signature counts (steward audit key)")
-                            .action(ArgAction::Append),
-                    )
-                    .arg(
-                        option("checkpoint", "FILE", "A checkpoint kept outside: the history must go on from it")
-                            .action(ArgAction::Append)
-                            .requires("export"),
-                    )
-                    .arg(option("commit", "ID", "Also prove this commit: its position, or in an export its id or hash"))
-                    .arg(
-                        option("proof", "FILE", "Check a proof that was handed on, and nothing else")
-                            .conflicts_with_all(["export", "commit"]),
-                    ),
-            )
-            .subcommand(
-                Command::new("export")
-                    .about("Write a tenant's whole history with its proof into a folder")
-                    .arg(option("out", "DIR", "A new or empty folder").required(true))
-                    .arg(flag("no-checkpoint", "Do not have the history signed first")),
-            )
-            .subcommand(Command::new("key").about("The public key that verifies a tenant's checkpoints")),
-        Command::new("task")
-            .about("Tasks of agents")
-            .subcommand_required(true)
-            .subcommand(
-                Command::new("list")
-                    .about("A tenant's tasks, newest first")
-                    .arg(option("count", "COUNT", "At most so many").value_parser(clap::value_parser!(u32))),
-            )
-            .subcommand(Command::new("show").about("One task with its steps").arg(who("task", "The task's id")))
-            .subcommand(Command::new("watch").about("Follow one task to its end").arg(who("task", "The task's id"))),
+        access(),
+        audit(),
+        task(),
         Command::new("config")
             .about("The settings of this process")
             .subcommand_required(true)
             .subcommand(Command::new("show").about("Each setting with its value and where that comes from")),
         Command::new("docs").about("Print a reference made from the tables and types").arg(
-            who("page", "commands, configuration, openapi or asyncapi")
-                .value_parser(["commands", "configuration", "openapi", "asyncapi"]),
+            required("page", "commands, configuration, openapi or asyncapi").value_parser([
+                "commands",
+                "configuration",
+                "openapi",
+                "asyncapi",
+            ]),
         ),
     ]
+}
+
+fn access() -> Command {
+    let at = || option("at", "TIME", "At a moment in the past, e.g. 2026-11-01");
+    Command::new("access")
+        .about("Who may do what, and why")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("explain")
+                .about("Whether someone may, why, and what would allow it")
+                .arg(required("principal", "Principal id, or a service account's name"))
+                .arg(required("permission", "noun:verb, e.g. budget:set"))
+                .arg(required("scope", "tenant or tenant/project"))
+                .arg(at()),
+        )
+        .subcommand(
+            Command::new("who-can")
+                .about("Who may do something at a scope")
+                .arg(required("permission", "noun:verb, e.g. budget:set"))
+                .arg(required("scope", "tenant or tenant/project"))
+                .arg(at()),
+        )
+}
+
+fn audit() -> Command {
+    Command::new("audit")
+        .about("Proof that the history is whole")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("verify")
+                .about(
+                    "Check every hash chain of a tenant, its tree and what was signed of it; an export without any bus",
+                )
+                .arg(option("export", "DIR", "Check this export instead of the log"))
+                .arg(
+                    option("verifier-key", "VKEY", "Only this key's signature counts (steward audit key)")
+                        .action(ArgAction::Append),
+                )
+                .arg(
+                    option("checkpoint", "FILE", "A checkpoint kept outside: the history must go on from it")
+                        .action(ArgAction::Append)
+                        .requires("export"),
+                )
+                .arg(option("commit", "ID", "Also prove this commit: its position, or in an export its id or hash"))
+                .arg(
+                    option("proof", "FILE", "Check a proof that was handed on, and nothing else")
+                        .conflicts_with_all(["export", "commit"]),
+                ),
+        )
+        .subcommand(
+            Command::new("export")
+                .about("Write a tenant's whole history with its proof into a folder")
+                .arg(option("out", "DIR", "A new or empty folder").required(true))
+                .arg(flag("no-checkpoint", "Do not have the history signed first")),
+        )
+        .subcommand(Command::new("key").about("The public key that verifies a tenant's checkpoints"))
+}
+
+fn task() -> Command {
+    Command::new("task")
+        .about("Tasks of agents")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("list")
+                .about("A tenant's tasks, newest first")
+                .arg(option("count", "COUNT", "At most so many").value_parser(clap::value_parser!(u32))),
+        )
+        .subcommand(Command::new("show").about("One task with its steps").arg(required("task", "The task's id")))
+        .subcommand(Command::new("watch").about("Follow one task to its end").arg(required("task", "The task's id")))
 }
 
 fn noun_group(noun: &'static str) -> Command {

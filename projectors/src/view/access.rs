@@ -12,7 +12,7 @@ use steward_events::timestamp::Timestamp;
 use crate::engine::Engine;
 use crate::engine::read_model::{KeepsRows, NoAnswer, Query, ReadModel};
 
-mod past_views;
+pub mod past_views;
 
 use past_views::PastViews;
 

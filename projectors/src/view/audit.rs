@@ -25,7 +25,7 @@ use crate::engine::runner::Runner;
 use crate::engine::view_store::Snapshot;
 
 pub mod transparency;
-mod verify;
+pub mod verify;
 
 use transparency::Transparency;
 

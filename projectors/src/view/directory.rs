@@ -113,14 +113,14 @@ fn fold_identity(event: &IdentityEvent, recorded: &Recorded<'_>, rows: &mut Rows
     let (tenant, at) = (&recorded.stream.tenant, recorded.entry.at);
     match event {
         IdentityEvent::AccountCreated { principal, name } => {
+            let key = account_key(tenant, principal);
             let (principal, name) = (principal.clone(), name.clone());
-            *rows.row(&account_key(tenant, &principal)) =
-                Some(Row::Account(StoredAccount { principal, name, disabled: None, created_at: at }));
+            *rows.row(&key) = Some(Row::Account(StoredAccount { principal, name, disabled: None, created_at: at }));
         }
         IdentityEvent::UserInvited { principal, profile } => {
+            let key = person_key(tenant, principal);
             let (principal, profile) = (principal.clone(), profile.clone());
-            *rows.row(&person_key(tenant, &principal)) =
-                Some(Row::Person(StoredPerson { principal, profile, disabled: None, invited_at: at }));
+            *rows.row(&key) = Some(Row::Person(StoredPerson { principal, profile, disabled: None, invited_at: at }));
         }
         IdentityEvent::UserDisabled { principal, reason } => {
             // A person or a service account: looked at first, so that no row is made where there is none.

@@ -7,6 +7,7 @@ use steward_events::BoxError;
 use steward_events::command::{Audience, COMMANDS};
 use steward_events::query::QUERIES;
 
+use crate::command::list;
 use crate::command::send::{fields, shorthand};
 
 pub(super) fn run(matches: &ArgMatches) -> Result<(), BoxError> {
@@ -58,6 +59,13 @@ pub(super) fn commands() -> String {
             spec.help,
             spec.permission()
         );
+    }
+    page.push_str("\n# Lists on the command line\n\nAll pages are fetched unless `--limit` says how long one is; `--json` prints the answer.\n");
+    for spec in list::queries() {
+        _ = write!(page, "\n## {0} {1}\n\n{2}.\n\n`steward {0} {1}`:\n\n", spec.view, spec.verb, spec.help);
+        for (flag, help) in list::options(spec) {
+            _ = writeln!(page, "- `--{flag}`: {help}");
+        }
     }
     page
 }

@@ -1,6 +1,6 @@
 //! `steward <noun> list` and `show`: a row of the query table, typed by hand and printed as a table.
 //!
-//! Options are made from the query's schema, so a new list is here without a line; `list/columns.rs` may say how it is
+//! Options are made from the query's schema, so a new list is here without a line; `list/nouns.rs` may say how it is
 //! printed.
 
 use clap::builder::PossibleValuesParser;
@@ -16,9 +16,11 @@ use crate::client::Client;
 use crate::command::options::{self, Field, Shorthand};
 use crate::output;
 
-mod columns;
+mod cells;
+mod look;
+mod nouns;
 
-use columns::Look;
+use look::Look;
 
 /// The most rows that are fetched for one table.
 const ROWS_MAX: usize = 100_000;
@@ -37,6 +39,19 @@ fn fields(spec: &QuerySpec) -> Vec<Field> {
     options::fields(spec.question, &Shorthand::default())
 }
 
+/// The options of a list with what each means.
+pub(crate) fn options(spec: &QuerySpec) -> impl Iterator<Item = (String, String)> {
+    fields(spec).into_iter().map(|field| (field.flag.clone(), help(&field)))
+}
+
+fn help(field: &Field) -> String {
+    match field.flag.as_str() {
+        "limit" => "Only so many rows, at most 1000; all rows if not given".to_owned(),
+        "after" => "Go on after this row, as the page before says".to_owned(),
+        _ => field.help.clone(),
+    }
+}
+
 /// How it is typed.
 pub(crate) fn verb(spec: &'static QuerySpec) -> Command {
     let look = Look::of(spec);
@@ -45,11 +60,7 @@ pub(crate) fn verb(spec: &'static QuerySpec) -> Command {
         verb = verb.arg(Arg::new("name").value_name("TENANT").help("Which; the key's own tenant if not given"));
     }
     for field in fields(spec) {
-        let help = match field.flag.as_str() {
-            "limit" => "Only so many rows, at most 1000; all rows if not given".to_owned(),
-            "after" => "Go on after this row, as the page before says".to_owned(),
-            _ => field.help.clone(),
-        };
+        let help = help(&field);
         let mut arg = Arg::new(field.flag.clone()).long(field.flag.clone()).help(help);
         arg = arg.value_name(field.flag.to_uppercase());
         verb = verb.arg(match field.words.as_slice() {

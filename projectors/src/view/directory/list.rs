@@ -181,7 +181,7 @@ impl DirectoryView {
         let read = |tenant: &TenantId| {
             let prefix = roles(tenant);
             let (after, bounds) = (after(&prefix, &paging)?, (paging.limit, usize::MAX));
-            let wanted = |row| match row {
+            let wanted = |row: Row| match row {
                 Row::Role(row) => Ok(Some(row)),
                 _ => Ok(None),
             };

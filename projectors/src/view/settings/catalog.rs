@@ -1,7 +1,7 @@
 //! Upstreams, models and prices as a tenant sees them: its own, else those of the platform.
 
 use steward_events::event::Price;
-use steward_events::id::TenantId;
+use steward_events::id::{ProviderId, TenantId};
 use steward_events::query::{
     ListModels, ListPrices, ListProviders, ModelPage, ModelRow, Paging, PricePage, PriceRow, ProviderPage, ProviderRow,
 };
@@ -21,7 +21,7 @@ impl SettingsView {
     pub(super) async fn providers(&self, query: &Query<'_>) -> Result<ProviderPage, NoAnswer> {
         let asked: ListProviders = query.read()?;
         let paging = asked.paging();
-        let wanted = |row| match row {
+        let wanted = |row: Row| match row {
             Row::Provider(row) => Some(row),
             _ => None,
         };
@@ -35,7 +35,7 @@ impl SettingsView {
     pub(super) async fn models(&self, query: &Query<'_>) -> Result<ModelPage, NoAnswer> {
         let asked: ListModels = query.read()?;
         let (paging, now) = (asked.paging(), self.clock.now());
-        let wanted = |row| match row {
+        let wanted = |row: Row| match row {
             Row::Model(row) => Some(row),
             _ => None,
         };
@@ -43,7 +43,7 @@ impl SettingsView {
         Ok(own.merge(inherited, paging.limit, |own, inherited| {
             let row = model_row(own, inherited, now)?;
             let provider = asked.provider.as_ref();
-            let goes_there = |wanted| row.targets.iter().any(|target| target.provider == *wanted);
+            let goes_there = |wanted: &ProviderId| row.targets.iter().any(|target| target.provider == *wanted);
             provider.is_none_or(goes_there).then_some(row)
         }))
     }
@@ -51,7 +51,7 @@ impl SettingsView {
     pub(super) async fn prices(&self, query: &Query<'_>) -> Result<PricePage, NoAnswer> {
         let asked: ListPrices = query.read()?;
         let paging = asked.paging();
-        let wanted = |row| match row {
+        let wanted = |row: Row| match row {
             Row::Price(row) => Some(row),
             _ => None,
         };

@@ -27,7 +27,7 @@ impl SettingsView {
         }
         let prefix = places(query.tenant());
         let (after, bounds) = (after(&prefix, &paging)?, (paging.limit, usize::MAX));
-        let wanted = |row| match row {
+        let wanted = |row: Row| match row {
             Row::Placed(place) => Ok(Some(place)),
             _ => Ok(None),
         };

@@ -1,0 +1,99 @@
+//! What stands in the cells of lists: values as people read them.
+
+use serde_json::Value;
+use steward_events::quantity::NanoDollars;
+
+/// A value for people: lists with commas, `-` for none.
+pub(super) fn text(row: &Value, path: &str) -> String {
+    match row.pointer(path) {
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(all)) if all.is_empty() => "-".to_owned(),
+        Some(Value::Array(all)) => all.iter().map(plain).collect::<Vec<_>>().join(", "),
+        Some(other) => other.to_string(),
+    }
+}
+
+pub(super) fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+pub(super) fn or(text: String, otherwise: &str) -> String {
+    if text == "-" { otherwise.to_owned() } else { text }
+}
+
+/// A name where one is known, else the id.
+pub(super) fn named(row: &Value, id: &str) -> String {
+    row.get("name").and_then(Value::as_str).map_or_else(|| text(row, id), str::to_owned)
+}
+
+pub(super) fn flag(row: &Value, path: &str) -> bool {
+    row.pointer(path) == Some(&Value::Bool(true))
+}
+
+/// To the minute, in UTC.
+pub(super) fn moment(row: &Value, path: &str) -> String {
+    let whole = text(row, path);
+    whole.get(..16).map_or(whole.clone(), |minute| minute.replace('T', " "))
+}
+
+pub(super) fn from(row: &Value) -> String {
+    if flag(row, "/inherited") { "platform" } else { "own" }.to_owned()
+}
+
+pub(super) fn percents(row: &Value, path: &str) -> String {
+    let all = row.pointer(path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    if all.is_empty() { "-".to_owned() } else { all.iter().map(|one| format!("{one}%")).collect::<Vec<_>>().join(", ") }
+}
+
+/// `{"key": "key_1"}` as `key key_1`.
+pub(super) fn subject(row: &Value) -> String {
+    let subject = row.get("subject").and_then(Value::as_object).and_then(|subject| subject.iter().next());
+    subject.map_or_else(|| "-".to_owned(), |(kind, id)| format!("{kind} {}", plain(id)))
+}
+
+pub(super) fn condition(row: &Value) -> String {
+    let models = text(row, "/condition/models");
+    let cost = text(row, "/condition/cost_max");
+    match (models.as_str(), cost.as_str()) {
+        ("-", "-") => "-".to_owned(),
+        (_, "-") => models,
+        ("-", _) => format!("calls up to {cost}"),
+        _ => format!("{models}, calls up to {cost}"),
+    }
+}
+
+pub(super) fn targets(row: &Value) -> String {
+    let all = row.get("targets").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let target = |one: &Value| format!("{}/{}", text(one, "/provider"), text(one, "/upstream_model"));
+    if all.is_empty() { "-".to_owned() } else { all.iter().map(target).collect::<Vec<_>>().join(", ") }
+}
+
+/// Pico-dollars a token as dollars for a million tokens.
+pub(super) fn price(row: &Value, path: &str) -> String {
+    let pico = row.pointer(path).and_then(Value::as_u64);
+    pico.map_or_else(|| "-".to_owned(), |pico| format!("{}/M", NanoDollars(pico.saturating_mul(1_000))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn cells_are_for_people() {
+        let row = json!({
+            "name": null, "principal": "svc_1", "models": [], "expires": "2026-11-23T12:00:00Z",
+            "price": { "input": 1_000_000 }, "subject": { "key": "key_1" }, "warn": [50, 80],
+            "targets": [{ "provider": "local", "upstream_model": "smollm2" }],
+        });
+        assert_eq!(named(&row, "/principal"), "svc_1");
+        assert_eq!(or(text(&row, "/models"), "all it may"), "all it may");
+        assert_eq!(moment(&row, "/expires"), "2026-11-23 12:00");
+        assert_eq!(price(&row, "/price/input"), "$1.00/M");
+        assert_eq!(subject(&row), "key key_1");
+        assert_eq!(percents(&row, "/warn"), "50%, 80%");
+        assert_eq!(targets(&row), "local/smollm2");
+        assert_eq!(moment(&row, "/until"), "-");
+    }
+}

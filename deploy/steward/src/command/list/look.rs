@@ -1,0 +1,79 @@
+//! How a list is printed: as `nouns.rs` says, else one column a field of its rows.
+
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+use steward_events::query::QuerySpec;
+
+use super::cells::text;
+use super::nouns::{Known, LISTS};
+
+/// How one list is printed.
+pub(super) struct Look {
+    columns: Vec<Column>,
+    /// Typed so.
+    pub(super) examples: &'static [&'static str],
+    /// What makes the first row; `TENANT` stands for the tenant.
+    pub(super) make_one: Option<&'static str>,
+}
+
+/// One column.
+struct Column {
+    heading: String,
+    is_number: bool,
+    cell: Cell,
+}
+
+/// What stands in a column.
+enum Cell {
+    /// Made of the whole row.
+    Made(fn(&Value) -> String),
+    /// A field as it is.
+    Field(String),
+}
+
+impl Look {
+    /// The look of `spec`: as this file says, else one column a field of its rows.
+    pub(super) fn of(spec: &QuerySpec) -> Self {
+        let Some(known) = LISTS.iter().find(|known| known.noun == spec.view) else {
+            return Self { columns: by_fields(spec), examples: &[], make_one: None };
+        };
+        let column = |(heading, is_number, cell): &Known| Column {
+            heading: (*heading).to_owned(),
+            is_number: *is_number,
+            cell: Cell::Made(*cell),
+        };
+        let columns = known.columns.iter().map(column).collect();
+        Self { columns, examples: known.examples, make_one: Some(known.make_one) }
+    }
+
+    /// The headings.
+    pub(super) fn headings(&self) -> Vec<&str> {
+        self.columns.iter().map(|column| column.heading.as_str()).collect()
+    }
+
+    /// The headings of columns of numbers.
+    pub(super) fn right(&self) -> Vec<&str> {
+        self.columns.iter().filter(|column| column.is_number).map(|column| column.heading.as_str()).collect()
+    }
+
+    /// A row's cells.
+    pub(super) fn cells(&self, row: &Value) -> Vec<String> {
+        let cell = |column: &Column| match &column.cell {
+            Cell::Made(made) => made(row),
+            Cell::Field(name) => text(row, &format!("/{name}")),
+        };
+        self.columns.iter().map(cell).collect()
+    }
+}
+
+/// One column a field of the answer's rows, or of the answer itself if that is one row.
+fn by_fields(spec: &QuerySpec) -> Vec<Column> {
+    let mut generator =
+        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator();
+    let answer = (spec.answer)(&mut generator).to_value();
+    let row = answer.pointer("/properties/rows/items/properties").or_else(|| answer.pointer("/properties"));
+    let fields = row.and_then(Value::as_object).into_iter().flat_map(|fields| fields.keys());
+    let column =
+        |name: &String| Column { heading: name.to_uppercase(), is_number: false, cell: Cell::Field(name.clone()) };
+    fields.map(column).collect()
+}

@@ -1,0 +1,196 @@
+//! How each list is printed: its columns, examples, and what to do where it is empty.
+
+use serde_json::Value;
+
+use super::cells::{condition, flag, from, moment, named, or, percents, price, subject, targets, text};
+
+/// Heading, whether it is a number, and its cell.
+pub(super) type Known = (&'static str, bool, fn(&Value) -> String);
+
+/// What this build knows of a list.
+pub(super) struct KnownList {
+    /// Its noun.
+    pub(super) noun: &'static str,
+    /// Its columns.
+    pub(super) columns: &'static [Known],
+    /// Typed so.
+    pub(super) examples: &'static [&'static str],
+    /// What makes the first row; `TENANT` stands for the tenant.
+    pub(super) make_one: &'static str,
+}
+
+/// All lists that this build knows.
+pub(super) const LISTS: &[KnownList] = &[
+    KnownList {
+        noun: "key",
+        columns: KEY,
+        examples: &["steward key list --state active", "steward key list --principal support-bot --tenant acme"],
+        make_one: "steward key issue support-bot --on TENANT",
+    },
+    KnownList {
+        noun: "grant",
+        columns: GRANT,
+        examples: &[
+            "steward grant list --principal support-bot --tenant acme",
+            "steward grant list --scope acme/support",
+        ],
+        make_one: "steward grant give support-bot agent --on TENANT",
+    },
+    KnownList {
+        noun: "role",
+        columns: ROLE,
+        examples: &["steward role list --tenant acme"],
+        make_one: "steward role define reader --permissions cost:report --tenant TENANT",
+    },
+    KnownList {
+        noun: "user",
+        columns: USER,
+        examples: &["steward user list --state active --tenant acme"],
+        make_one: "steward user invite ana@example.org --tenant TENANT",
+    },
+    KnownList {
+        noun: "account",
+        columns: ACCOUNT,
+        examples: &["steward account list --tenant acme"],
+        make_one: "steward account create support-bot --tenant TENANT",
+    },
+    KnownList {
+        noun: "agent",
+        columns: AGENT,
+        examples: &["steward agent list --model small --tenant acme"],
+        make_one: "steward agent define researcher --model small --instructions \"Answer briefly.\" --tenant TENANT",
+    },
+    KnownList {
+        noun: "budget",
+        columns: BUDGET,
+        examples: &["steward budget list --tenant acme", "steward budget list --scope acme/support --unit money"],
+        make_one: "steward budget set TENANT \"$5.00\" --per day",
+    },
+    KnownList {
+        noun: "provider",
+        columns: PROVIDER,
+        examples: &["steward provider list"],
+        make_one: "steward provider set local http://127.0.0.1:9090/v1 --kind openai",
+    },
+    KnownList {
+        noun: "model",
+        columns: MODEL,
+        examples: &["steward model list --tenant acme", "steward model list --provider local"],
+        make_one: "steward apply company.toml",
+    },
+    KnownList {
+        noun: "price",
+        columns: PRICE,
+        examples: &["steward price list --model small"],
+        make_one: "steward price set small --input '$1.00/M' --cached '$1.00/M' --output '$1.00/M'",
+    },
+    KnownList {
+        noun: "tenant",
+        columns: TENANT,
+        examples: &["steward tenant list --state suspended", "steward tenant show acme"],
+        make_one: "steward tenant create acme",
+    },
+];
+
+const KEY: &[Known] = &[
+    ("KEY", false, |row| text(row, "/key")),
+    ("ACTS AS", false, |row| named(row, "/principal")),
+    ("SCOPE", false, |row| text(row, "/scope")),
+    ("STATE", false, |row| text(row, "/state")),
+    ("MODELS", false, |row| or(text(row, "/models"), "all it may")),
+    ("EXPIRES", false, |row| moment(row, "/expires")),
+    ("ISSUED", false, |row| moment(row, "/issued_at")),
+];
+
+const GRANT: &[Known] = &[
+    ("TO", false, |row| named(row, "/to")),
+    ("ROLE", false, |row| text(row, "/role")),
+    ("ON", false, |row| text(row, "/on")),
+    ("STATE", false, |row| text(row, "/state")),
+    ("EXPIRES", false, |row| moment(row, "/expires")),
+    ("ONLY FOR", false, condition),
+    ("GIVEN", false, |row| moment(row, "/given_at")),
+];
+
+const ROLE: &[Known] = &[
+    ("ROLE", false, |row| text(row, "/role")),
+    ("PERMISSIONS", false, |row| text(row, "/permissions")),
+    ("INHERITS", false, |row| text(row, "/inherits")),
+    ("FROM", false, from),
+];
+
+const USER: &[Known] = &[
+    ("PRINCIPAL", false, |row| text(row, "/principal")),
+    ("EMAIL", false, |row| if flag(row, "/erased") { "(erased)".to_owned() } else { text(row, "/email") }),
+    ("NAME", false, |row| text(row, "/name")),
+    ("STATE", false, |row| text(row, "/state")),
+    ("INVITED", false, |row| moment(row, "/invited_at")),
+];
+
+const ACCOUNT: &[Known] = &[
+    ("NAME", false, |row| text(row, "/name")),
+    ("PRINCIPAL", false, |row| text(row, "/principal")),
+    ("STATE", false, |row| text(row, "/state")),
+    ("CREATED", false, |row| moment(row, "/created_at")),
+];
+
+const AGENT: &[Known] = &[
+    ("AGENT", false, |row| text(row, "/agent")),
+    ("MODEL", false, |row| text(row, "/spec/model")),
+    ("PATTERN", false, |row| text(row, "/spec/pattern")),
+    ("STEPS MAX", true, |row| text(row, "/spec/steps_max")),
+    ("REVISION", true, |row| text(row, "/revision")),
+    ("DEFINED", false, |row| moment(row, "/defined_at")),
+];
+
+const BUDGET: &[Known] = &[
+    ("SCOPE", false, |row| text(row, "/scope")),
+    ("FOR", false, subject),
+    ("PER", false, |row| text(row, "/per")),
+    ("LIMIT", true, |row| text(row, "/limit")),
+    ("SPENT", true, |row| text(row, "/window/spent")),
+    ("HELD", true, |row| text(row, "/window/held")),
+    ("FREE", true, |row| text(row, "/window/free")),
+    ("KIND", false, |row| if flag(row, "/hard") { "hard" } else { "soft" }.to_owned()),
+    ("WARN AT", false, |row| percents(row, "/warn")),
+    ("CROSSED", false, |row| percents(row, "/window/warned")),
+    ("TURNS", false, |row| moment(row, "/window/to")),
+];
+
+const PROVIDER: &[Known] = &[
+    ("PROVIDER", false, |row| text(row, "/provider")),
+    ("KIND", false, |row| text(row, "/kind")),
+    ("URL", false, |row| text(row, "/url")),
+    ("KEY FROM", false, |row| text(row, "/key")),
+    ("FROM", false, from),
+];
+
+const MODEL: &[Known] = &[
+    ("MODEL", false, |row| text(row, "/model")),
+    ("GOES TO", false, targets),
+    ("INPUT", true, |row| price(row, "/price/input")),
+    ("OUTPUT", true, |row| price(row, "/price/output")),
+    ("CONTEXT MAX", true, |row| text(row, "/spec/context_max")),
+    ("OUTPUT MAX", true, |row| text(row, "/spec/output_max")),
+    ("FROM", false, from),
+];
+
+const PRICE: &[Known] = &[
+    ("MODEL", false, |row| text(row, "/model")),
+    ("APPLIES FROM", false, |row| moment(row, "/from")),
+    ("UNTIL", false, |row| moment(row, "/until")),
+    ("INPUT", true, |row| price(row, "/price/input")),
+    ("CACHED", true, |row| price(row, "/price/cached")),
+    ("OUTPUT", true, |row| price(row, "/price/output")),
+    ("FROM", false, from),
+];
+
+const TENANT: &[Known] = &[
+    ("TENANT", false, |row| text(row, "/tenant")),
+    ("STATE", false, |row| text(row, "/state")),
+    ("TIME ZONE", false, |row| text(row, "/timezone")),
+    ("CONTENT", false, |row| text(row, "/content")),
+    ("SHARD", true, |row| text(row, "/shard")),
+    ("CREATED", false, |row| moment(row, "/created_at")),
+    ("REASON", false, |row| text(row, "/reason")),
+];
