@@ -63,7 +63,7 @@ pub trait Body {
     }
 
     /// What is sealed before anything is decided, and with whose key.
-    fn content(&mut self, _tenant: &TenantId) -> Vec<(&mut dyn Sealable, KeyOwner)> {
+    fn sealed(&mut self, _tenant: &TenantId) -> Vec<(&mut dyn Sealable, KeyOwner)> {
         Vec::new()
     }
 }

@@ -11,9 +11,9 @@ use steward_ports::clock::SystemClock;
 use steward_ports::log::memory::MemoryLog;
 use steward_ports::store::Store;
 use steward_projectors::Config;
-use steward_projectors::view::cost::CostReport;
 use steward_projectors::engine::progress::Stage;
 use steward_projectors::engine::runner::Runner;
+use steward_projectors::view::cost::CostReport;
 use tokio_util::sync::CancellationToken;
 
 use facts::{Dice, Writer, finished, stream};

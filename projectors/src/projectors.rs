@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use steward_events::BoxError;
 use steward_events::event::AggregateKind;
+use steward_events::quantity::Shard;
 use steward_ports::live::Live;
 use steward_ports::log::shared::SharedLog;
 use steward_ports::log::{EventLog, LogError};
 use steward_ports::placement::Placement;
-use steward_events::quantity::Shard;
 
 use crate::engine::config::Config;
 use crate::engine::progress::{Progress, Stage};
@@ -135,11 +135,11 @@ impl Projectors {
 
 #[cfg(test)]
 mod tests {
+    use steward_events::query::QUERIES;
+    use steward_events::sealed::DataKey;
     use steward_ports::clock::SystemClock;
     use steward_ports::keys::{Keyring, MemoryVault};
     use steward_ports::log::memory::MemoryLog;
-    use steward_events::query::QUERIES;
-    use steward_events::sealed::DataKey;
     use steward_ports::store::memory::MemoryStore;
 
     use super::*;

@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use steward_aggregates::authority::{AccessRequest, Context};
-use steward_ports::bus::{Failure, QueryService};
-use steward_events::request::Request;
 use steward_events::id::PrincipalId;
-use steward_events::shard::STEWARD_SHARD;
 use steward_events::quantity::Shard;
 use steward_events::query::{self, QuerySpec};
 use steward_events::rejection::Rejection;
+use steward_events::request::Request;
 use steward_events::scope::Scope;
+use steward_events::shard::STEWARD_SHARD;
+use steward_ports::bus::{Failure, QueryService};
 
 use crate::engine::config::Config;
 use crate::engine::read_model::{NoAnswer, Query};

@@ -10,7 +10,9 @@ use std::time::Duration;
 use serde_json::json;
 use steward_aggregates::aggregate::{Aggregate, Stamp};
 use steward_aggregates::ledger::{Ledger, Row};
-use steward_events::command::{CorrectLease, EndLease, GrantLease, LeaseRequest, LedgerCommand, RemoveBudget, RenewLease, SetBudget};
+use steward_events::command::{
+    CorrectLease, EndLease, GrantLease, LeaseRequest, LedgerCommand, RemoveBudget, RenewLease, SetBudget,
+};
 use steward_events::event::{AggregateKind, Event, LedgerEvent, UnsettledCall};
 use steward_events::id::{CallId, HolderId, KeyId, LeaseId, ModelId};
 use steward_events::quantity::{Amounts, Limit, NanoDollars, Position, Shard, Tokens, Turn, Unit, Window};
@@ -101,7 +103,8 @@ fn command(dice: &mut Dice) -> LedgerCommand {
             request: (dice.below(2) == 0).then(|| request(dice)),
         }),
         10 => {
-            let unsettled = (0..dice.below(3)).map(|_| UnsettledCall { call: call(dice), worst: amounts(dice) }).collect();
+            let unsettled =
+                (0..dice.below(3)).map(|_| UnsettledCall { call: call(dice), worst: amounts(dice) }).collect();
             let (lease, used_total) = (lease(dice), amounts(dice));
             let (closed_at, late_total) = (Position(1), Amounts::ZERO);
             LedgerCommand::EndLease(EndLease { lease, closed_at, used_total, late_total, unsettled })
@@ -156,7 +159,10 @@ async fn a_list_says_what_the_ledger_holds() {
         assert_eq!(page.rows.len(), budgets.len(), "seed {seed}");
         for row in &page.rows {
             let known = budgets[&row.budget];
-            assert_eq!((row.limit.amount, row.hard, &row.warn), (known.spec.limit, known.spec.hard, &known.spec.warn_percent));
+            assert_eq!(
+                (row.limit.amount, row.hard, &row.warn),
+                (known.spec.limit, known.spec.hard, &known.spec.warn_percent)
+            );
             assert_eq!((&row.scope, &row.subject, row.per), (&known.key.scope, &known.key.subject, known.key.window));
             assert!(row.window.from <= NOW && row.window.to.is_none_or(|to| NOW < to), "{row:?}");
             let (spent, held) = expected(&ledger, row);

@@ -15,10 +15,10 @@ use steward_ports::log::EventLog;
 use steward_ports::store::Store;
 use steward_ports::store::memory::MemoryStore;
 use steward_projectors::Config;
-use steward_projectors::view::cost::{self, CostReport};
 use steward_projectors::engine::progress::Stage;
 use steward_projectors::engine::projector::Projector;
 use steward_projectors::engine::runner::Runner;
+use steward_projectors::view::cost::{self, CostReport};
 use steward_sled::SledStore;
 use tokio_util::sync::CancellationToken;
 

@@ -6,13 +6,19 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use steward_events::timestamp::Timestamp;
-use steward_events::event::{AccessEvent, AgentEvent, AgentSpec, AggregateKind, CatalogEvent, Event, IdentityEvent, KeyHash, ModelSpec, PatternKind, Price, Profile, ProviderKind, Target, TenantEvent};
+use steward_events::event::{
+    AccessEvent, AgentEvent, AgentSpec, AggregateKind, CatalogEvent, Event, IdentityEvent, KeyHash, ModelSpec,
+    PatternKind, Price, Profile, ProviderKind, Target, TenantEvent,
+};
 use steward_events::id::{AgentId, KeyId, ModelId, ProviderId, RoleId};
 use steward_events::quantity::{PicoDollarsPerToken, Position, Shard, Tokens};
-use steward_events::query::{AccountPage, AgentPage, GrantPage, KeyPage, ModelPage, Page, PricePage, ProviderPage, RolePage, TenantPage, TenantRow, TenantState, UserPage};
+use steward_events::query::{
+    AccountPage, AgentPage, GrantPage, KeyPage, ModelPage, Page, PricePage, ProviderPage, RolePage, TenantPage,
+    TenantRow, TenantState, UserPage,
+};
 use steward_events::rejection::Rejection;
 use steward_events::sealed::{KeyOwner, Sealed};
+use steward_events::timestamp::Timestamp;
 use steward_projectors::Config;
 
 use company::{Company, SHARD, grant, principal};
@@ -149,11 +155,12 @@ async fn keys_are_listed_with_names_and_states_and_without_their_hashes() {
     let body = json!({ "state": "disabled", "min_position": position });
     let page: KeyPage = company.ask("acme", "p_max", "key.list", &body).await.unwrap();
     assert_eq!((names(&page), page.position), (vec!["key_1", "key_3"], position));
-    let accounts: AccountPage = company.ask("acme", "p_max", "account.list", &json!({ "state": "disabled" })).await.unwrap();
-    assert_eq!(accounts.rows.iter().map(|row| (row.name.as_str(), row.reason.as_deref())).collect::<Vec<_>>(), [(
-        "name-of-svc_a",
-        Some("left")
-    )]);
+    let accounts: AccountPage =
+        company.ask("acme", "p_max", "account.list", &json!({ "state": "disabled" })).await.unwrap();
+    assert_eq!(
+        accounts.rows.iter().map(|row| (row.name.as_str(), row.reason.as_deref())).collect::<Vec<_>>(),
+        [("name-of-svc_a", Some("left"))]
+    );
 }
 
 #[tokio::test]
@@ -308,11 +315,13 @@ async fn a_catalog_is_the_own_over_that_of_the_platform() {
         price_set("small", 2, 2),
     ];
     write(&mut company, "steward", AggregateKind::Catalog, shared).await;
-    let own = vec![provider_set("mine", None), route_set("small", "mine"), model_set("tiny", 8), price_set("large", 1, 9)];
+    let own =
+        vec![provider_set("mine", None), route_set("small", "mine"), model_set("tiny", 8), price_set("large", 1, 9)];
     write(&mut company, "acme", AggregateKind::Catalog, own).await;
 
     let page: ProviderPage = company.ask("acme", "p_max", "provider.list", &json!({})).await.unwrap();
-    let found: Vec<_> = page.rows.iter().map(|row| (row.provider.as_str(), row.key.as_deref(), row.inherited)).collect();
+    let found: Vec<_> =
+        page.rows.iter().map(|row| (row.provider.as_str(), row.key.as_deref(), row.inherited)).collect();
     assert_eq!(found, [("local", None, true), ("mine", None, false)], "where the platform's key is found is not told");
     let page: ProviderPage = company.ask("steward", "op_root", "provider.list", &json!({})).await.unwrap();
     assert_eq!(page.rows[0].key.as_deref(), Some("env:LOCAL_KEY"));
@@ -347,7 +356,8 @@ async fn a_catalog_is_the_own_over_that_of_the_platform() {
     let rows: Vec<Value> = all(&company, "price.list", &json!({}), 1).await;
     assert_eq!(rows.len(), 4);
     let others: ModelPage = company.ask("globex", "p_gil", "model.list", &json!({})).await.unwrap();
-    let found: Vec<_> = others.rows.iter().map(|row| (row.model.as_str(), row.price.map(|price| price.input.0))).collect();
+    let found: Vec<_> =
+        others.rows.iter().map(|row| (row.model.as_str(), row.price.map(|price| price.input.0))).collect();
     assert_eq!(found, [("large", Some(3)), ("small", Some(1))], "what acme set is acme's");
 }
 

@@ -6,10 +6,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
-use steward_events::event::{AccessEvent, AggregateKind, DenialEvent, Event, IdentityEvent, KeyHash, StepKind, TaskEvent, TaskInput, TaskOutput, TokenUsage, UsageEvent};
+use steward_events::event::{
+    AccessEvent, AggregateKind, DenialEvent, Event, IdentityEvent, KeyHash, StepKind, TaskEvent, TaskInput, TaskOutput,
+    TokenUsage, UsageEvent,
+};
 use steward_events::id::{AgentId, KeyId, TaskId};
 use steward_events::quantity::{Epoch, NanoDollars, Position, StepNumber, Tokens, Version};
-use steward_events::query::{CostReport, Explanation, Metrics, Replay, TaskList, TaskState, TaskView, Verification, WhoCan};
+use steward_events::query::{
+    CostReport, Explanation, Metrics, Replay, TaskList, TaskState, TaskView, Verification, WhoCan,
+};
 use steward_events::rejection::Rejection;
 use steward_events::request::Format;
 use steward_events::sealed::{KeyOwner, Sealed};

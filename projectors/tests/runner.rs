@@ -16,12 +16,12 @@ use steward_ports::log::memory::MemoryLog;
 use steward_ports::store::Store;
 use steward_ports::store::memory::MemoryStore;
 use steward_projectors::Config;
-use steward_projectors::view::cost::{self, CostReport};
-use steward_projectors::view::metrics::Metrics;
 use steward_projectors::engine::progress::{NotReady, Stage};
-use steward_projectors::engine::{key::Key, projector::Projector};
 use steward_projectors::engine::rows::Rows;
 use steward_projectors::engine::runner::Runner;
+use steward_projectors::engine::{key::Key, projector::Projector};
+use steward_projectors::view::cost::{self, CostReport};
+use steward_projectors::view::metrics::Metrics;
 use steward_projectors::view::tasks::Tasks;
 use steward_sled::SledStore;
 use tokio_util::sync::CancellationToken;
@@ -391,5 +391,7 @@ async fn dumped<P: Projector>(log: &MemoryLog, batch: usize) -> Vec<Vec<steward_
     let running = tokio::spawn(Arc::clone(&runner).run(CancellationToken::new()));
     caught_up(&runner).await;
     running.abort();
-    (0..SHARDS).map(|shard| dump(&*store, &steward_projectors::engine::view_store::name(P::NAME, Shard(shard)))).collect()
+    (0..SHARDS)
+        .map(|shard| dump(&*store, &steward_projectors::engine::view_store::name(P::NAME, Shard(shard))))
+        .collect()
 }

@@ -10,22 +10,24 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use steward_ports::clock::SystemClock;
 use steward_events::digest::CommitHash;
+use steward_events::digest::TreeHash;
 use steward_events::event::{AggregateKind, CheckpointEvent, Event};
-use steward_ports::log::memory::MemoryLog;
 use steward_events::quantity::{Position, Shard};
-use steward_events::query::{Checkpoints, Commits, ConsistencyProof, Due, DueQuestion, InclusionProof, TileHashes, TreeState, Verification};
+use steward_events::query::{
+    Checkpoints, Commits, ConsistencyProof, Due, DueQuestion, InclusionProof, TileHashes, TreeState, Verification,
+};
 use steward_events::rejection::Rejection;
+use steward_ports::clock::SystemClock;
+use steward_ports::log::memory::MemoryLog;
 use steward_ports::store::Store;
 use steward_ports::store::memory::MemoryStore;
-use steward_tlog::tile::Hashes;
-use steward_tlog::{Checkpoint, Frontier, SigningKey, leaf, origin, proof};
-use steward_events::digest::TreeHash;
 use steward_projectors::Config;
 use steward_projectors::engine::progress::Stage;
 use steward_projectors::engine::runner::Runner;
 use steward_projectors::view::audit::transparency::{StoredTree, Transparency};
+use steward_tlog::tile::Hashes;
+use steward_tlog::{Checkpoint, Frontier, SigningKey, leaf, origin, proof};
 use tokio_util::sync::CancellationToken;
 
 #[path = "support/company.rs"]

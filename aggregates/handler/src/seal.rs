@@ -7,7 +7,7 @@ use steward_ports::keys::Keyring;
 
 /// Seals what is plain in `command`, with the keys that the command names.
 pub(crate) async fn seal(command: &mut Command, tenant: &TenantId, keyring: &Keyring) -> Result<(), BoxError> {
-    for (content, owner) in command.body_mut().content(tenant) {
+    for (content, owner) in command.body_mut().sealed(tenant) {
         if content.is_plain() {
             let key = keyring.find_or_make(&owner).await?;
             content.seal(owner, &key)?;

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 
 use crate::config::HandlerConfig;
 use crate::denials::Denials;
-use crate::group_commit::{Job, Env};
+use crate::group_commit::{Env, Job};
 use crate::idempotency::{ISSUED_AGO_MAX, ISSUED_AHEAD_MAX};
 use crate::seal::seal;
 use crate::skew::Skew;

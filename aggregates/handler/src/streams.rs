@@ -9,7 +9,7 @@ use steward_events::stream::StreamName;
 use steward_ports::bus::Failure;
 use tokio::sync::mpsc;
 
-use crate::group_commit::{Job, Env, run};
+use crate::group_commit::{Env, Job, run};
 use crate::stream::Folded;
 
 /// The streams that are open.

@@ -5,8 +5,13 @@ use std::sync::Arc;
 use steward_events::BoxError;
 use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
-use steward_events::event::{AgentEvent, AgentSpec, AggregateKind, CallOutcome, Event, PatternKind, PriceVersion, TokenUsage, UsageEvent};
-use steward_events::id::{AgentId, CallId, CommandId, CommitId, CorrelationId, HolderId, KeyId, LeaseId, ModelId, PrincipalId, ProviderId, StreamId, TenantId};
+use steward_events::event::{
+    AgentEvent, AgentSpec, AggregateKind, CallOutcome, Event, PatternKind, PriceVersion, TokenUsage, UsageEvent,
+};
+use steward_events::id::{
+    AgentId, CallId, CommandId, CommitId, CorrelationId, HolderId, KeyId, LeaseId, ModelId, PrincipalId, ProviderId,
+    StreamId, TenantId,
+};
 use steward_events::ids::Ids;
 use steward_events::quantity::{Amounts, NanoDollars, Position, Shard, Tokens, Version};
 use steward_events::scope::ScopeSet;

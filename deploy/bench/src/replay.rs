@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use steward_events::BoxError;
-use steward_ports::log::{EventLog, Filter};
 use steward_events::quantity::Position;
-use steward_ports::store::Store;
 use steward_jetstream::{JetStreamLog, Role, baseline};
-use steward_projectors::view::cost::CostReport;
+use steward_ports::log::{EventLog, Filter};
+use steward_ports::store::Store;
 use steward_projectors::engine::progress::Stage;
 use steward_projectors::engine::runner::Runner;
+use steward_projectors::view::cost::CostReport;
 use tokio_util::sync::CancellationToken;
 
 use super::chain::{SHARD, write_calls};

@@ -15,7 +15,7 @@ mod unknown;
 pub use page::page;
 pub use settings::{Setting, settings};
 pub use sources::{Effective, Source};
-pub use steward_jetstream::server::Durability;
+pub use steward_jetstream::Durability;
 
 /// What a process needs.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -15,7 +15,7 @@ use steward_events::stream::StreamName;
 use steward_ports::clock::RandomIds;
 
 use crate::connection::Connection;
-use crate::provision::log_stream;
+use crate::names::log_stream;
 
 /// The longest wait for the next message.
 const SILENCE_MAX: Duration = Duration::from_secs(10);

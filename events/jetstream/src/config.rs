@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::durability::Durability;
 use crate::provision;
-use crate::server::{self, Cluster, Durability};
+use crate::server::{self, Cluster};
 
 /// The value of [`Config::url`] that means a nats-server of our own.
 const OWN: &str = "own";

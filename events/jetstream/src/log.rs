@@ -18,7 +18,7 @@ use steward_ports::log::{EventLog, Filter, Follow, LogError, Published, Stored};
 use crate::ANSWER_TIME_MAX;
 use crate::api::{self, Ack, CallError, Get, Held};
 use crate::connection::{ConnectError, Connection, Credentials};
-use crate::provision::log_stream;
+use crate::names::log_stream;
 
 mod follow;
 mod load;

@@ -12,24 +12,14 @@ use steward_events::quantity::Shard;
 use crate::MESSAGE_BYTES_MAX;
 use crate::api::{self, CallError};
 use crate::connection::Connection;
-use crate::server::Durability;
-
-/// The stream of timers and of what has come due.
-pub const TIMERS_STREAM: &str = "TIMERS";
-
-/// The stream of wrapped data keys.
-pub const KEYS_STREAM: &str = "KEYS";
+use crate::durability::Durability;
+use crate::names::{KEYS_STREAM, TIMERS_STREAM, log_stream};
 
 /// Most consumers of one stream; without an explicit number the server refuses the 1,001st.
 const CONSUMERS_MAX: u32 = 4_096;
 
 /// How long the server remembers commit ids. What is not answered by then is found by its slot.
 const DUPLICATE_WINDOW_NANOS: u64 = 120_000_000_000;
-
-/// The JetStream stream of a shard.
-pub fn log_stream(shard: Shard) -> String {
-    format!("EVT_{:02}", shard.0)
-}
 
 /// What an installation chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::fmt;
 
 use steward_events::id::SystemPart;
 
-use crate::provision::{KEYS_STREAM, TIMERS_STREAM};
+use crate::names::{KEYS_STREAM, TIMERS_STREAM};
 
 /// A user of the bus that is a part of Steward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

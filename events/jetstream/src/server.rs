@@ -6,13 +6,10 @@
 //! while its steward lives, a supervised one is started again on the same port.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use steward_events::BoxError;
 use tokio::time::Instant;
 
@@ -21,16 +18,21 @@ use crate::connection::{Connection, Credentials};
 use crate::role::Role;
 
 mod config;
+mod error;
+mod files;
+mod options;
 mod process;
 mod program;
 mod secrets;
 mod supervise;
 
-pub(crate) use config::ACCOUNT;
+pub use error::ServerError;
+pub use options::{Cluster, Options};
 pub use program::{ProgramError, VERSION_MIN, find};
 pub use secrets::Secrets;
 pub use supervise::Supervised;
 
+use files::create_private_dir;
 use process::{Process, State};
 
 /// The longest that a server may take until it answers.
@@ -38,93 +40,6 @@ pub const READY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How long the port of the last start is waited for.
 const PORT_WAIT_MAX: Duration = Duration::from_secs(5);
-
-/// What an acknowledgement of the bus survives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Durability {
-    /// The death of any process: what was acknowledged is in the page cache of the machine.
-    #[default]
-    ProcessCrash,
-    /// Power loss too: every append is synced before it is acknowledged.
-    Strict,
-}
-
-/// Our server's place in a cluster of several on this machine, each run by a `steward bus` with a folder of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Cluster {
-    /// This server's name, unique among them.
-    pub node: String,
-    /// Where this one listens for the others, on this machine.
-    pub port: u16,
-    /// Where all of them listen for one another.
-    pub ports: Vec<u16>,
-}
-
-/// How to run the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Where everything is kept; `nats/` within it is the server's.
-    pub data_dir: PathBuf,
-    /// The program; looked for if none is given (see [`find`]).
-    pub program: Option<PathBuf>,
-    /// The port on 127.0.0.1; a free one, the same at every start if it still is free, if none is given.
-    pub port: Option<u16>,
-    /// What an acknowledgement survives.
-    pub durability: Durability,
-    /// Its place among others, if there are others.
-    pub cluster: Option<Cluster>,
-}
-
-impl Options {
-    /// One server with everything in `data_dir`.
-    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self { data_dir: data_dir.into(), program: None, port: None, durability: Durability::default(), cluster: None }
-    }
-}
-
-/// The server does not run.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// There is no usable program.
-    #[error(transparent)]
-    Program(#[from] ProgramError),
-    /// Another process runs a server in that directory.
-    #[error("another steward uses {0}: stop it, or choose another data directory")]
-    InUse(PathBuf),
-    /// A file cannot be read or written.
-    #[error("{path}: {source}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// What is kept there is not what was written.
-    #[error("{path} is damaged: {reason}")]
-    Damaged {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// It did not come up.
-    #[error("nats-server does not come up: {reason}; its log ends: {log}")]
-    NotReady {
-        /// What was seen.
-        reason: String,
-        /// The last lines of its log.
-        log: String,
-    },
-}
-
-impl ServerError {
-    fn file(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
-        move |source| Self::File { path: path.to_owned(), source }
-    }
-}
 
 /// A running nats-server of our own.
 #[derive(Debug)]
@@ -247,14 +162,6 @@ fn local_url(port: u16) -> String {
 
 fn absolute(path: &Path) -> Result<PathBuf, ServerError> {
     std::path::absolute(path).map_err(ServerError::file(path))
-}
-
-fn create_private_dir(dir: &Path) -> Result<(), ServerError> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(ServerError::file(dir))
 }
 
 fn lock(dir: &Path) -> Result<File, ServerError> {

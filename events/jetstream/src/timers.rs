@@ -21,7 +21,7 @@ use steward_ports::timers::{Due, TimerKey, Timers};
 use crate::ANSWER_TIME_MAX;
 use crate::api::{self, Ack};
 use crate::connection::{ConnectError, Connection, Credentials};
-use crate::provision::TIMERS_STREAM;
+use crate::names::TIMERS_STREAM;
 
 /// How long a listener has before a timer rings elsewhere.
 const DONE_TIME_MAX: Duration = Duration::from_secs(30);

@@ -12,7 +12,7 @@ use steward_ports::keys::KeyVault;
 use crate::ANSWER_TIME_MAX;
 use crate::api::{self, Ack, CallError, Get};
 use crate::connection::{ConnectError, Connection, Credentials};
-use crate::provision::KEYS_STREAM;
+use crate::names::KEYS_STREAM;
 
 /// The vault on JetStream. Cheap to clone.
 #[derive(Clone)]

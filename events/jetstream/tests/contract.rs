@@ -7,7 +7,8 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_jetstream::server::{Durability, Options};
+use steward_jetstream::Durability;
+use steward_jetstream::server::Options;
 use steward_jetstream::{JetStreamLog, Role};
 use steward_ports::testing::log_contract;
 use support::{Bus, ThreeNodes};

@@ -5,7 +5,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use steward_jetstream::server::{Durability, Options, Server, ServerError};
+use steward_jetstream::Durability;
+use steward_jetstream::server::{Options, Server, ServerError};
 use steward_jetstream::{ConnectError, Connection, Credentials, Role, provision};
 
 /// What `kill -9` of the parent does: the server goes on, nobody answers for it any more.

@@ -63,3 +63,40 @@ pub async fn read_to_end(log: &dyn EventLog, stream: &StreamName, after: Positio
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use steward_events::event::AggregateKind;
+    use steward_events::id::{StreamId, TenantId};
+    use steward_events::quantity::Shard;
+
+    use super::*;
+    use crate::append::append;
+    use crate::log::memory::MemoryLog;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn a_writer_and_a_reader_know_the_same_end() {
+        let (tenant, kind) = (TenantId::new("acme").unwrap(), AggregateKind::Tenant);
+        let stream = StreamName { shard: Shard(0), tenant, kind, id: StreamId::main() };
+        let log = MemoryLog::default();
+        let mut written = StreamEnd::default();
+        for number in 1..=3 {
+            let Commit { id, entries, .. } = testing::commit(&stream, number, CommitHash::default(), "late");
+            let commit = written.next(id, stream.clone(), entries);
+            assert!(written.is_followed_by(&commit));
+            let appended = append(&log, written.position, &commit).await.unwrap();
+            written.advance(&commit, appended);
+            assert!(!written.is_followed_by(&commit));
+        }
+        let mut read = StreamEnd::default();
+        for stored in read_to_end(&log, &stream, read.position).await.unwrap() {
+            let commit = Commit::decode(&stream, &stored.bytes).unwrap();
+            assert!(read.is_followed_by(&commit));
+            read.advance(&commit, (&stored).into());
+        }
+        assert_eq!(read, written);
+        assert_eq!(read.at, Timestamp(3_000_000));
+        assert!(read_to_end(&log, &stream, read.position).await.unwrap().is_empty());
+    }
+}

@@ -38,7 +38,7 @@ impl Body for InviteUser {
             self.principal = PrincipalId::new(format!("p_{}", fresh.unique())).ok();
         }
     }
-    fn content(&mut self, tenant: &TenantId) -> Vec<(&mut dyn Sealable, KeyOwner)> {
+    fn sealed(&mut self, tenant: &TenantId) -> Vec<(&mut dyn Sealable, KeyOwner)> {
         // A person's own key, so that they can be erased. Without an id the invitation is refused as it is.
         let owner = self.principal.clone().map(|person| KeyOwner::Person(tenant.clone(), person));
         owner.map(|owner| (&mut self.profile as &mut dyn Sealable, owner)).into_iter().collect()

@@ -64,7 +64,7 @@ impl Body for SubmitTask {
         let agent = StreamId::new(self.agent.as_str()).ok();
         agent.map(|id| Reference { kind: AggregateKind::Agent, id }).into_iter().collect()
     }
-    fn content(&mut self, tenant: &TenantId) -> Vec<(&mut dyn Sealable, KeyOwner)> {
+    fn sealed(&mut self, tenant: &TenantId) -> Vec<(&mut dyn Sealable, KeyOwner)> {
         vec![(&mut self.input, KeyOwner::Tenant(tenant.clone()))]
     }
 }
@@ -76,7 +76,7 @@ macro_rules! on_task {
             fn stream(&self) -> StreamId {
                 stream_of(&self.task)
             }
-            $(fn content(&mut self, tenant: &TenantId) -> Vec<(&mut dyn Sealable, KeyOwner)> {
+            $(fn sealed(&mut self, tenant: &TenantId) -> Vec<(&mut dyn Sealable, KeyOwner)> {
                 vec![(&mut self.$content, KeyOwner::Tenant(tenant.clone()))]
             })?
         }

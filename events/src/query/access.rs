@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::timestamp::Timestamp;
 use crate::id::PrincipalId;
 use crate::permission::Permission;
 use crate::scope::Scope;
+use crate::timestamp::Timestamp;
 
 /// Asks whether someone may.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::page::{Page, Paging, list_query};
-use crate::timestamp::Timestamp;
 use crate::id::BudgetId;
 use crate::quantity::{Limit, Position, Unit, Window};
 use crate::scope::{Scope, Subject};
+use crate::timestamp::Timestamp;
 
 list_query! {
     /// Lists budgets.

@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::page::{Page, Paging, list_query};
-use crate::timestamp::Timestamp;
 use crate::event::{ModelSpec, Price, ProviderKind, Target};
 use crate::id::{ModelId, ProviderId};
 use crate::quantity::Position;
+use crate::timestamp::Timestamp;
 
 list_query! {
     /// Lists upstreams.

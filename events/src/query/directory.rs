@@ -4,12 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::page::{Page, Paging, list_query};
-use crate::timestamp::Timestamp;
 use crate::event::{AgentSpec, Condition};
 use crate::id::{AgentId, KeyId, ModelId, PrincipalId, RoleId, TaskId};
 use crate::permission::PermissionPattern;
 use crate::quantity::Position;
 use crate::scope::Scope;
+use crate::timestamp::Timestamp;
 
 list_query! {
     /// Lists people.

@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::timestamp::Timestamp;
 use crate::event::{AggregateKind, UnknownKind};
 use crate::id::PrincipalId;
 use crate::quantity::{Position, Version};
+use crate::timestamp::Timestamp;
 
 /// Asks for history.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

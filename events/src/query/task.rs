@@ -3,11 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::timestamp::Timestamp;
 use crate::event::TokenUsage;
 use crate::id::{AgentId, PrincipalId, TaskId};
 use crate::quantity::{NanoDollars, Position};
 use crate::scope::Scope;
+use crate::timestamp::Timestamp;
 
 /// Asks for tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::page::{Page, Paging, list_query};
-use crate::timestamp::Timestamp;
 use crate::event::ContentMode;
 use crate::id::TenantId;
 use crate::quantity::{Position, Shard};
+use crate::timestamp::Timestamp;
 
 list_query! {
     /// Lists tenants.

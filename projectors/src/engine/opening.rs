@@ -2,8 +2,8 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use steward_ports::keys::{KeyError, Keyring};
 use steward_events::sealed::Sealed;
+use steward_ports::keys::{KeyError, Keyring};
 
 /// What `sealed` holds.
 ///

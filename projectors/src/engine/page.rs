@@ -103,12 +103,7 @@ impl<T> Part<T> {
 
     /// A page of both lists in one order. Where both have a row of one name, `both` makes one of them; the position is
     /// that of the first list. Both parts were read with the same limit and without a bound on what is looked at.
-    pub fn merge<U>(
-        self,
-        other: Part<T>,
-        limit: usize,
-        both: impl Fn(Option<T>, Option<T>) -> Option<U>,
-    ) -> Page<U> {
+    pub fn merge<U>(self, other: Part<T>, limit: usize, both: impl Fn(Option<T>, Option<T>) -> Option<U>) -> Page<U> {
         let has_more = self.more_after.is_some() || other.more_after.is_some();
         let mut pairs: BTreeMap<Vec<u8>, (Option<T>, Option<T>)> = BTreeMap::new();
         for (name, row) in self.rows {
@@ -134,7 +129,8 @@ mod tests {
     use super::*;
 
     fn list(names: &[&str], limit: usize) -> Part<String> {
-        let rows = names.iter().take(limit).map(|name| (format!("{name}\0").into_bytes(), (*name).to_owned())).collect();
+        let rows =
+            names.iter().take(limit).map(|name| (format!("{name}\0").into_bytes(), (*name).to_owned())).collect();
         let more_after = (names.len() > limit).then(|| format!("{}\0", names[limit - 1]).into_bytes());
         Part { position: Position(7), rows, more_after }
     }

@@ -9,14 +9,14 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 
 use steward_events::BoxError;
-use steward_events::request::Request;
 use steward_events::event::AggregateKind;
 use steward_events::id::TenantId;
+use steward_events::quantity::Shard;
+use steward_events::rejection::Rejection;
+use steward_events::request::Request;
 use steward_ports::keys::KeyError;
 use steward_ports::live::NotFresh;
 use steward_ports::log::LogError;
-use steward_events::quantity::Shard;
-use steward_events::rejection::Rejection;
 
 use super::progress::{NotReady, Progress};
 use super::projector::Projector;

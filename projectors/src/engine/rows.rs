@@ -82,7 +82,11 @@ impl<R: Serialize + DeserializeOwned> Rows<R> {
         });
         let mut keys: BTreeSet<Vec<u8>> = stored.into_iter().collect();
         for (key, held) in self.held.iter().filter(|(key, _)| key.starts_with(prefix.as_bytes())) {
-            if held.row.is_some() { keys.insert(key.to_vec()) } else { keys.remove(&**key) };
+            if held.row.is_some() {
+                keys.insert(key.to_vec())
+            } else {
+                keys.remove(&**key)
+            };
         }
         keys.into_iter().map(Key::from_bytes).collect()
     }

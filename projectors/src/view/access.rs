@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use steward_aggregates::authority::Authority;
-use steward_events::timestamp::Timestamp;
 use steward_events::query::{ExplainQuestion, WhoCanQuestion};
 use steward_events::rejection::Rejection;
+use steward_events::timestamp::Timestamp;
 
 use crate::engine::Engine;
 use crate::engine::read_model::{KeepsRows, NoAnswer, Query, ReadModel};

@@ -9,11 +9,14 @@ use bytes::Bytes;
 use steward_events::BoxError;
 use steward_events::digest::CommitHash;
 use steward_events::id::TenantId;
-use steward_ports::log::{Filter, Stored};
-use steward_events::shard::STEWARD_SHARD;
 use steward_events::quantity::{Position, Shard};
-use steward_events::query::{CheckpointsQuestion, Commits, CommitsQuestion, ConsistencyQuestion, Due, DueQuestion, InclusionProof, InclusionQuestion, SignedCheckpoint, StoredCommit, TileQuestion, TreeQuestion, Verification, VerifyQuestion};
+use steward_events::query::{
+    CheckpointsQuestion, Commits, CommitsQuestion, ConsistencyQuestion, Due, DueQuestion, InclusionProof,
+    InclusionQuestion, SignedCheckpoint, StoredCommit, TileQuestion, TreeQuestion, Verification, VerifyQuestion,
+};
 use steward_events::rejection::Rejection;
+use steward_events::shard::STEWARD_SHARD;
+use steward_ports::log::{Filter, Stored};
 
 use crate::engine::Engine;
 use crate::engine::read_model::{KeepsRows, NoAnswer, Query, ReadModel};
@@ -114,7 +117,8 @@ impl AuditView {
         let views = query.kept.iter().map(cursor).collect::<Result<Vec<_>, BoxError>>()?;
         let signed = self.newest_signed(tenant).await?;
         let witnessed = verify::Witnessed { views: &views, signed: &signed };
-        Ok(verify::verify(&*self.engine.ports.log, shard, tenant, &witnessed, self.engine.config.answer_time_max).await?)
+        Ok(verify::verify(&*self.engine.ports.log, shard, tenant, &witnessed, self.engine.config.answer_time_max)
+            .await?)
     }
 
     /// The newest checkpoints, not more than [`SIGNED_MAX`].

@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use steward_events::timestamp::Timestamp;
 use steward_events::commit::Recorded;
 use steward_events::event::{BudgetKey, BudgetSpec, LedgerEvent, WindowBounds};
 use steward_events::id::{BudgetId, CallId, LeaseId, TenantId};
 use steward_events::quantity::Amounts;
 use steward_events::scope::ScopeSet;
+use steward_events::timestamp::Timestamp;
 
 use crate::engine::key::Key;
 use crate::engine::projector::{Projector, reads};
@@ -112,9 +112,8 @@ fn fold(event: &LedgerEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>) {
         }
         LedgerEvent::LeaseCorrected { lease: _, call, used, late, left } => books.correct(call, *used, *late, *left),
         LedgerEvent::ThresholdCrossed { budget: _, window, percent } => books.warn(window, *percent),
-        LedgerEvent::RequestQueued { .. }
-        | LedgerEvent::RequestDequeued { .. }
-        | LedgerEvent::LeaseRecalled { .. } => {}
+        LedgerEvent::RequestQueued { .. } | LedgerEvent::RequestDequeued { .. } | LedgerEvent::LeaseRecalled { .. } => {
+        }
     }
 }
 

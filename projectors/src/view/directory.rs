@@ -5,13 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use steward_events::timestamp::Timestamp;
 use steward_events::commit::Recorded;
 use steward_events::event::{AccessEvent, AgentEvent, AgentSpec, Condition, IdentityEvent, Profile};
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, RoleId, TaskId, TenantId};
 use steward_events::permission::PermissionPattern;
 use steward_events::scope::Scope;
 use steward_events::sealed::Sealed;
+use steward_events::timestamp::Timestamp;
 
 use crate::engine::key::Key;
 use crate::engine::projector::{Projector, reads};

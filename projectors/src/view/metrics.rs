@@ -13,12 +13,12 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use serde::{Deserialize, Serialize};
 
 use steward_events::BoxError;
-use steward_events::timestamp::Timestamp;
 use steward_events::commit::Recorded;
 use steward_events::event::{DenialEvent, TaskEvent, UsageEvent};
 use steward_events::id::TenantId;
 use steward_events::quantity::{NanoDollars, Position, Shard};
 use steward_events::query::{Metrics as MetricsAnswer, MetricsQuestion, TaskState};
+use steward_events::timestamp::Timestamp;
 
 use crate::engine::Engine;
 use crate::engine::key::Key;

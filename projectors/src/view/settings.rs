@@ -8,12 +8,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use steward_ports::clock::Clock;
-use steward_events::timestamp::Timestamp;
 use steward_events::commit::Recorded;
-use steward_events::event::{CatalogEvent, ContentMode, ModelSpec, Price, ProviderKind, RegistryEvent, Target, TenantEvent};
+use steward_events::event::{
+    CatalogEvent, ContentMode, ModelSpec, Price, ProviderKind, RegistryEvent, Target, TenantEvent,
+};
 use steward_events::id::{ModelId, ProviderId, TenantId};
 use steward_events::quantity::Shard;
+use steward_events::timestamp::Timestamp;
+use steward_ports::clock::Clock;
 
 use crate::engine::Engine;
 use crate::engine::key::Key;

@@ -10,11 +10,11 @@ use steward_events::BoxError;
 use steward_events::commit::Recorded;
 use steward_events::event::{TaskEvent, TaskOutput, TokenUsage};
 use steward_events::id::{TaskId, TenantId};
-use steward_ports::keys::{KeyError, Keyring};
 use steward_events::quantity::{Epoch, NanoDollars};
 use steward_events::query::{StepView, TaskList, TaskListQuestion, TaskQuestion, TaskState, TaskView};
 use steward_events::rejection::Rejection;
 use steward_events::sealed::Sealed;
+use steward_ports::keys::{KeyError, Keyring};
 
 use crate::engine::Engine;
 use crate::engine::key::Key;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use steward_events::event::{AccessEvent, AggregateKind, ContentMode, Event, GrantId, IdentityEvent, RegistryEvent, TenantEvent};
+use steward_events::event::{
+    AccessEvent, AggregateKind, ContentMode, Event, GrantId, IdentityEvent, RegistryEvent, TenantEvent,
+};
 use steward_events::id::{CommandId, CorrelationId, PrincipalId, RoleId};
 use steward_events::quantity::Shard;
 use steward_events::rejection::Rejection;

@@ -10,7 +10,10 @@ use steward_events::BoxError;
 use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{AggregateKind, CallOutcome, Event, PriceVersion, TokenUsage, UsageEvent};
-use steward_events::id::{AgentId, CallId, CommandId, CommitId, CorrelationId, HolderId, KeyId, LeaseId, ModelId, PrincipalId, ProviderId, StreamId, TaskId, TenantId};
+use steward_events::id::{
+    AgentId, CallId, CommandId, CommitId, CorrelationId, HolderId, KeyId, LeaseId, ModelId, PrincipalId, ProviderId,
+    StreamId, TaskId, TenantId,
+};
 use steward_events::quantity::{Amounts, NanoDollars, Position, Shard, Tokens, Version};
 use steward_events::scope::ScopeSet;
 use steward_events::stream::StreamName;

@@ -4,10 +4,10 @@ use clap::ArgMatches;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 use steward_events::BoxError;
-use steward_ports::clock::{Clock, SystemClock};
-use steward_events::timestamp::Timestamp;
 use steward_events::id::{PrincipalId, TenantId};
 use steward_events::quantity::NanoDollars;
+use steward_events::timestamp::Timestamp;
+use steward_ports::clock::{Clock, SystemClock};
 
 /// How a command is typed shorter than its schema says.
 #[derive(Clone, Copy, Default)]

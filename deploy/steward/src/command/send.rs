@@ -3,9 +3,9 @@
 use clap::ArgMatches;
 use serde_json::{Map, Value};
 use steward_events::BoxError;
-use steward_events::request::Reply;
 use steward_events::command::CommandSpec;
 use steward_events::id::TenantId;
+use steward_events::request::Reply;
 use steward_events::scope::Scope;
 
 use crate::client::Client;

@@ -12,7 +12,7 @@ use steward_ports::bus::Caller;
 use steward_ports::clock::RandomIds;
 
 use super::permissions;
-use crate::server::ACCOUNT;
+use crate::names::ACCOUNT;
 
 /// Most subscriptions of one caller at a time.
 const SUBSCRIPTIONS_MAX: u32 = 1_000;

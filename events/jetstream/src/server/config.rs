@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::secrets::write_private;
-use super::{Durability, Options, Secrets, ServerError};
+use super::error::ServerError;
+use super::files::write_private;
+use super::options::Options;
+use super::secrets::Secrets;
 use crate::MESSAGE_BYTES_MAX;
+use crate::durability::Durability;
+use crate::names::ACCOUNT;
 use crate::role::Role;
-
-/// The account in which all of Steward lives.
-pub(crate) const ACCOUNT: &str = "STEWARD";
 
 /// More than any disk: else the server takes three quarters of what is free when it starts, and refuses everything once the
 /// log is longer than that. Whoever runs it watches the disk.

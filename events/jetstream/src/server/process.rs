@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use super::secrets::write_private;
-use super::{ServerError, config};
+use super::config;
+use super::error::ServerError;
+use super::files::write_private;
 
 /// How long the server may take to end in good order before it is killed.
 const STOP_TIME_MAX: Duration = Duration::from_secs(10);

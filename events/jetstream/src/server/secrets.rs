@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -11,7 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nkeys::KeyPair;
 use serde::{Deserialize, Serialize};
 
-use super::ServerError;
+use super::error::ServerError;
+use super::files::{create_private_dir, write_private};
 use crate::role::Role;
 
 /// What is secret about a bus.
@@ -61,7 +61,7 @@ impl Secrets {
         match Self::load(dir) {
             Err(ServerError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 let secrets = Self::load(other)?;
-                super::create_private_dir(dir)?;
+                create_private_dir(dir)?;
                 secrets.keep(dir)?;
                 Ok(secrets)
             }
@@ -112,22 +112,6 @@ fn random() -> Result<[u8; 32], ServerError> {
 
 fn no_randomness(reason: &str) -> ServerError {
     ServerError::Damaged { path: PathBuf::from("the source of randomness"), reason: reason.to_owned() }
-}
-
-/// Writes a file that only its owner reads: whole, or not at all.
-pub(super) fn write_private(path: &Path, text: &str) -> Result<(), ServerError> {
-    let beside = path.with_extension("new");
-    let write = || {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    write().map_err(ServerError::file(path))
 }
 
 #[cfg(test)]

@@ -9,71 +9,28 @@ use std::time::Duration;
 
 use steward_aggregates::usage::Usage;
 use steward_events::event::CallOutcome;
-use steward_events::id::{CallId, HolderId, LeaseId, TenantId};
+use steward_events::id::{CallId, LeaseId};
 use steward_events::ids::Ids;
 use steward_events::quantity::{Amounts, NanoDollars};
 use steward_events::rejection::Rejection;
-use steward_events::scope::ScopeSet;
-use steward_events::stream::StreamName;
-use steward_events::timestamp::Timestamp;
 use tokio::sync::oneshot;
-use tracing::Span;
 
 use super::held::Held;
 use super::{AdmissionConfig, Ask, Finish, Refusal, Settled};
 
+mod asking;
 mod journal;
 mod orders;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 pub(super) use journal::{Job, fresh, never_sent};
 pub(super) use orders::{Numbers, Order, OrderOutcome};
+pub(super) use waiting::{Admitted, Identity, Now, Waiting};
 
+use asking::Asking;
 use journal::{Head, Outbox};
-use orders::Asking;
-
-/// The moment at which something is looked at.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Now {
-    /// By this process's own clock.
-    pub(super) mono: Duration,
-    /// By the wall.
-    pub(super) wall: Timestamp,
-}
-
-/// Whose account it is.
-#[derive(Clone, Debug)]
-pub(super) struct Identity {
-    pub(super) tenant: TenantId,
-    pub(super) scopes: ScopeSet,
-    pub(super) holder: HolderId,
-    pub(super) journal: StreamName,
-}
-
-/// What an admitted call is told.
-#[derive(Debug)]
-pub(super) struct Admitted {
-    pub(super) call: CallId,
-    pub(super) lease: LeaseId,
-    pub(super) granted: Amounts,
-}
-
-/// Where the answer to an ask goes. False: whoever asked is gone.
-pub(super) type Answer = Box<dyn FnOnce(Result<Admitted, Refusal>) -> bool + Send>;
-
-/// A call that waits.
-pub(super) struct Waiting {
-    pub(super) call: CallId,
-    pub(super) ask: Arc<Ask>,
-    /// Since when, by this process's own clock.
-    pub(super) since: Duration,
-    pub(super) answer: Answer,
-    /// Tells whether whoever asked is still there.
-    pub(super) is_wanted: Box<dyn Fn() -> bool + Send>,
-    /// The span of the request that it is for.
-    pub(super) span: Span,
-}
 
 /// A call that was admitted and has not finished for good.
 struct Call {

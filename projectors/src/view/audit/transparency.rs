@@ -5,18 +5,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use steward_events::digest::CommitHash;
 use steward_events::commit::{DecodeError, Recorded};
+use steward_events::digest::CommitHash;
+use steward_events::digest::HASH_BYTES;
+use steward_events::digest::TreeHash;
 use steward_events::event::{AggregateKind, CheckpointEvent};
 use steward_events::id::TenantId;
-use steward_ports::log::Stored;
-use steward_events::stream::StreamName;
 use steward_events::quantity::Position;
 use steward_events::query::SignedCheckpoint;
-use steward_events::digest::HASH_BYTES;
+use steward_events::stream::StreamName;
+use steward_ports::log::Stored;
 use steward_tlog::tile::{TILE_HEIGHT, TILE_WIDTH};
 use steward_tlog::{Frontier, leaf};
-use steward_events::digest::TreeHash;
 
 use crate::engine::key::Key;
 use crate::engine::projector::{Projector, reads};

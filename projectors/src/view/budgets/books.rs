@@ -5,9 +5,7 @@ use steward_events::id::{BudgetId, CallId, LeaseId, TenantId};
 use steward_events::quantity::{Amounts, Unit};
 use steward_events::scope::ScopeSet;
 
-use super::{
-    Row, StoredBudget, StoredCall, StoredLease, StoredWindow, budget_key, call_key, calls, lease_key, leases,
-};
+use super::{Row, StoredBudget, StoredCall, StoredLease, StoredWindow, budget_key, call_key, calls, lease_key, leases};
 use crate::engine::key::Key;
 use crate::engine::rows::Rows;
 

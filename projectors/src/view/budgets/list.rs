@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use steward_events::timestamp::Timestamp;
-use steward_events::query::{BudgetPage, BudgetRow, ListBudgets, WindowRow};
 use steward_events::quantity::{Limit, Unit};
+use steward_events::query::{BudgetPage, BudgetRow, ListBudgets, WindowRow};
+use steward_events::timestamp::Timestamp;
 use steward_events::window;
 
 use super::{Budgets, Row, StoredBudget, StoredWindow, budgets};

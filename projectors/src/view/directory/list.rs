@@ -8,12 +8,16 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use steward_aggregates::access::role::{built_in, built_in_ids};
 use steward_events::BoxError;
-use steward_ports::clock::Clock;
-use steward_events::timestamp::Timestamp;
 use steward_events::id::{PrincipalId, TenantId};
-use steward_ports::keys::{KeyError, Keyring};
+use steward_events::query::{
+    AccountPage, AccountRow, AgentPage, AgentRow, GrantPage, GrantRow, GrantState, KeyPage, KeyRow, KeyState,
+    ListAccounts, ListAgents, ListGrants, ListKeys, ListRoles, ListUsers, Page, PrincipalState, RolePage, RoleRow,
+    UserPage, UserRow,
+};
 use steward_events::shard::STEWARD_SHARD;
-use steward_events::query::{AccountPage, AccountRow, AgentPage, AgentRow, GrantPage, GrantRow, GrantState, KeyPage, KeyRow, KeyState, ListAccounts, ListAgents, ListGrants, ListKeys, ListRoles, ListUsers, Page, PrincipalState, RolePage, RoleRow, UserPage, UserRow};
+use steward_events::timestamp::Timestamp;
+use steward_ports::clock::Clock;
+use steward_ports::keys::{KeyError, Keyring};
 
 use super::{
     Directory, Row, StoredGrant, StoredKey, StoredPerson, StoredRole, account_key, accounts, agents, grants, grants_of,
@@ -74,7 +78,9 @@ impl DirectoryView {
         let (paging, prefix) = (asked.paging(), people(query.tenant()));
         let after = after(&prefix, &paging)?;
         let wanted = move |row| match row {
-            Row::Person(row) => Ok(asked.state.is_none_or(|state| state == state_of(row.disabled.as_ref())).then_some(row)),
+            Row::Person(row) => {
+                Ok(asked.state.is_none_or(|state| state == state_of(row.disabled.as_ref())).then_some(row))
+            }
             _ => Ok(None),
         };
         let bounds = (paging.limit, ROWS_READ_MAX);

@@ -1,10 +1,12 @@
 //! Upstreams, models and prices as a tenant sees them: its own, else those of the platform.
 
-use steward_events::timestamp::Timestamp;
 use steward_events::event::Price;
 use steward_events::id::TenantId;
+use steward_events::query::{
+    ListModels, ListPrices, ListProviders, ModelPage, ModelRow, Paging, PricePage, PriceRow, ProviderPage, ProviderRow,
+};
 use steward_events::shard::STEWARD_SHARD;
-use steward_events::query::{ListModels, ListPrices, ListProviders, ModelPage, ModelRow, Paging, PricePage, PriceRow, ProviderPage, ProviderRow};
+use steward_events::timestamp::Timestamp;
 
 use super::{Row, SettingsView, StoredModel, StoredPrice, StoredProvider, models, prices, prices_of, providers};
 use crate::engine::key::Key;

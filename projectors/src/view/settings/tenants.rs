@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use steward_events::BoxError;
 use steward_events::id::TenantId;
-use steward_events::shard::STEWARD_SHARD;
 use steward_events::quantity::{Position, Shard};
 use steward_events::query::{ListTenants, Page, ShowTenant, TenantPage, TenantRow, TenantState};
 use steward_events::rejection::Rejection;
+use steward_events::shard::STEWARD_SHARD;
 
 use super::{Row, SettingsView, StoredLife, StoredPlace, life_key, places};
 use crate::engine::page::{after, part};

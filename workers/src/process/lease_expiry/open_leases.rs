@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use steward_aggregates::usage;
 use steward_events::command::CorrectLease;
 use steward_events::commit::Commit;
-use steward_events::event::{AggregateKind, CallOutcome, Event, LedgerEvent, UsageEvent, may_close_a_lease};
+use steward_events::event::{
+    AggregateKind, CallOutcome, Event, LedgerEvent, UnsettledCall, UsageEvent, may_close_a_lease,
+};
 use steward_events::id::{CallId, LeaseId, TenantId};
 use steward_events::quantity::{Amounts, Position, Shard};
 use steward_events::scope::ScopeSet;
@@ -173,21 +175,7 @@ impl Account {
                 }
             }
             LedgerEvent::LeaseEnded { lease, unsettled, closed_at, .. } => {
-                let Some(open) = self.leases.remove(lease) else { return };
-                for call in unsettled {
-                    let known = Unsettled {
-                        lease: lease.clone(),
-                        scopes: open.scopes.clone(),
-                        closed_at: *closed_at,
-                        worst: call.worst,
-                        since: at,
-                        estimated: false,
-                    };
-                    if let Some(finish) = open.late.get(&call.call) {
-                        steps.push(correction(tenant, &call.call, &known, finish));
-                    }
-                    self.unsettled.insert(call.call.clone(), known);
-                }
+                steps.extend(self.ended(tenant, lease, unsettled, *closed_at, at));
             }
             LedgerEvent::LeaseCorrected { call, left, .. } => {
                 if left.is_zero() {
@@ -206,6 +194,34 @@ impl Account {
         if !mutations::settles_by_finishes_alone() {
             self.release_by_time(tenant, at, steps);
         }
+    }
+
+    /// A lease has ended: its unsettled calls wait for their finish, and those that have one already are corrected.
+    fn ended(
+        &mut self,
+        tenant: &TenantId,
+        lease: &LeaseId,
+        unsettled: &[UnsettledCall],
+        closed_at: Position,
+        at: Timestamp,
+    ) -> Vec<Step> {
+        let Some(open) = self.leases.remove(lease) else { return Vec::new() };
+        let mut steps = Vec::new();
+        for call in unsettled {
+            let known = Unsettled {
+                lease: lease.clone(),
+                scopes: open.scopes.clone(),
+                closed_at,
+                worst: call.worst,
+                since: at,
+                estimated: false,
+            };
+            if let Some(finish) = open.late.get(&call.call) {
+                steps.push(correction(tenant, &call.call, &known, finish));
+            }
+            self.unsettled.insert(call.call.clone(), known);
+        }
+        steps
     }
 
     fn usage(&mut self, tenant: &TenantId, event: &UsageEvent, position: Position, steps: &mut Vec<Step>) {

@@ -214,7 +214,8 @@ const BUDGET: &[Known] = &[
 
 /// One column a field of the answer's rows, or of the answer itself if that is one row.
 fn by_fields(spec: &QuerySpec) -> Vec<Column> {
-    let mut generator = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator();
+    let mut generator =
+        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator();
     let answer = (spec.answer)(&mut generator).to_value();
     let row = answer.pointer("/properties/rows/items/properties").or_else(|| answer.pointer("/properties"));
     let fields = row.and_then(Value::as_object).into_iter().flat_map(|fields| fields.keys());

@@ -3,7 +3,10 @@
 use steward_events::BoxError;
 use steward_events::id::TenantId;
 use steward_events::quantity::Position;
-use steward_events::query::{Checkpoints, CheckpointsQuestion, ConsistencyProof, ConsistencyQuestion, Due, DueQuestion, InclusionProof, SignedCheckpoint, TileHashes, TileQuestion, TreeQuestion, TreeState};
+use steward_events::query::{
+    Checkpoints, CheckpointsQuestion, ConsistencyProof, ConsistencyQuestion, Due, DueQuestion, InclusionProof,
+    SignedCheckpoint, TileHashes, TileQuestion, TreeQuestion, TreeState,
+};
 use steward_events::rejection::Rejection;
 use steward_tlog::proof;
 use steward_tlog::tile::{Hashes, LEVELS_MAX, TILE_WIDTH, tile_of};

@@ -1,0 +1,55 @@
+//! A call that waits to be admitted: for whom, since when, and where its answer goes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use steward_events::id::{CallId, HolderId, LeaseId, TenantId};
+use steward_events::quantity::Amounts;
+use steward_events::scope::ScopeSet;
+use steward_events::stream::StreamName;
+use steward_events::timestamp::Timestamp;
+use tracing::Span;
+
+use crate::admission::{Ask, Refusal};
+
+/// The moment at which something is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::admission) struct Now {
+    /// By this process's own clock.
+    pub(in crate::admission) mono: Duration,
+    /// By the wall.
+    pub(in crate::admission) wall: Timestamp,
+}
+
+/// Whose account it is.
+#[derive(Clone, Debug)]
+pub(in crate::admission) struct Identity {
+    pub(in crate::admission) tenant: TenantId,
+    pub(in crate::admission) scopes: ScopeSet,
+    pub(in crate::admission) holder: HolderId,
+    pub(in crate::admission) journal: StreamName,
+}
+
+/// What an admitted call is told.
+#[derive(Debug)]
+pub(in crate::admission) struct Admitted {
+    pub(in crate::admission) call: CallId,
+    pub(in crate::admission) lease: LeaseId,
+    pub(in crate::admission) granted: Amounts,
+}
+
+/// Where the answer to an ask goes. False: whoever asked is gone.
+pub(in crate::admission) type Answer = Box<dyn FnOnce(Result<Admitted, Refusal>) -> bool + Send>;
+
+/// A call that waits.
+pub(in crate::admission) struct Waiting {
+    pub(in crate::admission) call: CallId,
+    pub(in crate::admission) ask: Arc<Ask>,
+    /// Since when, by this process's own clock.
+    pub(in crate::admission) since: Duration,
+    pub(in crate::admission) answer: Answer,
+    /// Tells whether whoever asked is still there.
+    pub(in crate::admission) is_wanted: Box<dyn Fn() -> bool + Send>,
+    /// The span of the request that it is for.
+    pub(in crate::admission) span: Span,
+}
