@@ -69,7 +69,7 @@ impl Projector for Census {
 }
 
 fn count(_: &TenantEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>) {
-    rows.put(Key::of(&recorded.stream.tenant), Row { at: recorded.entry.at });
+    *rows.row(&Key::of(&recorded.stream.tenant)) = Some(Row { at: recorded.entry.at });
 }
 '''
 
