@@ -1,5 +1,7 @@
 //! What can be typed. Verbs of commands and lists come from the tables, so a new command or list is here without a line.
 
+mod verbs;
+
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Command};
@@ -28,7 +30,7 @@ pub(crate) fn parser() -> Command {
         )
         .arg(Arg::new("json").long("json").global(true).action(ArgAction::SetTrue).help("Print JSON for machines"))
         .subcommands(roles())
-        .subcommands(views());
+        .subcommands(verbs::all());
     for noun in nouns() {
         let group = noun_group(noun);
         steward = match steward.find_subcommand_mut(noun) {
@@ -107,101 +109,6 @@ fn bench() -> Command {
         .arg(flag("quick", "One short run: to see that it works, not how fast it is"))
         .arg(option("out", "DIR", "Where the processes keep their files; else a temporary folder, removed in the end"))
         .arg(option("write", "FILE", "Write tables into this page and plots into the folder of its name beside it"))
-}
-
-fn views() -> Vec<Command> {
-    let at = || option("at", "TIME", "At a moment in the past, e.g. 2026-11-01");
-    let who = |name: &'static str, help: &'static str| Arg::new(name).required(true).help(help);
-    vec![
-        Command::new("apply")
-            .about("Make the platform as company.toml says: show the difference, send the commands")
-            .arg(who("file", "company.toml"))
-            .arg(flag("plan", "Only show the difference")),
-        Command::new("cost")
-            .about("What was spent")
-            .arg(
-                option("by", "PARTS", "Split by project, principal, key, model, agent, task, day")
-                    .value_delimiter(',')
-                    .action(ArgAction::Append),
-            )
-            .arg(option("since", "DAY", "From this day on, e.g. 2026-11-01 or today"))
-            .arg(option("until", "DAY", "Before this day")),
-        Command::new("replay")
-            .about("A tenant's history: who, what, when and why")
-            .arg(option("from", "TIME", "Recorded from this moment on"))
-            .arg(option("to", "TIME", "Recorded before this moment"))
-            .arg(
-                option("kind", "KINDS", "Only of these aggregates, e.g. ledger,task")
-                    .value_delimiter(',')
-                    .action(ArgAction::Append),
-            )
-            .arg(option("last", "COUNT", "Only the last so many").value_parser(clap::value_parser!(u32))),
-        Command::new("access")
-            .about("Who may do what, and why")
-            .subcommand_required(true)
-            .subcommand(
-                Command::new("explain")
-                    .about("Whether someone may, why, and what would allow it")
-                    .arg(who("principal", "Principal id, or a service account's name"))
-                    .arg(who("permission", "noun:verb, e.g. budget:set"))
-                    .arg(who("scope", "tenant or tenant/project"))
-                    .arg(at()),
-            )
-            .subcommand(
-                Command::new("who-can")
-                    .about("Who may do something at a scope")
-                    .arg(who("permission", "noun:verb, e.g. budget:set"))
-                    .arg(who("scope", "tenant or tenant/project"))
-                    .arg(at()),
-            ),
-        Command::new("audit")
-            .about("Proof that the history is whole")
-            .subcommand_required(true)
-            .subcommand(
-                Command::new("verify")
-                    .about("Check every hash chain of a tenant, its tree and what was signed of it; an export without any bus")
-                    .arg(option("export", "DIR", "Check this export instead of the log"))
-                    .arg(
-                        option("verifier-key", "VKEY", "Only this key's signature counts (steward audit key)")
-                            .action(ArgAction::Append),
-                    )
-                    .arg(
-                        option("checkpoint", "FILE", "A checkpoint kept outside: the history must go on from it")
-                            .action(ArgAction::Append)
-                            .requires("export"),
-                    )
-                    .arg(option("commit", "ID", "Also prove this commit: its position, or in an export its id or hash"))
-                    .arg(
-                        option("proof", "FILE", "Check a proof that was handed on, and nothing else")
-                            .conflicts_with_all(["export", "commit"]),
-                    ),
-            )
-            .subcommand(
-                Command::new("export")
-                    .about("Write a tenant's whole history with its proof into a folder")
-                    .arg(option("out", "DIR", "A new or empty folder").required(true))
-                    .arg(flag("no-checkpoint", "Do not have the history signed first")),
-            )
-            .subcommand(Command::new("key").about("The public key that verifies a tenant's checkpoints")),
-        Command::new("task")
-            .about("Tasks of agents")
-            .subcommand_required(true)
-            .subcommand(
-                Command::new("list")
-                    .about("A tenant's tasks, newest first")
-                    .arg(option("count", "COUNT", "At most so many").value_parser(clap::value_parser!(u32))),
-            )
-            .subcommand(Command::new("show").about("One task with its steps").arg(who("task", "The task's id")))
-            .subcommand(Command::new("watch").about("Follow one task to its end").arg(who("task", "The task's id"))),
-        Command::new("config")
-            .about("The settings of this process")
-            .subcommand_required(true)
-            .subcommand(Command::new("show").about("Each setting with its value and where that comes from")),
-        Command::new("docs").about("Print a reference made from the tables and types").arg(
-            who("page", "commands, configuration, openapi or asyncapi")
-                .value_parser(["commands", "configuration", "openapi", "asyncapi"]),
-        ),
-    ]
 }
 
 fn noun_group(noun: &'static str) -> Command {

@@ -71,71 +71,32 @@ type Words = &'static [&'static str];
 fn known(noun: &str) -> (&'static [Known], Words, Option<&'static str>) {
     match noun {
         "key" => (
-            &[
-                ("KEY", false, |row| text(row, "/key")),
-                ("ACTS AS", false, |row| named(row, "/principal")),
-                ("SCOPE", false, |row| text(row, "/scope")),
-                ("STATE", false, |row| text(row, "/state")),
-                ("MODELS", false, |row| or(text(row, "/models"), "all it may")),
-                ("EXPIRES", false, |row| moment(row, "/expires")),
-                ("ISSUED", false, |row| moment(row, "/issued_at")),
-            ],
+            KEY,
             &["steward key list --state active", "steward key list --principal support-bot --tenant acme"],
             Some("steward key issue support-bot --on TENANT"),
         ),
         "grant" => (
-            &[
-                ("TO", false, |row| named(row, "/to")),
-                ("ROLE", false, |row| text(row, "/role")),
-                ("ON", false, |row| text(row, "/on")),
-                ("STATE", false, |row| text(row, "/state")),
-                ("EXPIRES", false, |row| moment(row, "/expires")),
-                ("ONLY FOR", false, condition),
-                ("GIVEN", false, |row| moment(row, "/given_at")),
-            ],
+            GRANT,
             &["steward grant list --principal support-bot --tenant acme", "steward grant list --scope acme/support"],
             Some("steward grant give support-bot agent --on TENANT"),
         ),
         "role" => (
-            &[
-                ("ROLE", false, |row| text(row, "/role")),
-                ("PERMISSIONS", false, |row| text(row, "/permissions")),
-                ("INHERITS", false, |row| text(row, "/inherits")),
-                ("FROM", false, from),
-            ],
+            ROLE,
             &["steward role list --tenant acme"],
             Some("steward role define reader --permissions cost:report --tenant TENANT"),
         ),
         "user" => (
-            &[
-                ("PRINCIPAL", false, |row| text(row, "/principal")),
-                ("EMAIL", false, |row| if flag(row, "/erased") { "(erased)".to_owned() } else { text(row, "/email") }),
-                ("NAME", false, |row| text(row, "/name")),
-                ("STATE", false, |row| text(row, "/state")),
-                ("INVITED", false, |row| moment(row, "/invited_at")),
-            ],
+            USER,
             &["steward user list --state active --tenant acme"],
             Some("steward user invite ana@example.org --tenant TENANT"),
         ),
         "account" => (
-            &[
-                ("NAME", false, |row| text(row, "/name")),
-                ("PRINCIPAL", false, |row| text(row, "/principal")),
-                ("STATE", false, |row| text(row, "/state")),
-                ("CREATED", false, |row| moment(row, "/created_at")),
-            ],
+            ACCOUNT,
             &["steward account list --tenant acme"],
             Some("steward account create support-bot --tenant TENANT"),
         ),
         "agent" => (
-            &[
-                ("AGENT", false, |row| text(row, "/agent")),
-                ("MODEL", false, |row| text(row, "/spec/model")),
-                ("PATTERN", false, |row| text(row, "/spec/pattern")),
-                ("STEPS MAX", true, |row| text(row, "/spec/steps_max")),
-                ("REVISION", true, |row| text(row, "/revision")),
-                ("DEFINED", false, |row| moment(row, "/defined_at")),
-            ],
+            AGENT,
             &["steward agent list --model small --tenant acme"],
             Some("steward agent define researcher --model small --instructions \"Answer briefly.\" --tenant TENANT"),
         ),
@@ -145,58 +106,117 @@ fn known(noun: &str) -> (&'static [Known], Words, Option<&'static str>) {
             Some("steward budget set TENANT \"$5.00\" --per day"),
         ),
         "provider" => (
-            &[
-                ("PROVIDER", false, |row| text(row, "/provider")),
-                ("KIND", false, |row| text(row, "/kind")),
-                ("URL", false, |row| text(row, "/url")),
-                ("KEY FROM", false, |row| text(row, "/key")),
-                ("FROM", false, from),
-            ],
+            PROVIDER,
             &["steward provider list"],
             Some("steward provider set local http://127.0.0.1:9090/v1 --kind openai"),
         ),
         "model" => (
-            &[
-                ("MODEL", false, |row| text(row, "/model")),
-                ("GOES TO", false, targets),
-                ("INPUT", true, |row| price(row, "/price/input")),
-                ("OUTPUT", true, |row| price(row, "/price/output")),
-                ("CONTEXT MAX", true, |row| text(row, "/spec/context_max")),
-                ("OUTPUT MAX", true, |row| text(row, "/spec/output_max")),
-                ("FROM", false, from),
-            ],
+            MODEL,
             &["steward model list --tenant acme", "steward model list --provider local"],
             Some("steward apply company.toml"),
         ),
         "price" => (
-            &[
-                ("MODEL", false, |row| text(row, "/model")),
-                ("APPLIES FROM", false, |row| moment(row, "/from")),
-                ("UNTIL", false, |row| moment(row, "/until")),
-                ("INPUT", true, |row| price(row, "/price/input")),
-                ("CACHED", true, |row| price(row, "/price/cached")),
-                ("OUTPUT", true, |row| price(row, "/price/output")),
-                ("FROM", false, from),
-            ],
+            PRICE,
             &["steward price list --model small"],
             Some("steward price set small --input '$1.00/M' --cached '$1.00/M' --output '$1.00/M'"),
         ),
         "tenant" => (
-            &[
-                ("TENANT", false, |row| text(row, "/tenant")),
-                ("STATE", false, |row| text(row, "/state")),
-                ("TIME ZONE", false, |row| text(row, "/timezone")),
-                ("CONTENT", false, |row| text(row, "/content")),
-                ("SHARD", true, |row| text(row, "/shard")),
-                ("CREATED", false, |row| moment(row, "/created_at")),
-                ("REASON", false, |row| text(row, "/reason")),
-            ],
+            TENANT,
             &["steward tenant list --state suspended", "steward tenant show acme"],
             Some("steward tenant create acme"),
         ),
         _ => (&[], &[], None),
     }
 }
+
+const KEY: &[Known] = &[
+    ("KEY", false, |row| text(row, "/key")),
+    ("ACTS AS", false, |row| named(row, "/principal")),
+    ("SCOPE", false, |row| text(row, "/scope")),
+    ("STATE", false, |row| text(row, "/state")),
+    ("MODELS", false, |row| or(text(row, "/models"), "all it may")),
+    ("EXPIRES", false, |row| moment(row, "/expires")),
+    ("ISSUED", false, |row| moment(row, "/issued_at")),
+];
+
+const GRANT: &[Known] = &[
+    ("TO", false, |row| named(row, "/to")),
+    ("ROLE", false, |row| text(row, "/role")),
+    ("ON", false, |row| text(row, "/on")),
+    ("STATE", false, |row| text(row, "/state")),
+    ("EXPIRES", false, |row| moment(row, "/expires")),
+    ("ONLY FOR", false, condition),
+    ("GIVEN", false, |row| moment(row, "/given_at")),
+];
+
+const ROLE: &[Known] = &[
+    ("ROLE", false, |row| text(row, "/role")),
+    ("PERMISSIONS", false, |row| text(row, "/permissions")),
+    ("INHERITS", false, |row| text(row, "/inherits")),
+    ("FROM", false, from),
+];
+
+const USER: &[Known] = &[
+    ("PRINCIPAL", false, |row| text(row, "/principal")),
+    ("EMAIL", false, |row| if flag(row, "/erased") { "(erased)".to_owned() } else { text(row, "/email") }),
+    ("NAME", false, |row| text(row, "/name")),
+    ("STATE", false, |row| text(row, "/state")),
+    ("INVITED", false, |row| moment(row, "/invited_at")),
+];
+
+const ACCOUNT: &[Known] = &[
+    ("NAME", false, |row| text(row, "/name")),
+    ("PRINCIPAL", false, |row| text(row, "/principal")),
+    ("STATE", false, |row| text(row, "/state")),
+    ("CREATED", false, |row| moment(row, "/created_at")),
+];
+
+const AGENT: &[Known] = &[
+    ("AGENT", false, |row| text(row, "/agent")),
+    ("MODEL", false, |row| text(row, "/spec/model")),
+    ("PATTERN", false, |row| text(row, "/spec/pattern")),
+    ("STEPS MAX", true, |row| text(row, "/spec/steps_max")),
+    ("REVISION", true, |row| text(row, "/revision")),
+    ("DEFINED", false, |row| moment(row, "/defined_at")),
+];
+
+const PROVIDER: &[Known] = &[
+    ("PROVIDER", false, |row| text(row, "/provider")),
+    ("KIND", false, |row| text(row, "/kind")),
+    ("URL", false, |row| text(row, "/url")),
+    ("KEY FROM", false, |row| text(row, "/key")),
+    ("FROM", false, from),
+];
+
+const MODEL: &[Known] = &[
+    ("MODEL", false, |row| text(row, "/model")),
+    ("GOES TO", false, targets),
+    ("INPUT", true, |row| price(row, "/price/input")),
+    ("OUTPUT", true, |row| price(row, "/price/output")),
+    ("CONTEXT MAX", true, |row| text(row, "/spec/context_max")),
+    ("OUTPUT MAX", true, |row| text(row, "/spec/output_max")),
+    ("FROM", false, from),
+];
+
+const PRICE: &[Known] = &[
+    ("MODEL", false, |row| text(row, "/model")),
+    ("APPLIES FROM", false, |row| moment(row, "/from")),
+    ("UNTIL", false, |row| moment(row, "/until")),
+    ("INPUT", true, |row| price(row, "/price/input")),
+    ("CACHED", true, |row| price(row, "/price/cached")),
+    ("OUTPUT", true, |row| price(row, "/price/output")),
+    ("FROM", false, from),
+];
+
+const TENANT: &[Known] = &[
+    ("TENANT", false, |row| text(row, "/tenant")),
+    ("STATE", false, |row| text(row, "/state")),
+    ("TIME ZONE", false, |row| text(row, "/timezone")),
+    ("CONTENT", false, |row| text(row, "/content")),
+    ("SHARD", true, |row| text(row, "/shard")),
+    ("CREATED", false, |row| moment(row, "/created_at")),
+    ("REASON", false, |row| text(row, "/reason")),
+];
 
 const BUDGET: &[Known] = &[
     ("SCOPE", false, |row| text(row, "/scope")),
