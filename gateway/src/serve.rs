@@ -33,6 +33,7 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// How connections may behave.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_field_names)] // each is a bound, and is named as bounds are
 pub(crate) struct ServeBounds {
     /// Connections at once; further ones wait in the operating system's queue.
     pub(crate) connections_max: NonZeroUsize,

@@ -32,6 +32,7 @@ mod account;
 mod actor;
 mod held;
 mod ledger_follower;
+mod mutations;
 
 use account::{Admitted, Identity, Numbers, Waiting, fresh, never_sent};
 use actor::{Actor, Handle, Message};

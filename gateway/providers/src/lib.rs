@@ -24,7 +24,7 @@ pub use config::Config;
 /// # Errors
 /// If calls cannot be made at all: no trusted certificates, a proxy that is no URL.
 pub fn all(config: &Config, secrets: Secrets) -> Result<Providers, BoxError> {
-    let list: [(ProviderKind, Arc<dyn Provider>); 2] = [
+    let list: Vec<(ProviderKind, Arc<dyn Provider>)> = vec![
         (ProviderKind::Openai, Arc::new(openai::OpenAi::new(config)?)),
         (ProviderKind::Scripted, Arc::new(scripted::Scripted)),
     ];

@@ -19,6 +19,9 @@ async fn what_the_reply_says_is_what_the_log_says() {
     let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
     // 5 × $1/M + 4 × $0.10/M + 3 × $2/M
     assert_eq!(header("x-steward-response-cost").as_deref(), Some("$0.0000114"));
+    for (name, tokens) in [("input", "9"), ("cached", "4"), ("output", "3")] {
+        assert_eq!(header(&format!("x-steward-{name}-tokens")).as_deref(), Some(tokens));
+    }
     assert_eq!(header("x-steward-attempts").as_deref(), Some("1"));
     assert_eq!(header("x-steward-max-tokens-clamped"), None);
     assert!(header("x-request-id").unwrap().starts_with("req_"));

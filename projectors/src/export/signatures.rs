@@ -117,30 +117,32 @@ impl Signatures {
             {
                 self.keys.push(key);
             }
-            match self.verified(&signed.note, tenant) {
-                Ok(state) if (state.size, state.root) != (signed.size, signed.root) => {
-                    findings.add(
-                        What::WrongSignature,
-                        None,
-                        Some(signed.position),
-                        at(&"its note says something else"),
-                    );
-                }
-                Ok(state) => {
-                    self.count += 1;
-                    if self.newest.as_ref().is_some_and(|(size, _)| *size >= state.size) {
-                        let reason = at(&"it is not larger than the one before it");
-                        findings.add(What::WrongSignature, None, Some(signed.position), reason);
-                        continue;
-                    }
-                    let position = Some(signed.position);
-                    self.expect(state.size, Expected { root: state.root, position, outside: false });
-                    self.newest = Some((state.size, signed.note));
-                }
-                Err(error) => findings.add(What::WrongSignature, None, Some(signed.position), at(&error)),
-            }
+            self.take(signed, tenant, &at, findings);
         }
         Ok(())
+    }
+
+    /// Counts one signed checkpoint, or says what is wrong with the line.
+    fn take(
+        &mut self,
+        signed: SignedCheckpoint,
+        tenant: &TenantId,
+        at: &dyn Fn(&dyn std::fmt::Display) -> String,
+        findings: &mut Findings,
+    ) {
+        let position = Some(signed.position);
+        let state = match self.verified(&signed.note, tenant) {
+            Ok(state) if (state.size, state.root) == (signed.size, signed.root) => state,
+            Ok(_) => return findings.add(What::WrongSignature, None, position, at(&"its note says something else")),
+            Err(error) => return findings.add(What::WrongSignature, None, position, at(&error)),
+        };
+        self.count += 1;
+        if self.newest.as_ref().is_some_and(|(size, _)| *size >= state.size) {
+            let reason = at(&"it is not larger than the one before it");
+            return findings.add(What::WrongSignature, None, position, reason);
+        }
+        self.expect(state.size, Expected { root: state.root, position, outside: false });
+        self.newest = Some((state.size, signed.note));
     }
 
     fn expect(&mut self, size: u64, expected: Expected) {

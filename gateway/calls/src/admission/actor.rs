@@ -11,9 +11,10 @@ use steward_events::command::Command;
 use steward_events::commit::Commit;
 use steward_events::id::{CallId, LeaseId, PrincipalId, SystemPart};
 use steward_events::quantity::Position;
-use steward_events::request::{Envelope, Format, Reply, Request};
-use steward_events::stream::StreamName;
+use steward_events::request::{Envelope, Format, Request};
 use steward_ports::append::{AppendError, Appended, append};
+use steward_ports::dispatch::{Patience, send_until_decided};
+use steward_ports::journal::read_to_end;
 use steward_ports::log::{EventLog, LogError, Stored};
 use steward_ports::trace;
 use tokio::sync::{mpsc, oneshot};
@@ -24,10 +25,11 @@ use super::{AdmissionConfig, AdmissionPorts, Finish, Settled};
 
 /// How long one order is tried before the account looks again at what to ask. Orders are kept apart by lease and turn,
 /// so one that was given up may still be decided without harm.
-const ORDER_TIME_MAX: Duration = Duration::from_secs(20);
-
-/// Between two attempts to send an order, at first; doubled up to a second.
-const ORDER_PAUSE: Duration = Duration::from_millis(20);
+const ORDER_PATIENCE: Patience = Patience {
+    pause_min: Duration::from_millis(20),
+    pause_max: Duration::from_secs(1),
+    time_max: Duration::from_secs(20),
+};
 
 /// Messages that are taken in before the account is looked at again.
 const MESSAGES_MAX: usize = 256;
@@ -146,23 +148,11 @@ impl Actor {
     }
 
     fn send(&self, order: Order, sake: Option<&Waiting>) -> Work<OrderOutcome> {
-        let (bus, clock) = (Arc::clone(&self.ports.bus), Arc::clone(&self.ports.clock));
+        let bus = Arc::clone(&self.ports.bus);
         let request = self.request(&order.into(), sake);
         Box::pin(async move {
-            let request = request?;
-            let sent = clock.monotonic();
-            let mut pause = ORDER_PAUSE;
-            loop {
-                match bus.command(request.clone()).await {
-                    Ok(reply) => return Ok::<Reply, String>(reply),
-                    Err(error) if clock.monotonic().saturating_sub(sent) > ORDER_TIME_MAX => {
-                        return Err(error.to_string());
-                    }
-                    Err(error) => tracing::debug!(%error, "an order to the ledger got no answer; sending it again"),
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(1));
-            }
+            let sent = send_until_decided(&*bus, &request?, ORDER_PATIENCE).await;
+            sent.map_err(|error| error.to_string())
         })
     }
 
@@ -210,25 +200,13 @@ fn finish_work(account: &mut Account, done: Done, now: Now) -> Result<(), stewar
 
 fn work(log: Arc<dyn EventLog>, job: Job) -> Work<Done> {
     match job {
-        Job::Read(stream, after) => Box::pin(async move { Done::Read(tail(&*log, &stream, after).await) }),
+        Job::Read(stream, after) => Box::pin(async move { Done::Read(read_to_end(&*log, &stream, after).await) }),
         Job::Append(expected, commit) => Box::pin(append_commit(log, expected, commit)),
     }
 }
 
 async fn append_commit(log: Arc<dyn EventLog>, expected: Position, commit: Commit) -> Done {
     Done::Appended(append(&*log, expected, &commit).await)
-}
-
-/// What stands in `stream` after `after`, until its leader knows of no more: a replica's answer may lack the newest.
-async fn tail(log: &dyn EventLog, stream: &StreamName, after: Position) -> Result<Vec<Stored>, LogError> {
-    let mut read = log.load(stream, after).await?;
-    loop {
-        let last = read.last().map_or(after, |stored| stored.position);
-        match log.slot(stream, last).await? {
-            Some(next) => read.push(next),
-            None => return Ok(read),
-        }
-    }
 }
 
 /// Waits for work that is under way; for ever if none is.

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use steward_aggregates::ledger::LeaseState;
-use steward_aggregates::sabotage::{Rule, drops};
 use steward_events::quantity::{Amounts, Turn};
+
+use super::mutations;
 
 /// A renewal is due so long before calls may no longer start.
 const RENEW_AHEAD: Duration = Duration::from_secs(10);
@@ -100,19 +101,19 @@ impl Held {
 
     /// The lowest cap that covers what the ledger must still hold out.
     pub(super) fn floor(&self) -> Amounts {
-        if drops(Rule::ReportsUnacked) { self.spent() } else { self.spent() + self.finishing_gap }
+        if mutations::reports_acknowledged_only() { self.spent() + self.finishing_gap } else { self.spent() }
     }
 
     /// What to report as used.
     pub(super) fn report(&self) -> Amounts {
-        if drops(Rule::ReportsUnacked) { self.used + self.finishing } else { self.used }
+        if mutations::reports_acknowledged_only() { self.used } else { self.used + self.finishing }
     }
 
     /// The same, remembered as reported.
     pub(super) fn report_now(&mut self) -> Amounts {
         let before = self.reported;
         self.reported = self.report();
-        if drops(Rule::DeltaUsed) { self.reported.saturating_sub(before) } else { self.reported }
+        mutations::report(self.reported, before)
     }
 
     /// True if a call may start here at `now`.

@@ -5,20 +5,18 @@
 
 use std::collections::VecDeque;
 
-use steward_aggregates::sabotage::{Rule, drops};
 use steward_events::commit::{Commit, Entry};
-use steward_events::digest::CommitHash;
 use steward_events::event::{CallOutcome, TokenUsage, UsageEvent};
 use steward_events::id::{CallId, CommandId, CommitId, CorrelationId, LeaseId, PrincipalId, SystemPart};
-use steward_events::quantity::{Amounts, NanoDollars, Position, Version};
+use steward_events::quantity::{Amounts, NanoDollars, Position};
 use steward_events::stream::StreamName;
-use steward_events::timestamp::Timestamp;
 use steward_ports::append::{AppendError, Appended};
+use steward_ports::journal::StreamEnd;
 use steward_ports::log::{LogError, Stored};
 use tokio::sync::oneshot;
 
 use super::{Account, Admitted, Now, Waiting};
-use crate::admission::{Finish, Refusal, Settled};
+use crate::admission::{Finish, Refusal, Settled, mutations};
 
 /// The most calls that one commit starts or finishes.
 const BATCH_MAX: usize = 256;
@@ -26,10 +24,7 @@ const BATCH_MAX: usize = 256;
 /// The end of the journal, as far as it is known.
 #[derive(Default)]
 pub(super) struct Head {
-    position: Position,
-    version: Version,
-    hash: CommitHash,
-    at: Timestamp,
+    end: StreamEnd,
     /// The tail was read at least once, and nothing is known to be missing.
     is_read: bool,
 }
@@ -79,7 +74,7 @@ impl Account {
     /// What to do next in the journal, if nothing is under way.
     pub(in crate::admission) fn next_job(&mut self, now: Now) -> Option<Job> {
         if !self.head.is_read {
-            return Some(Job::Read(self.me.journal.clone(), self.head.position));
+            return Some(Job::Read(self.me.journal.clone(), self.head.end.position));
         }
         if let Some(flying) = &self.outbox.flying {
             // Its outcome is unknown: only the same commit can tell.
@@ -97,8 +92,8 @@ impl Account {
             return None;
         }
         let commit = self.commit(&starts, &finishes, &closes, now);
-        let mut flying = Flying { expected: self.head.position, commit, starts, finishes, closes };
-        if drops(Rule::StartBeforeAck) {
+        let mut flying = Flying { expected: self.head.end.position, commit, starts, finishes, closes };
+        if !mutations::waits_for_the_start() {
             for waiting in &mut flying.starts {
                 self.tell(waiting);
             }
@@ -113,7 +108,7 @@ impl Account {
         let starts: Vec<Waiting> = self.outbox.starts.drain(..).collect();
         let (good, stranded): (Vec<_>, Vec<_>) = starts.into_iter().partition(|waiting| {
             let lease = self.calls.get(&waiting.call).and_then(|call| self.leases.get(&call.lease));
-            drops(Rule::BlindRetry) || lease.is_some_and(|held| held.is_usable(now.mono))
+            mutations::may_start_on(lease.is_some_and(|held| held.is_usable(now.mono)))
         });
         self.outbox.starts.extend(good);
         for waiting in stranded.into_iter().rev() {
@@ -122,7 +117,7 @@ impl Account {
     }
 
     fn commit(&mut self, starts: &[Waiting], finishes: &[Finished], closes: &[LeaseId], now: Now) -> Commit {
-        self.head.at = self.head.at.max(now.wall);
+        self.head.end.at = self.head.end.at.max(now.wall);
         let mut entries = Vec::with_capacity(starts.len() + finishes.len() + closes.len());
         for finished in finishes {
             let Some(call) = self.calls.get(&finished.call) else { continue };
@@ -160,19 +155,13 @@ impl Account {
             let correlation = fresh::<CorrelationId>(&*self.ids);
             entries.push(self.entry(event, &correlation));
         }
-        Commit {
-            id: fresh::<CommitId>(&*self.ids),
-            stream: self.me.journal.clone(),
-            version: self.head.version.next(),
-            prev: self.head.hash,
-            entries,
-        }
+        self.head.end.next(fresh::<CommitId>(&*self.ids), self.me.journal.clone(), entries)
     }
 
     fn entry(&self, event: UsageEvent, request: &CorrelationId) -> Entry {
         Entry {
             command: fresh::<CommandId>(&*self.ids),
-            at: self.head.at,
+            at: self.head.end.at,
             actor: PrincipalId::system(SystemPart::Gateway),
             on_behalf_of: Some(self.me.scopes.principal.clone()),
             causation: None,
@@ -194,9 +183,7 @@ impl Account {
             Ok(appended) => {
                 if let Some(flying) = self.outbox.flying.take() {
                     self.usage.fold(&flying.commit, appended.position);
-                    self.head.position = appended.position;
-                    self.head.version = flying.commit.version;
-                    self.head.hash = appended.hash;
+                    self.head.end.advance(&flying.commit, appended);
                     self.recorded(flying, now);
                 }
                 Ok(())
@@ -261,7 +248,7 @@ impl Account {
         let lease = self.calls.get(&waiting.call).and_then(|call| self.leases.get(&call.lease));
         let in_time = lease.is_some_and(|held| now.mono < held.start_until);
         let call = waiting.call.clone();
-        if in_time || drops(Rule::StartBeforeAck) {
+        if in_time || !mutations::waits_for_the_start() {
             if !self.tell(&mut waiting) {
                 self.finish(&call, never_sent("the caller went away before the call was made"), now, None);
             }
@@ -291,10 +278,7 @@ impl Account {
         for stored in outcome? {
             let commit = Commit::decode(&self.me.journal, &stored.bytes)?;
             self.usage.fold(&commit, stored.position);
-            self.head.position = stored.position;
-            self.head.version = commit.version;
-            self.head.hash = CommitHash::of(&stored.bytes);
-            self.head.at = self.head.at.max(commit.entries.last().map_or(Timestamp(0), |entry| entry.at));
+            self.head.end.advance(&commit, (&stored).into());
         }
         self.head.is_read = true;
         for (id, held) in &mut self.leases {

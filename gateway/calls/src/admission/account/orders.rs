@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use steward_aggregates::ledger::{LeaseAnswer, LeaseState, Outcome};
-use steward_aggregates::sabotage::{Rule, drops};
 use steward_events::command::{
     Command, EndLease, GrantLease, LeaseRequest, LedgerCommand, RenewLease, WithdrawRequest,
 };
@@ -20,6 +19,7 @@ use steward_events::request::Reply;
 use super::asking::POLL_MIN;
 use super::{Account, Now};
 use crate::admission::held::Held;
+use crate::admission::mutations;
 
 /// After an order got no answer.
 const TROUBLE_PAUSE: Duration = Duration::from_millis(500);
@@ -150,7 +150,7 @@ impl Account {
             && !self.leases.contains_key(&order.lease)
         {
             let mut held = Held::granted(&state, sent);
-            held.pressure = answer.others_wait && !drops(Rule::NoRecall);
+            held.pressure = mutations::hands_back(answer.others_wait);
             // The journal may have told of its close before the ledger's reply told of the lease.
             held.closed = self.usage.is_closed(&order.lease);
             self.leases.insert(order.lease.clone(), held);
@@ -168,7 +168,7 @@ impl Account {
             },
         };
         if let Some(held) = self.leases.get_mut(&order.lease) {
-            held.pressure = held.recalled || (answer.others_wait && !drops(Rule::NoRecall));
+            held.pressure = held.recalled || mutations::hands_back(answer.others_wait);
             match answer.lease {
                 Some(state) => take_terms(held, &state, order.turn, sent),
                 None => held.closed = true,
@@ -267,7 +267,7 @@ fn renewal(
     request: Option<LeaseRequest>,
 ) -> RenewLease {
     let keep = if held.pressure || held.recalled { held.floor().min(held.cap) } else { held.cap };
-    if !drops(Rule::ShrinkLate) {
+    if mutations::shrinks_at_once() {
         held.cap = keep;
     }
     held.recalled = false;
@@ -284,7 +284,7 @@ fn renewal(
 
 /// The terms of the turn asked for are taken; those of another turn only tell which one is next.
 fn take_terms(held: &mut Held, state: &LeaseState, turn: Turn, sent: Duration) {
-    if state.turn == turn || drops(Rule::NoTurn) || drops(Rule::DeltaUsed) {
+    if mutations::takes_terms(state.turn == turn) {
         held.take(state, sent);
         held.turn = turn;
     } else {

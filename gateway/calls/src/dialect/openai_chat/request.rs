@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use serde_json::error::Category;
-use steward_events::id::ModelId;
 
 use super::size::{Messages, Size};
 use crate::dialect::{Fields, ModelRequest, RequestSize};
