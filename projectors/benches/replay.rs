@@ -40,7 +40,7 @@ async fn measure(facts_each: u64) {
     }
     let folder = tempfile::tempdir().unwrap();
     let store: Arc<dyn Store> =
-        Arc::new(steward_sled::SledStore::open(folder.path(), &steward_sled::Options::default()).unwrap());
+        Arc::new(steward_sled::SledStore::open(folder.path(), &steward_sled::Config::default()).unwrap());
     let runner = Arc::new(Runner::<CostReport>::new(Arc::new(log), &store, Config::default()));
     let began = Instant::now();
     tokio::spawn(Arc::clone(&runner).run(CancellationToken::new()));

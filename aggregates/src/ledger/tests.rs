@@ -6,7 +6,7 @@ use steward_events::command::{
     CorrectLease, EndLease, GrantLease, LeaseRequest, RecallLease, RemoveBudget, RenewLease, SetBudget, WithdrawRequest,
 };
 use steward_events::event::{LeaseTerms, UnsettledCall};
-use steward_events::quantity::{Limit, NanoDollars, Position, Tokens, Turn, Unit, Window};
+use steward_events::quantity::{Amounts, Limit, NanoDollars, Position, Tokens, Turn, Unit, Window};
 use steward_events::scope::{ScopeSet, Subject};
 
 use super::*;

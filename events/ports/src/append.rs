@@ -7,13 +7,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-
-use crate::log::{EventLog, Filter, LogError, Published, Stored};
 use steward_events::BoxError;
 use steward_events::commit::Commit;
 use steward_events::digest::CommitHash;
 use steward_events::quantity::Position;
 use steward_events::stream::StreamName;
+
+use crate::log::{EventLog, Filter, LogError, Published, Stored};
 
 /// How long to go on trying before an append is given up as unavailable.
 pub const APPEND_TIME_MAX: Duration = Duration::from_secs(30);

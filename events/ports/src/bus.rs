@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-
 use steward_events::BoxError;
 use steward_events::id::{KeyId, PrincipalId, TenantId};
 use steward_events::rejection::Rejection;

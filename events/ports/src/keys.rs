@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use quick_cache::UnitWeighter;
 use quick_cache::sync::Cache;
-
 use steward_events::BoxError;
 use steward_events::sealed::{DataKey, KeyOwner, SealError};
 

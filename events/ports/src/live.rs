@@ -4,14 +4,14 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use futures::StreamExt;
+use steward_events::commit::Commit;
+use steward_events::quantity::{Position, Shard};
+use steward_events::view::View;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::log::{EventLog, Filter, LogError};
-use steward_events::commit::Commit;
-use steward_events::quantity::{Position, Shard};
-use steward_events::view::View;
 
 /// The view is not known to be fresh: whoever needs that refuses.
 #[derive(Debug, thiserror::Error)]
@@ -203,10 +203,11 @@ impl<V: View> Inner<V> {
 
 #[cfg(test)]
 mod tests {
+    use steward_events::commit::Recorded;
+    use steward_events::event::AggregateKind;
+
     use super::*;
     use crate::clock::SystemClock;
-    use crate::commit::Recorded;
-    use crate::event::AggregateKind;
     use crate::log::memory::MemoryLog;
 
     #[derive(Default)]

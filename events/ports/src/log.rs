@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-
 use steward_events::BoxError;
 use steward_events::commit::{Commit, DecodeError};
 use steward_events::event::AggregateKind;

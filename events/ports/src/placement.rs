@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use quick_cache::UnitWeighter;
 use quick_cache::sync::Cache;
-
-use crate::log::{EventLog, LogError};
 use steward_events::commit::Commit;
 use steward_events::event::{AggregateKind, Event, RegistryEvent};
 use steward_events::id::{StreamId, TenantId};
 use steward_events::quantity::{Position, Shard};
 use steward_events::shard::{STEWARD_SHARD, registry_stream};
 use steward_events::stream::StreamName;
+
+use crate::log::{EventLog, LogError};
 
 /// The most tenants whose place is remembered; others are looked up again.
 const KNOWN_MAX: u64 = 100_000;

@@ -9,9 +9,6 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-
-use crate::clock::RandomIds;
-use crate::log::EventLog;
 use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{AggregateKind, Event, TenantEvent};
@@ -20,6 +17,9 @@ use steward_events::ids::Ids;
 use steward_events::quantity::{Shard, Version};
 use steward_events::stream::StreamName;
 use steward_events::timestamp::Timestamp;
+
+use crate::clock::RandomIds;
+use crate::log::EventLog;
 
 mod appending;
 mod faulty;

@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
-
 use steward_events::BoxError;
 use steward_events::id::{StreamId, TenantId};
 use steward_events::timestamp::Timestamp;

@@ -1,7 +1,8 @@
 //! Checkpoints, as C2SP tlog-checkpoint says: which tree, how many leaves, which root.
 
-use crate::note::Note;
 use steward_events::digest::TreeHash;
+
+use crate::note::Note;
 
 /// One state of one tree.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,11 +3,12 @@
 //! The tile `n` of level `l` holds the roots of the whole subtrees of 256^l leaves from the `256 n`-th on. From tiles
 //! every node can be made, so every root and proof.
 
+use steward_events::BoxError;
+use steward_events::digest::{HASH_BYTES, TreeHash};
+
 use crate::LEAF_BYTES;
 use crate::merkle::subtree;
 use crate::proof::Nodes;
-use steward_events::BoxError;
-use steward_events::digest::{HASH_BYTES, TreeHash};
 
 /// Hashes of a whole tile.
 pub const TILE_WIDTH: u64 = 256;

@@ -172,7 +172,7 @@ async fn a_witness_is_handed_what_is_signed_also_after_it_was_away() {
     let (world, bus, _views) = world().await;
     let dir = tempfile::tempdir().unwrap();
     let witnesses = vec![dir.path().to_str().unwrap().to_owned()];
-    let with = Transparency { checkpoint_every: Duration::from_hours(1), witnesses };
+    let with = Transparency { checkpoint_every: Duration::from_hours(1), witnesses, ..Transparency::default() };
     let worker = world.start_with(config(&world, Duration::from_hours(1)), Arc::clone(&bus));
     world.send("acme", RequestCheckpoint {}).await.unwrap();
     eventually("acme is signed", async || !signed(&world, "acme").await.is_empty()).await;

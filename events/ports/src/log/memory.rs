@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
+use steward_events::id::CommitId;
+use steward_events::quantity::{Position, Shard};
+use steward_events::stream::StreamName;
 use tokio::sync::watch;
 
 use crate::clock::{Clock, SystemClock};
 use crate::log::{EventLog, Filter, Follow, LogError, Published, Stored};
-use steward_events::id::CommitId;
-use steward_events::quantity::{Position, Shard};
-use steward_events::stream::StreamName;
 
 /// A log that lives as long as the process.
 #[derive(Clone)]

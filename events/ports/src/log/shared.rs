@@ -13,12 +13,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
+use steward_events::id::CommitId;
+use steward_events::quantity::{Position, Shard};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::{EventLog, Filter, Follow, LogError, Published, Stored, StreamName};
-use steward_events::id::CommitId;
-use steward_events::quantity::{Position, Shard};
 
 /// Bytes of commits that wait for the slowest reader of a shard; then that one goes on by itself.
 const WAITING_BYTES_MAX: usize = 2 * 1024 * 1024;

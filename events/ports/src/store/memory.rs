@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::store::{Pair, Store, Write};
 use steward_events::BoxError;
+
+use crate::store::{Pair, Store, Write};
 
 type Trees = HashMap<String, BTreeMap<Vec<u8>, Vec<u8>>>;
 

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
-
-use super::{Bench, Faults, FaultyLog, Seed, commit};
-use crate::append::{AppendError, Appended, append};
-use crate::log::{EventLog, Filter, LogError, Published};
 use steward_events::commit::{COMMIT_BYTES_MAX, Commit};
 use steward_events::digest::CommitHash;
 use steward_events::quantity::Position;
 use steward_events::stream::StreamName;
+
+use super::{Bench, Faults, FaultyLog, Seed, commit};
+use crate::append::{AppendError, Appended, append};
+use crate::log::{EventLog, Filter, LogError, Published};
 
 const RIVALS: usize = 16;
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-
-use crate::log::{EventLog, Filter, Follow, LogError, Published, Stored};
 use steward_events::id::CommitId;
 use steward_events::quantity::{Position, Shard};
 use steward_events::stream::StreamName;
+
+use crate::log::{EventLog, Filter, Follow, LogError, Published, Stored};
 
 /// Where a random sequence begins; the same seed gives the same faults in the same order of calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

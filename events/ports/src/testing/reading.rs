@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::join_all;
-
-use super::appending::whole;
-use super::{Bench, commit};
-use crate::append::append;
-use crate::log::{Filter, Follow, LogError, Stored};
 use steward_events::digest::CommitHash;
 use steward_events::event::AggregateKind;
 use steward_events::id::StreamId;
 use steward_events::quantity::{Position, Shard};
 use steward_events::stream::StreamName;
+
+use super::appending::whole;
+use super::{Bench, commit};
+use crate::append::append;
+use crate::log::{Filter, Follow, LogError, Stored};
 
 /// More than one page of any log.
 const LONG: u64 = 1_234;

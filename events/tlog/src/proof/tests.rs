@@ -1,6 +1,8 @@
 //! The reference tree of certificate transparency, and the naive definition of RFC 6962 as the measure.
 
 use proptest::prelude::*;
+use steward_events::BoxError;
+use steward_events::digest::TreeHash;
 
 use super::*;
 use crate::merkle::Frontier;
@@ -26,15 +28,15 @@ fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
-fn hash(text: &str) -> Hash {
-    Hash(unhex(text).try_into().unwrap())
+fn hash(text: &str) -> TreeHash {
+    TreeHash(unhex(text).try_into().unwrap())
 }
 
 /// Leaves, and subtrees made from them each time anew.
-struct Leaves(Vec<Hash>);
+struct Leaves(Vec<TreeHash>);
 
 impl Nodes for Leaves {
-    fn node(&self, level: u32, index: u64) -> Result<Hash, BoxError> {
+    fn node(&self, level: u32, index: u64) -> Result<TreeHash, BoxError> {
         let (begin, end) = (index << level, (index + 1) << level);
         let range = usize::try_from(begin).unwrap()..usize::try_from(end).unwrap();
         Ok(naive_root(self.0.get(range).ok_or("no such subtree")?))
@@ -42,7 +44,7 @@ impl Nodes for Leaves {
 }
 
 fn reference() -> Leaves {
-    Leaves(LEAVES.iter().map(|leaf| Hash::leaf(&unhex(leaf))).collect())
+    Leaves(LEAVES.iter().map(|leaf| TreeHash::leaf(&unhex(leaf))).collect())
 }
 
 fn naive_split(count: usize) -> usize {
@@ -54,19 +56,19 @@ fn naive_split(count: usize) -> usize {
 }
 
 /// MTH of RFC 6962, 2.1.
-fn naive_root(leaves: &[Hash]) -> Hash {
+fn naive_root(leaves: &[TreeHash]) -> TreeHash {
     match leaves {
-        [] => Hash::empty(),
+        [] => TreeHash::empty(),
         [leaf] => *leaf,
         _ => {
             let (left, right) = leaves.split_at(naive_split(leaves.len()));
-            Hash::node(&naive_root(left), &naive_root(right))
+            TreeHash::node(&naive_root(left), &naive_root(right))
         }
     }
 }
 
 /// PATH of RFC 6962, 2.1.1.
-fn naive_path(index: usize, leaves: &[Hash]) -> Vec<Hash> {
+fn naive_path(index: usize, leaves: &[TreeHash]) -> Vec<TreeHash> {
     if leaves.len() <= 1 {
         return vec![];
     }
@@ -79,7 +81,7 @@ fn naive_path(index: usize, leaves: &[Hash]) -> Vec<Hash> {
 }
 
 /// SUBPROOF of RFC 6962, 2.1.2.
-fn naive_subproof(old: usize, leaves: &[Hash], whole: bool) -> Vec<Hash> {
+fn naive_subproof(old: usize, leaves: &[TreeHash], whole: bool) -> Vec<TreeHash> {
     if old == leaves.len() {
         return if whole { vec![] } else { vec![naive_root(leaves)] };
     }
@@ -103,7 +105,7 @@ fn the_reference_roots_are_met() {
         assert_eq!(frontier.root(), hash(root), "by growing, {size}");
         assert_eq!(super::root(&reference(), size).unwrap(), hash(root), "from nodes, {size}");
         if let Some(leaf) = LEAVES.get(usize::try_from(size).unwrap()) {
-            frontier.push(Hash::leaf(&unhex(leaf)));
+            frontier.push(TreeHash::leaf(&unhex(leaf)));
         }
     }
 }
@@ -133,7 +135,7 @@ fn the_reference_inclusion_proofs_are_met() {
         (2, 3, &["fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"]),
     ];
     for (index, size, expected) in known {
-        let expected: Vec<Hash> = expected.iter().map(|text| hash(text)).collect();
+        let expected: Vec<TreeHash> = expected.iter().map(|text| hash(text)).collect();
         assert_eq!(inclusion(&reference(), index, size).unwrap(), expected, "leaf {index} of {size}");
         let at = usize::try_from(index).unwrap();
         let root = hash(ROOTS[usize::try_from(size).unwrap()]);
@@ -173,7 +175,7 @@ fn the_reference_consistency_proofs_are_met() {
         ),
     ];
     for (old, size, expected) in known {
-        let expected: Vec<Hash> = expected.iter().map(|text| hash(text)).collect();
+        let expected: Vec<TreeHash> = expected.iter().map(|text| hash(text)).collect();
         assert_eq!(consistency(&reference(), old, size).unwrap(), expected, "{old} to {size}");
         let root = |size: u64| hash(ROOTS[usize::try_from(size).unwrap()]);
         assert!(goes_on(old, root(old), size, root(size), &expected));
@@ -186,8 +188,8 @@ fn what_is_not_in_the_tree_has_no_proof() {
     assert!(matches!(consistency(&reference(), 9, 8), Err(Error::OutOfRange { size: 8, wanted: 9 })));
 }
 
-fn leaves(count: usize) -> Vec<Hash> {
-    (0..count).map(|at| Hash::leaf(&at.to_be_bytes())).collect()
+fn leaves(count: usize) -> Vec<TreeHash> {
+    (0..count).map(|at| TreeHash::leaf(&at.to_be_bytes())).collect()
 }
 
 proptest! {
@@ -218,7 +220,7 @@ proptest! {
         let leaves = leaves(size);
         let index = a.index(size);
         let root = naive_root(&leaves);
-        let flip = |hash: &mut Hash| hash.0[bit / 8] ^= 1 << (bit % 8);
+        let flip = |hash: &mut TreeHash| hash.0[bit / 8] ^= 1 << (bit % 8);
         let path = naive_path(index, &leaves);
         let (size, index) = (size as u64, index as u64);
         let leaf = leaves[a.index(leaves.len())];
@@ -245,9 +247,9 @@ proptest! {
     /// Whatever a stranger hands over, the check ends without a panic.
     #[test]
     fn nonsense_is_no_proof(index: u64, size: u64, old: u64, seed: u8, count in 0_usize..70) {
-        let proof = vec![Hash([seed; 32]); count];
-        let root = Hash([seed.wrapping_add(1); 32]);
-        prop_assert!(!includes(Hash([seed; 32]), index, size, &proof, root));
-        prop_assert!(!goes_on(old, Hash([seed; 32]), size, root, &proof));
+        let proof = vec![TreeHash([seed; 32]); count];
+        let root = TreeHash([seed.wrapping_add(1); 32]);
+        prop_assert!(!includes(TreeHash([seed; 32]), index, size, &proof, root));
+        prop_assert!(!goes_on(old, TreeHash([seed; 32]), size, root, &proof));
     }
 }
