@@ -37,7 +37,7 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<ExitCode, BoxError> {
     match (name, typed.subcommand()) {
         ("up", _) => up::run(config.clone(), typed).await?,
         ("bus" | "aggregates" | "projectors" | "workers" | "gateway", _) => {
-            role::run(name, config.clone(), typed).await?;
+            Box::pin(role::run(name, config.clone(), typed)).await?;
         }
         #[cfg(feature = "bench")]
         ("bench", _) => bench::run(&config, typed, json).await?,
