@@ -13,7 +13,7 @@ use steward_aggregates::ledger::{Ledger, Row};
 use steward_events::command::{
     CorrectLease, EndLease, GrantLease, LeaseRequest, LedgerCommand, RemoveBudget, RenewLease, SetBudget,
 };
-use steward_events::event::{AggregateKind, Event, LedgerEvent, UnsettledCall};
+use steward_events::event::{AggregateKind, Event, UnsettledCall};
 use steward_events::id::{CallId, HolderId, KeyId, LeaseId, ModelId};
 use steward_events::quantity::{Amounts, Limit, NanoDollars, Position, Shard, Tokens, Turn, Unit, Window};
 use steward_events::query::{BudgetPage, BudgetRow};
@@ -132,7 +132,9 @@ async fn ledger(company: &mut Company, seed: u64, count: u64) -> Ledger {
             shards: 2,
         };
         let events = ledger.decide(&command(&mut dice), &stamp).unwrap_or_default();
-        events.iter().for_each(|event: &LedgerEvent| ledger.apply(event, at));
+        for event in &events {
+            ledger.apply(event, at);
+        }
         company.writer.at = at;
         if !events.is_empty() {
             company.writer.write(&own, events.into_iter().map(Event::from).collect()).await;

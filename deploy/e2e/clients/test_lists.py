@@ -34,7 +34,7 @@ def test_what_a_company_has_is_listed_by_name(steward, upstream):
     assert [(row["provider"], row["inherited"], row["key"]) for row in listed(steward, "provider")] == [("local", True, None)]
     assert [(row["model"], row["inherited"]) for row in listed(steward, "model")] == [("small", True)]
     assert "$1.00/M" in steward.cli("price", "list", "--tenant", "acme").stdout
-    assert [row["tenant"] for row in steward.json("tenant", "list")["rows"]] == ["acme"]
+    assert [row["tenant"] for row in steward.json("tenant", "list")["rows"]] == ["acme", "steward"]
     assert "Europe/Berlin" in steward.cli("tenant", "show", "acme").stdout
 
 

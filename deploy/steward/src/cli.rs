@@ -38,12 +38,11 @@ pub(crate) fn parser() -> Command {
     }
     for spec in list::queries() {
         let verb = list::verb(spec);
-        steward = match steward.find_subcommand_mut(spec.view) {
-            Some(_) => steward.mut_subcommand(spec.view, |existing| existing.subcommand(verb)),
-            None => {
-                let about = format!("Lists of each {}", spec.view);
-                steward.subcommand(Command::new(spec.view).about(about).subcommand_required(true).subcommand(verb))
-            }
+        steward = if steward.find_subcommand(spec.view).is_some() {
+            steward.mut_subcommand(spec.view, |existing| existing.subcommand(verb))
+        } else {
+            let about = format!("Lists of each {}", spec.view);
+            steward.subcommand(Command::new(spec.view).about(about).subcommand_required(true).subcommand(verb))
         };
     }
     steward

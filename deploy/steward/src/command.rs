@@ -37,7 +37,7 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<ExitCode, BoxError> {
     match (name, typed.subcommand()) {
         ("up", _) => up::run(config.clone(), typed).await?,
         ("bus" | "aggregates" | "projectors" | "workers" | "gateway", _) => {
-            role::run(name, config.clone(), typed).await?;
+            Box::pin(role::run(name, config.clone(), typed)).await?;
         }
         #[cfg(feature = "bench")]
         ("bench", _) => bench::run(&config, typed, json).await?,
@@ -60,7 +60,7 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<ExitCode, BoxError> {
         ("task", Some(("watch", typed))) => return task::watch(&task::id(typed)?, &connect()?, json).await,
         (noun, Some((verb, typed))) => {
             if let Some(spec) = list::find(noun, verb) {
-                list::run(spec, typed, &client()?, json).await?;
+                list::run(spec, typed, &connect()?, json).await?;
                 return Ok(ExitCode::SUCCESS);
             }
             let spec = find(noun, verb).ok_or_else(|| format!("there is no command {noun} {verb}"))?;

@@ -34,7 +34,7 @@ pub fn after(prefix: &Key, paging: &Paging) -> Result<Option<Key>, Rejection> {
     if name.contains('\0') {
         return Err(Rejection::invalid("after", "take what the page before has in `next`"));
     }
-    Ok(Some(name.split(SEPARATOR).fold(prefix.clone(), |key, part| key.text(part))))
+    Ok(Some(name.split(SEPARATOR).fold(prefix.clone(), Key::text)))
 }
 
 /// The rows under `prefix` that `wanted` makes something of, after the key `after`, at most `limit`, looking at no more
@@ -144,7 +144,7 @@ mod tests {
             };
             let (own, inherited) = (leak(own), leak(inherited));
             let (own, inherited) = (rest(&own), rest(&inherited));
-            let page = list(&own, limit).merge(list(&inherited, limit), limit, |own, inherited| own.or(inherited));
+            let page = list(&own, limit).merge(list(&inherited, limit), limit, Option::or);
             pages.push(page.rows);
             match page.next {
                 Some(next) => after = next,

@@ -68,11 +68,11 @@ pub(crate) fn verb(spec: &'static QuerySpec) -> Command {
             words => arg.value_parser(PossibleValuesParser::new(words.to_vec())),
         });
     }
-    if look.examples.is_empty() { verb } else { verb.after_help(format!("Examples:\n{}", indented(look.examples))) }
-}
-
-fn indented(lines: &[&str]) -> String {
-    lines.iter().map(|line| format!("  {line}\n")).collect()
+    if look.examples.is_empty() {
+        verb
+    } else {
+        verb.after_help(format!("Examples:\n  {}", look.examples.join("\n  ")))
+    }
 }
 
 /// Sends the query that was typed, and prints what comes.
@@ -88,7 +88,11 @@ pub(crate) async fn run(
     let look = Look::of(spec);
     if spec.verb == "show" {
         let row: Value = client.query(&tenant, spec.view, spec.verb, &body).await?;
-        return if json { output::json(&row) } else { print_one(&look, &row) };
+        if json {
+            return output::json(&row);
+        }
+        print_one(&look, &row);
+        return Ok(());
     }
     let filtered = body.keys().any(|name| !["limit", "after", "min_position"].contains(&name.as_str()));
     let page: Page<Value> = fetch(client, &tenant, spec.view, body).await?;
@@ -162,12 +166,11 @@ fn print_nothing(spec: &QuerySpec, tenant: &TenantId, filtered: bool, look: &Loo
     }
 }
 
-fn print_one(look: &Look, row: &Value) -> Result<(), BoxError> {
+fn print_one(look: &Look, row: &Value) {
     let cells = look.cells(row);
     for (heading, cell) in look.headings().iter().zip(cells) {
         println!("{:<12}{cell}", heading.to_lowercase());
     }
-    Ok(())
 }
 
 #[cfg(test)]

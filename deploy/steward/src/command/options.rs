@@ -68,8 +68,8 @@ pub(crate) fn read(
 
 fn collect(schema: &Value, path: &[String], short: &Shorthand, found: &mut Vec<Field>) {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
-    for (name, property) in properties {
-        let property = without_null(property);
+    for (name, whole) in properties {
+        let property = without_null(whole);
         let mut path = path.to_vec();
         path.push(name.clone());
         let plain_object = property.get("properties").is_some();
@@ -83,7 +83,11 @@ fn collect(schema: &Value, path: &[String], short: &Shorthand, found: &mut Vec<F
         found.push(Field {
             flag: renamed.unwrap_or(name).replace('_', "-"),
             path,
-            help: property.get("description").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            help: [whole, property]
+                .iter()
+                .find_map(|of| of.get("description")?.as_str())
+                .unwrap_or_default()
+                .to_owned(),
             many,
             words: words(items),
             kind: kind(if many { items } else { property }),

@@ -87,13 +87,11 @@ fn life(rows: &Snapshot<'_>, tenant: &TenantId) -> Result<Option<StoredLife>, Bo
 
 fn tenant_row(place: StoredPlace, life: Option<StoredLife>) -> TenantRow {
     let StoredPlace { tenant, shard, timezone, content, placed_at } = place;
-    match life {
-        Some(life) => open_row(tenant, shard, life),
-        None => {
-            let state = TenantState::Placed;
-            TenantRow { tenant, shard, timezone, content, state, reason: None, created_at: placed_at }
-        }
+    if let Some(life) = life {
+        return open_row(tenant, shard, life);
     }
+    let state = TenantState::Placed;
+    TenantRow { tenant, shard, timezone, content, state, reason: None, created_at: placed_at }
 }
 
 fn open_row(tenant: TenantId, shard: Shard, life: StoredLife) -> TenantRow {
