@@ -133,19 +133,29 @@ impl UsageEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commit::{Commit, Entry};
     use crate::digest::CommitHash;
     use crate::event::{AggregateKind, Event};
-    use crate::quantity::Shard;
+    use crate::quantity::{Shard, Version};
     use crate::stream::StreamName;
-    use steward_ports::testing::commit;
+    use crate::timestamp::Timestamp;
 
     #[test]
     fn a_commit_that_closes_a_lease_shows_it() {
         let (tenant, id) = ("acme".parse().unwrap(), "gw_1-0".parse().unwrap());
-        let journal = StreamName { shard: Shard(0), tenant, kind: AggregateKind::Usage, id };
-        let mut commit = commit(&journal, 1, CommitHash::default(), "");
+        let stream = StreamName { shard: Shard(0), tenant, kind: AggregateKind::Usage, id };
         let lease = LeaseId { holder: "gw_1".parse().unwrap(), number: 1 };
-        commit.entries[0].events = vec![Event::Usage(UsageEvent::LeaseClosed { lease, reason: "idle".to_owned() })];
+        let entry = Entry {
+            command: "c1".parse().unwrap(),
+            at: Timestamp(1),
+            actor: "gw_1".parse().unwrap(),
+            on_behalf_of: None,
+            causation: None,
+            correlation: "r1".parse().unwrap(),
+            events: vec![Event::Usage(UsageEvent::LeaseClosed { lease, reason: "idle".to_owned() })],
+        };
+        let (id, version, prev) = ("m1".parse().unwrap(), Version(1), CommitHash::default());
+        let commit = Commit { id, stream, version, prev, entries: vec![entry] };
         assert!(may_close_a_lease(&commit.encode().unwrap()));
         assert!(!may_close_a_lease(b"call_finished, lease, closed"));
     }
