@@ -108,7 +108,7 @@ fn each_value_says_where_it_comes_from() {
     std::fs::write(&file, "[bus]\nurl = \"nats://me:secret@a:1,nats://me:secret@b:2\"\n").unwrap();
     let all = Config::effective(Some(&file)).unwrap();
     let of = |path: &str| all.iter().find(|value| value.setting == path).unwrap();
-    assert_eq!(of("bus.url").source, Source::File(file.canonicalize().unwrap()));
+    assert_eq!(of("bus.url").source, Source::File(file.clone()));
     assert_eq!(of("bus.url").value, "nats://…@a:1,nats://…@b:2");
     assert_eq!(
         (&of("gateway.calls.admission.wait_max").source, &of("gateway.calls.admission.wait_max").value),
