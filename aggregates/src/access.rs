@@ -41,7 +41,7 @@ pub struct Access {
 pub struct Terms {
     /// Until when; none is until revoked.
     pub expires: Option<Timestamp>,
-    /// Only if this holds.
+    /// The grant counts only for calls that meet this condition.
     pub condition: Option<Condition>,
 }
 
@@ -119,7 +119,7 @@ impl Access {
             return Err(Rejection::not_found("role", &grant.role));
         }
         if !stamp.tenant.is_steward() && !grant.on.is_within(&stamp.tenant) {
-            return Err(Rejection::invalid("on", format!("{} lies outside tenant {}", grant.on, stamp.tenant)));
+            return Err(Rejection::invalid("on", format!("{} is outside tenant {}", grant.on, stamp.tenant)));
         }
         limit::future("expires", give.expires, stamp.at)?;
         limit::count("condition.models", give.condition.as_ref().map_or(0, |c| c.models.len()), MODELS_MAX)?;

@@ -45,10 +45,10 @@ impl Aggregate for Agent {
         let spec = &define.spec;
         limit::text("spec.instructions", &spec.instructions, INSTRUCTIONS_BYTES_MAX)?;
         if spec.steps_max == 0 || spec.steps_max > STEPS_MAX {
-            return Err(Rejection::invalid("spec.steps_max", format!("is a number from 1 to {STEPS_MAX}")));
+            return Err(Rejection::invalid("spec.steps_max", format!("must be a number from 1 to {STEPS_MAX}")));
         }
         if spec.output_max == Tokens(0) {
-            return Err(Rejection::invalid("spec.output_max", "is at least 1"));
+            return Err(Rejection::invalid("spec.output_max", "must be at least 1"));
         }
         if self.spec() == Some(spec) {
             return Ok(vec![]);
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn steps_and_instructions_are_bounded() {
         for steps in [0, STEPS_MAX + 1] {
-            let refused = Rejection::invalid("spec.steps_max", "is a number from 1 to 1000");
+            let refused = Rejection::invalid("spec.steps_max", "must be a number from 1 to 1000");
             given::<Agent>([]).when(define(spec("", steps))).then_rejected(&refused);
         }
         let long = "a".repeat(INSTRUCTIONS_BYTES_MAX + 1);

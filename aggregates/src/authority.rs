@@ -109,13 +109,13 @@ impl Authority {
             return self.authorise_system(request);
         }
         if system::is_reserved(permission) {
-            let reason = format!("only parts of Steward do {permission}");
-            return Err(forbidden(request, reason, "nothing: no role reaches it".to_owned()));
+            let reason = format!("only parts of Steward may use {permission}");
+            return Err(forbidden(request, reason, "nothing: no role can have this permission".to_owned()));
         }
         let rules = self.open(tenant)?;
         let actor = self.actor(request)?;
         if !tenant.is_steward() && !scope.is_within(tenant) {
-            return Err(Rejection::invalid("scope", format!("{scope} lies outside tenant {tenant}")));
+            return Err(Rejection::invalid("scope", format!("{scope} is outside tenant {tenant}")));
         }
         let circumstances = Circumstances {
             now,
@@ -195,8 +195,8 @@ impl Authority {
     fn authorise_system(&self, request: &AccessRequest) -> Result<Allowed, Rejection> {
         let AccessRequest { tenant, principal, permission, .. } = request;
         if !system::may(principal, permission) {
-            let reason = format!("{principal} is a part of Steward that does not {permission}");
-            return Err(forbidden(request, reason, "nothing: the table is fixed".to_owned()));
+            let reason = format!("{principal} is a part of Steward that has no permission {permission}");
+            return Err(forbidden(request, reason, "nothing: the rights of the parts of Steward are fixed".to_owned()));
         }
         match self.suspended(tenant) {
             Some(reason) if !system::may_while_suspended(principal, permission) => Err(suspended(tenant, reason)),

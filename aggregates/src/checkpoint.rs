@@ -28,7 +28,7 @@ impl Checkpoint {
         key.verify(&note).map_err(|error| invalid("note", &error))?;
         let state = State::read(&note).map_err(|error| invalid("note", &error))?;
         if (state.size, state.root) != (sign.size, sign.root) {
-            return Err(Rejection::invalid("note", "it says another size or root than this command"));
+            return Err(Rejection::invalid("note", "names another size or root than this command"));
         }
         match self.signed {
             Some((size, root)) if size == sign.size && root != sign.root => {

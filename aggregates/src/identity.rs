@@ -46,9 +46,9 @@ pub struct Key {
     pub hash: KeyHash,
     /// Where its calls are booked, and the most that it can reach.
     pub scope: Scope,
-    /// The models it may use; all that its grants allow if empty.
+    /// Models that the key may use; if empty, all that the grants allow.
     pub models: Vec<ModelId>,
-    /// When it stops working by itself.
+    /// Moment at which the key stops working.
     pub expires: Option<Timestamp>,
     /// The agent it acts for, if one.
     pub agent: Option<AgentId>,
@@ -94,7 +94,7 @@ impl Identity {
         let person = principal.as_str().starts_with("p_");
         let operator = stamp.tenant.is_steward() && principal.as_str().starts_with("op_");
         if !person && !operator {
-            return Err(Rejection::invalid("principal", "a person's id begins with p_; leave it out to have one made"));
+            return Err(Rejection::invalid("principal", "must begin with p_; if left out, an id is made"));
         }
         let Some(profile) = invite.profile.sealed() else {
             return Err(Rejection::invalid("profile", "was not sealed"));
@@ -144,14 +144,14 @@ impl Identity {
             return if same { Ok(vec![]) } else { Err(exists("key", &id)) };
         }
         if !id.as_str().starts_with("key_") {
-            return Err(Rejection::invalid("key", "a key's id begins with key_; leave it out to have one made"));
+            return Err(Rejection::invalid("key", "must begin with key_; if left out, an id is made"));
         }
         if self.by_hash.contains_key(&key.hash) {
-            return Err(Rejection::invalid("hash", "another key has this secret"));
+            return Err(Rejection::invalid("hash", "another key already has this secret"));
         }
         self.check_holder(&key, stamp)?;
         if !stamp.tenant.is_steward() && !key.scope.is_within(&stamp.tenant) {
-            return Err(Rejection::invalid("scope", format!("{} lies outside tenant {}", key.scope, stamp.tenant)));
+            return Err(Rejection::invalid("scope", format!("{} is outside tenant {}", key.scope, stamp.tenant)));
         }
         limit::count("models", key.models.len(), MODELS_MAX)?;
         limit::future("expires", key.expires, stamp.at)?;
@@ -202,7 +202,7 @@ fn exists(what: &str, id: &impl ToString) -> Rejection {
 }
 
 fn disabled_for_good(principal: &PrincipalId) -> Rejection {
-    Rejection::stale(format!("{principal} was disabled, and stays so; use another name"))
+    Rejection::stale(format!("{principal} was disabled, which cannot be undone; use another name"))
 }
 
 impl Aggregate for Identity {

@@ -18,7 +18,7 @@ pub(crate) fn text(field: &str, text: &str, bytes_max: usize) -> Result<(), Reje
         ));
     }
     if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
-        return Err(Rejection::invalid(field, "holds a control character"));
+        return Err(Rejection::invalid(field, "contains a control character"));
     }
     Ok(())
 }
@@ -31,7 +31,7 @@ pub(crate) fn reason(reason: &str) -> Result<(), Rejection> {
 /// Refuses a collection that holds, or would hold, more than `count_max`.
 pub(crate) fn count(field: &str, count: usize, count_max: usize) -> Result<(), Rejection> {
     if count > count_max {
-        return Err(Rejection::invalid(field, format!("would be {count}; at most {count_max} are allowed")));
+        return Err(Rejection::invalid(field, format!("would have {count} entries; at most {count_max} are allowed")));
     }
     Ok(())
 }
@@ -50,7 +50,7 @@ pub(crate) fn time_zone(name: &str) -> Result<(), Rejection> {
         return Ok(());
     }
     let shown: String = name.chars().take(40).collect();
-    Err(Rejection::invalid("timezone", format!("{shown:?} is no IANA time zone; write e.g. Europe/Berlin")))
+    Err(Rejection::invalid("timezone", format!("{shown:?} is not an IANA time zone such as Europe/Berlin")))
 }
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ mod tests {
     fn the_reserved_name_and_unknown_time_zones_are_refused() {
         let reserved = Rejection::invalid("tenant", "steward is reserved; choose another name");
         given::<Registry>([]).when(create("steward", "UTC")).then_rejected(&reserved);
-        let unknown = Rejection::invalid("timezone", "\"Mars\" is no IANA time zone; write e.g. Europe/Berlin");
+        let unknown = Rejection::invalid("timezone", "\"Mars\" is not an IANA time zone such as Europe/Berlin");
         given::<Registry>([]).when(create("acme", "Mars")).then_rejected(&unknown);
     }
 }

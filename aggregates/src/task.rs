@@ -47,7 +47,7 @@ pub struct Submitted {
     pub agent: AgentId,
     /// Where its cost is booked.
     pub scope: Scope,
-    /// The most it may cost.
+    /// Most dollars that the task may cost.
     pub limit: Option<NanoDollars>,
     /// Who asked.
     pub submitted_by: PrincipalId,
@@ -133,7 +133,7 @@ impl Task {
             return if same { Ok(vec![]) } else { Err(taken()) };
         }
         if !scope.is_within(&stamp.tenant) {
-            return Err(Rejection::invalid("scope", format!("{scope} lies outside tenant {}", stamp.tenant)));
+            return Err(Rejection::invalid("scope", format!("{scope} is outside tenant {}", stamp.tenant)));
         }
         let Some(input) = submit.input.sealed() else {
             return Err(Rejection::invalid("input", "was not sealed"));
@@ -155,7 +155,7 @@ impl Task {
         self.must_be_open(task)?;
         match &self.claim {
             Some(claim) if claim.epoch == epoch => Ok(claim),
-            Some(claim) => Err(Rejection::stale(format!("claim {} counts now, not {epoch}", claim.epoch))),
+            Some(claim) => Err(Rejection::stale(format!("the task is now under claim {}, not {epoch}", claim.epoch))),
             None => Err(Rejection::stale("nobody has claimed the task")),
         }
     }
@@ -194,7 +194,7 @@ impl Task {
             return Ok(vec![]);
         }
         if self.started.as_ref().is_some_and(|open| open.epoch == epoch) {
-            return Err(Rejection::stale(format!("step {} has begun and not finished", self.next_step())));
+            return Err(Rejection::stale(format!("step {} has begun and has not finished", self.next_step())));
         }
         if step != self.next_step() {
             return Err(Rejection::stale(format!("the next step is {}, not {step}", self.next_step())));
@@ -263,7 +263,7 @@ impl Aggregate for Task {
             TaskCommand::FinishTask(finish) => {
                 self.must_hold(&finish.task, finish.epoch)?;
                 if let Some(open) = &self.started {
-                    return Err(Rejection::stale(format!("step {} has begun and not finished", open.step)));
+                    return Err(Rejection::stale(format!("step {} has begun and has not finished", open.step)));
                 }
                 let Some(output) = finish.output.sealed().cloned() else {
                     return Err(Rejection::invalid("output", "was not sealed"));

@@ -68,7 +68,10 @@ impl Aggregate for Tenant {
                 self.must_be_open(stamp)?;
                 limit::reason(&suspend.reason)?;
                 if stamp.tenant.is_steward() {
-                    return Err(Rejection::invalid("tenant", "steward cannot be suspended: nobody could resume it"));
+                    return Err(Rejection::invalid(
+                        "tenant",
+                        "steward cannot be suspended, because nobody could resume it",
+                    ));
                 }
                 if self.suspended.is_some() {
                     return Ok(vec![]);

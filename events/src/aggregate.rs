@@ -74,7 +74,7 @@ impl fmt::Display for AggregateKind {
 
 /// A word that names no aggregate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no aggregate")]
+#[error("{0:?} is not a kind of event such as ledger or task")]
 pub struct UnknownKind(pub String);
 
 impl FromStr for AggregateKind {

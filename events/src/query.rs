@@ -78,20 +78,20 @@ macro_rules! query_table {
 
 query_table! {
     "cost" "report" => CostQuestion, CostReport, "What was spent, by tenant, project, principal, key, model, task or day";
-    "history" "replay" => ReplayQuestion, Replay, "The facts of a tenant, in order: who, what, when and why";
-    "access" "explain" => ExplainQuestion, Explanation, "Whether someone may do something, why, and what would allow it";
+    "history" "replay" => ReplayQuestion, Replay, "The events of a tenant in order: who, what, when and why";
+    "access" "explain" => ExplainQuestion, Explanation, "Whether a principal may do something, why, and what would allow it";
     "access" "who-can" => WhoCanQuestion, WhoCan, "Who may do something at a scope, now or at a moment in the past";
-    "task" "list" => TaskListQuestion, TaskList, "A tenant's tasks, newest first";
+    "task" "list" => TaskListQuestion, TaskList, "The tasks of a tenant, newest first";
     "task" "show" => TaskQuestion, TaskView, "One task with its steps";
     "audit" "verify" => VerifyQuestion, Verification, "Whether every hash chain of a tenant is whole";
     "audit" "checkpoints" => CheckpointsQuestion, Checkpoints, "The signed checkpoints of a tenant's history";
-    "audit" "tree" => TreeQuestion, TreeState, "A tenant's tree of commits as it is now, and that it goes on from an earlier size";
+    "audit" "tree" => TreeQuestion, TreeState, "A tenant's tree of commits now, with the proof that it continues an earlier size";
     "audit" "tile" => TileQuestion, TileHashes, "One tile of a tenant's tree";
     "audit" "inclusion" => InclusionQuestion, InclusionProof, "The proof that a commit is in a tenant's tree";
     "audit" "consistency" => ConsistencyQuestion, ConsistencyProof, "The proof that a tenant's tree only grew";
-    "audit" "commits" => CommitsQuestion, Commits, "A tenant's commits as stored, to export them";
-    "audit" "due" => DueQuestion, Due, "Tenants whose tree has grown since it was signed; asked of the tenant steward";
-    "metrics" "read" => MetricsQuestion, Metrics, "The projected metrics of a tenant";
+    "audit" "commits" => CommitsQuestion, Commits, "A tenant's commits as they are stored, for an export";
+    "audit" "due" => DueQuestion, Due, "Tenants whose tree has grown since the last signature; only in the tenant steward";
+    "metrics" "read" => MetricsQuestion, Metrics, "The metrics of a tenant";
     "user" "list" => ListUsers, UserPage, "A tenant's people";
     "account" "list" => ListAccounts, AccountPage, "A tenant's service accounts";
     "agent" "list" => ListAgents, AgentPage, "A tenant's agents as they are defined now";

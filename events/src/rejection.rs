@@ -49,7 +49,7 @@ pub enum Rejection {
         id: String,
     },
     /// The name is taken by something else.
-    #[error("{what} {id} exists already")]
+    #[error("{what} {id} already exists")]
     AlreadyExists {
         /// Kind of thing.
         what: String,
@@ -81,13 +81,13 @@ pub enum Rejection {
         resets_at: Option<Timestamp>,
     },
     /// A later claim, turn or state made it pointless.
-    #[error("out of date: {reason}")]
+    #[error("no longer valid: {reason}")]
     Stale {
         /// What happened in the meantime.
         reason: String,
     },
     /// The command was issued too long ago to know whether it was decided before.
-    #[error("the command was issued more than 10 minutes ago, or longer ago than its stream can tell; issue it again")]
+    #[error("the command was issued too long ago to know whether it was already decided; send it as a new command")]
     Expired,
 }
 

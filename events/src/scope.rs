@@ -120,7 +120,7 @@ impl JsonSchema for Scope {
     }
 }
 
-/// What a budget counts beside a scope: scopes of this kind cross the path.
+/// Counts only calls of one principal, key, model, agent or task.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {

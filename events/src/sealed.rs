@@ -48,7 +48,7 @@ impl fmt::Debug for DataKey {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// Wrong key, or the bytes were changed.
-    #[error("sealed content does not open with this key: it was changed, or the key is another")]
+    #[error("sealed content does not open: the content was changed, or this is not its key")]
     DoesNotOpen,
     /// It opens, but is not what was expected.
     #[error("sealed content is not readable: {0}")]

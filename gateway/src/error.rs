@@ -24,7 +24,7 @@ pub(crate) enum Error {
     #[error("there is nothing at {0}")]
     NoSuchPath(String),
     /// The path exists, but not for that method.
-    #[error("{0} does not take this method")]
+    #[error("{0} does not accept this method")]
     NoSuchMethod(String),
     /// All else.
     #[error(transparent)]

@@ -64,7 +64,7 @@ impl Status {
             return Err(format!("a view has stopped: {why}"));
         }
         if !self.caught_up.load(Ordering::Relaxed) {
-            return Err("the log is not read to its end yet".to_owned());
+            return Err("the log has not been read to its end yet".to_owned());
         }
         Ok(())
     }

@@ -110,7 +110,7 @@ impl<A: Aggregate> Worker<A> {
         let Err(refused) = self.settle(batch).await else { return };
         for job in refused {
             if let Err(refused) = self.settle(vec![job]).await {
-                tell_all(refused, || Failure("the event log does not take a commit this large".to_owned()));
+                tell_all(refused, || Failure("the event log does not accept a commit of this size".to_owned()));
             }
         }
     }
@@ -159,7 +159,7 @@ impl<A: Aggregate> Worker<A> {
             }
         }
         tracing::warn!(stream = %self.folded.name, "others were first every time");
-        tell_all(batch, || Failure("others were first every time; send the command again".to_owned()));
+        tell_all(batch, || Failure("other commands were recorded first every time; send the command again".to_owned()));
         Ok(())
     }
 

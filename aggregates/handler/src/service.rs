@@ -90,7 +90,10 @@ impl Handler {
 
     async fn decide(&self, request: Request) -> Result<Result<Reply, Rejection>, Failure> {
         if let Some(by) = self.env.skew.off(&*self.env.clock) {
-            return Err(Failure(format!("this process's clock is {} ms off the broker's", by.as_millis())));
+            return Err(Failure(format!(
+                "the clock of this process differs by {} ms from the broker's",
+                by.as_millis()
+            )));
         }
         let (command, bytes) = match self.read(&request) {
             Ok(read) => read,
@@ -125,7 +128,7 @@ impl Handler {
         if issued_at > now.plus(ISSUED_AHEAD_MAX) {
             return Err(Rejection::invalid(
                 "issued_at",
-                format!("{issued_at} is in the future; set the sender's clock"),
+                format!("{issued_at} is in the future; correct the clock of the sender"),
             ));
         }
         let mut command = Command::read(&request.noun, &request.verb, request.format, &request.body)?;

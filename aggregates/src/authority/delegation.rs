@@ -63,9 +63,9 @@ impl Authority {
             Some((pattern, scope, until)) => {
                 let lasting = until.map_or_else(String::new, |until| format!(" until {until}"));
                 let reason = format!(
-                    "nobody passes on what they do not hold: {principal} does not hold {pattern} at {scope}{lasting}"
+                    "a right can be given only by a principal that holds it: {principal} does not hold {pattern} at {scope}{lasting}"
                 );
-                let would_allow = format!("somebody who holds {pattern} at {scope}, e.g. an owner");
+                let would_allow = format!("ask a principal that holds {pattern} at {scope}, e.g. an owner");
                 Err(forbidden(&request, reason, would_allow))
             }
         }
@@ -78,8 +78,8 @@ impl Authority {
             self.identity(tenant).and_then(|identity| identity.key(key)).is_some_and(|key| key.task.is_some())
         };
         if system::only_for_tasks(principal, permission) && !system::is_for_a_task(command, of_task) {
-            let reason = format!("{principal} does {permission} only for tasks");
-            return Err(forbidden(request, reason, "nothing: the table is fixed".to_owned()));
+            let reason = format!("{principal} may use {permission} only for tasks");
+            return Err(forbidden(request, reason, "nothing: the rights of the parts of Steward are fixed".to_owned()));
         }
         if let Command::Identity(IdentityCommand::IssueKey(issue)) = command
             && let Some(reason) = self.inactive(tenant, &issue.principal)

@@ -51,7 +51,7 @@ impl Authority {
                     let wanted = request.context.model.as_ref().map_or("MODEL", AsRef::as_ref);
                     (format!("the key is only for {}", models.join(", ")), new_key(&format!("--model {wanted}")))
                 }
-                other => (format!("the policy {other} says no"), String::new()),
+                other => (format!("the policy {other} forbids it"), String::new()),
             },
             Verdict::NotGranted | Verdict::Granted => {
                 (not_granted(&rights.held, request, now), self.would_allow(tenant, principal, permission, scope))

@@ -72,7 +72,7 @@ fn a_person_is_invited_under_a_persons_id_only() {
     given::<Identity>([]).when(invite("p_ana", Content::Sealed(profile.clone()))).then([invited.clone()]);
     given::<Identity>([invited]).when(invite("p_ana", Content::Sealed(profile.clone()))).then([]);
     for id in ["op_root", "svc_1", "sys_worker", "key_1", "ana"] {
-        let refused = Rejection::invalid("principal", "a person's id begins with p_; leave it out to have one made");
+        let refused = Rejection::invalid("principal", "must begin with p_; if left out, an id is made");
         given::<Identity>([]).when(invite(id, Content::Sealed(profile.clone()))).then_rejected(&refused);
     }
     let plain = Content::Plain(Profile { email: String::new(), name: String::new() });
@@ -100,7 +100,7 @@ fn a_keys_id_and_secret_are_unique() {
     let other_id = IssueKey { key: Some("key_2".parse().unwrap()), ..issue() };
     given::<Identity>([bot_created(), issued()])
         .when(order(other_id))
-        .then_rejected(&Rejection::invalid("hash", "another key has this secret"));
+        .then_rejected(&Rejection::invalid("hash", "another key already has this secret"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::aggregate::Stamp;
 impl Ledger {
     pub(super) fn set_budget(&self, command: &SetBudget, stamp: &Stamp) -> Result<Vec<LedgerEvent>, Rejection> {
         if !command.scope.is_within(&stamp.tenant) {
-            let reason = format!("a budget of {} holds at {0} or below, e.g. {0}/project", stamp.tenant);
+            let reason = format!("a budget of tenant {} needs a scope at {0} or below, e.g. {0}/project", stamp.tenant);
             return Err(Rejection::invalid("scope", reason));
         }
         let warn_percent = thresholds(&command.warn)?;
@@ -149,7 +149,7 @@ fn thresholds(warn: &[u8]) -> Result<Vec<u8>, Rejection> {
     warn_percent.sort_unstable();
     warn_percent.dedup();
     if warn_percent.len() > WARN_MAX || warn_percent.iter().any(|percent| !(1..=100).contains(percent)) {
-        return Err(Rejection::invalid("warn", format!("at most {WARN_MAX} percentages from 1 to 100")));
+        return Err(Rejection::invalid("warn", format!("must be at most {WARN_MAX} percentages from 1 to 100")));
     }
     Ok(warn_percent)
 }

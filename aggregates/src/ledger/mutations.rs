@@ -58,5 +58,5 @@ pub(super) fn correction_before_the_end() -> Result<Vec<LedgerEvent>, Rejection>
     if drops(Rule::CorrectDropped) {
         return Ok(Vec::new());
     }
-    Err(Rejection::stale("the lease is still open; its end comes first"))
+    Err(Rejection::stale("the lease is still open; it must end first"))
 }

@@ -50,14 +50,14 @@ pub use report::Report;
 pub const PARTS: &[(&str, &str)] = &[
     ("gateway", "model calls and streams, against the mock itself"),
     ("commands", "commands over many aggregates and on one ledger"),
-    ("revocation", "how long a revoked key works at another gateway"),
-    ("neighbour", "a slow caller beside another tenant's full load"),
+    ("revocation", "how long a revoked key still works at another gateway"),
+    ("neighbour", "a slow caller beside the full load of another tenant"),
     ("log", "appends, against the bare client"),
     ("replay", "the cost report rebuilt from the log, against a bare read"),
     ("authorise", "one decision on access at 10,000 grants"),
     ("process", "how soon `steward up` is ready, and its memory"),
     ("strict", "gateway and log again with durability = \"strict\""),
-    ("growth", "with tenants, keys, grants, events and gateways; only if asked for, as it takes long"),
+    ("growth", "many tenants, keys, grants, events and gateways; takes long, so only if named"),
 ];
 
 /// What to measure and how long.

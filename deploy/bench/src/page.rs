@@ -32,18 +32,17 @@ fn opening(report: &Report) -> String {
     let quiet = if report.machine.others <= QUIET_MAX {
         "The machine was quiet."
     } else {
-        "The machine was not quiet: other programs ran beside it. Take the ratios; the figures themselves are too low."
+        "The machine was not quiet: other programs ran at the same time. The ratios are right; the figures themselves are too low."
     };
-    let quick =
-        if report.quick { "It was a quick run, which shows that the bench works and nothing else.\n" } else { "" };
+    let quick = if report.quick { "This was a quick run, which shows only that the bench works.\n" } else { "" };
     format!(
         "# Performance\n\n\
-         Written by `steward bench --write`; do not edit. Anyone can repeat it: `steward bench --help`.\n\n\
+         Written by `steward bench --write`; do not edit. To repeat the measurement see `steward bench --help`.\n\n\
          {machine}; {} build; medians of {}. {quiet}\n{quick}\n\
-         The mock upstream, the load generator, the nats-server and every role share these processors. All is on: API \
-         keys, permissions, a hard budget on the tenant, both acknowledgements of a call awaited, projectors following. \
-         Each figure stands beside its baseline of the same run, if it has one: the same load straight at the mock, the \
-         same messages through the bare client.\n",
+         The mock upstream, the load generator, the nats-server and every role share these processors. Everything is on: \
+         API keys, permissions, a hard budget of the tenant, both acknowledgements of each call, projectors. A figure \
+         that has a baseline stands beside its baseline of the same run: the same load sent straight to the mock, or \
+         the same messages through the bare client.\n",
         report.build, report.runs
     )
 }

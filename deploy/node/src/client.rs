@@ -55,7 +55,7 @@ impl Client {
 
     /// The tenant that the key belongs to: its second part.
     pub fn own_tenant(&self) -> Result<TenantId, BoxError> {
-        Ok(tenant_of(&self.key).ok_or("the key does not look like stw_<tenant>_<secret>")?)
+        Ok(tenant_of(&self.key).ok_or("the key is not of the form stw_<tenant>_<secret>")?)
     }
 
     /// The tenant that was asked for, else the key's own.
@@ -100,7 +100,7 @@ impl Client {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> BoxError {
-        format!("no gateway answers at {}: is `steward up` running? ({error})", self.url).into()
+        format!("no gateway answers at {}: is `steward up` or `steward gateway` running? ({error})", self.url).into()
     }
 }
 

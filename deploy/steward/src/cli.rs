@@ -16,16 +16,13 @@ pub(crate) fn parser() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .arg(global("config", "FILE", "steward.toml of this process").env("STEWARD_CONFIG"))
-        .arg(global("url", "URL", "The gateway to talk to; that of the configuration if not given").env("STEWARD_URL"))
+        .arg(global("url", "URL", "Address of the gateway; from the configuration if not given").env("STEWARD_URL"))
         .arg(
-            global("api-key", "KEY", "API key; the operator's of this installation if not given")
+            global("api-key", "KEY", "API key; the operator's key of this installation if not given")
                 .env("STEWARD_API_KEY")
                 .hide_env_values(true),
         )
-        .arg(
-            global("tenant", "TENANT", "Whose data it is about; the key's own tenant if not given")
-                .env("STEWARD_TENANT"),
-        )
+        .arg(global("tenant", "TENANT", "Tenant; the key's own tenant if not given").env("STEWARD_TENANT"))
         .arg(Arg::new("json").long("json").global(true).action(ArgAction::SetTrue).help("Print JSON for machines"))
         .subcommands(roles())
         .subcommands(views());
@@ -65,32 +62,32 @@ fn required(name: &'static str, help: &'static str) -> Arg {
 }
 
 fn roles() -> Vec<Command> {
-    let listen = || option("listen", "ADDRESS", "Where it listens, e.g. 127.0.0.1:8081");
+    let listen = || option("listen", "ADDRESS", "Address to listen on, e.g. 127.0.0.1:8081");
     #[cfg_attr(not(feature = "bench"), allow(unused_mut))]
     let mut roles = vec![
         Command::new("up").about("Run everything in one process, with a nats-server of its own").arg(listen()),
-        Command::new("bus").about("Run only the nats-server, for roles in processes of their own").arg(
-            option("join", "DIR", "As a further node in the cluster of the installation in this folder")
+        Command::new("bus").about("Run only the nats-server, for roles that run as processes of their own").arg(
+            option("join", "DIR", "Join the cluster of the installation in this folder as a further node")
                 .value_parser(clap::value_parser!(PathBuf)),
         ),
-        Command::new("aggregates").about("Run the deciders").arg(
+        Command::new("aggregates").about("Run the handlers of commands").arg(
             option("only", "NOUNS", "Only these nouns, e.g. task,tool").value_delimiter(',').action(ArgAction::Append),
         ),
-        Command::new("projectors").about("Run the read models").arg(option(
+        Command::new("projectors").about("Run the views and answer queries").arg(option(
             "store",
             "DIR",
-            "Where this process keeps its views; one process a folder",
+            "Folder for the views of this process; no two processes may share a folder",
         )),
-        Command::new("workers").about("Run process managers and tasks"),
-        Command::new("gateway").about("Run the edge").arg(listen()),
-        Command::new("doctor").about("Say what is wrong with this installation, and what to do"),
+        Command::new("workers").about("Run process managers and the tasks of agents"),
+        Command::new("gateway").about("Run the gateway: model calls, management API, bus logins").arg(listen()),
+        Command::new("doctor").about("Show what is wrong with this installation, and what to do"),
     ];
     #[cfg(feature = "bench")]
     roles.extend([
         bench(),
         Command::new("bench-part")
             .hide(true)
-            .about("One process of the bench; it ends with it")
+            .about("One process of the bench, for the bench itself")
             .arg(Arg::new("words").action(ArgAction::Append).trailing_var_arg(true).allow_hyphen_values(true)),
     ]);
     roles
@@ -100,22 +97,22 @@ fn roles() -> Vec<Command> {
 fn bench() -> Command {
     let parts: Vec<String> = steward_bench::PARTS.iter().map(|(name, about)| format!("  {name:<12} {about}")).collect();
     Command::new("bench")
-        .about("Measure this machine's Steward against baselines of the same run")
+        .about("Measure Steward on this machine, beside baselines of the same run")
         .after_help(format!(
             "Starts a mock upstream, a nats-server and every role in a temporary folder, and ends them again.\n\nParts:\n{}",
             parts.join("\n")
         ))
         .arg(option("only", "PARTS", "Only these parts, e.g. gateway,log").value_delimiter(',').action(ArgAction::Append))
-        .arg(flag("growth", "Also how figures change with tenants, keys, grants, events and gateways; takes long"))
-        .arg(flag("quick", "One short run: to see that it works, not how fast it is"))
-        .arg(option("out", "DIR", "Where the processes keep their files; else a temporary folder, removed in the end"))
-        .arg(option("write", "FILE", "Write tables into this page and plots into the folder of its name beside it"))
+        .arg(flag("growth", "Also measure with many tenants, keys, grants, events and gateways; takes long"))
+        .arg(flag("quick", "One short run, to see that everything works; the figures mean nothing"))
+        .arg(option("out", "DIR", "Folder for the files of the processes; a temporary folder if not given"))
+        .arg(option("write", "FILE", "Write the tables into this page, and the plots into a folder beside it"))
 }
 
 fn views() -> Vec<Command> {
     vec![
         Command::new("apply")
-            .about("Make the platform as company.toml says: show the difference, send the commands")
+            .about("Make the platform as company.toml describes it: show the difference, send the commands")
             .arg(required("file", "company.toml"))
             .arg(flag("plan", "Only show the difference")),
         Command::new("cost")
@@ -129,14 +126,14 @@ fn views() -> Vec<Command> {
             .arg(option("until", "DAY", "Before this day")),
         Command::new("replay")
             .about("A tenant's history: who, what, when and why")
-            .arg(option("from", "TIME", "Recorded from this moment on"))
-            .arg(option("to", "TIME", "Recorded before this moment"))
+            .arg(option("from", "TIME", "Events recorded at or after this moment"))
+            .arg(option("to", "TIME", "Events recorded before this moment"))
             .arg(
-                option("kind", "KINDS", "Only of these aggregates, e.g. ledger,task")
+                option("kind", "KINDS", "Only events of these kinds, e.g. ledger,task")
                     .value_delimiter(',')
                     .action(ArgAction::Append),
             )
-            .arg(option("last", "COUNT", "Only the last so many").value_parser(clap::value_parser!(u32))),
+            .arg(option("last", "COUNT", "Only the last COUNT events").value_parser(clap::value_parser!(u32))),
         access(),
         audit(),
         task(),
@@ -156,13 +153,13 @@ fn views() -> Vec<Command> {
 }
 
 fn access() -> Command {
-    let at = || option("at", "TIME", "At a moment in the past, e.g. 2026-11-01");
+    let at = || option("at", "TIME", "Answer for this moment of the past, e.g. 2026-11-01");
     Command::new("access")
         .about("Who may do what, and why")
         .subcommand_required(true)
         .subcommand(
             Command::new("explain")
-                .about("Whether someone may, why, and what would allow it")
+                .about("Whether a principal may do something, why, and what would allow it")
                 .arg(required("principal", "Principal id, or a service account's name"))
                 .arg(required("permission", "noun:verb, e.g. budget:set"))
                 .arg(required("scope", "tenant or tenant/project"))
@@ -179,34 +176,34 @@ fn access() -> Command {
 
 fn audit() -> Command {
     Command::new("audit")
-        .about("Proof that the history is whole")
+        .about("Prove that a history is whole")
         .subcommand_required(true)
         .subcommand(
             Command::new("verify")
                 .about(
-                    "Check every hash chain of a tenant, its tree and what was signed of it; an export without any bus",
+                    "Check the hash chains, the tree and the signed checkpoints of a tenant; with --export without any bus",
                 )
                 .arg(option("export", "DIR", "Check this export instead of the log"))
                 .arg(
-                    option("verifier-key", "VKEY", "Only this key's signature counts (steward audit key)")
+                    option("verifier-key", "VKEY", "Trust only this key's signature (see steward audit key)")
                         .action(ArgAction::Append),
                 )
                 .arg(
-                    option("checkpoint", "FILE", "A checkpoint kept outside: the history must go on from it")
+                    option("checkpoint", "FILE", "A checkpoint that was kept outside; the history must continue it")
                         .action(ArgAction::Append)
                         .requires("export"),
                 )
-                .arg(option("commit", "ID", "Also prove this commit: its position, or in an export its id or hash"))
+                .arg(option("commit", "ID", "Also prove this commit, given by position or, in an export, by id or hash"))
                 .arg(
-                    option("proof", "FILE", "Check a proof that was handed on, and nothing else")
+                    option("proof", "FILE", "Check only this proof")
                         .conflicts_with_all(["export", "commit"]),
                 ),
         )
         .subcommand(
             Command::new("export")
-                .about("Write a tenant's whole history with its proof into a folder")
+                .about("Write the whole history of a tenant with its proof into a folder")
                 .arg(option("out", "DIR", "A new or empty folder").required(true))
-                .arg(flag("no-checkpoint", "Do not have the history signed first")),
+                .arg(flag("no-checkpoint", "Export without asking for a new signature first")),
         )
         .subcommand(Command::new("key").about("The public key that verifies a tenant's checkpoints"))
 }
@@ -217,8 +214,8 @@ fn task() -> Command {
         .subcommand_required(true)
         .subcommand(
             Command::new("list")
-                .about("A tenant's tasks, newest first")
-                .arg(option("count", "COUNT", "At most so many").value_parser(clap::value_parser!(u32))),
+                .about("The tasks of a tenant, newest first")
+                .arg(option("count", "COUNT", "At most COUNT rows").value_parser(clap::value_parser!(u32))),
         )
         .subcommand(Command::new("show").about("One task with its steps").arg(required("task", "The task's id")))
         .subcommand(Command::new("watch").about("Follow one task to its end").arg(required("task", "The task's id")))
@@ -230,7 +227,7 @@ fn noun_group(noun: &'static str) -> Command {
         let short = shorthand(spec.noun, spec.verb);
         let mut verb = Command::new(spec.verb)
             .about(spec.help)
-            .arg(option("body", "JSON", "The whole body instead of options").conflicts_with("field"));
+            .arg(option("body", "JSON", "The whole body as JSON, instead of options").conflicts_with("field"));
         for field in fields(spec) {
             let positional = short.positionals.iter().position(|name| *name == field.flag);
             let mut arg = Arg::new(field.flag.clone())

@@ -76,7 +76,7 @@ impl Credentials {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The server knows no such user, or the password or key is wrong.
-    #[error("the bus at {url} does not let {who} in")]
+    #[error("the bus at {url} refuses the login of {who}")]
     Denied {
         /// Where.
         url: String,

@@ -42,7 +42,7 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
     /// A stream exists and is another.
-    #[error("{stream} exists and differs: {differences}")]
+    #[error("the stream {stream} exists with other settings: {differences}")]
     Differs {
         /// Which.
         stream: String,
@@ -50,7 +50,7 @@ pub enum ProvisionError {
         differences: String,
     },
     /// The log has another number of shards than configured.
-    #[error("the log has {found} shards, {wanted} are configured; the number is fixed when the log is made")]
+    #[error("the log has {found} shards and {wanted} are configured; the number cannot change after the first start")]
     Shards {
         /// What is there.
         found: u16,
@@ -58,7 +58,9 @@ pub enum ProvisionError {
         wanted: u16,
     },
     /// What is asked for cannot be promised.
-    #[error("durability = strict needs three replicas, or servers with sync_interval: always; this is {replicas}")]
+    #[error(
+        "durability = strict needs three replicas, or servers with sync_interval: always; bus.replicas is {replicas}"
+    )]
     NotDurable {
         /// Copies configured.
         replicas: u32,

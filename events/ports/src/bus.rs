@@ -14,13 +14,13 @@ use steward_events::timestamp::Timestamp;
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
     /// Nobody serves it now.
-    #[error("nobody answers {subject}: is that role running?")]
+    #[error("no process answers {subject}: is the role running?")]
     NobodyListens {
         /// The subject.
         subject: String,
     },
     /// No answer in time. A command may have been decided; send it again with the same id.
-    #[error("no answer in time from {subject}")]
+    #[error("{subject} did not answer in time")]
     TimedOut {
         /// The subject.
         subject: String,

@@ -24,10 +24,10 @@ pub trait KeyVault: Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// It was destroyed, or never made: what it sealed is erased.
-    #[error("the data key of {0} does not exist: what it sealed is erased")]
+    #[error("the data key of {0} does not exist: its content is erased")]
     Erased(String),
     /// The master key is not the one that wrapped it.
-    #[error("the data key of {0} does not open with this master key")]
+    #[error("this master key does not open the data key of {0}")]
     WrongMasterKey(String, #[source] SealError),
     /// The vault did not answer.
     #[error("the key vault is unavailable")]

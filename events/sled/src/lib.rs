@@ -53,13 +53,15 @@ impl Default for Config {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It holds something else.
-    #[error("{path} holds files that are not a Steward store; name an empty folder")]
+    #[error("{path} holds files that are not a Steward store; choose an empty folder")]
     Foreign {
         /// The folder.
         path: PathBuf,
     },
     /// Another build made it.
-    #[error("{path} was made by another version of Steward ({found}); delete it: the log rebuilds it")]
+    #[error(
+        "{path} was made by another version of Steward ({found}); delete the folder, and it is rebuilt from the log"
+    )]
     OtherVersion {
         /// The folder.
         path: PathBuf,
@@ -73,7 +75,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// Its files do not fit together.
-    #[error("the store in {path} is damaged; delete it: the log rebuilds it ({reason})")]
+    #[error("the store in {path} is damaged; delete the folder, and it is rebuilt from the log ({reason})")]
     Damaged {
         /// The folder.
         path: PathBuf,

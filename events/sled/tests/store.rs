@@ -75,7 +75,7 @@ fn a_damaged_store_is_an_error_that_says_what_to_do() {
         fs::write(&file, &bytes).unwrap();
         let opened = SledStore::open(folder.path(), &Config::default());
         let error = opened.err().unwrap_or_else(|| panic!("{damage} is damaged and the store opened"));
-        assert!(error.to_string().contains("delete it: the log rebuilds it"), "{damage}: {error}");
+        assert!(error.to_string().contains("rebuilt from the log"), "{damage}: {error}");
     }
 }
 

@@ -13,8 +13,8 @@ use crate::timestamp::Timestamp;
 commands! {
     AccessCommand of Access {
         "role" "define" => DefineRole, Callers, "Define what a role permits and which roles it inherits";
-        "grant" "give" => GiveGrant, Callers, "Give a principal a role at a scope and below";
-        "grant" "revoke" => RevokeGrant, Callers, "Take a grant back at once";
+        "grant" "give" => GiveGrant, Callers, "Give a principal a role for a scope and everything below it";
+        "grant" "revoke" => RevokeGrant, Callers, "Revoke a grant at once";
     }
 }
 
@@ -22,11 +22,11 @@ commands! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DefineRole {
-    /// Its name.
+    /// Name of the role.
     pub role: RoleId,
-    /// What it permits by itself.
+    /// Permissions of the role itself, e.g. `task:*`.
     pub permissions: Vec<PermissionPattern>,
-    /// The roles whose permissions it has too.
+    /// Roles whose permissions this role inherits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inherits: Vec<RoleId>,
 }
@@ -37,16 +37,16 @@ impl Body for DefineRole {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GiveGrant {
-    /// Whom.
+    /// Principal that gets the role.
     pub to: PrincipalId,
-    /// Which role.
+    /// Role.
     pub role: RoleId,
-    /// Where.
+    /// Scope of the grant: `tenant` or `tenant/project`.
     pub on: Scope,
-    /// Until when; until revoked if left out.
+    /// End of the grant; if left out, the grant holds until it is revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
-    /// Only if this holds.
+    /// The grant counts only for calls that meet this condition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<Condition>,
 }
@@ -68,13 +68,13 @@ impl Body for GiveGrant {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RevokeGrant {
-    /// From whom.
+    /// Principal that loses the role.
     pub to: PrincipalId,
-    /// Which role.
+    /// Role.
     pub role: RoleId,
-    /// Where.
+    /// Scope of the grant: `tenant` or `tenant/project`.
     pub on: Scope,
-    /// Why.
+    /// Reason, for people.
     #[serde(default)]
     pub reason: String,
 }

@@ -9,7 +9,7 @@ use crate::id::{AgentId, StreamId};
 
 commands! {
     AgentCommand of Agent {
-        "agent" "define" => DefineAgent, Callers, "Define an agent, or change it";
+        "agent" "define" => DefineAgent, Callers, "Define or change an agent";
     }
 }
 
@@ -17,7 +17,7 @@ commands! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DefineAgent {
-    /// Its name.
+    /// Name of the agent.
     pub agent: AgentId,
     /// What it is.
     pub spec: AgentSpec,

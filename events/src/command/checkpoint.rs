@@ -10,7 +10,7 @@ use crate::quantity::Position;
 
 commands! {
     CheckpointCommand of Checkpoint {
-        "checkpoint" "request" => RequestCheckpoint, Callers, "Have a tenant's history signed now, not at the next turn";
+        "checkpoint" "request" => RequestCheckpoint, Callers, "Have a tenant's history signed now";
         "checkpoint" "sign" => SignCheckpoint, System, "Record a signed state of a tenant's history";
     }
 }

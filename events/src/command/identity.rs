@@ -13,8 +13,8 @@ use crate::timestamp::Timestamp;
 
 commands! {
     IdentityCommand of Identity {
-        "user" "invite" => InviteUser, Callers, "Let a person in";
-        "user" "disable" => DisableUser, Callers, "Stop a person or service account at once";
+        "user" "invite" => InviteUser, Callers, "Invite a person";
+        "user" "disable" => DisableUser, Callers, "Disable a person or service account, at once and for ever";
         "account" "create" => CreateAccount, Callers, "Create a service account for a program";
         "key" "issue" => IssueKey, Callers, "Issue an API key that acts as a service account or person";
         "key" "revoke" => RevokeKey, Callers, "Revoke an API key at once";
@@ -25,10 +25,10 @@ commands! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InviteUser {
-    /// Their opaque id; made if left out.
+    /// Id of the person, `p_…`; made if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<PrincipalId>,
-    /// Who they are; sealed before it is recorded.
+    /// Profile of the person; sealed before it is recorded.
     pub profile: Content<Profile>,
 }
 
@@ -49,9 +49,9 @@ impl Body for InviteUser {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DisableUser {
-    /// Whom.
+    /// Principal to disable.
     pub principal: PrincipalId,
-    /// Why.
+    /// Reason, for people.
     #[serde(default)]
     pub reason: String,
 }
@@ -62,7 +62,7 @@ impl Body for DisableUser {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateAccount {
-    /// Its name, unique in the tenant: a token.
+    /// Name of the account, unique in the tenant: `a-z`, `0-9`, `_` and `-`.
     pub name: String,
 }
 
@@ -72,26 +72,26 @@ impl Body for CreateAccount {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IssueKey {
-    /// The key's public id; made if left out.
+    /// Public id of the key, `key_…`; made if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<KeyId>,
-    /// As whom it acts: a service account or a person of this tenant.
+    /// Service account or person of this tenant as which the key acts.
     pub principal: PrincipalId,
-    /// BLAKE3 of the secret. Over REST and in the CLI leave it out: the secret is then made for you and shown once.
+    /// BLAKE3 of the secret. Leave it out over REST and in the CLI: the secret is made for you and shown once.
     pub hash: KeyHash,
-    /// Where its calls are booked, and the most it can reach; the whole tenant if left out.
+    /// Scope on which calls are booked and beyond which the key reaches nothing; the whole tenant if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
-    /// The models it may use; all that its grants allow if empty.
+    /// Models that the key may use; if empty, all that the grants allow.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<ModelId>,
-    /// When it stops working by itself.
+    /// Moment at which the key stops working.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
-    /// The agent it acts for; only parts of Steward may say so.
+    /// Agent for which the key acts; only parts of Steward may set this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
-    /// The task it is made for; only parts of Steward may say so.
+    /// Task for which the key is made; only parts of Steward may set this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskId>,
 }
@@ -111,9 +111,9 @@ impl Body for IssueKey {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RevokeKey {
-    /// Which.
+    /// Id of the key.
     pub key: KeyId,
-    /// Why.
+    /// Reason, for people.
     #[serde(default)]
     pub reason: String,
 }

@@ -15,10 +15,10 @@ commands! {
         "budget" "remove" => RemoveBudget, Callers, "Remove a budget";
         "lease" "grant" => GrantLease, System, "Lend a gateway part of the budgets of a set of scopes";
         "lease" "renew" => RenewLease, System, "Report what was used and change a lease's terms";
-        "lease" "withdraw" => WithdrawRequest, System, "Take a call that has given up out of the line";
-        "lease" "recall" => RecallLease, System, "Ask holders for what is free";
+        "lease" "withdraw" => WithdrawRequest, System, "Remove a call that has given up from the line";
+        "lease" "recall" => RecallLease, System, "Ask a holder to hand back what is free";
         "lease" "end" => EndLease, System, "End a lease whose journal is closed";
-        "lease" "correct" => CorrectLease, System, "Replace a worst case by the fact after a lease's end";
+        "lease" "correct" => CorrectLease, System, "Settle a call after the end of its lease";
     }
 }
 
@@ -30,20 +30,20 @@ const fn yes() -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetBudget {
-    /// Everything at and below this scope …
+    /// Scope: calls at this scope and below count.
     pub scope: Scope,
-    /// … or only what concerns this subject.
+    /// Only calls of this subject count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Subject>,
-    /// How much: `$5.00`, `100 calls`, `50000 tokens`.
+    /// Limit: `$5.00`, `100 calls` or `50000 tokens`.
     pub limit: Limit,
-    /// Over which span.
+    /// Window over which the budget counts.
     #[serde(default)]
     pub per: Window,
-    /// Whether nothing over the limit is admitted.
+    /// True: nothing over the limit is admitted. False: only thresholds are told.
     #[serde(default = "yes")]
     pub hard: bool,
-    /// Percentages of the limit at which to tell someone.
+    /// Percentages of the limit at which somebody is told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(range(min = 1, max = 100)))]
     pub warn: Vec<u8>,
@@ -59,14 +59,14 @@ impl Body for SetBudget {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RemoveBudget {
-    /// Its scope.
+    /// Scope of the budget.
     pub scope: Scope,
-    /// Its subject, if it has one.
+    /// Subject of the budget, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Subject>,
-    /// Its unit.
+    /// Unit of the budget.
     pub unit: Unit,
-    /// Its span.
+    /// Window of the budget.
     #[serde(default)]
     pub per: Window,
 }

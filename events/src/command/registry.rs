@@ -10,7 +10,7 @@ use crate::scope::Scope;
 
 commands! {
     RegistryCommand of Registry {
-        "tenant" "create" => CreateTenant, Callers, "Create a tenant: take its name and place it in a shard";
+        "tenant" "create" => CreateTenant, Callers, "Create a tenant";
     }
 }
 
@@ -22,7 +22,7 @@ fn utc() -> String {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateTenant {
-    /// Its name, for ever.
+    /// Name of the tenant; it never changes.
     pub tenant: TenantId,
     /// IANA time zone in which its budget windows turn.
     #[serde(default = "utc")]

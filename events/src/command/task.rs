@@ -16,8 +16,8 @@ commands! {
     TaskCommand of Task {
         "task" "submit" => SubmitTask, Callers, "Give an agent a task";
         "task" "cancel" => CancelTask, Callers, "Cancel a task and stop its calls";
-        "task" "claim" => ClaimTask, System, "Drive a task from now on";
-        "task" "extend" => ExtendClaim, System, "Keep driving a task";
+        "task" "claim" => ClaimTask, System, "Claim a task";
+        "task" "extend" => ExtendClaim, System, "Extend the claim on a task";
         "task" "start-step" => StartStep, System, "Record that a step begins";
         "task" "finish-step" => FinishStep, System, "Record a step's result";
         "task" "finish" => FinishTask, System, "Record that a task is done";
@@ -33,17 +33,17 @@ fn stream_of(task: &TaskId) -> StreamId {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubmitTask {
-    /// The task; made if left out. Sending the same id again submits nothing twice.
+    /// Id of the task; made if left out. The same id submits only once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskId>,
-    /// Which agent.
+    /// Agent that does the task.
     pub agent: AgentId,
-    /// What is to be done; sealed before it is recorded.
+    /// Input of the task; sealed before it is recorded.
     pub input: Content<TaskInput>,
-    /// Where its cost is booked; the whole tenant if left out.
+    /// Scope on which the cost is booked; the whole tenant if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
-    /// The most it may cost.
+    /// Most dollars that the task may cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<NanoDollars>,
 }
@@ -89,9 +89,9 @@ on_task!(CancelTask, ClaimTask, ExtendClaim, StartStep, FinishStep output, Finis
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CancelTask {
-    /// Which.
+    /// Id of the task.
     pub task: TaskId,
-    /// Why.
+    /// Reason, for people.
     #[serde(default)]
     pub reason: String,
 }

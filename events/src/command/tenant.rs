@@ -9,7 +9,7 @@ use crate::event::ContentMode;
 commands! {
     TenantCommand of Tenant {
         "tenant" "open" => OpenTenant, System, "Open a tenant that was placed";
-        "tenant" "suspend" => SuspendTenant, Callers, "Stop everything a tenant does, until it is resumed";
+        "tenant" "suspend" => SuspendTenant, Callers, "Stop everything that a tenant does, until the tenant is resumed";
         "tenant" "resume" => ResumeTenant, Callers, "Let a suspended tenant act again";
     }
 }
@@ -18,7 +18,7 @@ commands! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpenTenant {
-    /// IANA time zone in which its budget windows turn.
+    /// IANA time zone of the tenant: days, weeks and months of its budgets follow it.
     pub timezone: String,
     /// Whether prompts and answers are kept.
     pub content: ContentMode,
@@ -34,7 +34,7 @@ impl Body for OpenTenant {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SuspendTenant {
-    /// Why, for its administrators.
+    /// Reason, shown to everybody whom the tenant's suspension refuses.
     pub reason: String,
 }
 

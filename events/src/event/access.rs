@@ -19,7 +19,7 @@ pub enum AccessEvent {
         role: RoleId,
         /// What it permits by itself.
         permissions: Vec<PermissionPattern>,
-        /// The roles whose permissions it has too.
+        /// Roles whose permissions this role inherits.
         inherits: Vec<RoleId>,
     },
     /// A principal holds a role at a scope and below.
@@ -28,7 +28,7 @@ pub enum AccessEvent {
         grant: GrantId,
         /// Until when; none is until revoked.
         expires: Option<Timestamp>,
-        /// Only if this holds.
+        /// The grant counts only for calls that meet this condition.
         condition: Option<Condition>,
     },
     /// The grant is gone.
@@ -50,7 +50,7 @@ impl AccessEvent {
 pub struct GrantId {
     /// Who holds it.
     pub to: PrincipalId,
-    /// Which role.
+    /// Role.
     pub role: RoleId,
     /// At which scope and below.
     pub on: Scope,

@@ -12,7 +12,7 @@ use crate::quantity::{SchemaVersion, Tokens};
 pub enum AgentEvent {
     /// The agent exists and is this, or is this from now on.
     Defined {
-        /// Its name.
+        /// Name of the agent.
         agent: AgentId,
         /// 1 for the first definition, one more for each change.
         revision: u32,
@@ -29,17 +29,17 @@ impl AgentEvent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AgentSpec {
-    /// The model it thinks with.
+    /// Model that the agent calls.
     pub model: ModelId,
-    /// Its standing instructions.
+    /// Instructions for all its tasks.
     pub instructions: String,
-    /// How it works.
+    /// Pattern by which the agent works.
     #[serde(default)]
     pub pattern: PatternKind,
-    /// The longest answer of one step.
+    /// Most output tokens of one step.
     #[serde(default = "default_output_max")]
     pub output_max: Tokens,
-    /// The most steps of one task.
+    /// Most steps of one task.
     #[serde(default = "default_steps_max")]
     pub steps_max: u32,
 }

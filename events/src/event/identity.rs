@@ -46,7 +46,7 @@ pub enum IdentityEvent {
         scope: Scope,
         /// The models it may use; empty means all that its grants allow.
         models: Vec<ModelId>,
-        /// When it stops working by itself.
+        /// Moment at which the key stops working.
         expires: Option<Timestamp>,
         /// The agent it acts for, if one.
         agent: Option<AgentId>,
@@ -72,7 +72,7 @@ impl IdentityEvent {
 pub struct Profile {
     /// Mail address.
     pub email: String,
-    /// What people call them.
+    /// Name of the person.
     #[serde(default)]
     pub name: String,
 }

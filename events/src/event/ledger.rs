@@ -124,9 +124,9 @@ impl LedgerEvent {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetKey {
-    /// Everything at and below this scope …
+    /// Scope: calls at this scope and below count.
     pub scope: Scope,
-    /// … or only what concerns this subject.
+    /// Only calls of this subject count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Subject>,
     /// In this unit.
@@ -155,7 +155,7 @@ pub struct BudgetSpec {
     pub limit: u64,
     /// True: nothing over the limit is admitted. False: only thresholds are told.
     pub hard: bool,
-    /// Percentages of the limit at which to tell someone.
+    /// Percentages of the limit at which somebody is told.
     pub warn_percent: Vec<u8>,
 }
 

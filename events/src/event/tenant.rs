@@ -21,7 +21,7 @@ pub enum TenantEvent {
     },
     /// Nothing of it may act until it is resumed.
     Suspended {
-        /// Why, for its administrators.
+        /// Reason, shown to everybody whom the tenant's suspension refuses.
         reason: String,
     },
     /// It may act again.

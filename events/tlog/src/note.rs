@@ -53,7 +53,7 @@ pub enum Error {
     #[error("not signed by {0}")]
     NotSigned(String),
     /// The right key's signature does not fit the text.
-    #[error("the signature of {0} does not fit: the text or the signature was changed")]
+    #[error("the signature of {0} is wrong: the text or the signature was changed")]
     WrongSignature(String),
 }
 

@@ -21,7 +21,7 @@ pub trait Nodes {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The tree has no such leaf, or no such earlier size.
-    #[error("a tree of {size} leaves has none such: {wanted}")]
+    #[error("a tree of {size} leaves does not have {wanted}")]
     OutOfRange {
         /// How many leaves it has.
         size: u64,

@@ -96,7 +96,9 @@ impl Calls {
         let running = async move { calls.pipeline.run(accepted, dialect, &client_gone).await };
         let replied = self.tracker.spawn(running.in_current_span()).await;
         guard.disarm();
-        replied.unwrap_or_else(|error| Err(Error::Unanswered(format!("the call was lost: {error}"))))
+        replied.unwrap_or_else(|error| {
+            Err(Error::Unanswered(format!("the call ended with an error of the gateway: {error}")))
+        })
     }
 
     /// The models that this key may call.

@@ -10,7 +10,7 @@ use steward_ports::live::NotFresh;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No principal holds that key now.
-    #[error("this API key is not valid: it is wrong, expired or revoked")]
+    #[error("this API key is not valid: wrong, expired or revoked")]
     WrongKey,
     /// A decision said no.
     #[error(transparent)]
@@ -27,7 +27,9 @@ pub enum Error {
     #[error("the model `{0}` does not exist or has no route")]
     NoSuchModel(String),
     /// The model cannot be paid for.
-    #[error("no price is known for the model `{0}`, so its calls cannot be admitted; set one with price:set")]
+    #[error(
+        "the model `{0}` has no price, so the cost of its calls cannot be bounded; set one with `steward price set`"
+    )]
     NoPrice(String),
     /// Too much at once.
     #[error("{reason}")]
@@ -75,6 +77,6 @@ impl Error {
 
 impl From<NotFresh> for Error {
     fn from(cause: NotFresh) -> Self {
-        Self::Unavailable(format!("it cannot be confirmed that keys and grants are up to date: {cause}"))
+        Self::Unavailable(format!("keys and grants cannot be confirmed to be current: {cause}"))
     }
 }

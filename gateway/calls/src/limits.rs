@@ -89,7 +89,7 @@ impl Limits {
     pub fn enter(&self, key: &KeyId) -> Result<CallPermit, Error> {
         let permit = Arc::clone(&self.permits)
             .try_acquire_owned()
-            .map_err(|_| busy("this gateway has as many calls running as it takes".to_owned()))?;
+            .map_err(|_| busy("this gateway runs as many calls as it may".to_owned()))?;
         let mut taken = self.taken.lock();
         let calls = taken.keys.get(key).map_or(0, |shares| shares.calls);
         if calls >= self.calls_per_key_max {
@@ -124,12 +124,12 @@ impl BodyMemory {
         }
         let mut taken = self.taken.lock();
         if taken.body_bytes.saturating_add(bytes) > self.all_max {
-            return Err(busy("this gateway holds as many bytes of requests as it takes".to_owned()));
+            return Err(busy("the requests at this gateway take all the memory that they may".to_owned()));
         }
         let with_key = taken.keys.get(&self.key).map_or(0, |shares| shares.body_bytes);
         if with_key.saturating_add(bytes) > self.per_key_max {
             let most = self.per_key_max;
-            return Err(busy(format!("requests with this key hold {with_key} bytes; {most} are allowed at once")));
+            return Err(busy(format!("requests with this key take {with_key} bytes; {most} are allowed at once")));
         }
         taken.keys.entry(self.key.clone()).or_default().body_bytes += bytes;
         taken.body_bytes += bytes;

@@ -34,7 +34,7 @@ pub type PreSendCheck = BoxFuture<'static, Result<(), Revoked>>;
 
 /// An attempt that may not go any more: nothing of its body was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the call may not be made any more")]
+#[error("the call is no longer allowed")]
 pub struct Revoked;
 
 /// One attempt, as it goes out.

@@ -15,7 +15,7 @@ async fn refused(response: reqwest::Response) -> (u16, String) {
 #[tokio::test]
 async fn wrong_keys_are_refused_in_openais_form() {
     let steward = Installation::plain().await;
-    let wrong = r#"{"error":{"message":"this API key is not valid: it is wrong, expired or revoked","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"#;
+    let wrong = r#"{"error":{"message":"this API key is not valid: wrong, expired or revoked","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"#;
     let good = steward.key("bot", Some("agent")).await;
     let other = if good.ends_with('x') { 'y' } else { 'x' };
     let changed = format!("{}{other}", &good[..good.len() - 1]);

@@ -38,7 +38,7 @@ pub enum NotReady {
         reason: String,
     },
     /// It is not as far as was demanded, or not yet built.
-    #[error("the view {view} of shard {shard} is at {at} and has yet to reach {wanted}")]
+    #[error("the view {view} of shard {shard} is at {at} and has not reached {wanted} yet")]
     Behind {
         /// Which view.
         view: &'static str,
@@ -56,7 +56,7 @@ pub enum NotReady {
     #[error(transparent)]
     Log(#[from] LogError),
     /// The store does not answer.
-    #[error("the store of views fails: {0}")]
+    #[error("the store of the views has an error: {0}")]
     Store(BoxError),
 }
 

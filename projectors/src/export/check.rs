@@ -193,7 +193,7 @@ impl Reading<'_> {
             }
         };
         if *position <= self.last {
-            let reason = format!("the commit of {position} stands after that of {}", self.last);
+            let reason = format!("the commit at {position} follows the commit at {}", self.last);
             self.findings.add(What::Order, Some(&shown), Some(*position), reason);
         }
         self.last = *position;
@@ -212,7 +212,10 @@ impl Reading<'_> {
         if expected.root != root {
             let what = if expected.outside { What::Rewritten } else { What::NotWhatWasSigned };
             let whose = if expected.outside { "the checkpoint from outside" } else { "the checkpoint" };
-            let reason = format!("{whose} of {size} commits has the root {}, these have {root}", expected.root);
+            let reason = format!(
+                "{whose} of {size} commits has the root {}, but these commits have the root {root}",
+                expected.root
+            );
             self.findings.add(what, Some(stream), Some(position), reason);
         } else if expected.outside {
             self.outside += 1;
@@ -220,7 +223,7 @@ impl Reading<'_> {
             self.signed = size;
             self.checkpoints += 1;
             if expected.position.is_some_and(|said| said != position) {
-                let reason = format!("the checkpoint of {size} commits is said to end here, at another place");
+                let reason = format!("the checkpoint of {size} commits should end here, but names another position");
                 self.findings.add(What::WrongSignature, Some(stream), Some(position), reason);
             }
         }
@@ -232,14 +235,14 @@ impl Reading<'_> {
         for (size, expected) in signatures.expected.range(count + 1..) {
             for expected in expected {
                 let whose = if expected.outside { "a checkpoint from outside" } else { "a checkpoint" };
-                let reason = format!("{whose} covers {size} commits; there are {count}");
+                let reason = format!("{whose} covers {size} commits, but there are {count}");
                 self.findings.add(What::CutOff, None, expected.position, reason);
             }
         }
         let Manifest { commits, last, .. } = self.manifest;
         if (*commits, *last) != (count, self.last) {
             let reason =
-                format!("the manifest tells of {commits} commits up to {last}; there are {count} up to {}", self.last);
+                format!("the manifest lists {commits} commits up to {last}, but there are {count} up to {}", self.last);
             self.findings.add(What::WrongCount, None, None, reason);
         }
     }
@@ -267,7 +270,7 @@ impl Reading<'_> {
         };
         let newest = signatures.newest.as_ref().filter(|(size, _)| index < *size && self.tiles.whole());
         let Some((size, note)) = newest else {
-            let reason = "no checkpoint covers it, or the tree beside the commits is not theirs";
+            let reason = "no checkpoint covers this commit, or the tree does not belong to these commits";
             self.findings.add(What::NotProven, None, Some(position), reason);
             return None;
         };

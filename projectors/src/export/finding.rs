@@ -42,14 +42,14 @@ impl What {
         match self {
             Self::DamagedFile => "the file was cut or overwritten; nothing after this place was checked",
             Self::Order => "commits were moved, doubled or exchanged",
-            Self::Foreign => "this is not the history of one tenant as the log had it",
+            Self::Foreign => "this is not the history of one tenant as the log holds it",
             Self::BrokenChain => "a commit of this stream was changed, left out, exchanged or put in",
             Self::ChangedCommit => "this commit, or one before it, was changed, left out, exchanged or put in",
             Self::WrongTile => "the tree's files were changed, or are those of another history",
             Self::WrongCount => "commits were left out or added after the export was made",
             Self::CutOff => "the end of the history was cut off",
             Self::NotWhatWasSigned => "the history up to here was changed after it was signed",
-            Self::WrongSignature => "who wrote this checkpoint is not who you trust; what it says proves nothing",
+            Self::WrongSignature => "this checkpoint was not signed by a key that you trust, so it proves nothing",
             Self::Rewritten => "the history was rewritten after the outside copy was taken, or is another one",
             Self::NotProven => "no proof can be given for this commit",
         }

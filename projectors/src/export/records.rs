@@ -72,7 +72,7 @@ impl<R: Read> Records<R> {
         let mut line = [0; FIRST_LINE.len()];
         let read = fill(&mut file, &mut line)?;
         if line.get(..read) != Some(FIRST_LINE) {
-            let reason = "it does not begin as a file of commits does".to_owned();
+            let reason = "the file does not begin like a file of commits".to_owned();
             return Err(Error::Damaged { after: 0, at: 0, reason });
         }
         Ok(Self { file, count: 0, at: FIRST_LINE.len() as u64 })
@@ -87,16 +87,16 @@ impl<R: Read> Records<R> {
         match fill(&mut self.file, &mut head)? {
             0 => return Ok(None),
             10 => {}
-            _ => return Err(self.damaged("it ends within a record")),
+            _ => return Err(self.damaged("the file ends within a record")),
         }
         let (position, length) = head.split_at(8);
         let position = Position(u64::from_be_bytes(position.try_into().unwrap_or_default()));
         let length = usize::from(u16::from_be_bytes(length.try_into().unwrap_or_default()));
         let subject = self.bytes(length, SUBJECT_BYTES_MAX, "a subject")?;
-        let subject = String::from_utf8(subject).map_err(|_| self.damaged("a subject is no text"))?;
+        let subject = String::from_utf8(subject).map_err(|_| self.damaged("a subject is not text"))?;
         let mut length = [0; 4];
         if fill(&mut self.file, &mut length)? != 4 {
-            return Err(self.damaged("it ends within a record"));
+            return Err(self.damaged("the file ends within a record"));
         }
         let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
         let bytes = self.bytes(length, COMMIT_BYTES_MAX, "a commit")?;
@@ -111,7 +111,7 @@ impl<R: Read> Records<R> {
         }
         let mut bytes = vec![0; length];
         if fill(&mut self.file, &mut bytes)? != length {
-            return Err(self.damaged("it ends within a record"));
+            return Err(self.damaged("the file ends within a record"));
         }
         Ok(bytes)
     }

@@ -133,12 +133,14 @@ impl Signatures {
         let position = Some(signed.position);
         let state = match self.verified(&signed.note, tenant) {
             Ok(state) if (state.size, state.root) == (signed.size, signed.root) => state,
-            Ok(_) => return findings.add(What::WrongSignature, None, position, at(&"its note says something else")),
+            Ok(_) => {
+                return findings.add(What::WrongSignature, None, position, at(&"the signed note says something else"));
+            }
             Err(error) => return findings.add(What::WrongSignature, None, position, at(&error)),
         };
         self.count += 1;
         if self.newest.as_ref().is_some_and(|(size, _)| *size >= state.size) {
-            let reason = at(&"it is not larger than the one before it");
+            let reason = at(&"the checkpoint is not larger than the one before it");
             return findings.add(What::WrongSignature, None, position, reason);
         }
         self.expect(state.size, Expected { root: state.root, position, outside: false });
@@ -154,7 +156,7 @@ impl Signatures {
         let note: Note = note.parse()?;
         let state = Checkpoint::read(&note)?;
         if state.origin.rsplit_once('/').is_none_or(|(_, last)| last != tenant.as_str()) {
-            return Err(format!("it is about {}, not about {tenant}", state.origin).into());
+            return Err(format!("the checkpoint is about {}, not about {tenant}", state.origin).into());
         }
         let mut last = None;
         for key in self.keys.iter().filter(|key| key.name() == state.origin) {
@@ -170,7 +172,7 @@ impl Signatures {
         }
         match last {
             Some(error) => Err(error.into()),
-            None => Err(format!("no key that counts is called {}", state.origin).into()),
+            None => Err(format!("none of the trusted keys is called {}", state.origin).into()),
         }
     }
 }

@@ -90,7 +90,7 @@ impl<'a> Tiles<'a> {
         let first = found.chunks(entry).zip(file.bytes.chunks(entry)).position(|(found, ours)| found != ours);
         match first.and_then(|first| self.places.get(first)) {
             Some((stream, position)) if file.path.starts_with("tile/entries/") => {
-                let reason = format!("it is not the commit that {} has here", file.path);
+                let reason = format!("{} has another commit here", file.path);
                 findings.add(What::ChangedCommit, Some(stream), Some(*position), reason);
             }
             _ => findings.add(What::WrongTile, None, None, format!("{} is not the tile of these commits", file.path)),

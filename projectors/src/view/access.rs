@@ -39,7 +39,7 @@ impl AccessView {
     ) -> Result<T, NoAnswer> {
         let now = self.engine.ports.clock.now();
         match at {
-            Some(at) if at > now => Err(Rejection::invalid("at", format!("{at} is yet to come")).into()),
+            Some(at) if at > now => Err(Rejection::invalid("at", format!("{at} is in the future")).into()),
             Some(at) => {
                 let time_max = self.engine.config.answer_time_max;
                 let view = self.past.at(query.shard, query.tenant(), at, time_max).await?;

@@ -101,7 +101,7 @@ impl ReadModel for AuditView {
             "due" => {
                 let asked: DueQuestion = query.read()?;
                 if !tenant.is_steward() {
-                    return Err(Rejection::invalid("tenant", "only the tenant steward is asked about all trees").into());
+                    return Err(Rejection::invalid("tenant", "this query is only for the tenant steward").into());
                 }
                 query.write(&self.due(asked).await?)
             }

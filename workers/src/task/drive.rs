@@ -171,7 +171,7 @@ impl Drive<'_> {
     fn next_number(&self, agent: &AgentSpec, progress: &Progress) -> Result<StepNumber, Broken> {
         let done = u32::try_from(progress.done.len()).unwrap_or(u32::MAX);
         if done >= agent.steps_max {
-            let reason = format!("agent {} may take {} steps, and that was not enough", self.open.agent, done);
+            let reason = format!("agent {} may take at most {} steps, which were not enough", self.open.agent, done);
             return Err(Broken::Fail(reason));
         }
         Ok(StepNumber(done + 1))

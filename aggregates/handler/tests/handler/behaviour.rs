@@ -281,7 +281,7 @@ async fn a_handler_whose_clock_is_off_decides_nothing_until_it_is_set() {
     let handler = world.handler();
     accepted(handler.handle(world.account("found-out-by-this")).await);
     let failure = handler.handle(world.account("bot")).await.unwrap_err();
-    assert!(failure.to_string().contains("clock is"), "{failure}");
+    assert!(failure.to_string().contains("clock of this process"), "{failure}");
     ahead.by.store(0, Ordering::Relaxed);
     accepted(handler.handle(world.account("bot")).await);
     assert_eq!(world.events(AggregateKind::Identity, "main").await.len(), 2);

@@ -79,7 +79,7 @@ impl Disk {
     /// For people.
     pub fn describe(&self) -> String {
         let Self { folder, .. } = self;
-        format!("{} MiB free at {}; {} MiB are kept", self.free() / MIB, folder.display(), self.kept() / MIB)
+        format!("{} MiB are free at {}; {} MiB are kept free", self.free() / MIB, folder.display(), self.kept() / MIB)
     }
 
     fn room(&self, needed: u64) -> Result<(), String> {
@@ -87,8 +87,8 @@ impl Disk {
             return Ok(());
         }
         Err(format!(
-            "the disk that holds the log is nearly full ({} MiB free, {} MiB are kept): make room on it or enlarge it; \
-             everything goes on by itself then",
+            "the disk that holds the log is nearly full ({} MiB free, {} MiB are kept free): make room on the disk or enlarge \
+             it; then everything goes on by itself",
             self.free() / MIB,
             self.kept() / MIB
         ))

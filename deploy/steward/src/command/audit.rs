@@ -42,7 +42,7 @@ fn key(typed: &ArgMatches, config: &Config, json: bool) -> Result<ExitCode, BoxE
     };
     let file = config.transparency_key_file();
     if !file.is_file() {
-        return Err(format!("{} is not there: run this where Steward's workers run", file.display()).into());
+        return Err(format!("there is no file {}: run this where the workers of Steward run", file.display()).into());
     }
     let notary = compose::notary(config)?;
     let origin = origin(&notary.name, &tenant);

@@ -90,7 +90,7 @@ fn print(question: &CostQuestion, report: &CostReport) {
     println!("{}", output::table(&headings, &numbers, rows));
     if report.total.estimated > 0 {
         println!(
-            "{} of the calls are estimates: their stream was cut, or the provider reported no usage",
+            "the cost of {} calls is an estimate: the stream was cut, or the provider reported no usage",
             report.total.estimated
         );
     }

@@ -50,7 +50,7 @@ pub(super) fn commands() -> String {
             _ = write!(page, "\n`steward {noun} {verb}`:\n\n{}", options.concat());
         }
     }
-    page.push_str("\n# Queries\n\n| question | bus | REST | permission |\n|---|---|---|---|\n");
+    page.push_str("\n# Queries\n\n| query | bus | REST | permission |\n|---|---|---|---|\n");
     for spec in QUERIES {
         let (view, verb) = (spec.view, spec.verb);
         _ = writeln!(

@@ -32,16 +32,24 @@ fn finding(check: &'static str, looked: Result<String, BoxError>, todo: &'static
 /// Exit status 0 only if nothing is wrong.
 pub(super) async fn run(config: &Config, matches: &ArgMatches, json: bool) -> Result<ExitCode, BoxError> {
     let findings = vec![
-        finding("keys", keys(config), "restore the files from your backup, or chmod 600 them"),
-        finding("nats-server", program(config), "make tools, or install nats-server 2.12 or later, or set bus.program"),
-        finding("bus", bus(config).await, "start it: steward up, or steward bus"),
+        finding("keys", keys(config), "restore the files from your backup, or run chmod 600 on them"),
+        finding(
+            "nats-server",
+            program(config),
+            "run make tools, or install nats-server 2.12 or later, or set bus.program",
+        ),
+        finding("bus", bus(config).await, "start the bus: steward up, or steward bus"),
         finding(
             "durability",
             Ok(durability(config)),
             "set durability = \"strict\" if acknowledgements must survive power loss",
         ),
-        finding("disk", disk(config), "make room on it or enlarge it; everything goes on by itself then"),
-        finding("gateway", gateway(config, matches).await, "start it: steward up, or steward gateway; or give --url"),
+        finding("disk", disk(config), "make room on the disk or enlarge it; then everything goes on by itself"),
+        finding(
+            "gateway",
+            gateway(config, matches).await,
+            "start the gateway: steward up, or steward gateway; or give --url",
+        ),
         finding("schemas", Ok(schemas()), ""),
     ];
     let well = findings.iter().all(|finding| finding.ok);
@@ -60,7 +68,7 @@ pub(super) async fn run(config: &Config, matches: &ArgMatches, json: bool) -> Re
 
 fn keys(config: &Config) -> Result<String, BoxError> {
     for file in [config.operator_key_file(), config.master_key_file(), config.transparency_key_file()] {
-        files::read_secret(&file)?.ok_or_else(|| format!("{} is not there", file.display()))?;
+        files::read_secret(&file)?.ok_or_else(|| format!("the file {} does not exist", file.display()))?;
     }
     Ok(format!("operator, master and checkpoint key in {}, readable by their owner only", config.data.display()))
 }
@@ -102,7 +110,7 @@ fn durability(config: &Config) -> String {
 
 fn disk(config: &Config) -> Result<String, BoxError> {
     let Some(disk) = crate::compose::disk(config)? else {
-        return Ok("the log is on another machine's".to_owned());
+        return Ok("the log is on the disk of another machine".to_owned());
     };
     disk.room_for_calls()?;
     Ok(disk.describe())

@@ -89,7 +89,7 @@ fn tenant_of(spec: &CommandSpec, matches: &ArgMatches, client: &Client) -> Resul
     let own = client.own_tenant()?;
     let global = ["provider", "model", "route", "price"].contains(&spec.noun);
     if own.is_steward() && !global {
-        return Err("say which tenant: --tenant NAME".into());
+        return Err("no tenant: give --tenant NAME".into());
     }
     Ok(own)
 }
@@ -115,7 +115,7 @@ fn say(spec: &CommandSpec, reply: &Reply) {
         }
     }
     let what =
-        if reply.events.is_empty() { "already so, nothing recorded".to_owned() } else { reply.events.join(", ") };
+        if reply.events.is_empty() { "already so, nothing was recorded".to_owned() } else { reply.events.join(", ") };
     println!("{}.{}: {what}   (log position {})", spec.noun, spec.verb, reply.position);
 }
 

@@ -12,7 +12,7 @@ pub(super) async fn run(mut config: Config, matches: &ArgMatches) -> Result<(), 
     let began = Instant::now();
     super::role::override_listen(&mut config, matches)?;
     if !config.bus.is_own() {
-        return Err("`steward up` runs a nats-server of its own; for an outside bus run each role: steward aggregates, projectors, workers, gateway".into());
+        return Err("`steward up` runs its own nats-server; for another bus run each role: steward aggregates, projectors, workers, gateway".into());
     }
     let mut process = Process::new("up", config.clone())?;
     // Bound first: two installations on one address are told before anything is made.
@@ -51,11 +51,11 @@ fn banner(config: &Config, installation: &Installation, version: &str, keys: &co
     if keys.made {
         println!("  operator key (shown once, kept in {}): {}", config.operator_key_file().display(), keys.operator);
         println!(
-            "  master key in {}: back it up; without it sealed content is gone",
+            "  master key in {}: keep a copy; without this key sealed content cannot be opened",
             config.master_key_file().display()
         );
         println!(
-            "  checkpoint key in {}: back it up; without it histories are signed under another key (steward audit key)",
+            "  checkpoint key in {}: keep a copy; without this key histories are signed with another one (steward audit key)",
             config.transparency_key_file().display()
         );
         println!("  next: steward apply company.toml");

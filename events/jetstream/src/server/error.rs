@@ -12,7 +12,7 @@ pub enum ServerError {
     #[error(transparent)]
     Program(#[from] ProgramError),
     /// Another process runs a server in that directory.
-    #[error("another steward uses {0}: stop it, or choose another data directory")]
+    #[error("another steward process uses {0}: stop that process, or choose another data folder")]
     InUse(PathBuf),
     /// A file cannot be read or written.
     #[error("{path}: {source}")]
@@ -32,7 +32,7 @@ pub enum ServerError {
         reason: String,
     },
     /// It did not come up.
-    #[error("nats-server does not come up: {reason}; its log ends: {log}")]
+    #[error("nats-server does not start: {reason}; the end of its log: {log}")]
     NotReady {
         /// What was seen.
         reason: String,

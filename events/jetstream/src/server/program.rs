@@ -32,7 +32,7 @@ pub enum ProgramError {
         reason: String,
     },
     /// It is too old.
-    #[error("{program} is {found}; at least {}.{} is needed", VERSION_MIN.0, VERSION_MIN.1)]
+    #[error("{program} has version {found}; at least {}.{} is needed", VERSION_MIN.0, VERSION_MIN.1)]
     TooOld {
         /// Which.
         program: PathBuf,

@@ -160,7 +160,7 @@ impl Sender {
 /// Why the attempt must not go although it is reserved.
 fn stopped(reserved: &Reserved, stop: Stop<'_>) -> Option<Error> {
     if reserved.output.tokens.is_none() {
-        Some(Error::Unavailable("too little of the budget was lent for one token of output".to_owned()))
+        Some(Error::Unavailable("what is left of the budget does not pay for one token of output".to_owned()))
     } else {
         stop.is_set().then(broke_off)
     }

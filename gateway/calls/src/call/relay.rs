@@ -217,7 +217,7 @@ fn last_piece(
             Some(Ok(call.dialect.end(Some(call.dialect.cut_off(&cut)), &settled)))
         }
         End::Broke(error) => Some(Err(error)),
-        End::Stopped => Some(Err(Error::UpstreamBroke("the gateway stops; the answer is cut".to_owned()))),
+        End::Stopped => Some(Err(Error::UpstreamBroke("the gateway stops, and the answer is cut off".to_owned()))),
         End::CallerGone => None,
     }
 }

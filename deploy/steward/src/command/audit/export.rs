@@ -25,13 +25,13 @@ const SIGNED_WAIT_MAX: Duration = Duration::from_secs(30);
 const SIGNED_LOOK: Duration = Duration::from_millis(200);
 
 pub(super) async fn run(typed: &ArgMatches, client: &Client, json: bool) -> Result<ExitCode, BoxError> {
-    let folder: &Path = typed.get_one::<String>("out").ok_or("--out DIR: where to?")?.as_ref();
+    let folder: &Path = typed.get_one::<String>("out").ok_or("give a folder: --out DIR")?.as_ref();
     let tenant = client.tenant()?;
     let mut writer = Writer::create(folder)?;
     if !typed.get_flag("no-checkpoint")
         && let Err(error) = have_signed(client, &tenant).await
     {
-        eprintln!("not signed up to now, so the end of this export is proven by its chains only: {error}");
+        eprintln!("the newest commits are not signed, so the end of this export is proven by its chains only: {error}");
     }
     let newest = checkpoints(client, &tenant, &mut writer).await?;
     let shard = commits(client, &tenant, &mut writer, newest.as_ref()).await?;
@@ -58,7 +58,7 @@ async fn have_signed(client: &Client, tenant: &TenantId) -> Result<(), BoxError>
         }
     };
     let timeout = tokio::time::timeout(SIGNED_WAIT_MAX, signed).await;
-    timeout.map_err(|_| format!("nobody has signed within {} s: do workers run?", SIGNED_WAIT_MAX.as_secs()))?
+    timeout.map_err(|_| format!("no worker has signed within {} s: are workers running?", SIGNED_WAIT_MAX.as_secs()))?
 }
 
 /// All checkpoints; the newest.

@@ -65,7 +65,7 @@ fn tell(report: &Report) {
     println!("{}", verdict(report));
     if report.unsigned > 0 && report.signed > 0 {
         println!(
-            "  the last {} commits came after it: whole, but nothing yet vouches that they are all",
+            "  the last {} commits are newer than the checkpoint: their chains are whole, but nothing proves that none is missing",
             report.unsigned
         );
     }
@@ -73,13 +73,13 @@ fn tell(report: &Report) {
         if report.keys_demanded {
             println!("  signed by {key}");
         } else {
-            println!("  signed by {key}: as the export says; compare, or give --verifier-key");
+            println!("  signed by {key}, as the export itself says: compare this key, or give --verifier-key");
         }
     }
     match report.outside {
         0 => {}
-        1 => println!("  it goes on from the checkpoint kept outside"),
-        many => println!("  it goes on from {many} checkpoints kept outside"),
+        1 => println!("  the history continues the checkpoint that was kept outside"),
+        many => println!("  the history continues the {many} checkpoints that were kept outside"),
     }
 }
 
@@ -87,7 +87,7 @@ fn verdict(report: &Report) -> String {
     let Report { ok, commits, chains, signed, .. } = report;
     let broken = report.findings.iter().any(|finding| finding.what == export::What::BrokenChain);
     let whole = if broken { "NOT whole" } else { "whole" };
-    let checkpoint = if *signed > 0 { format!("checkpoint {signed} signed") } else { "no checkpoint met".to_owned() };
+    let checkpoint = if *signed > 0 { format!("checkpoint {signed} signed") } else { "no checkpoint found".to_owned() };
     let word = if *ok { "ok" } else { "NOT ok" };
     format!("{commits} commits, {chains} chains {whole}, {checkpoint}: {word}")
 }

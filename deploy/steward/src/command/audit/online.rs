@@ -14,7 +14,7 @@ pub(super) async fn verify(typed: &ArgMatches, client: &Client, json: bool) -> R
     let tenant = client.tenant()?;
     if let Some(commit) = typed.get_one::<String>("commit") {
         let position =
-            commit.parse().map_err(|_| "--commit takes a position here; ids and hashes with --export only")?;
+            commit.parse().map_err(|_| "--commit needs a position here; ids and hashes work only with --export")?;
         let question = InclusionQuestion { position: Position(position), size: None };
         let proof: InclusionProof = client.query(&tenant, "audit", "inclusion", &question).await?;
         output::json(&proof)?;
@@ -36,7 +36,7 @@ pub(super) async fn verify(typed: &ArgMatches, client: &Client, json: bool) -> R
         println!("{}", verdict(&found, ok));
     }
     if let Some(checkpoint) = wrong_key {
-        eprintln!("the checkpoint is signed by {}, which is not the key that was asked for", checkpoint.key);
+        eprintln!("the checkpoint is signed by {}, which is not the given key", checkpoint.key);
     }
     Ok(super::status(ok))
 }

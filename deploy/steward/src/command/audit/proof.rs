@@ -18,9 +18,9 @@ const PROOF_BYTES_MAX: u64 = 128 * 1024;
 pub(super) fn verify(file: &Path, keys: &[VerifierKey], json: bool) -> Result<ExitCode, BoxError> {
     let text = super::read_small(file, PROOF_BYTES_MAX)?;
     let proof: InclusionProof =
-        serde_json::from_str(&text).map_err(|error| format!("{} is no proof: {error}", file.display()))?;
+        serde_json::from_str(&text).map_err(|error| format!("{} is not a proof: {error}", file.display()))?;
     if keys.is_empty() {
-        return Err("a proof is worth its signature: give --verifier-key (steward audit key)".into());
+        return Err("without a trusted key a proof shows nothing: give --verifier-key (see steward audit key)".into());
     }
     let wrong = check(&proof, keys).err().map(|error| error.to_string());
     if json {
@@ -38,20 +38,22 @@ pub(super) fn verify(file: &Path, keys: &[VerifierKey], json: bool) -> Result<Ex
 }
 
 fn check(proof: &InclusionProof, keys: &[VerifierKey]) -> Result<(), BoxError> {
-    let note: Note = proof.checkpoint.as_ref().ok_or("it brings no checkpoint")?.parse()?;
+    let note: Note = proof.checkpoint.as_ref().ok_or("the proof has no checkpoint")?.parse()?;
     let state = Checkpoint::read(&note)?;
     if state.origin.rsplit_once('/').is_none_or(|(_, tenant)| tenant != proof.tenant.as_str()) {
         return Err(format!("its checkpoint is about {}", state.origin).into());
     }
-    let key =
-        keys.iter().find(|key| key.name() == state.origin).ok_or("no key that was given is called as its origin")?;
+    let key = keys
+        .iter()
+        .find(|key| key.name() == state.origin)
+        .ok_or("none of the given keys is called like the checkpoint's origin")?;
     key.verify(&note)?;
-    let hash = hash(&proof.commit).ok_or("its commit is no hash")?;
+    let hash = hash(&proof.commit).ok_or("the proof's commit is not a hash")?;
     let leaf = TreeHash::leaf(&leaf(proof.position, &hash));
     let fits = (state.size, state.root) == (proof.size, proof.root)
         && proof.path.len() <= PROOF_HASHES_MAX
         && includes(leaf, proof.index, proof.size, &proof.path, proof.root);
-    if fits { Ok(()) } else { Err("its hashes do not lead to the signed root".into()) }
+    if fits { Ok(()) } else { Err("the hashes of the proof do not lead to the signed root".into()) }
 }
 
 fn hash(hex: &str) -> Option<CommitHash> {
