@@ -2,10 +2,8 @@ use steward_events::command::{
     Command, CreateTenant, DefineRole, DisableUser, GiveGrant, IssueKey, RenewLease, RevokeGrant, RevokeKey, SetBudget,
 };
 use steward_events::event::{Condition, ContentMode, GrantId, KeyHash};
-use steward_events::id::RoleId;
 use steward_events::quantity::NanoDollars;
 use steward_events::query::{ExplainQuestion, WhoCanQuestion};
-use steward_events::scope::Scope;
 
 use super::answers::ANSWERS_KEPT_MAX;
 use super::*;

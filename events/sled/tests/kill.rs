@@ -16,12 +16,22 @@ const KEYS: u8 = 20;
 /// So many victims die.
 const ROUNDS: u64 = 6;
 
+/// The one test here.
+const TEST: &str = "each_batch_is_whole_after_kill";
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if let [_, role, folder] = arguments.as_slice()
         && role == "victim"
     {
         write_until_killed(Path::new(folder));
+    }
+    // What a runner of tests asks for before it runs them.
+    if arguments.iter().any(|argument| argument == "--list") {
+        if !arguments.iter().any(|argument| argument == "--ignored") {
+            println!("{TEST}: test");
+        }
+        return;
     }
     let folder = tempfile::tempdir().unwrap();
     let mut flushed = 0;
@@ -32,7 +42,7 @@ fn main() {
         println!("round {round}: flushed up to {flushed}, found {found}");
     }
     assert!(flushed > 0, "no victim ever flushed: this proves nothing");
-    println!("test each_batch_is_whole_after_kill ... ok");
+    println!("test {TEST} ... ok");
 }
 
 fn write_until_killed(folder: &Path) -> ! {
