@@ -4,18 +4,21 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use steward_events::command::{CatalogCommand, SetModel, SetPrice, SetProvider, SetRoute};
-use steward_events::event::{CatalogEvent, ModelSpec, Price, PriceVersion, ProviderKind, Target};
+use steward_events::event::{CatalogEvent, ModelSpec, PriceVariant, PriceVersion, ProviderKind, Rates, Target};
 use steward_events::id::{ModelId, ProviderId};
-use steward_events::quantity::{PicoDollarsPerToken, Tokens};
+use steward_events::quantity::{NanoDollars, PicoDollarsPerToken, Tokens};
 use steward_events::rejection::Rejection;
+use steward_events::shared::Shared;
 use steward_events::timestamp::Timestamp;
 
 use crate::aggregate::{Aggregate, Stamp};
 use crate::limit;
 
+mod price;
 mod upstream;
 mod view;
 
+pub use price::{Ceiling, Charge, Price};
 pub use view::Catalogs;
 
 /// The most models, and the most providers, of one tenant.
@@ -36,13 +39,25 @@ pub const CONTEXT_MAX: Tokens = Tokens(100_000_000);
 /// The dearest price: one dollar a token.
 pub const PRICE_MAX: PicoDollarsPerToken = PicoDollarsPerToken(1_000_000_000_000);
 
+/// The dearest price of one image, search or call.
+pub const UNIT_PRICE_MAX: NanoDollars = NanoDollars(1_000_000_000_000);
+
+/// The most variants of one price.
+pub const VARIANTS_MAX: usize = 32;
+
+/// The most spans of hours of one variant.
+pub const HOURS_MAX: usize = 14;
+
+/// The longest source of a price, in bytes.
+pub const SOURCE_BYTES_MAX: usize = 500;
+
 /// What one tenant set; what it did not set, it has from the tenant `steward` (see [`Catalogs`]).
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     providers: BTreeMap<ProviderId, Provider>,
     models: BTreeMap<ModelId, ModelSpec>,
     routes: BTreeMap<ModelId, Vec<Target>>,
-    prices: BTreeMap<ModelId, BTreeMap<Timestamp, Price>>,
+    prices: BTreeMap<ModelId, BTreeMap<Timestamp, Shared<Price>>>,
 }
 
 /// An upstream.
@@ -78,9 +93,9 @@ impl Catalog {
     }
 
     /// The price of a model in force at `at`.
-    pub fn price_at(&self, model: &ModelId, at: Timestamp) -> Option<(PriceVersion, Price)> {
-        let (from, price) = self.prices.get(model)?.range(..=at).next_back()?;
-        Some((PriceVersion { model: model.clone(), from: *from }, *price))
+    pub fn price_at(&self, model: &ModelId, at: Timestamp) -> Option<(PriceVersion, Shared<Price>)> {
+        let (from, price) = self.prices.get(model)?.range(..=at).next_back().filter(|(_, price)| price.lasts(at))?;
+        Some((PriceVersion { model: model.clone(), from: *from }, price.clone()))
     }
 
     /// Providers that a tenant sets itself carry no key: a key reference is read from the gateway's own surroundings,
@@ -144,27 +159,73 @@ impl Catalog {
 
     /// A price may begin in the past only where no price was in force: what was charged is never charged anew.
     fn set_price(&self, set: &SetPrice, stamp: &Stamp) -> Result<Vec<CatalogEvent>, Rejection> {
-        let SetPrice { model, from, price } = set.clone();
-        if [price.input, price.cached, price.output].into_iter().any(|part| part > PRICE_MAX) {
-            return Err(Rejection::invalid("price", "a price is at most one dollar a token"));
-        }
-        let from = from.unwrap_or(stamp.at);
+        let model = set.model.clone();
+        let from = set.from.unwrap_or(stamp.at);
+        check_price(set, from)?;
+        let price = priced(set);
         let known = self.prices.get(&model);
         let at_that_moment = known.and_then(|prices| prices.get(&from));
         let left_out_and_in_force =
-            set.from.is_none() && self.price_at(&model, stamp.at).is_some_and(|(_, in_force)| in_force == price);
-        if at_that_moment == Some(&price) || left_out_and_in_force {
+            set.from.is_none() && self.price_at(&model, stamp.at).is_some_and(|(_, in_force)| *in_force == price);
+        if at_that_moment.is_some_and(|known| **known == price) || left_out_and_in_force {
             return Ok(vec![]);
         }
-        if from < stamp.at && self.price_at(&model, stamp.at).is_some() {
+        let last_begun = known.and_then(|prices| prices.range(..=stamp.at).next_back());
+        if from < stamp.at && last_begun.is_some_and(|(_, known)| known.lasts(from)) {
             return Err(Rejection::invalid(
                 "from",
                 format!("{from} is in the past, and {model} had a price then or since; a price begins now or later"),
             ));
         }
         limit::count("prices", known.map_or(0, BTreeMap::len) + 1, PRICES_MAX)?;
-        Ok(vec![CatalogEvent::PriceSet { model, from, price }])
+        let Price { until, base, variants, source } = price;
+        Ok(vec![CatalogEvent::PriceSet { model, from, until, price: base, variants, source }])
     }
+}
+
+/// The price that a command sets.
+fn priced(set: &SetPrice) -> Price {
+    let SetPrice { until, price: base, variants, source, .. } = set.clone();
+    Price { until, base, variants, source }
+}
+
+/// Refuses a price that is too dear, too long or never in force.
+fn check_price(set: &SetPrice, from: Timestamp) -> Result<(), Rejection> {
+    if set.until.is_some_and(|until| until <= from) {
+        return Err(Rejection::invalid("until", "is not after the price's beginning"));
+    }
+    check_rates("price", &set.price)?;
+    limit::count("variants", set.variants.len(), VARIANTS_MAX)?;
+    for PriceVariant { context_above, tier, hours, rates } in &set.variants {
+        check_rates("variants.rates", rates)?;
+        if context_above.is_none() && tier.is_none() && hours.is_empty() {
+            return Err(Rejection::invalid("variants", "one says of no call that it applies"));
+        }
+        limit::count("variants.hours", hours.len(), HOURS_MAX)?;
+        if hours.iter().any(|hours| hours.from >= hours.to) {
+            return Err(Rejection::invalid("variants.hours", "end before they begin; write one span for each day"));
+        }
+        if hours.iter().any(|hours| hours.days.len() > 7) {
+            return Err(Rejection::invalid("variants.hours.days", "a week has 7 days"));
+        }
+    }
+    limit::text("source", set.source.as_deref().unwrap_or_default(), SOURCE_BYTES_MAX)
+}
+
+fn check_rates(what: &'static str, rates: &Rates) -> Result<(), Rejection> {
+    let Rates { input, cached, output, cache_write, cache_write_1h, reasoning, audio_input, audio_output, .. } = *rates;
+    let tokens =
+        [Some(input), Some(cached), Some(output), cache_write, cache_write_1h, reasoning, audio_input, audio_output];
+    if tokens.into_iter().flatten().any(|rate| rate > PRICE_MAX) {
+        return Err(Rejection::invalid(what, "a price is at most one dollar a token"));
+    }
+    if [rates.image, rates.search, rates.call].into_iter().flatten().any(|price| price > UNIT_PRICE_MAX) {
+        return Err(Rejection::invalid(
+            what,
+            format!("a price of one image, search or call is at most {UNIT_PRICE_MAX}"),
+        ));
+    }
+    Ok(())
 }
 
 impl Aggregate for Catalog {
@@ -191,8 +252,9 @@ impl Aggregate for Catalog {
             CatalogEvent::RouteSet { model, targets } => {
                 self.routes.insert(model, targets);
             }
-            CatalogEvent::PriceSet { model, from, price } => {
-                self.prices.entry(model).or_default().insert(from, price);
+            CatalogEvent::PriceSet { model, from, until, price: base, variants, source } => {
+                let price = Price { until, base, variants, source };
+                self.prices.entry(model).or_default().insert(from, price.into());
             }
         }
     }
@@ -204,7 +266,8 @@ impl Aggregate for Catalog {
             CatalogCommand::SetRoute(set) => json!({ "model": set.model }),
             CatalogCommand::SetPrice(set) => {
                 let mut froms = self.prices.get(&set.model).into_iter().flat_map(BTreeMap::iter);
-                let from = froms.rfind(|(from, price)| set.from.is_none_or(|f| f == **from) && **price == set.price);
+                let price = priced(set);
+                let from = froms.rfind(|(from, known)| set.from.is_none_or(|f| f == **from) && ***known == price);
                 let version = from.map(|(from, _)| PriceVersion { model: set.model.clone(), from: *from });
                 json!({ "model": set.model, "price": version.map(|version| version.to_string()) })
             }

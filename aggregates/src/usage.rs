@@ -147,7 +147,7 @@ impl LeaseUsage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use steward_events::event::{PriceVersion, TokenUsage};
+    use steward_events::event::{AnswerSource, CallContext, Operation, PriceVersion, Saved, Tags, TokenUsage};
     use steward_events::quantity::{NanoDollars, Tokens};
     use steward_events::timestamp::Timestamp;
 
@@ -174,19 +174,24 @@ mod tests {
         Amounts { calls: 1, tokens: Tokens(tokens), money: NanoDollars(tokens) }
     }
 
-    fn price() -> PriceVersion {
-        PriceVersion { model: id("m"), from: Timestamp(0) }
+    fn context() -> CallContext {
+        CallContext {
+            scopes: scopes(),
+            operation: Operation::Chat,
+            provider: id("p"),
+            upstream_model: "m".to_owned(),
+            price: PriceVersion { model: id("m"), from: Timestamp(0) },
+        }
     }
 
     fn started(call: &str, worst: u64) -> UsageEvent {
         UsageEvent::CallStarted {
             call: id(call),
             lease: lease(),
-            scopes: scopes(),
-            provider: id("p"),
+            context: context().into(),
             worst: tokens(worst),
-            price: price(),
             request: id("r"),
+            tags: Tags::default(),
         }
     }
 
@@ -194,15 +199,17 @@ mod tests {
         UsageEvent::CallFinished {
             call: id(call),
             lease: lease(),
-            scopes: scopes(),
-            provider: id("p"),
+            context: context().into(),
             tokens: TokenUsage::default(),
             cost: NanoDollars(used),
-            price: price(),
+            variant: 0,
+            source: AnswerSource::Provider,
+            saved: Saved::default(),
             used: tokens(used),
             late: Amounts::ZERO,
             outcome,
             duration_ms: 1,
+            tags: Tags::default(),
         }
     }
 

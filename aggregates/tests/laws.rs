@@ -20,7 +20,7 @@ use steward_events::command::{
     StartStep, SubmitTask, TaskCommand,
 };
 use steward_events::event::{
-    AccessEvent, Condition, ContentMode, Event, GrantId, IdentityEvent, KeyHash, Price, StepKind, TaskEvent, TaskInput,
+    AccessEvent, Condition, ContentMode, Event, GrantId, IdentityEvent, KeyHash, Rates, StepKind, TaskEvent, TaskInput,
     TaskOutput, TenantEvent, TokenUsage,
 };
 use steward_events::id::{PrincipalId, RoleId, TenantId};
@@ -149,10 +149,11 @@ fn task_command() -> impl Strategy<Value = TaskCommand> {
 }
 
 fn price_command() -> impl Strategy<Value = CatalogCommand> {
-    (proptest::option::of(moment()), 0_u64..4).prop_map(|(from, amount)| {
+    (proptest::option::of(moment()), proptest::option::of(moment()), 0_u64..4).prop_map(|(from, until, amount)| {
         let each = PicoDollarsPerToken(amount);
-        let price = Price { input: each, cached: each, output: each };
-        CatalogCommand::SetPrice(SetPrice { model: "small".parse().unwrap(), from, price })
+        let price = Rates { input: each, cached: each, output: each, ..Rates::default() };
+        let model = "small".parse().unwrap();
+        CatalogCommand::SetPrice(SetPrice { model, from, until, price, variants: vec![], source: None })
     })
 }
 

@@ -3,15 +3,21 @@
 //! MessagePack with named fields. Bytes from the log are hostile until decoded: [`Commit::decode`] checks that the
 //! contents are what the subject says. Hashes are taken over the very bytes stored, never over a re-encoding.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::CommitHash;
-use crate::event::{AggregateKind, Event, Facts};
+use crate::event::{AggregateKind, Event, Facts, UsageEvent};
 use crate::id::{CommandId, CommitId, CorrelationId, PrincipalId, StreamId, TenantId};
 use crate::quantity::{Position, SchemaVersion, Version};
 use crate::request::msgpack;
 use crate::stream::StreamName;
 use crate::timestamp::Timestamp;
+
+mod compact;
+mod journal;
+
+use journal::Journal;
 
 /// The most bytes that one commit may have.
 pub const COMMIT_BYTES_MAX: usize = 512 * 1024;
@@ -129,7 +135,22 @@ impl Commit {
         {
             return Err(format!("{} does not belong in {}", stray.name(), self.stream).into());
         }
-        let wire = Wire {
+        let bytes = match self.stream.kind {
+            // A call leaves two events here, each with much that other calls say as well.
+            AggregateKind::Usage => {
+                let journal = Journal::of(&self.entries).ok_or("a journal of calls holds nothing else")?;
+                rmp_serde::to_vec_named(&self.wire(journal))?
+            }
+            _ => rmp_serde::to_vec_named(&self.wire(&self.entries))?,
+        };
+        if bytes.len() > COMMIT_BYTES_MAX {
+            return Err(format!("a commit of {} bytes; {COMMIT_BYTES_MAX} are allowed", bytes.len()).into());
+        }
+        Ok(bytes)
+    }
+
+    fn wire<L>(&self, entries: L) -> Wire<L> {
+        Wire {
             commit: self.id.clone(),
             tenant: self.stream.tenant.clone(),
             aggregate: self.stream.kind,
@@ -137,13 +158,8 @@ impl Commit {
             version: self.version,
             prev: self.prev,
             schema: self.stream.kind.schema(),
-            entries: &self.entries,
-        };
-        let bytes = rmp_serde::to_vec_named(&wire)?;
-        if bytes.len() > COMMIT_BYTES_MAX {
-            return Err(format!("a commit of {} bytes; {COMMIT_BYTES_MAX} are allowed", bytes.len()).into());
+            entries,
         }
-        Ok(bytes)
     }
 
     /// Reads what stands in `stream`.
@@ -151,6 +167,9 @@ impl Commit {
     /// # Errors
     /// [`DecodeError`]: damaged, newer than this build, or not of this stream.
     pub fn decode(stream: &StreamName, bytes: &[u8]) -> Result<Self, DecodeError> {
+        if stream.kind == AggregateKind::Usage {
+            return decode_as::<UsageEvent, _>(stream, bytes, Journal::into_entries);
+        }
         macro_rules! decode_by_kind {
             ($($(#[$doc:meta])+ $module:ident: $kind:ident, $events:ident $(, $commands:ident)?;)+) => {
                 match stream.kind {
@@ -176,11 +195,22 @@ impl Commit {
 }
 
 fn decode<E: Facts>(stream: &StreamName, bytes: &[u8]) -> Result<Commit, DecodeError> {
-    let wire: Wire<Vec<Entry<E>>> = msgpack::read(bytes).map_err(|error| match msgpack::read::<Header>(bytes) {
+    let widen = |entries: Vec<Entry<E>>| Ok(entries.into_iter().map(Entry::widen).collect());
+    decode_as::<E, _>(stream, bytes, widen)
+}
+
+/// Reads a commit whose entries are written in the form `L`.
+fn decode_as<E: Facts, L: DeserializeOwned>(
+    stream: &StreamName,
+    bytes: &[u8],
+    entries: impl FnOnce(L) -> Result<Vec<Entry>, String>,
+) -> Result<Commit, DecodeError> {
+    let malformed = |reason: String| DecodeError::Malformed { stream: stream.clone(), reason };
+    let wire: Wire<L> = msgpack::read(bytes).map_err(|error| match msgpack::read::<Header>(bytes) {
         Ok(Header { schema }) if schema > E::SCHEMA => {
             DecodeError::NewerSchema { stream: stream.clone(), kind: E::KIND, found: schema, known: E::SCHEMA }
         }
-        _ => DecodeError::Malformed { stream: stream.clone(), reason: error.to_string() },
+        _ => malformed(error.to_string()),
     })?;
     if wire.schema > E::SCHEMA {
         return Err(DecodeError::NewerSchema {
@@ -194,10 +224,10 @@ fn decode<E: Facts>(stream: &StreamName, bytes: &[u8]) -> Result<Commit, DecodeE
         let claims = format!("{}.{}.{}", wire.tenant, wire.aggregate, wire.id);
         return Err(DecodeError::Misplaced { stream: stream.clone(), claims });
     }
-    if wire.entries.is_empty() || wire.entries.iter().any(|entry| entry.events.is_empty()) {
-        return Err(DecodeError::Malformed { stream: stream.clone(), reason: "it holds no event".to_owned() });
+    let entries = entries(wire.entries).map_err(malformed)?;
+    if entries.is_empty() || entries.iter().any(|entry| entry.events.is_empty()) {
+        return Err(malformed("it holds no event".to_owned()));
     }
-    let entries = wire.entries.into_iter().map(Entry::widen).collect();
     Ok(Commit { id: wire.commit, stream: stream.clone(), version: wire.version, prev: wire.prev, entries })
 }
 

@@ -13,11 +13,13 @@ use crate::quantity::SchemaVersion;
 
 mod access;
 mod agent;
+mod call;
 mod catalog;
 mod checkpoint;
 mod denials;
 mod identity;
 mod ledger;
+mod price;
 mod registry;
 mod task;
 mod tenant;
@@ -25,15 +27,20 @@ mod usage;
 
 pub use access::{AccessEvent, Condition, GrantId};
 pub use agent::{AgentEvent, AgentSpec, PatternKind};
-pub use catalog::{CatalogEvent, ModelSpec, Price, PriceVersion, ProviderKind, Target};
+pub use call::{
+    AnswerSource, CallContext, CallOutcome, InvalidTags, Operation, Saved, TAG_KEY_BYTES_MAX, TAG_VALUE_BYTES_MAX,
+    TAGS_MAX, Tags, TokenUsage,
+};
+pub use catalog::{CatalogEvent, ModelSpec, ProviderKind, Target};
 pub use checkpoint::CheckpointEvent;
 pub use denials::DenialEvent;
 pub use identity::{IdentityEvent, KeyHash, Profile};
 pub use ledger::{BudgetKey, BudgetSpec, LeaseTerms, LedgerEvent, UnsettledCall, WindowBounds};
+pub use price::{Hours, PriceVariant, PriceVersion, Rates, ServiceTier, TimeOfDay, Weekday};
 pub use registry::RegistryEvent;
 pub use task::{StepKind, TaskEvent, TaskInput, TaskOutput};
 pub use tenant::{ContentMode, TenantEvent};
-pub use usage::{CallOutcome, TokenUsage, UsageEvent, may_close_a_lease};
+pub use usage::{UsageEvent, may_close_a_lease};
 
 /// The facts of one aggregate.
 pub trait Facts:

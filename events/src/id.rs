@@ -164,6 +164,13 @@ impl TenantId {
     }
 }
 
+/// What a journal records of a call nobody commands: it goes by the call's own name.
+impl From<&CallId> for CommandId {
+    fn from(CallId(name): &CallId) -> Self {
+        Self(Arc::clone(name))
+    }
+}
+
 impl StreamId {
     /// The id of streams of which a tenant has just one.
     pub fn main() -> Self {

@@ -20,6 +20,7 @@ pub mod sealed;
 pub mod secret;
 pub mod setting;
 pub mod shard;
+pub mod shared;
 pub mod stream;
 mod text;
 pub mod timestamp;

@@ -152,9 +152,10 @@ pub enum Unit {
     Money,
 }
 
-/// A vector over the units: what a lease holds, a call reserves, a window has spent.
+/// A vector over the units: what a lease holds, a call reserves, a window has spent. A unit that is not named is zero, so
+/// that one more unit, left out where it is zero, changes no recorded amount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Amounts {
     /// Calls.
     pub calls: u64,

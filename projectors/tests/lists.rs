@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use steward_events::event::{
     AccessEvent, AgentEvent, AgentSpec, AggregateKind, CatalogEvent, Event, IdentityEvent, KeyHash, ModelSpec,
-    PatternKind, Price, Profile, ProviderKind, Target, TenantEvent,
+    PatternKind, Profile, ProviderKind, Rates, Target, TenantEvent,
 };
 use steward_events::id::{AgentId, KeyId, ModelId, ProviderId, RoleId};
 use steward_events::quantity::{PicoDollarsPerToken, Position, Shard, Tokens};
@@ -271,9 +271,9 @@ async fn roles_of_the_platform_are_listed_as_inherited_between_the_own() {
     assert!(others.rows.iter().all(|row| row.inherited), "another tenant's own roles are not shown");
 }
 
-fn price(pico: u64) -> Price {
+fn price(pico: u64) -> Rates {
     let pico = PicoDollarsPerToken(pico);
-    Price { input: pico, cached: pico, output: pico }
+    Rates { input: pico, cached: pico, output: pico, ..Rates::default() }
 }
 
 fn model_set(model: &str, output_max: u64) -> Event {
@@ -288,7 +288,8 @@ fn route_set(model: &str, provider: &str) -> Event {
 
 fn price_set(model: &str, day: u64, pico: u64) -> Event {
     let from = Timestamp(NOON.0 + day * 86_400_000_000);
-    CatalogEvent::PriceSet { model: ModelId::new(model).unwrap(), from, price: price(pico) }.into()
+    let (model, price) = (ModelId::new(model).unwrap(), price(pico));
+    CatalogEvent::PriceSet { model, from, until: None, price, variants: vec![], source: None }.into()
 }
 
 fn provider_set(provider: &str, key: Option<&str>) -> Event {

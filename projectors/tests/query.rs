@@ -127,8 +127,8 @@ async fn a_report_of_too_many_rows_is_refused_with_advice() {
     let mut write = async |from: usize, to: usize| {
         let call = |number: usize| {
             let mut event = finished("acme", &mut Dice(7));
-            if let UsageEvent::CallFinished { scopes, .. } = &mut event {
-                scopes.key = KeyId::new(format!("key_{number}")).unwrap();
+            if let UsageEvent::CallFinished { context, .. } = &mut event {
+                context.make_mut().scopes.key = KeyId::new(format!("key_{number}")).unwrap();
             }
             event.into()
         };
@@ -151,8 +151,8 @@ async fn a_report_of_too_many_rows_is_refused_with_advice() {
 
 fn finished_with_key(key: &str) -> UsageEvent {
     let mut event = finished("acme", &mut Dice(7));
-    if let UsageEvent::CallFinished { scopes, .. } = &mut event {
-        scopes.key = KeyId::new(key).unwrap();
+    if let UsageEvent::CallFinished { context, .. } = &mut event {
+        context.make_mut().scopes.key = KeyId::new(key).unwrap();
     }
     event
 }

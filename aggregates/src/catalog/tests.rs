@@ -1,3 +1,4 @@
+use steward_events::event::Hours;
 use steward_events::id::TenantId;
 
 use super::*;
@@ -9,17 +10,27 @@ fn model() -> ModelId {
     "small".parse().unwrap()
 }
 
-fn price(input: u64) -> Price {
+fn price(input: u64) -> Rates {
     let each = PicoDollarsPerToken(input);
-    Price { input: each, cached: each, output: each }
+    Rates { input: each, cached: each, output: each, ..Rates::default() }
+}
+
+fn priced(from: u64, until: Option<u64>, input: u64) -> CatalogEvent {
+    let (from, until) = (Timestamp(from), until.map(Timestamp));
+    CatalogEvent::PriceSet { model: model(), from, until, price: price(input), variants: vec![], source: None }
 }
 
 fn price_set(from: u64, input: u64) -> CatalogEvent {
-    CatalogEvent::PriceSet { model: model(), from: Timestamp(from), price: price(input) }
+    priced(from, None, input)
 }
 
 fn set_price(from: Option<u64>, input: u64) -> CatalogCommand {
-    CatalogCommand::SetPrice(SetPrice { model: model(), from: from.map(Timestamp), price: price(input) })
+    CatalogCommand::SetPrice(from_on(from, input))
+}
+
+fn from_on(from: Option<u64>, input: u64) -> SetPrice {
+    let from = from.map(Timestamp);
+    SetPrice { model: model(), from, until: None, price: price(input), variants: vec![], source: None }
 }
 
 fn provider(key: Option<&str>) -> SetProvider {
@@ -68,8 +79,80 @@ fn the_price_in_force_is_the_latest_that_has_begun() {
         catalog.apply(&event, NOW);
     }
     assert_eq!(catalog.price_at(&model(), Timestamp(9)), None);
-    assert_eq!(catalog.price_at(&model(), Timestamp(19)).unwrap().1, price(1));
+    assert_eq!(catalog.price_at(&model(), Timestamp(19)).unwrap().1.base, price(1));
     assert_eq!(catalog.price_at(&model(), Timestamp(20)).unwrap().0.from, Timestamp(20));
+}
+
+#[test]
+fn a_price_that_has_ended_leaves_none_until_another_begins() {
+    let mut catalog = Catalog::default();
+    for event in [price_set(10, 1), priced(20, Some(30), 2), price_set(40, 3)] {
+        catalog.apply(&event, NOW);
+    }
+    let at = |at| catalog.price_at(&model(), Timestamp(at)).map(|(_, price)| price.base);
+    assert_eq!([at(19), at(20), at(29)], [Some(price(1)), Some(price(2)), Some(price(2))]);
+    assert_eq!([at(30), at(39), at(40)], [None, None, Some(price(3))], "a call is not free, it has no price");
+}
+
+#[test]
+fn a_price_may_begin_in_the_past_where_the_last_one_had_ended() {
+    let ended = || given::<Catalog>([price_set(5, 4), priced(10, Some(20), 5)]);
+    ended().when(set_price(Some(20), 6)).then([price_set(20, 6)]);
+    let refused = Rejection::invalid(
+        "from",
+        "1970-01-01T00:00:00.000019Z is in the past, and small had a price then or since; a price begins now or later",
+    );
+    ended().when(set_price(Some(19), 6)).then_rejected(&refused);
+    let refused = Rejection::invalid("until", "is not after the price's beginning");
+    let never = SetPrice { until: Some(NOW), ..from_on(None, 5) };
+    given::<Catalog>([]).when(CatalogCommand::SetPrice(never)).then_rejected(&refused);
+}
+
+#[test]
+fn a_price_with_all_that_it_can_say_is_recorded_whole() {
+    let tier = PriceVariant { context_above: Some(Tokens(272_000)), tier: None, hours: vec![], rates: price(10) };
+    let set = SetPrice {
+        until: Some(Timestamp(3_000_000)),
+        variants: vec![tier],
+        source: Some("the provider's page of 2026-11-01".to_owned()),
+        ..from_on(Some(2_000_000), 5)
+    };
+    let SetPrice { model, until, price, variants, source, .. } = set.clone();
+    let event = CatalogEvent::PriceSet { model, from: Timestamp(2_000_000), until, price, variants, source };
+    given::<Catalog>([]).when(CatalogCommand::SetPrice(set.clone())).then([event.clone()]);
+    given::<Catalog>([event]).when(CatalogCommand::SetPrice(set)).then([]);
+}
+
+#[test]
+fn a_variant_says_when_it_applies_and_is_bounded() {
+    let always = PriceVariant { context_above: None, tier: None, hours: vec![], rates: price(1) };
+    let hours = |from: &str, to: &str| Hours { days: vec![], from: from.parse().unwrap(), to: to.parse().unwrap() };
+    let refused = |variants: Vec<PriceVariant>, field: &str, reason: &str| {
+        let set = CatalogCommand::SetPrice(SetPrice { variants, ..from_on(None, 5) });
+        given::<Catalog>([]).when(set).then_rejected(&Rejection::invalid(field, reason));
+    };
+    refused(vec![always.clone()], "variants", "one says of no call that it applies");
+    let dear = PriceVariant { context_above: Some(Tokens(1)), rates: price(PRICE_MAX.0 + 1), ..always.clone() };
+    refused(vec![dear.clone()], "variants.rates", "a price is at most one dollar a token");
+    let some = PriceVariant { rates: price(1), ..dear };
+    refused(vec![some; VARIANTS_MAX + 1], "variants", "would be 33; at most 32 are allowed");
+    let over_midnight = PriceVariant { hours: vec![hours("23:00", "01:00")], ..always.clone() };
+    refused(vec![over_midnight], "variants.hours", "end before they begin; write one span for each day");
+    let many = PriceVariant { hours: vec![hours("01:00", "02:00"); HOURS_MAX + 1], ..always };
+    refused(vec![many], "variants.hours", "would be 15; at most 14 are allowed");
+}
+
+#[test]
+fn the_price_of_one_image_search_or_call_has_a_bound() {
+    for dear in [
+        Rates { image: Some(NanoDollars(UNIT_PRICE_MAX.0 + 1)), ..price(1) },
+        Rates { search: Some(NanoDollars(UNIT_PRICE_MAX.0 + 1)), ..price(1) },
+        Rates { call: Some(NanoDollars(UNIT_PRICE_MAX.0 + 1)), ..price(1) },
+    ] {
+        let set = CatalogCommand::SetPrice(SetPrice { price: dear, ..from_on(None, 5) });
+        let refused = Rejection::invalid("price", "a price of one image, search or call is at most $1000.00");
+        given::<Catalog>([]).when(set).then_rejected(&refused);
+    }
 }
 
 #[test]

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use steward_events::commit::Recorded;
-use steward_events::event::{CatalogEvent, ModelSpec, Price, PriceVersion, Target};
+use steward_events::event::{CatalogEvent, ModelSpec, PriceVersion, Target};
 use steward_events::id::{ModelId, ProviderId, TenantId};
+use steward_events::shared::Shared;
 use steward_events::timestamp::Timestamp;
 use steward_events::view::Reads;
 
-use super::{Catalog, Provider};
+use super::{Catalog, Price, Provider};
 use crate::aggregate::Aggregate;
 
 /// The catalogs of all tenants.
@@ -49,7 +50,7 @@ impl Catalogs {
     }
 
     /// The price of a model in force at `at`.
-    pub fn price_at(&self, tenant: &TenantId, model: &ModelId, at: Timestamp) -> Option<(PriceVersion, Price)> {
+    pub fn price_at(&self, tenant: &TenantId, model: &ModelId, at: Timestamp) -> Option<(PriceVersion, Shared<Price>)> {
         self.own_then_shared(tenant).find_map(|catalog| catalog.price_at(model, at))
     }
 }

@@ -6,15 +6,17 @@ use steward_events::BoxError;
 use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{
-    AgentEvent, AgentSpec, AggregateKind, CallOutcome, Event, PatternKind, PriceVersion, TokenUsage, UsageEvent,
+    AgentEvent, AgentSpec, AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PatternKind,
+    PriceVersion, Saved, Tags, TokenUsage, UsageEvent,
 };
 use steward_events::id::{
     AgentId, CallId, CommandId, CommitId, CorrelationId, HolderId, KeyId, LeaseId, ModelId, PrincipalId, ProviderId,
     StreamId, TenantId,
 };
-use steward_events::ids::Ids;
+use steward_events::ids::{DerivedIds, Ids};
 use steward_events::quantity::{Amounts, NanoDollars, Position, Shard, Tokens, Version};
 use steward_events::scope::ScopeSet;
+use steward_events::shared::Shared;
 use steward_events::stream::StreamName;
 use steward_ports::append::append;
 use steward_ports::clock::{Clock, RandomIds, SystemClock};
@@ -64,7 +66,8 @@ impl Chain {
 
     /// Of a command of its own, as in a group commit.
     fn entry(&self, event: Event) -> Result<Entry, BoxError> {
-        let command = CommandId::new(self.ids.unique())?;
+        let call = if let Event::Usage(event) = &event { event.call() } else { None };
+        let command = call.map_or_else(|| CommandId::new(self.ids.unique()), |call| Ok(call.into()))?;
         Ok(Entry {
             correlation: CorrelationId::new(command.as_str())?,
             command,
@@ -131,7 +134,8 @@ pub(super) async fn write_calls(
 
 /// The start of a call, and at the next number its end.
 fn call_fact(holder: &HolderId, number: u64) -> Result<Event, BoxError> {
-    let call = CallId::new(format!("{holder}-{}", number.div_ceil(2)))?;
+    // As a gateway names calls: the same for a start and the finish after it.
+    let call = CallId::new(DerivedIds::from_seed(format!("{holder}-{}", number.div_ceil(2))).unique())?;
     let model = ModelId::new(MODEL)?;
     let scopes = ScopeSet {
         path: "acme/support".parse()?,
@@ -141,28 +145,33 @@ fn call_fact(holder: &HolderId, number: u64) -> Result<Event, BoxError> {
         agent: None,
         task: None,
     };
-    let (lease, provider) = (LeaseId { holder: holder.clone(), number: 1 }, ProviderId::new("mock")?);
-    let price = PriceVersion { model, from: "2026-01-01".parse()? };
+    let lease = LeaseId { holder: holder.clone(), number: 1 };
+    let context = Shared::new(CallContext {
+        scopes,
+        operation: Operation::Chat,
+        provider: ProviderId::new("mock")?,
+        upstream_model: "mock".to_owned(),
+        price: PriceVersion { model, from: "2026-01-01".parse()? },
+    });
     let used = Amounts { calls: 1, tokens: Tokens(37), money: NanoDollars(37_000) };
     Ok(if number % 2 == 1 {
         let request = CorrelationId::new(call.as_str())?;
-        UsageEvent::CallStarted { call, lease, scopes, provider, worst: used, price, request }.into()
+        UsageEvent::CallStarted { call, lease, context, worst: used, request, tags: Tags::default() }.into()
     } else {
-        let tokens = TokenUsage { input: Tokens(7), cached: Tokens(0), output: Tokens(30), reasoning: Tokens(0) };
-        let (cost, late, outcome) = (NanoDollars(37_000), Amounts::ZERO, CallOutcome::Completed);
-        let duration_ms = 1;
         UsageEvent::CallFinished {
             call,
             lease,
-            scopes,
-            provider,
-            tokens,
-            cost,
-            price,
+            context,
+            tokens: TokenUsage { input: Tokens(7), output: Tokens(30), ..TokenUsage::default() },
+            cost: NanoDollars(37_000),
+            variant: 0,
+            source: AnswerSource::Provider,
+            saved: Saved::default(),
             used,
-            late,
-            outcome,
-            duration_ms,
+            late: Amounts::ZERO,
+            outcome: CallOutcome::Completed,
+            duration_ms: 1,
+            tags: Tags::default(),
         }
         .into()
     })

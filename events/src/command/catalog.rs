@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Body;
-use crate::event::{ModelSpec, Price, ProviderKind, Target};
+use crate::event::{ModelSpec, PriceVariant, ProviderKind, Rates, Target};
 use crate::id::{ModelId, ProviderId};
 use crate::timestamp::Timestamp;
 
@@ -67,8 +67,17 @@ pub struct SetPrice {
     /// From when it applies; from now on if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
-    /// The price, in pico-dollars a token: $1.00 for a million tokens is 1000000.
-    pub price: Price,
+    /// Until when it applies; until a later price begins if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// The rates, in pico-dollars a token: $1.00 for a million tokens is 1000000.
+    pub price: Rates,
+    /// Other rates for some calls: by length of context, service tier or hour. Of those that apply, the last counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<PriceVariant>,
+    /// Who says so, e.g. a page's address and the day on which it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 impl Body for SetPrice {}

@@ -1,10 +1,13 @@
 //! Providers, models and what they cost, by date.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::event::{PriceVariant, Rates};
 use crate::id::{ModelId, ProviderId};
-use crate::quantity::{PicoDollarsPerToken, SchemaVersion, Tokens};
+use crate::quantity::{SchemaVersion, Tokens};
 use crate::timestamp::Timestamp;
 
 /// Facts of what can be called and at which price. The tenant `steward` has the defaults; a tenant may override.
@@ -36,29 +39,65 @@ pub enum CatalogEvent {
         /// The targets.
         targets: Vec<Target>,
     },
-    /// A model's price from a moment on, until a later price begins.
+    /// A model's price from a moment on, until it ends or a later price begins.
     PriceSet {
         /// The model.
         model: ModelId,
         /// First moment at which it applies.
         from: Timestamp,
-        /// The price.
-        price: Price,
+        /// First moment at which it does not apply any more; none if it has no end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+        /// The rates of calls to which no variant applies.
+        price: Rates,
+        /// Other rates for some calls; of those that apply, the last counts.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        variants: Vec<PriceVariant>,
+        /// Who says so, e.g. a page's address and the day on which it was read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<String>,
     },
 }
 
 impl CatalogEvent {
-    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(1);
+    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(2);
 }
 
-/// What an upstream speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ProviderKind {
+macro_rules! provider_kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal,)+) => {
+        /// What an upstream speaks. Recorded by name, so that one more is a line here.
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+        )]
+        pub enum ProviderKind {
+            $($(#[$doc])* #[serde(rename = $name)] $kind,)+
+        }
+
+        impl ProviderKind {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$kind,)+];
+
+            /// The name under which it is recorded.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)+
+                }
+            }
+        }
+    };
+}
+
+provider_kinds! {
     /// OpenAI's HTTP API or anything compatible.
-    Openai,
+    Openai = "openai",
     /// Answers from a script, for tests; it says so in every answer.
-    Scripted,
+    Scripted = "scripted",
+}
+
+impl fmt::Display for ProviderKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
 }
 
 /// What is known of a model.
@@ -79,32 +118,4 @@ pub struct Target {
     pub provider: ProviderId,
     /// The model's name at that provider.
     pub upstream_model: String,
-}
-
-/// Prices per token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Price {
-    /// Input.
-    pub input: PicoDollarsPerToken,
-    /// Input read from the provider's cache.
-    pub cached: PicoDollarsPerToken,
-    /// Output, reasoning included.
-    pub output: PicoDollarsPerToken,
-}
-
-/// Which price a call was charged at: the model and the moment from which that price applies.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct PriceVersion {
-    /// The model.
-    pub model: ModelId,
-    /// From when the price applies.
-    pub from: Timestamp,
-}
-
-impl std::fmt::Display for PriceVersion {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let from = self.from.to_string();
-        write!(f, "{}@{}", self.model, from.strip_suffix("T00:00:00Z").unwrap_or(&from))
-    }
 }

@@ -93,17 +93,26 @@ pub enum TaskEvent {
 }
 
 impl TaskEvent {
-    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(1);
+    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(2);
 }
 
-/// What kind of step.
+/// What kind of step: a word. What else there is to say of a step of that kind (which tool, until when) stands in fields
+/// of its own beside it, so that one more kind changes no recorded step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StepKind {
-    /// Says how to go about it.
+    /// A model says how to go about it.
     Plan,
-    /// Answers.
+    /// A model answers.
     Answer,
+    /// A tool is used.
+    Tool,
+    /// Another task is done for this one.
+    Child,
+    /// Somebody has to agree.
+    Approval,
+    /// Some time has to pass, or something has to happen.
+    Wait,
 }
 
 impl std::fmt::Display for StepKind {
@@ -111,6 +120,10 @@ impl std::fmt::Display for StepKind {
         f.pad(match self {
             Self::Plan => "plan",
             Self::Answer => "answer",
+            Self::Tool => "tool",
+            Self::Child => "child",
+            Self::Approval => "approval",
+            Self::Wait => "wait",
         })
     }
 }

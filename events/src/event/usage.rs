@@ -1,11 +1,14 @@
-//! The journal of one gateway run for one set of scopes. That gateway writes it, and whoever closes a lease.
+//! The journal of one gateway run for one set of scopes. That gateway writes it, and so do those who close a lease.
+//!
+//! In the log each commit says once what its calls have in common (`crate::commit::journal`); here, and for people, each
+//! event is complete.
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::PriceVersion;
-use crate::id::{CallId, CorrelationId, KeyId, LeaseId, ModelId, ProviderId};
-use crate::quantity::{Amounts, NanoDollars, SchemaVersion, Tokens};
-use crate::scope::ScopeSet;
+use crate::event::{AnswerSource, CallContext, CallOutcome, Saved, Tags, TokenUsage};
+use crate::id::{CallId, CorrelationId, LeaseId};
+use crate::quantity::{Amounts, NanoDollars, SchemaVersion};
+use crate::shared::Shared;
 
 /// Facts of what a gateway spent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,16 +20,16 @@ pub enum UsageEvent {
         call: CallId,
         /// What it is paid from.
         lease: LeaseId,
-        /// For which scopes.
-        scopes: ScopeSet,
-        /// Which upstream.
-        provider: ProviderId,
+        /// For whom, of whom, at which price.
+        #[serde(flatten)]
+        context: Shared<CallContext>,
         /// The most it can cost.
         worst: Amounts,
-        /// The price it is charged at, whatever changes later.
-        price: PriceVersion,
         /// The caller's request; attempts of one request share it.
         request: CorrelationId,
+        /// What the caller says about it.
+        #[serde(default, skip_serializing_if = "Tags::is_empty")]
+        tags: Tags,
     },
     /// What the call used. Recorded once, also after the lease was closed.
     CallFinished {
@@ -34,16 +37,21 @@ pub enum UsageEvent {
         call: CallId,
         /// What it was paid from.
         lease: LeaseId,
-        /// For which scopes.
-        scopes: ScopeSet,
-        /// Which upstream.
-        provider: ProviderId,
-        /// The tokens.
+        /// For whom, of whom, at which price.
+        #[serde(flatten)]
+        context: Shared<CallContext>,
+        /// What the provider says it used.
         tokens: TokenUsage,
         /// The cost at the recorded price.
         cost: NanoDollars,
-        /// That price.
-        price: PriceVersion,
+        /// Which of that price's variants was charged, from 1; 0 for its base.
+        #[serde(default, skip_serializing_if = "is_base")]
+        variant: u16,
+        /// Where the answer came from.
+        source: AnswerSource,
+        /// What was saved where the provider was not asked.
+        #[serde(default, skip_serializing_if = "Saved::is_nothing")]
+        saved: Saved,
         /// How much of this counts against the lease.
         used: Amounts,
         /// What the provider billed beyond the worst case, shown as its own number.
@@ -52,6 +60,9 @@ pub enum UsageEvent {
         outcome: CallOutcome,
         /// From sending to the last byte, in milliseconds.
         duration_ms: u64,
+        /// What the caller says about it.
+        #[serde(default, skip_serializing_if = "Tags::is_empty")]
+        tags: Tags,
     },
     /// No call may start on this lease any more.
     LeaseClosed {
@@ -62,56 +73,14 @@ pub enum UsageEvent {
     },
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's form
+const fn is_base(variant: &u16) -> bool {
+    *variant == 0
+}
+
 impl UsageEvent {
-    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(1);
-}
+    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(2);
 
-/// The tokens of one call, as the provider reports them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenUsage {
-    /// All input tokens, cached ones included.
-    pub input: Tokens,
-    /// Of these, read from the provider's cache.
-    pub cached: Tokens,
-    /// All output tokens, reasoning included.
-    pub output: Tokens,
-    /// Of these, reasoning.
-    pub reasoning: Tokens,
-}
-
-impl TokenUsage {
-    /// Input and output.
-    pub const fn total(&self) -> Tokens {
-        Tokens(self.input.0.saturating_add(self.output.0))
-    }
-}
-
-/// How a call ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CallOutcome {
-    /// The provider answered and said what it used.
-    Completed,
-    /// The provider certainly billed nothing: refused connection, 429, 5xx before any body.
-    NotBilled {
-        /// What was seen.
-        reason: String,
-    },
-    /// The stream was cut or no usage came: what was metered is posted, and is an estimate.
-    Estimated {
-        /// What was seen.
-        reason: String,
-    },
-}
-
-/// False only if nothing in these bytes of a commit closes a lease: a look for those who read very many commits for the few
-/// that do. A commit that may is to be decoded.
-pub fn may_close_a_lease(bytes: &[u8]) -> bool {
-    memchr::memmem::find(bytes, b"lease_closed").is_some()
-}
-
-/// What the parts of one call's identity are needed for elsewhere: the key is within the scopes.
-impl UsageEvent {
     /// The lease concerned.
     pub const fn lease(&self) -> &LeaseId {
         match self {
@@ -121,13 +90,19 @@ impl UsageEvent {
         }
     }
 
-    /// The key and model of a call; none for `LeaseClosed`.
-    pub const fn key_and_model(&self) -> Option<(&KeyId, &ModelId)> {
+    /// The call concerned; none for `LeaseClosed`.
+    pub const fn call(&self) -> Option<&CallId> {
         match self {
-            Self::CallStarted { scopes, .. } | Self::CallFinished { scopes, .. } => Some((&scopes.key, &scopes.model)),
+            Self::CallStarted { call, .. } | Self::CallFinished { call, .. } => Some(call),
             Self::LeaseClosed { .. } => None,
         }
     }
+}
+
+/// False only if nothing in these bytes of a commit closes a lease: a look for those who read very many commits for the few
+/// that do. A commit that may is to be decoded.
+pub fn may_close_a_lease(bytes: &[u8]) -> bool {
+    memchr::memmem::find(bytes, b"lease_closed").is_some()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::page::{Page, Paging, list_query};
-use crate::event::{ModelSpec, Price, ProviderKind, Target};
+use crate::event::{ModelSpec, PriceVariant, ProviderKind, Rates, Target};
 use crate::id::{ModelId, ProviderId};
 use crate::quantity::Position;
 use crate::timestamp::Timestamp;
@@ -61,8 +61,8 @@ pub struct ModelRow {
     pub spec: ModelSpec,
     /// Where its calls go, tried in order; nowhere if empty.
     pub targets: Vec<Target>,
-    /// Its price now, in pico-dollars a token; none if it has no price yet, and then it cannot be called.
-    pub price: Option<Price>,
+    /// Its base rates now, in pico-dollars a token; none if it has no price now, and then it cannot be called.
+    pub price: Option<Rates>,
     /// True if the tenant has it from the platform.
     pub inherited: bool,
 }
@@ -74,10 +74,19 @@ pub struct PriceRow {
     pub model: ModelId,
     /// First moment at which it applies.
     pub from: Timestamp,
-    /// First moment at which another applies; none if no later one is set.
+    /// When it ends by itself; none if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Timestamp>,
+    /// First moment at which another applies, or none any more; none if it has no end and no later one is set.
     pub until: Option<Timestamp>,
-    /// The price, in pico-dollars a token: $1.00 for a million tokens is 1000000.
-    pub price: Price,
+    /// The base rates, in pico-dollars a token: $1.00 for a million tokens is 1000000.
+    pub price: Rates,
+    /// Other rates for some calls; of those that apply, the last counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<PriceVariant>,
+    /// Who says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// True if the tenant has it from the platform; a price of the tenant's own goes before.
     pub inherited: bool,
 }

@@ -8,6 +8,7 @@ use steward_events::id::*;
 use steward_events::quantity::*;
 use steward_events::scope::{Scope, ScopeSet, Subject};
 use steward_events::sealed::{KeyOwner, Sealed};
+use steward_events::shared::Shared;
 use steward_events::timestamp::Timestamp;
 
 /// 2026-11-23T10:00:00Z.
@@ -108,7 +109,93 @@ fn amounts(calls: u64) -> Amounts {
 }
 
 fn tokens() -> TokenUsage {
-    TokenUsage { input: Tokens(1_200), cached: Tokens(1_000), output: Tokens(90), reasoning: Tokens(30) }
+    TokenUsage {
+        input: Tokens(1_200),
+        cached: Tokens(1_000),
+        output: Tokens(90),
+        reasoning: Tokens(30),
+        ..TokenUsage::default()
+    }
+}
+
+fn rates(times: u64) -> Rates {
+    let [input, cached, output] = [1_000_000, 100_000, 4_000_000].map(|rate| PicoDollarsPerToken(rate * times));
+    Rates { input, cached, output, ..Rates::default() }
+}
+
+fn context(scopes: ScopeSet) -> Shared<CallContext> {
+    Shared::new(CallContext {
+        scopes,
+        operation: Operation::Chat,
+        provider: provider(),
+        upstream_model: "SmolLM2-135M".to_owned(),
+        price: price_version(),
+    })
+}
+
+fn tags() -> Tags {
+    Tags::new([("feature".to_owned(), "search".to_owned()), ("team".to_owned(), "support".to_owned())].into()).unwrap()
+}
+
+fn step_started(kind: StepKind) -> TaskEvent {
+    TaskEvent::StepStarted { epoch: epoch(), step: StepNumber(1), kind }
+}
+
+/// A finish that says all that one can say.
+fn finished_in_full() -> UsageEvent {
+    UsageEvent::CallFinished {
+        call: CallId::new("01kb7m3w2q8x4c6e9v5t1r0n7g").unwrap(),
+        lease: lease(),
+        context: Shared::new(CallContext { operation: Operation::Batch, ..(*context(scopes())).clone() }),
+        tokens: TokenUsage {
+            cache_write: Tokens(40),
+            cache_write_1h: Tokens(50),
+            audio_input: Tokens(60),
+            audio_output: Tokens(7),
+            images: 2,
+            searches: 3,
+            tier: ServiceTier::Batch,
+            ..tokens()
+        },
+        cost: NanoDollars(1_290_000),
+        variant: 2,
+        source: AnswerSource::Shared { call: call() },
+        saved: Saved { tokens: Tokens(1_290), money: NanoDollars(1_290_000) },
+        used: amounts(1),
+        late: amounts(1),
+        outcome: CallOutcome::Completed,
+        duration_ms: 1_900,
+        tags: tags(),
+    }
+}
+
+/// A price that says all that one can say.
+fn price_in_full() -> CatalogEvent {
+    let rate = |times: u64| Some(PicoDollarsPerToken(1_000_000 * times));
+    let full = Rates {
+        cache_write: rate(2),
+        cache_write_1h: rate(3),
+        reasoning: rate(4),
+        audio_input: rate(5),
+        audio_output: rate(6),
+        image: Some(NanoDollars(40_000_000)),
+        search: Some(NanoDollars(10_000_000)),
+        call: Some(NanoDollars(1_000)),
+        ..rates(1)
+    };
+    let night = Hours { days: vec![Weekday::Monday, Weekday::Sunday], from: TimeOfDay(60), to: TimeOfDay::MIDNIGHT };
+    let plain = PriceVariant { context_above: None, tier: None, hours: vec![], rates: rates(2) };
+    CatalogEvent::PriceSet {
+        model: model(),
+        from: Timestamp(1_793_491_200_000_000),
+        until: Some(Timestamp(1_798_761_600_000_000)),
+        price: full,
+        variants: vec![
+            PriceVariant { context_above: Some(Tokens(272_000)), ..plain.clone() },
+            PriceVariant { tier: Some(ServiceTier::Flex), hours: vec![night], ..plain },
+        ],
+        source: Some("https://provider.example/prices, read 2026-11-29".to_owned()),
+    }
 }
 
 fn price_version() -> PriceVersion {
@@ -263,25 +350,26 @@ variants! {
         UsageEvent::CallStarted {
             call: call(),
             lease: lease(),
-            scopes: scopes(),
-            provider: provider(),
+            context: context(scopes()),
             worst: amounts(1),
-            price: price_version(),
             request: CorrelationId::new("r_7").unwrap(),
+            tags: Tags::default(),
         };
     Event::Usage(UsageEvent::CallFinished { .. }) => "usage.call_finished":
         UsageEvent::CallFinished {
             call: call(),
             lease: lease(),
-            scopes: scopes(),
-            provider: provider(),
+            context: context(scopes()),
             tokens: tokens(),
             cost: NanoDollars(1_290_000),
-            price: price_version(),
+            variant: 0,
+            source: AnswerSource::Provider,
+            saved: Saved::default(),
             used: amounts(1),
             late: Amounts::ZERO,
             outcome: CallOutcome::Completed,
             duration_ms: 1_900,
+            tags: Tags::default(),
         };
     Event::Usage(UsageEvent::LeaseClosed { .. }) => "usage.lease_closed":
         UsageEvent::LeaseClosed { lease: lease(), reason: "expired".to_owned() };
@@ -306,11 +394,10 @@ variants! {
         CatalogEvent::PriceSet {
             model: model(),
             from: Timestamp(1_793_491_200_000_000),
-            price: Price {
-                input: PicoDollarsPerToken(1_000_000),
-                cached: PicoDollarsPerToken(100_000),
-                output: PicoDollarsPerToken(4_000_000),
-            },
+            until: None,
+            price: rates(1),
+            variants: vec![],
+            source: None,
         };
     Event::Agent(AgentEvent::Defined { .. }) => "agent.defined":
         AgentEvent::Defined {
@@ -380,15 +467,17 @@ fn further() -> Vec<(&'static str, Event)> {
     let finished = |outcome| UsageEvent::CallFinished {
         call: call(),
         lease: lease(),
-        scopes: scopes_bare(),
-        provider: provider(),
+        context: context(scopes_bare()),
         tokens: TokenUsage::default(),
         cost: NanoDollars(0),
-        price: price_version(),
+        variant: 0,
+        source: AnswerSource::Provider,
+        saved: Saved::default(),
         used: Amounts::ZERO,
         late: amounts(0),
         outcome,
         duration_ms: 0,
+        tags: Tags::default(),
     };
     let budget_set = |subject, unit, window_kind| LedgerEvent::BudgetSet {
         budget: budget(),
@@ -439,6 +528,24 @@ fn further() -> Vec<(&'static str, Event)> {
         (
             "usage.call_finished.not_billed",
             finished(CallOutcome::NotBilled { reason: "connection refused".to_owned() }).into(),
+        ),
+        ("task.step_started.tool", step_started(StepKind::Tool).into()),
+        ("task.step_started.child", step_started(StepKind::Child).into()),
+        ("task.step_started.approval", step_started(StepKind::Approval).into()),
+        ("task.step_started.wait", step_started(StepKind::Wait).into()),
+        ("usage.call_finished.full", finished_in_full().into()),
+        ("catalog.price_set.full", price_in_full().into()),
+        (
+            "usage.call_started.unique",
+            UsageEvent::CallStarted {
+                call: CallId::new("01kb7m3w2q8x4c6e9v5t1r0n7g").unwrap(),
+                lease: lease(),
+                context: context(scopes_bare()),
+                worst: amounts(1),
+                request: CorrelationId::new("01kb7m3w2q3f8h6j5k4m2n9p0r").unwrap(),
+                tags: tags(),
+            }
+            .into(),
         ),
         ("usage.call_finished.estimated", finished(CallOutcome::Estimated { reason: "stream cut".to_owned() }).into()),
         (

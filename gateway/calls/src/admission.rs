@@ -15,13 +15,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use steward_aggregates::usage;
 use steward_events::BoxError;
-use steward_events::event::{CallOutcome, PriceVersion, TokenUsage};
-use steward_events::id::{CallId, CorrelationId, HolderId, LeaseId, ProviderId, TenantId};
+use steward_events::event::{CallContext, CallOutcome, TokenUsage};
+use steward_events::id::{CallId, CorrelationId, HolderId, LeaseId, TenantId};
 use steward_events::ids::Ids;
 use steward_events::quantity::{Amounts, NanoDollars, Shard};
 use steward_events::rejection::Rejection;
 use steward_events::scope::ScopeSet;
 use steward_events::setting::Span;
+use steward_events::shared::Shared;
 use steward_ports::bus::CommandBus;
 use steward_ports::clock::Clock;
 use steward_ports::log::EventLog;
@@ -73,16 +74,12 @@ pub struct Ask {
     pub tenant: TenantId,
     /// Where the tenant lives.
     pub shard: Shard,
-    /// Which budgets it touches.
-    pub scopes: ScopeSet,
+    /// For whom, of whom, at which price.
+    pub context: Shared<CallContext>,
     /// The most it can cost. It counts as one call whatever this says.
     pub worst: Amounts,
     /// The least that would do; equal to `worst` if the caller said how much output it wants.
     pub worst_min: Amounts,
-    /// Which upstream.
-    pub provider: ProviderId,
-    /// The price it is charged at.
-    pub price: PriceVersion,
     /// The caller's request.
     pub request: CorrelationId,
 }
@@ -114,6 +111,8 @@ pub struct Finish {
     pub tokens: TokenUsage,
     /// The cost at the reservation's price.
     pub cost: NanoDollars,
+    /// Which of that price's variants was charged, from 1; 0 for its base.
+    pub variant: u16,
     /// How it ended.
     pub outcome: CallOutcome,
     /// From sending to the last byte.
@@ -262,7 +261,8 @@ impl Admission {
         if state.stopping {
             return Err(Refusal::Closed("this gateway is stopping".to_owned()));
         }
-        let key = (ask.tenant.clone(), ask.scopes.clone());
+        let scopes = &ask.context.scopes;
+        let key = (ask.tenant.clone(), scopes.clone());
         if let Some(handle) = state.accounts.get(&key).filter(|handle| !handle.inbox.is_closed()) {
             return Ok(handle.clone());
         }
@@ -271,10 +271,9 @@ impl Admission {
         if state.accounts.len() >= self.config.accounts_max {
             return Err(Refusal::Unavailable("too many sets of scopes are in use at once".into()));
         }
-        let journal = usage::journal(ask.shard, &ask.tenant, &self.holder, &ask.scopes)
+        let journal = usage::journal(ask.shard, &ask.tenant, &self.holder, scopes)
             .map_err(|invalid| Refusal::Unavailable(invalid.into()))?;
-        let me =
-            Identity { tenant: ask.tenant.clone(), scopes: ask.scopes.clone(), holder: self.holder.clone(), journal };
+        let me = Identity { tenant: ask.tenant.clone(), scopes: scopes.clone(), holder: self.holder.clone(), journal };
         let (sender, inbox) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicBool::new(false));
         let handle = Handle { inbox: sender, waiting: Arc::clone(&waiting) };

@@ -1,9 +1,12 @@
 //! What a call can cost at most, and what it did cost: tokens and prices, no I/O.
 //!
-//! Costs are summed in pico-dollars and rounded up once.
+//! What tokens cost, the price itself knows (`steward_aggregates::catalog::Price`).
 
-use steward_events::event::{ModelSpec, Price, TokenUsage};
+use steward_aggregates::catalog::{Ceiling, Charge, Price};
+use steward_events::event::{CallOutcome, ModelSpec, TokenUsage};
 use steward_events::quantity::{Amounts, NanoDollars, Tokens};
+use steward_events::shared::Shared;
+use steward_events::timestamp::Timestamp;
 
 use crate::dialect::ModelRequest;
 
@@ -18,8 +21,27 @@ const CLAMPED_OUTPUT_MIN: u64 = 16;
 /// Bytes of text that one token is worth in an estimate of what was used.
 const BYTES_PER_TOKEN: u64 = 4;
 
+/// The price of one call, pinned when the call is planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rate {
+    /// The price.
+    pub(crate) price: Shared<Price>,
+    /// When the call began: some prices depend on the hour.
+    pub(crate) began: Timestamp,
+}
+
+impl Rate {
+    /// What a call is charged that used `tokens`; nothing if the provider billed nothing.
+    pub(crate) fn charge(&self, tokens: &TokenUsage, outcome: &CallOutcome) -> Charge {
+        match outcome {
+            CallOutcome::NotBilled { .. } => Charge { variant: 0, cost: NanoDollars(0) },
+            CallOutcome::Completed | CallOutcome::Estimated { .. } => self.price.charge(tokens, self.began),
+        }
+    }
+}
+
 /// Bounds of one call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Estimate {
     /// Input tokens, at most.
     pub(crate) input_max: u64,
@@ -29,15 +51,17 @@ pub(crate) struct Estimate {
     pub(crate) choices: u64,
     /// True if the caller did not say how much output it wants: then less may be reserved.
     pub(crate) clampable: bool,
-    /// The price.
-    pub(crate) price: Price,
+    /// What it is charged.
+    pub(crate) rate: Rate,
+    /// What it can cost.
+    ceiling: Ceiling,
     /// Bytes of text in the request.
     input_bytes: u64,
 }
 
 impl Estimate {
     /// Of `ask`, made to a model of which `spec` is known.
-    pub(crate) fn of(ask: &ModelRequest, spec: &ModelSpec, price: Price) -> Self {
+    pub(crate) fn of(ask: &ModelRequest, spec: &ModelSpec, rate: Rate) -> Self {
         let text = ask.size.message_tokens;
         let tooling = ask
             .size
@@ -49,13 +73,15 @@ impl Estimate {
             .saturating_add(REQUEST_TOKENS)
             .saturating_add(MESSAGE_TOKENS.saturating_mul(ask.size.messages));
         let asked = ask.output_limit.unwrap_or(spec.output_max.0);
+        // No model reads or writes more than its context.
+        let input_max = input.min(spec.context_max.0);
         Self {
-            // No model reads or writes more than its context.
-            input_max: input.min(spec.context_max.0),
+            input_max,
             output_max: asked.min(spec.output_max.0).max(1),
             choices: ask.choices,
             clampable: ask.output_limit.is_none(),
-            price,
+            ceiling: rate.price.ceiling(input_max, rate.began),
+            rate,
             input_bytes: text,
         }
     }
@@ -72,26 +98,13 @@ impl Estimate {
 
     fn with_output(&self, each: u64) -> Amounts {
         let output = each.saturating_mul(self.choices);
-        let money = u128::from(self.input_max) * u128::from(self.dearest_input())
-            + u128::from(output) * u128::from(self.price.output.0);
-        Amounts {
-            calls: 1,
-            tokens: Tokens(self.input_max.saturating_add(output)),
-            money: NanoDollars::from_pico_rounded_up(money),
-        }
-    }
-
-    fn dearest_input(&self) -> u64 {
-        self.price.input.0.max(self.price.cached.0)
+        Amounts { calls: 1, tokens: Tokens(self.input_max.saturating_add(output)), money: self.ceiling.cost(output) }
     }
 
     /// The output of one choice that `granted` pays for; none if not even one token.
     pub(crate) fn output_for(&self, granted: Amounts) -> Option<u64> {
         let by_tokens = granted.tokens.0.checked_sub(self.input_max)? / self.choices;
-        let pico = u128::from(granted.money.0) * 1_000;
-        let left = pico.checked_sub(u128::from(self.input_max) * u128::from(self.dearest_input()))?;
-        let each = u128::from(self.price.output.0) * u128::from(self.choices);
-        let by_money = left.checked_div(each).and_then(|output| u64::try_from(output).ok()).unwrap_or(u64::MAX);
+        let by_money = self.ceiling.output_for(granted.money)? / self.choices;
         Some(self.output_max.min(by_tokens).min(by_money)).filter(|output| *output > 0)
     }
 
@@ -100,15 +113,6 @@ impl Estimate {
         let input = self.input_bytes.div_ceil(BYTES_PER_TOKEN).min(self.input_max);
         TokenUsage { input: Tokens(input), output: Tokens(output), ..TokenUsage::default() }
     }
-}
-
-/// What `tokens` cost at `price`.
-pub(crate) fn cost(price: &Price, tokens: &TokenUsage) -> NanoDollars {
-    let (input, cached) = (tokens.input.0, tokens.cached.0.min(tokens.input.0));
-    let pico = u128::from(input - cached) * u128::from(price.input.0)
-        + u128::from(cached) * u128::from(price.cached.0)
-        + u128::from(tokens.output.0) * u128::from(price.output.0);
-    NanoDollars::from_pico_rounded_up(pico)
 }
 
 /// Tokens that `bytes` of text are probably worth.
@@ -120,6 +124,7 @@ pub(crate) fn tokens_of(bytes: u64) -> u64 {
 mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
+    use steward_events::event::Rates;
     use steward_events::quantity::PicoDollarsPerToken;
 
     use super::*;
@@ -128,14 +133,19 @@ mod tests {
 
     const SPEC: ModelSpec = ModelSpec { context_max: Tokens(8_192), output_max: Tokens(2_048) };
 
-    fn price(input: u64, cached: u64, output: u64) -> Price {
+    fn rate(input: u64, cached: u64, output: u64) -> Rate {
         let [input, cached, output] = [input, cached, output].map(PicoDollarsPerToken);
-        Price { input, cached, output }
+        Rate { price: Price::from(Rates { input, cached, output, ..Rates::default() }).into(), began: Timestamp(0) }
+    }
+
+    fn bounds(input_max: u64, output_max: u64, choices: u64, rate: &Rate) -> Estimate {
+        let ceiling = rate.price.ceiling(input_max, rate.began);
+        Estimate { input_max, output_max, choices, clampable: true, rate: rate.clone(), ceiling, input_bytes: 0 }
     }
 
     fn estimate(body: &Value) -> Estimate {
         let ask = OpenAiChat.read(&body.to_string().into()).unwrap();
-        Estimate::of(&ask, &SPEC, price(1_000_000, 100_000, 2_000_000))
+        Estimate::of(&ask, &SPEC, rate(1_000_000, 100_000, 2_000_000))
     }
 
     #[test]
@@ -158,11 +168,12 @@ mod tests {
     }
 
     #[test]
-    fn the_cost_is_rounded_up_once() {
-        let tokens = TokenUsage { input: Tokens(3), cached: Tokens(1), output: Tokens(1), ..TokenUsage::default() };
-        assert_eq!(cost(&price(100, 1, 100), &tokens), NanoDollars(1));
-        assert_eq!(cost(&price(1_000_000, 100_000, 2_000_000), &tokens), NanoDollars(4_100));
-        assert_eq!(cost(&price(0, 0, 0), &tokens), NanoDollars(0));
+    fn what_is_not_billed_costs_nothing_even_if_each_call_does() {
+        let per_call = Rates { call: Some(NanoDollars(7)), ..Rates::default() };
+        let rate = Rate { price: Price::from(per_call).into(), began: Timestamp(0) };
+        let refused = CallOutcome::NotBilled { reason: "connection refused".to_owned() };
+        assert_eq!(rate.charge(&TokenUsage::default(), &refused).cost, NanoDollars(0));
+        assert_eq!(rate.charge(&TokenUsage::default(), &CallOutcome::Completed).cost, NanoDollars(7));
     }
 
     proptest! {
@@ -172,7 +183,7 @@ mod tests {
             rates in any::<[u32; 3]>(), tokens in 0_u64..60_000, money in 0_u64..u64::MAX / 2,
         ) {
             let [a, b, c] = rates.map(u64::from);
-            let whole = Estimate { input_max: input, output_max: output, choices, clampable: true, price: price(a, b, c), input_bytes: input };
+            let whole = bounds(input, output, choices, &rate(a, b, c));
             let granted = Amounts { calls: 1, tokens: Tokens(tokens), money: NanoDollars(money) };
             if let Some(each) = whole.output_for(granted) {
                 prop_assert!(each <= output);
@@ -189,10 +200,9 @@ mod tests {
             input in 0_u64..10_000, cached in 0_u64..10_000, output in 0_u64..10_000, rates in any::<[u32; 3]>(),
         ) {
             let [a, b, c] = rates.map(u64::from);
-            let price = price(a, b, c);
-            let whole = Estimate { input_max: 10_000, output_max: 10_000, choices: 1, clampable: true, price, input_bytes: 0 };
+            let whole = bounds(10_000, 10_000, 1, &rate(a, b, c));
             let tokens = TokenUsage { input: Tokens(input), cached: Tokens(cached), output: Tokens(output), ..TokenUsage::default() };
-            prop_assert!(cost(&price, &tokens) <= whole.worst().money);
+            prop_assert!(whole.rate.charge(&tokens, &CallOutcome::Completed).cost <= whole.worst().money);
         }
 
         #[test]

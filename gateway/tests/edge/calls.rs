@@ -1,7 +1,7 @@
 //! Calls that go well.
 
 use serde_json::{Value, json};
-use steward_events::event::{CallOutcome, UsageEvent};
+use steward_events::event::{CallOutcome, Operation, UsageEvent};
 use steward_events::quantity::{NanoDollars, Tokens};
 
 use crate::installation::{Installation, OPERATOR, ask};
@@ -40,9 +40,10 @@ async fn what_the_reply_says_is_what_the_log_says() {
     assert_eq!((finished[0].tokens.output, finished[0].cost), (Tokens(3), NanoDollars(11_400)));
     assert_eq!(finished[0].outcome, CallOutcome::Completed);
     let usage = steward.usage("acme").await;
-    let UsageEvent::CallStarted { call, scopes, request, worst, .. } = &usage[0] else { panic!("{usage:?}") };
+    let UsageEvent::CallStarted { call, context, request, worst, .. } = &usage[0] else { panic!("{usage:?}") };
     assert_eq!((call.as_str(), request.as_str()), (call_id.as_str(), request_id.as_str()));
-    assert_eq!(scopes.path.as_str(), "acme/support");
+    assert_eq!(context.scopes.path.as_str(), "acme/support");
+    assert_eq!((context.operation, context.upstream_model.as_str()), (Operation::Chat, "plain"));
     assert!(worst.tokens.0 > 50 && worst.money > NanoDollars(11_400), "{worst}");
 
     let sent = &steward.upstream.asked()[0];
@@ -149,7 +150,8 @@ async fn a_model_is_called_by_its_makers_name() {
     let shown: Value = steward.get(&key, "/v1/models/gpt-4.1").await.json().await.unwrap();
     assert_eq!(shown["id"], "gpt-4.1");
     let usage = steward.usage("acme").await;
-    assert_eq!(usage[0].key_and_model().unwrap().1.as_str(), "gpt-4.1");
+    let UsageEvent::CallStarted { context, .. } = &usage[0] else { panic!("{usage:?}") };
+    assert_eq!(context.scopes.model.as_str(), "gpt-4.1");
     assert_eq!(steward.chat(&key, &ask("gpt-4.1", "too often")).await.status(), 402);
     for wrong in ["gpt:4.1", "GPT-4.1", ".gpt"] {
         let body = json!({ "model": wrong, "spec": { "context_max": 8_192, "output_max": 1_000 } });

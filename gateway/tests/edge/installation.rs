@@ -253,8 +253,9 @@ impl Installation {
     pub(crate) async fn finished_calls(&self) -> Vec<FinishedCall> {
         let mut finished = Vec::new();
         for event in self.usage("acme").await {
-            if let UsageEvent::CallFinished { tokens, cost, outcome, provider, .. } = event {
-                finished.push(FinishedCall { tokens, cost, outcome, provider: provider.to_string() });
+            if let UsageEvent::CallFinished { tokens, cost, outcome, context, .. } = event {
+                let provider = context.provider.to_string();
+                finished.push(FinishedCall { tokens, cost, outcome, provider });
             }
         }
         finished

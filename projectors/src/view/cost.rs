@@ -84,9 +84,9 @@ impl Projector for CostReport {
 
 fn charge(event: &UsageEvent, recorded: &Recorded<'_>, rows: &mut Rows<Cell>) {
     match event {
-        UsageEvent::CallFinished { scopes, tokens, cost, price, outcome, .. } => {
-            let key = key(&recorded.stream.tenant, recorded.entry.at, scopes);
-            rows.row(&key).get_or_insert_default().charge(tokens, *cost, price, outcome);
+        UsageEvent::CallFinished { context, tokens, cost, outcome, .. } => {
+            let key = key(&recorded.stream.tenant, recorded.entry.at, &context.scopes);
+            rows.row(&key).get_or_insert_default().charge(tokens, *cost, &context.price, outcome);
         }
         UsageEvent::CallStarted { .. } | UsageEvent::LeaseClosed { .. } => {}
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use steward_events::commit::Recorded;
 use steward_events::event::{
-    CatalogEvent, ContentMode, ModelSpec, Price, ProviderKind, RegistryEvent, Target, TenantEvent,
+    CatalogEvent, ContentMode, ModelSpec, PriceVariant, ProviderKind, Rates, RegistryEvent, Target, TenantEvent,
 };
 use steward_events::id::{ModelId, ProviderId, TenantId};
 use steward_events::quantity::Shard;
@@ -116,7 +116,15 @@ pub struct StoredModel {
     spec: Option<ModelSpec>,
     targets: Option<Vec<Target>>,
     /// In order.
-    prices: Vec<(Timestamp, Price)>,
+    prices: Vec<ModelPrice>,
+}
+
+/// The base rates of one price, and when they apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct ModelPrice {
+    from: Timestamp,
+    until: Option<Timestamp>,
+    rates: Rates,
 }
 
 /// One price.
@@ -124,8 +132,13 @@ pub struct StoredModel {
 pub struct StoredPrice {
     model: ModelId,
     from: Timestamp,
+    /// When it ends by itself.
     until: Option<Timestamp>,
-    price: Price,
+    /// When the next one begins.
+    next: Option<Timestamp>,
+    price: Rates,
+    variants: Vec<PriceVariant>,
+    source: Option<String>,
 }
 
 impl Projector for Settings {
@@ -180,7 +193,11 @@ fn fold_catalog(event: &CatalogEvent, recorded: &Recorded<'_>, rows: &mut Rows<R
         CatalogEvent::RouteSet { model, targets } => {
             change_model(tenant, model, rows, |stored| stored.targets = Some(targets.clone()));
         }
-        CatalogEvent::PriceSet { model, from, price } => set_price(tenant, model, (*from, *price), rows),
+        CatalogEvent::PriceSet { model, from, until, price, variants, source } => {
+            let (model, variants, source) = (model.clone(), variants.clone(), source.clone());
+            let stored = StoredPrice { model, from: *from, until: *until, next: None, price: *price, variants, source };
+            set_price(tenant, stored, rows);
+        }
     }
 }
 
@@ -198,25 +215,25 @@ fn change_model<T>(
 }
 
 /// Keeps prices in order: the one before ends where this one begins, and this one where the next does.
-fn set_price(tenant: &TenantId, model: &ModelId, (from, price): (Timestamp, Price), rows: &mut Rows<Row>) {
-    let neighbours = change_model(tenant, model, rows, |stored| {
-        let place = stored.prices.partition_point(|(known, _)| *known < from);
-        if stored.prices.get(place).is_some_and(|(known, _)| *known == from) {
-            stored.prices[place].1 = price;
-        } else {
-            stored.prices.insert(place, (from, price));
+fn set_price(tenant: &TenantId, price: StoredPrice, rows: &mut Rows<Row>) {
+    let StoredPrice { model, from, until, price: rates, .. } = price.clone();
+    let neighbours = change_model(tenant, &model, rows, |stored| {
+        let place = stored.prices.partition_point(|known| known.from < from);
+        let new = ModelPrice { from, until, rates };
+        match stored.prices.get_mut(place).filter(|known| known.from == from) {
+            Some(known) => *known = new,
+            None => stored.prices.insert(place, new),
         }
-        let before = place.checked_sub(1).and_then(|before| stored.prices.get(before)).map(|(from, _)| *from);
-        (before, stored.prices.get(place + 1).map(|(from, _)| *from))
+        let before = place.checked_sub(1).and_then(|before| stored.prices.get(before)).map(|known| known.from);
+        (before, stored.prices.get(place + 1).map(|known| known.from))
     });
-    let Some((before, until)) = neighbours else { return };
+    let Some((before, next)) = neighbours else { return };
     if let Some(before) = before
-        && let Some(Row::Price(stored)) = rows.row(&price_key(tenant, model, before))
+        && let Some(Row::Price(stored)) = rows.row(&price_key(tenant, &model, before))
     {
-        stored.until = Some(from);
+        stored.next = Some(from);
     }
-    *rows.row(&price_key(tenant, model, from)) =
-        Some(Row::Price(StoredPrice { model: model.clone(), from, until, price }));
+    *rows.row(&price_key(tenant, &model, from)) = Some(Row::Price(StoredPrice { next, ..price }));
 }
 
 fn places(steward: &TenantId) -> Key {

@@ -9,13 +9,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use steward_events::BoxError;
 use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
-use steward_events::event::{AggregateKind, CallOutcome, Event, PriceVersion, TokenUsage, UsageEvent};
+use steward_events::event::{
+    AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Saved, Tags, TokenUsage,
+    UsageEvent,
+};
 use steward_events::id::{
     AgentId, CallId, CommandId, CommitId, CorrelationId, HolderId, KeyId, LeaseId, ModelId, PrincipalId, ProviderId,
     StreamId, TaskId, TenantId,
 };
 use steward_events::quantity::{Amounts, NanoDollars, Position, Shard, Tokens, Version};
 use steward_events::scope::ScopeSet;
+use steward_events::shared::Shared;
 use steward_events::stream::StreamName;
 use steward_events::timestamp::Timestamp;
 use steward_ports::append::append;
@@ -103,23 +107,30 @@ pub fn finished(of: &str, dice: &mut Dice) -> UsageEvent {
     UsageEvent::CallFinished {
         call: CallId::new("call1").unwrap(),
         lease: LeaseId { holder: HolderId::new("gw1").unwrap(), number: 1 },
-        scopes: ScopeSet {
-            path: format!("{of}{path}").parse().unwrap(),
-            principal: PrincipalId::new(dice.pick(&["svc_a", "svc_b"])).unwrap(),
-            key: KeyId::new(dice.pick(&["key_a", "key_b", "key_c"])).unwrap(),
-            model: model.clone(),
-            agent: (dice.below(3) == 0).then(|| AgentId::new("researcher").unwrap()),
-            task: (dice.below(4) == 0).then(|| TaskId::new("t_1").unwrap()),
-        },
-        provider: ProviderId::new("local").unwrap(),
+        context: Shared::new(CallContext {
+            scopes: ScopeSet {
+                path: format!("{of}{path}").parse().unwrap(),
+                principal: PrincipalId::new(dice.pick(&["svc_a", "svc_b"])).unwrap(),
+                key: KeyId::new(dice.pick(&["key_a", "key_b", "key_c"])).unwrap(),
+                model: model.clone(),
+                agent: (dice.below(3) == 0).then(|| AgentId::new("researcher").unwrap()),
+                task: (dice.below(4) == 0).then(|| TaskId::new("t_1").unwrap()),
+            },
+            operation: Operation::Chat,
+            provider: ProviderId::new("local").unwrap(),
+            upstream_model: "smollm2".to_owned(),
+            price: PriceVersion { model, from: Timestamp(NOON.0 - dice.below(2) * 86_400_000_000) },
+        }),
         tokens: TokenUsage {
             input: Tokens(input),
             cached: Tokens(input / 2),
             output: Tokens(output),
-            reasoning: Tokens(0),
+            ..TokenUsage::default()
         },
         cost: NanoDollars(cost),
-        price: PriceVersion { model, from: Timestamp(NOON.0 - dice.below(2) * 86_400_000_000) },
+        variant: 0,
+        source: AnswerSource::Provider,
+        saved: Saved::default(),
         used: Amounts { calls: 1, tokens: Tokens(input + output), money: NanoDollars(cost) },
         late: Amounts::ZERO,
         outcome: if dice.below(10) == 0 {
@@ -128,6 +139,7 @@ pub fn finished(of: &str, dice: &mut Dice) -> UsageEvent {
             CallOutcome::Completed
         },
         duration_ms: 12,
+        tags: Tags::default(),
     }
 }
 

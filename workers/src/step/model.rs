@@ -209,6 +209,7 @@ fn understand(headers: &HeaderMap, body: &[u8]) -> Result<Answer, CallError> {
         cached: Tokens(usage.prompt_tokens_details.unwrap_or_default().cached_tokens),
         output: Tokens(usage.completion_tokens),
         reasoning: Tokens(usage.completion_tokens_details.unwrap_or_default().reasoning_tokens),
+        ..TokenUsage::default()
     };
     // The ledger's own figure. Without it the cost is unknown, and unknown is not free.
     let cost = headers.get("x-steward-response-cost").and_then(|value| value.to_str().ok()?.parse().ok());

@@ -14,6 +14,7 @@ use crate::client::Client;
 use crate::command::list::fetch;
 
 mod company;
+mod price;
 
 use company::{Company, Desired};
 

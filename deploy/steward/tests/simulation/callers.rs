@@ -5,11 +5,12 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use steward_calls::admission::{Admission, AdmissionConfig, AdmissionPorts, Ask, Finish, Refusal, Reservation};
-use steward_events::event::{CallOutcome, PriceVersion, TokenUsage};
+use steward_events::event::{CallContext, CallOutcome, Operation, PriceVersion, TokenUsage};
 use steward_events::id::HolderId;
 use steward_events::ids::Ids;
 use steward_events::quantity::{Amounts, NanoDollars, Shard, Tokens};
 use steward_events::scope::ScopeSet;
+use steward_events::shared::Shared;
 use steward_events::timestamp::Timestamp;
 use steward_ports::clock::Clock;
 use tokio::sync::oneshot;
@@ -133,18 +134,22 @@ impl Gateway {
         let ask = Ask {
             tenant: tenant(),
             shard: Shard(0),
-            scopes: ScopeSet {
-                path: "acme".parse().expect("a literal"),
-                principal: "svc_1".parse().expect("a literal"),
-                key: key.parse().expect("a literal"),
-                model: "m".parse().expect("a literal"),
-                agent: None,
-                task: None,
-            },
+            context: Shared::new(CallContext {
+                scopes: ScopeSet {
+                    path: "acme".parse().expect("a literal"),
+                    principal: "svc_1".parse().expect("a literal"),
+                    key: key.parse().expect("a literal"),
+                    model: "m".parse().expect("a literal"),
+                    agent: None,
+                    task: None,
+                },
+                operation: Operation::Chat,
+                provider: "p".parse().expect("a literal"),
+                upstream_model: "m".to_owned(),
+                price: PriceVersion { model: "m".parse().expect("a literal"), from: Timestamp(0) },
+            }),
             worst: amounts(worst, price),
             worst_min: amounts(least, price),
-            provider: "p".parse().expect("a literal"),
-            price: PriceVersion { model: "m".parse().expect("a literal"), from: Timestamp(0) },
             request: self.around.ids.unique().parse().expect("an id"),
         };
         let takes = if hostile { chance.skewed_millis(25_000) } else { chance.millis(1, 80) };
@@ -261,6 +266,7 @@ impl Caller {
         let finish = Finish {
             tokens: TokenUsage { output: metered.tokens, ..TokenUsage::default() },
             cost: metered.money,
+            variant: 0,
             outcome,
             duration_ms: 1,
         };

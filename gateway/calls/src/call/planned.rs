@@ -15,7 +15,7 @@ use super::accepted::Accepted;
 use crate::access::AuthenticatedKey;
 use crate::dialect::{Dialect, ModelRequest};
 use crate::error::Error;
-use crate::estimate::Estimate;
+use crate::estimate::{Estimate, Rate};
 
 /// How old the catalogs may be where they would refuse a call.
 const CATALOG_AGE_MAX: Duration = Duration::from_millis(200);
@@ -104,8 +104,9 @@ impl Planner {
         if targets.is_empty() {
             return Err(unknown());
         }
+        let began = self.clock.now();
         let (version, price) =
-            catalogs.price_at(tenant, model, self.clock.now()).ok_or_else(|| Error::NoPrice(model.to_string()))?;
-        Ok(Plan { targets, estimate: Estimate::of(request, spec, price), price: version })
+            catalogs.price_at(tenant, model, began).ok_or_else(|| Error::NoPrice(model.to_string()))?;
+        Ok(Plan { targets, estimate: Estimate::of(request, spec, Rate { price, began }), price: version })
     }
 }

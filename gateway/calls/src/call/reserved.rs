@@ -5,11 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_events::event::Price;
+use steward_events::event::{CallContext, Operation};
 use steward_events::id::{CallId, ProviderId};
 use steward_events::quantity::Limit;
 use steward_events::rejection::Rejection;
 use steward_events::scope::{Scope, ScopeSet};
+use steward_events::shared::Shared;
 use steward_ports::clock::Clock;
 use tracing::Span;
 
@@ -18,6 +19,7 @@ use super::planned::ResolvedTarget;
 use crate::access::Access;
 use crate::admission::{Admission, Ask, Refusal, Reservation};
 use crate::error::Error;
+use crate::estimate::Rate;
 use crate::trace;
 
 /// A budget that refills later than this is spent; one that does so sooner is a rate.
@@ -26,7 +28,8 @@ const REFILL_WAIT_MAX: Duration = Duration::from_mins(1);
 /// An attempt that may be at the provider, until it is settled.
 pub(super) struct Reserved {
     pub(super) reservation: Reservation,
-    pub(super) price: Price,
+    /// What it is charged.
+    pub(super) rate: Rate,
     pub(super) span: Span,
     /// When the reservation was recorded, by the monotonic clock.
     pub(super) since: Duration,
@@ -78,11 +81,15 @@ impl Reserver {
         let reserving = self.admission.reserve(Ask {
             tenant: call.key.holder.tenant.clone(),
             shard: call.key.shard,
-            scopes: scopes(call),
+            context: Shared::new(CallContext {
+                scopes: scopes(call),
+                operation: Operation::Chat,
+                provider: to.target.provider.clone(),
+                upstream_model: to.target.upstream_model.clone(),
+                price: plan.price.clone(),
+            }),
             worst: plan.estimate.worst(),
             worst_min: plan.estimate.worst_min(),
-            provider: to.target.provider.clone(),
-            price: plan.price.clone(),
             request: call.id.clone(),
         });
         let reservation = tokio::select! {
@@ -103,7 +110,7 @@ impl Reserver {
         Ok(Reserved {
             span: trace::attempt(model, upstream_model, &to.target.provider, &reservation.call),
             reservation,
-            price: plan.estimate.price,
+            rate: plan.estimate.rate.clone(),
             since,
             provider: to.target.provider.clone(),
             number,

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use steward_aggregates::catalog::Charge;
 use steward_events::event::{CallOutcome, TokenUsage};
 use steward_ports::clock::Clock;
 
 use super::reserved::Reserved;
 use crate::admission::Finish;
 use crate::error::Error;
-use crate::estimate::cost;
 use crate::metrics::Metrics;
 use crate::settled::Settled;
 use crate::trace;
@@ -34,7 +34,7 @@ impl Settler {
         tokens: TokenUsage,
         outcome: CallOutcome,
     ) -> Result<Settled, Error> {
-        let cost = cost(&reserved.price, &tokens);
+        let Charge { variant, cost } = reserved.rate.charge(&tokens, &outcome);
         self.metrics.finished(&outcome, &tokens, cost);
         trace::used(&reserved.span, &tokens, cost);
         if let CallOutcome::NotBilled { reason } | CallOutcome::Estimated { reason } = &outcome {
@@ -43,7 +43,8 @@ impl Settler {
         let took = self.clock.monotonic().saturating_sub(reserved.since);
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let call = reserved.reservation.call.clone();
-        let recorded = Settled::record(reserved.reservation, Finish { tokens, cost, outcome, duration_ms }).await;
+        let recorded =
+            Settled::record(reserved.reservation, Finish { tokens, cost, variant, outcome, duration_ms }).await;
         recorded.map_err(|error| {
             tracing::error!(%error, call.id = %call, "the end of a call could not be recorded yet");
             Error::Unanswered(error.to_string())

@@ -1,6 +1,6 @@
 //! Upstreams, models and prices as a tenant sees them: its own, else those of the platform.
 
-use steward_events::event::Price;
+use steward_events::event::Rates;
 use steward_events::id::{ProviderId, TenantId};
 use steward_events::query::{
     ListModels, ListPrices, ListProviders, ModelPage, ModelRow, Paging, PricePage, PriceRow, ProviderPage, ProviderRow,
@@ -8,7 +8,9 @@ use steward_events::query::{
 use steward_events::shard::STEWARD_SHARD;
 use steward_events::timestamp::Timestamp;
 
-use super::{Row, SettingsView, StoredModel, StoredPrice, StoredProvider, models, prices, prices_of, providers};
+use super::{
+    ModelPrice, Row, SettingsView, StoredModel, StoredPrice, StoredProvider, models, prices, prices_of, providers,
+};
 use crate::engine::key::Key;
 use crate::engine::page::{Part, after, part};
 use crate::engine::read_model::{NoAnswer, Query};
@@ -59,8 +61,9 @@ impl SettingsView {
         let (own, inherited) = self.both(query, &paging, prices, within, wanted).await?;
         Ok(own.merge(inherited, paging.limit, |own, inherited| {
             let is_inherited = own.is_none();
-            let StoredPrice { model, from, until, price } = own.or(inherited)?;
-            Some(PriceRow { model, from, until, price, inherited: is_inherited })
+            let StoredPrice { model, from, until: ends, next, price, variants, source } = own.or(inherited)?;
+            let until = [ends, next].into_iter().flatten().min();
+            Some(PriceRow { model, from, ends, until, price, variants, source, inherited: is_inherited })
         }))
     }
 
@@ -114,6 +117,7 @@ fn model_row(own: Option<StoredModel>, inherited: Option<StoredModel>, now: Time
     })
 }
 
-fn price_at(prices: &[(Timestamp, Price)], now: Timestamp) -> Option<Price> {
-    prices.iter().rev().find(|(from, _)| *from <= now).map(|(_, price)| *price)
+fn price_at(prices: &[ModelPrice], now: Timestamp) -> Option<Rates> {
+    let last_begun = prices.iter().rev().find(|price| price.from <= now);
+    last_begun.filter(|price| price.until.is_none_or(|until| now < until)).map(|price| price.rates)
 }

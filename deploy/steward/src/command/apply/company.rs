@@ -11,7 +11,8 @@ use steward_events::quantity::{Limit, Window};
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
-use crate::command::options::{pico_a_token, principal, target};
+use super::price::Price;
+use crate::command::options::{principal, target};
 
 /// The file.
 #[derive(Debug, Deserialize)]
@@ -50,15 +51,6 @@ const fn context_max() -> u64 {
 
 const fn output_max() -> u64 {
     1024
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Price {
-    from: toml::value::Datetime,
-    input: String,
-    output: String,
-    cached: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -195,13 +187,8 @@ impl Model {
         let body = json!({ "model": name, "targets": targets });
         let line = format!("route {name} to {}", self.route.join(", "));
         all.push(in_catalog("route", body.clone(), ("model", body), line));
-        let from: Timestamp = self.price.from.to_string().parse()?;
-        let (input, output) = (pico_a_token(&self.price.input)?, pico_a_token(&self.price.output)?);
-        let cached = self.price.cached.as_deref().map_or(Ok(input), pico_a_token)?;
-        let body =
-            json!({ "model": name, "from": from, "price": { "input": input, "cached": cached, "output": output } });
-        let line = format!("price {name} {} in, {} out, from {}", self.price.input, self.price.output, self.price.from);
-        all.push(in_catalog("price", body.clone(), ("price", body), line));
+        let (body, row, line) = self.price.desired(name)?;
+        all.push(in_catalog("price", body, ("price", row), line));
         Ok(())
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use steward_events::commit::{Commit, Entry};
-use steward_events::event::{CallOutcome, TokenUsage, UsageEvent};
+use steward_events::event::{AnswerSource, CallOutcome, Saved, Tags, TokenUsage, UsageEvent};
 use steward_events::id::{CallId, CommandId, CommitId, CorrelationId, LeaseId, PrincipalId, SystemPart};
 use steward_events::quantity::{Amounts, NanoDollars, Position};
 use steward_events::stream::StreamName;
@@ -124,43 +124,44 @@ impl Account {
             let event = UsageEvent::CallFinished {
                 call: finished.call.clone(),
                 lease: call.lease.clone(),
-                scopes: self.me.scopes.clone(),
-                provider: call.ask.provider.clone(),
+                context: call.ask.context.clone(),
                 tokens: finished.finish.tokens,
                 cost: finished.finish.cost,
-                price: call.ask.price.clone(),
+                variant: finished.finish.variant,
+                source: AnswerSource::Provider,
+                saved: Saved::default(),
                 used: finished.used,
                 late: finished.late,
                 outcome: finished.finish.outcome.clone(),
                 duration_ms: finished.finish.duration_ms,
+                tags: Tags::default(),
             };
-            entries.push(self.entry(event, &call.ask.request));
+            entries.push(self.entry(event, (&finished.call).into(), &call.ask.request));
         }
         for waiting in starts {
             let Some(call) = self.calls.get(&waiting.call) else { continue };
             let event = UsageEvent::CallStarted {
                 call: waiting.call.clone(),
                 lease: call.lease.clone(),
-                scopes: self.me.scopes.clone(),
-                provider: call.ask.provider.clone(),
+                context: call.ask.context.clone(),
                 worst: call.reserved,
-                price: call.ask.price.clone(),
                 request: call.ask.request.clone(),
+                tags: Tags::default(),
             };
-            entries.push(self.entry(event, &call.ask.request));
+            entries.push(self.entry(event, (&waiting.call).into(), &call.ask.request));
         }
         for lease in closes {
             let reason = self.leases.get(lease).and_then(|held| held.closing).unwrap_or("closed").to_owned();
             let event = UsageEvent::LeaseClosed { lease: lease.clone(), reason };
             let correlation = fresh::<CorrelationId>(&*self.ids);
-            entries.push(self.entry(event, &correlation));
+            entries.push(self.entry(event, fresh::<CommandId>(&*self.ids), &correlation));
         }
         self.head.end.next(fresh::<CommitId>(&*self.ids), self.me.journal.clone(), entries)
     }
 
-    fn entry(&self, event: UsageEvent, request: &CorrelationId) -> Entry {
+    fn entry(&self, event: UsageEvent, command: CommandId, request: &CorrelationId) -> Entry {
         Entry {
-            command: fresh::<CommandId>(&*self.ids),
+            command,
             at: self.head.end.at,
             actor: PrincipalId::system(SystemPart::Gateway),
             on_behalf_of: Some(self.me.scopes.principal.clone()),
@@ -310,6 +311,7 @@ pub(in crate::admission) fn never_sent(reason: &str) -> Finish {
     Finish {
         tokens: TokenUsage::default(),
         cost: NanoDollars(0),
+        variant: 0,
         outcome: CallOutcome::NotBilled { reason: reason.to_owned() },
         duration_ms: 0,
     }

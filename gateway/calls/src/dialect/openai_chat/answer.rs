@@ -11,6 +11,8 @@ use crate::dialect::{Measured, Unreadable};
 struct WholeAnswer<'a> {
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    service_tier: Option<&'a RawValue>,
     #[serde(default)]
     choices: Vec<Choice>,
 }
@@ -22,9 +24,9 @@ struct Choice {
 
 /// Reads an answer's body.
 pub(super) fn read(body: &[u8]) -> Result<Measured, Unreadable> {
-    let WholeAnswer { usage, choices } = serde_json::from_slice(body)?;
+    let WholeAnswer { usage, service_tier, choices } = serde_json::from_slice(body)?;
     let text_bytes = choices.iter().filter_map(|choice| choice.message).map(|Generated(bytes)| bytes).sum();
-    Ok(Measured { usage: usage.and_then(usage::read), text_bytes })
+    Ok(Measured { usage: usage.and_then(|usage| usage::read(usage, service_tier)), text_bytes })
 }
 
 #[cfg(test)]

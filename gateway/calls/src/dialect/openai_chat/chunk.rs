@@ -15,13 +15,13 @@ pub(super) fn read(data: &Bytes, keep_usage: bool) -> Result<AnswerEvent, Unread
     if data.trim_ascii() == b"[DONE]" {
         return Ok(AnswerEvent::Done);
     }
-    let Fields { error, usage: said, choices } = serde_json::from_slice(data)?;
+    let Fields { error, usage: said, service_tier, choices } = serde_json::from_slice(data)?;
     if let Some(error) = error {
         let message = error.get("message").or(Some(&error)).and_then(Value::as_str).unwrap_or("it failed");
         return Ok(AnswerEvent::Failed { message: message.chars().take(2_000).collect() });
     }
     let choices = choices.unwrap_or_default();
-    let usage = said.and_then(usage::read);
+    let usage = said.and_then(|said| usage::read(said, service_tier));
     let only_usage = choices.is_empty() && usage.is_some();
     let text_bytes = choices.iter().filter_map(|choice| choice.delta).map(|Generated(bytes)| bytes).sum();
     let finished = choices.iter().any(|choice| choice.finish_reason.is_some());
@@ -40,6 +40,8 @@ struct Fields<'a> {
     /// As it stands there, also `null`: some providers say so in every chunk.
     #[serde(borrow, default, deserialize_with = "as_it_stands")]
     usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    service_tier: Option<&'a RawValue>,
     choices: Option<Vec<Choice>>,
 }
 

@@ -10,12 +10,15 @@ use steward_aggregates::usage;
 use steward_events::command::{GrantLease, LedgerCommand};
 use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
-use steward_events::event::{CallOutcome, Event, LeaseTerms, PriceVersion, TokenUsage, UsageEvent};
+use steward_events::event::{
+    CallContext, CallOutcome, Event, LeaseTerms, Operation, PriceVersion, TokenUsage, UsageEvent,
+};
 use steward_events::id::{LeaseId, TenantId};
 use steward_events::ids::CountingIds;
 use steward_events::quantity::{Amounts, NanoDollars, Position, Shard, Tokens, Turn};
 use steward_events::request::Reply;
 use steward_events::scope::ScopeSet;
+use steward_events::shared::Shared;
 use steward_events::stream::StreamName;
 use steward_events::timestamp::Timestamp;
 use steward_ports::append::Appended;
@@ -72,11 +75,15 @@ impl Scene {
         let ask = Ask {
             tenant: id("acme"),
             shard: Shard(0),
-            scopes: scopes(),
+            context: Shared::new(CallContext {
+                scopes: scopes(),
+                operation: Operation::Chat,
+                provider: id("p"),
+                upstream_model: "m".to_owned(),
+                price: PriceVersion { model: id("m"), from: Timestamp(0) },
+            }),
             worst: amount(1, worst),
             worst_min: amount(1, least),
-            provider: id("p"),
-            price: PriceVersion { model: id("m"), from: Timestamp(0) },
             request: id("r"),
         };
         let (told, gone, wanted) = (Arc::clone(&self.told), Arc::clone(&self.gone), Arc::clone(&self.gone));
@@ -147,7 +154,7 @@ impl Scene {
 
     pub(super) fn finish(&mut self, number: u64, tokens: u64, outcome: CallOutcome, now: Now) {
         let tokens = TokenUsage { output: Tokens(tokens), ..TokenUsage::default() };
-        let finish = Finish { tokens, cost: NanoDollars(0), outcome, duration_ms: 1 };
+        let finish = Finish { tokens, cost: NanoDollars(0), variant: 0, outcome, duration_ms: 1 };
         self.account.finish(&id(&format!("call{number}")), finish, now, None);
     }
 }

@@ -1,0 +1,152 @@
+//! `price` of a model in company.toml: rates as people write them, `$1.00/M` for a million tokens.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use steward_events::BoxError;
+use steward_events::event::{Hours, PriceVariant, Rates, ServiceTier};
+use steward_events::quantity::{NanoDollars, PicoDollarsPerToken, Tokens};
+use steward_events::timestamp::Timestamp;
+
+use crate::command::options::pico_a_token;
+
+/// A table that holds rates beside other fields: each field by its name, so that a slip is named.
+macro_rules! with_rates {
+    ($(#[$doc:meta])* struct $name:ident { $($(#[$attribute:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct $name {
+            $($(#[$attribute])* $field: $type,)*
+            input: String,
+            output: String,
+            cached: Option<String>,
+            cache_write: Option<String>,
+            cache_write_1h: Option<String>,
+            reasoning: Option<String>,
+            audio_input: Option<String>,
+            audio_output: Option<String>,
+            image: Option<NanoDollars>,
+            search: Option<NanoDollars>,
+            call: Option<NanoDollars>,
+        }
+
+        impl $name {
+            fn rates(&self) -> Result<Rates, BoxError> {
+                let a_token = |text: &String| pico_a_token(text).map(PicoDollarsPerToken);
+                let may = |text: &Option<String>| text.as_ref().map(a_token).transpose();
+                let input = a_token(&self.input)?;
+                Ok(Rates {
+                    input,
+                    cached: may(&self.cached)?.unwrap_or(input),
+                    output: a_token(&self.output)?,
+                    cache_write: may(&self.cache_write)?,
+                    cache_write_1h: may(&self.cache_write_1h)?,
+                    reasoning: may(&self.reasoning)?,
+                    audio_input: may(&self.audio_input)?,
+                    audio_output: may(&self.audio_output)?,
+                    image: self.image,
+                    search: self.search,
+                    call: self.call,
+                })
+            }
+        }
+    };
+}
+
+with_rates! {
+    /// What a model costs from a day on.
+    struct Price {
+        from: toml::value::Datetime,
+        until: Option<toml::value::Datetime>,
+        source: Option<String>,
+        #[serde(default)]
+        variants: Vec<Variant>,
+    }
+}
+
+with_rates! {
+    /// What some of its calls cost.
+    struct Variant {
+        context_above: Option<Tokens>,
+        tier: Option<ServiceTier>,
+        #[serde(default)]
+        hours: Vec<Hours>,
+    }
+}
+
+impl Variant {
+    fn variant(&self) -> Result<PriceVariant, BoxError> {
+        let Self { context_above, tier, hours, .. } = self;
+        Ok(PriceVariant { context_above: *context_above, tier: *tier, hours: hours.clone(), rates: self.rates()? })
+    }
+}
+
+impl Price {
+    /// What `price.set` is told of `model`, what a row of the list says if it holds already, and a line for people.
+    pub(super) fn desired(&self, model: &str) -> Result<(Value, Value, String), BoxError> {
+        let moment = |at: &toml::value::Datetime| at.to_string().parse::<Timestamp>();
+        let from = moment(&self.from)?;
+        let until = self.until.as_ref().map(moment).transpose()?;
+        let rates = self.rates()?;
+        let variants = self.variants.iter().map(Variant::variant).collect::<Result<Vec<_>, _>>()?;
+        let mut body = json!({ "model": model, "from": from, "price": rates, "source": self.source });
+        let mut row = body.clone();
+        (body["until"], row["ends"]) = (json!(until), json!(until));
+        // What is left out here must not stand there.
+        for rate in
+            ["cache_write", "cache_write_1h", "reasoning", "audio_input", "audio_output", "image", "search", "call"]
+        {
+            row["price"].as_object_mut().map(|rates| rates.entry(rate).or_insert(Value::Null));
+        }
+        row["variants"] = if variants.is_empty() { Value::Null } else { json!(variants) };
+        body["variants"] = json!(variants);
+        let line = format!("price {model} {} in, {} out, from {}", self.input, self.output, self.from);
+        Ok((body, row, line))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use steward_events::command::SetPrice;
+
+    use super::*;
+
+    #[test]
+    fn all_that_a_price_can_say_is_read_and_is_what_the_command_takes() {
+        let price: Price = toml::from_str(
+            r#"
+            from = 2026-11-01
+            until = 2027-01-01
+            input = "$2.00/M"
+            cached = "$0.10/M"
+            output = "$10.00/M"
+            cache_write = "$2.50/M"
+            search = "$0.01"
+            source = "the provider's page of 2026-11-29"
+            variants = [
+                { context_above = 272000, input = "$4.00/M", cached = "$0.20/M", output = "$15.00/M" },
+                { tier = "flex", input = "$1.00/M", output = "$5.00/M" },
+                { hours = [{ days = ["monday"], from = "01:00", to = "04:00" }], input = "$4.00/M", output = "$20.00/M" },
+            ]
+        "#,
+        )
+        .unwrap();
+        let (body, row, _) = price.desired("sol").unwrap();
+        let set: SetPrice = serde_json::from_value(body).unwrap();
+        assert_eq!(set.price.cache_write, Some(PicoDollarsPerToken(2_500_000)));
+        assert_eq!(set.price.search, Some(NanoDollars(10_000_000)));
+        assert_eq!(set.variants[0].rates.cached, PicoDollarsPerToken(200_000));
+        assert_eq!(set.variants[1].rates.cached, PicoDollarsPerToken(1_000_000), "as input, if it is left out");
+        assert_eq!(set.variants[2].hours[0].from.to_string(), "01:00");
+        assert_eq!(row["price"]["reasoning"], Value::Null);
+    }
+
+    #[test]
+    fn a_slip_in_a_price_is_named() {
+        for text in
+            ["from = 2026-11-01\ninput = \"$1.00/M\"\noutput = \"$1.00/M\"\nimages = \"$1.00\"", "input = \"$1.00/M\""]
+        {
+            assert!(toml::from_str::<Price>(text).is_err(), "{text}");
+        }
+    }
+}
