@@ -63,7 +63,7 @@ pub struct Catalog {
 /// An upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provider {
-    /// What it speaks.
+    /// Kind of the provider.
     pub kind: ProviderKind,
     /// Base URL.
     pub url: String,
@@ -104,7 +104,7 @@ impl Catalog {
         upstream::check_url(set.kind, &set.url)?;
         if let Some(reference) = &set.key {
             if !stamp.tenant.is_steward() {
-                return Err(Rejection::invalid("key", "only providers of the tenant steward refer to keys"));
+                return Err(Rejection::invalid("key", "only providers of the tenant steward may refer to keys"));
             }
             upstream::check_key(reference)?;
         }
@@ -122,7 +122,7 @@ impl Catalog {
             return Err(Rejection::invalid("spec.output_max", "must be at least 1 and at most context_max"));
         }
         if spec.context_max > CONTEXT_MAX {
-            return Err(Rejection::invalid("spec.context_max", format!("is at most {CONTEXT_MAX}")));
+            return Err(Rejection::invalid("spec.context_max", format!("must be at most {CONTEXT_MAX}")));
         }
         if self.models.get(&model) == Some(&spec) {
             return Ok(vec![]);
@@ -135,7 +135,7 @@ impl Catalog {
     fn set_route(&self, set: &SetRoute, stamp: &Stamp) -> Result<Vec<CatalogEvent>, Rejection> {
         let SetRoute { model, targets } = set.clone();
         if targets.is_empty() {
-            return Err(Rejection::invalid("targets", "names no target"));
+            return Err(Rejection::invalid("targets", "must name at least one target"));
         }
         limit::count("targets", targets.len(), TARGETS_MAX)?;
         for target in &targets {
@@ -174,7 +174,7 @@ impl Catalog {
         if from < stamp.at && last_begun.is_some_and(|(_, known)| known.lasts(from)) {
             return Err(Rejection::invalid(
                 "from",
-                format!("{from} is in the past, and {model} had a price then or since; a price begins now or later"),
+                format!("{from} is in the past, and {model} already had a price then; a price must begin now or later"),
             ));
         }
         limit::count("prices", known.map_or(0, BTreeMap::len) + 1, PRICES_MAX)?;
@@ -217,7 +217,7 @@ fn check_rates(what: &'static str, rates: &Rates) -> Result<(), Rejection> {
     let tokens =
         [Some(input), Some(cached), Some(output), cache_write, cache_write_1h, reasoning, audio_input, audio_output];
     if tokens.into_iter().flatten().any(|rate| rate > PRICE_MAX) {
-        return Err(Rejection::invalid(what, "a price is at most one dollar a token"));
+        return Err(Rejection::invalid(what, "must be at most one dollar a token"));
     }
     if [rates.image, rates.search, rates.call].into_iter().flatten().any(|price| price > UNIT_PRICE_MAX) {
         return Err(Rejection::invalid(

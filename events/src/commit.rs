@@ -85,7 +85,7 @@ pub enum DecodeError {
         reason: String,
     },
     /// A later build of Steward wrote it: upgrade readers before writers.
-    #[error("{stream} has schema {found} of {kind}; this build reads up to {known}: upgrade it")]
+    #[error("{stream} has schema {found} of {kind}, and this build reads schemas up to {known}: upgrade Steward")]
     NewerSchema {
         /// Where it stands.
         stream: StreamName,
@@ -97,7 +97,7 @@ pub enum DecodeError {
         known: SchemaVersion,
     },
     /// It says it belongs elsewhere.
-    #[error("a commit of {claims} stands in {stream}")]
+    #[error("{stream} holds a commit that belongs to {claims}")]
     Misplaced {
         /// Where it stands.
         stream: StreamName,

@@ -45,7 +45,7 @@ pub enum Rejection {
     NotFound {
         /// Kind of thing.
         what: String,
-        /// Its name.
+        /// Name of the agent.
         id: String,
     },
     /// The name is taken by something else.
@@ -53,7 +53,7 @@ pub enum Rejection {
     AlreadyExists {
         /// Kind of thing.
         what: String,
-        /// Its name.
+        /// Name of the agent.
         id: String,
     },
     /// A field's value cannot be right.

@@ -8,9 +8,9 @@ use steward_events::permission::PermissionPattern;
 /// A role's meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleSpec {
-    /// What it permits by itself.
+    /// Permissions of the role itself, e.g. `task:*`.
     pub permissions: Vec<PermissionPattern>,
-    /// The roles whose permissions it has too.
+    /// Roles whose permissions this role inherits.
     pub inherits: Vec<RoleId>,
 }
 

@@ -50,13 +50,13 @@ pub struct KeyHolder {
     pub principal: PrincipalId,
     /// Where its calls are booked, and the most that it can reach.
     pub scope: Scope,
-    /// The models it may use; all that its grants allow if empty.
+    /// Models that the key may use; if empty, all that the grants allow.
     pub models: Vec<ModelId>,
     /// The agent it acts for, if one.
     pub agent: Option<AgentId>,
     /// The task it was made for, if one.
     pub task: Option<TaskId>,
-    /// When it stops working by itself.
+    /// Moment at which the key stops working.
     pub expires: Option<Timestamp>,
 }
 

@@ -69,7 +69,7 @@ fn the_first_price_may_begin_in_the_past_but_no_charged_price_changes() {
 fn a_price_has_a_bound() {
     given::<Catalog>([])
         .when(set_price(None, PRICE_MAX.0 + 1))
-        .then_rejected(&Rejection::invalid("price", "a price is at most one dollar a token"));
+        .then_rejected(&Rejection::invalid("price", "must be at most one dollar a token"));
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_variant_says_when_it_applies_and_is_bounded() {
     };
     refused(vec![always.clone()], "variants", "one says of no call that it applies");
     let dear = PriceVariant { context_above: Some(Tokens(1)), rates: price(PRICE_MAX.0 + 1), ..always.clone() };
-    refused(vec![dear.clone()], "variants.rates", "a price is at most one dollar a token");
+    refused(vec![dear.clone()], "variants.rates", "must be at most one dollar a token");
     let some = PriceVariant { rates: price(1), ..dear };
     refused(vec![some; VARIANTS_MAX + 1], "variants", "would be 33; at most 32 are allowed");
     let over_midnight = PriceVariant { hours: vec![hours("23:00", "01:00")], ..always.clone() };
@@ -157,7 +157,7 @@ fn the_price_of_one_image_search_or_call_has_a_bound() {
 
 #[test]
 fn only_steward_refers_to_keys() {
-    let refused = Rejection::invalid("key", "only providers of the tenant steward refer to keys");
+    let refused = Rejection::invalid("key", "only providers of the tenant steward may refer to keys");
     given::<Catalog>([]).when(CatalogCommand::SetProvider(provider(Some("env:LOCAL_KEY")))).then_rejected(&refused);
     let with_key = CatalogCommand::SetProvider(provider(Some("env:LOCAL_KEY")));
     assert_eq!(Catalog::default().decide(&with_key, &steward()).unwrap().len(), 1);
@@ -189,7 +189,7 @@ fn a_model_has_room_for_its_output() {
 fn a_default_route_leads_somewhere() {
     let target = Target { provider: "local".parse().unwrap(), upstream_model: "smollm2".to_owned() };
     let route = |targets| CatalogCommand::SetRoute(SetRoute { model: model(), targets });
-    let nowhere = Rejection::invalid("targets", "names no target");
+    let nowhere = Rejection::invalid("targets", "must name at least one target");
     given::<Catalog>([]).when(route(vec![])).then_rejected(&nowhere);
     let many = Rejection::invalid("targets", "would be 9; at most 8 are allowed");
     given::<Catalog>([]).when(route(vec![target.clone(); TARGETS_MAX + 1])).then_rejected(&many);

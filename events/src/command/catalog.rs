@@ -10,9 +10,9 @@ use crate::timestamp::Timestamp;
 
 commands! {
     CatalogCommand of Catalog {
-        "provider" "set" => SetProvider, Callers, "Set where an upstream is and what it speaks";
-        "model" "set" => SetModel, Callers, "Set a model that callers may name";
-        "route" "set" => SetRoute, Callers, "Set where calls of a model go, tried in order";
+        "provider" "set" => SetProvider, Callers, "Set a provider: its address and its kind";
+        "model" "set" => SetModel, Callers, "Set a model under the name that callers use";
+        "route" "set" => SetRoute, Callers, "Set the targets of a model's calls, in the order to try";
         "price" "set" => SetPrice, Callers, "Set a model's price from a date on";
     }
 }
@@ -21,13 +21,13 @@ commands! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetProvider {
-    /// Its name.
+    /// Name of the provider.
     pub provider: ProviderId,
-    /// What it speaks.
+    /// Kind of the provider.
     pub kind: ProviderKind,
     /// Base URL, e.g. `http://127.0.0.1:9090/v1`.
     pub url: String,
-    /// Where its key is found: `env:NAME` or `file:PATH`, read by the gateway. Never the key itself.
+    /// Place of the provider's key, `env:NAME` or `file:PATH`, read by the gateway. Never the key itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }
@@ -38,7 +38,7 @@ impl Body for SetProvider {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetModel {
-    /// Its name.
+    /// Name that callers use.
     pub model: ModelId,
     /// What is known of it.
     pub spec: ModelSpec,
@@ -64,7 +64,7 @@ impl Body for SetRoute {}
 pub struct SetPrice {
     /// The model.
     pub model: ModelId,
-    /// From when it applies; from now on if left out.
+    /// First moment of the price; now if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
     /// Until when it applies; until a later price begins if left out.

@@ -24,7 +24,7 @@ fn utc() -> String {
 pub struct CreateTenant {
     /// Name of the tenant; it never changes.
     pub tenant: TenantId,
-    /// IANA time zone in which its budget windows turn.
+    /// IANA time zone of the tenant: days, weeks and months of its budgets follow it.
     #[serde(default = "utc")]
     pub timezone: String,
     /// Whether prompts and answers are kept.

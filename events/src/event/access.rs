@@ -15,7 +15,7 @@ use crate::timestamp::Timestamp;
 pub enum AccessEvent {
     /// A role means this from now on.
     RoleDefined {
-        /// Its name.
+        /// Name of the agent.
         role: RoleId,
         /// What it permits by itself.
         permissions: Vec<PermissionPattern>,

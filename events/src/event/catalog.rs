@@ -16,7 +16,7 @@ use crate::timestamp::Timestamp;
 pub enum CatalogEvent {
     /// An upstream can be reached.
     ProviderSet {
-        /// Its name.
+        /// Name of the agent.
         provider: ProviderId,
         /// What it speaks.
         kind: ProviderKind,
@@ -27,7 +27,7 @@ pub enum CatalogEvent {
     },
     /// A model can be named by callers.
     ModelSet {
-        /// Its name.
+        /// Name of the agent.
         model: ModelId,
         /// What is known of it.
         spec: ModelSpec,
@@ -104,9 +104,9 @@ impl fmt::Display for ProviderKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSpec {
-    /// Input and output together, at most.
+    /// Most tokens of input and output together.
     pub context_max: Tokens,
-    /// Output of one call, at most; what is reserved where the caller sets no `max_tokens`.
+    /// Most output tokens of one call; reserved if the caller sets no `max_tokens`.
     pub output_max: Tokens,
 }
 

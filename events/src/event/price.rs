@@ -14,9 +14,9 @@ use crate::timestamp::Timestamp;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rates {
-    /// Input.
+    /// Price of input.
     pub input: PicoDollarsPerToken,
-    /// Input read from the provider's cache.
+    /// Price of input read from the provider's cache.
     pub cached: PicoDollarsPerToken,
     /// Output.
     pub output: PicoDollarsPerToken,

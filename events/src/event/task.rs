@@ -24,7 +24,7 @@ pub enum TaskEvent {
         scope: Scope,
         /// What is to be done. Always sealed: a task must survive its submitter.
         input: Sealed<TaskInput>,
-        /// The most it may cost.
+        /// Most dollars that the task may cost.
         limit: Option<NanoDollars>,
         /// Who asked: the agent acts within their permissions.
         submitted_by: PrincipalId,
@@ -132,7 +132,7 @@ impl std::fmt::Display for StepKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaskInput {
-    /// In words.
+    /// The prompt.
     pub prompt: String,
 }
 

@@ -27,15 +27,15 @@ pub type BudgetPage = Page<BudgetRow>;
 pub struct BudgetRow {
     /// Which life of it: the command that set it first.
     pub budget: BudgetId,
-    /// Everything at and below this scope …
+    /// Scope: calls at this scope and below count.
     pub scope: Scope,
-    /// … or only what concerns this subject.
+    /// Only calls of this subject count.
     pub subject: Option<Subject>,
-    /// Over which span.
+    /// Window over which the budget counts.
     pub per: Window,
     /// How much.
     pub limit: Limit,
-    /// Whether nothing over the limit is admitted.
+    /// True: nothing over the limit is admitted. False: only thresholds are told.
     pub hard: bool,
     /// Percentages of the limit at which someone is told.
     pub warn: Vec<u8>,

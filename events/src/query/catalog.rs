@@ -40,9 +40,9 @@ pub type PricePage = Page<PriceRow>;
 /// One upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProviderRow {
-    /// Its name.
+    /// Name of the provider.
     pub provider: ProviderId,
-    /// What it speaks.
+    /// Kind of the provider.
     pub kind: ProviderKind,
     /// Base URL, without what could help to find a secret.
     pub url: String,
@@ -55,7 +55,7 @@ pub struct ProviderRow {
 /// One model as the tenant sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelRow {
-    /// Its name.
+    /// Name that callers use.
     pub model: ModelId,
     /// What is known of it.
     pub spec: ModelSpec,

@@ -141,7 +141,7 @@ pub struct UserRow {
 pub struct AccountRow {
     /// Its opaque id.
     pub principal: PrincipalId,
-    /// Its name.
+    /// Name of the agent.
     pub name: String,
     /// Whether it may act.
     pub state: PrincipalState,
@@ -154,7 +154,7 @@ pub struct AccountRow {
 /// One agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AgentRow {
-    /// Its name.
+    /// Name of the agent.
     pub agent: AgentId,
     /// 1 for the first definition, one more for each change.
     pub revision: u32,
@@ -175,9 +175,9 @@ pub struct KeyRow {
     pub name: Option<String>,
     /// Where its calls are booked, and the most that it can reach.
     pub scope: Scope,
-    /// The models it may use; all that its grants allow if empty.
+    /// Models that the key may use; if empty, all that the grants allow.
     pub models: Vec<ModelId>,
-    /// When it stops working by itself.
+    /// Moment at which the key stops working.
     pub expires: Option<Timestamp>,
     /// The agent it acts for, if one.
     pub agent: Option<AgentId>,
@@ -194,11 +194,11 @@ pub struct KeyRow {
 /// One role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RoleRow {
-    /// Its name.
+    /// Name of the role.
     pub role: RoleId,
-    /// What it permits by itself.
+    /// Permissions of the role itself, e.g. `task:*`.
     pub permissions: Vec<PermissionPattern>,
-    /// The roles whose permissions it has too.
+    /// Roles whose permissions this role inherits.
     pub inherits: Vec<RoleId>,
     /// True if the tenant has it from the platform.
     pub inherited: bool,
@@ -211,13 +211,13 @@ pub struct GrantRow {
     pub to: PrincipalId,
     /// The service account's name, if one holds it.
     pub name: Option<String>,
-    /// Which role.
+    /// Role.
     pub role: RoleId,
     /// At which scope and below.
     pub on: Scope,
     /// Until when; none is until revoked.
     pub expires: Option<Timestamp>,
-    /// Only if this holds.
+    /// The grant counts only for calls that meet this condition.
     pub condition: Option<Condition>,
     /// Whether it counts.
     pub state: GrantState,

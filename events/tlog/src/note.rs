@@ -65,7 +65,7 @@ pub struct VerifierKey {
 }
 
 impl VerifierKey {
-    /// Its name.
+    /// Name of the agent.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -91,16 +91,16 @@ pub enum Refusal {
     #[error(transparent)]
     Exhausted(Rejection),
     /// It might have fitted once others settled, but that took too long. 429.
-    #[error("others hold the rest of the budget; try again in {} ms", retry_after.as_millis())]
+    #[error("other calls hold the rest of the budget; try again in {} ms", retry_after.as_millis())]
     WaitedTooLong {
         /// When to come back.
         retry_after: Duration,
     },
     /// Nothing may start here any more: this gateway is stopping, or what the call rests on was revoked.
-    #[error("admission is closed: {0}")]
+    #[error("no calls are admitted: {0}")]
     Closed(String),
     /// The log or the ledger does not answer.
-    #[error("admission is not possible now")]
+    #[error("calls cannot be admitted now")]
     Unavailable(#[source] BoxError),
 }
 

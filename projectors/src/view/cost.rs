@@ -219,7 +219,8 @@ pub fn report(
         !too_many
     })?;
     if too_many {
-        let reason = format!("more than {REPORT_ROWS_MAX} rows: split by less, or name fewer days");
+        let reason =
+            format!("the report has more than {REPORT_ROWS_MAX} rows: split by fewer parts, or choose fewer days");
         return Ok(Err(Rejection::invalid("by", reason)));
     }
     let mut report_rows: Vec<CostRow> = groups

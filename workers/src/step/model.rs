@@ -53,7 +53,7 @@ pub(crate) enum CallError {
     BudgetExhausted(String),
     #[error("not allowed: {0}")]
     NotAllowed(String),
-    #[error("model gone: {0}")]
+    #[error("the model does not exist any more: {0}")]
     ModelGone(String),
     #[error("the gateway refused the call: {0}")]
     Refused(String),

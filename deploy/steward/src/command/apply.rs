@@ -30,12 +30,12 @@ pub(super) async fn run(matches: &ArgMatches, client: &Client) -> Result<(), Box
     }
     let same = desired.len() - missing.len();
     if missing.is_empty() {
-        println!("  nothing to do: all {same} facts hold already");
+        println!("  nothing to do: all {same} settings are as the file says");
         return Ok(());
     }
     if matches.get_flag("plan") {
         println!(
-            "  {} commands would be sent, {same} facts hold already. Nothing was changed. Run without --plan to send them.",
+            "  {} commands would be sent, {same} settings are as the file says. Nothing was changed. Run without --plan to send them.",
             missing.len()
         );
         return Ok(());
@@ -50,7 +50,7 @@ async fn send(missing: &[&Desired], client: &Client) -> Result<(), BoxError> {
         let outcome = client.command(&wanted.tenant, wanted.noun, wanted.verb, &wanted.body).await;
         let reply = outcome.map_err(|error| {
             format!(
-                "{} {}: {error}\n  {sent} of {} commands were accepted; mend it and apply again, what holds is skipped",
+                "{} {}: {error}\n  {sent} of {} commands were accepted; correct the file and apply it again; what is done is skipped",
                 wanted.noun,
                 wanted.verb,
                 missing.len()

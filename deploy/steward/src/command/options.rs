@@ -179,11 +179,12 @@ pub(crate) fn moment(text: &str) -> Result<Timestamp, BoxError> {
 
 /// `$1.00/M` in pico-dollars a token.
 pub(crate) fn pico_a_token(text: &str) -> Result<u64, BoxError> {
-    let dollars =
-        text.strip_suffix("/M").ok_or_else(|| format!("{text:?}: write a price as $1.00/M, for a million tokens"))?;
+    let dollars = text
+        .strip_suffix("/M")
+        .ok_or_else(|| format!("{text:?} is not a price such as $1.00/M (for a million tokens)"))?;
     let NanoDollars(nano) = dollars.parse()?;
     if nano % 1_000 != 0 {
-        return Err(format!("{text:?} is finer than a pico-dollar a token").into());
+        return Err(format!("{text:?} has more digits than a pico-dollar a token").into());
     }
     Ok(nano / 1_000)
 }
@@ -191,7 +192,7 @@ pub(crate) fn pico_a_token(text: &str) -> Result<u64, BoxError> {
 /// `provider/model-there`.
 pub(crate) fn target(text: &str) -> Result<Value, BoxError> {
     let (provider, model) =
-        text.split_once('/').ok_or_else(|| format!("{text:?}: write a target as provider/model"))?;
+        text.split_once('/').ok_or_else(|| format!("{text:?} is not a target such as provider/model"))?;
     Ok(serde_json::json!({ "provider": provider, "upstream_model": model }))
 }
 

@@ -84,8 +84,9 @@ impl Planner {
         }
         let confirm = |shard| self.catalogs.confirm(shard, CATALOG_AGE_MAX, self.fresh_wait_max);
         let (own, inherited) = tokio::join!(confirm(key.shard), confirm(STEWARD_SHARD));
-        own.and(inherited)
-            .map_err(|error| Error::Unavailable(format!("the catalog of models is not up to date: {error}")))?;
+        own.and(inherited).map_err(|error| {
+            Error::Unavailable(format!("the catalog of models cannot be confirmed to be current: {error}"))
+        })?;
         self.look_up(key, request)
     }
 

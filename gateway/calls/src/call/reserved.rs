@@ -100,7 +100,7 @@ impl Reserver {
             why = self.access.until_revoked(call.key.shard, || call.check(&self.access)) => return Err(why.into()),
             // So is one that waits for a log that takes nothing.
             () = tokio::time::sleep(self.wait_max) => {
-                return Err(Error::Unavailable("the log does not record that the call starts: see /readyz".to_owned()));
+                return Err(Error::Unavailable("the start of the call cannot be recorded in the log now: see /readyz".to_owned()));
             }
         };
         let tokens = plan.estimate.output_for(reservation.granted);

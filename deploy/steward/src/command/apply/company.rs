@@ -286,7 +286,7 @@ impl Maker<'_> {
 fn percent(text: &str) -> Result<u8, BoxError> {
     let number =
         text.strip_suffix('%').and_then(|number| number.parse().ok()).filter(|percent| (1..=100).contains(percent));
-    number.ok_or_else(|| format!("{text:?}: write a threshold as 80%").into())
+    number.ok_or_else(|| format!("{text:?} is not a threshold such as 80%").into())
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub enum LimitField {
 }
 
 impl LimitField {
-    /// Its name.
+    /// Name of the agent.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::MaxTokens => "max_tokens",
