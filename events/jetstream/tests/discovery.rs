@@ -105,7 +105,9 @@ async fn every_noun_and_view_is_a_service_that_discovery_finds_and_that_counts()
     let orders = COMMANDS.iter().map(|spec| format!("cmd.*.*.{}.{}", spec.noun, spec.verb));
     let questions = QUERIES.iter().map(|spec| format!("qry.*.*.{}.{}", spec.view, spec.verb));
     assert_eq!(subjects, orders.chain(questions).collect());
-    assert_eq!(names(&ask(&admin, "$SRV.PING.budget", 1).await), ["budget"]);
+    // A noun with commands and queries is two services: the deciders' and the views'.
+    assert_eq!(names(&ask(&admin, "$SRV.PING.budget", 2).await), ["budget", "budget"]);
+    assert_eq!(names(&ask(&admin, "$SRV.PING.cost", 1).await), ["cost"]);
 
     let before = counted(&admin, expected.len()).await;
     assert!(before.values().all(|counts| *counts == (0, 0)), "{before:?}");
