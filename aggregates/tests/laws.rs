@@ -26,7 +26,7 @@ use steward_events::event::{
 use steward_events::id::{PrincipalId, RoleId, TenantId};
 use steward_events::permission::{Permission, PermissionPattern};
 use steward_events::quantity::{Epoch, NanoDollars, PicoDollarsPerToken, StepNumber};
-use steward_events::query::ExplainQuestion;
+use steward_events::query::ExplainQuery;
 use steward_events::scope::Scope;
 use steward_events::sealed::{Content, DataKey, KeyOwner, Sealed};
 use steward_events::timestamp::Timestamp;
@@ -309,8 +309,8 @@ proptest! {
         let (_, facts) = run::<Access>(&commands);
         let authority = authority(&facts);
         let allowed = authority.authorise(&request(&who, &what, &on), now);
-        let question = ExplainQuestion { principal: who, permission: what, scope: on, at: None };
-        let explained = authority.explain(&acme(), &question, now);
+        let query = ExplainQuery { principal: who, permission: what, scope: on, at: None };
+        let explained = authority.explain(&acme(), &query, now);
         match allowed {
             Ok(allowed) => {
                 prop_assert!(!allowed.reason.is_empty(), "allowed, but no grant was found that says so");

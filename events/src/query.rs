@@ -17,26 +17,26 @@ mod page;
 mod task;
 mod tenant;
 
-pub use access::{ExplainQuestion, Explanation, MayDo, WhoCan, WhoCanQuestion};
+pub use access::{ExplainQuery, Explanation, MayDo, WhoCan, WhoCanQuery};
 pub use audit::{
-    BrokenChain, CheckedCheckpoint, Checkpoints, CheckpointsQuestion, Commits, CommitsQuestion, ConsistencyProof,
-    ConsistencyQuestion, Due, DueQuestion, InclusionProof, InclusionQuestion, SignedCheckpoint, StoredCommit,
-    TileHashes, TileQuestion, TreeQuestion, TreeState, Verification, VerifyQuestion,
+    BrokenChain, CheckedCheckpoint, Checkpoints, CheckpointsQuery, Commits, CommitsQuery, ConsistencyProof,
+    ConsistencyQuery, Due, DueQuery, InclusionProof, InclusionQuery, SignedCheckpoint, StoredCommit, TileHashes,
+    TileQuery, TreeQuery, TreeState, Verification, VerifyQuery,
 };
 pub use budget::{BudgetPage, BudgetRow, ListBudgets, WindowRow};
 pub use catalog::{
     ListModels, ListPrices, ListProviders, ModelPage, ModelRow, PricePage, PriceRow, ProviderPage, ProviderRow,
 };
-pub use cost::{CostBy, CostQuestion, CostReport, CostRow, CostSums};
+pub use cost::{CostBy, CostQuery, CostReport, CostRow, CostSums};
 pub use directory::{
     AccountPage, AccountRow, AgentPage, AgentRow, GrantPage, GrantRow, GrantState, KeyPage, KeyRow, KeyState,
     ListAccounts, ListAgents, ListGrants, ListKeys, ListRoles, ListUsers, PrincipalState, RolePage, RoleRow, UserPage,
     UserRow,
 };
-pub use history::{Fact, Replay, ReplayQuestion, kinds};
-pub use metrics::{Metrics, MetricsQuestion};
+pub use history::{Fact, Replay, ReplayQuery, kinds};
+pub use metrics::{Metrics, MetricsQuery};
 pub use page::{PAGE_ROWS, PAGE_ROWS_MAX, Page, Paging};
-pub use task::{StepView, TaskList, TaskListQuestion, TaskQuestion, TaskState, TaskView};
+pub use task::{StepView, TaskList, TaskListQuery, TaskQuery, TaskState, TaskView};
 pub use tenant::{ListTenants, ShowTenant, TenantPage, TenantRow, TenantState};
 
 /// One row of the table.
@@ -44,12 +44,12 @@ pub use tenant::{ListTenants, ShowTenant, TenantPage, TenantRow, TenantState};
 pub struct QuerySpec {
     /// The read model.
     pub view: &'static str,
-    /// The question.
+    /// The query.
     pub verb: &'static str,
     /// One line for `--help` and the docs.
     pub help: &'static str,
-    /// The JSON schema of the question.
-    pub question: fn(&mut SchemaGenerator) -> Schema,
+    /// The JSON schema of the query.
+    pub query: fn(&mut SchemaGenerator) -> Schema,
     /// The JSON schema of the answer.
     pub answer: fn(&mut SchemaGenerator) -> Schema,
 }
@@ -64,34 +64,34 @@ impl QuerySpec {
 }
 
 macro_rules! query_table {
-    ($($view:literal $verb:literal => $question:ident, $answer:ident, $help:literal;)+) => {
+    ($($view:literal $verb:literal => $query:ident, $answer:ident, $help:literal;)+) => {
         /// The table.
         pub const QUERIES: &[QuerySpec] = &[$(QuerySpec {
             view: $view,
             verb: $verb,
             help: $help,
-            question: <$question as JsonSchema>::json_schema,
+            query: <$query as JsonSchema>::json_schema,
             answer: <$answer as JsonSchema>::json_schema,
         },)+];
     };
 }
 
 query_table! {
-    "cost" "report" => CostQuestion, CostReport, "What was spent, by tenant, project, principal, key, model, task or day";
-    "history" "replay" => ReplayQuestion, Replay, "The events of a tenant in order: who, what, when and why";
-    "access" "explain" => ExplainQuestion, Explanation, "Whether a principal may do something, why, and what would allow it";
-    "access" "who-can" => WhoCanQuestion, WhoCan, "Who may do something at a scope, now or at a moment in the past";
-    "task" "list" => TaskListQuestion, TaskList, "The tasks of a tenant, newest first";
-    "task" "show" => TaskQuestion, TaskView, "One task with its steps";
-    "audit" "verify" => VerifyQuestion, Verification, "Whether every hash chain of a tenant is whole";
-    "audit" "checkpoints" => CheckpointsQuestion, Checkpoints, "The signed checkpoints of a tenant's history";
-    "audit" "tree" => TreeQuestion, TreeState, "A tenant's tree of commits now, with the proof that it continues an earlier size";
-    "audit" "tile" => TileQuestion, TileHashes, "One tile of a tenant's tree";
-    "audit" "inclusion" => InclusionQuestion, InclusionProof, "The proof that a commit is in a tenant's tree";
-    "audit" "consistency" => ConsistencyQuestion, ConsistencyProof, "The proof that a tenant's tree only grew";
-    "audit" "commits" => CommitsQuestion, Commits, "A tenant's commits as they are stored, for an export";
-    "audit" "due" => DueQuestion, Due, "Tenants whose tree has grown since the last signature; only in the tenant steward";
-    "metrics" "read" => MetricsQuestion, Metrics, "The metrics of a tenant";
+    "cost" "report" => CostQuery, CostReport, "What was spent, by tenant, project, principal, key, model, task or day";
+    "history" "replay" => ReplayQuery, Replay, "The events of a tenant in order: who, what, when and why";
+    "access" "explain" => ExplainQuery, Explanation, "Whether a principal may do something, why, and what would allow it";
+    "access" "who-can" => WhoCanQuery, WhoCan, "Who may do something at a scope, now or at a moment in the past";
+    "task" "list" => TaskListQuery, TaskList, "The tasks of a tenant, newest first";
+    "task" "show" => TaskQuery, TaskView, "One task with its steps";
+    "audit" "verify" => VerifyQuery, Verification, "Whether every hash chain of a tenant is whole";
+    "audit" "checkpoints" => CheckpointsQuery, Checkpoints, "The signed checkpoints of a tenant's history";
+    "audit" "tree" => TreeQuery, TreeState, "A tenant's tree of commits now, with the proof that it continues an earlier size";
+    "audit" "tile" => TileQuery, TileHashes, "One tile of a tenant's tree";
+    "audit" "inclusion" => InclusionQuery, InclusionProof, "The proof that a commit is in a tenant's tree";
+    "audit" "consistency" => ConsistencyQuery, ConsistencyProof, "The proof that a tenant's tree only grew";
+    "audit" "commits" => CommitsQuery, Commits, "A tenant's commits as they are stored, for an export";
+    "audit" "due" => DueQuery, Due, "Tenants whose tree has grown since the last signature; only in the tenant steward";
+    "metrics" "read" => MetricsQuery, Metrics, "The metrics of a tenant";
     "user" "list" => ListUsers, UserPage, "A tenant's people";
     "account" "list" => ListAccounts, AccountPage, "A tenant's service accounts";
     "agent" "list" => ListAgents, AgentPage, "A tenant's agents as they are defined now";

@@ -54,7 +54,7 @@ impl Format {
         }
     }
 
-    /// Reads the body of a command or question: an object with named fields. A list of the same values is refused,
+    /// Reads the body of a command or query: an object with named fields. A list of the same values is refused,
     /// because it would name nothing.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ pub struct NotReady {
 }
 
 impl Health {
-    /// Adds a check. It is called on each question, so it must not wait: it looks at what is known already.
+    /// Adds a check. It is called on each request, so it must not wait: it looks at what is known already.
     pub fn check(&self, name: &'static str, check: impl Fn() -> Result<(), String> + Send + Sync + 'static) {
         self.checks.lock().unwrap_or_else(PoisonError::into_inner).push((name, Box::new(check)));
     }

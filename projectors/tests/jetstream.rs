@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use steward_events::event::{AggregateKind, Event, UsageEvent};
 use steward_events::quantity::{NanoDollars, Shard};
-use steward_events::query::{CostBy, CostQuestion};
+use steward_events::query::{CostBy, CostQuery};
 use steward_jetstream::server::{Options, Server};
 use steward_jetstream::{Connection, Credentials, JetStreamLog, Role, provision};
 use steward_ports::log::EventLog;
@@ -123,8 +123,8 @@ fn on_a_real_bus_and_a_real_store_the_report_is_the_facts() {
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(Arc::clone(&runner).run(shutdown.clone()));
         caught_up(&runner).await;
-        let question = CostQuestion { by: vec![CostBy::Key], ..CostQuestion::default() };
-        let report = runner.read(Shard(1), None, move |rows| cost::report(rows, &tenant("acme"), &question));
+        let query = CostQuery { by: vec![CostBy::Key], ..CostQuery::default() };
+        let report = runner.read(Shard(1), None, move |rows| cost::report(rows, &tenant("acme"), &query));
         let report = report.await.unwrap().unwrap();
         shutdown.cancel();
         running.await.unwrap();

@@ -1,4 +1,4 @@
-//! Questions as they come from the bus: who may ask what, and what they are told.
+//! Queries as they come from the bus: who may ask what, and what they are told.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // in helpers of tests, too
 
@@ -111,8 +111,8 @@ async fn a_report_includes_what_was_acknowledged_before_it_was_asked_for() {
         let UsageEvent::CallFinished { cost: NanoDollars(nano), .. } = &event else { unreachable!() };
         cost += nano;
         let position = company.writer.write(&journal, vec![event.into()]).await;
-        let question = if calls % 2 == 0 { json!({}) } else { json!({ "min_position": position }) };
-        let report: CostReport = company.ask("acme", "p_max", "cost.report", &question).await.unwrap();
+        let query = if calls % 2 == 0 { json!({}) } else { json!({ "min_position": position }) };
+        let report: CostReport = company.ask("acme", "p_max", "cost.report", &query).await.unwrap();
         assert_eq!((report.total.calls, report.total.cost), (calls, NanoDollars(cost)));
         assert_eq!(report.position, position);
     }
@@ -193,8 +193,8 @@ async fn history_pages_through_every_fact_once_and_shows_no_secret() {
     for count_max in [1, 2, 3, 4, 7, 100] {
         let (mut facts, mut after) = (Vec::new(), Position(0));
         loop {
-            let question = json!({"after": after, "count_max": count_max});
-            let page: Replay = company.ask("acme", "p_max", "history.replay", &question).await.unwrap();
+            let query = json!({"after": after, "count_max": count_max});
+            let page: Replay = company.ask("acme", "p_max", "history.replay", &query).await.unwrap();
             // A commit of three facts is never cut.
             assert!(page.facts.len() <= count_max.max(3), "{} of {count_max}", page.facts.len());
             facts.extend(page.facts);
@@ -239,13 +239,13 @@ async fn access_is_explained_now_and_as_it_was() {
         .into_iter()
         .chain([(Some(after(200)), false), (Some(after(100)), true)])
     {
-        let mut question = json!({"principal": "svc_a", "permission": "budget:set", "scope": "acme/support"});
+        let mut query = json!({"principal": "svc_a", "permission": "budget:set", "scope": "acme/support"});
         let mut who = json!({"permission": "budget:set", "scope": "acme/support"});
         if let Some(at) = at {
-            question["at"] = json!(at);
+            query["at"] = json!(at);
             who["at"] = json!(at);
         }
-        let told: Explanation = company.ask("acme", "p_max", "access.explain", &question).await.unwrap();
+        let told: Explanation = company.ask("acme", "p_max", "access.explain", &query).await.unwrap();
         assert_eq!(told.allowed, allowed, "{at:?}: {told:?}");
         assert_eq!(told.would_allow.is_some(), !allowed, "{told:?}");
         let can: WhoCan = company.ask("acme", "p_max", "access.who-can", &who).await.unwrap();

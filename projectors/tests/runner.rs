@@ -9,7 +9,7 @@ use std::time::Duration;
 use steward_events::commit::Recorded;
 use steward_events::event::{AggregateKind, Event, UsageEvent};
 use steward_events::quantity::{NanoDollars, Position, Shard};
-use steward_events::query::{CostBy, CostQuestion, CostReport as Report, CostSums};
+use steward_events::query::{CostBy, CostQuery, CostReport as Report, CostSums};
 use steward_ports::clock::SystemClock;
 use steward_ports::log::EventLog;
 use steward_ports::log::memory::MemoryLog;
@@ -95,9 +95,9 @@ async fn caught_up<P: Projector>(runner: &Runner<P>) {
     .expect("the fold catches up");
 }
 
-async fn report(runner: &Runner<CostReport>, of: &str, shard: u16, question: CostQuestion) -> Report {
+async fn report(runner: &Runner<CostReport>, of: &str, shard: u16, query: CostQuery) -> Report {
     let of = tenant(of);
-    let read = runner.read(Shard(shard), question.min_position, move |rows| cost::report(rows, &of, &question));
+    let read = runner.read(Shard(shard), query.min_position, move |rows| cost::report(rows, &of, &query));
     read.await.unwrap().unwrap()
 }
 
@@ -108,7 +108,7 @@ async fn prove_report(log: &MemoryLog, store: &Arc<dyn Store>, sums: &[CostSums;
     caught_up(&runner).await;
     for ((of, shard), sum) in TENANTS.iter().zip(sums) {
         for by in [vec![], vec![CostBy::Day], vec![CostBy::Key, CostBy::Model], vec![CostBy::Project, CostBy::Task]] {
-            let report = report(&runner, of, *shard, CostQuestion { by, ..CostQuestion::default() }).await;
+            let report = report(&runner, of, *shard, CostQuery { by, ..CostQuery::default() }).await;
             assert_eq!(report.total, *sum, "{of}");
             assert_eq!(report.rows.iter().map(|row| row.sums.cost.0).sum::<u64>(), sum.cost.0, "{of}");
             assert_eq!(report.rows.iter().map(|row| row.sums.calls).sum::<u64>(), sum.calls, "{of}");
@@ -226,13 +226,9 @@ async fn a_report_takes_only_the_days_asked_for() {
         (Some("1970-01-01"), None, 5),
     ] {
         let moment = |text: &str| text.parse().unwrap();
-        let question = CostQuestion {
-            by: vec![CostBy::Day],
-            since: since.map(moment),
-            until: until.map(moment),
-            min_position: None,
-        };
-        let report = report(&runner, "acme", 0, question).await;
+        let query =
+            CostQuery { by: vec![CostBy::Day], since: since.map(moment), until: until.map(moment), min_position: None };
+        let report = report(&runner, "acme", 0, query).await;
         assert_eq!(report.total.calls, calls, "{since:?} to {until:?}");
         assert_eq!(report.rows.len() as u64, calls);
     }

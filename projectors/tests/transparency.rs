@@ -15,7 +15,7 @@ use steward_events::digest::TreeHash;
 use steward_events::event::{AggregateKind, CheckpointEvent, Event};
 use steward_events::quantity::{Position, Shard};
 use steward_events::query::{
-    Checkpoints, Commits, ConsistencyProof, Due, DueQuestion, InclusionProof, TileHashes, TreeState, Verification,
+    Checkpoints, Commits, ConsistencyProof, Due, DueQuery, InclusionProof, TileHashes, TreeState, Verification,
 };
 use steward_events::rejection::Rejection;
 use steward_ports::clock::SystemClock;
@@ -160,10 +160,10 @@ fn owner(of: &str) -> &'static str {
 }
 
 async fn due(company: &Company, shard: u16) -> Vec<String> {
-    let question = DueQuestion { shard, after: None };
+    let query = DueQuery { shard, after: None };
     // What is due may be answered from a state a little older than now: ask until it has settled.
     let _: TreeState = company.ask("steward", "op_root", "audit.tree", &json!({})).await.unwrap();
-    let due: Due = company.ask("steward", "op_root", "audit.due", &question).await.unwrap();
+    let due: Due = company.ask("steward", "op_root", "audit.due", &query).await.unwrap();
     assert_eq!(due.next, None);
     due.tenants.iter().map(ToString::to_string).collect()
 }
@@ -212,10 +212,10 @@ async fn proofs_are_answered_to_auditors_and_to_nobody_else() {
     let none: Checkpoints = company.ask("globex", "p_gil", "audit.checkpoints", &json!({})).await.unwrap();
     assert_eq!(none, Checkpoints::default());
 
-    let question = json!({"from": first.size});
-    let grown: ConsistencyProof = company.ask("acme", "p_max", "audit.consistency", &question).await.unwrap();
+    let query = json!({"from": first.size});
+    let grown: ConsistencyProof = company.ask("acme", "p_max", "audit.consistency", &query).await.unwrap();
     assert!(proof::goes_on(grown.from, first.root, grown.to, second.root, &grown.path));
-    let state: TreeState = company.ask("acme", "p_max", "audit.tree", &question).await.unwrap();
+    let state: TreeState = company.ask("acme", "p_max", "audit.tree", &query).await.unwrap();
     assert!(proof::goes_on(first.size, first.root, state.size, state.root, &state.consistency));
 
     let page: Commits = company.ask("acme", "p_max", "audit.commits", &json!({"count_max": 5})).await.unwrap();

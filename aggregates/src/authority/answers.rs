@@ -1,5 +1,5 @@
-//! Answers that were given, kept for the same question: what the policies say follows from what a principal holds and
-//! from the circumstances alone, and most questions of a gateway are the last one again.
+//! Answers that were given, kept for the same request: what the policies say follows from what a principal holds and
+//! from the circumstances alone, and most requests of a gateway are the last one again.
 //!
 //! It knows all that the policies look at; what a policy newly looks at must become a part of [`Asked`].
 
@@ -40,7 +40,7 @@ impl Dependence {
     }
 }
 
-/// A question, as far as its answer depends on it. The time does in two ways only: which grants are over, and whether
+/// A request, as far as its answer depends on it. The time does in two ways only: which grants are over, and whether
 /// the key is.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Asked {
@@ -92,13 +92,13 @@ pub(super) struct Answer {
     pub(super) reason: String,
 }
 
-/// What was answered; nothing if the question cannot be put.
+/// What was answered; nothing if the request cannot be put.
 #[derive(Debug)]
 pub(super) struct Answers(Mutex<Cache<Asked, Option<Answer>>>);
 
 impl Default for Answers {
     fn default() -> Self {
-        // Many principals ask few questions: there is room for the bound, but it is not taken at once.
+        // Many principals ask few requests: there is room for the bound, but it is not taken at once.
         let kept = Cache::with_weighter(ANSWERS_EXPECTED, ANSWERS_KEPT_MAX as u64, UnitWeighter);
         Self(Mutex::new(kept))
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use steward_events::id::{PrincipalId, RoleId, TenantId};
 use steward_events::permission::Permission;
-use steward_events::query::{ExplainQuestion, Explanation, MayDo, WhoCan, WhoCanQuestion};
+use steward_events::query::{ExplainQuery, Explanation, MayDo, WhoCan, WhoCanQuery};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
@@ -82,8 +82,8 @@ impl Authority {
     }
 
     /// Whether someone may do something in `tenant`, why, and what would allow it. Conditions are told, not tested.
-    pub fn explain(&self, tenant: &TenantId, question: &ExplainQuestion, now: Timestamp) -> Explanation {
-        let ExplainQuestion { principal, permission, scope, at: _ } = question;
+    pub fn explain(&self, tenant: &TenantId, query: &ExplainQuery, now: Timestamp) -> Explanation {
+        let ExplainQuery { principal, permission, scope, at: _ } = query;
         let request = AccessRequest {
             tenant: tenant.clone(),
             principal: principal.clone(),
@@ -115,8 +115,8 @@ impl Authority {
     }
 
     /// Everyone who may do something at a scope of `tenant`, operators included.
-    pub fn who_can(&self, tenant: &TenantId, question: &WhoCanQuestion, now: Timestamp) -> WhoCan {
-        let WhoCanQuestion { permission, scope, at: _ } = question;
+    pub fn who_can(&self, tenant: &TenantId, query: &WhoCanQuery, now: Timestamp) -> WhoCan {
+        let WhoCanQuery { permission, scope, at: _ } = query;
         let steward = TenantId::steward();
         let holders: BTreeSet<&PrincipalId> = [tenant, &steward]
             .into_iter()
@@ -125,13 +125,13 @@ impl Authority {
             .filter(|holder| !holder.as_str().starts_with("agent_"))
             .collect();
         let may = |principal: &&PrincipalId| {
-            let question = ExplainQuestion {
+            let query = ExplainQuery {
                 principal: (*principal).clone(),
                 permission: permission.clone(),
                 scope: scope.clone(),
                 at: None,
             };
-            let explanation = self.explain(tenant, &question, now);
+            let explanation = self.explain(tenant, &query, now);
             explanation.allowed.then(|| MayDo {
                 principal: (*principal).clone(),
                 name: self.name(tenant, principal),

@@ -1,6 +1,6 @@
-//! Cedar, asked: the static policies, and a question put to them.
+//! Cedar, asked: the static policies, and a request put to them.
 //!
-//! Knows how questions look in Cedar's words. It must not know where grants come from (that is `rights`), nor what to
+//! Knows how requests look in Cedar's words. It must not know where grants come from (that is `rights`), nor what to
 //! tell the one who is denied (that is `words` and `explain`).
 
 use std::sync::LazyLock;
@@ -17,7 +17,7 @@ use super::request::Context;
 use crate::identity::Key;
 
 /// What the policies are asked about one request, whoever asks.
-pub(super) struct Question {
+pub(super) struct PolicyRequest {
     action: EntityUid,
     resource: EntityUid,
     context: CedarContext,
@@ -106,8 +106,8 @@ fn text(value: &str) -> RestrictedExpression {
     RestrictedExpression::new_string(value.to_owned())
 }
 
-impl Question {
-    /// The question, or none if it cannot be put in Cedar's words: then the answer is no.
+impl PolicyRequest {
+    /// The request, or none if it cannot be put in Cedar's words: then the answer is no.
     pub(super) fn new(circumstances: &Circumstances<'_>) -> Option<Self> {
         let Circumstances { now, permission, scope, context, suspended, operator, active, key } = circumstances;
         let (noun, verb) = permission.parts();

@@ -1,4 +1,4 @@
-//! What one principal holds in one tenant, prepared once for many questions.
+//! What one principal holds in one tenant, prepared once for many requests.
 //!
 //! A plain grant makes its rights ancestors of the principal, so ten thousand of them cost as much to ask as one. A
 //! grant that ends or is conditional is asked for itself, with its terms as attributes.
@@ -13,7 +13,7 @@ use steward_events::timestamp::Timestamp;
 
 use super::answers::{Answer, Answers, Asked, Dependence};
 use super::held_rights::HeldRights;
-use super::policy::{Circumstances, Question, Verdict, long, principal_uid, texts};
+use super::policy::{Circumstances, PolicyRequest, Verdict, long, principal_uid, texts};
 use super::words::granted;
 
 /// What one principal holds.
@@ -46,7 +46,7 @@ impl Rights {
     pub(super) fn ask(&self, circumstances: &Circumstances<'_>) -> Option<Answer> {
         let Circumstances { now, permission, scope, context, .. } = *circumstances;
         self.answers.get_or(Asked::new(circumstances, &self.depends), || {
-            let verdict = self.put(&Question::new(circumstances)?, permission, scope);
+            let verdict = self.put(&PolicyRequest::new(circumstances)?, permission, scope);
             let reason = match verdict {
                 Verdict::Granted => granted(&self.held, permission, scope, context, now),
                 Verdict::NotGranted | Verdict::Forbidden(_) => String::new(),
@@ -55,16 +55,16 @@ impl Rights {
         })
     }
 
-    /// Puts the question: for all plain grants at once, then for each grant with terms that might say yes.
-    fn put(&self, question: &Question, permission: &Permission, scope: &Scope) -> Verdict {
-        let plain = question.ask(&self.who, &self.entities);
+    /// Puts the request: for all plain grants at once, then for each grant with terms that might say yes.
+    fn put(&self, request: &PolicyRequest, permission: &Permission, scope: &Scope) -> Verdict {
+        let plain = request.ask(&self.who, &self.entities);
         if plain != Verdict::NotGranted {
             return plain;
         }
         let with_terms =
             self.held.iter().filter(|held| !held.terms.is_plain() && held.covers(permission, scope).is_some());
         for held in with_terms {
-            if question.ask(&held.uid, &self.entities) == Verdict::Granted {
+            if request.ask(&held.uid, &self.entities) == Verdict::Granted {
                 return Verdict::Granted;
             }
         }

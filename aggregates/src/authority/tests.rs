@@ -3,7 +3,7 @@ use steward_events::command::{
 };
 use steward_events::event::{Condition, ContentMode, GrantId, KeyHash};
 use steward_events::quantity::NanoDollars;
-use steward_events::query::{ExplainQuestion, WhoCanQuestion};
+use steward_events::query::{ExplainQuery, WhoCanQuery};
 
 use super::answers::ANSWERS_KEPT_MAX;
 use super::*;
@@ -188,9 +188,9 @@ fn a_changed_role_changes_who_may() {
 fn a_grant_ends_by_itself() {
     let mut world = World::new();
     world.grant_with("acme", "p_ana", "agent", "acme", Some(T1), None);
-    let question = request("p_ana", "model:invoke", "acme");
-    assert!(world.0.authorise(&question, T0).is_ok());
-    let (why, _) = reason(world.0.authorise(&question, T1));
+    let query = request("p_ana", "model:invoke", "acme");
+    assert!(world.0.authorise(&query, T0).is_ok());
+    let (why, _) = reason(world.0.authorise(&query, T1));
     assert_eq!(why, format!("p_ana is agent on acme ended at {T1}"));
 }
 
@@ -461,13 +461,13 @@ fn explaining_says_what_asking_says() {
     let mut world = World::new();
     world.grant("acme", "p_ana", "billing", "acme/support");
     let explain = |who: &str, on: &str| {
-        let question = ExplainQuestion {
+        let query = ExplainQuery {
             principal: who.parse().unwrap(),
             permission: "budget:set".parse().unwrap(),
             scope: on.parse().unwrap(),
             at: None,
         };
-        world.0.explain(&acme(), &question, T1)
+        world.0.explain(&acme(), &query, T1)
     };
     let yes = explain("p_ana", "acme/support");
     assert_eq!((yes.allowed, yes.would_allow), (true, None));
@@ -484,9 +484,9 @@ fn who_can_names_everyone_and_their_conditions() {
     let condition = Condition { models: vec![], cost_max: Some(NanoDollars(1_000_000_000)) };
     world.grant_with("acme", "svc_bot", "billing", "acme/support", None, Some(condition));
     world.grant_with("acme", "p_bob", "billing", "acme", Some(T0), None);
-    let question =
-        WhoCanQuestion { permission: "budget:set".parse().unwrap(), scope: "acme/support".parse().unwrap(), at: None };
-    let who = world.0.who_can(&acme(), &question, T1).principals;
+    let query =
+        WhoCanQuery { permission: "budget:set".parse().unwrap(), scope: "acme/support".parse().unwrap(), at: None };
+    let who = world.0.who_can(&acme(), &query, T1).principals;
     let names: Vec<&str> = who.iter().map(|may| may.principal.as_str()).collect();
     assert_eq!(names, ["op_root", "p_ana", "svc_bot"]);
     assert_eq!(

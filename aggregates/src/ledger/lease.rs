@@ -41,7 +41,7 @@ pub struct Lease {
     pub call: Option<CallId>,
     /// Since when the ledger asks for what is free, unanswered.
     pub recalled: Option<Timestamp>,
-    /// When such a question was last answered.
+    /// When such a request was last answered.
     pub answered: Option<Timestamp>,
 }
 

@@ -21,7 +21,7 @@ use super::sample::Sample;
 const GRANTS: u64 = 10_000;
 const PRINCIPALS: u64 = 1_000;
 
-/// Measures decisions on questions that are new, which the policies answer, and on the same ones asked again.
+/// Measures decisions on requests that are new, which the policies answer, and on the same ones asked again.
 pub(super) fn measure() -> Result<Figures, BoxError> {
     let tenant = TenantId::new("acme")?;
     let clock = SystemClock::default();
@@ -69,7 +69,7 @@ pub(super) fn measure() -> Result<Figures, BoxError> {
         allowed?;
         Ok(took)
     };
-    // A principal's rights are prepared at its first question.
+    // A principal's rights are prepared at its first request.
     (0..PRINCIPALS).try_for_each(|number| ask(number, "another").map(drop))?;
     let all = || (0..GRANTS).map(|number| ask(number, MODEL)).collect::<Result<Vec<_>, _>>();
     let (first, again) = (Sample::of(all()?), Sample::of(all()?));

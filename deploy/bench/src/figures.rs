@@ -121,7 +121,7 @@ pub(super) const FIGURES: &[Meaning] = &[
     ),
     row("authorise.p50_us", "a decision on access by the policies, 10,000 grants, p50", Micros, None, Target::None),
     row("authorise.p99_us", "a decision on access by the policies, 10,000 grants, p99", Micros, None, Target::None),
-    row("authorise.again_p50_us", "the same question asked again, p50", Micros, None, Target::None),
+    row("authorise.again_p50_us", "the same request again, p50", Micros, None, Target::None),
     row(
         "revocation.p50_ms",
         "from a revocation's acknowledgement to the refusal elsewhere, p50",

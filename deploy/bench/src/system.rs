@@ -209,15 +209,15 @@ pub(super) fn free_port() -> Result<u16, BoxError> {
     Err("no free port between 12000 and 32000".into())
 }
 
-/// Tries `question` every few milliseconds until it has an answer.
+/// Tries `probe` every few milliseconds until it has an answer.
 pub(super) async fn until<T>(
     what: &str,
     time_max: Duration,
-    mut question: impl AsyncFnMut() -> Result<Option<T>, BoxError>,
+    mut probe: impl AsyncFnMut() -> Result<Option<T>, BoxError>,
 ) -> Result<T, BoxError> {
     let deadline = tokio::time::Instant::now() + time_max;
     loop {
-        if let Some(found) = question().await? {
+        if let Some(found) = probe().await? {
             return Ok(found);
         }
         if tokio::time::Instant::now() > deadline {

@@ -148,7 +148,7 @@ def test_a_nearly_full_disk_admits_no_calls_but_what_must_still_be_said_fits(tmp
         assert status == 503 and "nearly full" in why
         doctor = steward.cli("doctor", check=False)
         assert doctor.returncode and "FAIL disk" in doctor.stdout and "make room" in doctor.stdout
-        # Orders and questions still fit.
+        # Commands and queries still fit.
         steward.cli("account", "create", "late-bot", "--tenant", "acme")
         books_agree(steward, upstream, seen[200] + 1)
         if disk.mounted:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.alone
 
 CALLS = 1_000
 GROUPINGS = [(), ("project",), ("key",), ("principal", "model"), ("day", "key", "model"), ("agent", "task")]
-# It is paused in the middle of its rebuild for longer than a question is waited for, which is 10 seconds.
+# It is paused in the middle of its rebuild for longer than a query is waited for, which is 10 seconds.
 PAUSE_SECONDS = 11
 # Until then it runs and rests by turns, so that the middle is met; and that is tried so often.
 RUN, REST, TRIES_MAX = 0.004, 0.02, 5
@@ -123,9 +123,9 @@ class Asking:
             self.wrong.append(f"{now} after {self.seen}")
         self.seen = now
 
-    def wait_more(self, questions: int):
+    def wait_more(self, queries: int):
         asked = self.asked
-        wait_for(f"{questions} more questions", lambda: self.asked >= asked + questions)
+        wait_for(f"{queries} more queries", lambda: self.asked >= asked + queries)
 
     def __enter__(self) -> "Asking":
         self.thread.start()
@@ -158,7 +158,7 @@ def test_a_view_is_rebuilt_from_nothing_while_the_old_one_answers(tmp_path):
             another.signal(signal.SIGCONT)
             wait_for("the rebuilt views", lambda: another.is_ready([]))
             asking.wait_more(100)  # of both
-        print(f"{asking.asked} questions, {meanwhile} of them during the rebuild")
+        print(f"{asking.asked} queries, {meanwhile} of them during the rebuild")
         assert not asking.wrong, (len(asking.wrong), asking.wrong[:5])
         assert meanwhile >= 20
 

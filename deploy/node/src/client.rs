@@ -69,15 +69,15 @@ impl Client {
         self.post(&format!("/api/v1/tenants/{tenant}/{noun}s:{verb}"), body).await
     }
 
-    /// Asks a question.
+    /// Asks a query.
     pub async fn query<T: DeserializeOwned>(
         &self,
         tenant: &TenantId,
         view: &str,
         verb: &str,
-        question: &impl serde::Serialize,
+        query: &impl serde::Serialize,
     ) -> Result<T, BoxError> {
-        self.post(&format!("/api/v1/tenants/{tenant}/{view}:{verb}"), &serde_json::to_value(question)?).await
+        self.post(&format!("/api/v1/tenants/{tenant}/{view}:{verb}"), &serde_json::to_value(query)?).await
     }
 
     /// Fetches a page as text.

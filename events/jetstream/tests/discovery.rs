@@ -40,7 +40,7 @@ impl QueryService for No {
     }
 }
 
-/// All answers to one question of discovery.
+/// All answers to one request of discovery.
 async fn ask(admin: &async_nats::Client, subject: &str, count: usize) -> Vec<Value> {
     let inbox = admin.new_inbox();
     let mut answers = admin.subscribe(inbox.clone()).await.unwrap();
@@ -103,8 +103,8 @@ async fn every_noun_and_view_is_a_service_that_discovery_finds_and_that_counts()
         }
     }
     let orders = COMMANDS.iter().map(|spec| format!("cmd.*.*.{}.{}", spec.noun, spec.verb));
-    let questions = QUERIES.iter().map(|spec| format!("qry.*.*.{}.{}", spec.view, spec.verb));
-    assert_eq!(subjects, orders.chain(questions).collect());
+    let queries = QUERIES.iter().map(|spec| format!("qry.*.*.{}.{}", spec.view, spec.verb));
+    assert_eq!(subjects, orders.chain(queries).collect());
     // A noun with commands and queries is two services: the deciders' and the views'.
     assert_eq!(names(&ask(&admin, "$SRV.PING.budget", 2).await), ["budget", "budget"]);
     assert_eq!(names(&ask(&admin, "$SRV.PING.cost", 1).await), ["cost"]);

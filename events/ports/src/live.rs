@@ -43,7 +43,7 @@ struct Inner<V> {
 struct ShardState {
     /// How far the fold is, or why it stopped.
     folded: watch::Sender<Result<Position, String>>,
-    /// When the last confirmed question about the log's end was *sent*, by the monotonic clock.
+    /// When the last confirmed request about the log's end was *sent*, by the monotonic clock.
     confirmed: watch::Sender<Option<Duration>>,
     /// One asks at a time, and all who wait hear the answer at once: thousands may.
     asking: Mutex<()>,
@@ -105,8 +105,8 @@ impl<V: View> Live<V> {
 
     /// Confirms that the view of `shard` held all that was recorded at some moment within the last `age_max`.
     ///
-    /// Asked on demand and shared: one question to the log serves all who ask meanwhile. The age counts from when the
-    /// question was sent, by this process's own clock.
+    /// Asked on demand and shared: one request to the log serves all who ask meanwhile. The age counts from when the
+    /// request was sent, by this process's own clock.
     ///
     /// # Errors
     /// [`NotFresh`] if that cannot be confirmed within `time_max`: whoever asks must refuse.

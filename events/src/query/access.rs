@@ -11,7 +11,7 @@ use crate::timestamp::Timestamp;
 /// Asks whether someone may.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ExplainQuestion {
+pub struct ExplainQuery {
     /// Who.
     pub principal: PrincipalId,
     /// What.
@@ -38,7 +38,7 @@ pub struct Explanation {
 /// Asks who may.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct WhoCanQuestion {
+pub struct WhoCanQuery {
     /// What.
     pub permission: Permission,
     /// Where.

@@ -1,4 +1,4 @@
-//! Questions about the proof of a history: trees, checkpoints, proofs, and the commits themselves.
+//! Queries about the proof of a history: trees, checkpoints, proofs, and the commits themselves.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use crate::timestamp::Timestamp;
 /// Asks for a check of all chains.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct VerifyQuestion {}
+pub struct VerifyQuery {}
 
 /// What the check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -52,7 +52,7 @@ pub struct CheckedCheckpoint {
 /// Asks for signed checkpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct CheckpointsQuestion {
+pub struct CheckpointsQuery {
     /// Those of larger trees than this.
     pub after: u64,
     /// Only the newest.
@@ -92,7 +92,7 @@ pub struct SignedCheckpoint {
 /// Asks for the state of a tenant's tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct TreeQuestion {
+pub struct TreeQuery {
     /// Also prove that the tree goes on from this earlier size.
     pub from: Option<u64>,
     /// Answer only from a state that includes this position.
@@ -115,7 +115,7 @@ pub struct TreeState {
 /// Asks for a tile.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct TileQuestion {
+pub struct TileQuery {
     /// Its level: 0 holds leaves.
     pub level: u32,
     /// Which one of the level.
@@ -136,7 +136,7 @@ pub struct TileHashes {
 /// Asks for an inclusion proof.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct InclusionQuestion {
+pub struct InclusionQuery {
     /// Where the commit stands in the tenant's shard.
     pub position: Position,
     /// In the tree of this size; in the newest signed one that holds it if left out.
@@ -170,7 +170,7 @@ pub struct InclusionProof {
 /// Asks for a consistency proof.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct ConsistencyQuestion {
+pub struct ConsistencyQuery {
     /// From the tree of this size …
     pub from: u64,
     /// … to the tree of this size; as it is now if left out.
@@ -195,7 +195,7 @@ pub struct ConsistencyProof {
 /// Asks for commits as they are stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct CommitsQuestion {
+pub struct CommitsQuery {
     /// After this position.
     pub after: Position,
     /// At most so many (1000 at most).
@@ -225,7 +225,7 @@ pub struct StoredCommit {
 /// Asks which tenants' trees have grown since they were signed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct DueQuestion {
+pub struct DueQuery {
     /// Of this shard.
     pub shard: u16,
     /// After this tenant, in the order of names.

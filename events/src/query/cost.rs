@@ -31,7 +31,7 @@ pub enum CostBy {
 /// Asks for a cost report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct CostQuestion {
+pub struct CostQuery {
     /// Split by these, in this order; one row for all if empty.
     pub by: Vec<CostBy>,
     /// Calls finished from this UTC day on.

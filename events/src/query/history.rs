@@ -11,7 +11,7 @@ use crate::timestamp::Timestamp;
 /// Asks for history.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct ReplayQuestion {
+pub struct ReplayQuery {
     /// Facts recorded from this moment on.
     pub from: Option<Timestamp>,
     /// Facts recorded before this moment.

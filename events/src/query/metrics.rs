@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Asks for projected metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct MetricsQuestion {}
+pub struct MetricsQuery {}
 
 /// Projected metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -12,7 +12,7 @@ use crate::timestamp::Timestamp;
 /// Asks for tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct TaskListQuestion {
+pub struct TaskListQuery {
     /// At most so many (100 if left out, 1000 at most).
     pub count_max: Option<u32>,
     /// Answer only from a state that includes this position.
@@ -31,7 +31,7 @@ pub struct TaskList {
 /// Asks for one task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TaskQuestion {
+pub struct TaskQuery {
     /// Which.
     pub task: TaskId,
     /// Answer only from a state that includes this position.

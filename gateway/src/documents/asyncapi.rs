@@ -38,7 +38,7 @@ pub fn asyncapi() -> Value {
             noun: spec.view,
             verb: spec.verb,
             help: spec.help,
-            request: (spec.question)(&mut generator).to_value(),
+            request: (spec.query)(&mut generator).to_value(),
             reply: (spec.answer)(&mut generator).to_value(),
         });
     }

@@ -10,7 +10,7 @@ use steward_events::quantity::{Position, Shard};
 use steward_events::stream::StreamName;
 use steward_ports::log::{EventLog, Filter, Follow, LogError, Published, Stored};
 
-/// Passes everything on, except questions about the end while it is frozen.
+/// Passes everything on, except requests for the end while it is frozen.
 pub(crate) struct Freezing {
     inner: Arc<dyn EventLog>,
     frozen: Arc<AtomicBool>,

@@ -76,8 +76,8 @@ struct Mirror;
 #[async_trait]
 impl QueryService for Mirror {
     async fn answer(&self, request: Request) -> Result<Result<Bytes, Rejection>, Failure> {
-        let question: Value = request.format.read(&request.body).map_err(Failure)?;
-        let seen = json!({ "principal": request.principal, "subject": request.query_subject(), "question": question });
+        let query: Value = request.format.read(&request.body).map_err(Failure)?;
+        let seen = json!({ "principal": request.principal, "subject": request.query_subject(), "query": query });
         Ok(Ok(Bytes::from(request.format.write(&seen).map_err(|error| Failure(error.to_string()))?)))
     }
 }

@@ -59,10 +59,10 @@ async fn a_question_goes_to_the_read_model_as_the_caller() {
     let key = issued["answer"]["secret"].as_str().unwrap();
     let asked: Value = steward.get(key, "/api/v1/tenants/acme/cost:report?by=key,model").await.json().await.unwrap();
     let expected = json!({ "principal": principal, "subject": format!("qry.acme.{principal}.cost.report"),
-                           "question": { "by": ["key", "model"] } });
+                           "query": { "by": ["key", "model"] } });
     assert_eq!(asked, expected);
     let asked = steward.post(key, "/api/v1/tenants/acme/cost:report", &json!({ "by": ["day"] })).await;
-    assert_eq!(asked.json::<Value>().await.unwrap()["question"], json!({ "by": ["day"] }));
+    assert_eq!(asked.json::<Value>().await.unwrap()["query"], json!({ "by": ["day"] }));
     let bot = steward.key("bot", None).await;
     assert_eq!(steward.get(&bot, "/api/v1/tenants/acme/cost:report").await.status(), 403);
     assert_eq!(steward.get(key, "/api/v1/tenants/acme/budgets:set").await.status(), 405);

@@ -19,15 +19,15 @@ pub struct Config {
     pub write_pause: Duration,
     /// The most rows that each fold keeps in memory between batches.
     pub rows_held_max: usize,
-    /// How long a question waits for the position it demands.
+    /// How long a query waits for the position it demands.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Span")]
     pub position_wait_max: Duration,
-    /// How long a question that demands no position waits for the end of the log as it was when it was asked.
+    /// How long a query that demands no position waits for the end of the log as it was when it was asked.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Span")]
     pub settle_wait_max: Duration,
-    /// How old the permissions may be by which a question is allowed.
+    /// How old the permissions may be by which a query is allowed.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Span")]
     pub fresh_age_max: Duration,
@@ -35,7 +35,7 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Span")]
     pub answer_time_max: Duration,
-    /// How many moments of the past are kept folded for questions about access.
+    /// How many moments of the past are kept folded for queries about access.
     pub moments_held_max: usize,
     /// The most tenants that are named in metrics; the others are summed as `other`.
     pub tenants_labelled_max: usize,

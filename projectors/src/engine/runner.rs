@@ -1,4 +1,4 @@
-//! Runs one projector over all shards, and reads its rows for questions.
+//! Runs one projector over all shards, and reads its rows for queries.
 
 use std::marker::PhantomData;
 use std::sync::Arc;

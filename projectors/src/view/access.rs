@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use steward_aggregates::authority::Authority;
-use steward_events::query::{ExplainQuestion, WhoCanQuestion};
+use steward_events::query::{ExplainQuery, WhoCanQuery};
 use steward_events::rejection::Rejection;
 use steward_events::timestamp::Timestamp;
 
@@ -63,12 +63,12 @@ impl ReadModel for AccessView {
     async fn answer(&self, query: &Query<'_>) -> Result<Bytes, NoAnswer> {
         match query.verb() {
             "explain" => {
-                let asked: ExplainQuestion = query.read()?;
+                let asked: ExplainQuery = query.read()?;
                 let explain = |view: &Authority, now| view.explain(query.tenant(), &asked, now);
                 query.write(&self.at(query, asked.at, explain).await?)
             }
             "who-can" => {
-                let asked: WhoCanQuestion = query.read()?;
+                let asked: WhoCanQuery = query.read()?;
                 let who_can = |view: &Authority, now| view.who_can(query.tenant(), &asked, now);
                 query.write(&self.at(query, asked.at, who_can).await?)
             }

@@ -11,8 +11,8 @@ use steward_events::digest::CommitHash;
 use steward_events::id::TenantId;
 use steward_events::quantity::{Position, Shard};
 use steward_events::query::{
-    CheckpointsQuestion, Commits, CommitsQuestion, ConsistencyQuestion, Due, DueQuestion, InclusionProof,
-    InclusionQuestion, SignedCheckpoint, StoredCommit, TileQuestion, TreeQuestion, Verification, VerifyQuestion,
+    CheckpointsQuery, Commits, CommitsQuery, ConsistencyQuery, Due, DueQuery, InclusionProof, InclusionQuery,
+    SignedCheckpoint, StoredCommit, TileQuery, TreeQuery, Verification, VerifyQuery,
 };
 use steward_events::rejection::Rejection;
 use steward_events::shard::STEWARD_SHARD;
@@ -65,41 +65,41 @@ impl ReadModel for AuditView {
         let (tenant, shard, trees) = (query.tenant().clone(), query.shard, &self.trees);
         match query.verb() {
             "verify" => {
-                let VerifyQuestion {} = query.read()?;
+                let VerifyQuery {} = query.read()?;
                 query.write(&self.verify(query).await?)
             }
             "checkpoints" => {
-                let asked: CheckpointsQuestion = query.read()?;
+                let asked: CheckpointsQuery = query.read()?;
                 let min_position = asked.min_position;
                 let page = move |rows: &Snapshot<'_>| transparency::checkpoints(rows, &tenant, &asked);
                 query.write(&trees.read(STEWARD_SHARD, min_position, page).await?)
             }
             "tree" => {
-                let asked: TreeQuestion = query.read()?;
+                let asked: TreeQuery = query.read()?;
                 let min_position = asked.min_position;
                 let state = move |rows: &Snapshot<'_>| transparency::tree_state(rows, &tenant, &asked);
                 query.write(&trees.read(shard, min_position, state).await??)
             }
             "tile" => {
-                let asked: TileQuestion = query.read()?;
+                let asked: TileQuery = query.read()?;
                 let tile = move |rows: &Snapshot<'_>| transparency::tile(rows, &tenant, &asked);
                 query.write(&trees.read(shard, None, tile).await??)
             }
             "inclusion" => {
-                let asked: InclusionQuestion = query.read()?;
+                let asked: InclusionQuery = query.read()?;
                 query.write(&self.inclusion(tenant, shard, asked).await?)
             }
             "consistency" => {
-                let asked: ConsistencyQuestion = query.read()?;
+                let asked: ConsistencyQuery = query.read()?;
                 let proof = move |rows: &Snapshot<'_>| transparency::consistency(rows, &tenant, &asked);
                 query.write(&trees.read(shard, None, proof).await??)
             }
             "commits" => {
-                let asked: CommitsQuestion = query.read()?;
+                let asked: CommitsQuery = query.read()?;
                 query.write(&self.commits(&tenant, shard, &asked).await?)
             }
             "due" => {
-                let asked: DueQuestion = query.read()?;
+                let asked: DueQuery = query.read()?;
                 if !tenant.is_steward() {
                     return Err(Rejection::invalid("tenant", "this query is only for the tenant steward").into());
                 }
@@ -126,7 +126,7 @@ impl AuditView {
         let tenant = tenant.clone();
         let read = move |rows: &Snapshot<'_>| {
             let mut newest = std::collections::VecDeque::new();
-            let mut asked = CheckpointsQuestion::default();
+            let mut asked = CheckpointsQuery::default();
             loop {
                 let page = transparency::checkpoints(rows, &tenant, &asked)?;
                 for signed in page.checkpoints {
@@ -148,9 +148,9 @@ impl AuditView {
         &self,
         tenant: TenantId,
         shard: Shard,
-        asked: InclusionQuestion,
+        asked: InclusionQuery,
     ) -> Result<InclusionProof, NoAnswer> {
-        let InclusionQuestion { position, size } = asked;
+        let InclusionQuery { position, size } = asked;
         let of = tenant.clone();
         let newest = move |rows: &Snapshot<'_>| transparency::newest_checkpoint(rows, &of);
         let newest = self.trees.read(STEWARD_SHARD, None, newest).await?;
@@ -169,7 +169,7 @@ impl AuditView {
         Ok(proof)
     }
 
-    async fn commits(&self, tenant: &TenantId, shard: Shard, asked: &CommitsQuestion) -> Result<Commits, NoAnswer> {
+    async fn commits(&self, tenant: &TenantId, shard: Shard, asked: &CommitsQuery) -> Result<Commits, NoAnswer> {
         let count_max = asked.count_max.unwrap_or(COMMITS_MAX).clamp(1, COMMITS_MAX);
         let count_max = usize::try_from(count_max).unwrap_or(usize::MAX);
         let (mut page, mut bytes) = (Commits::default(), 0);
@@ -191,7 +191,7 @@ impl AuditView {
         Ok(page)
     }
 
-    async fn due(&self, asked: DueQuestion) -> Result<Due, NoAnswer> {
+    async fn due(&self, asked: DueQuery) -> Result<Due, NoAnswer> {
         let (shard, now) = (Shard(asked.shard), Some(Position(0)));
         let grown = move |rows: &Snapshot<'_>| transparency::grown(rows, &asked);
         let (trees, next) = self.trees.read(shard, now, grown).await?;

@@ -12,7 +12,7 @@ use steward_events::commit::Recorded;
 use steward_events::event::{CallOutcome, PriceVersion, TokenUsage, UsageEvent};
 use steward_events::id::TenantId;
 use steward_events::quantity::NanoDollars;
-use steward_events::query::{CostBy, CostQuestion, CostReport as Report, CostRow, CostSums};
+use steward_events::query::{CostBy, CostQuery, CostReport as Report, CostRow, CostSums};
 use steward_events::rejection::Rejection;
 use steward_events::scope::ScopeSet;
 use steward_events::timestamp::Timestamp;
@@ -55,7 +55,7 @@ impl ReadModel for CostView {
     async fn answer(&self, query: &Query<'_>) -> Result<Bytes, NoAnswer> {
         match query.verb() {
             "report" => {
-                let asked: CostQuestion = query.read()?;
+                let asked: CostQuery = query.read()?;
                 let (tenant, min_position) = (query.tenant().clone(), asked.min_position);
                 let read = self.rows.read(query.shard, min_position, move |rows| report(rows, &tenant, &asked));
                 query.write(&read.await??)
@@ -190,29 +190,29 @@ const fn word(by: CostBy) -> &'static str {
     }
 }
 
-/// Answers `question` about `tenant` from the rows.
+/// Answers `query` about `tenant` from the rows.
 ///
 /// # Errors
 /// If the store cannot be read; within, [`Rejection::Invalid`] for a report of too many rows.
 pub fn report(
     rows: &Snapshot<'_>,
     tenant: &TenantId,
-    question: &CostQuestion,
+    query: &CostQuery,
 ) -> Result<Result<Report, Rejection>, BoxError> {
     let mut groups: BTreeMap<Vec<String>, Cell> = BTreeMap::new();
     let mut total = CostSums::default();
     let mut too_many = false;
     let tenants = Key::of(tenant);
-    let since = question.since.map(day).and_then(|day| day.checked_sub(1));
+    let since = query.since.map(day).and_then(|day| day.checked_sub(1));
     let after = since.map(|before| Key::of(tenant).number(before).end());
-    let until = question.until.map(day);
+    let until = query.until.map(day);
     rows.scan::<Cell>(&tenants, after.as_ref(), |key, cell| {
         let Some(parts) = Parts::of(key, tenant) else { return true };
         if until.is_some_and(|until| parts.day >= until) {
             return false;
         }
         add(&mut total, &cell.sums);
-        let group = groups.entry(question.by.iter().map(|by| parts.value(*by)).collect()).or_default();
+        let group = groups.entry(query.by.iter().map(|by| parts.value(*by)).collect()).or_default();
         add(&mut group.sums, &cell.sums);
         cell.prices.iter().for_each(|price| group.note(price));
         too_many = groups.len() > REPORT_ROWS_MAX;
@@ -226,7 +226,7 @@ pub fn report(
     let mut report_rows: Vec<CostRow> = groups
         .into_iter()
         .map(|(values, cell)| CostRow {
-            by: question.by.iter().map(|by| word(*by).to_owned()).zip(values).collect(),
+            by: query.by.iter().map(|by| word(*by).to_owned()).zip(values).collect(),
             sums: cell.sums,
             prices: cell.prices.iter().map(ToString::to_string).collect(),
         })

@@ -15,7 +15,7 @@ use steward_events::digest::CommitHash;
 use steward_events::event::{CatalogEvent, Event, IdentityEvent};
 use steward_events::id::TenantId;
 use steward_events::quantity::{Position, Shard};
-use steward_events::query::{Fact, Replay, ReplayQuestion, kinds};
+use steward_events::query::{Fact, Replay, ReplayQuery, kinds};
 use steward_events::rejection::Rejection;
 use steward_events::timestamp::Timestamp;
 use steward_ports::log::{EventLog, Filter, LogError, Stored};
@@ -50,7 +50,7 @@ impl ReadModel for HistoryView {
     async fn answer(&self, query: &Query<'_>) -> Result<Bytes, NoAnswer> {
         match query.verb() {
             "replay" => {
-                let asked: ReplayQuestion = query.read()?;
+                let asked: ReplayQuery = query.read()?;
                 let page = replay(&*self.log, query.shard, query.tenant(), &asked, self.answer_time_max);
                 query.write(&page.await??)
             }
@@ -65,7 +65,7 @@ pub const REPLAY_COUNT_MAX: u32 = 1_000;
 /// What stands where something is left out.
 const LEFT_OUT: &str = "…";
 
-/// Answers `question` about `tenant`, which lives in `shard`.
+/// Answers `query` about `tenant`, which lives in `shard`.
 ///
 /// # Errors
 /// If the log cannot be read; within, [`Rejection::Invalid`] for a word that names no aggregate.
@@ -73,19 +73,19 @@ pub async fn replay(
     log: &dyn EventLog,
     shard: Shard,
     tenant: &TenantId,
-    question: &ReplayQuestion,
+    query: &ReplayQuery,
     time_max: Duration,
 ) -> Result<Result<Replay, Rejection>, reading::Error> {
-    let kinds = match kinds(&question.kinds) {
+    let kinds = match kinds(&query.kinds) {
         Ok(kinds) => kinds,
         Err(error) => return Ok(Err(Rejection::invalid("kinds", error.to_string()))),
     };
     let filter = Filter::shard(shard).tenant(tenant).kinds(&kinds);
-    let span = Span { from: question.from, to: question.to };
-    let count_max = place(question.count_max.unwrap_or(REPLAY_COUNT_MAX));
-    let page = match question.last {
-        Some(last) => last_facts(log, &filter, question.after, &span, place(last).min(count_max), time_max).await?,
-        None => next_facts(log, &filter, question.after, &span, count_max, time_max).await?,
+    let span = Span { from: query.from, to: query.to };
+    let count_max = place(query.count_max.unwrap_or(REPLAY_COUNT_MAX));
+    let page = match query.last {
+        Some(last) => last_facts(log, &filter, query.after, &span, place(last).min(count_max), time_max).await?,
+        None => next_facts(log, &filter, query.after, &span, count_max, time_max).await?,
     };
     Ok(Ok(page))
 }

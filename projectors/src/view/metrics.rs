@@ -17,7 +17,7 @@ use steward_events::commit::Recorded;
 use steward_events::event::{DenialEvent, TaskEvent, UsageEvent};
 use steward_events::id::TenantId;
 use steward_events::quantity::{NanoDollars, Position, Shard};
-use steward_events::query::{Metrics as MetricsAnswer, MetricsQuestion, TaskState};
+use steward_events::query::{Metrics as MetricsAnswer, MetricsQuery, TaskState};
 use steward_events::timestamp::Timestamp;
 
 use crate::engine::Engine;
@@ -76,7 +76,7 @@ impl ReadModel for MetricsView {
     async fn answer(&self, query: &Query<'_>) -> Result<Bytes, NoAnswer> {
         match query.verb() {
             "read" => {
-                let MetricsQuestion {} = query.read()?;
+                let MetricsQuery {} = query.read()?;
                 let sums = self.sums(query).await?;
                 query.write(&MetricsAnswer { text: self.text(sums).map_err(|error| NoAnswer::failed(&error))? })
             }

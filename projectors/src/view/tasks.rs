@@ -11,7 +11,7 @@ use steward_events::commit::Recorded;
 use steward_events::event::{TaskEvent, TaskOutput, TokenUsage};
 use steward_events::id::{TaskId, TenantId};
 use steward_events::quantity::{Epoch, NanoDollars};
-use steward_events::query::{StepView, TaskList, TaskListQuestion, TaskQuestion, TaskState, TaskView};
+use steward_events::query::{StepView, TaskList, TaskListQuery, TaskQuery, TaskState, TaskView};
 use steward_events::rejection::Rejection;
 use steward_events::sealed::Sealed;
 use steward_ports::keys::{KeyError, Keyring};
@@ -45,7 +45,7 @@ impl TasksView {
 
     /// One task with its answer, if that was not erased.
     async fn show(&self, query: &Query<'_>) -> Result<TaskView, NoAnswer> {
-        let TaskQuestion { task, min_position } = query.read()?;
+        let TaskQuery { task, min_position } = query.read()?;
         let (tenant, id) = (query.tenant().clone(), task.clone());
         let found = self.rows.read(query.shard, min_position, move |rows| show(rows, &tenant, &id)).await?;
         let found = found.ok_or_else(|| Rejection::not_found("task", &task))?;
@@ -74,7 +74,7 @@ impl ReadModel for TasksView {
     async fn answer(&self, query: &Query<'_>) -> Result<Bytes, NoAnswer> {
         match query.verb() {
             "list" => {
-                let TaskListQuestion { count_max, min_position } = query.read()?;
+                let TaskListQuery { count_max, min_position } = query.read()?;
                 let (tenant, count_max) = (query.tenant().clone(), count_max.unwrap_or(LIST_COUNT));
                 let read = self.rows.read(query.shard, min_position, move |rows| list(rows, &tenant, count_max));
                 query.write(&read.await?)

@@ -136,9 +136,9 @@ impl Company {
         of: &str,
         who: &str,
         query: &str,
-        question: &impl Serialize,
+        query: &impl Serialize,
     ) -> Result<T, Rejection> {
-        let body = serde_json::to_vec(question).unwrap();
+        let body = serde_json::to_vec(query).unwrap();
         let answer = self.projectors.answer(self.request(of, who, query, Format::Json, body)).await.unwrap()?;
         Ok(serde_json::from_slice(&answer).unwrap())
     }

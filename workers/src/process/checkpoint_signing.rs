@@ -16,7 +16,7 @@ use steward_events::digest::TreeHash;
 use steward_events::event::{AggregateKind, CheckpointEvent};
 use steward_events::id::TenantId;
 use steward_events::quantity::Position;
-use steward_events::query::{Due, DueQuestion, TreeQuestion, TreeState};
+use steward_events::query::{Due, DueQuery, TreeQuery, TreeState};
 use steward_events::shard::STEWARD_SHARD;
 use steward_events::view::{Reads, View};
 use steward_ports::live::{Live, NotFresh};
@@ -161,9 +161,9 @@ impl Signer {
     async fn turn(&self) -> bool {
         let mut well = true;
         for shard in 0..self.ports.log.shards() {
-            let mut question = DueQuestion { shard, after: None };
+            let mut query = DueQuery { shard, after: None };
             loop {
-                let due: Due = match self.dispatch.query(&TenantId::steward(), "audit", "due", &question).await {
+                let due: Due = match self.dispatch.query(&TenantId::steward(), "audit", "due", &query).await {
                     Ok(due) => due,
                     Err(error) => {
                         tracing::debug!(shard, %error, "which trees have grown is not known now");
@@ -172,7 +172,7 @@ impl Signer {
                 };
                 well &= self.sign_all(due.tenants.into_iter().map(|tenant| (tenant, None)).collect()).await;
                 match due.next {
-                    Some(next) => question.after = Some(next),
+                    Some(next) => query.after = Some(next),
                     None => break,
                 }
             }
@@ -191,8 +191,8 @@ impl Signer {
     /// Signs the tree of `tenant` as it is, at least `up_to` there.
     async fn sign(&self, tenant: &TenantId, up_to: Option<Position>) -> Result<(), BoxError> {
         let before = self.live.read().signed.get(tenant).cloned();
-        let question = TreeQuestion { from: before.as_ref().map(|signed| signed.size), min_position: up_to };
-        let tree: TreeState = self.dispatch.query(tenant, "audit", "tree", &question).await?;
+        let query = TreeQuery { from: before.as_ref().map(|signed| signed.size), min_position: up_to };
+        let tree: TreeState = self.dispatch.query(tenant, "audit", "tree", &query).await?;
         if let Some(before) = &before {
             if tree.size == before.size && tree.root == before.root {
                 return Ok(());

@@ -28,7 +28,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What to ask.
-pub(crate) struct Question<'a> {
+pub(crate) struct ModelRequest<'a> {
     /// The task's key.
     pub(crate) secret: &'a str,
     /// The same for each attempt at one step, by any worker: a recorded answer is never paid twice.
@@ -40,7 +40,7 @@ pub(crate) struct Question<'a> {
 
 /// What the model said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct ModelAnswer {
     pub(crate) text: String,
     pub(crate) tokens: TokenUsage,
     pub(crate) cost: NanoDollars,
@@ -143,12 +143,12 @@ impl Models {
     }
 
     /// Asks, again if that may help, for at most `time_max`. Dropping the future ends the call.
-    pub(crate) async fn ask(&self, question: &Question<'_>, time_max: Duration) -> Result<Answer, CallError> {
+    pub(crate) async fn ask(&self, request: &ModelRequest<'_>, time_max: Duration) -> Result<ModelAnswer, CallError> {
         let mut last = String::from("it took too long");
         let attempts = async {
             let mut pause = PAUSE_MIN;
             loop {
-                match self.attempt(question).await {
+                match self.attempt(request).await {
                     Ok(outcome) => return outcome,
                     Err(Later { reason, after }) => {
                         tracing::warn!(%reason, "model call will be tried again");
@@ -165,16 +165,16 @@ impl Models {
         }
     }
 
-    async fn attempt(&self, question: &Question<'_>) -> Result<Result<Answer, CallError>, Later> {
+    async fn attempt(&self, request: &ModelRequest<'_>) -> Result<Result<ModelAnswer, CallError>, Later> {
         let mut request = self
             .client
             .post(&self.completions)
-            .bearer_auth(question.secret)
-            .header("idempotency-key", &question.idempotency_key)
+            .bearer_auth(request.secret)
+            .header("idempotency-key", &request.idempotency_key)
             .json(&json!({
-                "model": question.model,
-                "messages": question.messages,
-                "max_tokens": question.output_max,
+                "model": request.model,
+                "messages": request.messages,
+                "max_tokens": request.output_max,
             }));
         if let Some(traceparent) = trace::current_traceparent() {
             request = request.header("traceparent", traceparent);
@@ -198,7 +198,7 @@ async fn read(mut response: Response) -> Result<Vec<u8>, String> {
     Ok(body)
 }
 
-fn understand(headers: &HeaderMap, body: &[u8]) -> Result<Answer, CallError> {
+fn understand(headers: &HeaderMap, body: &[u8]) -> Result<ModelAnswer, CallError> {
     let completion: Completion = serde_json::from_slice(body)
         .map_err(|error| CallError::Refused(format!("its answer is no chat completion: {error}")))?;
     let said = completion.choices.into_iter().next().and_then(|choice| choice.message.content);
@@ -214,11 +214,11 @@ fn understand(headers: &HeaderMap, body: &[u8]) -> Result<Answer, CallError> {
     // The ledger's own figure. Without it the cost is unknown, and unknown is not free.
     let cost = headers.get("x-steward-response-cost").and_then(|value| value.to_str().ok()?.parse().ok());
     let cost = cost.ok_or_else(|| CallError::Refused("its answer does not say what the call cost".to_owned()))?;
-    Ok(Answer { text, tokens, cost })
+    Ok(ModelAnswer { text, tokens, cost })
 }
 
 /// The gateway's own words decide, then the status.
-fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Result<Answer, CallError>, Later> {
+fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Result<ModelAnswer, CallError>, Later> {
     let failed = serde_json::from_slice::<Failed>(body).map(|failed| failed.error).unwrap_or_default();
     let reason = if failed.message.is_empty() { format!("status {status}") } else { shorten(&failed.message) };
     let error = match (failed.code.as_deref(), status.as_u16()) {

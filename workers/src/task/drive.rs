@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::{Cause, DispatchError};
 use crate::pattern::{self, Done, Message, Next, Progress};
-use crate::step::model::{Answer, Question};
+use crate::step::model::{ModelAnswer, ModelRequest};
 use crate::task::claim::{self, Claim};
 use crate::task::history::{ContentError, History};
 use crate::task::key::TaskKey;
@@ -220,15 +220,15 @@ impl Drive<'_> {
         self.record(StartStep { task: task.clone(), epoch, step, kind }).await?;
         let clock = &self.shared.ports.clock;
         let began = clock.monotonic();
-        let question = Question {
+        let request = ModelRequest {
             secret,
             idempotency_key: format!("{task}-{step}"),
             model: &agent.model,
             messages,
             output_max: agent.output_max,
         };
-        let answered = self.shared.models.ask(&question, self.shared.config.step_time_max).await;
-        let Answer { text, tokens, cost } =
+        let answered = self.shared.models.ask(&request, self.shared.config.step_time_max).await;
+        let ModelAnswer { text, tokens, cost } =
             answered.map_err(|error| self.failed_call(step, kind, &error.to_string()))?;
         let taken = clock.monotonic().saturating_sub(began);
         let duration_ms = u64::try_from(taken.as_millis()).unwrap_or(u64::MAX);

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::gateway::{Do, Gateway};
 use crate::world::{World, eventually, notary, tenant};
 
-/// A world whose questions are answered, and the bus to it.
+/// A world whose queries are answered, and the bus to it.
 async fn world() -> (World, Arc<dyn CommandBus>, tokio_util::sync::DropGuard) {
     let world = World::new(Gateway::start(|_| Do::Hang).await).await.with_tenant("acme").await;
     let ports = ProjectorPorts {

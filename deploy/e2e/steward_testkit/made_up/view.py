@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use steward_events::commit::Recorded;
 use steward_events::event::TenantEvent;
-use steward_events::query::{Census as CensusAnswer, CensusQuestion};
+use steward_events::query::{Census as CensusAnswer, CensusQuery};
 use steward_events::timestamp::Timestamp;
 
 use crate::engine::Engine;
@@ -47,7 +47,7 @@ impl ReadModel for CensusView {
     }
 
     async fn answer(&self, query: &Query<'_>) -> Result<Bytes, NoAnswer> {
-        let CensusQuestion {} = query.read()?;
+        let CensusQuery {} = query.read()?;
         query.write(&CensusAnswer { shards: u64::from(query.shard.0) })
     }
 }
@@ -57,19 +57,19 @@ pub struct Census;
 
 /// When a tenant was last heard of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Row {
+pub struct CensusRow {
     at: Timestamp,
 }
 
 impl Projector for Census {
     const NAME: &'static str = "census-v1";
-    type Row = Row;
+    type Row = CensusRow;
 
     reads!(Tenant => count);
 }
 
-fn count(_: &TenantEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>) {
-    *rows.row(&Key::of(&recorded.stream.tenant)) = Some(Row { at: recorded.entry.at });
+fn count(_: &TenantEvent, recorded: &Recorded<'_>, rows: &mut Rows<CensusRow>) {
+    *rows.row(&Key::of(&recorded.stream.tenant)) = Some(CensusRow { at: recorded.entry.at });
 }
 '''
 
@@ -81,7 +81,7 @@ use serde::{Deserialize, Serialize};
 /// Asks how many there are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct CensusQuestion {}
+pub struct CensusQuery {}
 
 /// How many there are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -99,5 +99,5 @@ def grow(it: Growth):
     it.before("projectors/src/views.rs", "Arc::new(CostView::new(engine)),", "Arc::new(CensusView::new(engine)),")
     it.create("events/src/query/census.rs", QUERY)
     it.before("events/src/query.rs", "mod cost;", "mod census;")
-    it.before("events/src/query.rs", "pub use cost::", "pub use census::{Census, CensusQuestion};")
-    it.before("events/src/query.rs", '"cost" "report" =>', '"census" "read" => CensusQuestion, Census, "How many tenants there are";')
+    it.before("events/src/query.rs", "pub use cost::", "pub use census::{Census, CensusQuery};")
+    it.before("events/src/query.rs", '"cost" "report" =>', '"census" "read" => CensusQuery, Census, "How many tenants there are";')

@@ -55,7 +55,7 @@ pub async fn projectors(
         let (projectors, responder) = (Arc::clone(&projectors), responder.clone());
         let (yet_to_ask, shutdown) = (yet_to_ask.clone(), process.core.clone());
         process.spawn(Tier::Core, "queries", async move {
-            // A view in the making must get no question that another process could answer.
+            // A view in the making must get no query that another process could answer.
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 () = projectors.built(view) => {}
@@ -68,7 +68,7 @@ pub async fn projectors(
     Ok(asked)
 }
 
-/// Takes questions about `view`. The bus may be away just then: that must not end the process, so it is tried again until
+/// Takes queries about `view`. The bus may be away just then: that must not end the process, so it is tried again until
 /// `shutdown`; none if that comes first.
 async fn serve_view(
     responder: &Connection,
@@ -79,7 +79,7 @@ async fn serve_view(
     loop {
         match serve::queries(responder, &[view], Arc::clone(&projectors) as _, shutdown.clone()).await {
             Ok(serving) => return Some(serving),
-            Err(error) => tracing::warn!(view, error, "questions cannot be taken yet; trying again"),
+            Err(error) => tracing::warn!(view, error, "queries cannot be taken yet; trying again"),
         }
         tokio::select! {
             () = shutdown.cancelled() => return None,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use steward_events::BoxError;
 use steward_events::id::TenantId;
-use steward_events::query::{ExplainQuestion, Explanation, WhoCan, WhoCanQuestion};
+use steward_events::query::{ExplainQuery, Explanation, WhoCan, WhoCanQuery};
 use steward_events::scope::Scope;
 
 use crate::client::Client;
@@ -29,13 +29,13 @@ fn tenant_of(client: &Client, scope: &Scope) -> Result<TenantId, BoxError> {
 pub(super) async fn explain(matches: &ArgMatches, client: &Client, json: bool) -> Result<ExitCode, BoxError> {
     let scope: Scope = required(matches, "scope")?.parse()?;
     let tenant = tenant_of(client, &scope)?;
-    let question = ExplainQuestion {
+    let query = ExplainQuery {
         principal: principal(&tenant, required(matches, "principal")?)?,
         permission: required(matches, "permission")?.parse()?,
         scope,
         at: matches.get_one::<String>("at").map(|text| moment(text)).transpose()?,
     };
-    let explanation: Explanation = client.query(&tenant, "access", "explain", &question).await?;
+    let explanation: Explanation = client.query(&tenant, "access", "explain", &query).await?;
     if json {
         output::json(&explanation)?;
     } else {
@@ -50,12 +50,12 @@ pub(super) async fn explain(matches: &ArgMatches, client: &Client, json: bool) -
 pub(super) async fn who_can(matches: &ArgMatches, client: &Client, json: bool) -> Result<(), BoxError> {
     let scope: Scope = required(matches, "scope")?.parse()?;
     let tenant = tenant_of(client, &scope)?;
-    let question = WhoCanQuestion {
+    let query = WhoCanQuery {
         permission: required(matches, "permission")?.parse()?,
         scope,
         at: matches.get_one::<String>("at").map(|text| moment(text)).transpose()?,
     };
-    let answer: WhoCan = client.query(&tenant, "access", "who-can", &question).await?;
+    let answer: WhoCan = client.query(&tenant, "access", "who-can", &query).await?;
     if json {
         return output::json(&answer);
     }

@@ -6,7 +6,7 @@ use clap::ArgMatches;
 use serde_json::Map;
 use steward_events::BoxError;
 use steward_events::id::TenantId;
-use steward_events::query::{AccountRow, CostBy, CostQuestion, CostReport, CostSums, KeyRow};
+use steward_events::query::{AccountRow, CostBy, CostQuery, CostReport, CostSums, KeyRow};
 
 use crate::client::Client;
 use crate::command::list::fetch;
@@ -21,16 +21,16 @@ pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Re
         .collect::<Result<_, _>>()
         .map_err(|error| format!("--by: {error}"))?;
     let time = |name: &str| matches.get_one::<String>(name).map(|text| moment(text)).transpose();
-    let question = CostQuestion { by, since: time("since")?, until: time("until")?, min_position: None };
+    let query = CostQuery { by, since: time("since")?, until: time("until")?, min_position: None };
     let tenant = client.tenant()?;
-    let mut report: CostReport = client.query(&tenant, "cost", "report", &question).await?;
+    let mut report: CostReport = client.query(&tenant, "cost", "report", &query).await?;
     if json {
         return output::json(&report);
     }
-    if question.by.iter().any(|by| matches!(by, CostBy::Key | CostBy::Principal)) {
+    if query.by.iter().any(|by| matches!(by, CostBy::Key | CostBy::Principal)) {
         name_accounts(client, &tenant, &mut report).await;
     }
-    print(&question, &report);
+    print(&query, &report);
     Ok(())
 }
 
@@ -56,12 +56,12 @@ async fn name_accounts(client: &Client, tenant: &TenantId, report: &mut CostRepo
     }
 }
 
-fn print(question: &CostQuestion, report: &CostReport) {
+fn print(query: &CostQuery, report: &CostReport) {
     if report.rows.is_empty() {
         println!("nothing was spent (log position {})", report.position);
         return;
     }
-    let keys: Vec<String> = question
+    let keys: Vec<String> = query
         .by
         .iter()
         .map(|by| serde_json::to_value(by).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default())

@@ -36,7 +36,7 @@ pub(crate) fn find(noun: &str, verb: &str) -> Option<&'static QuerySpec> {
 }
 
 fn fields(spec: &QuerySpec) -> Vec<Field> {
-    options::fields(spec.question, &Shorthand::default())
+    options::fields(spec.query, &Shorthand::default())
 }
 
 /// The options of a list with what each means.

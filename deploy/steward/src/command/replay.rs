@@ -3,22 +3,22 @@
 use clap::ArgMatches;
 use steward_events::BoxError;
 use steward_events::id::TenantId;
-use steward_events::query::{Fact, Replay, ReplayQuestion};
+use steward_events::query::{Fact, Replay, ReplayQuery};
 
 use crate::client::Client;
 use crate::command::options::moment;
 
 pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Result<(), BoxError> {
     let time = |name: &str| matches.get_one::<String>(name).map(|text| moment(text)).transpose();
-    let question = ReplayQuestion {
+    let query = ReplayQuery {
         from: time("from")?,
         to: time("to")?,
         kinds: matches.get_many::<String>("kind").unwrap_or_default().cloned().collect(),
         last: matches.get_one::<u32>("last").copied(),
-        ..ReplayQuestion::default()
+        ..ReplayQuery::default()
     };
     let tenant = client.tenant()?;
-    each_page(client, &tenant, question, |facts| {
+    each_page(client, &tenant, query, |facts| {
         for fact in facts {
             if json {
                 println!("{}", serde_json::to_string(&fact)?);
@@ -31,18 +31,18 @@ pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Re
     .await
 }
 
-/// All facts of the question, page by page.
+/// All facts of the query, page by page.
 async fn each_page(
     client: &Client,
     tenant: &TenantId,
-    mut question: ReplayQuestion,
+    mut query: ReplayQuery,
     mut page: impl FnMut(Vec<Fact>) -> Result<(), BoxError>,
 ) -> Result<(), BoxError> {
     loop {
-        let replay: Replay = client.query(tenant, "history", "replay", &question).await?;
+        let replay: Replay = client.query(tenant, "history", "replay", &query).await?;
         page(replay.facts)?;
         match replay.next {
-            Some(next) if question.last.is_none() => question.after = next,
+            Some(next) if query.last.is_none() => query.after = next,
             _ => return Ok(()),
         }
     }

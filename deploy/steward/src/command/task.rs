@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::ArgMatches;
 use steward_events::BoxError;
 use steward_events::id::TaskId;
-use steward_events::query::{StepView, TaskList, TaskListQuestion, TaskQuestion, TaskState, TaskView};
+use steward_events::query::{StepView, TaskList, TaskListQuery, TaskQuery, TaskState, TaskView};
 
 use crate::client::Client;
 use crate::output;
@@ -17,8 +17,8 @@ pub(super) fn id(matches: &ArgMatches) -> Result<TaskId, BoxError> {
 }
 
 pub(super) async fn list(matches: &ArgMatches, client: &Client, json: bool) -> Result<(), BoxError> {
-    let question = TaskListQuestion { count_max: matches.get_one::<u32>("count").copied(), min_position: None };
-    let list: TaskList = client.query(&client.tenant()?, "task", "list", &question).await?;
+    let query = TaskListQuery { count_max: matches.get_one::<u32>("count").copied(), min_position: None };
+    let list: TaskList = client.query(&client.tenant()?, "task", "list", &query).await?;
     if json {
         return output::json(&list);
     }
@@ -96,8 +96,8 @@ pub(super) async fn watch(id: &TaskId, client: &Client, json: bool) -> Result<Ex
 }
 
 async fn fetch(task: &TaskId, client: &Client) -> Result<TaskView, BoxError> {
-    let question = TaskQuestion { task: task.clone(), min_position: None };
-    client.query(&client.tenant()?, "task", "show", &question).await
+    let query = TaskQuery { task: task.clone(), min_position: None };
+    client.query(&client.tenant()?, "task", "show", &query).await
 }
 
 fn word(state: TaskState) -> String {

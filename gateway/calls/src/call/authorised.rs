@@ -54,7 +54,7 @@ impl Authorised {
         access.may_invoke(&self.key, &self.request.model, self.plan.estimate.worst().money)
     }
 
-    /// The same as a question that outlives this borrow, on what is known to be fresh.
+    /// The same as a request that outlives this borrow, on what is known to be fresh.
     pub(super) fn fresh_check(&self, access: &Arc<Access>) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let (access, key) = (Arc::clone(access), self.key.clone());
         let (model, worst) = (self.request.model.clone(), self.plan.estimate.worst().money);

@@ -27,7 +27,7 @@ pub(super) fn paths(generator: &mut SchemaGenerator) -> Map<String, Value> {
         paths.insert(format!("/api/v1/tenants/{{tenant}}/{}s:{}", spec.noun, spec.verb), json!({ "post": operation }));
     }
     for spec in QUERIES {
-        let body_schema = (spec.question)(generator).to_value();
+        let body_schema = (spec.query)(generator).to_value();
         let answer = (spec.answer)(generator).to_value();
         let mut post = operation(spec.view, spec.verb, spec.help, &body_schema, &answer);
         post["parameters"] = json!([tenant()]);

@@ -23,7 +23,7 @@ pub(super) async fn send(caller: &Caller<'_>, spec: &'static QuerySpec, body: By
 pub(super) fn from_url(spec: &QuerySpec, fields: Vec<(String, String)>) -> Bytes {
     let mut generator =
         SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator();
-    let schema = (spec.question)(&mut generator);
+    let schema = (spec.query)(&mut generator);
     let property = |name: &str| schema.as_value().pointer(&format!("/properties/{name}"));
     let is = |name: &str, kind: &str| property(name).is_some_and(|property| has_type(property, kind));
     let mut query = Map::new();

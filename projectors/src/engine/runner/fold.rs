@@ -144,7 +144,7 @@ impl<P: Projector> Runner<P> {
 
     /// From where to go on, where the log ends now, and what comes in between and after.
     async fn begin(&self, followed: &Followed) -> Result<(Position, Position, Follow), End> {
-        // All of the shard, also what this view does not read: then its position is the shard's, and a question that
+        // All of the shard, also what this view does not read: then its position is the shard's, and a query that
         // demands a position, or asks how far it is, needs no search in the log.
         let filter = Filter::shard(followed.shard);
         let cursor = followed.store.reload().map_err(End::Failed)?;

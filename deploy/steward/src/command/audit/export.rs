@@ -11,7 +11,7 @@ use serde_json::json;
 use steward_events::BoxError;
 use steward_events::id::TenantId;
 use steward_events::quantity::{Position, Shard};
-use steward_events::query::{Checkpoints, CheckpointsQuestion, Commits, CommitsQuestion, SignedCheckpoint};
+use steward_events::query::{Checkpoints, CheckpointsQuery, Commits, CommitsQuery, SignedCheckpoint};
 use steward_events::stream::StreamName;
 use steward_ports::clock::{Clock, SystemClock};
 use steward_projectors::export::{Manifest, Writer};
@@ -47,10 +47,10 @@ pub(super) async fn run(typed: &ArgMatches, client: &Client, json: bool) -> Resu
 /// Asks for a checkpoint of all that is recorded now, and waits for it.
 async fn have_signed(client: &Client, tenant: &TenantId) -> Result<(), BoxError> {
     let asked = client.command(tenant, "checkpoint", "request", &json!({})).await?;
-    let question = CheckpointsQuestion { newest: true, ..CheckpointsQuestion::default() };
+    let query = CheckpointsQuery { newest: true, ..CheckpointsQuery::default() };
     let signed = async {
         loop {
-            let page: Checkpoints = client.query(tenant, "audit", "checkpoints", &question).await?;
+            let page: Checkpoints = client.query(tenant, "audit", "checkpoints", &query).await?;
             if page.checkpoints.iter().any(|newest| newest.position >= asked.position) {
                 return Ok(());
             }
@@ -67,15 +67,15 @@ async fn checkpoints(
     tenant: &TenantId,
     writer: &mut Writer,
 ) -> Result<Option<SignedCheckpoint>, BoxError> {
-    let (mut question, mut newest) = (CheckpointsQuestion::default(), None);
+    let (mut query, mut newest) = (CheckpointsQuery::default(), None);
     loop {
-        let page: Checkpoints = client.query(tenant, "audit", "checkpoints", &question).await?;
+        let page: Checkpoints = client.query(tenant, "audit", "checkpoints", &query).await?;
         for signed in page.checkpoints {
             newest = Some(signed.clone());
             writer.checkpoint(signed)?;
         }
         match page.next {
-            Some(next) => question.after = next,
+            Some(next) => query.after = next,
             None => return Ok(newest),
         }
     }
@@ -90,9 +90,9 @@ async fn commits(
 ) -> Result<Shard, BoxError> {
     let bar = super::offline::bar(newest.map_or(0, |newest| newest.size));
     let mut shard = None;
-    let mut question = CommitsQuestion::default();
+    let mut query = CommitsQuery::default();
     loop {
-        let page: Commits = client.query(tenant, "audit", "commits", &question).await?;
+        let page: Commits = client.query(tenant, "audit", "commits", &query).await?;
         for commit in &page.commits {
             let stream: StreamName = commit.subject.parse()?;
             shard = Some(stream.shard);
@@ -100,7 +100,7 @@ async fn commits(
         }
         bar.set_position(writer.written());
         match page.next {
-            Some(next) if next > question.after => question.after = next,
+            Some(next) if next > query.after => query.after = next,
             Some(Position(stuck)) => return Err(format!("the log gives no more than up to {stuck}").into()),
             None => break,
         }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use steward_events::BoxError;
 use steward_events::quantity::Position;
-use steward_events::query::{InclusionProof, InclusionQuestion, Verification, VerifyQuestion};
+use steward_events::query::{InclusionProof, InclusionQuery, Verification, VerifyQuery};
 
 use crate::client::Client;
 use crate::output;
@@ -15,12 +15,12 @@ pub(super) async fn verify(typed: &ArgMatches, client: &Client, json: bool) -> R
     if let Some(commit) = typed.get_one::<String>("commit") {
         let position =
             commit.parse().map_err(|_| "--commit needs a position here; ids and hashes work only with --export")?;
-        let question = InclusionQuestion { position: Position(position), size: None };
-        let proof: InclusionProof = client.query(&tenant, "audit", "inclusion", &question).await?;
+        let query = InclusionQuery { position: Position(position), size: None };
+        let proof: InclusionProof = client.query(&tenant, "audit", "inclusion", &query).await?;
         output::json(&proof)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let found: Verification = client.query(&tenant, "audit", "verify", &VerifyQuestion {}).await?;
+    let found: Verification = client.query(&tenant, "audit", "verify", &VerifyQuery {}).await?;
     let keys = super::keys(typed)?;
     let key_fits = |checkpoint: &steward_events::query::CheckedCheckpoint| {
         keys.is_empty() || keys.iter().any(|key| key.to_string() == checkpoint.key)

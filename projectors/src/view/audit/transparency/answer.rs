@@ -4,8 +4,8 @@ use steward_events::BoxError;
 use steward_events::id::TenantId;
 use steward_events::quantity::Position;
 use steward_events::query::{
-    Checkpoints, CheckpointsQuestion, ConsistencyProof, ConsistencyQuestion, Due, DueQuestion, InclusionProof,
-    SignedCheckpoint, TileHashes, TileQuestion, TreeQuestion, TreeState,
+    Checkpoints, CheckpointsQuery, ConsistencyProof, ConsistencyQuery, Due, DueQuery, InclusionProof, SignedCheckpoint,
+    TileHashes, TileQuery, TreeQuery, TreeState,
 };
 use steward_events::rejection::Rejection;
 use steward_tlog::proof;
@@ -42,10 +42,10 @@ macro_rules! proven {
 ///
 /// # Errors
 /// If the store cannot be read.
-pub fn tree_state(rows: &Snapshot<'_>, tenant: &TenantId, question: &TreeQuestion) -> Answer<TreeState> {
+pub fn tree_state(rows: &Snapshot<'_>, tenant: &TenantId, query: &TreeQuery) -> Answer<TreeState> {
     let tree = StoredTree::of(rows, tenant)?;
     let head = tree.head();
-    let consistency = match question.from {
+    let consistency = match query.from {
         Some(from) => proven!(proof::consistency(&tree, from, head.size)),
         None => Vec::new(),
     };
@@ -57,14 +57,14 @@ pub fn tree_state(rows: &Snapshot<'_>, tenant: &TenantId, question: &TreeQuestio
 ///
 /// # Errors
 /// If the store cannot be read.
-pub fn tile(rows: &Snapshot<'_>, tenant: &TenantId, question: &TileQuestion) -> Answer<TileHashes> {
+pub fn tile(rows: &Snapshot<'_>, tenant: &TenantId, query: &TileQuery) -> Answer<TileHashes> {
     let tree = StoredTree::of(rows, tenant)?;
-    let size = question.size.unwrap_or(tree.head().size);
-    let first = question.index.checked_mul(TILE_WIDTH);
-    let known = question.level < LEVELS_MAX && size <= tree.head().size;
-    let tile = first.filter(|_| known).and_then(|first| tile_of(question.level, first, size));
+    let size = query.size.unwrap_or(tree.head().size);
+    let first = query.index.checked_mul(TILE_WIDTH);
+    let known = query.level < LEVELS_MAX && size <= tree.head().size;
+    let tile = first.filter(|_| known).and_then(|first| tile_of(query.level, first, size));
     let (Some(tile), Some(first)) = (tile, first) else {
-        return Ok(Err(Rejection::not_found("tile", &format!("{}/{}", question.level, question.index))));
+        return Ok(Err(Rejection::not_found("tile", &format!("{}/{}", query.level, query.index))));
     };
     let hashes = tree.read(tile.level, first, first + tile.width)?;
     Ok(Ok(TileHashes { path: tile.path(), hashes }))
@@ -99,9 +99,9 @@ pub fn inclusion(
 ///
 /// # Errors
 /// If the store cannot be read.
-pub fn consistency(rows: &Snapshot<'_>, tenant: &TenantId, question: &ConsistencyQuestion) -> Answer<ConsistencyProof> {
+pub fn consistency(rows: &Snapshot<'_>, tenant: &TenantId, query: &ConsistencyQuery) -> Answer<ConsistencyProof> {
     let tree = StoredTree::of(rows, tenant)?;
-    let (from, to) = (question.from, question.to.unwrap_or(tree.head().size));
+    let (from, to) = (query.from, query.to.unwrap_or(tree.head().size));
     if to > tree.head().size {
         return Ok(Err(Rejection::invalid("to", format!("the tree has {} commits", tree.head().size))));
     }
@@ -114,19 +114,15 @@ pub fn consistency(rows: &Snapshot<'_>, tenant: &TenantId, question: &Consistenc
 ///
 /// # Errors
 /// If the store cannot be read.
-pub fn checkpoints(
-    rows: &Snapshot<'_>,
-    tenant: &TenantId,
-    question: &CheckpointsQuestion,
-) -> Result<Checkpoints, BoxError> {
-    if question.newest {
-        let newest = newest_checkpoint(rows, tenant)?.filter(|signed| signed.size > question.after);
+pub fn checkpoints(rows: &Snapshot<'_>, tenant: &TenantId, query: &CheckpointsQuery) -> Result<Checkpoints, BoxError> {
+    if query.newest {
+        let newest = newest_checkpoint(rows, tenant)?.filter(|signed| signed.size > query.after);
         return Ok(Checkpoints { checkpoints: newest.into_iter().collect(), next: None });
     }
-    let count_max = question.count_max.unwrap_or(CHECKPOINTS_MAX).clamp(1, CHECKPOINTS_MAX);
+    let count_max = query.count_max.unwrap_or(CHECKPOINTS_MAX).clamp(1, CHECKPOINTS_MAX);
     let count_max = usize::try_from(count_max).unwrap_or(usize::MAX);
     let mut page = Checkpoints::default();
-    rows.scan(&signed_prefix(tenant), Some(&signed_key(tenant, question.after)), |_, row: Row| {
+    rows.scan(&signed_prefix(tenant), Some(&signed_key(tenant, query.after)), |_, row: Row| {
         let Row::Signed(signed) = row else { return true };
         if page.checkpoints.len() == count_max {
             page.next = page.checkpoints.last().map(|last: &SignedCheckpoint| last.size);
@@ -154,9 +150,9 @@ pub fn newest_checkpoint(rows: &Snapshot<'_>, tenant: &TenantId) -> Result<Optio
 ///
 /// # Errors
 /// If the store cannot be read.
-pub fn grown(rows: &Snapshot<'_>, question: &DueQuestion) -> Result<(Vec<Worth>, Option<TenantId>), BoxError> {
+pub fn grown(rows: &Snapshot<'_>, query: &DueQuery) -> Result<(Vec<Worth>, Option<TenantId>), BoxError> {
     let mut trees = Vec::new();
-    let mut at = question.after.as_ref().map(|tenant| tenant.as_str().to_owned());
+    let mut at = query.after.as_ref().map(|tenant| tenant.as_str().to_owned());
     for _ in 0..TENANTS_MAX {
         let Some(name) = rows.next_tenant(at.as_deref())? else { return Ok((trees, None)) };
         if let Ok(tenant) = TenantId::new(&name) {
