@@ -1,7 +1,7 @@
 //! What a decider is.
 
 use steward_events::command::Commands;
-use steward_events::event::Facts;
+use steward_events::event::AggregateEvents;
 use steward_events::id::{CommandId, PrincipalId, TenantId};
 use steward_events::rejection::Rejection;
 use steward_events::timestamp::Timestamp;
@@ -30,7 +30,7 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     /// The commands it decides.
     type Command: Commands;
     /// The events it records.
-    type Event: Facts;
+    type Event: AggregateEvents;
 
     /// Decides `command`. Pure. An empty list means: accepted, nothing to do.
     ///
@@ -38,10 +38,10 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     /// [`Rejection`], and then nothing is recorded.
     fn decide(&self, command: &Self::Command, stamp: &Stamp) -> Result<Vec<Self::Event>, Rejection>;
 
-    /// Takes in a fact that was recorded at `at`. Total: what has happened cannot be refused.
+    /// Takes in an event that was recorded at `at`. Total: what has happened cannot be refused.
     fn apply(&mut self, event: &Self::Event, at: Timestamp);
 
-    /// What the sender of an accepted command needs to know beside the facts' names, by the state after them.
+    /// What the sender of an accepted command needs to know beside the events' names, by the state after them.
     fn answer(&self, _command: &Self::Command) -> serde_json::Value {
         serde_json::Value::Null
     }

@@ -1,6 +1,6 @@
 //! Who may do what, now and at any past moment: a fold of the tenants' lives, identities and access rules.
 //!
-//! Cedar decides, over few static policies (`authority/policies.cedar`); what Steward adds is where its facts come
+//! Cedar decides, over few static policies (`authority/policies.cedar`); what Steward adds is where its input comes
 //! from, and words: each yes names the grant, each no the check that failed and the command that would have helped.
 //! This module must not know buses or stores: gateways and handlers keep it live, projectors fold it up to a moment.
 //!

@@ -39,7 +39,7 @@ steward_events::aggregates!(deciders);
 #[cfg(test)]
 mod tests {
     use steward_events::command::Commands;
-    use steward_events::event::Facts;
+    use steward_events::event::AggregateEvents;
 
     use super::*;
 

@@ -71,7 +71,7 @@ impl Aggregate for Ledger {
     /// Decides `command`. Pure. A lease id seen before, open or ended, decides nothing.
     ///
     /// # Errors
-    /// [`Rejection::BudgetExhausted`] if settled facts leave no room; a call that was in line is refused by the answer
+    /// [`Rejection::BudgetExhausted`] if settled amounts leave no room; a call that was in line is refused by the answer
     /// instead, because its leaving the line is recorded. [`Rejection::Stale`] for a correction that comes before its
     /// lease's end: to be tried again.
     fn decide(&self, command: &LedgerCommand, stamp: &Stamp) -> Result<Vec<LedgerEvent>, Rejection> {
@@ -163,7 +163,7 @@ impl Ledger {
         self.line.iter()
     }
 
-    /// When the last fact was recorded.
+    /// When the last event was recorded.
     pub const fn at(&self) -> Timestamp {
         self.at
     }

@@ -1,4 +1,4 @@
-//! Bounds on what callers may put into facts: what is recorded is kept for ever.
+//! Bounds on what callers may put into events: what is recorded is kept for ever.
 
 use steward_events::rejection::Rejection;
 use steward_events::timestamp::{Timestamp, time_zone_exists};

@@ -38,7 +38,7 @@ pub struct When<E> {
     outcome: Result<Vec<E>, Rejection>,
 }
 
-/// Begins with these facts, all recorded at the start of 1970.
+/// Begins with these events, all recorded at the start of 1970.
 pub fn given<A: Aggregate>(events: impl IntoIterator<Item = A::Event>) -> Given<A> {
     let mut state = A::default();
     for event in events {
@@ -62,7 +62,7 @@ impl<A: Aggregate> Given<A> {
 
 #[allow(clippy::panic)]
 impl<E: PartialEq + Debug> When<E> {
-    /// Exactly these facts follow.
+    /// Exactly these events follow.
     #[track_caller]
     pub fn then(self, expected: impl IntoIterator<Item = E>) {
         let expected: Vec<E> = expected.into_iter().collect();
@@ -79,7 +79,7 @@ impl<E: PartialEq + Debug> When<E> {
     }
 }
 
-/// Folds one fact of `tenant` into `view`, as recorded at `at` by nobody in particular.
+/// Folds one event of `tenant` into `view`, as recorded at `at` by nobody in particular.
 #[allow(clippy::unwrap_used)] // literals
 pub fn fold(view: &mut impl View, tenant: &TenantId, at: Timestamp, event: impl Into<Event>) {
     let event = event.into();

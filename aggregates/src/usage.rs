@@ -78,7 +78,7 @@ impl Usage {
         self.through = self.through.max(position);
     }
 
-    /// Takes in one fact. A second finish of the same call says nothing new.
+    /// Takes in one event. A second finish of the same call says nothing new.
     pub fn apply(&mut self, event: &UsageEvent, position: Position) {
         self.through = self.through.max(position);
         let lease = self.leases.entry(event.lease().clone()).or_default();

@@ -190,8 +190,8 @@ fn folds_anyhow<A: Aggregate>(history: &[A::Event], order: &[prop::sample::Index
     }
 }
 
-/// A view of `acme` in which everyone exists and these access facts hold.
-fn authority(facts: &[AccessEvent]) -> Authority {
+/// A view of `acme` in which everyone exists and these access events hold.
+fn authority(events: &[AccessEvent]) -> Authority {
     let mut authority = Authority::default();
     let created = TenantEvent::Created { tenant: acme(), timezone: "UTC".to_owned(), content: ContentMode::Off };
     fold(&mut authority, &acme(), Timestamp(0), created);
@@ -200,8 +200,8 @@ fn authority(facts: &[AccessEvent]) -> Authority {
         let event = IdentityEvent::AccountCreated { name: principal.to_string(), principal };
         fold(&mut authority, &acme(), Timestamp(0), event);
     }
-    for fact in facts {
-        fold(&mut authority, &acme(), Timestamp(0), fact.clone());
+    for event in events {
+        fold(&mut authority, &acme(), Timestamp(0), event.clone());
     }
     authority
 }
@@ -306,8 +306,8 @@ proptest! {
         commands in vec(access_command(), 0..30),
         who in principal(), what in permission(), on in scope(), now in moment(),
     ) {
-        let (_, facts) = run::<Access>(&commands);
-        let authority = authority(&facts);
+        let (_, events) = run::<Access>(&commands);
+        let authority = authority(&events);
         let allowed = authority.authorise(&request(&who, &what, &on), now);
         let query = ExplainQuery { principal: who, permission: what, scope: on, at: None };
         let explained = authority.explain(&acme(), &query, now);
@@ -326,10 +326,10 @@ proptest! {
     fn revoking_everything_leaves_nothing(
         commands in vec(access_command(), 0..30), who in principal(), what in permission(), on in scope(),
     ) {
-        let (state, mut facts) = run::<Access>(&commands);
+        let (state, mut events) = run::<Access>(&commands);
         let held: Vec<GrantId> = state.grants_of(&who).map(|(grant, _)| grant).collect();
-        facts.extend(held.into_iter().map(|grant| AccessEvent::GrantRevoked { grant, reason: String::new() }));
-        prop_assert!(!ask(&authority(&facts), &who, &what, &on, Timestamp(0)));
+        events.extend(held.into_iter().map(|grant| AccessEvent::GrantRevoked { grant, reason: String::new() }));
+        prop_assert!(!ask(&authority(&events), &who, &what, &on, Timestamp(0)));
     }
 
     /// Whoever has a role may all that a role it inherits permits; and giving never takes away.
@@ -338,21 +338,21 @@ proptest! {
         commands in vec(access_command(), 0..30),
         who in principal(), what in permission(), on in scope(), role in role(),
     ) {
-        let (_, mut facts) = run::<Access>(&commands);
-        let before = ask(&authority(&facts), &who, &what, &on, Timestamp(0));
+        let (_, mut events) = run::<Access>(&commands);
+        let before = ask(&authority(&events), &who, &what, &on, Timestamp(0));
         let grant = GrantId { to: who.clone(), role: role.clone(), on: "acme".parse().unwrap() };
-        facts.push(AccessEvent::RoleGranted { grant, expires: None, condition: None });
-        let with_role = authority(&facts);
+        events.push(AccessEvent::RoleGranted { grant, expires: None, condition: None });
+        let with_role = authority(&events);
         prop_assert!(!before || ask(&with_role, &who, &what, &on, Timestamp(0)));
         let heir: RoleId = "heir".parse().unwrap();
         let definition = AccessEvent::RoleDefined { role: heir.clone(), permissions: vec![], inherits: vec![role] };
         let grant = GrantId { to: "p_heir".parse().unwrap(), role: heir, on: "acme".parse().unwrap() };
-        facts.extend([definition, AccessEvent::RoleGranted { grant, expires: None, condition: None }]);
-        let mut with_heir = authority(&facts);
+        events.extend([definition, AccessEvent::RoleGranted { grant, expires: None, condition: None }]);
+        let mut with_heir = authority(&events);
         let person = IdentityEvent::AccountCreated { principal: "p_heir".parse().unwrap(), name: "heir".to_owned() };
         fold(&mut with_heir, &acme(), Timestamp(0), person);
         let fresh: PrincipalId = "p_fresh".parse().unwrap();
-        let grant = GrantId { to: fresh.clone(), role: facts_role(&facts), on: "acme".parse().unwrap() };
+        let grant = GrantId { to: fresh.clone(), role: inherited_role(&events), on: "acme".parse().unwrap() };
         fold(&mut with_heir, &acme(), Timestamp(0), AccessEvent::RoleGranted { grant, expires: None, condition: None });
         let person = IdentityEvent::AccountCreated { principal: fresh.clone(), name: "fresh".to_owned() };
         fold(&mut with_heir, &acme(), Timestamp(0), person);
@@ -368,8 +368,8 @@ proptest! {
         commands in vec(access_command(), 0..30),
         who in principal(), what in permission(), on in scope(), reach in scope(), agent in any::<bool>(),
     ) {
-        let (_, facts) = run::<Access>(&commands);
-        let mut authority = authority(&facts);
+        let (_, events) = run::<Access>(&commands);
+        let mut authority = authority(&events);
         let bare = ask(&authority, &who, &what, &on, Timestamp(0));
         let issued = IdentityEvent::KeyIssued {
             key: "key_1".parse().unwrap(),
@@ -389,9 +389,9 @@ proptest! {
     }
 }
 
-/// The role that the last definition among `facts` inherits.
-fn facts_role(facts: &[AccessEvent]) -> RoleId {
-    let inherited = facts.iter().rev().find_map(|fact| match fact {
+/// The role that the last definition among `events` inherits.
+fn inherited_role(events: &[AccessEvent]) -> RoleId {
+    let inherited = events.iter().rev().find_map(|event| match event {
         AccessEvent::RoleDefined { inherits, .. } => inherits.first().cloned(),
         _ => None,
     });

@@ -122,13 +122,13 @@ def prove(steward: Steward, keys, said, ended) -> int:
         of_tasks = [s for t in ended for s in t["steps"]] if tenant == "acme" else []
         calls, tokens_in = calls + len(of_tasks), tokens_in + sum(s["tokens"]["input"] for s in of_tasks)
         tokens_out += sum(s["tokens"]["output"] for s in of_tasks)
-        facts = [f for f in steward.replay(tenant, "--kind", "usage") if f["name"] == "usage.call_finished"]
-        log_in = sum(f["data"]["tokens"]["input"] for f in facts)
-        log_out = sum(f["data"]["tokens"]["output"] for f in facts)
+        events = [f for f in steward.replay(tenant, "--kind", "usage") if f["name"] == "usage.call_finished"]
+        log_in = sum(f["data"]["tokens"]["input"] for f in events)
+        log_out = sum(f["data"]["tokens"]["output"] for f in events)
         total = lambda: steward.json("cost", "--tenant", tenant)["total"]
         report = wait_for("the report", lambda: (t := total())["calls"] >= calls and t, 30)
-        held = (calls, tokens_in, tokens_out) == (len(facts), log_in, log_out) == (report["calls"], report["input"], report["output"])
-        detail = f"{calls} calls = {len(facts)} in the log = {report['calls']} in the report; {tokens_in}+{tokens_out} tokens in all three; {report['cost']}"
+        held = (calls, tokens_in, tokens_out) == (len(events), log_in, log_out) == (report["calls"], report["input"], report["output"])
+        detail = f"{calls} calls = {len(events)} in the log = {report['calls']} in the report; {tokens_in}+{tokens_out} tokens in all three; {report['cost']}"
         proof.show(f"{tenant}: replies = log = report", held, detail)
     proof.show("3 tasks finished, step by step", all(t["state"] == "finished" and len(t["steps"]) == 2 for t in ended))
     print(indent(cost_by_key(steward, keys["acme"], ended)))

@@ -1,4 +1,4 @@
-//! What one append stores: 1..n entries, each a command's facts, chained by hash to the commit before.
+//! What one append stores: 1..n entries, each a command's events, chained by hash to the commit before.
 //!
 //! MessagePack with named fields. Bytes from the log are hostile until decoded: [`Commit::decode`] checks that the
 //! contents are what the subject says. Hashes are taken over the very bytes stored, never over a re-encoding.
@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::CommitHash;
-use crate::event::{AggregateKind, Event, Facts, UsageEvent};
+use crate::event::{AggregateEvents, AggregateKind, Event, UsageEvent};
 use crate::id::{CommandId, CommitId, CorrelationId, PrincipalId, StreamId, TenantId};
 use crate::quantity::{Position, SchemaVersion, Version};
 use crate::request::msgpack;
@@ -22,7 +22,7 @@ use journal::Journal;
 /// The most bytes that one commit may have.
 pub const COMMIT_BYTES_MAX: usize = 512 * 1024;
 
-/// One command's facts, with who, when and why.
+/// One command's events, with who, when and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry<E = Event> {
     /// The command that was decided.
@@ -56,7 +56,7 @@ pub struct Commit {
     pub entries: Vec<Entry>,
 }
 
-/// One fact, with all that is known of its recording.
+/// One event, with all that is known of its recording.
 #[derive(Clone, Copy, Debug)]
 pub struct Recorded<'a> {
     /// Where.
@@ -89,7 +89,7 @@ pub enum DecodeError {
     NewerSchema {
         /// Where it stands.
         stream: StreamName,
-        /// Whose facts.
+        /// Whose events.
         kind: AggregateKind,
         /// Its schema.
         found: SchemaVersion,
@@ -180,10 +180,10 @@ impl Commit {
         crate::aggregates!(decode_by_kind)
     }
 
-    /// Its facts in order; `position` is where the commit stands in its shard.
+    /// Its events in order; `position` is where the commit stands in its shard.
     pub fn recorded(&self, position: Position) -> impl Iterator<Item = Recorded<'_>> {
-        let facts = self.entries.iter().flat_map(|entry| entry.events.iter().map(move |event| (entry, event)));
-        (0..).zip(facts).map(move |(index, (entry, event))| Recorded {
+        let events = self.entries.iter().flat_map(|entry| entry.events.iter().map(move |event| (entry, event)));
+        (0..).zip(events).map(move |(index, (entry, event))| Recorded {
             stream: &self.stream,
             position,
             version: self.version,
@@ -194,13 +194,13 @@ impl Commit {
     }
 }
 
-fn decode<E: Facts>(stream: &StreamName, bytes: &[u8]) -> Result<Commit, DecodeError> {
+fn decode<E: AggregateEvents>(stream: &StreamName, bytes: &[u8]) -> Result<Commit, DecodeError> {
     let widen = |entries: Vec<Entry<E>>| Ok(entries.into_iter().map(Entry::widen).collect());
     decode_as::<E, _>(stream, bytes, widen)
 }
 
 /// Reads a commit whose entries are written in the form `L`.
-fn decode_as<E: Facts, L: DeserializeOwned>(
+fn decode_as<E: AggregateEvents, L: DeserializeOwned>(
     stream: &StreamName,
     bytes: &[u8],
     entries: impl FnOnce(L) -> Result<Vec<Entry>, String>,

@@ -1,7 +1,7 @@
-//! Facts: past tense, complete, their units in their types. One file per aggregate or journal.
+//! Events: past tense, complete, their units in their types. One file per aggregate or journal.
 //!
 //! Recorded as `{type, data}` within a [`crate::commit::Commit`] that names the aggregate and its schema. A recorded
-//! shape never changes: a change is an optional field or a new variant, and raises the aggregate's [`Facts::SCHEMA`].
+//! shape never changes: a change is an optional field or a new variant, and raises the aggregate's [`AggregateEvents::SCHEMA`].
 
 use std::fmt;
 use std::io;
@@ -42,16 +42,16 @@ pub use task::{StepKind, TaskEvent, TaskInput, TaskOutput};
 pub use tenant::{ContentMode, TenantEvent};
 pub use usage::{UsageEvent, may_close_a_lease};
 
-/// The facts of one aggregate.
-pub trait Facts:
+/// The events of one aggregate.
+pub trait AggregateEvents:
     Serialize + DeserializeOwned + Clone + fmt::Debug + PartialEq + Send + Sync + Into<Event> + 'static
 {
-    /// Whose facts these are.
+    /// Whose events these are.
     const KIND: AggregateKind;
     /// Raised with every change of shape, so that an older reader stops instead of misreading.
     const SCHEMA: SchemaVersion;
 
-    /// These facts, if that is what `event` is.
+    /// These events, if that is what `event` is.
     fn from_event(event: &Event) -> Option<&Self>;
 }
 
@@ -71,7 +71,7 @@ macro_rules! event_union {
                 }
             }
 
-            impl Facts for $events {
+            impl AggregateEvents for $events {
                 const KIND: AggregateKind = AggregateKind::$kind;
                 const SCHEMA: SchemaVersion = $events::SCHEMA;
 
@@ -107,7 +107,7 @@ macro_rules! event_union {
 crate::aggregates!(event_union);
 
 impl Event {
-    /// The fact's name for people and replies: `<aggregate>.<type>`, e.g. `ledger.budget_set`.
+    /// The event's name for people and replies: `<aggregate>.<type>`, e.g. `ledger.budget_set`.
     pub fn name(&self) -> String {
         let mut head = Head(Vec::new());
         // It ends with an error as soon as the type is known: the rest, which may be large, is not written.
@@ -116,7 +116,7 @@ impl Event {
     }
 }
 
-/// The beginning of a fact as JSON, up to the end of its type.
+/// The beginning of an event as JSON, up to the end of its type.
 struct Head(Vec<u8>);
 
 impl Head {

@@ -33,7 +33,7 @@ pub use directory::{
     ListAccounts, ListAgents, ListGrants, ListKeys, ListRoles, ListUsers, PrincipalState, RolePage, RoleRow, UserPage,
     UserRow,
 };
-pub use history::{Fact, Replay, ReplayQuery, kinds};
+pub use history::{HistoryEvent, Replay, ReplayQuery, kinds};
 pub use metrics::{Metrics, MetricsQuery};
 pub use page::{PAGE_ROWS, PAGE_ROWS_MAX, Page, Paging};
 pub use task::{StepView, TaskList, TaskListQuery, TaskQuery, TaskState, TaskView};

@@ -125,7 +125,7 @@ pub struct Request {
 pub struct Reply {
     /// True if it was decided as asked, also if there was nothing to do.
     pub accepted: bool,
-    /// The names of the facts recorded, e.g. `ledger.budget_set`.
+    /// The names of the events recorded, e.g. `ledger.budget_set`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
     /// Where in its shard the state stands that this answer rests on.

@@ -4,7 +4,7 @@
 //! them it takes in every event there is, so a new event asks its readers and nobody else.
 
 use crate::commit::Recorded;
-use crate::event::{AggregateKind, Facts};
+use crate::event::{AggregateEvents, AggregateKind};
 
 /// A fold: no clock, no input or output; the same events give the same view.
 pub trait View: Default + Send + Sync + 'static {
@@ -17,7 +17,7 @@ pub trait View: Default + Send + Sync + 'static {
 
 /// A view's part for the events of one aggregate: a `match` without `_`, so that the compiler names it when there is a
 /// new event.
-pub trait Reads<E: Facts> {
+pub trait Reads<E: AggregateEvents> {
     /// Takes in one event of that aggregate.
     fn read(&mut self, event: &E, recorded: &Recorded<'_>);
 }
@@ -27,10 +27,10 @@ pub trait Reads<E: Facts> {
 macro_rules! view {
     ($view:ty, reads $($events:ty),+) => {
         impl $crate::view::View for $view {
-            const KINDS: &'static [$crate::event::AggregateKind] = &[$(<$events as $crate::event::Facts>::KIND),+];
+            const KINDS: &'static [$crate::event::AggregateKind] = &[$(<$events as $crate::event::AggregateEvents>::KIND),+];
 
             fn apply(&mut self, recorded: &$crate::commit::Recorded<'_>) {
-                $(if let Some(event) = <$events as $crate::event::Facts>::from_event(recorded.event) {
+                $(if let Some(event) = <$events as $crate::event::AggregateEvents>::from_event(recorded.event) {
                     $crate::view::Reads::<$events>::read(self, event, recorded);
                 })+
             }

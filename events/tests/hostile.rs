@@ -91,8 +91,8 @@ fn read_commit(kind: AggregateKind, bytes: &[u8]) {
     let stream = stream(kind);
     let Ok(commit) = Commit::decode(&stream, bytes) else { return };
     assert_eq!(commit.stream, stream);
-    let facts = commit.recorded(Position(1)).inspect(|recorded| assert_eq!(recorded.event.kind(), kind)).count();
-    assert!(facts > 0);
+    let events = commit.recorded(Position(1)).inspect(|recorded| assert_eq!(recorded.event.kind(), kind)).count();
+    assert!(events > 0);
     let written = commit.encode().expect("what was read can be written");
     assert_eq!(Commit::decode(&stream, &written).unwrap(), commit);
 }

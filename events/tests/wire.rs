@@ -1,4 +1,4 @@
-//! The bytes of every fact that was ever recorded: what is in a log today must be readable, and readable as the same,
+//! The bytes of every event that was ever recorded: what is in a log today must be readable, and readable as the same,
 //! for ever.
 //!
 //! For each example in `wire/examples.rs` there are two files: `wire/<name>.hex`, the bytes of a commit that holds it,
@@ -56,7 +56,7 @@ fn commit(event: Event) -> Commit {
     }
 }
 
-/// A commit as group commit makes it: two commands of two principals, one of them with three facts.
+/// A commit as group commit makes it: two commands of two principals, one of them with three events.
 fn group_commit() -> Commit {
     let mut tenants = examples::all().into_iter().filter(|(_, event)| event.kind() == AggregateKind::Tenant);
     let mut next = || tenants.next().unwrap().1;
@@ -104,7 +104,7 @@ fn schema_at(bytes: &[u8]) -> usize {
     bytes.windows(7).position(|window| window == b"\xa6schema").unwrap() + 7
 }
 
-/// What people see: the facts of all entries.
+/// What people see: the events of all entries.
 fn json(commit: &Commit) -> String {
     let events: Vec<&Event> = commit.entries.iter().flat_map(|entry| &entry.events).collect();
     let rendered = match events.as_slice() {

@@ -16,27 +16,27 @@ use steward_projectors::engine::runner::Runner;
 use steward_projectors::view::cost::CostReport;
 use tokio_util::sync::CancellationToken;
 
-use facts::{Dice, Writer, finished, stream};
+use events::{Dice, Writer, finished, stream};
 
-#[path = "../tests/support/facts.rs"]
-mod facts;
+#[path = "../tests/support/events.rs"]
+mod events;
 
 const COMMITS: u64 = 50_000;
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    for facts_each in [1, 4, 16] {
-        runtime.block_on(measure(facts_each));
+    for events_each in [1, 4, 16] {
+        runtime.block_on(measure(events_each));
     }
 }
 
-async fn measure(facts_each: u64) {
+async fn measure(events_each: u64) {
     let log = MemoryLog::new(1, Arc::new(SystemClock::default()));
     let (mut writer, mut dice) = (Writer::new(Arc::new(log.clone())), Dice(7));
-    for _ in 0..COMMITS / facts_each {
+    for _ in 0..COMMITS / events_each {
         writer.at.0 += 1_000_000;
         let journal = stream(0, "acme", AggregateKind::Usage, dice.pick(&["gw1-a", "gw1-b", "gw2-a"]));
-        writer.write(&journal, (0..facts_each).map(|_| Event::from(finished("acme", &mut dice))).collect()).await;
+        writer.write(&journal, (0..events_each).map(|_| Event::from(finished("acme", &mut dice))).collect()).await;
     }
     let folder = tempfile::tempdir().unwrap();
     let store: Arc<dyn Store> =
@@ -48,8 +48,8 @@ async fn measure(facts_each: u64) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let took = began.elapsed();
-    let facts = COMMITS / facts_each * facts_each;
+    let events = COMMITS / events_each * events_each;
     #[allow(clippy::cast_precision_loss)] // a rate
-    let rate = facts as f64 / took.as_secs_f64();
-    println!("{facts_each:>2} facts a commit: {facts} facts in {took:.2?}, {rate:.0} facts/s");
+    let rate = events as f64 / took.as_secs_f64();
+    println!("{events_each:>2} events a commit: {events} events in {took:.2?}, {rate:.0} events/s");
 }

@@ -31,12 +31,12 @@ use steward_projectors::view::budgets::Budgets;
 use tokio_util::sync::CancellationToken;
 
 use company::{Company, SHARD, principal};
-use facts::{Dice, NOON, dump, stream, tenant};
+use events::{Dice, NOON, dump, stream, tenant};
 
 #[path = "support/company.rs"]
 mod company;
-#[path = "support/facts.rs"]
-mod facts;
+#[path = "support/events.rs"]
+mod events;
 
 /// What the clock of the company shows when lists are asked for.
 const NOW: Timestamp = Timestamp(NOON.0 + 86_400_000_000);

@@ -12,8 +12,8 @@ use steward_projectors::export::{self, COMMITS, Demands, Report, Wanted, What};
 use steward_tlog::{Checkpoint, Note, SigningKey, leaf, proof};
 use tempfile::TempDir;
 
-#[path = "support/facts.rs"]
-mod facts;
+#[path = "support/events.rs"]
+mod events;
 #[path = "support/history.rs"]
 mod history;
 

@@ -22,10 +22,10 @@ use steward_projectors::view::cost::{self, CostReport};
 use steward_sled::SledStore;
 use tokio_util::sync::CancellationToken;
 
-use facts::{Dice, Writer, dump, finished, stream, tenant};
+use events::{Dice, Writer, dump, finished, stream, tenant};
 
-#[path = "support/facts.rs"]
-mod facts;
+#[path = "support/events.rs"]
+mod events;
 
 const SHARDS: u16 = 2;
 
@@ -90,7 +90,7 @@ fn on_a_real_bus_and_a_real_store_the_report_is_the_facts() {
     let log = runtime.block_on(JetStreamLog::connect(&server.credentials(Role::Aggregates), SHARDS)).unwrap();
     let log: Arc<dyn EventLog> = Arc::new(log);
 
-    // Facts come in while the fold lives and dies.
+    // Events come in while the fold lives and dies.
     let writing = runtime.spawn({
         let log = Arc::clone(&log);
         async move {
@@ -117,7 +117,7 @@ fn on_a_real_bus_and_a_real_store_the_report_is_the_facts() {
     let store = open(&views);
     live(&reader, &store, None);
 
-    // Every fact is in the report once.
+    // Every event is in the report once.
     let total = runtime.block_on(async {
         let runner = Arc::new(Runner::<CostReport>::new(Arc::clone(&log), &store, Config::default()));
         let shutdown = CancellationToken::new();

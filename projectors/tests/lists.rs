@@ -22,12 +22,12 @@ use steward_events::timestamp::Timestamp;
 use steward_projectors::Config;
 
 use company::{Company, SHARD, grant, principal};
-use facts::{NOON, stream, tenant};
+use events::{NOON, stream, tenant};
 
 #[path = "support/company.rs"]
 mod company;
-#[path = "support/facts.rs"]
-mod facts;
+#[path = "support/events.rs"]
+mod events;
 
 const LISTS: [&str; 11] = [
     "user.list",

@@ -25,12 +25,12 @@ use steward_projectors::Config;
 use steward_projectors::view::cost::REPORT_ROWS_MAX;
 
 use company::{Company, SHARD, grant, principal};
-use facts::{Dice, NOON, finished, stream, tenant};
+use events::{Dice, NOON, finished, stream, tenant};
 
 #[path = "support/company.rs"]
 mod company;
-#[path = "support/facts.rs"]
-mod facts;
+#[path = "support/events.rs"]
+mod events;
 
 fn after(seconds: u64) -> Timestamp {
     NOON.plus(Duration::from_secs(seconds))
@@ -183,41 +183,41 @@ async fn history_pages_through_every_fact_once_and_shows_no_secret() {
 
     let all: Replay = company.ask("acme", "p_max", "history.replay", &json!({})).await.unwrap();
     assert_eq!(all.next, None);
-    assert_eq!(all.facts.len(), 1 + 3 * 2 + 1 + 1 + 30);
-    assert!(all.facts.is_sorted_by_key(|fact| fact.position));
-    let text = serde_json::to_string(&all.facts).unwrap();
+    assert_eq!(all.events.len(), 1 + 3 * 2 + 1 + 1 + 30);
+    assert!(all.events.is_sorted_by_key(|event| event.position));
+    let text = serde_json::to_string(&all.events).unwrap();
     assert!(!text.contains(&String::from(hash)), "the hash of a key is shown");
     assert!(!text.contains("thief") && text.contains("\"sealed, "), "{text}");
-    assert!(!text.contains("p_gil"), "another tenant's facts are shown");
+    assert!(!text.contains("p_gil"), "another tenant's events are shown");
 
     for count_max in [1, 2, 3, 4, 7, 100] {
-        let (mut facts, mut after) = (Vec::new(), Position(0));
+        let (mut events, mut after) = (Vec::new(), Position(0));
         loop {
             let query = json!({"after": after, "count_max": count_max});
             let page: Replay = company.ask("acme", "p_max", "history.replay", &query).await.unwrap();
-            // A commit of three facts is never cut.
-            assert!(page.facts.len() <= count_max.max(3), "{} of {count_max}", page.facts.len());
-            facts.extend(page.facts);
+            // A commit of three events is never cut.
+            assert!(page.events.len() <= count_max.max(3), "{} of {count_max}", page.events.len());
+            events.extend(page.events);
             let Some(next) = page.next else { break };
             assert!(next > after);
             after = next;
         }
-        assert_eq!(facts, all.facts, "pages of {count_max}");
+        assert_eq!(events, all.events, "pages of {count_max}");
     }
 
     let last: Replay = company.ask("acme", "p_max", "history.replay", &json!({"last": 4})).await.unwrap();
-    assert_eq!(last.facts, all.facts[all.facts.len() - 4..]);
+    assert_eq!(last.events, all.events[all.events.len() - 4..]);
     let tasks: Replay = company.ask("acme", "p_max", "history.replay", &json!({"kinds": ["task"]})).await.unwrap();
-    assert_eq!(tasks.facts.iter().map(|fact| fact.name.as_str()).collect::<Vec<_>>(), ["task.submitted"]);
+    assert_eq!(tasks.events.iter().map(|event| event.name.as_str()).collect::<Vec<_>>(), ["task.submitted"]);
     let span = json!({"from": after(3), "to": after(5), "kinds": ["usage"]});
     let some: Replay = company.ask("acme", "p_max", "history.replay", &span).await.unwrap();
-    assert_eq!(some.facts.len(), 6);
-    assert!(some.facts.iter().all(|fact| fact.at >= after(3) && fact.at < after(5)));
+    assert_eq!(some.events.len(), 6);
+    assert!(some.events.iter().all(|event| event.at >= after(3) && event.at < after(5)));
     let last: Replay = company
         .ask("acme", "p_max", "history.replay", &json!({"from": after(3), "to": after(5), "last": 2}))
         .await
         .unwrap();
-    assert_eq!(last.facts, some.facts[4..]);
+    assert_eq!(last.events, some.events[4..]);
     let wrong = company.ask::<Replay>("acme", "p_max", "history.replay", &json!({"kinds": ["moods"]})).await;
     assert_eq!(wrong.unwrap_err(), Rejection::invalid("kinds", "\"moods\" is no aggregate"));
 }

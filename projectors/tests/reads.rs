@@ -12,8 +12,8 @@ use company::Company;
 
 #[path = "support/company.rs"]
 mod company;
-#[path = "support/facts.rs"]
-mod facts;
+#[path = "support/events.rs"]
+mod events;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reads.txt");
 

@@ -1,4 +1,4 @@
-//! The runner: however often it dies and however its store fails, the rows are the facts, byte for byte.
+//! The runner: however often it dies and however its store fails, the rows equal the events, byte for byte.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // in helpers of tests, too
 
@@ -26,10 +26,10 @@ use steward_projectors::view::tasks::Tasks;
 use steward_sled::SledStore;
 use tokio_util::sync::CancellationToken;
 
-use facts::{Dice, FailingStore, Writer, dump, finished, stream, tenant};
+use events::{Dice, FailingStore, Writer, dump, finished, stream, tenant};
 
-#[path = "support/facts.rs"]
-mod facts;
+#[path = "support/events.rs"]
+mod events;
 
 const SHARDS: u16 = 2;
 const TENANTS: [(&str, u16); 3] = [("acme", 0), ("globex", 0), ("initech", 1)];
@@ -120,7 +120,7 @@ async fn prove_report(log: &MemoryLog, store: &Arc<dyn Store>, sums: &[CostSums;
     running.await.unwrap();
 }
 
-/// Kills the fold at random moments while facts come in, then compares with the facts and with a fold from nothing.
+/// Kills the fold at random moments while events come in, then compares with the events and with a fold from nothing.
 fn survive(seed: u64, store: &Arc<dyn Store>, raw: &Arc<dyn Store>) {
     let mut dice = Dice(seed | 1);
     let log = memory_log();

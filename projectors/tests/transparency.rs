@@ -32,11 +32,11 @@ use tokio_util::sync::CancellationToken;
 
 #[path = "support/company.rs"]
 mod company;
-#[path = "support/facts.rs"]
-mod facts;
+#[path = "support/events.rs"]
+mod events;
 
 use company::{Company, SHARD};
-use facts::{Dice, FailingStore, Writer, dump, finished, stream, tenant};
+use events::{Dice, FailingStore, Writer, dump, finished, stream, tenant};
 
 const TENANTS: [&str; 2] = ["acme", "globex"];
 
@@ -139,7 +139,7 @@ async fn however_it_is_folded_the_rows_are_the_same() {
     }
 }
 
-/// The facts of a signature, as a worker has them recorded.
+/// The events of a signature, as a worker has them recorded.
 fn signed(of: &str, size: u64, root: TreeHash, position: Position) -> Event {
     let (key, origin) = (SigningKey::from_bytes(&[7; 32]), origin("steward.example", &tenant(of)));
     let state = Checkpoint { origin: origin.clone(), size, root };

@@ -9,7 +9,7 @@ use steward_aggregates::aggregate::Aggregate;
 use steward_aggregates::first_start::{self, NewOperator};
 use steward_events::BoxError;
 use steward_events::commit::Entry;
-use steward_events::event::{Facts, KeyHash};
+use steward_events::event::{AggregateEvents, KeyHash};
 use steward_events::id::{CommandId, CommitId, CorrelationId, KeyId, PrincipalId, StreamId, SystemPart, TenantId};
 use steward_events::ids::Ids;
 use steward_events::shard::{STEWARD_SHARD, registry_stream};

@@ -62,9 +62,9 @@ pub(crate) struct Job {
 /// What was decided, still unsaid.
 #[derive(Clone)]
 enum Outcome {
-    /// Facts in this commit.
+    /// Events in this commit.
     Recorded { events: Vec<String>, answer: serde_json::Value },
-    /// Nothing to record now; the facts of an earlier time, if it was decided before.
+    /// Nothing to record now; the events of an earlier time, if it was decided before.
     Known { events: Vec<String>, position: Option<Position>, answer: serde_json::Value },
     /// No.
     Refused(Rejection),
@@ -219,18 +219,18 @@ impl<A: Aggregate> Worker<A> {
             timezone: job.timezone.clone(),
             shards: self.env.log.shards(),
         };
-        let facts = match self.folded.ahead.decide(command, &stamp) {
-            Ok(facts) => facts,
+        let events = match self.folded.ahead.decide(command, &stamp) {
+            Ok(events) => events,
             Err(rejection) => return Outcome::Refused(rejection),
         };
-        for fact in &facts {
-            self.folded.ahead.apply(fact, stamp.at);
+        for event in &events {
+            self.folded.ahead.apply(event, stamp.at);
         }
         let answer = self.folded.ahead.answer(command);
-        if facts.is_empty() {
+        if events.is_empty() {
             return Outcome::Known { events: Vec::new(), position: None, answer };
         }
-        let events: Vec<Event> = facts.into_iter().map(Into::into).collect();
+        let events: Vec<Event> = events.into_iter().map(Into::into).collect();
         let names = events.iter().map(Event::name).collect();
         entries.push(Entry {
             command: job.id.clone(),

@@ -31,7 +31,7 @@ const REMEMBERED_MAX: usize = 400_000;
 /// What came of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
-    /// The names of its facts.
+    /// The names of its events.
     pub(crate) events: Arc<[String]>,
     /// Where they stand.
     pub(crate) position: Position,
@@ -46,7 +46,7 @@ pub(crate) struct Recent {
     keys: (RandomState, RandomState),
     seen: HashMap<Fingerprint, Seen>,
     order: VecDeque<(Timestamp, Fingerprint)>,
-    /// The names of the last facts: those of the next command are mostly the same, and then kept once.
+    /// The names of the last events: those of the next command are mostly the same, and then kept once.
     names: Arc<[String]>,
     forgotten_until: Option<Timestamp>,
 }

@@ -2,7 +2,7 @@
 
 use steward_aggregates::aggregate::Aggregate;
 use steward_events::commit::{Commit, Entry};
-use steward_events::event::Facts;
+use steward_events::event::AggregateEvents;
 use steward_events::stream::StreamName;
 use steward_events::timestamp::Timestamp;
 use steward_ports::append::Appended;
@@ -50,16 +50,16 @@ impl<A: Aggregate> Folded<A> {
             let reason = format!("the chain of {} is broken at position {}", self.name, stored.position);
             return Err(LogError::WentBack(reason));
         }
-        for (event, at) in facts::<A>(&commit.entries) {
+        for (event, at) in events::<A>(&commit.entries) {
             self.ahead.apply(event, at);
         }
         self.advance(&commit, stored.into(), now);
         Ok(())
     }
 
-    /// Takes in a commit whose facts `ahead` holds already.
+    /// Takes in a commit whose events `ahead` holds already.
     pub(crate) fn advance(&mut self, commit: &Commit, appended: Appended, now: Timestamp) {
-        for (event, at) in facts::<A>(&commit.entries) {
+        for (event, at) in events::<A>(&commit.entries) {
             self.state.apply(event, at);
         }
         for entry in &commit.entries {
@@ -74,7 +74,7 @@ impl<A: Aggregate> Folded<A> {
     }
 }
 
-fn facts<A: Aggregate>(entries: &[Entry]) -> impl Iterator<Item = (&A::Event, Timestamp)> {
+fn events<A: Aggregate>(entries: &[Entry]) -> impl Iterator<Item = (&A::Event, Timestamp)> {
     let events = entries.iter().flat_map(|entry| entry.events.iter().map(|event| (event, entry.at)));
     events.filter_map(|(event, at)| A::Event::from_event(event).map(|event| (event, at)))
 }

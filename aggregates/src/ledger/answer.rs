@@ -1,4 +1,4 @@
-//! What a holder needs to know beside the facts' names.
+//! What a holder needs to know beside the events' names.
 
 use serde::{Deserialize, Serialize};
 use steward_events::command::{GrantLease, LeaseRequest, RenewLease};

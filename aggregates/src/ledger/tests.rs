@@ -175,7 +175,7 @@ fn those_behind_in_the_line_take_nothing_that_those_ahead_need() {
     ]);
     assert!(matches!(&outcomes[3].as_ref().unwrap()[..], [LedgerEvent::RequestQueued { .. }]));
     assert_eq!(ledger.line().count(), 2);
-    // b asks for more than settled facts leave, now that 60 are spent, and leaves the line.
+    // b asks for more than settled amounts leave, now that 60 are spent, and leaves the line.
     let (ledger, outcomes) = run(&[
         (0, LedgerCommand::SetBudget(set_budget(100))),
         (0, grant(1, "a", 60)),

@@ -100,7 +100,7 @@ pub(super) fn defined(name: &str, revision: u32) -> Result<Event, BoxError> {
     Ok(AgentEvent::Defined { agent: AgentId::new(name)?, revision, spec }.into())
 }
 
-/// Writes `events` facts of calls, half of them starts and half finishes, `a_commit` together; how many commits that is.
+/// Writes `events` events of calls, half of them starts and half finishes, `a_commit` together; how many commits that is.
 pub(super) async fn write_calls(
     log: &Arc<dyn EventLog>,
     name: &str,
@@ -116,12 +116,12 @@ pub(super) async fn write_calls(
         journals.spawn(async move {
             let mut written = 0;
             for _ in 0..commits_each {
-                let facts = (0..a_commit).map(|_| {
+                let batch = (0..a_commit).map(|_| {
                     written += 1;
-                    call_fact(&holder, written)
+                    call_event(&holder, written)
                 });
-                let facts = facts.collect::<Result<Vec<Event>, BoxError>>()?;
-                chain.append(&*log, facts).await?;
+                let batch = batch.collect::<Result<Vec<Event>, BoxError>>()?;
+                chain.append(&*log, batch).await?;
             }
             Ok::<_, BoxError>(())
         });
@@ -133,7 +133,7 @@ pub(super) async fn write_calls(
 }
 
 /// The start of a call, and at the next number its end.
-fn call_fact(holder: &HolderId, number: u64) -> Result<Event, BoxError> {
+fn call_event(holder: &HolderId, number: u64) -> Result<Event, BoxError> {
     // As a gateway names calls: the same for a start and the finish after it.
     let call = CallId::new(DerivedIds::from_seed(format!("{holder}-{}", number.div_ceil(2))).unique())?;
     let model = ModelId::new(MODEL)?;

@@ -112,7 +112,7 @@ impl Place {
         Ok(serde_json::from_str::<State>(&text)?.pid)
     }
 
-    /// Starts its bus; streams and first facts are there then.
+    /// Starts its bus; streams and first events are there then.
     pub(super) async fn start_bus(&self) -> Result<Part, BoxError> {
         let mut bus = self.start("bus", &["bus"])?;
         bus.wait_said(" ready on ").await?;

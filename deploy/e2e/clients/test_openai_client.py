@@ -31,13 +31,13 @@ def test_usage_in_the_reply_is_in_the_log_and_in_the_report(steward, model):
     silent = list(bot.chat.completions.create(model="small", messages=HELLO, max_tokens=8, stream=True))
     assert all(piece.choices for piece in silent)
 
-    facts = [f["data"] for f in steward.replay("acme", "--kind", "usage") if f["name"] == "usage.call_finished"]
-    assert len(facts) == 3
-    for usage, fact in zip([reply.usage, streamed], facts):
-        assert (usage.prompt_tokens, usage.completion_tokens) == (fact["tokens"]["input"], fact["tokens"]["output"])
+    events = [f["data"] for f in steward.replay("acme", "--kind", "usage") if f["name"] == "usage.call_finished"]
+    assert len(events) == 3
+    for usage, event in zip([reply.usage, streamed], events):
+        assert (usage.prompt_tokens, usage.completion_tokens) == (event["tokens"]["input"], event["tokens"]["output"])
     total = wait_for("the report", lambda: (t := steward.json("cost", "--tenant", "acme")["total"])["calls"] == 3 and t)
-    assert total["input"] == sum(f["tokens"]["input"] for f in facts)
-    assert total["output"] == sum(f["tokens"]["output"] for f in facts)
+    assert total["input"] == sum(f["tokens"]["input"] for f in events)
+    assert total["output"] == sum(f["tokens"]["output"] for f in events)
     # $1.00 for a million tokens is 1,000 nano-dollars a token
     assert total["cost"] == f"${(total['input'] + total['output']) / 1e6:.6f}".rstrip("0")
 

@@ -66,20 +66,20 @@ STORY = [
 
 
 def recorded(story: list[tuple]) -> list[dict]:
-    """The facts of a story, each a commit of its own; but leaving the line and what it is left for are one commit."""
-    facts, last = [], {}
+    """The events of a story, each a commit of its own; but leaving the line and what it is left for are one commit."""
+    events, last = [], {}
     for position, (name, data) in enumerate(story, 1):
         position += name == "ledger.request_dequeued"
         stream = "ledger/main" if name.startswith("ledger") else f"usage/{data['lease']['holder']}"
         before, version = last.get(stream, (0, 0))
         last[stream] = (position, version + (position != before))
-        facts.append({"position": position, "version": last[stream][1], "stream": stream, "at": f"2026-11-23T10:00:00.{position:06}Z",
+        events.append({"position": position, "version": last[stream][1], "stream": stream, "at": f"2026-11-23T10:00:00.{position:06}Z",
                       "name": name, "data": copy.deepcopy(data), "command": f"command-{position}"})
-    return facts
+    return events
 
 
 def changed(position: int, **fields):
-    """The story with other fields in one fact."""
+    """The story with other fields in one event."""
 
     def spoil(story):
         name, data = story[position - 1]
@@ -88,9 +88,9 @@ def changed(position: int, **fields):
     return spoil
 
 
-def put(position: int, fact: tuple):
-    """The story with one more fact at this position."""
-    return lambda story: story.insert(position - 1, fact)
+def put(position: int, event: tuple):
+    """The story with one more event at this position."""
+    return lambda story: story.insert(position - 1, event)
 
 
 def without(position: int):
@@ -151,11 +151,11 @@ def test_a_spoiled_history_breaks_its_law(law, spoil):
     assert broken.value.law == law, broken.value
 
 
-@pytest.mark.parametrize("spoil", [lambda facts: facts.pop(3), lambda facts: facts.insert(3, facts.pop(4)), lambda facts: facts.append(facts[3])],
-                         ids=["a fact left out", "two facts swapped", "a fact twice"])
+@pytest.mark.parametrize("spoil", [lambda events: events.pop(3), lambda events: events.insert(3, events.pop(4)), lambda events: events.append(events[3])],
+                         ids=["an event left out", "two events swapped", "an event twice"])
 def test_a_log_with_a_gap_is_found(spoil):
-    facts = recorded(STORY)
-    spoil(facts)
+    events = recorded(STORY)
+    spoil(events)
     with pytest.raises(Broken) as broken:
-        check(facts)
+        check(events)
     assert broken.value.law == "the log"

@@ -1,6 +1,6 @@
 """The laws of the budget protocol, checked at every prefix of a tenant's history as the real binaries recorded it.
 
-It folds the facts of `steward replay --json` by itself: it knows what each fact says, and nothing of the code that decides
+It folds the events of `steward replay --json` by itself: it knows what each event says, and nothing of the code that decides
 or folds them. Amounts are in calls, tokens and nano-dollars. The number of a law is the one that the simulation's checker
 uses; `books` is that the ledger says what the journals say.
 """
@@ -20,7 +20,7 @@ class Broken(AssertionError):
 
 
 class Laws:
-    """Takes facts in the order of the log; raises [`Broken`] at the first prefix where a law does not hold."""
+    """Takes events in the order of the log; raises [`Broken`] at the first prefix where a law does not hold."""
 
     def __init__(self):
         self.position, self.command = 0, None
@@ -41,14 +41,14 @@ class Laws:
     def fail(self, law: str, why: str):
         raise Broken(law, why, self.position)
 
-    def take(self, fact: dict):
-        """One more fact."""
-        self.follow(fact)
-        noun, _, verb = fact["name"].partition(".")
+    def take(self, event: dict):
+        """One more event."""
+        self.follow(event)
+        noun, _, verb = event["name"].partition(".")
         if noun == "ledger":
             held = {key: row.held() for key, row in self.rows.items()}
             posted = {key: row.posted for key, row in self.rows.items()}
-            grows = getattr(self, verb)(plain(fact["data"]), fact)
+            grows = getattr(self, verb)(plain(event["data"]), event)
             for key in held.keys() & self.rows.keys():
                 row = self.rows[key]
                 if row.posted < posted[key]:
@@ -56,21 +56,21 @@ class Laws:
                 if row.held() > held[key] and not grows:
                     self.fail("law 1", f"more is held out of {key} without an admission: {held[key]} to {row}, by {verb}")
         elif noun == "usage":
-            getattr(self, verb)(plain(fact["data"]))
+            getattr(self, verb)(plain(event["data"]))
         self.covered()
 
-    def follow(self, fact: dict):
+    def follow(self, event: dict):
         """The log itself: positions and versions go on one by one, whatever is told."""
-        position, version, stream = fact["position"], fact["version"], fact["stream"]
+        position, version, stream = event["position"], event["version"], event["stream"]
         if position < self.position:
             self.fail("the log", f"{position} comes after {self.position}")
         last = self.versions.get(stream, (0, 0))
         if (position, version) != last and (position == last[0] or version != last[1] + 1):
             self.fail("the log", f"{stream} goes from version {last[1]} to {version}")
         self.versions[stream] = (position, version)
-        if (position, fact["command"]) != (self.position, self.command):
+        if (position, event["command"]) != (self.position, self.command):
             self.before = dict(self.line), {key: row.held() for key, row in self.rows.items()}
-        self.position, self.command = position, fact["command"]
+        self.position, self.command = position, event["command"]
 
     def covered(self):
         """Law 2: what providers billed and may still bill is never more than what the ledger holds out."""
@@ -146,7 +146,7 @@ class Laws:
 
         self.each(keys, change)
 
-    def lease_granted(self, data: dict, fact: dict) -> bool:
+    def lease_granted(self, data: dict, event: dict) -> bool:
         self.seen["granted"] += 1
         holder, number = data["lease"]["holder"], data["lease"]["number"]
         if number <= self.highest.get(holder, 0):
@@ -163,17 +163,17 @@ class Laws:
             if touches(of, lease.scopes) and budget not in taken_from:
                 self.fail("law 1", f"lease {number} of {holder} takes nothing from {budget}, which it touches")
         self.move(lease.windows, leased=lease.cap)
-        self.admitted(lease, lease.cap, data["call"], fact)
+        self.admitted(lease, lease.cap, data["call"], event)
         return True
 
-    def admitted(self, lease: Lease, amount: dict, call: str, fact: dict):
+    def admitted(self, lease: Lease, amount: dict, call: str, event: dict):
         """Law 1, the limit, and law 6, the order: nobody takes what those ahead in the line wait for."""
         for key in lease.windows:
             budget, row = self.budgets.get(key[0]), self.rows.get(key)
             if budget and row and budget["spec"]["hard"] and amount[row.unit] and row.exposure() > budget["spec"]["limit"]:
                 self.fail("law 1", f"an admission over the limit {budget['spec']['limit']} of {budget['key']}: {row}")
         line, held = self.before
-        now = moment(fact["at"])
+        now = moment(event["at"])
         for ticket in line.values():
             if now - ticket["seen"] > TICKET_TTL:
                 continue
@@ -209,7 +209,7 @@ class Laws:
             self.fail("books", f"{data['lease']} reports {used} and {late}, its journal holds {lease.recorded(through)}")
         self.move(lease.windows, posted=less(used, lease.used), late=less(late, lease.late))
 
-    def lease_renewed(self, data: dict, fact: dict) -> bool:
+    def lease_renewed(self, data: dict, event: dict) -> bool:
         self.seen["renewed"] += 1
         lease = self.open_lease(data, "renewed")
         if data["turn"] != lease.turn + 1:
@@ -223,7 +223,7 @@ class Laws:
         self.move(lease.windows, leased={unit: lease.held()[unit] - held[unit] for unit in UNITS})
         self.lease_covers(lease)
         if any(grown.values()):
-            self.admitted(lease, grown, data["call"], fact)
+            self.admitted(lease, grown, data["call"], event)
         return any(grown.values())
 
     def lease_recalled(self, data: dict, _fact):
@@ -264,9 +264,9 @@ class Laws:
         else:
             del self.unsettled[data["call"]]
 
-    def request_queued(self, data: dict, fact: dict):
+    def request_queued(self, data: dict, event: dict):
         self.seen["queued"] += data["call"] not in self.line
-        self.line[data["call"]] = {**data, "seen": moment(fact["at"])}
+        self.line[data["call"]] = {**data, "seen": moment(event["at"])}
 
     def request_dequeued(self, data: dict, _fact):
         self.line.pop(data["call"], None)
@@ -325,28 +325,28 @@ class Laws:
         """All is quiet and only these holders live: law 7, and the ledger says what the journals say."""
         if due := self.due(alive):
             self.fail("law 7", f"not settled: {due}")
-        facts = {key: [0, 0] for key in self.rows if key[0] in self.first_budgets}
+        events = {key: [0, 0] for key in self.rows if key[0] in self.first_budgets}
         for (holder, _), lease in self.leases.items():
             used, late = lease.recorded() if lease.ended else (lease.used, lease.late)
             for name in lease.open:
                 if holder in alive and not self.calls[name]["finish"]:
                     self.fail("law 7", f"{name} has no end though its gateway lives")
             for key in lease.windows:
-                if key in facts:
+                if key in events:
                     unit = self.rows[key].unit
-                    facts[key][0] += used[unit] + late[unit]
-                    facts[key][1] += sum(worst[unit] for worst in lease.open.values()) if lease.ended else 0
-        for key, (spent, open_worst) in facts.items():
+                    events[key][0] += used[unit] + late[unit]
+                    events[key][1] += sum(worst[unit] for worst in lease.open.values()) if lease.ended else 0
+        for key, (spent, open_worst) in events.items():
             row = self.rows[key]
             if (row.posted + row.late, row.unsettled) != (spent, open_worst):
                 self.fail("books", f"{row} of {key}; the journals say {spent} spent and {open_worst} open")
 
 
-def check(facts: list[dict], alive: set[str] | None = None) -> Laws:
+def check(events: list[dict], alive: set[str] | None = None) -> Laws:
     """The laws at every prefix of a whole history and, if it is said who lives, at its quiet end."""
     laws = Laws()
-    for fact in facts:
-        laws.take(fact)
+    for event in events:
+        laws.take(event)
     if alive is not None:
         laws.settled(alive)
     return laws

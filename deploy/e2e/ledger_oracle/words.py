@@ -1,4 +1,4 @@
-"""What the facts of a ledger speak of: amounts, moments, scopes, the rows of budgets, leases and their journals."""
+"""What the events of a ledger speak of: amounts, moments, scopes, the rows of budgets, leases and their journals."""
 
 import datetime
 import decimal

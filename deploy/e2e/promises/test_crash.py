@@ -1,4 +1,4 @@
-"""kill -9 in the middle of traffic: nothing acknowledged is lost, and the report is the facts."""
+"""kill -9 in the middle of traffic: nothing acknowledged is lost, and the report is the events."""
 
 from steward_testkit.books import Books
 from steward_testkit.callers import Caller, Traffic

@@ -68,29 +68,29 @@ def goes_on(steward: Steward, seconds: float = 45):
 
 
 def books_agree(steward: Steward, upstream, answered: int):
-    """The report, the facts and the provider's own books; each of the calls that was answered is among them."""
+    """The report, the events and the provider's own books; each of the calls that was answered is among them."""
     def report() -> dict:
         """Empty if it is not told now."""
         asked = steward.cli("cost", "--tenant", "acme", "--json", check=False)
         return plain(json.loads(asked.stdout)["total"]) if asked.returncode == 0 else {}
 
-    def facts() -> list[dict]:
+    def events() -> list[dict]:
         found = steward.replay("acme", "--kind", "usage")
-        return [plain(fact["data"]) for fact in found if fact["name"] == "usage.call_finished"]
+        return [plain(event["data"]) for event in found if event["name"] == "usage.call_finished"]
 
     def billed() -> list[dict]:
-        return [fact for fact in facts() if fact["outcome"] == "completed" or "estimated" in fact["outcome"]]
+        return [event for event in events() if event["outcome"] == "completed" or "estimated" in event["outcome"]]
 
     # A call that the full disk met before it went out is finished as not billed, and counts as a call in the report.
     try:
-        wait_for("all facts", lambda: len(billed()) == len(upstream.calls), 45)
-        wait_for("a report of all facts", lambda: report().get("calls") == len(facts()), 30)
+        wait_for("all events", lambda: len(billed()) == len(upstream.calls), 45)
+        wait_for("a report of all events", lambda: report().get("calls") == len(events()), 30)
     except TimeoutError:
         pytest.fail(f"served {len(upstream.calls)}, answered {answered}, billed {len(billed())}, report: {report()}")
-    finished = facts()
-    assert len({fact["call"] for fact in finished}) == len(finished), "none twice"
+    finished = events()
+    assert len({event["call"] for event in finished}) == len(finished), "none twice"
     assert len(upstream.calls) >= answered
-    assert report()["cost"] == sum(fact["cost"] for fact in finished)
+    assert report()["cost"] == sum(event["cost"] for event in finished)
     verify = lambda: steward.cli("audit", "verify", "--tenant", "acme", check=False).returncode == 0  # noqa: E731
     wait_for("a history that is proven whole", verify, 30)
 
@@ -203,14 +203,14 @@ def test_a_process_stops_when_asked_though_its_disk_is_full_and_nothing_answered
         steward.up()
         goes_on(steward)
         started, finished = (
-            {plain(fact["data"])["call"] for fact in steward.replay("acme", "--kind", "usage") if fact["name"] == name}
+            {plain(event["data"])["call"] for event in steward.replay("acme", "--kind", "usage") if event["name"] == name}
             for name in ("usage.call_started", "usage.call_finished")
         )
         assert finished <= started and len(finished) >= seen[200] + 1, "answered and not in the log"
         # Calls whose end the full disk took until their gateway stopped stay held out of the budget.
         assert len(finished) <= len(upstream.calls) <= len(started)
         told = lambda: plain(steward.json("cost", "--tenant", "acme")["total"])["calls"]  # noqa: E731
-        wait_for("a report of all facts", lambda: told() == len(finished), 30)
+        wait_for("a report of all events", lambda: told() == len(finished), 30)
         steward.cli("audit", "verify", "--tenant", "acme")
     finally:
         steward.stop()

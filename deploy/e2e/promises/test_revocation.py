@@ -159,7 +159,7 @@ def test_of_calls_in_flight_only_those_recorded_before_the_revocation_go_on(clus
         finally:
             sleeper.send_signal(signal.SIGCONT)
         hammer.end()
-    revoked = {f["data"]["key"]: f["position"] for f in cluster.facts("identity") if f["name"] == "identity.key_revoked"}
+    revoked = {f["data"]["key"]: f["position"] for f in cluster.events("identity") if f["name"] == "identity.key_revoked"}
     cluster.laws()
     started, finished = cluster.started_and_finished()
     assert len(revoked) == 12

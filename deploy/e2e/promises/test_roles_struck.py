@@ -121,10 +121,10 @@ def test_struck_at_random_moments(tmp_path, role, how, strikes, seed):
                 strike(cluster, dice.choice(ROLES[role]), how, dice)
             traffic.wait_more()
         books = Books(cluster.steward, cluster.upstream, traffic.answered, [cluster.caller(1), cluster.caller(2)])
-        print(f"{len(traffic.answered)} answers, {commander.acknowledged} commands, {len(books.facts)} facts: {books.laws.seen}")
+        print(f"{len(traffic.answered)} answers, {commander.acknowledged} commands, {len(books.events)} events: {books.laws.seen}")
         # Law 5: what was read once is read again, and only goes on.
-        assert books.facts[: len(first)] == first
-        raised = [fact["command"] for fact in books.facts if fact["name"] == "ledger.budget_set"]
+        assert books.events[: len(first)] == first
+        raised = [event["command"] for event in books.events if event["name"] == "ledger.budget_set"]
         assert all(raised.count(commander.name(number + 1)) == 1 for number in range(commander.acknowledged))
         if (role, how) != ("gateway", "kill"):
             assert books.finished.keys() == books.laws.calls.keys(), "every start has its finish"

@@ -13,7 +13,7 @@ SETTLE_SECONDS_MAX = 90
 
 
 def history(steward: Steward, *arguments, **more) -> list[dict] | None:
-    """The tenant's facts; none while an answer is to be asked for again, as it is while something is away."""
+    """The tenant's events; none while an answer is to be asked for again, as it is while something is away."""
     try:
         return steward.replay("acme", *arguments, **more)
     except Failed as failed:
@@ -53,11 +53,11 @@ class Books:
             time.sleep(0.05)
 
     def at_rest(self, last: set[str]) -> Laws | None:
-        self.facts = history(self.steward, url=self.url)
-        if self.facts is None:
+        self.events = history(self.steward, url=self.url)
+        if self.events is None:
             return None
-        laws = check(self.facts)
-        holder = {fact["data"]["call"]: fact["data"]["lease"]["holder"] for fact in self.facts if fact["name"] == "usage.call_started"}
+        laws = check(self.events)
+        holder = {event["data"]["call"]: event["data"]["lease"]["holder"] for event in self.events if event["name"] == "usage.call_started"}
         alive = {holder[call] for call in last}
         running = any(not call["finish"] and holder[name] in alive for name, call in laws.calls.items())
         if running or laws.due(alive):
@@ -84,11 +84,11 @@ class Books:
                 assert (call["tokens"]["input"], call["tokens"]["output"]) == (7, self.upstream.output_tokens)
 
     def report(self):
-        """The cost report is the sum of the facts."""
-        facts = self.finished.values()
-        sums = {name: sum(call["tokens"][name] for call in facts) for name in ("input", "cached", "output")}
-        sums |= {"calls": len(facts), "cost": sum(call["cost"] for call in facts)}
-        sums["estimated"] = sum("estimated" in call["outcome"] for call in facts)
+        """The cost report is the sum of the events."""
+        events = self.finished.values()
+        sums = {name: sum(call["tokens"][name] for call in events) for name in ("input", "cached", "output")}
+        sums |= {"calls": len(events), "cost": sum(call["cost"] for call in events)}
+        sums["estimated"] = sum("estimated" in call["outcome"] for call in events)
 
         def reported():
             return plain(self.steward.json("cost", "--tenant", "acme", url=self.url)["total"])

@@ -77,7 +77,7 @@ class Cluster:
     def caller(self, gateway: int, key: str | None = None, timeout: float = 60) -> Caller:
         return Caller(self.ports[gateway - 1], key or self.key, timeout)
 
-    def facts(self, kind: str) -> list[dict]:
+    def events(self, kind: str) -> list[dict]:
         return self.steward.replay("acme", "--kind", kind, url=self.cli_url)
 
     def laws(self) -> Laws:
@@ -102,21 +102,21 @@ class Cluster:
     def started_and_finished(self) -> tuple[dict, dict]:
         """The log's calls; each at most once."""
         found = {"usage.call_started": {}, "usage.call_finished": {}}
-        for fact in self.facts("usage"):
-            if fact["name"] in found:
-                call = fact["data"]["call"]
-                assert call not in found[fact["name"]], f"{call} twice"
-                found[fact["name"]][call] = {**plain(fact["data"]), "position": fact["position"]}
+        for event in self.events("usage"):
+            if event["name"] in found:
+                call = event["data"]["call"]
+                assert call not in found[event["name"]], f"{call} twice"
+                found[event["name"]][call] = {**plain(event["data"]), "position": event["position"]}
         return found["usage.call_started"], found["usage.call_finished"]
 
     def unsettled(self) -> dict:
         """Calls whose worst case the ledger holds out: their gateway died before it recorded their end."""
         held = {}
-        for fact in self.facts("ledger"):
-            if fact["name"] == "ledger.lease_ended":
-                held.update({call["call"]: call["worst"] for call in fact["data"]["unsettled"]})
-            elif fact["name"] == "ledger.lease_corrected":
-                held.pop(fact["data"]["call"], None)
+        for event in self.events("ledger"):
+            if event["name"] == "ledger.lease_ended":
+                held.update({call["call"]: call["worst"] for call in event["data"]["unsettled"]})
+            elif event["name"] == "ledger.lease_corrected":
+                held.pop(event["data"]["call"], None)
         return held
 
 

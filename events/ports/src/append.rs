@@ -21,7 +21,7 @@ pub const APPEND_TIME_MAX: Duration = Duration::from_secs(30);
 /// The pause after the first attempt without an answer; doubled after each further one, up to a second.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 
-/// How often a stream may look shorter than expected before that counts as a fact: a new leader may be catching up.
+/// How often a stream may look shorter than expected before that counts as true: a new leader may be catching up.
 const SHORTER_LOOKS: u32 = 5;
 
 /// A commit was not recorded, or nobody can say.

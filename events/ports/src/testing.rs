@@ -84,7 +84,7 @@ pub async fn log_contract(log: Arc<dyn EventLog>) {
     }
 }
 
-/// A commit of one fact that says `what`.
+/// A commit of one event that says `what`.
 pub fn commit(stream: &StreamName, version: u64, prev: CommitHash, what: &str) -> Commit {
     let ids = RandomIds::default();
     let entry = Entry {

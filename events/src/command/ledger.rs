@@ -87,7 +87,7 @@ pub struct LeaseRequest {
     pub need: Amounts,
     /// The least that would do, where the caller set no `max_tokens`; equal to `need` otherwise.
     pub need_min: Amounts,
-    /// The least that the call costs whatever the holder keeps: what settled facts leave no room for is refused.
+    /// The least that the call costs whatever the holder keeps: what settled amounts leave no room for is refused.
     pub whole_min: Amounts,
     /// How many calls wait at this holder, this one included: a call that can be cut is cut to its share.
     #[serde(default)]
@@ -171,7 +171,7 @@ pub struct EndLease {
 
 impl Body for EndLease {}
 
-/// Replaces a worst case by the fact.
+/// Replaces a worst case by what was used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CorrectLease {

@@ -9,7 +9,7 @@ use crate::quantity::{NanoDollars, SchemaVersion};
 use crate::scope::Scope;
 use crate::timestamp::Timestamp;
 
-/// Facts of a tenant's roles and grants.
+/// Events of a tenant's roles and grants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum AccessEvent {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{AgentId, ModelId};
 use crate::quantity::{SchemaVersion, Tokens};
 
-/// Facts of one agent's definition.
+/// Events of one agent's definition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum AgentEvent {

@@ -10,7 +10,7 @@ use crate::id::{ModelId, ProviderId};
 use crate::quantity::{SchemaVersion, Tokens};
 use crate::timestamp::Timestamp;
 
-/// Facts of what can be called and at which price. The tenant `steward` has the defaults; a tenant may override.
+/// Events of what can be called and at which price. The tenant `steward` has the defaults; a tenant may override.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum CatalogEvent {

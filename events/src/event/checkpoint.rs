@@ -6,7 +6,7 @@ use crate::digest::TreeHash;
 use crate::id::TenantId;
 use crate::quantity::{Position, SchemaVersion};
 
-/// Facts of checkpoints.
+/// Events of checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum CheckpointEvent {

@@ -7,7 +7,7 @@ use crate::permission::Permission;
 use crate::quantity::SchemaVersion;
 use crate::scope::Scope;
 
-/// Facts of refusals. One writer a journal, at a bounded rate.
+/// Events of refusals. One writer a journal, at a bounded rate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum DenialEvent {

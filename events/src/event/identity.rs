@@ -9,7 +9,7 @@ use crate::scope::Scope;
 use crate::sealed::Sealed;
 use crate::timestamp::Timestamp;
 
-/// Facts of a tenant's people, service accounts and keys.
+/// Events of a tenant's people, service accounts and keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum IdentityEvent {

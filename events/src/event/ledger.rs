@@ -10,7 +10,7 @@ use crate::quantity::{Amounts, Position, SchemaVersion, Turn, Unit, Window};
 use crate::scope::{Scope, ScopeSet, Subject};
 use crate::timestamp::Timestamp;
 
-/// Facts of a tenant's budgets and leases.
+/// Events of a tenant's budgets and leases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum LedgerEvent {
@@ -73,7 +73,7 @@ pub enum LedgerEvent {
         /// Calls that started and have not finished: their worst cases stay held out.
         unsettled: Vec<UnsettledCall>,
     },
-    /// A finish came after its lease's end: its worst case is replaced by the fact.
+    /// A finish came after its lease's end: its worst case is replaced by what was used.
     LeaseCorrected {
         /// The lease.
         lease: LeaseId,

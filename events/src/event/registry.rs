@@ -6,7 +6,7 @@ use crate::event::ContentMode;
 use crate::id::TenantId;
 use crate::quantity::{SchemaVersion, Shard};
 
-/// Facts of one tenant's place.
+/// Events of one tenant's place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum RegistryEvent {

@@ -10,7 +10,7 @@ use crate::scope::Scope;
 use crate::sealed::Sealed;
 use crate::timestamp::Timestamp;
 
-/// Facts of one task.
+/// Events of one task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum TaskEvent {

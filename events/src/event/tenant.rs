@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::TenantId;
 use crate::quantity::SchemaVersion;
 
-/// Facts of a tenant's life and settings.
+/// Events of a tenant's life and settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum TenantEvent {

@@ -10,7 +10,7 @@ use crate::id::{CallId, CorrelationId, LeaseId};
 use crate::quantity::{Amounts, NanoDollars, SchemaVersion};
 use crate::shared::Shared;
 
-/// Facts of what a gateway spent.
+/// Events of what a gateway spent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum UsageEvent {

@@ -12,9 +12,9 @@ use crate::timestamp::Timestamp;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReplayQuery {
-    /// Facts recorded from this moment on.
+    /// Events recorded from this moment on.
     pub from: Option<Timestamp>,
-    /// Facts recorded before this moment.
+    /// Events recorded before this moment.
     pub to: Option<Timestamp>,
     /// Only of these aggregates.
     pub kinds: Vec<String>,
@@ -29,15 +29,16 @@ pub struct ReplayQuery {
 /// A page of history.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Replay {
-    /// The facts, in order.
-    pub facts: Vec<Fact>,
+    /// The events, in order.
+    #[serde(rename = "facts")]
+    pub events: Vec<HistoryEvent>,
     /// Ask again with `after` set to this; none at the end.
     pub next: Option<Position>,
 }
 
-/// One fact as people and machines read it.
+/// One event as people and machines read it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Fact {
+pub struct HistoryEvent {
     /// Its commit's place in the shard.
     pub position: Position,
     /// Its stream: `<aggregate>/<id>`.

@@ -35,7 +35,7 @@ macro_rules! variants {
     };
 }
 
-/// All examples: name and fact.
+/// All examples: name and event.
 pub(crate) fn all() -> Vec<(&'static str, Event)> {
     let one_each = one_each();
     for (name, event) in &one_each {

@@ -44,7 +44,7 @@ mod reserved;
 mod settle;
 
 pub use accepted::Accepted;
-pub use reply::{Facts, Reply, ReplyBody};
+pub use reply::{CallSummary, Reply, ReplyBody};
 
 use answered::{Answer, Answered, Sender, Stop, Unanswered};
 use authorised::{Authorised, authorise};

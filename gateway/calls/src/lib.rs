@@ -22,7 +22,7 @@ mod trace;
 pub mod upstream;
 
 pub use access::{Access, AuthenticatedKey};
-pub use call::{Accepted, Facts, Reply, ReplyBody};
+pub use call::{Accepted, CallSummary, Reply, ReplyBody};
 pub use calls::{Calls, CallsPorts};
 pub use config::Config;
 pub use error::Error;

@@ -19,7 +19,7 @@ use crate::admission::Admission;
 
 /// How often to look whether the authority has changed.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How often to look in any case, because keys and grants expire without a fact.
+/// How often to look in any case, because keys and grants expire without an event.
 const EXPIRY_EVERY: Duration = Duration::from_secs(5);
 
 /// Watches until `shutdown`.

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Value, json};
 use steward_calls::dialect::Dialect;
 use steward_calls::dialect::openai_chat::OpenAiChat;
-use steward_calls::{Calls, Facts, Reply, ReplyBody, Settled};
+use steward_calls::{CallSummary, Calls, Reply, ReplyBody, Settled};
 use steward_events::id::ModelId;
 use steward_ports::clock::Clock;
 use tokio_stream::wrappers::ReceiverStream;
@@ -97,13 +97,13 @@ impl OpenAi {
     }
 }
 
-fn respond(Reply { facts, body }: Reply) -> Response {
+fn respond(Reply { summary, body }: Reply) -> Response {
     match body {
         ReplyBody::Whole(body, settled) => {
             let mut response = Response::new(Body::from(body));
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            say_facts(headers, &facts);
+            set_summary(headers, &summary);
             say_settled(headers, &settled);
             response
         }
@@ -115,7 +115,7 @@ fn respond(Reply { facts, body }: Reply) -> Response {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             // Proxies that buffer would hold back every piece.
             headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-            say_facts(headers, &facts);
+            set_summary(headers, &summary);
             response
         }
     }
@@ -129,12 +129,12 @@ fn failed(error: steward_calls::Error) -> Bytes {
 }
 
 /// What is known of a call when its answer begins.
-fn say_facts(headers: &mut HeaderMap, facts: &Facts) {
-    set(headers, "x-steward-call-id", &facts.call);
-    set(headers, "x-steward-attempts", &facts.attempts);
-    set(headers, "x-steward-overhead-ms", &format_args!("{:.3}", facts.overhead.as_secs_f64() * 1e3));
-    set(headers, "openai-organization", &facts.tenant);
-    if let Some(output) = facts.clamped_to {
+fn set_summary(headers: &mut HeaderMap, summary: &CallSummary) {
+    set(headers, "x-steward-call-id", &summary.call);
+    set(headers, "x-steward-attempts", &summary.attempts);
+    set(headers, "x-steward-overhead-ms", &format_args!("{:.3}", summary.overhead.as_secs_f64() * 1e3));
+    set(headers, "openai-organization", &summary.tenant);
+    if let Some(output) = summary.clamped_to {
         set(headers, "x-steward-max-tokens-clamped", &output);
     }
 }

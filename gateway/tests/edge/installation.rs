@@ -273,7 +273,7 @@ impl Installation {
         panic!("{count} calls did not finish: {:?}", self.usage("acme").await)
     }
 
-    /// All usage facts of a tenant.
+    /// All usage events of a tenant.
     pub(crate) async fn usage(&self, tenant: &str) -> Vec<UsageEvent> {
         let mut events = Vec::new();
         for shard in (0..SHARDS).map(Shard) {

@@ -7,7 +7,7 @@ use steward_ports::log::LogError;
 /// How far one fold is, and whether it may be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// The last position whose facts are in the rows.
+    /// The last position whose events are in the rows.
     pub position: Position,
     /// Whether it may be asked.
     pub stage: Stage,

@@ -33,7 +33,7 @@ impl<R: Serialize + DeserializeOwned> Rows<R> {
 
     /// The row at `key`, to be changed, set or (with `None`) removed.
     ///
-    /// A fold cannot refuse a fact, so it does not see that the store fails: the runner does, and drops the batch.
+    /// A fold cannot refuse an event, so it does not see that the store fails: the runner does, and drops the batch.
     pub fn row(&mut self, key: &Key) -> &mut Option<R> {
         let key = key.as_bytes();
         let known = self.held.get_key_value(key).map(|(shared, held)| (Arc::clone(shared), held.changed));

@@ -19,7 +19,7 @@ const CURSOR: &[u8] = b"\0checkpoint";
 /// So many entries are read from the store at once.
 const PAGE: usize = 1_000;
 
-/// The last commit whose facts are in the rows. The hash shows whether the log still holds that very commit.
+/// The last commit whose events are in the rows. The hash shows whether the log still holds that very commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     /// Where it stands.

@@ -1,4 +1,4 @@
-//! History: the facts of a tenant as the log has them, rendered for people and machines.
+//! History: the events of a tenant as the log has them, rendered for people and machines.
 //!
 //! Sealed content stays sealed, and what could help to find a secret is left out.
 
@@ -15,7 +15,7 @@ use steward_events::digest::CommitHash;
 use steward_events::event::{CatalogEvent, Event, IdentityEvent};
 use steward_events::id::TenantId;
 use steward_events::quantity::{Position, Shard};
-use steward_events::query::{Fact, Replay, ReplayQuery, kinds};
+use steward_events::query::{HistoryEvent, Replay, ReplayQuery, kinds};
 use steward_events::rejection::Rejection;
 use steward_events::timestamp::Timestamp;
 use steward_ports::log::{EventLog, Filter, LogError, Stored};
@@ -59,7 +59,7 @@ impl ReadModel for HistoryView {
     }
 }
 
-/// The most facts of one answer. A commit is never cut: one that holds more comes whole, alone.
+/// The most events of one answer. A commit is never cut: one that holds more comes whole, alone.
 pub const REPLAY_COUNT_MAX: u32 = 1_000;
 
 /// What stands where something is left out.
@@ -84,8 +84,8 @@ pub async fn replay(
     let span = Span { from: query.from, to: query.to };
     let count_max = place(query.count_max.unwrap_or(REPLAY_COUNT_MAX));
     let page = match query.last {
-        Some(last) => last_facts(log, &filter, query.after, &span, place(last).min(count_max), time_max).await?,
-        None => next_facts(log, &filter, query.after, &span, count_max, time_max).await?,
+        Some(last) => last_events(log, &filter, query.after, &span, place(last).min(count_max), time_max).await?,
+        None => next_events(log, &filter, query.after, &span, count_max, time_max).await?,
     };
     Ok(Ok(page))
 }
@@ -94,7 +94,7 @@ fn place(count: u32) -> usize {
     usize::try_from(count.clamp(1, REPLAY_COUNT_MAX)).unwrap_or(usize::MAX)
 }
 
-/// From when to when facts are asked for.
+/// From when to when events are asked for.
 struct Span {
     from: Option<Timestamp>,
     to: Option<Timestamp>,
@@ -106,7 +106,7 @@ impl Span {
     }
 }
 
-async fn next_facts(
+async fn next_events(
     log: &dyn EventLog,
     filter: &Filter,
     after: Position,
@@ -118,12 +118,12 @@ async fn next_facts(
     let mut damage = None;
     let mut through = after;
     reading::each(log, filter, after, time_max, |stored| match render(&stored, span) {
-        Ok(facts) if !page.facts.is_empty() && page.facts.len() + facts.len() > count_max => {
+        Ok(events) if !page.events.is_empty() && page.events.len() + events.len() > count_max => {
             page.next = Some(through);
             false
         }
-        Ok(facts) => {
-            page.facts.extend(facts);
+        Ok(events) => {
+            page.events.extend(events);
             through = stored.position;
             true
         }
@@ -139,7 +139,7 @@ async fn next_facts(
     }
 }
 
-async fn last_facts(
+async fn last_events(
     log: &dyn EventLog,
     filter: &Filter,
     after: Position,
@@ -147,21 +147,21 @@ async fn last_facts(
     count: usize,
     time_max: Duration,
 ) -> Result<Replay, reading::Error> {
-    // Commits that together hold at least `count` facts in the span; rendered only at the end.
+    // Commits that together hold at least `count` events in the span; rendered only at the end.
     let mut commits: VecDeque<(Stored, usize)> = VecDeque::new();
     let mut held = 0;
     let mut damage = None;
     reading::each(log, filter, after, time_max, |stored| {
-        let facts = match Commit::decode(&stored.stream, &stored.bytes) {
+        let events = match Commit::decode(&stored.stream, &stored.bytes) {
             Ok(commit) => commit.recorded(stored.position).filter(|recorded| span.has(recorded.entry.at)).count(),
             Err(error) => {
                 damage = Some(error);
                 return false;
             }
         };
-        if facts > 0 {
-            held += facts;
-            commits.push_back((stored, facts));
+        if events > 0 {
+            held += events;
+            commits.push_back((stored, events));
         }
         while let Some((_, first)) = commits.front()
             && held - first >= count
@@ -175,25 +175,25 @@ async fn last_facts(
     if let Some(error) = damage {
         return Err(LogError::Unreadable(error).into());
     }
-    let mut facts = Vec::with_capacity(held);
+    let mut events = Vec::with_capacity(held);
     for (stored, _) in &commits {
-        facts.extend(render(stored, span).map_err(LogError::Unreadable)?);
+        events.extend(render(stored, span).map_err(LogError::Unreadable)?);
     }
-    let facts = facts.split_off(facts.len().saturating_sub(count));
-    Ok(Replay { facts, next: None })
+    let events = events.split_off(events.len().saturating_sub(count));
+    Ok(Replay { events, next: None })
 }
 
-/// The facts of a commit that lie in the span.
-fn render(stored: &Stored, span: &Span) -> Result<Vec<Fact>, DecodeError> {
+/// The events of a commit that lie in the span.
+fn render(stored: &Stored, span: &Span) -> Result<Vec<HistoryEvent>, DecodeError> {
     let commit = Commit::decode(&stored.stream, &stored.bytes)?;
     let hash = CommitHash::of(&stored.bytes).to_string();
     let in_span = commit.recorded(stored.position).filter(|recorded| span.has(recorded.entry.at));
-    Ok(in_span.map(|recorded| fact(&recorded, &hash)).collect())
+    Ok(in_span.map(|recorded| event(&recorded, &hash)).collect())
 }
 
-fn fact(recorded: &Recorded<'_>, hash: &str) -> Fact {
+fn event(recorded: &Recorded<'_>, hash: &str) -> HistoryEvent {
     let (name, data) = readable(recorded.event);
-    Fact {
+    HistoryEvent {
         position: recorded.position,
         stream: format!("{}/{}", recorded.stream.kind, recorded.stream.id),
         version: recorded.version,
@@ -209,7 +209,7 @@ fn fact(recorded: &Recorded<'_>, hash: &str) -> Fact {
     }
 }
 
-/// A fact's name and its details, without what could help to find a secret.
+/// An event's name and its details, without what could help to find a secret.
 fn readable(event: &Event) -> (String, Value) {
     let mut rendered = serde_json::to_value(event).unwrap_or_default();
     let name = format!("{}.{}", event.kind(), rendered.get("type").and_then(Value::as_str).unwrap_or("unknown"));

@@ -1,4 +1,4 @@
-//! Metrics that are folded from the log, so that they survive restarts and count each fact once.
+//! Metrics that are folded from the log, so that they survive restarts and count each event once.
 
 use std::collections::BTreeMap;
 use std::fmt;

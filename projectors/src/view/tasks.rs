@@ -132,7 +132,7 @@ fn fold(event: &TaskEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>) {
             reason: None,
         };
         *rows.row(&task_key(tenant, id)) = Some(Row::Task(Box::new(Task { view, output: None })));
-        // Counted down, so that the newest comes first; the index, because one commit may hold several facts.
+        // Counted down, so that the newest comes first; the index, because one commit may hold several events.
         let newest_first =
             newest(tenant).number(u64::MAX - recorded.position.0).number(u64::from(u32::MAX - recorded.index));
         *rows.row(&newest_first) = Some(Row::Submitted(task.clone()));

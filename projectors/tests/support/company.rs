@@ -1,4 +1,4 @@
-//! A small company for tests: its permissions as facts, its views, and somebody to ask them.
+//! A small company for tests: its permissions as events, its views, and somebody to ask them.
 
 #![allow(dead_code, unreachable_pub)] // a module of several tests, each of which uses a part
 
@@ -27,7 +27,7 @@ use steward_ports::store::memory::MemoryStore;
 use steward_projectors::{Config, ProjectorPorts, Projectors};
 use tokio_util::sync::CancellationToken;
 
-use crate::facts::{NOON, Writer, stream, tenant};
+use crate::events::{NOON, Writer, stream, tenant};
 
 /// In which shard the tenants of these tests live.
 pub const SHARD: u16 = 1;

@@ -16,7 +16,7 @@ use steward_ports::log::memory::MemoryLog;
 use steward_projectors::export::{self, Demands, Report, Writer};
 use steward_tlog::{Checkpoint, Frontier, SigningKey, VerifierKey, leaf, origin};
 
-use crate::facts::{self, Dice, finished, stream, tenant};
+use crate::events::{self, Dice, finished, stream, tenant};
 
 /// The installation's name in checkpoints.
 pub const NAME: &str = "steward.example";
@@ -48,7 +48,7 @@ impl History {
     /// `count` commits in three streams, drawn from `seed`; positions have gaps, as where tenants share a shard.
     pub fn of(count: usize, seed: u64) -> Self {
         let mut dice = Dice(seed);
-        let mut writer = facts::Writer::new(Arc::new(MemoryLog::new(1, Arc::new(SystemClock::default()))));
+        let mut writer = events::Writer::new(Arc::new(MemoryLog::new(1, Arc::new(SystemClock::default()))));
         let mut position = 0;
         let mut entries = Vec::new();
         for _ in 0..count {

@@ -72,7 +72,7 @@ pub(crate) struct Known {
 
 impl Known {
     fn want(&mut self, tenant: &TenantId, position: Position) {
-        // These facts stand in different shards, which are folded side by side.
+        // These events stand in different shards, which are folded side by side.
         if self.signed.get(tenant).is_none_or(|signed| signed.position < position) {
             self.wanted.insert(tenant.clone(), position);
         }

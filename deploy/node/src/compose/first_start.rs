@@ -33,7 +33,7 @@ pub async fn provision(installation: &Installation, config: &Config) -> Result<S
     Ok(version)
 }
 
-/// The first facts, and the keys of this installation.
+/// The first events, and the keys of this installation.
 pub async fn bootstrap(installation: &Installation, process: &Process) -> Result<Keys, BoxError> {
     let config = &process.config;
     files::master_key(&config.master_key_file())?;

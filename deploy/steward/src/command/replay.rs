@@ -3,7 +3,7 @@
 use clap::ArgMatches;
 use steward_events::BoxError;
 use steward_events::id::TenantId;
-use steward_events::query::{Fact, Replay, ReplayQuery};
+use steward_events::query::{HistoryEvent, Replay, ReplayQuery};
 
 use crate::client::Client;
 use crate::command::options::moment;
@@ -18,12 +18,12 @@ pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Re
         ..ReplayQuery::default()
     };
     let tenant = client.tenant()?;
-    each_page(client, &tenant, query, |facts| {
-        for fact in facts {
+    each_page(client, &tenant, query, |events| {
+        for event in events {
             if json {
-                println!("{}", serde_json::to_string(&fact)?);
+                println!("{}", serde_json::to_string(&event)?);
             } else {
-                println!("{}", line(&fact));
+                println!("{}", line(&event));
             }
         }
         Ok(())
@@ -31,16 +31,16 @@ pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Re
     .await
 }
 
-/// All facts of the query, page by page.
+/// All events of the query, page by page.
 async fn each_page(
     client: &Client,
     tenant: &TenantId,
     mut query: ReplayQuery,
-    mut page: impl FnMut(Vec<Fact>) -> Result<(), BoxError>,
+    mut page: impl FnMut(Vec<HistoryEvent>) -> Result<(), BoxError>,
 ) -> Result<(), BoxError> {
     loop {
         let replay: Replay = client.query(tenant, "history", "replay", &query).await?;
-        page(replay.facts)?;
+        page(replay.events)?;
         match replay.next {
             Some(next) if query.last.is_none() => query.after = next,
             _ => return Ok(()),
@@ -48,15 +48,15 @@ async fn each_page(
     }
 }
 
-fn line(fact: &Fact) -> String {
-    let time = fact.at.to_string();
+fn line(event: &HistoryEvent) -> String {
+    let time = event.at.to_string();
     let time = time.get(11..19).unwrap_or(&time);
-    let who = match &fact.on_behalf_of {
-        Some(whom) => format!("{} for {whom}", fact.actor),
-        None => fact.actor.to_string(),
+    let who = match &event.on_behalf_of {
+        Some(whom) => format!("{} for {whom}", event.actor),
+        None => event.actor.to_string(),
     };
-    let cause = fact.causation.as_ref().map(|cause| format!("  cause {cause}")).unwrap_or_default();
-    format!("{:>6} {time} {who:<22} {:<26} {}{cause}", fact.position.0, fact.name, summary(&fact.data))
+    let cause = event.causation.as_ref().map(|cause| format!("  cause {cause}")).unwrap_or_default();
+    format!("{:>6} {time} {who:<22} {:<26} {}{cause}", event.position.0, event.name, summary(&event.data))
 }
 
 /// The details in one line: names and plain values, the rest left to `--json`.

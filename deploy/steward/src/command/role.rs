@@ -55,7 +55,7 @@ pub(super) async fn run(role: &str, mut config: Config, matches: &ArgMatches) ->
     process.run(ready).await
 }
 
-/// The server, its streams and the first facts; then it waits.
+/// The server, its streams and the first events; then it waits.
 async fn bus(mut process: Process) -> Result<(), BoxError> {
     let config = process.config.clone();
     let server = compose::own_server(&config).await?;
@@ -69,7 +69,7 @@ async fn bus(mut process: Process) -> Result<(), BoxError> {
     until_stopped(process, server).await
 }
 
-/// One more server in the cluster of the one that made the streams and the first facts.
+/// One more server in the cluster of the one that made the streams and the first events.
 async fn further_node(mut process: Process, first: &Path) -> Result<(), BoxError> {
     let config = process.config.clone();
     if config.bus.cluster.is_none() {

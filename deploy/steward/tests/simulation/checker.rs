@@ -295,7 +295,7 @@ impl Checker {
         }
     }
 
-    /// Law 6, refusals: only settled facts may refuse.
+    /// Law 6, refusals: only settled amounts may refuse.
     pub(crate) fn refusal(&mut self, ledger: &Ledger, scopes: &ScopeSet, request: &LeaseRequest, at: Timestamp) {
         self.seen.refused += 1;
         let fits = ledger.budgets().all(|(id, budget)| {
@@ -318,7 +318,7 @@ impl Checker {
         if fits {
             let rows: Vec<_> = ledger.rows().collect();
             let what = format!("{at} {scopes:?} {request:?} with {rows:?}");
-            self.fail(format!("law 6: refused although settled facts leave room: {what}"));
+            self.fail(format!("law 6: refused although settled amounts leave room: {what}"));
         }
     }
 
@@ -498,7 +498,7 @@ impl Checker {
         })
     }
 
-    /// Law 7 and the books: all is quiet, so they are equal to the facts.
+    /// Law 7 and the books: all is quiet, so they are equal to the events.
     pub(crate) fn audit(&mut self, log: &[Commit]) {
         let mut again = Ledger::default();
         for commit in log {
@@ -513,7 +513,7 @@ impl Checker {
         if again != self.ledger {
             self.fail("law 5: folding twice gives two ledgers".to_owned());
         }
-        let mut facts: BTreeMap<RowKey, (u128, u128)> = BTreeMap::new();
+        let mut events: BTreeMap<RowKey, (u128, u128)> = BTreeMap::new();
         let mut wrong = Vec::new();
         for (call, life) in &self.calls {
             let open = match life.finishes {
@@ -527,7 +527,7 @@ impl Checker {
             let Some(lease) = self.leases.get(&life.lease) else { continue };
             for window in &lease.windows {
                 let Some(unit) = self.unit(&window.budget) else { continue };
-                let (spent, unsettled) = facts.entry((window.budget.clone(), window.from)).or_default();
+                let (spent, unsettled) = events.entry((window.budget.clone(), window.from)).or_default();
                 *spent += u128::from(life.used.get(unit)) + u128::from(life.late.get(unit));
                 *unsettled += u128::from(open.get(unit));
             }
@@ -536,9 +536,11 @@ impl Checker {
             if row.leased != 0 {
                 wrong.push(format!("law 7: {} left leased in {key:?}", row.leased));
             }
-            let (spent, unsettled) = facts.get(key).copied().unwrap_or_default();
+            let (spent, unsettled) = events.get(key).copied().unwrap_or_default();
             if self.first_budgets.contains(&key.0) && (row.spent(), row.unsettled) != (spent, unsettled) {
-                wrong.push(format!("the books {row:?} of {key:?} are not the facts: {spent} spent, {unsettled} open"));
+                wrong.push(format!(
+                    "the books {row:?} of {key:?} differ from the events: {spent} spent, {unsettled} open"
+                ));
             }
         }
         for law in wrong {

@@ -13,7 +13,7 @@ use steward_aggregates::ledger::{LeaseAnswer, Ledger, Outcome};
 use steward_events::command::{Command, LedgerCommand};
 use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
-use steward_events::event::{AggregateKind, Event, Facts, LedgerEvent};
+use steward_events::event::{AggregateEvents, AggregateKind, Event, LedgerEvent};
 use steward_events::id::StreamId;
 use steward_events::ids::Ids;
 use steward_events::quantity::{Position, Shard, Version};
@@ -216,7 +216,7 @@ impl Replica {
         }
     }
 
-    /// A refusal must rest on settled facts. It is judged by the state it was decided on, also if that was stale: then
+    /// A refusal must rest on settled amounts. It is judged by the state it was decided on, also if that was stale: then
     /// it never leaves, and a false one is caught when it is decided again.
     fn note_refusal(&self, order: &LedgerCommand, at: Timestamp) {
         let (scopes, request) = match order {

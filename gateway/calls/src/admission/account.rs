@@ -233,7 +233,7 @@ impl Account {
         self.line = kept;
     }
 
-    /// Settled facts leave no room for the call that asked, so none for those behind it that need as much.
+    /// Settled amounts leave no room for the call that asked, so none for those behind it that need as much.
     fn refuse(&mut self, call: &CallId, why: &Rejection, now: Now) {
         let Some(least) = self.line.iter().find(|waiting| waiting.call == *call).map(|w| w.ask.worst_min) else {
             return;

@@ -12,7 +12,7 @@ const RENEW_AHEAD: Duration = Duration::from_secs(10);
 
 /// A lease as its holder sees it.
 #[derive(Debug)]
-#[allow(clippy::struct_excessive_bools)] // each is a fact of its own; any of them may hold together
+#[allow(clippy::struct_excessive_bools)] // each holds by itself; any of them may hold together
 pub(super) struct Held {
     pub(super) turn: Turn,
     /// The most that may be used in all. Lowered before less is asked for, raised only by a reply.

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::authorised::Authorised;
 use super::failure::told;
-use super::reply::{Facts, Reply, ReplyBody};
+use super::reply::{CallSummary, Reply, ReplyBody};
 use super::reserved::Reserved;
 use super::settle::Settler;
 use crate::dialect::{AnswerEvent, CutOff};
@@ -60,7 +60,7 @@ impl Relay {
     /// Replies with what comes, in a task of its own.
     pub(super) fn start(self: &Arc<Self>, call: Authorised, reserved: Reserved, events: UpstreamEvents) -> Reply {
         let (sender, receiver) = mpsc::channel(PIECES_WAITING_MAX);
-        let facts = Facts::of(&call, &reserved);
+        let summary = CallSummary::of(&call, &reserved);
         let passing = Passing {
             relay: Arc::clone(self),
             call,
@@ -73,7 +73,7 @@ impl Relay {
             choice_ended: false,
         };
         self.tracker.spawn(passing.run(events));
-        Reply { facts, body: ReplyBody::Stream(receiver) }
+        Reply { summary, body: ReplyBody::Stream(receiver) }
     }
 }
 

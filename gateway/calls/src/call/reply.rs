@@ -1,4 +1,4 @@
-//! What goes back to a face: the call's facts, and an answer whose last byte exists only once the call is settled.
+//! What goes back to a face: the call's summary, and an answer whose last byte exists only once the call is settled.
 
 use std::time::Duration;
 
@@ -18,14 +18,14 @@ use crate::settled::Settled;
 /// A call that is answered.
 pub struct Reply {
     /// What is known when the answer begins.
-    pub facts: Facts,
+    pub summary: CallSummary,
     /// The answer.
     pub body: ReplyBody,
 }
 
 /// What is known of a call when its answer begins.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct CallSummary {
     /// The attempt that is answered.
     pub call: CallId,
     /// How many attempts there were.
@@ -46,7 +46,7 @@ pub enum ReplyBody {
     Stream(mpsc::Receiver<Result<Bytes, Error>>),
 }
 
-impl Facts {
+impl CallSummary {
     pub(super) fn of(call: &Authorised, reserved: &Reserved) -> Self {
         Self {
             call: reserved.call().clone(),
@@ -72,7 +72,7 @@ pub(super) async fn whole(
             CallOutcome::Estimated { reason: "the provider did not say what it used".to_owned() },
         ),
     };
-    let facts = Facts::of(&call, &reserved);
+    let summary = CallSummary::of(&call, &reserved);
     let settled = settler.settle(reserved, tokens, outcome).await?;
-    Ok(Reply { facts, body: ReplyBody::Whole(body, settled) })
+    Ok(Reply { summary, body: ReplyBody::Whole(body, settled) })
 }

@@ -26,7 +26,7 @@ use crate::engine::view_store::Cursor;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// How often a fold that waits for facts looks whether its store is still the one it knows.
+/// How often a fold that waits for events looks whether its store is still the one it knows.
 const STORE_LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a fold ended.
@@ -154,7 +154,7 @@ impl<P: Projector> Runner<P> {
         Ok((cursor.position, end, stream))
     }
 
-    /// A shorter or another log than the one folded so far must not be folded on: its facts contradict the rows.
+    /// A shorter or another log than the one folded so far must not be folded on: its events contradict the rows.
     async fn log_still_has(&self, shard: Shard, cursor: Cursor, end: Position) -> Result<(), LogError> {
         let Cursor { position, hash } = cursor;
         if position == Position(0) {

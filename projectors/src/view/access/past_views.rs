@@ -130,6 +130,6 @@ mod tests {
             assert_eq!(past.held.lock().unwrap().len(), held);
         }
         assert!(past.held(&acme, Timestamp(89_000_000)).is_some());
-        assert!(past.held(&acme, Timestamp(95_000_000)).is_none(), "a handler may still stamp a fact before it");
+        assert!(past.held(&acme, Timestamp(95_000_000)).is_none(), "a handler may still stamp an event before it");
     }
 }

@@ -1,6 +1,6 @@
 //! What lease expiry knows: open leases, calls that nobody has settled, and finishes that came after the close.
 //!
-//! A fold of ledgers and usage journals of one shard, in the order in which they were recorded. It knows facts; it must
+//! A fold of ledgers and usage journals of one shard, in the order in which they were recorded. It knows events; it must
 //! not know time: what is due is looked up when a timer rings.
 
 use std::collections::BTreeMap;
@@ -52,7 +52,7 @@ struct Unsettled {
     estimated: bool,
 }
 
-/// What follows from a fact.
+/// What follows from an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Expires { tenant: TenantId, lease: LeaseId, at: Timestamp },
@@ -258,7 +258,7 @@ impl Account {
         }
     }
 
-    /// The rule that only facts settle, dropped.
+    /// The rule that only events settle, dropped.
     fn release_by_time(&self, tenant: &TenantId, now: Timestamp, steps: &mut Vec<Step>) {
         for (call, known) in &self.unsettled {
             if now.since(known.since) > std::time::Duration::from_secs(5) {

@@ -199,7 +199,7 @@ impl Account {
                     for waiting in flying.starts {
                         self.forget_start(waiting, &error);
                     }
-                    // A fact may not be refused: it stays to be recorded, and its call stays charged.
+                    // An event may not be refused: it stays to be recorded, and its call stays charged.
                     self.outbox.finishes.extend(flying.finishes);
                 }
                 Err(error)
@@ -239,7 +239,7 @@ impl Account {
         }
         let budget_left = self.budget_left();
         if let Some(settled) = settled {
-            // Nobody may be listening any more; the fact stands.
+            // Nobody may be listening any more; the event stands.
             let _ = settled.send(Settled { used, late, budget_left });
         }
     }

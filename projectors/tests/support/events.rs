@@ -1,4 +1,4 @@
-//! Facts for tests: a writer that keeps chains whole, calls to finish, and a store that fails.
+//! Events for tests: a writer that keeps chains whole, calls to finish, and a store that fails.
 
 #![allow(dead_code, unreachable_pub)] // a module of several tests, each of which uses a part
 
@@ -37,7 +37,7 @@ pub fn stream(shard: u16, of: &str, kind: AggregateKind, id: &str) -> StreamName
     StreamName { shard: Shard(shard), tenant: tenant(of), kind, id: StreamId::new(id).unwrap() }
 }
 
-/// Appends facts, one entry a commit.
+/// Appends events, one entry a commit.
 pub struct Writer {
     log: Arc<dyn EventLog>,
     ends: HashMap<StreamName, (Version, CommitHash, Position)>,
