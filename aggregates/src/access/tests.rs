@@ -102,14 +102,14 @@ fn a_grant_names_a_known_role_and_stays_within_its_tenant() {
 
 #[test]
 fn a_grant_is_revoked_if_it_is_there() {
-    let order = RevokeGrant {
+    let command = RevokeGrant {
         to: "svc_bot".parse().unwrap(),
         role: "agent".parse().unwrap(),
         on: "acme".parse().unwrap(),
         reason: "left".to_owned(),
     };
-    let revoked = AccessEvent::GrantRevoked { grant: order.id(), reason: "left".to_owned() };
-    let revoke = AccessCommand::RevokeGrant(order.clone());
+    let revoked = AccessEvent::GrantRevoked { grant: command.id(), reason: "left".to_owned() };
+    let revoke = AccessCommand::RevokeGrant(command.clone());
     given::<Access>([granted("agent", "acme")]).when(revoke.clone()).then([revoked]);
-    given::<Access>([]).when(revoke).then_rejected(&Rejection::not_found("grant", &order.id()));
+    given::<Access>([]).when(revoke).then_rejected(&Rejection::not_found("grant", &command.id()));
 }

@@ -44,7 +44,7 @@ fn issued() -> IdentityEvent {
     }
 }
 
-fn order(issue: IssueKey) -> IdentityCommand {
+fn command(issue: IssueKey) -> IdentityCommand {
     IdentityCommand::IssueKey(issue)
 }
 
@@ -89,25 +89,25 @@ fn a_principal_is_disabled_once_and_only_if_there_is_one() {
 
 #[test]
 fn a_key_is_issued_once() {
-    given::<Identity>([bot_created()]).when(order(issue())).then([issued()]);
-    given::<Identity>([bot_created(), issued()]).when(order(issue())).then([]);
+    given::<Identity>([bot_created()]).when(command(issue())).then([issued()]);
+    given::<Identity>([bot_created(), issued()]).when(command(issue())).then([]);
 }
 
 #[test]
 fn a_keys_id_and_secret_are_unique() {
     let other_scope = IssueKey { scope: Some("acme/support".parse().unwrap()), ..issue() };
-    given::<Identity>([bot_created(), issued()]).when(order(other_scope)).then_rejected(&exists("key", &"key_1"));
+    given::<Identity>([bot_created(), issued()]).when(command(other_scope)).then_rejected(&exists("key", &"key_1"));
     let other_id = IssueKey { key: Some("key_2".parse().unwrap()), ..issue() };
     given::<Identity>([bot_created(), issued()])
-        .when(order(other_id))
+        .when(command(other_id))
         .then_rejected(&Rejection::invalid("hash", "another key already has this secret"));
 }
 
 #[test]
 fn a_key_acts_as_somebody_who_may_act() {
-    given::<Identity>([]).when(order(issue())).then_rejected(&Rejection::not_found("principal", &bot()));
+    given::<Identity>([]).when(command(issue())).then_rejected(&Rejection::not_found("principal", &bot()));
     given::<Identity>([bot_created(), bot_disabled()])
-        .when(order(issue()))
+        .when(command(issue()))
         .then_rejected(&Rejection::invalid("principal", format!("{} is disabled", bot())));
 }
 
@@ -115,16 +115,16 @@ fn a_key_acts_as_somebody_who_may_act() {
 fn a_key_stays_within_its_tenant_and_ends_in_the_future() {
     let elsewhere = IssueKey { scope: Some("other".parse().unwrap()), ..issue() };
     given::<Identity>([bot_created()])
-        .when(order(elsewhere))
+        .when(command(elsewhere))
         .then_rejected(&Rejection::invalid("scope", "other lies outside tenant acme"));
     let past = IssueKey { expires: Some(stamp().at), ..issue() };
     given::<Identity>([bot_created()])
-        .when(order(past))
+        .when(command(past))
         .then_rejected(&Rejection::invalid("expires", format!("{} is not in the future", stamp().at)));
     let models = (0..=MODELS_MAX).map(|n| format!("m{n}").parse().unwrap()).collect();
     let many = IssueKey { models, expires: Some(HOUR), ..issue() };
     given::<Identity>([bot_created()])
-        .when(order(many))
+        .when(command(many))
         .then_rejected(&Rejection::invalid("models", "would be 65; at most 64 are allowed"));
 }
 
@@ -132,10 +132,10 @@ fn a_key_stays_within_its_tenant_and_ends_in_the_future() {
 fn only_steward_itself_issues_keys_for_tasks() {
     let for_task = IssueKey { task: Some("t_1".parse().unwrap()), ..issue() };
     given::<Identity>([bot_created()])
-        .when(order(for_task.clone()))
+        .when(command(for_task.clone()))
         .then_rejected(&Rejection::invalid("task", "only parts of Steward issue keys for agents and tasks"));
     let worker = Stamp { actor: "sys_worker".parse().unwrap(), ..stamp() };
-    assert_eq!(Identity::default().decide(&order(for_task), &worker).unwrap().len(), 1);
+    assert_eq!(Identity::default().decide(&command(for_task), &worker).unwrap().len(), 1);
 }
 
 #[test]
@@ -154,5 +154,5 @@ fn the_answer_names_what_was_made() {
     state.apply(&issued(), Timestamp(0));
     let create = IdentityCommand::CreateAccount(CreateAccount { name: "bot".to_owned() });
     assert_eq!(state.answer(&create)["principal"], bot().as_str());
-    assert_eq!(state.answer(&order(issue()))["key"], "key_1");
+    assert_eq!(state.answer(&command(issue()))["key"], "key_1");
 }

@@ -366,8 +366,8 @@ fn a_renewal_answers_a_recall_and_a_second_recall_says_nothing_new() {
 #[test]
 fn a_call_that_may_be_cut_gets_its_share() {
     let cuttable = LeaseRequest { need_min: amount(1), whole_min: amount(1), waiting: 9, ..request("a", 1_000) };
-    let order = GrantLease { lease: lease(1), scopes: scopes(), request: cuttable };
-    let (ledger, _) = run(&[(0, LedgerCommand::SetBudget(set_budget(900))), (0, LedgerCommand::GrantLease(order))]);
+    let command = GrantLease { lease: lease(1), scopes: scopes(), request: cuttable };
+    let (ledger, _) = run(&[(0, LedgerCommand::SetBudget(set_budget(900))), (0, LedgerCommand::GrantLease(command))]);
     assert_eq!(ledger.lease(&lease(1)).unwrap().terms.cap_total.tokens, Tokens(100));
 }
 
@@ -444,15 +444,15 @@ fn a_budget_of_one_key_does_not_bind_another() {
 fn hostile_numbers_neither_wrap_nor_panic() {
     let all = LeaseRequest { want: Amounts::MAX, need: Amounts::MAX, need_min: Amounts::MAX, ..request("a", 0) };
     let soft = SetBudget { hard: false, ..set_budget(u64::MAX) };
-    let order =
+    let command =
         |number| LedgerCommand::GrantLease(GrantLease { lease: lease(number), scopes: scopes(), request: all.clone() });
     let (ledger, _) = run(&[
         (0, LedgerCommand::SetBudget(soft)),
-        (0, order(1)),
-        (0, order(2)),
+        (0, command(1)),
+        (0, command(2)),
         (0, renew(1, 1, u64::MAX / 10, 1, None)),
         (0, end(1, 0, vec![UnsettledCall { call: id("x"), worst: Amounts::MAX }])),
-        (0, order(u64::MAX)),
+        (0, command(u64::MAX)),
         (0, end(2, 0, vec![])),
         (0, end(u64::MAX, 0, vec![])),
     ]);
@@ -462,8 +462,8 @@ fn hostile_numbers_neither_wrap_nor_panic() {
 
 #[test]
 fn budgets_are_validated_and_bounded() {
-    let rejects = |order: SetBudget| {
-        let refused = Ledger::default().decide(&LedgerCommand::SetBudget(order), &stamp());
+    let rejects = |command: SetBudget| {
+        let refused = Ledger::default().decide(&LedgerCommand::SetBudget(command), &stamp());
         assert!(matches!(refused, Err(Rejection::Invalid { .. })), "{refused:?}");
     };
     rejects(SetBudget { scope: id("other"), ..set_budget(1) });

@@ -104,16 +104,16 @@ fn cancelled() -> TaskEvent {
 
 #[test]
 fn a_task_is_submitted_once() {
-    let order = submit();
+    let command = submit();
     let expected = TaskEvent::Submitted {
         task: task(),
-        agent: order.agent.clone(),
+        agent: command.agent.clone(),
         scope: "acme".parse().unwrap(),
-        input: order.input.sealed().unwrap().clone(),
+        input: command.input.sealed().unwrap().clone(),
         limit: None,
         submitted_by: "p_ana".parse().unwrap(),
     };
-    given::<Task>([]).when(TaskCommand::SubmitTask(order)).then([expected]);
+    given::<Task>([]).when(TaskCommand::SubmitTask(command)).then([expected]);
     given::<Task>([submitted()]).when(TaskCommand::SubmitTask(submit())).then([]);
     let other = SubmitTask { agent: "writer".parse().unwrap(), ..submit() };
     let taken = Rejection::AlreadyExists { what: "task".to_owned(), id: "t_1".to_owned() };
@@ -174,8 +174,8 @@ fn a_zombie_writes_nothing() {
     };
     let stale = Rejection::stale("claim 2 counts now, not 1");
     let extend = TaskCommand::ExtendClaim(ExtendClaim { task: task(), epoch: Epoch(1), until: MUCH_LATER });
-    for order in [extend, start(1, 1, StepKind::Plan), finish_step(1, 1), finish(1), fail(1)] {
-        passed_on().when(order).then_rejected(&stale);
+    for command in [extend, start(1, 1, StepKind::Plan), finish_step(1, 1), finish(1), fail(1)] {
+        passed_on().when(command).then_rejected(&stale);
     }
     passed_on().when(start(2, 1, StepKind::Plan)).then([started(2, 1, StepKind::Plan)]);
 }
@@ -230,8 +230,8 @@ fn a_task_ends_once() {
 fn a_cancelled_task_stops_its_worker() {
     let gone = || vec![submitted(), claimed(1, "w1", LATER), cancelled()];
     given::<Task>(gone()).when(cancel()).then([]);
-    for order in [start(1, 1, StepKind::Plan), finish(1), fail(1)] {
-        given::<Task>(gone()).when(order).then_rejected(&Rejection::stale("the task is cancelled"));
+    for command in [start(1, 1, StepKind::Plan), finish(1), fail(1)] {
+        given::<Task>(gone()).when(command).then_rejected(&Rejection::stale("the task is cancelled"));
     }
 }
 

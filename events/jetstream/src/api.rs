@@ -209,7 +209,7 @@ struct Done {
 }
 
 /// Calls something whose answer says nothing but yes.
-pub(crate) async fn order<Q: Serialize + Sync>(client: &Client, subject: &str, request: &Q) -> Result<(), CallError> {
+pub(crate) async fn execute<Q: Serialize + Sync>(client: &Client, subject: &str, request: &Q) -> Result<(), CallError> {
     match call(client, subject, request).await? {
         Done { success: true } => Ok(()),
         Done { success: false } => {

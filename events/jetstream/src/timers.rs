@@ -94,7 +94,7 @@ impl Timers for JetStreamTimers {
         let purge = format!("$JS.API.STREAM.PURGE.{TIMERS_STREAM}");
         // Also one that rings already: it has nothing to say any more.
         for subject in [subject("tmr", key)?, subject("due", key)?] {
-            api::order(&self.client, &purge, &Purge { filter: &subject }).await?;
+            api::execute(&self.client, &purge, &Purge { filter: &subject }).await?;
         }
         Ok(())
     }

@@ -79,7 +79,7 @@ impl KeyVault for JetStreamVault {
     async fn destroy(&self, name: &str) -> Result<(), BoxError> {
         let subject = format!("$JS.API.STREAM.MSG.DELETE.{KEYS_STREAM}");
         while let Some(held) = self.held(name).await? {
-            match api::order(&self.client, &subject, &Erase { seq: held.sequence, no_erase: false }).await {
+            match api::execute(&self.client, &subject, &Erase { seq: held.sequence, no_erase: false }).await {
                 Ok(()) => {}
                 Err(CallError::Api(error)) if error.is_not_found() || error.err_code == NOT_THERE => {}
                 Err(error) => return Err(error.into()),

@@ -102,9 +102,9 @@ async fn every_noun_and_view_is_a_service_that_discovery_finds_and_that_counts()
             assert!(subjects.insert(endpoint["subject"].as_str().unwrap().to_owned()));
         }
     }
-    let orders = COMMANDS.iter().map(|spec| format!("cmd.*.*.{}.{}", spec.noun, spec.verb));
+    let commands = COMMANDS.iter().map(|spec| format!("cmd.*.*.{}.{}", spec.noun, spec.verb));
     let queries = QUERIES.iter().map(|spec| format!("qry.*.*.{}.{}", spec.view, spec.verb));
-    assert_eq!(subjects, orders.chain(queries).collect());
+    assert_eq!(subjects, commands.chain(queries).collect());
     // A noun with commands and queries is two services: the deciders' and the views'.
     assert_eq!(names(&ask(&admin, "$SRV.PING.budget", 2).await), ["budget", "budget"]);
     assert_eq!(names(&ask(&admin, "$SRV.PING.cost", 1).await), ["cost"]);

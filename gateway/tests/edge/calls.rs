@@ -76,7 +76,7 @@ async fn a_short_budget_clamps_only_what_the_caller_left_open() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    steward.order("acme", "budgets:set", json!({ "scope": "acme", "limit": "400 tokens" })).await;
+    steward.command("acme", "budgets:set", json!({ "scope": "acme", "limit": "400 tokens" })).await;
     let mut body = ask("small", "hello");
     body.as_object_mut().unwrap().remove("max_tokens");
     let response = steward.chat(&key, &body).await;
@@ -94,7 +94,7 @@ async fn the_budget_that_is_left_is_told() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    steward.order("acme", "budgets:set", json!({ "scope": "acme", "limit": "$1.00" })).await;
+    steward.command("acme", "budgets:set", json!({ "scope": "acme", "limit": "$1.00" })).await;
     let response = steward.chat(&key, &ask("small", "hello")).await;
     assert_eq!(response.headers()["x-steward-budget-remaining"], "$0.9999886");
 }
@@ -128,9 +128,9 @@ async fn only_models_that_the_key_may_use_are_listed() {
     let none = steward.key("stranger", None).await;
     assert!(names(steward.get(&none, "/v1/models").await.json().await.unwrap()).is_empty());
 
-    let account = steward.order("acme", "accounts:create", json!({ "name": "bot" })).await;
+    let account = steward.command("acme", "accounts:create", json!({ "name": "bot" })).await;
     let principal = &account["answer"]["principal"];
-    let issued = steward.order("acme", "keys:issue", json!({ "principal": principal, "models": ["small"] })).await;
+    let issued = steward.command("acme", "keys:issue", json!({ "principal": principal, "models": ["small"] })).await;
     let small = issued["answer"]["secret"].as_str().unwrap();
     assert_eq!(names(steward.get(small, "/v1/models").await.json().await.unwrap()), ["small"]);
     assert_eq!(steward.get(small, "/v1/models/small").await.status(), 200);
@@ -144,7 +144,7 @@ async fn a_model_is_called_by_its_makers_name() {
     let steward = Installation::plain().await;
     steward.model("gpt-4.1", &["mock/plain"]).await;
     let budget = json!({ "scope": "acme", "subject": { "model": "gpt-4.1" }, "limit": "1 calls" });
-    steward.order("acme", "budgets:set", budget).await;
+    steward.command("acme", "budgets:set", budget).await;
     let key = steward.key("bot", Some("agent")).await;
     assert_eq!(steward.chat(&key, &ask("gpt-4.1", "hello")).await.status(), 200);
     let shown: Value = steward.get(&key, "/v1/models/gpt-4.1").await.json().await.unwrap();

@@ -13,7 +13,7 @@ async fn what_certainly_was_not_billed_is_tried_elsewhere_each_with_its_own_rese
     let steward = Installation::plain().await;
     let key = steward.key("bot", Some("agent")).await;
     let nowhere = serde_json::json!({ "provider": "nowhere", "kind": "openai", "url": "http://127.0.0.1:1/v1" });
-    steward.order("steward", "providers:set", nowhere).await;
+    steward.command("steward", "providers:set", nowhere).await;
     let targets = ["nowhere/x", "mock/status-429", "mock/status-500", "mock/plain"];
     steward.model("small", &targets).await;
     let response = steward.chat(&key, &ask("small", "hello")).await;
@@ -99,10 +99,10 @@ async fn a_tenants_own_provider_cannot_point_at_what_only_the_gateway_reaches() 
     let port = steward.upstream.url.rsplit_once(':').unwrap().1;
     for url in [steward.upstream.url.clone(), format!("http://localhost:{port}")] {
         let own = serde_json::json!({ "provider": "own", "kind": "openai", "url": url });
-        steward.order("acme", "providers:set", own).await;
+        steward.command("acme", "providers:set", own).await;
         let route =
             serde_json::json!({ "model": "small", "targets": [{ "provider": "own", "upstream_model": "plain" }] });
-        steward.order("acme", "routes:set", route).await;
+        steward.command("acme", "routes:set", route).await;
         assert_eq!(steward.chat(&key, &ask("small", "hello")).await.status(), 502, "{url}");
     }
     assert_eq!(steward.upstream.asked().len(), 1);
@@ -118,7 +118,7 @@ async fn the_providers_key_is_read_by_reference_and_goes_nowhere_else() {
     for (name, reference) in [("keyed", "env:MOCK_KEY"), ("lost", "env:NO_SUCH_KEY")] {
         let url = &steward.upstream.url;
         let provider = serde_json::json!({ "provider": name, "kind": "openai", "url": url, "key": reference });
-        steward.order("steward", "providers:set", provider).await;
+        steward.command("steward", "providers:set", provider).await;
     }
     steward.model("small", &["lost/plain", "keyed/plain"]).await;
     let response = steward.chat(&key, &ask("small", "hello")).await;

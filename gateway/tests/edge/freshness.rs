@@ -34,12 +34,12 @@ async fn a_key_revoked_while_its_call_waits_for_budget_starts_nothing() {
     steward.model("small", &["mock/plain"]).await;
     steward.model("slow", &["script/echo,delay=1000"]).await;
     // Room for one call at a time.
-    steward.order("acme", "budgets:set", json!({ "scope": "acme", "limit": "300 tokens" })).await;
+    steward.command("acme", "budgets:set", json!({ "scope": "acme", "limit": "300 tokens" })).await;
     let first = steward.key("first", Some("agent")).await;
-    let account = steward.order("acme", "accounts:create", json!({ "name": "second" })).await;
+    let account = steward.command("acme", "accounts:create", json!({ "name": "second" })).await;
     let principal = &account["answer"]["principal"];
-    steward.order("acme", "grants:give", json!({ "to": principal, "role": "agent", "on": "acme" })).await;
-    let issued = steward.order("acme", "keys:issue", json!({ "principal": principal })).await;
+    steward.command("acme", "grants:give", json!({ "to": principal, "role": "agent", "on": "acme" })).await;
+    let issued = steward.command("acme", "keys:issue", json!({ "principal": principal })).await;
     let second = issued["answer"]["secret"].as_str().unwrap().to_owned();
     let mut large = ask("slow", "hi");
     large["max_tokens"] = json!(150);
@@ -52,7 +52,7 @@ async fn a_key_revoked_while_its_call_waits_for_budget_starts_nothing() {
     let revoking = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert!(steward.usage("acme").await.len() == 1, "the second call waits");
-        steward.order("acme", "keys:revoke", json!({ "key": issued["answer"]["key"] })).await;
+        steward.command("acme", "keys:revoke", json!({ "key": issued["answer"]["key"] })).await;
     };
     let (done, refused, ()) = tokio::join!(steward.chat(&first, &large), waiting, revoking);
     assert_eq!(done.status(), 200);
@@ -66,10 +66,10 @@ async fn a_key_revoked_while_its_call_waits_for_budget_starts_nothing() {
 async fn what_was_lent_to_a_revoked_key_comes_back_at_once() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
-    let account = steward.order("acme", "accounts:create", json!({ "name": "bot" })).await;
+    let account = steward.command("acme", "accounts:create", json!({ "name": "bot" })).await;
     let principal = &account["answer"]["principal"];
-    steward.order("acme", "grants:give", json!({ "to": principal, "role": "agent", "on": "acme" })).await;
-    let issued = steward.order("acme", "keys:issue", json!({ "principal": principal })).await;
+    steward.command("acme", "grants:give", json!({ "to": principal, "role": "agent", "on": "acme" })).await;
+    let issued = steward.command("acme", "keys:issue", json!({ "principal": principal })).await;
     let key = issued["answer"]["secret"].as_str().unwrap();
     assert_eq!(steward.chat(key, &ask("small", "hi")).await.status(), 200);
     let closed = |usage: Vec<UsageEvent>| {
@@ -79,7 +79,7 @@ async fn what_was_lent_to_a_revoked_key_comes_back_at_once() {
         })
     };
     assert_eq!(closed(steward.usage("acme").await), None);
-    steward.order("acme", "keys:revoke", json!({ "key": issued["answer"]["key"] })).await;
+    steward.command("acme", "keys:revoke", json!({ "key": issued["answer"]["key"] })).await;
     for _ in 0..100 {
         if let Some(reason) = closed(steward.usage("acme").await) {
             assert_eq!(reason, "revoked");

@@ -157,8 +157,8 @@ impl Installation {
         let this = Self { url, http, upstream, shutdown, gateway, running, frozen, unwell, bus, log };
         this.create_tenant("acme").await;
         let provider = json!({ "provider": "mock", "kind": "openai", "url": this.upstream.url });
-        this.order("steward", "providers:set", provider).await;
-        this.order("steward", "providers:set", json!({ "provider": "script", "kind": "scripted", "url": "" })).await;
+        this.command("steward", "providers:set", provider).await;
+        this.command("steward", "providers:set", json!({ "provider": "script", "kind": "scripted", "url": "" })).await;
         this
     }
 
@@ -169,7 +169,7 @@ impl Installation {
 
     /// Creates a tenant and opens it, as the worker would.
     pub(crate) async fn create_tenant(&self, tenant: &str) {
-        self.order("steward", "tenants:create", json!({ "tenant": tenant })).await;
+        self.command("steward", "tenants:create", json!({ "tenant": tenant })).await;
         self.open_tenant(tenant).await;
     }
 
@@ -201,34 +201,35 @@ impl Installation {
     pub(crate) async fn model(&self, model: &str, targets: &[&str]) {
         self.unpriced_model(model, targets).await;
         let price = json!({ "input": 1_000_000, "cached": 100_000, "output": 2_000_000 });
-        self.order("steward", "prices:set", json!({ "model": model, "price": price })).await;
+        self.command("steward", "prices:set", json!({ "model": model, "price": price })).await;
     }
 
     /// The same without a price.
     pub(crate) async fn unpriced_model(&self, model: &str, targets: &[&str]) {
         let spec = json!({ "context_max": 8_192, "output_max": 1_000 });
-        self.order("steward", "models:set", json!({ "model": model, "spec": spec })).await;
+        self.command("steward", "models:set", json!({ "model": model, "spec": spec })).await;
         let target = |target: &&str| {
             let (provider, upstream_model) = target.split_once('/').unwrap();
             json!({ "provider": provider, "upstream_model": upstream_model })
         };
         let targets: Vec<Value> = targets.iter().map(target).collect();
-        self.order("steward", "routes:set", json!({ "model": model, "targets": targets })).await;
+        self.command("steward", "routes:set", json!({ "model": model, "targets": targets })).await;
     }
 
     /// A key of a new service account of `acme`, with this role if one is named.
     pub(crate) async fn key(&self, name: &str, role: Option<&str>) -> String {
-        let account = self.order("acme", "accounts:create", json!({ "name": name })).await;
+        let account = self.command("acme", "accounts:create", json!({ "name": name })).await;
         let principal = account["answer"]["principal"].as_str().unwrap().to_owned();
         if let Some(role) = role {
-            self.order("acme", "grants:give", json!({ "to": principal, "role": role, "on": "acme" })).await;
+            self.command("acme", "grants:give", json!({ "to": principal, "role": role, "on": "acme" })).await;
         }
-        let issued = self.order("acme", "keys:issue", json!({ "principal": principal, "scope": "acme/support" })).await;
+        let issued =
+            self.command("acme", "keys:issue", json!({ "principal": principal, "scope": "acme/support" })).await;
         issued["answer"]["secret"].as_str().unwrap().to_owned()
     }
 
-    /// Sends an order as the operator; it must be accepted.
-    pub(crate) async fn order(&self, tenant: &str, operation: &str, body: Value) -> Value {
+    /// Sends a command as the operator; it must be accepted.
+    pub(crate) async fn command(&self, tenant: &str, operation: &str, body: Value) -> Value {
         let response = self.post(OPERATOR, &format!("/api/v1/tenants/{tenant}/{operation}"), &body).await;
         let status = response.status().as_u16();
         let answer: Value = response.json().await.unwrap();

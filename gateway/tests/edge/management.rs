@@ -11,7 +11,7 @@ use crate::installation::{Installation, OPERATOR, ask};
 #[tokio::test]
 async fn a_secret_is_shown_once_and_never_recorded() {
     let steward = Installation::plain().await;
-    let account = steward.order("acme", "accounts:create", json!({ "name": "bot" })).await;
+    let account = steward.command("acme", "accounts:create", json!({ "name": "bot" })).await;
     let issue = || {
         let body = json!({ "principal": account["answer"]["principal"] });
         let request = steward.http.post(format!("{}/api/v1/tenants/acme/keys:issue", steward.url));
@@ -52,10 +52,10 @@ async fn the_same_idempotency_key_is_decided_once() {
 #[tokio::test]
 async fn a_question_goes_to_the_read_model_as_the_caller() {
     let steward = Installation::plain().await;
-    let auditor = steward.order("acme", "accounts:create", json!({ "name": "auditor" })).await;
+    let auditor = steward.command("acme", "accounts:create", json!({ "name": "auditor" })).await;
     let principal = auditor["answer"]["principal"].as_str().unwrap();
-    steward.order("acme", "grants:give", json!({ "to": principal, "role": "auditor", "on": "acme" })).await;
-    let issued = steward.order("acme", "keys:issue", json!({ "principal": principal })).await;
+    steward.command("acme", "grants:give", json!({ "to": principal, "role": "auditor", "on": "acme" })).await;
+    let issued = steward.command("acme", "keys:issue", json!({ "principal": principal })).await;
     let key = issued["answer"]["secret"].as_str().unwrap();
     let asked: Value = steward.get(key, "/api/v1/tenants/acme/cost:report?by=key,model").await.json().await.unwrap();
     let expected = json!({ "principal": principal, "subject": format!("qry.acme.{principal}.cost.report"),
@@ -98,7 +98,7 @@ async fn a_new_tenant_is_answered_when_it_is_open() {
     };
     let (status, ()) = tokio::join!(create("globex"), opened_late);
     assert_eq!(status, 200);
-    steward.order("globex", "accounts:create", json!({ "name": "bot" })).await;
+    steward.command("globex", "accounts:create", json!({ "name": "bot" })).await;
 }
 
 #[tokio::test]
@@ -161,9 +161,9 @@ async fn the_bus_lets_in_whom_the_edge_lets_in() {
     let caller = login.authenticate(&key).await.unwrap();
     // Its scope is a part of what its account may, and a subject has no other place to say so.
     assert_eq!((caller.tenant.as_str(), caller.principal.as_str()), ("acme", caller.key.as_str()));
-    let account = steward.order("acme", "accounts:create", json!({ "name": "bot" })).await;
+    let account = steward.command("acme", "accounts:create", json!({ "name": "bot" })).await;
     let principal = account["answer"]["principal"].as_str().unwrap();
-    let whole = steward.order("acme", "keys:issue", json!({ "principal": principal })).await;
+    let whole = steward.command("acme", "keys:issue", json!({ "principal": principal })).await;
     let caller = login.authenticate(whole["answer"]["secret"].as_str().unwrap()).await.unwrap();
     assert_eq!(caller.principal.as_str(), principal);
     assert!(login.authenticate("stw_acme_0").await.is_none());

@@ -71,7 +71,7 @@ async fn a_spent_budget_is_402_and_nothing_reaches_the_provider() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    steward.order("acme", "budgets:set", json!({ "scope": "acme/support", "limit": "1 call" })).await;
+    steward.command("acme", "budgets:set", json!({ "scope": "acme/support", "limit": "1 call" })).await;
     assert_eq!(steward.chat(&key, &ask("small", "hi")).await.status(), 200);
     for body in [ask("small", "hi"), ask_stream("small", "hi")] {
         let (status, body) = refused(steward.chat(&key, &body).await).await;
@@ -90,7 +90,7 @@ async fn of_many_calls_at_once_exactly_as_many_are_admitted_as_the_budget_holds(
     let steward = Installation::plain().await;
     steward.model("small", &["script/echo,delay=20"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    steward.order("acme", "budgets:set", json!({ "scope": "acme", "limit": "20 calls" })).await;
+    steward.command("acme", "budgets:set", json!({ "scope": "acme", "limit": "20 calls" })).await;
     let body = ask("small", "hi");
     let calls = futures::stream::iter(0..200).map(|_| async { steward.chat(&key, &body).await.status().as_u16() });
     let statuses: Vec<u16> = calls.buffer_unordered(64).collect().await;
@@ -105,7 +105,7 @@ async fn a_rate_over_a_minute_is_429_and_says_when_to_come_back() {
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
     let rate = json!({ "scope": "acme", "limit": "1 call", "per": "minute" });
-    steward.order("acme", "budgets:set", rate).await;
+    steward.command("acme", "budgets:set", rate).await;
     // The second call may fall into the next minute, the third cannot then.
     let mut refused = None;
     for _ in 0..3 {
@@ -178,16 +178,16 @@ async fn a_revoked_key_and_a_suspended_tenant_are_refused_at_once() {
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
     assert_eq!(steward.chat(&key, &ask("small", "hi")).await.status(), 200);
-    steward.order("acme", "tenants:suspend", json!({ "reason": "unpaid" })).await;
+    steward.command("acme", "tenants:suspend", json!({ "reason": "unpaid" })).await;
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     let (status, body) = refused(steward.chat(&key, &ask("small", "hi")).await).await;
     assert_eq!((status, body.contains("unpaid")), (403, true), "{body}");
-    steward.order("acme", "tenants:resume", json!({})).await;
-    let account = steward.order("acme", "accounts:create", json!({ "name": "other" })).await;
-    let issued = steward.order("acme", "keys:issue", json!({ "principal": account["answer"]["principal"] })).await;
+    steward.command("acme", "tenants:resume", json!({})).await;
+    let account = steward.command("acme", "accounts:create", json!({ "name": "other" })).await;
+    let issued = steward.command("acme", "keys:issue", json!({ "principal": account["answer"]["principal"] })).await;
     let (id, secret) = (&issued["answer"]["key"], issued["answer"]["secret"].as_str().unwrap());
     assert_eq!(steward.get(secret, "/v1/models").await.status(), 200);
-    steward.order("acme", "keys:revoke", json!({ "key": id, "reason": "lost" })).await;
+    steward.command("acme", "keys:revoke", json!({ "key": id, "reason": "lost" })).await;
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     assert_eq!(steward.get(secret, "/v1/models").await.status(), 401);
     assert_eq!(steward.upstream.asked().len(), 1);

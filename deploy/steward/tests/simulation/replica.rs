@@ -158,8 +158,8 @@ impl Replica {
 
     fn decide_one(&mut self, request: &Request, entries: &mut Vec<Entry>) -> Reply {
         let command = Command::read(&request.noun, &request.verb, request.format, &request.body);
-        let order = match command {
-            Ok(Command::Ledger(order)) => order,
+        let command = match command {
+            Ok(Command::Ledger(command)) => command,
             Ok(_) => return Reply::refused(Rejection::not_found("command", &request.noun), self.position),
             Err(rejection) => return Reply::refused(rejection, self.position),
         };
@@ -174,10 +174,10 @@ impl Replica {
             timezone: "Europe/Berlin".to_owned(),
             shards: 1,
         };
-        match self.ledger.decide(&order, &stamp) {
+        match self.ledger.decide(&command, &stamp) {
             Err(rejection) => {
                 if matches!(rejection, Rejection::BudgetExhausted { .. }) {
-                    self.note_refusal(&order, at);
+                    self.note_refusal(&command, at);
                 }
                 Reply::refused(rejection, self.position)
             }
@@ -185,7 +185,7 @@ impl Replica {
                 for event in &events {
                     self.ledger.apply(event, at);
                 }
-                let answer = self.ledger.answer(&order);
+                let answer = self.ledger.answer(&command);
                 // A duplicate is told what was decided when it was decided.
                 let decided_at = if events.is_empty() { self.ledger.at() } else { at };
                 if !events.is_empty() {
@@ -202,7 +202,7 @@ impl Replica {
                 }
                 if let Ok(LeaseAnswer { outcome: Outcome::Refused { .. }, .. }) = serde_json::from_value(answer.clone())
                 {
-                    self.note_refusal(&order, decided_at);
+                    self.note_refusal(&command, decided_at);
                 }
                 Reply {
                     accepted: true,
@@ -218,10 +218,10 @@ impl Replica {
 
     /// A refusal must rest on settled amounts. It is judged by the state it was decided on, also if that was stale: then
     /// it never leaves, and a false one is caught when it is decided again.
-    fn note_refusal(&self, order: &LedgerCommand, at: Timestamp) {
-        let (scopes, request) = match order {
-            LedgerCommand::GrantLease(order) => (order.scopes.clone(), order.request.clone()),
-            LedgerCommand::RenewLease(order) => match (self.ledger.lease(&order.lease), &order.request) {
+    fn note_refusal(&self, command: &LedgerCommand, at: Timestamp) {
+        let (scopes, request) = match command {
+            LedgerCommand::GrantLease(command) => (command.scopes.clone(), command.request.clone()),
+            LedgerCommand::RenewLease(command) => match (self.ledger.lease(&command.lease), &command.request) {
                 (Some(lease), Some(request)) => (lease.scopes.clone(), request.clone()),
                 _ => return,
             },

@@ -256,7 +256,7 @@ impl World {
     }
 
     async fn set_budget(&self, scope: &str, key: Option<&str>, unit: Unit, per: Window, amount: u64) {
-        let order = SetBudget {
+        let command = SetBudget {
             scope: scope.parse().expect("a literal"),
             subject: key.map(|key| Subject::Key(key.parse().expect("a literal"))),
             limit: Limit { unit, amount },
@@ -279,7 +279,7 @@ impl World {
                 traceparent: None,
             },
             format: Format::MessagePack,
-            body: Command::from(order).write(Format::MessagePack).expect("it is written"),
+            body: Command::from(command).write(Format::MessagePack).expect("it is written"),
         };
         let process = Arc::new(Process::new(self.around.time, 0));
         let bus = BusPort { around: Arc::clone(&self.around), process };

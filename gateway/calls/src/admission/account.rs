@@ -1,7 +1,7 @@
 //! An account: what one gateway run does for one set of scopes. A state, without input, output or clock.
 //!
 //! Calls wait in its line; the first is served from the current lease or, if that has too little, from what the ledger
-//! grants. One journal commit and one order to the ledger are under way at a time; while they are, the next gather.
+//! grants. One journal commit and one command to the ledger are under way at a time; while they are, the next gather.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -20,13 +20,13 @@ use super::{AdmissionConfig, Ask, Finish, Refusal, Settled};
 
 mod asking;
 mod journal;
-mod orders;
+mod ledger_commands;
 #[cfg(test)]
 mod tests;
 mod waiting;
 
 pub(super) use journal::{Job, fresh, never_sent};
-pub(super) use orders::{Numbers, Order, OrderOutcome};
+pub(super) use ledger_commands::{CommandOutcome, Numbers, PendingCommand};
 pub(super) use waiting::{Admitted, Identity, Now, Waiting};
 
 use asking::Asking;
@@ -267,7 +267,7 @@ impl Account {
     pub(super) fn wake_at(&self, now: Now) -> Duration {
         let mut wake = now.mono + WAKE_MAX;
         let mut at = |moment: Duration| wake = wake.min(moment);
-        // While an order is under way, its answer is what happens next.
+        // While a command is under way, its answer is what happens next.
         let may_ask = self.asking.may_ask_at();
         if let Some(oldest) = self.line.iter().map(|waiting| waiting.since).min() {
             at(oldest + self.config.wait_max);

@@ -1,4 +1,4 @@
-//! Carries out what an account asks for: one task an account, one append and one order under way at a time.
+//! Carries out what an account asks for: one task an account, one append and one command under way at a time.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,12 +20,12 @@ use steward_ports::trace;
 use tokio::sync::{mpsc, oneshot};
 
 use super::account::fresh;
-use super::account::{Account, Identity, Job, Now, Numbers, Order, OrderOutcome, Waiting};
+use super::account::{Account, CommandOutcome, Identity, Job, Now, Numbers, PendingCommand, Waiting};
 use super::{AdmissionConfig, AdmissionPorts, Finish, Settled};
 
-/// How long one order is tried before the account looks again at what to ask. Orders are kept apart by lease and turn,
+/// How long one command is tried before the account looks again at what to ask. Commands are kept apart by lease and turn,
 /// so one that was given up may still be decided without harm.
-const ORDER_PATIENCE: Patience = Patience {
+const COMMAND_PATIENCE: Patience = Patience {
     pause_min: Duration::from_millis(20),
     pause_max: Duration::from_secs(1),
     time_max: Duration::from_secs(20),
@@ -82,7 +82,7 @@ impl Actor {
         let now = || Now { mono: ports.clock.monotonic(), wall: ports.clock.now() };
         let mut account = Account::new(self.me.clone(), self.config.clone(), Arc::clone(&ports.ids), now());
         let mut journal: Option<Work<Done>> = None;
-        let mut order: Option<Work<OrderOutcome>> = None;
+        let mut command: Option<Work<CommandOutcome>> = None;
         let mut journal_pause_until = Duration::ZERO;
         let mut messages = Vec::new();
         loop {
@@ -94,12 +94,12 @@ impl Actor {
                 }
                 journal = account.next_job(now()).map(|job| work(Arc::clone(&ports.log), job));
             }
-            if order.is_none() {
-                let next = account.next_order(now(), &self.numbers);
-                order = next.map(|next| self.send(next, account.first_waiting()));
+            if command.is_none() {
+                let next = account.next_command(now(), &self.numbers);
+                command = next.map(|next| self.send(next, account.first_waiting()));
             }
             self.waiting.store(account.is_waiting(), Ordering::Relaxed);
-            if journal.is_none() && order.is_none() && account.is_over(now()) {
+            if journal.is_none() && command.is_none() && account.is_over(now()) {
                 // Asks that came meanwhile are dropped with the inbox; whoever sent them finds another account.
                 return;
             }
@@ -124,8 +124,8 @@ impl Actor {
                         journal_pause_until = now().mono + JOURNAL_PAUSE;
                     }
                 }
-                outcome = maybe(&mut order) => {
-                    order = None;
+                outcome = maybe(&mut command) => {
+                    command = None;
                     account.replied(outcome, now());
                 }
                 () = sleep => {}
@@ -147,16 +147,16 @@ impl Actor {
         account.step(now);
     }
 
-    fn send(&self, order: Order, sake: Option<&Waiting>) -> Work<OrderOutcome> {
+    fn send(&self, command: PendingCommand, sake: Option<&Waiting>) -> Work<CommandOutcome> {
         let bus = Arc::clone(&self.ports.bus);
-        let request = self.request(&order.into(), sake);
+        let request = self.request(&command.into(), sake);
         Box::pin(async move {
-            let sent = send_until_decided(&*bus, &request?, ORDER_PATIENCE).await;
+            let sent = send_until_decided(&*bus, &request?, COMMAND_PATIENCE).await;
             sent.map_err(|error| error.to_string())
         })
     }
 
-    /// The order as a request. It belongs to the chain and trace of the call for whose `sake` it is sent, if one waits.
+    /// The command as a request. It belongs to the chain and trace of the call for whose `sake` it is sent, if one waits.
     fn request(&self, command: &Command, sake: Option<&Waiting>) -> Result<Request, String> {
         let (noun, verb) = command.name();
         let body: Bytes = command.write(Format::MessagePack).map_err(|error| error.to_string())?;

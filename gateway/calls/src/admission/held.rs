@@ -52,7 +52,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// As granted by an answer to an order sent at `sent`.
+    /// As granted by an answer to a command sent at `sent`.
     pub(super) fn granted(state: &LeaseState, sent: Duration) -> Self {
         let mut held = Self {
             turn: state.turn,

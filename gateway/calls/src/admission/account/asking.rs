@@ -73,7 +73,7 @@ impl Asking {
         self.poll_at
     }
 
-    /// From when on the ledger may be asked; none while an order is under way.
+    /// From when on the ledger may be asked; none while a command is under way.
     pub(super) fn may_ask_at(&self) -> Option<Duration> {
         self.flying.is_none().then_some(self.pause_until)
     }

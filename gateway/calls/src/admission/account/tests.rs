@@ -58,8 +58,8 @@ fn after_a_conflict_with_a_close_starts_wait_again_and_finishes_are_recorded() {
     let again = scene.append(at(0));
     assert!(matches!(&again[..], [UsageEvent::CallFinished { used, .. }] if *used == amount(1, 4)));
     // The call that was not started asks for another lease.
-    let Some(LedgerCommand::GrantLease(order)) = scene.order(at(0)) else { panic!("no other lease is asked for") };
-    assert_eq!((order.lease.number, order.request.call), (2, id("call2")));
+    let Some(LedgerCommand::GrantLease(command)) = scene.command(at(0)) else { panic!("no other lease is asked for") };
+    assert_eq!((command.lease.number, command.request.call), (2, id("call2")));
 }
 
 /// Found by the simulation: the grant's reply was slower than a recall, its deadline, the close, and reading of that.
@@ -67,12 +67,12 @@ fn after_a_conflict_with_a_close_starts_wait_again_and_finishes_are_recorded() {
 fn a_lease_that_was_closed_before_the_reply_told_of_it_is_not_used() {
     let mut scene = Scene::new();
     scene.ask(1, 10, 10, at(0));
-    let Some(LedgerCommand::GrantLease(GrantLease { lease, .. })) = scene.order(at(0)) else { panic!("no order") };
+    let Some(LedgerCommand::GrantLease(GrantLease { lease, .. })) = scene.command(at(0)) else { panic!("no command") };
     let stream = scene.account.me.journal.clone();
     scene.account.read(Ok(vec![closed(&lease, 12, &stream)])).unwrap();
     scene.reply(Outcome::Granted, 0, amount(1, 10), false, at(1));
     assert!(scene.appends(at(1)).is_none());
-    let Some(LedgerCommand::GrantLease(again)) = scene.order(at(2)) else { panic!("no other lease is asked for") };
+    let Some(LedgerCommand::GrantLease(again)) = scene.command(at(2)) else { panic!("no other lease is asked for") };
     assert_eq!(again.lease.number, 2);
 }
 
@@ -123,14 +123,14 @@ fn a_shrink_keeps_what_is_not_acknowledged_and_hands_back_the_rest() {
     scene.append(at(0));
     scene.finish(1, 4, CallOutcome::Completed, at(0));
     scene.account.recalled(&lease);
-    let Some(LedgerCommand::RenewLease(RenewLease { used_total, keep_total, .. })) = scene.order(at(0)) else {
+    let Some(LedgerCommand::RenewLease(RenewLease { used_total, keep_total, .. })) = scene.command(at(0)) else {
         panic!("the recall is not answered");
     };
     assert_eq!((used_total, keep_total), (Amounts::ZERO, amount(1, 10)));
     scene.reply(Outcome::Nothing, 1, amount(1, 10), true, at(0));
     // The finish is acknowledged: now the rest of that call goes back, too, because others still wait.
     scene.append(at(0));
-    let Some(LedgerCommand::RenewLease(RenewLease { used_total, keep_total, turn, .. })) = scene.order(at(0)) else {
+    let Some(LedgerCommand::RenewLease(RenewLease { used_total, keep_total, turn, .. })) = scene.command(at(0)) else {
         panic!("what became free is not handed back");
     };
     assert_eq!((used_total, keep_total, turn), (amount(1, 4), amount(1, 4), Turn(2)));
@@ -145,7 +145,7 @@ fn while_others_wait_nothing_is_taken_that_was_not_granted() {
     scene.account.recalled(&lease);
     scene.ask(2, 10, 10, at(0));
     assert!(scene.appends(at(0)).is_none());
-    assert!(matches!(scene.order(at(0)), Some(LedgerCommand::RenewLease(RenewLease { request: Some(_), .. }))));
+    assert!(matches!(scene.command(at(0)), Some(LedgerCommand::RenewLease(RenewLease { request: Some(_), .. }))));
     scene.reply(Outcome::Granted, 1, amount(2, 20), true, at(0));
     assert!(matches!(&scene.append(at(0))[..], [UsageEvent::CallStarted { .. }]));
 }
@@ -161,8 +161,8 @@ fn an_estimate_frees_nothing_of_what_it_leaves_open() {
     scene.ask(2, 6, 6, at(0));
     assert!(scene.appends(at(0)).is_none(), "5 of 15 tokens are free");
     scene.account.recalled(&lease);
-    let Some(LedgerCommand::RenewLease(order)) = scene.order(at(0)) else { panic!("no renewal") };
-    assert_eq!((order.used_total.tokens, order.keep_total.tokens), (Tokens(4), Tokens(10)));
+    let Some(LedgerCommand::RenewLease(command)) = scene.command(at(0)) else { panic!("no renewal") };
+    assert_eq!((command.used_total.tokens, command.keep_total.tokens), (Tokens(4), Tokens(10)));
 }
 
 #[test]
@@ -172,8 +172,8 @@ fn a_call_that_may_be_cut_is_cut_only_once_the_ledger_is_short() {
     scene.lent(amount(9, 14));
     scene.ask(2, 10, 2, at(0));
     assert_eq!(scene.append(at(0)).len(), 1);
-    let Some(LedgerCommand::RenewLease(order)) = scene.order(at(1)) else { panic!("the ledger is not asked") };
-    let request = order.request.unwrap();
+    let Some(LedgerCommand::RenewLease(command)) = scene.command(at(1)) else { panic!("the ledger is not asked") };
+    let request = command.request.unwrap();
     assert_eq!((request.need.tokens, request.need_min.tokens), (Tokens(6), Tokens(0)));
     scene.reply(Outcome::Granted, 1, amount(9, 14), false, at(1));
     let recorded = scene.append(at(1));
@@ -187,7 +187,7 @@ fn an_unknown_outcome_keeps_the_lower_cap() {
     let lease = scene.lent(amount(9, 90));
     scene.append(at(0));
     scene.account.recalled(&lease);
-    assert!(scene.order(at(0)).is_some());
+    assert!(scene.command(at(0)).is_some());
     scene.account.replied(Err("no answer".to_owned()), at(0));
     assert_eq!(scene.account.leases[&lease].cap, amount(1, 10));
 }
@@ -214,7 +214,7 @@ fn a_refusal_by_settled_facts_is_that_of_all_who_need_as_much() {
     scene.ask(1, 10, 10, at(0));
     scene.ask(2, 12, 12, at(0));
     scene.ask(3, 4, 4, at(0));
-    assert!(scene.order(at(0)).is_some());
+    assert!(scene.command(at(0)).is_some());
     let why = Rejection::BudgetExhausted {
         budget: "acme in total".to_owned(),
         requested: "10 tokens".to_owned(),
@@ -241,7 +241,7 @@ fn an_idle_account_closes_its_lease_tells_the_ledger_and_is_over() {
     scene.append(at(1));
     assert!(scene.appends(at(20)).is_none());
     assert!(matches!(&scene.append(at(21))[..], [UsageEvent::LeaseClosed { .. }]));
-    let Some(LedgerCommand::EndLease(end)) = scene.order(at(21)) else { panic!("the lease is not ended") };
+    let Some(LedgerCommand::EndLease(end)) = scene.command(at(21)) else { panic!("the lease is not ended") };
     assert_eq!((end.used_total, end.unsettled), (amount(1, 4), vec![]));
     assert!(!scene.account.is_over(at(21)));
     scene.reply(Outcome::Nothing, 0, Amounts::ZERO, false, at(21));

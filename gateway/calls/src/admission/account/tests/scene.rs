@@ -102,9 +102,9 @@ impl Scene {
         self.account.step(now);
     }
 
-    pub(super) fn order(&mut self, now: Now) -> Option<LedgerCommand> {
+    pub(super) fn command(&mut self, now: Now) -> Option<LedgerCommand> {
         self.account.step(now);
-        self.account.next_order(now, &self.numbers).map(|order| order.0)
+        self.account.next_command(now, &self.numbers).map(|command| command.0)
     }
 
     pub(super) fn reply(&mut self, outcome: Outcome, turn: u64, cap: Amounts, others_wait: bool, now: Now) {
@@ -122,7 +122,7 @@ impl Scene {
 
     /// A lease with this cap, asked for by a first call.
     pub(super) fn lent(&mut self, cap: Amounts) -> LeaseId {
-        let Some(LedgerCommand::GrantLease(GrantLease { lease, .. })) = self.order(at(0)) else {
+        let Some(LedgerCommand::GrantLease(GrantLease { lease, .. })) = self.command(at(0)) else {
             panic!("nothing was asked of the ledger");
         };
         self.reply(Outcome::Granted, 0, cap, false, at(0));

@@ -1,6 +1,6 @@
 //! What the account asks of the ledger, and what the answers mean.
 //!
-//! One order is under way at a time and keeps its id until it is answered. The holder lowers its own cap before it asks
+//! One command is under way at a time and keeps its id until it is answered. The holder lowers its own cap before it asks
 //! for less and raises it only on the reply; while an outcome is unknown, the lower of both holds.
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::{Account, Now};
 use crate::admission::held::Held;
 use crate::admission::mutations;
 
-/// After an order got no answer.
+/// After a command got no answer.
 const TROUBLE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Counts this gateway run's leases. Shared by its accounts, so that a number is never used twice.
@@ -34,36 +34,36 @@ impl Numbers {
     }
 }
 
-/// An order to the ledger.
+/// A command to the ledger.
 #[derive(Clone, Debug)]
-pub(in crate::admission) struct Order(pub(in crate::admission) LedgerCommand);
+pub(in crate::admission) struct PendingCommand(pub(in crate::admission) LedgerCommand);
 
-impl From<Order> for Command {
-    fn from(order: Order) -> Self {
-        Self::Ledger(order.0)
+impl From<PendingCommand> for Command {
+    fn from(command: PendingCommand) -> Self {
+        Self::Ledger(command.0)
     }
 }
 
-/// What came of an order: a reply, or no answer in time.
-pub(in crate::admission) type OrderOutcome = Result<Reply, String>;
+/// What came of a command: a reply, or no answer in time.
+pub(in crate::admission) type CommandOutcome = Result<Reply, String>;
 
 impl Account {
-    /// The next order to the ledger, if there is something to say and nothing is under way.
-    pub(in crate::admission) fn next_order(&mut self, now: Now, numbers: &Numbers) -> Option<Order> {
+    /// The next command to the ledger, if there is something to say and nothing is under way.
+    pub(in crate::admission) fn next_command(&mut self, now: Now, numbers: &Numbers) -> Option<PendingCommand> {
         if self.asking.flying.is_some() || now.mono < self.asking.pause_until {
             return None;
         }
-        let order = self.end_order().or_else(|| self.renewal_due(now)).or_else(|| self.request(now, numbers));
-        let order = order.or_else(|| {
+        let command = self.end_command().or_else(|| self.renewal_due(now)).or_else(|| self.request(now, numbers));
+        let command = command.or_else(|| {
             let call = self.asking.withdrawals.pop()?;
             Some(LedgerCommand::WithdrawRequest(WithdrawRequest { call }))
         })?;
-        self.asking.flying = Some((order.clone(), now.mono));
-        Some(Order(order))
+        self.asking.flying = Some((command.clone(), now.mono));
+        Some(PendingCommand(command))
     }
 
     /// A lease that this holder closed: the ledger is told what its journal says.
-    fn end_order(&self) -> Option<LedgerCommand> {
+    fn end_command(&self) -> Option<LedgerCommand> {
         let (id, _) = self.leases.iter().find(|(_, held)| held.end_due)?;
         let closed = self.usage.lease(id)?.closed.clone()?;
         Some(LedgerCommand::EndLease(EndLease {
@@ -85,8 +85,8 @@ impl Account {
         };
         let (id, held) = self.leases.iter_mut().find(|(id, held)| serves.as_ref() != Some(id) && due(held))?;
         let id = id.clone();
-        let order = renewal(&id, held, self.usage.through(), None);
-        Some(LedgerCommand::RenewLease(order))
+        let command = renewal(&id, held, self.usage.through(), None);
+        Some(LedgerCommand::RenewLease(command))
     }
 
     /// Room for the first in line.
@@ -119,9 +119,9 @@ impl Account {
         Some(LedgerCommand::GrantLease(GrantLease { lease, scopes, request }))
     }
 
-    /// What came of the order that was under way.
-    pub(in crate::admission) fn replied(&mut self, outcome: OrderOutcome, now: Now) {
-        let Some((order, sent)) = self.asking.flying.take() else { return };
+    /// What came of the command that was under way.
+    pub(in crate::admission) fn replied(&mut self, outcome: CommandOutcome, now: Now) {
+        let Some((command, sent)) = self.asking.flying.take() else { return };
         let reply = match outcome {
             Ok(reply) => reply,
             Err(trouble) => {
@@ -132,60 +132,60 @@ impl Account {
             }
         };
         self.asking.trouble = None;
-        match order {
-            LedgerCommand::GrantLease(order) => self.granted(&order, reply, sent, now),
-            LedgerCommand::RenewLease(order) => self.renewed(&order, reply, sent, now),
-            LedgerCommand::EndLease(order) if reply.accepted => self.ended(&order.lease),
+        match command {
+            LedgerCommand::GrantLease(command) => self.granted(&command, reply, sent, now),
+            LedgerCommand::RenewLease(command) => self.renewed(&command, reply, sent, now),
+            LedgerCommand::EndLease(command) if reply.accepted => self.ended(&command.lease),
             LedgerCommand::WithdrawRequest(_) => {}
             _ => self.asking.pause_until = now.mono + TROUBLE_PAUSE,
         }
     }
 
-    fn granted(&mut self, order: &GrantLease, reply: Reply, sent: Duration, now: Now) {
+    fn granted(&mut self, command: &GrantLease, reply: Reply, sent: Duration, now: Now) {
         let answer = match understand(reply) {
             Ok(answer) => answer,
-            Err(why) => return self.rejected(&order.request.call, &why, now),
+            Err(why) => return self.rejected(&command.request.call, &why, now),
         };
         if let Some(state) = answer.lease
-            && !self.leases.contains_key(&order.lease)
+            && !self.leases.contains_key(&command.lease)
         {
             let mut held = Held::granted(&state, sent);
             held.pressure = mutations::hands_back(answer.others_wait);
             // The journal may have told of its close before the ledger's reply told of the lease.
-            held.closed = self.usage.is_closed(&order.lease);
-            self.leases.insert(order.lease.clone(), held);
-            self.current = Some(order.lease.clone());
+            held.closed = self.usage.is_closed(&command.lease);
+            self.leases.insert(command.lease.clone(), held);
+            self.current = Some(command.lease.clone());
         }
-        self.outcome(&order.request, &answer, now);
+        self.outcome(&command.request, &answer, now);
     }
 
-    fn renewed(&mut self, order: &RenewLease, reply: Reply, sent: Duration, now: Now) {
+    fn renewed(&mut self, command: &RenewLease, reply: Reply, sent: Duration, now: Now) {
         let answer = match understand(reply) {
             Ok(answer) => answer,
-            Err(why) => match &order.request {
+            Err(why) => match &command.request {
                 Some(request) => return self.rejected(&request.call, &why, now),
                 None => return self.asking.pause_until = now.mono + TROUBLE_PAUSE,
             },
         };
-        if let Some(held) = self.leases.get_mut(&order.lease) {
+        if let Some(held) = self.leases.get_mut(&command.lease) {
             held.pressure = held.recalled || mutations::hands_back(answer.others_wait);
             match answer.lease {
-                Some(state) => take_terms(held, &state, order.turn, sent),
+                Some(state) => take_terms(held, &state, command.turn, sent),
                 None => held.closed = true,
             }
         }
         if answer.lease.is_none() || answer.outcome == Outcome::Turned {
-            self.current.take_if(|current| *current == order.lease);
+            self.current.take_if(|current| *current == command.lease);
         }
-        if let Some(held) = self.leases.get_mut(&order.lease)
+        if let Some(held) = self.leases.get_mut(&command.lease)
             && answer.outcome == Outcome::Turned
         {
             held.retiring = true;
         }
-        if let Some(request) = &order.request {
+        if let Some(request) = &command.request {
             self.outcome(request, &answer, now);
         }
-        self.forget_if_over(&order.lease);
+        self.forget_if_over(&command.lease);
     }
 
     fn outcome(&mut self, request: &LeaseRequest, answer: &LeaseAnswer, now: Now) {
