@@ -156,7 +156,7 @@ async fn a_list_says_what_the_ledger_holds() {
     for seed in [3, 77, 901, 4_242] {
         let mut company = Company::founded(Config::default()).await;
         let ledger = ledger(&mut company, seed * 7_919, 400).await;
-        let page: BudgetPage = company.ask("acme", "p_max", "budget.list", &json!({ "limit": 1_000 })).await.unwrap();
+        let page: BudgetPage = company.query("acme", "p_max", "budget.list", &json!({ "limit": 1_000 })).await.unwrap();
         let budgets: BTreeMap<_, _> = ledger.budgets().collect();
         assert_eq!(page.rows.len(), budgets.len(), "seed {seed}");
         for row in &page.rows {
@@ -185,14 +185,14 @@ async fn budgets_are_filtered_by_scope_and_unit() {
         (json!({ "scope": "acme/support" }), "acme/support", None),
         (json!({ "scope": "acme", "unit": "money" }), "acme", Some(Unit::Money)),
     ] {
-        let page: BudgetPage = company.ask("acme", "p_max", "budget.list", &filter).await.unwrap();
+        let page: BudgetPage = company.query("acme", "p_max", "budget.list", &filter).await.unwrap();
         let is_wanted = |key: &steward_events::event::BudgetKey| {
             key.scope.as_str().starts_with(scope) && unit.is_none_or(|unit| unit == key.unit)
         };
         assert_eq!(page.rows.len(), ledger.budgets().filter(|(_, budget)| is_wanted(&budget.key)).count(), "{filter}");
         assert!(!page.rows.is_empty(), "{filter}");
     }
-    let others: BudgetPage = company.ask("globex", "p_gil", "budget.list", &json!({})).await.unwrap();
+    let others: BudgetPage = company.query("globex", "p_gil", "budget.list", &json!({})).await.unwrap();
     assert_eq!(others.rows, []);
 }
 

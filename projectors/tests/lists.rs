@@ -79,7 +79,7 @@ async fn all<T: DeserializeOwned>(company: &Company, query: &str, filters: &Valu
     body["limit"] = json!(limit);
     let mut rows = Vec::new();
     loop {
-        let page: Page<T> = company.ask("acme", "p_max", query, &body).await.unwrap();
+        let page: Page<T> = company.query("acme", "p_max", query, &body).await.unwrap();
         assert!(page.rows.len() <= limit, "{query}");
         rows.extend(page.rows);
         match page.next {
@@ -93,7 +93,7 @@ async fn all<T: DeserializeOwned>(company: &Company, query: &str, filters: &Valu
 async fn a_list_takes_its_permission_and_its_own_fields_only() {
     let company = Company::founded(Config::default()).await;
     for query in LISTS {
-        let page: Page<Value> = company.ask("acme", "p_max", query, &json!({})).await.unwrap();
+        let page: Page<Value> = company.query("acme", "p_max", query, &json!({})).await.unwrap();
         assert!(page.position > Position(0), "{query}");
         for who in ["svc_a", "p_gil", "sys_gateway"] {
             let refused = company.ask::<Value>("acme", who, query, &json!({})).await.unwrap_err();
@@ -121,7 +121,7 @@ async fn keys_are_listed_with_names_and_states_and_without_their_hashes() {
         revoked("key_4"),
     ];
     write(&mut company, "acme", AggregateKind::Identity, events).await;
-    let page: KeyPage = company.ask("acme", "p_max", "key.list", &json!({})).await.unwrap();
+    let page: KeyPage = company.query("acme", "p_max", "key.list", &json!({})).await.unwrap();
     let rows: Vec<String> = (page.rows.iter())
         .map(|row| format!("{} {:?} {:?}", row.key, row.name.as_deref().unwrap_or("-"), row.state))
         .collect();
@@ -134,7 +134,7 @@ async fn keys_are_listed_with_names_and_states_and_without_their_hashes() {
             r#"key_4 "name-of-svc_a" Revoked"#
         ]
     );
-    let raw: Value = company.ask("acme", "p_max", "key.list", &json!({})).await.unwrap();
+    let raw: Value = company.query("acme", "p_max", "key.list", &json!({})).await.unwrap();
     assert!(!raw.to_string().contains("hash") && raw["rows"][3]["reason"] == "lost");
 
     let filters = [
@@ -146,17 +146,17 @@ async fn keys_are_listed_with_names_and_states_and_without_their_hashes() {
         (json!({ "agent": "researcher" }), vec![]),
     ];
     for (filter, expected) in filters {
-        let page: KeyPage = company.ask("acme", "p_max", "key.list", &filter).await.unwrap();
+        let page: KeyPage = company.query("acme", "p_max", "key.list", &filter).await.unwrap();
         assert_eq!(names(&page), expected, "{filter}");
     }
 
     let disabled = IdentityEvent::UserDisabled { principal: principal("svc_a"), reason: "left".to_owned() };
     let position = write(&mut company, "acme", AggregateKind::Identity, vec![disabled.into()]).await;
     let body = json!({ "state": "disabled", "min_position": position });
-    let page: KeyPage = company.ask("acme", "p_max", "key.list", &body).await.unwrap();
+    let page: KeyPage = company.query("acme", "p_max", "key.list", &body).await.unwrap();
     assert_eq!((names(&page), page.position), (vec!["key_1", "key_3"], position));
     let accounts: AccountPage =
-        company.ask("acme", "p_max", "account.list", &json!({ "state": "disabled" })).await.unwrap();
+        company.query("acme", "p_max", "account.list", &json!({ "state": "disabled" })).await.unwrap();
     assert_eq!(
         accounts.rows.iter().map(|row| (row.name.as_str(), row.reason.as_deref())).collect::<Vec<_>>(),
         [("name-of-svc_a", Some("left"))]
@@ -178,12 +178,12 @@ async fn pages_hold_every_row_once_in_order_up_to_the_bound() {
         let found: Vec<&str> = rows.iter().map(|row| row["key"].as_str().unwrap()).collect();
         assert_eq!(found, expected, "{limit}");
     }
-    let page: KeyPage = company.ask("acme", "p_max", "key.list", &json!({})).await.unwrap();
+    let page: KeyPage = company.query("acme", "p_max", "key.list", &json!({})).await.unwrap();
     assert_eq!((page.rows.len(), page.next.as_deref()), (100, Some("key_00099")), "if nothing is said");
-    let page: KeyPage = company.ask("acme", "p_max", "key.list", &json!({ "limit": 5_000 })).await.unwrap();
+    let page: KeyPage = company.query("acme", "p_max", "key.list", &json!({ "limit": 5_000 })).await.unwrap();
     assert_eq!((page.rows.len(), page.next.as_deref()), (1_000, Some("key_00999")), "the most of one page");
     let last = json!({ "limit": 5, "after": "key_00999" });
-    let page: KeyPage = company.ask("acme", "p_max", "key.list", &last).await.unwrap();
+    let page: KeyPage = company.query("acme", "p_max", "key.list", &last).await.unwrap();
     assert_eq!((page.rows.len(), page.next), (5, None), "a last page that is full names no other");
 }
 
@@ -201,7 +201,7 @@ async fn grants_are_those_that_were_not_taken_back() {
     ];
     write(&mut company, "acme", AggregateKind::Access, events).await;
     let listed = async |filter: Value| -> Vec<String> {
-        let page: GrantPage = company.ask("acme", "p_max", "grant.list", &filter).await.unwrap();
+        let page: GrantPage = company.query("acme", "p_max", "grant.list", &filter).await.unwrap();
         page.rows.iter().map(|row| format!("{} {} {} {:?}", row.to, row.role, row.on, row.state)).collect()
     };
     let svc_a = ["svc_a agent acme Active", "svc_a developer acme/support Expired"];
@@ -227,12 +227,12 @@ async fn people_are_named_until_they_are_erased() {
         let invited = IdentityEvent::UserInvited { principal: principal(who), profile };
         write(&mut company, "acme", AggregateKind::Identity, vec![invited.into()]).await;
     }
-    let page: UserPage = company.ask("acme", "p_max", "user.list", &json!({})).await.unwrap();
+    let page: UserPage = company.query("acme", "p_max", "user.list", &json!({})).await.unwrap();
     let found: Vec<_> = page.rows.iter().map(|row| (row.email.as_deref(), row.name.as_deref(), row.erased)).collect();
     assert_eq!(found, [(Some("p_eve@example.org"), Some("Eve"), false), (Some("p_joe@example.org"), None, false)]);
 
     company.keyring.destroy(&owner("p_eve")).await.unwrap();
-    let page: UserPage = company.ask("acme", "p_max", "user.list", &json!({})).await.unwrap();
+    let page: UserPage = company.query("acme", "p_max", "user.list", &json!({})).await.unwrap();
     let found: Vec<_> = page.rows.iter().map(|row| (row.principal.as_str(), row.email.is_some(), row.erased)).collect();
     assert_eq!(found, [("p_eve", false, true), ("p_joe", true, false)]);
 }
@@ -247,7 +247,7 @@ async fn roles_of_the_platform_are_listed_as_inherited_between_the_own() {
     let own = vec![defined("clerk", "cost:report"), defined("porter", "task:list")];
     write(&mut company, "acme", AggregateKind::Access, own).await;
     write(&mut company, "steward", AggregateKind::Access, vec![defined("billing", "budget:*")]).await;
-    let page: RolePage = company.ask("acme", "p_max", "role.list", &json!({})).await.unwrap();
+    let page: RolePage = company.query("acme", "p_max", "role.list", &json!({})).await.unwrap();
     let found: Vec<(&str, bool)> = page.rows.iter().map(|row| (row.role.as_str(), row.inherited)).collect();
     let expected = [
         ("admin", true),
@@ -267,7 +267,7 @@ async fn roles_of_the_platform_are_listed_as_inherited_between_the_own() {
         let found: Vec<&str> = rows.iter().map(|row| row["role"].as_str().unwrap()).collect();
         assert_eq!(found, expected.map(|(role, _)| role), "{limit}");
     }
-    let others: RolePage = company.ask("globex", "p_gil", "role.list", &json!({})).await.unwrap();
+    let others: RolePage = company.query("globex", "p_gil", "role.list", &json!({})).await.unwrap();
     assert!(others.rows.iter().all(|row| row.inherited), "another tenant's own roles are not shown");
 }
 
@@ -320,14 +320,14 @@ async fn a_catalog_is_the_own_over_that_of_the_platform() {
         vec![provider_set("mine", None), route_set("small", "mine"), model_set("tiny", 8), price_set("large", 1, 9)];
     write(&mut company, "acme", AggregateKind::Catalog, own).await;
 
-    let page: ProviderPage = company.ask("acme", "p_max", "provider.list", &json!({})).await.unwrap();
+    let page: ProviderPage = company.query("acme", "p_max", "provider.list", &json!({})).await.unwrap();
     let found: Vec<_> =
         page.rows.iter().map(|row| (row.provider.as_str(), row.key.as_deref(), row.inherited)).collect();
     assert_eq!(found, [("local", None, true), ("mine", None, false)], "where the platform's key is found is not told");
-    let page: ProviderPage = company.ask("steward", "op_root", "provider.list", &json!({})).await.unwrap();
+    let page: ProviderPage = company.query("steward", "op_root", "provider.list", &json!({})).await.unwrap();
     assert_eq!(page.rows[0].key.as_deref(), Some("env:LOCAL_KEY"));
 
-    let page: ModelPage = company.ask("acme", "p_max", "model.list", &json!({})).await.unwrap();
+    let page: ModelPage = company.query("acme", "p_max", "model.list", &json!({})).await.unwrap();
     let found: Vec<_> = (page.rows.iter())
         .map(|row| {
             let goes_to = row.targets.iter().map(|target| target.provider.as_str()).collect::<Vec<_>>().join(",");
@@ -342,21 +342,21 @@ async fn a_catalog_is_the_own_over_that_of_the_platform() {
             ("tiny", 8, String::new(), None, false)
         ]
     );
-    let page: ModelPage = company.ask("acme", "p_max", "model.list", &json!({ "provider": "mine" })).await.unwrap();
+    let page: ModelPage = company.query("acme", "p_max", "model.list", &json!({ "provider": "mine" })).await.unwrap();
     assert_eq!(page.rows.iter().map(|row| row.model.as_str()).collect::<Vec<_>>(), ["small"]);
 
-    let page: PricePage = company.ask("acme", "p_max", "price.list", &json!({})).await.unwrap();
+    let page: PricePage = company.query("acme", "p_max", "price.list", &json!({})).await.unwrap();
     let day = |at: Timestamp| (at.0 - NOON.0) / 86_400_000_000;
     let found: Vec<_> = (page.rows.iter())
         .map(|row| (row.model.as_str(), day(row.from), row.until.map(day), row.price.input.0, row.inherited))
         .collect();
     let small = [("small", 0, Some(2), 1, true), ("small", 2, None, 2, true)];
     assert_eq!(found, [&[("large", 0, None, 3, true), ("large", 1, None, 9, false)][..], &small].concat());
-    let page: PricePage = company.ask("acme", "p_max", "price.list", &json!({ "model": "small" })).await.unwrap();
+    let page: PricePage = company.query("acme", "p_max", "price.list", &json!({ "model": "small" })).await.unwrap();
     assert_eq!(page.rows.len(), 2);
     let rows: Vec<Value> = all(&company, "price.list", &json!({}), 1).await;
     assert_eq!(rows.len(), 4);
-    let others: ModelPage = company.ask("globex", "p_gil", "model.list", &json!({})).await.unwrap();
+    let others: ModelPage = company.query("globex", "p_gil", "model.list", &json!({})).await.unwrap();
     let found: Vec<_> =
         others.rows.iter().map(|row| (row.model.as_str(), row.price.map(|price| price.input.0))).collect();
     assert_eq!(found, [("large", Some(3)), ("small", Some(1))], "what acme set is acme's");
@@ -367,7 +367,7 @@ async fn prices_set_in_any_order_end_where_the_next_begins() {
     let mut company = Company::founded(Config::default()).await;
     let events = [3, 1, 2, 1].map(|day| price_set("small", day, day)).to_vec();
     write(&mut company, "acme", AggregateKind::Catalog, events).await;
-    let page: PricePage = company.ask("acme", "p_max", "price.list", &json!({})).await.unwrap();
+    let page: PricePage = company.query("acme", "p_max", "price.list", &json!({})).await.unwrap();
     let found: Vec<_> = page.rows.iter().map(|row| (row.from, row.until)).collect();
     let day = |day: u64| Timestamp(NOON.0 + day * 86_400_000_000);
     assert_eq!(found, [(day(1), Some(day(2))), (day(2), Some(day(3))), (day(3), None)]);
@@ -378,18 +378,18 @@ async fn operators_list_all_tenants_and_a_tenant_only_itself() {
     let mut company = Company::founded(Config::default()).await;
     let suspended = TenantEvent::Suspended { reason: "unpaid".to_owned() };
     write(&mut company, "globex", AggregateKind::Tenant, vec![suspended.into()]).await;
-    let page: TenantPage = company.ask("steward", "op_root", "tenant.list", &json!({})).await.unwrap();
+    let page: TenantPage = company.query("steward", "op_root", "tenant.list", &json!({})).await.unwrap();
     let found: Vec<_> = page.rows.iter().map(|row| (row.tenant.as_str(), row.state, row.reason.as_deref())).collect();
     assert_eq!(found, [("acme", TenantState::Open, None), ("globex", TenantState::Suspended, Some("unpaid"))]);
     let body = json!({ "state": "suspended" });
-    let page: TenantPage = company.ask("steward", "op_root", "tenant.list", &body).await.unwrap();
+    let page: TenantPage = company.query("steward", "op_root", "tenant.list", &body).await.unwrap();
     assert_eq!(page.rows.len(), 1);
-    let first: TenantPage = company.ask("steward", "op_root", "tenant.list", &json!({ "limit": 1 })).await.unwrap();
+    let first: TenantPage = company.query("steward", "op_root", "tenant.list", &json!({ "limit": 1 })).await.unwrap();
     assert_eq!((first.rows.len(), first.next.as_deref()), (1, Some("acme")));
 
-    let page: TenantPage = company.ask("acme", "p_ana", "tenant.list", &json!({})).await.unwrap();
+    let page: TenantPage = company.query("acme", "p_ana", "tenant.list", &json!({})).await.unwrap();
     assert_eq!(page.rows.iter().map(|row| row.tenant.as_str()).collect::<Vec<_>>(), ["acme"]);
-    let shown: TenantRow = company.ask("acme", "p_max", "tenant.show", &json!({})).await.unwrap();
+    let shown: TenantRow = company.query("acme", "p_max", "tenant.show", &json!({})).await.unwrap();
     assert_eq!((shown.timezone.as_str(), shown.shard), ("UTC", Shard(SHARD)));
 }
 
@@ -423,16 +423,16 @@ async fn no_list_shows_what_is_another_tenants() {
     let catalog = vec![provider_set("spy", None), model_set("spy", 8), route_set("spy", "spy"), price_set("spy", 0, 1)];
     write(&mut company, "globex", AggregateKind::Catalog, catalog).await;
 
-    let agents: AgentPage = company.ask("globex", "p_gil", "agent.list", &json!({})).await.unwrap();
+    let agents: AgentPage = company.query("globex", "p_gil", "agent.list", &json!({})).await.unwrap();
     assert_eq!((agents.rows.len(), agents.rows[0].spec.steps_max), (1, 3));
     for query in LISTS.iter().filter(|query| !query.starts_with("budget") && !query.starts_with("tenant")) {
-        let own: Value = company.ask("globex", "p_gil", query, &json!({})).await.unwrap();
+        let own: Value = company.query("globex", "p_gil", query, &json!({})).await.unwrap();
         assert!(own.to_string().contains("spy"), "{query}: {own}");
     }
     for query in LISTS {
         // Names between and behind those of the tenant, too: a page begins within the tenant, whatever it is told.
         for after in [None, Some("a"), Some("~"), Some("zzz"), Some("globex~key~key_s")] {
-            let others: Value = company.ask("acme", "p_ana", query, &json!({ "after": after })).await.unwrap();
+            let others: Value = company.query("acme", "p_ana", query, &json!({ "after": after })).await.unwrap();
             assert!(!others.to_string().contains("spy"), "{query}: {others}");
             assert!(!others.to_string().contains("globex"), "{query}: {others}");
         }

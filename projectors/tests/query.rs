@@ -96,7 +96,7 @@ async fn questions_are_read_strictly_and_answered_in_their_format() {
     let answer = company.projectors.answer(request).await.unwrap().unwrap();
     let report: serde_json::Value = Format::MessagePack.read(&answer).unwrap();
     assert_eq!(report["total"]["calls"], 1);
-    let same: CostReport = company.ask("acme", "p_ana", "cost.report", &json!({"by": ["key"]})).await.unwrap();
+    let same: CostReport = company.query("acme", "p_ana", "cost.report", &json!({"by": ["key"]})).await.unwrap();
     assert_eq!(same.total.calls, 1);
     assert_eq!(same.rows.len(), 1);
 }
@@ -112,11 +112,11 @@ async fn a_report_includes_what_was_acknowledged_before_it_was_asked_for() {
         cost += nano;
         let position = company.writer.write(&journal, vec![event.into()]).await;
         let query = if calls % 2 == 0 { json!({}) } else { json!({ "min_position": position }) };
-        let report: CostReport = company.ask("acme", "p_max", "cost.report", &query).await.unwrap();
+        let report: CostReport = company.query("acme", "p_max", "cost.report", &query).await.unwrap();
         assert_eq!((report.total.calls, report.total.cost), (calls, NanoDollars(cost)));
         assert_eq!(report.position, position);
     }
-    let others: CostReport = company.ask("globex", "p_gil", "cost.report", &json!({})).await.unwrap();
+    let others: CostReport = company.query("globex", "p_gil", "cost.report", &json!({})).await.unwrap();
     assert_eq!(others.total.calls, 0);
 }
 
@@ -139,13 +139,13 @@ async fn a_report_of_too_many_rows_is_refused_with_advice() {
     write(0, REPORT_ROWS_MAX).await;
     write(0, 0).await;
     let by_key = json!({"by": ["key"]});
-    let report: CostReport = company.ask("acme", "p_ana", "cost.report", &by_key).await.unwrap();
+    let report: CostReport = company.query("acme", "p_ana", "cost.report", &by_key).await.unwrap();
     assert_eq!(report.rows.len(), REPORT_ROWS_MAX);
     let last = vec![finished_with_key("key_one_more").into()];
     company.writer.write(&journal, last).await;
     let refused = company.ask::<CostReport>("acme", "p_ana", "cost.report", &by_key).await.unwrap_err();
     assert!(refused.to_string().contains("split by fewer"), "{refused}");
-    let report: CostReport = company.ask("acme", "p_ana", "cost.report", &json!({})).await.unwrap();
+    let report: CostReport = company.query("acme", "p_ana", "cost.report", &json!({})).await.unwrap();
     assert_eq!(report.total.calls, REPORT_ROWS_MAX as u64 + 1);
 }
 
@@ -181,7 +181,7 @@ async fn history_pages_through_every_fact_once_and_shows_no_secret() {
         company.writer.write(&journal, calls).await;
     }
 
-    let all: Replay = company.ask("acme", "p_max", "history.replay", &json!({})).await.unwrap();
+    let all: Replay = company.query("acme", "p_max", "history.replay", &json!({})).await.unwrap();
     assert_eq!(all.next, None);
     assert_eq!(all.events.len(), 1 + 3 * 2 + 1 + 1 + 30);
     assert!(all.events.is_sorted_by_key(|event| event.position));
@@ -194,7 +194,7 @@ async fn history_pages_through_every_fact_once_and_shows_no_secret() {
         let (mut events, mut after) = (Vec::new(), Position(0));
         loop {
             let query = json!({"after": after, "count_max": count_max});
-            let page: Replay = company.ask("acme", "p_max", "history.replay", &query).await.unwrap();
+            let page: Replay = company.query("acme", "p_max", "history.replay", &query).await.unwrap();
             // A commit of three events is never cut.
             assert!(page.events.len() <= count_max.max(3), "{} of {count_max}", page.events.len());
             events.extend(page.events);
@@ -205,16 +205,16 @@ async fn history_pages_through_every_fact_once_and_shows_no_secret() {
         assert_eq!(events, all.events, "pages of {count_max}");
     }
 
-    let last: Replay = company.ask("acme", "p_max", "history.replay", &json!({"last": 4})).await.unwrap();
+    let last: Replay = company.query("acme", "p_max", "history.replay", &json!({"last": 4})).await.unwrap();
     assert_eq!(last.events, all.events[all.events.len() - 4..]);
-    let tasks: Replay = company.ask("acme", "p_max", "history.replay", &json!({"kinds": ["task"]})).await.unwrap();
+    let tasks: Replay = company.query("acme", "p_max", "history.replay", &json!({"kinds": ["task"]})).await.unwrap();
     assert_eq!(tasks.events.iter().map(|event| event.name.as_str()).collect::<Vec<_>>(), ["task.submitted"]);
     let span = json!({"from": after(3), "to": after(5), "kinds": ["usage"]});
-    let some: Replay = company.ask("acme", "p_max", "history.replay", &span).await.unwrap();
+    let some: Replay = company.query("acme", "p_max", "history.replay", &span).await.unwrap();
     assert_eq!(some.events.len(), 6);
     assert!(some.events.iter().all(|event| event.at >= after(3) && event.at < after(5)));
     let last: Replay = company
-        .ask("acme", "p_max", "history.replay", &json!({"from": after(3), "to": after(5), "last": 2}))
+        .query("acme", "p_max", "history.replay", &json!({"from": after(3), "to": after(5), "last": 2}))
         .await
         .unwrap();
     assert_eq!(last.events, some.events[4..]);
@@ -245,17 +245,17 @@ async fn access_is_explained_now_and_as_it_was() {
             query["at"] = json!(at);
             who["at"] = json!(at);
         }
-        let told: Explanation = company.ask("acme", "p_max", "access.explain", &query).await.unwrap();
+        let told: Explanation = company.query("acme", "p_max", "access.explain", &query).await.unwrap();
         assert_eq!(told.allowed, allowed, "{at:?}: {told:?}");
         assert_eq!(told.would_allow.is_some(), !allowed, "{told:?}");
-        let can: WhoCan = company.ask("acme", "p_max", "access.who-can", &who).await.unwrap();
+        let can: WhoCan = company.query("acme", "p_max", "access.who-can", &who).await.unwrap();
         let can: BTreeSet<String> = can.principals.iter().map(|may| may.principal.to_string()).collect();
         let mut expected = BTreeSet::from(["op_root".to_owned(), "p_ana".to_owned()]);
         expected.extend(allowed.then(|| "svc_a".to_owned()));
         assert_eq!(can, expected, "{at:?}");
     }
     let before = json!({"permission": "budget:set", "scope": "acme", "at": "2026-11-22"});
-    let can: WhoCan = company.ask("acme", "p_max", "access.who-can", &before).await.unwrap();
+    let can: WhoCan = company.query("acme", "p_max", "access.who-can", &before).await.unwrap();
     assert_eq!(can.principals, [], "before anybody was there");
     let future = json!({"permission": "budget:set", "scope": "acme", "at": "2100-01-01"});
     let refused = company.ask::<WhoCan>("acme", "p_max", "access.who-can", &future).await.unwrap_err();
@@ -314,7 +314,7 @@ async fn a_task_is_shown_with_its_steps_and_its_answer_is_opened_only_there() {
     on_task(&mut company, "t_2", TaskEvent::Finished { epoch: Epoch(2), output }).await;
     on_task(&mut company, "t_1", TaskEvent::Cancelled { reason: "no longer needed".to_owned() }).await;
 
-    let shown: TaskView = company.ask("acme", "p_max", "task.show", &json!({"task": "t_2"})).await.unwrap();
+    let shown: TaskView = company.query("acme", "p_max", "task.show", &json!({"task": "t_2"})).await.unwrap();
     assert_eq!(shown.state, TaskState::Finished);
     assert_eq!(shown.output.as_deref(), Some("NATS is quick"));
     assert_eq!((shown.epoch, shown.worker.as_deref()), (2, Some("w2")));
@@ -322,13 +322,13 @@ async fn a_task_is_shown_with_its_steps_and_its_answer_is_opened_only_there() {
     let steps: Vec<_> = shown.steps.iter().map(|s| (s.step, s.kind.as_str(), s.finished, s.tokens)).collect();
     assert_eq!(steps, [(1, "plan", true, tokens), (2, "answer", true, tokens)]);
 
-    let list: TaskList = company.ask("acme", "p_max", "task.list", &json!({})).await.unwrap();
+    let list: TaskList = company.query("acme", "p_max", "task.list", &json!({})).await.unwrap();
     let listed: Vec<_> = list.tasks.iter().map(|task| (task.task.as_str(), task.state)).collect();
     let expected = [("t_3", TaskState::Waiting), ("t_2", TaskState::Finished), ("t_1", TaskState::Cancelled)];
     assert_eq!(listed, expected, "the newest first");
     assert!(list.tasks.iter().all(|task| task.output.is_none()), "a list opens nothing");
     assert_eq!(list.tasks[2].reason.as_deref(), Some("no longer needed"));
-    let list: TaskList = company.ask("acme", "p_max", "task.list", &json!({"count_max": 2})).await.unwrap();
+    let list: TaskList = company.query("acme", "p_max", "task.list", &json!({"count_max": 2})).await.unwrap();
     assert_eq!(list.tasks.len(), 2);
 
     let missing = company.ask::<TaskView>("acme", "p_max", "task.show", &json!({"task": "t_9"})).await.unwrap_err();
@@ -337,7 +337,7 @@ async fn a_task_is_shown_with_its_steps_and_its_answer_is_opened_only_there() {
     assert_eq!(others.to_string(), "there is no task t_2");
 
     company.keyring.destroy(&KeyOwner::Tenant(tenant("acme"))).await.unwrap();
-    let erased: TaskView = company.ask("acme", "p_max", "task.show", &json!({"task": "t_2"})).await.unwrap();
+    let erased: TaskView = company.query("acme", "p_max", "task.show", &json!({"task": "t_2"})).await.unwrap();
     assert_eq!((erased.output, erased.reason.as_deref()), (None, Some("the answer was erased")));
 }
 
@@ -351,7 +351,7 @@ async fn whole_chains_verify_and_each_kind_of_break_is_found() {
         company.writer.at.0 += 1_000_000;
         company.writer.write(&journal, vec![finished("acme", &mut Dice(seed)).into()]).await;
     }
-    let found: Verification = company.ask("acme", "p_max", "audit.verify", &json!({})).await.unwrap();
+    let found: Verification = company.query("acme", "p_max", "audit.verify", &json!({})).await.unwrap();
     assert_eq!(found.broken, []);
     // Its life, identities, access and journal in its shard; its place in the registry.
     assert_eq!((found.commits, found.chains), (1 + 3 + 3 + 19 + 1, 5));
@@ -370,7 +370,7 @@ async fn whole_chains_verify_and_each_kind_of_break_is_found() {
         let bytes = commit.encode().unwrap().into();
         assert!(matches!(company.log.publish(&broken, expected, &commit.id, bytes).await, Published::Stored(_)));
     }
-    let found: Verification = company.ask("acme", "p_max", "audit.verify", &json!({})).await.unwrap();
+    let found: Verification = company.query("acme", "p_max", "audit.verify", &json!({})).await.unwrap();
     assert_eq!(found.broken.len(), breaks.len(), "{:?}", found.broken);
     for ((number, (reason, _)), broken) in breaks.iter().enumerate().zip(&found.broken) {
         assert_eq!(broken.stream, format!("usage/broken{number}"));
@@ -383,11 +383,11 @@ async fn whole_chains_verify_and_each_kind_of_break_is_found() {
     commit.stream.tenant = tenant("globex");
     let bytes = commit.encode().unwrap().into();
     company.log.publish(&foreign, Position(0), &commit.id, bytes).await;
-    let found: Verification = company.ask("acme", "p_max", "audit.verify", &json!({})).await.unwrap();
+    let found: Verification = company.query("acme", "p_max", "audit.verify", &json!({})).await.unwrap();
     let last = found.broken.last().unwrap();
     assert!(last.reason.contains("a commit of globex"), "{last:?}");
     // Nothing of this concerns the other tenant.
-    let found: Verification = company.ask("globex", "p_gil", "audit.verify", &json!({})).await.unwrap();
+    let found: Verification = company.query("globex", "p_gil", "audit.verify", &json!({})).await.unwrap();
     assert_eq!(found.broken, []);
 }
 
@@ -419,7 +419,7 @@ async fn metrics_count_each_fact_once_and_sum_tenants_beyond_the_limit() {
     on_task(&mut company, "t_2", claimed).await;
     on_task(&mut company, "t_2", TaskEvent::Failed { epoch: Epoch(1), reason: "no model".to_owned() }).await;
 
-    let own: Metrics = company.ask("acme", "p_max", "metrics.read", &json!({})).await.unwrap();
+    let own: Metrics = company.query("acme", "p_max", "metrics.read", &json!({})).await.unwrap();
     let dollars = |nano: u64| NanoDollars(nano).as_dollars_f64();
     for line in [
         "steward_calls_total{tenant=\"acme\"} 1".to_owned(),
@@ -436,7 +436,7 @@ async fn metrics_count_each_fact_once_and_sum_tenants_beyond_the_limit() {
     assert!(own.text.contains(&format!("steward_cost_dollars_total{{tenant=\"acme\"}} {}", dollars(cost[0]))));
     assert!(!own.text.contains("globex") && !own.text.contains("other"));
 
-    let all: Metrics = company.ask("steward", "op_root", "metrics.read", &json!({})).await.unwrap();
+    let all: Metrics = company.query("steward", "op_root", "metrics.read", &json!({})).await.unwrap();
     assert!(all.text.contains("steward_calls_total{tenant=\"acme\"} 1\n"), "{}", all.text);
     assert!(all.text.contains("steward_calls_total{tenant=\"other\"} 2\n"), "{}", all.text);
     assert!(!all.text.contains("globex"));
@@ -466,6 +466,6 @@ async fn readiness_and_lag_tell_what_the_views_do() {
     let request = company.request("acme", "p_ana", "cost.report", Format::Json, b"{}".to_vec());
     let failure = company.projectors.answer(request).await.unwrap_err();
     assert!(failure.to_string().contains("has stopped"), "{failure}");
-    let list: TaskList = company.ask("acme", "p_ana", "task.list", &json!({})).await.unwrap();
+    let list: TaskList = company.query("acme", "p_ana", "task.list", &json!({})).await.unwrap();
     assert_eq!(list.tasks, [], "the other views go on");
 }

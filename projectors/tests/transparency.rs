@@ -149,7 +149,7 @@ fn signed(of: &str, size: u64, root: TreeHash, position: Position) -> Event {
 }
 
 async fn sign(company: &mut Company, of: &str) -> TreeState {
-    let tree: TreeState = company.ask(of, owner(of), "audit.tree", &json!({})).await.unwrap();
+    let tree: TreeState = company.query(of, owner(of), "audit.tree", &json!({})).await.unwrap();
     let stream = stream(0, "steward", AggregateKind::Checkpoint, of);
     company.writer.write(&stream, vec![signed(of, tree.size, tree.root, tree.position)]).await;
     tree
@@ -162,8 +162,8 @@ fn owner(of: &str) -> &'static str {
 async fn due(company: &Company, shard: u16) -> Vec<String> {
     let query = DueQuery { shard, after: None };
     // What is due may be answered from a state a little older than now: ask until it has settled.
-    let _: TreeState = company.ask("steward", "op_root", "audit.tree", &json!({})).await.unwrap();
-    let due: Due = company.ask("steward", "op_root", "audit.due", &query).await.unwrap();
+    let _: TreeState = company.query("steward", "op_root", "audit.tree", &json!({})).await.unwrap();
+    let due: Due = company.query("steward", "op_root", "audit.due", &query).await.unwrap();
     assert_eq!(due.next, None);
     due.tenants.iter().map(ToString::to_string).collect()
 }
@@ -171,7 +171,7 @@ async fn due(company: &Company, shard: u16) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_grown_is_due_and_its_own_signature_makes_nothing_due() {
     let mut company = Company::founded(Config::default()).await;
-    let _: TreeState = company.ask("acme", "p_ana", "audit.tree", &json!({})).await.unwrap();
+    let _: TreeState = company.query("acme", "p_ana", "audit.tree", &json!({})).await.unwrap();
     assert_eq!(due(&company, SHARD).await, ["acme", "globex"]);
     sign(&mut company, "acme").await;
     assert_eq!(due(&company, SHARD).await, ["globex"]);
@@ -182,7 +182,7 @@ async fn what_has_grown_is_due_and_its_own_signature_makes_nothing_due() {
         .writer
         .write(&stream(SHARD, "acme", AggregateKind::Usage, "g"), vec![finished("acme", &mut Dice(3)).into()])
         .await;
-    let _: TreeState = company.ask("acme", "p_ana", "audit.tree", &json!({})).await.unwrap();
+    let _: TreeState = company.query("acme", "p_ana", "audit.tree", &json!({})).await.unwrap();
     assert_eq!(due(&company, SHARD).await, ["acme", "globex"]);
     sign(&mut company, "acme").await;
     assert_eq!(due(&company, 0).await, ["steward"], "another tenant's signature is worth signing");
@@ -199,44 +199,45 @@ async fn proofs_are_answered_to_auditors_and_to_nobody_else() {
     let second = sign(&mut company, "acme").await;
     assert_eq!(second.size, first.size + 19);
 
-    let all: Checkpoints = company.ask("acme", "p_max", "audit.checkpoints", &json!({})).await.unwrap();
+    let all: Checkpoints = company.query("acme", "p_max", "audit.checkpoints", &json!({})).await.unwrap();
     assert_eq!(
         all.checkpoints.iter().map(|c| (c.size, c.root)).collect::<Vec<_>>(),
         [(first.size, first.root), (second.size, second.root)]
     );
-    let page: Checkpoints = company.ask("acme", "p_max", "audit.checkpoints", &json!({"count_max": 1})).await.unwrap();
+    let page: Checkpoints =
+        company.query("acme", "p_max", "audit.checkpoints", &json!({"count_max": 1})).await.unwrap();
     assert_eq!((page.checkpoints.len(), page.next), (1, Some(first.size)));
     let newest: Checkpoints =
-        company.ask("acme", "p_max", "audit.checkpoints", &json!({"newest": true})).await.unwrap();
+        company.query("acme", "p_max", "audit.checkpoints", &json!({"newest": true})).await.unwrap();
     assert_eq!(newest.checkpoints, all.checkpoints[1..]);
-    let none: Checkpoints = company.ask("globex", "p_gil", "audit.checkpoints", &json!({})).await.unwrap();
+    let none: Checkpoints = company.query("globex", "p_gil", "audit.checkpoints", &json!({})).await.unwrap();
     assert_eq!(none, Checkpoints::default());
 
     let query = json!({"from": first.size});
-    let grown: ConsistencyProof = company.ask("acme", "p_max", "audit.consistency", &query).await.unwrap();
+    let grown: ConsistencyProof = company.query("acme", "p_max", "audit.consistency", &query).await.unwrap();
     assert!(proof::goes_on(grown.from, first.root, grown.to, second.root, &grown.path));
-    let state: TreeState = company.ask("acme", "p_max", "audit.tree", &query).await.unwrap();
+    let state: TreeState = company.query("acme", "p_max", "audit.tree", &query).await.unwrap();
     assert!(proof::goes_on(first.size, first.root, state.size, state.root, &state.consistency));
 
-    let page: Commits = company.ask("acme", "p_max", "audit.commits", &json!({"count_max": 5})).await.unwrap();
+    let page: Commits = company.query("acme", "p_max", "audit.commits", &json!({"count_max": 5})).await.unwrap();
     assert_eq!((page.commits.len(), page.next), (5, page.commits.last().map(|commit| commit.position)));
     let next = json!({"after": page.next});
-    let rest: Commits = company.ask("acme", "p_max", "audit.commits", &next).await.unwrap();
+    let rest: Commits = company.query("acme", "p_max", "audit.commits", &next).await.unwrap();
     assert_eq!((page.commits.len() + rest.commits.len()) as u64, second.size);
     assert_eq!(rest.next, None);
     let commit = &rest.commits[3];
     let proven: InclusionProof =
-        company.ask("acme", "p_max", "audit.inclusion", &json!({"position": commit.position})).await.unwrap();
+        company.query("acme", "p_max", "audit.inclusion", &json!({"position": commit.position})).await.unwrap();
     let hash = CommitHash::of(&STANDARD.decode(&commit.bytes).unwrap());
     assert_eq!((proven.commit.clone(), proven.size, proven.root), (hash.to_string(), second.size, second.root));
     assert_eq!(proven.checkpoint.as_ref(), Some(&all.checkpoints[1].note));
     let leaf = TreeHash::leaf(&leaf(commit.position, &hash));
     assert!(proof::includes(leaf, proven.index, proven.size, &proven.path, proven.root));
-    let tile: TileHashes = company.ask("acme", "p_max", "audit.tile", &json!({})).await.unwrap();
+    let tile: TileHashes = company.query("acme", "p_max", "audit.tile", &json!({})).await.unwrap();
     assert_eq!(tile.path, format!("tile/0/000.p/{}", second.size));
     assert_eq!(tile.hashes[usize::try_from(proven.index).unwrap()], leaf);
 
-    let found: Verification = company.ask("acme", "p_max", "audit.verify", &json!({})).await.unwrap();
+    let found: Verification = company.query("acme", "p_max", "audit.verify", &json!({})).await.unwrap();
     assert_eq!((found.broken.len(), found.checkpoint.unwrap().size), (0, second.size));
 
     for (query, body) in [
@@ -267,10 +268,10 @@ async fn a_log_that_is_not_what_was_signed_is_told() {
     let mut company = Company::founded(Config::default()).await;
     let tree = sign(&mut company, "acme").await;
     let stream = stream(0, "steward", AggregateKind::Checkpoint, "globex");
-    let other: TreeState = company.ask("globex", "p_gil", "audit.tree", &json!({})).await.unwrap();
+    let other: TreeState = company.query("globex", "p_gil", "audit.tree", &json!({})).await.unwrap();
     company.writer.write(&stream, vec![signed("globex", other.size, tree.root, other.position)]).await;
     company.writer.write(&stream, vec![signed("globex", other.size + 4, tree.root, other.position)]).await;
-    let found: Verification = company.ask("globex", "p_gil", "audit.verify", &json!({})).await.unwrap();
+    let found: Verification = company.query("globex", "p_gil", "audit.verify", &json!({})).await.unwrap();
     let reasons: Vec<&str> = found.broken.iter().map(|broken| broken.reason.as_str()).collect();
     assert!(reasons[0].contains("another history was signed"), "{reasons:?}");
     assert!(reasons[1].contains("log-went-back"), "{reasons:?}");

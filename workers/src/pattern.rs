@@ -49,7 +49,7 @@ pub enum Role {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Ask the agent's model.
-    Ask {
+    CallModel {
         /// What kind of step that is.
         kind: StepKind,
         /// What to ask.

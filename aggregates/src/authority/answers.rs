@@ -1,7 +1,7 @@
 //! Answers that were given, kept for the same request: what the policies say follows from what a principal holds and
 //! from the circumstances alone, and most requests of a gateway are the last one again.
 //!
-//! It knows all that the policies look at; what a policy newly looks at must become a part of [`Asked`].
+//! It knows all that the policies look at; what a policy newly looks at must become a part of [`CachedRequest`].
 
 use std::sync::{Mutex, PoisonError};
 
@@ -43,7 +43,7 @@ impl Dependence {
 /// A request, as far as its answer depends on it. The time does in two ways only: which grants are over, and whether
 /// the key is.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Asked {
+pub(super) struct CachedRequest {
     permission: Permission,
     scope: Scope,
     model: Option<ModelId>,
@@ -52,19 +52,19 @@ pub(super) struct Asked {
     suspended: bool,
     operator: bool,
     active: bool,
-    key: Option<AskedKey>,
+    key: Option<KeyTerms>,
     /// Grants end in a fixed order, so their number says which.
     grants_over: usize,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct AskedKey {
+struct KeyTerms {
     scope: Scope,
     models: Vec<ModelId>,
     over: bool,
 }
 
-impl Asked {
+impl CachedRequest {
     pub(super) fn new(circumstances: &Circumstances<'_>, on: &Dependence) -> Self {
         let Circumstances { now, permission, scope, context, suspended, operator, active, key } = circumstances;
         Self {
@@ -75,7 +75,7 @@ impl Asked {
             suspended: *suspended,
             operator: *operator,
             active: *active,
-            key: key.map(|key| AskedKey {
+            key: key.map(|key| KeyTerms {
                 scope: key.scope.clone(),
                 models: key.models.clone(),
                 over: key.is_over(*now),
@@ -94,7 +94,7 @@ pub(super) struct Answer {
 
 /// What was answered; nothing if the request cannot be put.
 #[derive(Debug)]
-pub(super) struct Answers(Mutex<Cache<Asked, Option<Answer>>>);
+pub(super) struct Answers(Mutex<Cache<CachedRequest, Option<Answer>>>);
 
 impl Default for Answers {
     fn default() -> Self {
@@ -106,7 +106,7 @@ impl Default for Answers {
 
 impl Answers {
     /// The answer, found by `find` if it was not given before.
-    pub(super) fn get_or(&self, asked: Asked, find: impl FnOnce() -> Option<Answer>) -> Option<Answer> {
+    pub(super) fn get_or(&self, asked: CachedRequest, find: impl FnOnce() -> Option<Answer>) -> Option<Answer> {
         if let Some(answer) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&asked) {
             return answer.clone();
         }

@@ -142,7 +142,7 @@ impl PolicyRequest {
     }
 
     /// Asks whether `who` may, given what they are in `entities`.
-    pub(super) fn ask(&self, who: &EntityUid, entities: &Entities) -> Verdict {
+    pub(super) fn evaluate(&self, who: &EntityUid, entities: &Entities) -> Verdict {
         let request = Request::new(who.clone(), self.action.clone(), self.resource.clone(), self.context.clone(), None);
         let Ok(request) = request else { return Verdict::NotGranted };
         let response = ENGINE.authorizer.is_authorized(&request, &ENGINE.policies, entities);

@@ -11,7 +11,7 @@ use steward_events::permission::{Permission, PermissionPattern};
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
-use super::answers::{Answer, Answers, Asked, Dependence};
+use super::answers::{Answer, Answers, CachedRequest, Dependence};
 use super::held_rights::HeldRights;
 use super::policy::{Circumstances, PolicyRequest, Verdict, long, principal_uid, texts};
 use super::words::granted;
@@ -43,9 +43,9 @@ impl Rights {
     }
 
     /// Whether the principal may, in these circumstances; none if that cannot be asked.
-    pub(super) fn ask(&self, circumstances: &Circumstances<'_>) -> Option<Answer> {
+    pub(super) fn evaluate(&self, circumstances: &Circumstances<'_>) -> Option<Answer> {
         let Circumstances { now, permission, scope, context, .. } = *circumstances;
-        self.answers.get_or(Asked::new(circumstances, &self.depends), || {
+        self.answers.get_or(CachedRequest::new(circumstances, &self.depends), || {
             let verdict = self.put(&PolicyRequest::new(circumstances)?, permission, scope);
             let reason = match verdict {
                 Verdict::Granted => granted(&self.held, permission, scope, context, now),
@@ -57,14 +57,14 @@ impl Rights {
 
     /// Puts the request: for all plain grants at once, then for each grant with terms that might say yes.
     fn put(&self, request: &PolicyRequest, permission: &Permission, scope: &Scope) -> Verdict {
-        let plain = request.ask(&self.who, &self.entities);
+        let plain = request.evaluate(&self.who, &self.entities);
         if plain != Verdict::NotGranted {
             return plain;
         }
         let with_terms =
             self.held.iter().filter(|held| !held.terms.is_plain() && held.covers(permission, scope).is_some());
         for held in with_terms {
-            if request.ask(&held.uid, &self.entities) == Verdict::Granted {
+            if request.evaluate(&held.uid, &self.entities) == Verdict::Granted {
                 return Verdict::Granted;
             }
         }

@@ -34,7 +34,7 @@ async fn served() -> Served {
 }
 
 /// Status line, headers and body of one request on a connection of its own.
-async fn ask(served: &Served, method: &str, path: &str) -> (u16, String, String) {
+async fn request(served: &Served, method: &str, path: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(served.address).await.unwrap();
     let request = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -48,14 +48,14 @@ async fn ask(served: &Served, method: &str, path: &str) -> (u16, String, String)
 #[tokio::test]
 async fn it_is_ready_when_every_check_holds_and_says_which_does_not() {
     let served = served().await;
-    assert_eq!(ask(&served, "GET", "/readyz").await.0, 200, "nothing to wait for");
+    assert_eq!(request(&served, "GET", "/readyz").await.0, 200, "nothing to wait for");
     let caught_up = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&caught_up);
     served.health.check("log", || Ok(()));
     served.health.check("views", move || {
         if seen.load(Ordering::Relaxed) { Ok(()) } else { Err("cost_report is 12 commits behind".to_owned()) }
     });
-    let (status, head, body) = ask(&served, "GET", "/readyz").await;
+    let (status, head, body) = request(&served, "GET", "/readyz").await;
     assert_eq!(status, 503);
     assert!(head.contains("content-type: application/json"), "{head}");
     let body: serde_json::Value = serde_json::from_str(&body).unwrap();
@@ -66,9 +66,9 @@ async fn it_is_ready_when_every_check_holds_and_says_which_does_not() {
             "not_ready": [{ "check": "views", "reason": "cost_report is 12 commits behind" }],
         })
     );
-    assert_eq!(ask(&served, "GET", "/livez").await.0, 200, "not ready is not dead");
+    assert_eq!(request(&served, "GET", "/livez").await.0, 200, "not ready is not dead");
     caught_up.store(true, Ordering::Relaxed);
-    assert_eq!(ask(&served, "GET", "/readyz").await.0, 200);
+    assert_eq!(request(&served, "GET", "/readyz").await.0, 200);
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn metrics_are_openmetrics_text() {
     served.health.check("views", || Err("behind".to_owned()));
     served.metrics.append(|| "# TYPE steward_other gauge\nsteward_other 7\n# EOF\n".to_owned());
     calls.inc_by(3);
-    let (status, head, body) = ask(&served, "GET", "/metrics").await;
+    let (status, head, body) = request(&served, "GET", "/metrics").await;
     assert_eq!(status, 200);
     assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{head}");
     for line in [
@@ -105,19 +105,19 @@ async fn metrics_are_openmetrics_text() {
 #[tokio::test]
 async fn anything_else_is_refused_and_nothing_breaks_it() {
     let served = served().await;
-    assert_eq!(ask(&served, "GET", "/").await.0, 404);
-    assert_eq!(ask(&served, "POST", "/readyz").await.0, 405);
+    assert_eq!(request(&served, "GET", "/").await.0, 404);
+    assert_eq!(request(&served, "POST", "/readyz").await.0, 405);
     let mut stream = TcpStream::connect(served.address).await.unwrap();
     stream.write_all(&[0xff; 4_096]).await.unwrap();
     drop(stream);
-    assert_eq!(ask(&served, "GET", "/livez").await.0, 200);
+    assert_eq!(request(&served, "GET", "/livez").await.0, 200);
 }
 
 #[tokio::test]
 async fn it_stops_when_told_even_with_a_connection_open() {
     let served = served().await;
     let idle = TcpStream::connect(served.address).await.unwrap();
-    assert_eq!(ask(&served, "GET", "/livez").await.0, 200);
+    assert_eq!(request(&served, "GET", "/livez").await.0, 200);
     served.shutdown.cancel();
     tokio::time::timeout(Duration::from_secs(5), served.task).await.expect("in time").unwrap().unwrap();
     drop(idle);

@@ -45,7 +45,7 @@ impl JetStreamBus {
     }
 
     /// Sends `request` and takes the one message that answers it: cheaper, for no subscription is made for it.
-    async fn ask_once(&self, subject: String, request: &Request) -> Result<Answer, BusError> {
+    async fn request_once(&self, subject: String, request: &Request) -> Result<Answer, BusError> {
         let sent = client::Request::new().headers(envelope::write_headers(request)).payload(request.body.clone());
         let sent = self.client.send_request(subject.clone(), sent.timeout(Some(self.time_max)));
         let last = match answered(&self.client, self.time_max, sent).await {
@@ -63,15 +63,15 @@ impl JetStreamBus {
     }
 
     /// Sends `request` and puts the parts of the answer together.
-    async fn ask(&self, subject: String, request: &Request) -> Result<Answer, BusError> {
-        let asked = self.ask_unbounded(&subject, request);
+    async fn request(&self, subject: String, request: &Request) -> Result<Answer, BusError> {
+        let asked = self.request_unbounded(&subject, request);
         match answered(&self.client, self.time_max, asked).await {
             Ok(answer) => answer,
             Err(_) => Err(BusError::TimedOut { subject }),
         }
     }
 
-    async fn ask_unbounded(&self, subject: &str, request: &Request) -> Result<Answer, BusError> {
+    async fn request_unbounded(&self, subject: &str, request: &Request) -> Result<Answer, BusError> {
         let headers = envelope::write_headers(request);
         let inbox = self.client.new_inbox();
         let subscribed = self.client.subscribe(inbox.clone()).await;
@@ -133,12 +133,12 @@ fn header<'m>(message: &'m Message, name: &'static str) -> Option<&'m str> {
 impl CommandBus for JetStreamBus {
     async fn command(&self, request: Request) -> Result<Reply, BusError> {
         let subject = request.command_subject();
-        self.ask_once(subject.clone(), &request).await?.reply(subject)
+        self.request_once(subject.clone(), &request).await?.reply(subject)
     }
 
     async fn query(&self, request: Request) -> Result<Result<Bytes, Rejection>, BusError> {
         let subject = request.query_subject();
-        let answer = self.ask(subject.clone(), &request).await?;
+        let answer = self.request(subject.clone(), &request).await?;
         if answer.code().is_none() {
             return Ok(Ok(answer.body));
         }

@@ -84,12 +84,12 @@ struct Login {
 
 /// What of a request matters here.
 #[derive(Deserialize)]
-struct Asked {
-    nats: AskedBy,
+struct LoginRequest {
+    nats: ConnectingClient,
 }
 
 #[derive(Deserialize)]
-struct AskedBy {
+struct ConnectingClient {
     server_id: ServerId,
     user_nkey: String,
     connect_opts: ConnectOptions,
@@ -112,14 +112,14 @@ struct ConnectOptions {
 impl Login {
     async fn answer(&self, message: &Message) {
         let Some(reply) = message.reply.clone() else { return };
-        let asked: Asked = match jwt::payload(&message.payload) {
+        let asked: LoginRequest = match jwt::payload(&message.payload) {
             Ok(asked) => asked,
             Err(error) => {
                 tracing::warn!(error, "a login request that cannot be read");
                 return;
             }
         };
-        let AskedBy { server_id, user_nkey, connect_opts } = asked.nats;
+        let ConnectingClient { server_id, user_nkey, connect_opts } = asked.nats;
         let now = self.clock.now();
         let verdict = match self.look_up(&connect_opts).await {
             Ok(caller) => jwt::user(&self.issuer, &user_nkey, &caller, now),

@@ -41,7 +41,7 @@ impl QueryService for No {
 }
 
 /// All answers to one request of discovery.
-async fn ask(admin: &async_nats::Client, subject: &str, count: usize) -> Vec<Value> {
+async fn discover(admin: &async_nats::Client, subject: &str, count: usize) -> Vec<Value> {
     let inbox = admin.new_inbox();
     let mut answers = admin.subscribe(inbox.clone()).await.unwrap();
     admin.publish_with_reply(subject.to_owned(), inbox, Bytes::new()).await.unwrap();
@@ -65,7 +65,7 @@ fn names(answers: &[Value]) -> Vec<&str> {
 /// Requests counted by endpoint subject.
 async fn counted(admin: &async_nats::Client, count: usize) -> BTreeMap<String, (u64, u64)> {
     let mut requests = BTreeMap::new();
-    for stats in ask(admin, "$SRV.STATS", count).await {
+    for stats in discover(admin, "$SRV.STATS", count).await {
         assert_eq!(stats["type"], "io.nats.micro.v1.stats_response");
         for endpoint in stats["endpoints"].as_array().unwrap() {
             let number = |name: &str| endpoint[name].as_u64().unwrap();
@@ -90,9 +90,9 @@ async fn every_noun_and_view_is_a_service_that_discovery_finds_and_that_counts()
     expected.sort_unstable();
 
     let admin = bus.connect_plainly(Role::Admin).await;
-    let pinged = ask(&admin, "$SRV.PING", expected.len()).await;
+    let pinged = discover(&admin, "$SRV.PING", expected.len()).await;
     assert_eq!(names(&pinged), expected);
-    let informed = ask(&admin, "$SRV.INFO", expected.len()).await;
+    let informed = discover(&admin, "$SRV.INFO", expected.len()).await;
     let mut subjects = BTreeSet::new();
     for info in &informed {
         assert_eq!(info["version"], env!("CARGO_PKG_VERSION"));
@@ -106,8 +106,8 @@ async fn every_noun_and_view_is_a_service_that_discovery_finds_and_that_counts()
     let queries = QUERIES.iter().map(|spec| format!("qry.*.*.{}.{}", spec.view, spec.verb));
     assert_eq!(subjects, commands.chain(queries).collect());
     // A noun with commands and queries is two services: the deciders' and the views'.
-    assert_eq!(names(&ask(&admin, "$SRV.PING.budget", 2).await), ["budget", "budget"]);
-    assert_eq!(names(&ask(&admin, "$SRV.PING.cost", 1).await), ["cost"]);
+    assert_eq!(names(&discover(&admin, "$SRV.PING.budget", 2).await), ["budget", "budget"]);
+    assert_eq!(names(&discover(&admin, "$SRV.PING.cost", 1).await), ["cost"]);
 
     let before = counted(&admin, expected.len()).await;
     assert!(before.values().all(|counts| *counts == (0, 0)), "{before:?}");

@@ -69,7 +69,7 @@ impl Default for AdmissionConfig {
 
 /// What a call asks for.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub struct ReservationRequest {
     /// Whose money.
     pub tenant: TenantId,
     /// Where the tenant lives.
@@ -165,7 +165,7 @@ struct State {
     stopping: bool,
 }
 
-/// How often an ask is given to an account that is just going away before it is given up.
+/// How often a request is given to an account that is just going away before it is given up.
 const HAND_OVERS_MAX: usize = 5;
 
 /// How long a finish waits to be acknowledged before its caller is told that it is late.
@@ -184,15 +184,15 @@ impl Admission {
     ///
     /// # Errors
     /// [`Refusal`], and then nothing may go upstream.
-    pub async fn reserve(self: &Arc<Self>, ask: Ask) -> Result<Reservation, Refusal> {
-        let ask = Arc::new(Ask {
-            worst: Amounts { calls: 1, ..ask.worst },
-            worst_min: Amounts { calls: 1, ..ask.worst_min.min(ask.worst) },
-            ..ask
+    pub async fn reserve(self: &Arc<Self>, wanted: ReservationRequest) -> Result<Reservation, Refusal> {
+        let wanted = Arc::new(ReservationRequest {
+            worst: Amounts { calls: 1, ..wanted.worst },
+            worst_min: Amounts { calls: 1, ..wanted.worst_min.min(wanted.worst) },
+            ..wanted
         });
         let since = self.ports.clock.monotonic();
         for _ in 0..HAND_OVERS_MAX {
-            let handle = self.account(&ask)?;
+            let handle = self.account(&wanted)?;
             let (told, hears) = oneshot::channel::<Result<Unclaimed, Refusal>>();
             let told = Arc::new(Mutex::new(Some(told)));
             let (asks, inbox) = (Arc::clone(&told), handle.inbox.clone());
@@ -206,14 +206,14 @@ impl Admission {
             };
             let waiting = Waiting {
                 call: fresh::<CallId>(&*self.ports.ids),
-                ask: Arc::clone(&ask),
+                wanted: Arc::clone(&wanted),
                 since,
                 answer: Box::new(answer),
                 is_wanted: Box::new(is_wanted),
                 span: tracing::Span::current(),
             };
             // An account that is going away drops what it did not take; another one is made.
-            if handle.inbox.send(Message::Ask(waiting)).is_err() {
+            if handle.inbox.send(Message::Reserve(waiting)).is_err() {
                 continue;
             }
             if let Ok(outcome) = hears.await {
@@ -255,14 +255,14 @@ impl Admission {
         }
     }
 
-    /// The account for `ask`, made if there is none.
-    fn account(self: &Arc<Self>, ask: &Ask) -> Result<Handle, Refusal> {
+    /// The account for `wanted`, made if there is none.
+    fn account(self: &Arc<Self>, wanted: &ReservationRequest) -> Result<Handle, Refusal> {
         let mut state = self.state();
         if state.stopping {
             return Err(Refusal::Closed("this gateway is stopping".to_owned()));
         }
-        let scopes = &ask.context.scopes;
-        let key = (ask.tenant.clone(), scopes.clone());
+        let scopes = &wanted.context.scopes;
+        let key = (wanted.tenant.clone(), scopes.clone());
         if let Some(handle) = state.accounts.get(&key).filter(|handle| !handle.inbox.is_closed()) {
             return Ok(handle.clone());
         }
@@ -271,9 +271,10 @@ impl Admission {
         if state.accounts.len() >= self.config.accounts_max {
             return Err(Refusal::Unavailable("too many sets of scopes are in use at once".into()));
         }
-        let journal = usage::journal(ask.shard, &ask.tenant, &self.holder, scopes)
+        let journal = usage::journal(wanted.shard, &wanted.tenant, &self.holder, scopes)
             .map_err(|invalid| Refusal::Unavailable(invalid.into()))?;
-        let me = Identity { tenant: ask.tenant.clone(), scopes: scopes.clone(), holder: self.holder.clone(), journal };
+        let me =
+            Identity { tenant: wanted.tenant.clone(), scopes: scopes.clone(), holder: self.holder.clone(), journal };
         let (sender, inbox) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicBool::new(false));
         let handle = Handle { inbox: sender, waiting: Arc::clone(&waiting) };
@@ -287,9 +288,9 @@ impl Admission {
         };
         state.tasks.spawn(actor.run());
         state.accounts.insert(key, handle.clone());
-        if !state.followed.contains_key(&ask.shard) {
-            let follower = state.tasks.spawn(ledger_follower::follow(Arc::downgrade(self), ask.shard));
-            state.followed.insert(ask.shard, follower);
+        if !state.followed.contains_key(&wanted.shard) {
+            let follower = state.tasks.spawn(ledger_follower::follow(Arc::downgrade(self), wanted.shard));
+            state.followed.insert(wanted.shard, follower);
         }
         Ok(handle)
     }

@@ -60,9 +60,9 @@ pub(crate) struct Estimate {
 }
 
 impl Estimate {
-    /// Of `ask`, made to a model of which `spec` is known.
-    pub(crate) fn of(ask: &ModelRequest, spec: &ModelSpec, rate: Rate) -> Self {
-        let text = ask.size.message_tokens;
+    /// Of `request`, made to a model of which `spec` is known.
+    pub(crate) fn of(request: &ModelRequest, spec: &ModelSpec, rate: Rate) -> Self {
+        let text = request.size.message_tokens;
         let tooling = ask
             .size
             .tooling_tokens
@@ -71,15 +71,15 @@ impl Estimate {
         let input = text
             .saturating_add(tooling)
             .saturating_add(REQUEST_TOKENS)
-            .saturating_add(MESSAGE_TOKENS.saturating_mul(ask.size.messages));
-        let asked = ask.output_limit.unwrap_or(spec.output_max.0);
+            .saturating_add(MESSAGE_TOKENS.saturating_mul(request.size.messages));
+        let asked = request.output_limit.unwrap_or(spec.output_max.0);
         // No model reads or writes more than its context.
         let input_max = input.min(spec.context_max.0);
         Self {
             input_max,
             output_max: asked.min(spec.output_max.0).max(1),
-            choices: ask.choices,
-            clampable: ask.output_limit.is_none(),
+            choices: request.choices,
+            clampable: request.output_limit.is_none(),
             ceiling: rate.price.ceiling(input_max, rate.began),
             rate,
             input_bytes: text,

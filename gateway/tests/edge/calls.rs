@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 use steward_events::event::{CallOutcome, Operation, UsageEvent};
 use steward_events::quantity::{NanoDollars, Tokens};
 
-use crate::installation::{Installation, OPERATOR, ask};
+use crate::installation::{Installation, OPERATOR, chat_body};
 
 #[tokio::test]
 async fn what_the_reply_says_is_what_the_log_says() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    let mut body = ask("small", "hello");
+    let mut body = chat_body("small", "hello");
     body["tools"] = json!([{ "type": "function", "function": { "name": "f" } }]);
     body["response_format"] = json!({ "type": "json_object" });
     let response = steward.chat(&key, &body).await;
@@ -57,7 +57,7 @@ async fn without_a_limit_the_most_that_the_model_writes_is_asked_for() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    let mut body = ask("small", "hello");
+    let mut body = chat_body("small", "hello");
     body.as_object_mut().unwrap().remove("max_tokens");
     assert_eq!(steward.chat(&key, &body).await.status(), 200);
     body["max_completion_tokens"] = json!(7);
@@ -77,7 +77,7 @@ async fn a_short_budget_clamps_only_what_the_caller_left_open() {
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
     steward.command("acme", "budgets:set", json!({ "scope": "acme", "limit": "400 tokens" })).await;
-    let mut body = ask("small", "hello");
+    let mut body = chat_body("small", "hello");
     body.as_object_mut().unwrap().remove("max_tokens");
     let response = steward.chat(&key, &body).await;
     assert_eq!(response.status(), 200, "{}", response.text().await.unwrap());
@@ -95,7 +95,7 @@ async fn the_budget_that_is_left_is_told() {
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
     steward.command("acme", "budgets:set", json!({ "scope": "acme", "limit": "$1.00" })).await;
-    let response = steward.chat(&key, &ask("small", "hello")).await;
+    let response = steward.chat(&key, &chat_body("small", "hello")).await;
     assert_eq!(response.headers()["x-steward-budget-remaining"], "$0.9999886");
 }
 
@@ -104,7 +104,7 @@ async fn an_answer_without_usage_is_an_estimate() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/no-usage"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    assert_eq!(steward.chat(&key, &ask("small", "hello")).await.status(), 200);
+    assert_eq!(steward.chat(&key, &chat_body("small", "hello")).await.status(), 200);
     let finished = steward.finished_calls().await;
     assert!(matches!(finished[0].outcome, CallOutcome::Estimated { .. }), "{finished:?}");
     assert!(finished[0].tokens.output > Tokens(0) && finished[0].cost > NanoDollars(0), "{finished:?}");
@@ -135,8 +135,8 @@ async fn only_models_that_the_key_may_use_are_listed() {
     assert_eq!(names(steward.get(small, "/v1/models").await.json().await.unwrap()), ["small"]);
     assert_eq!(steward.get(small, "/v1/models/small").await.status(), 200);
     assert_eq!(steward.get(small, "/v1/models/large").await.status(), 404);
-    assert_eq!(steward.chat(small, &ask("large", "hello")).await.status(), 403);
-    assert_eq!(steward.chat(small, &ask("small", "hello")).await.status(), 200);
+    assert_eq!(steward.chat(small, &chat_body("large", "hello")).await.status(), 403);
+    assert_eq!(steward.chat(small, &chat_body("small", "hello")).await.status(), 200);
 }
 
 #[tokio::test]
@@ -146,13 +146,13 @@ async fn a_model_is_called_by_its_makers_name() {
     let budget = json!({ "scope": "acme", "subject": { "model": "gpt-4.1" }, "limit": "1 calls" });
     steward.command("acme", "budgets:set", budget).await;
     let key = steward.key("bot", Some("agent")).await;
-    assert_eq!(steward.chat(&key, &ask("gpt-4.1", "hello")).await.status(), 200);
+    assert_eq!(steward.chat(&key, &chat_body("gpt-4.1", "hello")).await.status(), 200);
     let shown: Value = steward.get(&key, "/v1/models/gpt-4.1").await.json().await.unwrap();
     assert_eq!(shown["id"], "gpt-4.1");
     let usage = steward.usage("acme").await;
     let UsageEvent::CallStarted { context, .. } = &usage[0] else { panic!("{usage:?}") };
     assert_eq!(context.scopes.model.as_str(), "gpt-4.1");
-    assert_eq!(steward.chat(&key, &ask("gpt-4.1", "too often")).await.status(), 402);
+    assert_eq!(steward.chat(&key, &chat_body("gpt-4.1", "too often")).await.status(), 402);
     for wrong in ["gpt:4.1", "GPT-4.1", ".gpt"] {
         let body = json!({ "model": wrong, "spec": { "context_max": 8_192, "output_max": 1_000 } });
         let refused = steward.post(OPERATOR, "/api/v1/tenants/acme/models:set", &body).await;
@@ -165,10 +165,10 @@ async fn the_scripted_provider_says_so() {
     let steward = Installation::plain().await;
     steward.model("small", &["script/echo"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    let answer: Value = steward.chat(&key, &ask("small", "what goes in")).await.json().await.unwrap();
+    let answer: Value = steward.chat(&key, &chat_body("small", "what goes in")).await.json().await.unwrap();
     assert_eq!(answer["choices"][0]["message"]["content"], "what goes in");
     assert_eq!(answer["system_fingerprint"], "scripted");
     assert_eq!(steward.finished_calls().await[0].tokens.output, Tokens(3));
-    let called: Value = steward.chat(&key, &ask("small", "go\nscript: tool=look_up")).await.json().await.unwrap();
+    let called: Value = steward.chat(&key, &chat_body("small", "go\nscript: tool=look_up")).await.json().await.unwrap();
     assert_eq!(called["choices"][0]["message"]["tool_calls"][0]["function"]["name"], "look_up");
 }

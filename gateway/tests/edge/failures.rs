@@ -6,7 +6,7 @@ use serde_json::Value;
 use steward_events::event::CallOutcome;
 use steward_events::quantity::{NanoDollars, Tokens};
 
-use crate::installation::{Installation, ask};
+use crate::installation::{Installation, chat_body};
 
 #[tokio::test]
 async fn what_certainly_was_not_billed_is_tried_elsewhere_each_with_its_own_reservation() {
@@ -16,7 +16,7 @@ async fn what_certainly_was_not_billed_is_tried_elsewhere_each_with_its_own_rese
     steward.command("steward", "providers:set", nowhere).await;
     let targets = ["nowhere/x", "mock/status-429", "mock/status-500", "mock/plain"];
     steward.model("small", &targets).await;
-    let response = steward.chat(&key, &ask("small", "hello")).await;
+    let response = steward.chat(&key, &chat_body("small", "hello")).await;
     assert_eq!((response.status().as_u16(), &response.headers()["x-steward-attempts"]), (200, &"4".parse().unwrap()));
     let finished = steward.finished_calls().await;
     assert_eq!(finished.len(), 4);
@@ -51,7 +51,7 @@ async fn each_failure_has_its_status_and_its_outcome() {
     .enumerate()
     {
         steward.model("small", &[&format!("mock/{behaviour}")]).await;
-        let response = steward.chat(&key, &ask("small", "hello")).await;
+        let response = steward.chat(&key, &chat_body("small", "hello")).await;
         assert_eq!(response.status().as_u16(), status, "{behaviour}");
         let headers = response.headers().clone();
         let body: Value = response.json().await.unwrap();
@@ -72,7 +72,7 @@ async fn a_request_that_is_wrong_everywhere_is_tried_once_and_told_in_the_provid
     let steward = Installation::plain().await;
     let key = steward.key("bot", Some("agent")).await;
     steward.model("small", &["mock/status-400", "mock/plain"]).await;
-    let body: Value = steward.chat(&key, &ask("small", "hello")).await.json().await.unwrap();
+    let body: Value = steward.chat(&key, &chat_body("small", "hello")).await.json().await.unwrap();
     assert_eq!((&body["error"]["message"], &body["error"]["param"]), (&"as ordered".into(), &"messages".into()));
     assert_eq!(steward.upstream.asked().len(), 1);
 }
@@ -82,7 +82,8 @@ async fn a_client_that_leaves_before_the_answer_ends_the_call() {
     let steward = Installation::plain().await;
     let key = steward.key("bot", Some("agent")).await;
     steward.model("small", &["mock/stall"]).await;
-    let asking = tokio::time::timeout(Duration::from_millis(300), steward.chat(&key, &ask("small", "hello"))).await;
+    let asking =
+        tokio::time::timeout(Duration::from_millis(300), steward.chat(&key, &chat_body("small", "hello"))).await;
     assert!(asking.is_err(), "the client gave up");
     let began = Instant::now();
     let finished = steward.await_finished(1).await;
@@ -95,7 +96,7 @@ async fn a_tenants_own_provider_cannot_point_at_what_only_the_gateway_reaches() 
     let steward = Installation::plain().await;
     let key = steward.key("bot", Some("agent")).await;
     steward.model("small", &["mock/plain"]).await;
-    assert_eq!(steward.chat(&key, &ask("small", "hello")).await.status(), 200, "the operators' may be anywhere");
+    assert_eq!(steward.chat(&key, &chat_body("small", "hello")).await.status(), 200, "the operators' may be anywhere");
     let port = steward.upstream.url.rsplit_once(':').unwrap().1;
     for url in [steward.upstream.url.clone(), format!("http://localhost:{port}")] {
         let own = serde_json::json!({ "provider": "own", "kind": "openai", "url": url });
@@ -103,7 +104,7 @@ async fn a_tenants_own_provider_cannot_point_at_what_only_the_gateway_reaches() 
         let route =
             serde_json::json!({ "model": "small", "targets": [{ "provider": "own", "upstream_model": "plain" }] });
         steward.command("acme", "routes:set", route).await;
-        assert_eq!(steward.chat(&key, &ask("small", "hello")).await.status(), 502, "{url}");
+        assert_eq!(steward.chat(&key, &chat_body("small", "hello")).await.status(), 502, "{url}");
     }
     assert_eq!(steward.upstream.asked().len(), 1);
 }
@@ -121,7 +122,7 @@ async fn the_providers_key_is_read_by_reference_and_goes_nowhere_else() {
         steward.command("steward", "providers:set", provider).await;
     }
     steward.model("small", &["lost/plain", "keyed/plain"]).await;
-    let response = steward.chat(&key, &ask("small", "hello")).await;
+    let response = steward.chat(&key, &chat_body("small", "hello")).await;
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["x-steward-attempts"], "2", "without its key the first is not asked");
     assert_eq!(steward.upstream.last_headers()["authorization"], "Bearer sk-mock");

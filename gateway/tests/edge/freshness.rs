@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use steward_events::event::UsageEvent;
 
-use crate::installation::{Installation, OPERATOR, ask};
+use crate::installation::{Installation, OPERATOR, chat_body};
 
 #[tokio::test]
 async fn a_gateway_that_cannot_confirm_that_it_is_fresh_refuses_everything() {
@@ -14,17 +14,17 @@ async fn a_gateway_that_cannot_confirm_that_it_is_fresh_refuses_everything() {
         Installation::start(|settings| settings.config.calls.fresh_wait_max = Duration::from_millis(200)).await;
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    assert_eq!(steward.chat(&key, &ask("small", "hi")).await.status(), 200);
+    assert_eq!(steward.chat(&key, &chat_body("small", "hi")).await.status(), 200);
     steward.frozen.store(true, Ordering::SeqCst);
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let response = steward.chat(&key, &ask("small", "hi")).await;
+    let response = steward.chat(&key, &chat_body("small", "hi")).await;
     assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (503, &"1".parse().unwrap()));
     assert_eq!(steward.get(&key, "/v1/models").await.status(), 503);
     let set = json!({ "scope": "acme", "limit": "$5" });
     assert_eq!(steward.post(OPERATOR, "/api/v1/tenants/acme/budgets:set", &set).await.status(), 503);
     assert!(steward.gateway.authenticator().authenticate(&key).await.is_none(), "nor does the bus let anyone in");
     steward.frozen.store(false, Ordering::SeqCst);
-    assert_eq!(steward.chat(&key, &ask("small", "hi")).await.status(), 200);
+    assert_eq!(steward.chat(&key, &chat_body("small", "hi")).await.status(), 200);
     assert_eq!(steward.upstream.asked().len(), 2);
 }
 
@@ -41,7 +41,7 @@ async fn a_key_revoked_while_its_call_waits_for_budget_starts_nothing() {
     steward.command("acme", "grants:give", json!({ "to": principal, "role": "agent", "on": "acme" })).await;
     let issued = steward.command("acme", "keys:issue", json!({ "principal": principal })).await;
     let second = issued["answer"]["secret"].as_str().unwrap().to_owned();
-    let mut large = ask("slow", "hi");
+    let mut large = chat_body("slow", "hi");
     large["max_tokens"] = json!(150);
     let mut small = large.clone();
     small["model"] = json!("small");
@@ -71,7 +71,7 @@ async fn what_was_lent_to_a_revoked_key_comes_back_at_once() {
     steward.command("acme", "grants:give", json!({ "to": principal, "role": "agent", "on": "acme" })).await;
     let issued = steward.command("acme", "keys:issue", json!({ "principal": principal })).await;
     let key = issued["answer"]["secret"].as_str().unwrap();
-    assert_eq!(steward.chat(key, &ask("small", "hi")).await.status(), 200);
+    assert_eq!(steward.chat(key, &chat_body("small", "hi")).await.status(), 200);
     let closed = |usage: Vec<UsageEvent>| {
         usage.into_iter().find_map(|event| match event {
             UsageEvent::LeaseClosed { reason, .. } => Some(reason),

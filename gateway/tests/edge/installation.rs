@@ -302,13 +302,13 @@ impl Installation {
 }
 
 /// A request with one user message.
-pub(crate) fn ask(model: &str, text: &str) -> Value {
+pub(crate) fn chat_body(model: &str, text: &str) -> Value {
     json!({ "model": model, "messages": [{ "role": "user", "content": text }], "max_tokens": 50 })
 }
 
 /// The same, streamed.
-pub(crate) fn ask_stream(model: &str, text: &str) -> Value {
-    let mut body = ask(model, text);
+pub(crate) fn streamed_chat_body(model: &str, text: &str) -> Value {
+    let mut body = chat_body(model, text);
     body["stream"] = json!(true);
     body
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use steward_events::request::Format;
 
-use crate::installation::{Installation, OPERATOR, ask};
+use crate::installation::{Installation, OPERATOR, chat_body};
 
 #[tokio::test]
 async fn a_secret_is_shown_once_and_never_recorded() {
@@ -130,7 +130,7 @@ async fn the_documents_and_the_probes_need_no_key() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    assert_eq!(steward.chat(&key, &ask("small", "hi")).await.status(), 200);
+    assert_eq!(steward.chat(&key, &chat_body("small", "hi")).await.status(), 200);
     let get = |path: &str| steward.http.get(format!("{}{path}", steward.url)).send();
     let openapi: Value = get("/openapi.json").await.unwrap().json().await.unwrap();
     assert_eq!(openapi["openapi"], "3.1.0");

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use futures::StreamExt;
 use serde_json::{Value, json};
 
-use crate::installation::{Installation, OPERATOR, ask, ask_stream};
+use crate::installation::{Installation, OPERATOR, chat_body, streamed_chat_body};
 
 /// Status and body of a refused call, the body as text so that its form is fixed.
 async fn refused(response: reqwest::Response) -> (u16, String) {
@@ -20,7 +20,7 @@ async fn wrong_keys_are_refused_in_openais_form() {
     let other = if good.ends_with('x') { 'y' } else { 'x' };
     let changed = format!("{}{other}", &good[..good.len() - 1]);
     for key in ["sk-123", "stw_acme_0", "stw_nobody_0123", changed.as_str()] {
-        let answer = refused(steward.chat(key, &ask("small", "hi")).await).await;
+        let answer = refused(steward.chat(key, &chat_body("small", "hi")).await).await;
         assert_eq!(answer, (401, wrong.to_owned()), "{key}");
     }
     let none = steward.http.get(format!("{}/v1/models", steward.url)).send().await.unwrap();
@@ -46,7 +46,7 @@ async fn a_missing_permission_says_what_would_allow_it() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("stranger", None).await;
-    let (status, body) = refused(steward.chat(&key, &ask("small", "hi")).await).await;
+    let (status, body) = refused(steward.chat(&key, &chat_body("small", "hi")).await).await;
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(
         (status, &body["error"]["code"], &body["error"]["type"]),
@@ -72,8 +72,8 @@ async fn a_spent_budget_is_402_and_nothing_reaches_the_provider() {
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
     steward.command("acme", "budgets:set", json!({ "scope": "acme/support", "limit": "1 call" })).await;
-    assert_eq!(steward.chat(&key, &ask("small", "hi")).await.status(), 200);
-    for body in [ask("small", "hi"), ask_stream("small", "hi")] {
+    assert_eq!(steward.chat(&key, &chat_body("small", "hi")).await.status(), 200);
+    for body in [chat_body("small", "hi"), streamed_chat_body("small", "hi")] {
         let (status, body) = refused(steward.chat(&key, &body).await).await;
         let body: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(
@@ -91,7 +91,7 @@ async fn of_many_calls_at_once_exactly_as_many_are_admitted_as_the_budget_holds(
     steward.model("small", &["script/echo,delay=20"]).await;
     let key = steward.key("bot", Some("agent")).await;
     steward.command("acme", "budgets:set", json!({ "scope": "acme", "limit": "20 calls" })).await;
-    let body = ask("small", "hi");
+    let body = chat_body("small", "hi");
     let calls = futures::stream::iter(0..200).map(|_| async { steward.chat(&key, &body).await.status().as_u16() });
     let statuses: Vec<u16> = calls.buffer_unordered(64).collect().await;
     let count = |status: u16| statuses.iter().filter(|seen| **seen == status).count();
@@ -109,7 +109,7 @@ async fn a_rate_over_a_minute_is_429_and_says_when_to_come_back() {
     // The second call may fall into the next minute, the third cannot then.
     let mut refused = None;
     for _ in 0..3 {
-        let response = steward.chat(&key, &ask("small", "hi")).await;
+        let response = steward.chat(&key, &chat_body("small", "hi")).await;
         if response.status() != 200 {
             refused = Some(response);
             break;
@@ -128,10 +128,10 @@ async fn models_that_cannot_be_called_are_told_apart() {
     steward.unpriced_model("free", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
     let unknown = r#"{"error":{"message":"the model `gpt-9` does not exist or has no route","type":"invalid_request_error","param":"model","code":"model_not_found"}}"#;
-    assert_eq!(refused(steward.chat(&key, &ask("gpt-9", "hi")).await).await, (404, unknown.to_owned()));
-    let (status, body) = refused(steward.chat(&key, &ask("free", "hi")).await).await;
+    assert_eq!(refused(steward.chat(&key, &chat_body("gpt-9", "hi")).await).await, (404, unknown.to_owned()));
+    let (status, body) = refused(steward.chat(&key, &chat_body("free", "hi")).await).await;
     assert_eq!((status, body.contains("model_has_no_price")), (400, true), "{body}");
-    assert_eq!(steward.chat(&key, &ask("Not/A.Name", "hi")).await.status(), 404);
+    assert_eq!(steward.chat(&key, &chat_body("Not/A.Name", "hi")).await.status(), 404);
     assert!(steward.upstream.asked().is_empty());
 }
 
@@ -177,10 +177,10 @@ async fn a_revoked_key_and_a_suspended_tenant_are_refused_at_once() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    assert_eq!(steward.chat(&key, &ask("small", "hi")).await.status(), 200);
+    assert_eq!(steward.chat(&key, &chat_body("small", "hi")).await.status(), 200);
     steward.command("acme", "tenants:suspend", json!({ "reason": "unpaid" })).await;
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    let (status, body) = refused(steward.chat(&key, &ask("small", "hi")).await).await;
+    let (status, body) = refused(steward.chat(&key, &chat_body("small", "hi")).await).await;
     assert_eq!((status, body.contains("unpaid")), (403, true), "{body}");
     steward.command("acme", "tenants:resume", json!({})).await;
     let account = steward.command("acme", "accounts:create", json!({ "name": "other" })).await;
@@ -198,7 +198,7 @@ async fn one_key_gets_so_many_calls_at_once() {
     let steward = Installation::start(|settings| settings.config.calls_per_key_max = std::num::NonZeroUsize::MIN).await;
     steward.model("small", &["mock/stall"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    let body = ask("small", "hi");
+    let body = chat_body("small", "hi");
     let mut first = Box::pin(steward.chat(&key, &body));
     let _ = tokio::time::timeout(std::time::Duration::from_millis(300), first.as_mut()).await;
     let second = steward.chat(&key, &body).await;

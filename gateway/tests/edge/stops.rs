@@ -6,14 +6,14 @@ use steward_events::event::{CallOutcome, UsageEvent};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::installation::{Installation, ask, ask_stream};
+use crate::installation::{Installation, chat_body, streamed_chat_body};
 
 #[tokio::test]
 async fn a_stop_lets_running_calls_end_and_hands_the_leases_back() {
     let steward = Installation::plain().await;
     steward.model("small", &["script/tokens=5,pace=100"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    let response = steward.chat(&key, &ask_stream("small", "hello")).await;
+    let response = steward.chat(&key, &streamed_chat_body("small", "hello")).await;
     steward.shutdown.cancel();
     let text = response.text().await.unwrap();
     assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
@@ -26,7 +26,7 @@ async fn a_stop_does_not_wait_for_ever_and_still_records() {
     let steward = Installation::start(|settings| settings.config.drain_time_max = Duration::from_millis(300)).await;
     steward.model("small", &["mock/stall-mid"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    let response = steward.chat(&key, &ask_stream("small", "hello")).await;
+    let response = steward.chat(&key, &streamed_chat_body("small", "hello")).await;
     let began = Instant::now();
     steward.shutdown.cancel();
     let text = response.text().await.unwrap_or_default();
@@ -41,7 +41,7 @@ async fn leases_are_closed_when_the_gateway_has_stopped() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    assert_eq!(steward.chat(&key, &ask("small", "hello")).await.status(), 200);
+    assert_eq!(steward.chat(&key, &chat_body("small", "hello")).await.status(), 200);
     steward.shutdown.cancel();
     for _ in 0..250 {
         let usage = steward.usage("acme").await;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use steward_events::event::CallOutcome;
 use steward_events::quantity::Tokens;
 
-use crate::installation::{Installation, ask_stream};
+use crate::installation::{Installation, streamed_chat_body};
 
 /// The data of each event.
 fn data(text: &str) -> Vec<String> {
@@ -19,7 +19,7 @@ async fn a_stream_passes_through_and_ends_when_its_cost_is_recorded() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    let response = steward.chat(&key, &ask_stream("small", "hello")).await;
+    let response = steward.chat(&key, &streamed_chat_body("small", "hello")).await;
     assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
     assert!(response.headers().contains_key("x-steward-call-id"));
     let text = response.text().await.unwrap();
@@ -38,7 +38,7 @@ async fn usage_comes_last_to_those_who_ask() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    let mut body = ask_stream("small", "hello");
+    let mut body = streamed_chat_body("small", "hello");
     body["stream_options"] = json!({ "include_usage": true });
     let text = steward.chat(&key, &body).await.text().await.unwrap();
     let events = data(&text);
@@ -53,7 +53,7 @@ async fn a_provider_that_leaves_out_the_end_marker_is_understood() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/no-done"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    let text = steward.chat(&key, &ask_stream("small", "hello")).await.text().await.unwrap();
+    let text = steward.chat(&key, &streamed_chat_body("small", "hello")).await.text().await.unwrap();
     assert_eq!(data(&text).last().unwrap(), "[DONE]");
     assert_eq!(steward.finished_calls().await[0].outcome, CallOutcome::Completed);
 }
@@ -68,7 +68,7 @@ async fn what_breaks_off_ends_with_an_error_and_is_an_estimate() {
     let key = steward.key("bot", Some("agent")).await;
     for (number, behaviour) in ["cut", "stall-mid", "huge", "failing"].into_iter().enumerate() {
         steward.model("small", &[&format!("mock/{behaviour}"), "mock/plain"]).await;
-        let text = steward.chat(&key, &ask_stream("small", "hello")).await.text().await.unwrap();
+        let text = steward.chat(&key, &streamed_chat_body("small", "hello")).await.text().await.unwrap();
         let events = data(&text);
         let last: Value = serde_json::from_str(events.last().unwrap()).unwrap();
         assert!(last["error"]["message"].is_string(), "{behaviour}: {text}");
@@ -86,7 +86,7 @@ async fn a_stream_without_usage_is_an_estimate_but_whole() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/no-usage"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    let text = steward.chat(&key, &ask_stream("small", "hello")).await.text().await.unwrap();
+    let text = steward.chat(&key, &streamed_chat_body("small", "hello")).await.text().await.unwrap();
     assert_eq!(data(&text).last().unwrap(), "[DONE]");
     assert!(matches!(steward.finished_calls().await[0].outcome, CallOutcome::Estimated { .. }));
 }
@@ -96,7 +96,7 @@ async fn an_endless_answer_is_cut_when_its_reservation_is_used_up() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/endless"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    let text = steward.chat(&key, &ask_stream("small", "hello")).await.text().await.unwrap();
+    let text = steward.chat(&key, &streamed_chat_body("small", "hello")).await.text().await.unwrap();
     let events = data(&text);
     assert!((50..=60).contains(&(events.len() - 2)), "50 tokens were reserved, {} words came", events.len() - 2);
     let last: Value = serde_json::from_str(&events[events.len() - 2]).unwrap();
@@ -117,7 +117,7 @@ async fn a_client_that_breaks_off_ends_the_call_and_what_passed_is_recorded() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/stall-mid"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    let mut pieces = steward.chat(&key, &ask_stream("small", "hello")).await.bytes_stream();
+    let mut pieces = steward.chat(&key, &streamed_chat_body("small", "hello")).await.bytes_stream();
     pieces.next().await.unwrap().unwrap();
     assert_eq!(steward.upstream.running(), 1);
     drop(pieces);

@@ -131,7 +131,7 @@ impl Company {
     }
 
     /// Asks in JSON.
-    pub async fn ask<T: DeserializeOwned>(
+    pub async fn query<T: DeserializeOwned>(
         &self,
         of: &str,
         who: &str,

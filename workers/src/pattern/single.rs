@@ -18,12 +18,12 @@ impl Pattern for Single {
             [] => {
                 messages
                     .push(said(Role::User, "Before you answer, say in one or two sentences how you will go about it."));
-                Next::Ask { kind: StepKind::Plan, messages }
+                Next::CallModel { kind: StepKind::Plan, messages }
             }
             [Done { kind: StepKind::Plan, text }] => {
                 messages.push(said(Role::Assistant, text));
                 messages.push(said(Role::User, "Now give the answer itself."));
-                Next::Ask { kind: StepKind::Answer, messages }
+                Next::CallModel { kind: StepKind::Answer, messages }
             }
             [.., last] => Next::Finish(last.text.clone()),
         }
@@ -51,12 +51,14 @@ mod tests {
     #[test]
     fn a_plan_then_an_answer_then_done() {
         let mut progress = Progress { prompt: "What is NATS?".to_owned(), done: vec![] };
-        let Next::Ask { kind: StepKind::Plan, messages } = Single.next(&agent(), &progress) else { panic!("no plan") };
+        let Next::CallModel { kind: StepKind::Plan, messages } = Single.next(&agent(), &progress) else {
+            panic!("no plan")
+        };
         assert_eq!((messages[0].role, messages[0].content.as_str()), (Role::System, "Be brief."));
         assert_eq!((messages[1].role, messages[1].content.as_str()), (Role::User, "What is NATS?"));
 
         progress.done.push(Done { kind: StepKind::Plan, text: "I look it up.".to_owned() });
-        let Next::Ask { kind: StepKind::Answer, messages } = Single.next(&agent(), &progress) else {
+        let Next::CallModel { kind: StepKind::Answer, messages } = Single.next(&agent(), &progress) else {
             panic!("no answer")
         };
         assert!(

@@ -143,7 +143,7 @@ impl Models {
     }
 
     /// Asks, again if that may help, for at most `time_max`. Dropping the future ends the call.
-    pub(crate) async fn ask(&self, request: &ModelRequest<'_>, time_max: Duration) -> Result<ModelAnswer, CallError> {
+    pub(crate) async fn call(&self, request: &ModelRequest<'_>, time_max: Duration) -> Result<ModelAnswer, CallError> {
         let mut last = String::from("it took too long");
         let attempts = async {
             let mut pause = PAUSE_MIN;

@@ -28,7 +28,7 @@ pub(crate) struct Claim<'a> {
 }
 
 /// Asks for the task; the position at which its stream says who holds it.
-pub(crate) async fn ask(
+pub(crate) async fn request(
     dispatch: &Dispatch,
     clock: &Arc<dyn Clock>,
     task: &TaskRef,

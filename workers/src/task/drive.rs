@@ -46,7 +46,7 @@ pub(crate) async fn drive(shared: &Shared, task: &TaskRef, stop: &Stop) -> Left 
     let timeout = shared.config.claim_timeout;
     let (dispatch, clock) = (&shared.dispatch, &shared.ports.clock);
     let (claimant, held_since) = (shared.claimant(), clock.monotonic());
-    let claimed = claim::ask(dispatch, clock, task, &cause, &claimant, timeout).await;
+    let claimed = claim::request(dispatch, clock, task, &cause, &claimant, timeout).await;
     let history = match claimed {
         Ok(position) => History::load(&*shared.ports.log, &open.stream, position).await,
         Err(error) => {
@@ -153,7 +153,7 @@ impl Drive<'_> {
                     tracing::info!(steps = progress.done.len(), "task finished");
                     return Ok(());
                 }
-                Next::Ask { kind, messages } => {
+                Next::CallModel { kind, messages } => {
                     let number = self.next_number(&agent, &progress)?;
                     let secret = self.secret(&mut key, &agent).await?;
                     let text = self.step(number, kind, &agent, &messages, secret).await?;
@@ -227,7 +227,7 @@ impl Drive<'_> {
             messages,
             output_max: agent.output_max,
         };
-        let answered = self.shared.models.ask(&request, self.shared.config.step_time_max).await;
+        let answered = self.shared.models.call(&request, self.shared.config.step_time_max).await;
         let ModelAnswer { text, tokens, cost } =
             answered.map_err(|error| self.failed_call(step, kind, &error.to_string()))?;
         let taken = clock.monotonic().saturating_sub(began);

@@ -58,7 +58,7 @@ async fn a_denial_says_why_and_is_kept() {
     let bot = accepted(handler.handle(world.account("bot")).await).answer["principal"].as_str().unwrap().to_owned();
     let body = json!({"scope": "acme/support", "limit": "$5.00"});
     for _ in 0..50 {
-        let rejection = refused(handler.handle(world.ask("acme", &bot, "budget", "set", &body)).await);
+        let rejection = refused(handler.handle(world.command("acme", &bot, "budget", "set", &body)).await);
         let Rejection::Forbidden { reason, would_allow, .. } = rejection else { panic!("{rejection:?}") };
         assert_eq!(reason, "no grant of budget:set at acme/support or above");
         assert_eq!(would_allow, format!("steward grant give {bot} billing --on acme/support"));
@@ -86,14 +86,14 @@ async fn a_grant_given_a_moment_ago_counts() {
     let (giver, other) = (world.handler(), world.handler());
     let bot = accepted(giver.handle(world.account("bot")).await).answer["principal"].as_str().unwrap().to_owned();
     let budget = json!({"scope": "acme", "limit": "$5.00"});
-    refused(other.handle(world.ask("acme", &bot, "budget", "set", &budget)).await);
+    refused(other.handle(world.command("acme", &bot, "budget", "set", &budget)).await);
     let give = json!({"to": bot, "role": "billing", "on": "acme"});
     accepted(giver.handle(world.op("grant", "give", &give)).await);
-    accepted(other.handle(world.ask("acme", &bot, "budget", "set", &budget)).await);
+    accepted(other.handle(world.command("acme", &bot, "budget", "set", &budget)).await);
     let revoke = json!({"to": bot, "role": "billing", "on": "acme", "reason": "left"});
     accepted(giver.handle(world.op("grant", "revoke", &revoke)).await);
     tokio::time::sleep(Duration::from_millis(100)).await;
-    refused(other.handle(world.ask("acme", &bot, "budget", "set", &budget)).await);
+    refused(other.handle(world.command("acme", &bot, "budget", "set", &budget)).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -161,7 +161,7 @@ async fn the_same_command_id_of_another_sender_is_another_command() {
     let bot = accepted(handler.handle(world.account("bot")).await).answer["principal"].as_str().unwrap().to_owned();
     let give = json!({"to": bot, "role": "admin", "on": "acme"});
     accepted(handler.handle(world.op("grant", "give", &give)).await);
-    let mut theirs = world.ask("acme", &bot, "account", "create", &json!({"name": "theirs"}));
+    let mut theirs = world.command("acme", &bot, "account", "create", &json!({"name": "theirs"}));
     theirs.envelope.command = mine.envelope.command;
     accepted(handler.handle(theirs).await);
     let created = world.events(AggregateKind::Identity, "main").await;
@@ -219,7 +219,7 @@ async fn what_cannot_be_is_refused() {
         world.handler_with(HandlerConfig { opening_wait_max: Duration::from_millis(50), ..HandlerConfig::default() });
     let refuse = async |request| refused(handler.handle(request).await).code();
     let op = world.op.as_str();
-    assert_eq!(refuse(world.ask("nope", op, "account", "create", &json!({"name": "x"}))).await, "unknown_tenant");
+    assert_eq!(refuse(world.command("nope", op, "account", "create", &json!({"name": "x"}))).await, "unknown_tenant");
     assert_eq!(refuse(world.op("account", "destroy", &json!({}))).await, "not_found");
     assert_eq!(refuse(world.op("account", "create", &json!({"name": "x", "colour": "red"}))).await, "invalid");
     assert_eq!(refuse(world.op("tenant", "create", &json!({"tenant": "new"}))).await, "invalid");
@@ -228,8 +228,8 @@ async fn what_cannot_be_is_refused() {
     assert_eq!(refuse(world.op("task", "submit", &task)).await, "not_found");
     assert_eq!(refuse(world.op("lease", "recall", &json!({"lease": {"holder": "h", "number": 1}}))).await, "forbidden");
     // Placed and not opened: nothing happens there yet.
-    accepted(handler.handle(world.ask("steward", op, "tenant", "create", &json!({"tenant": "new"}))).await);
-    assert_eq!(refuse(world.ask("new", op, "account", "create", &json!({"name": "x"}))).await, "stale");
+    accepted(handler.handle(world.command("steward", op, "tenant", "create", &json!({"tenant": "new"}))).await);
+    assert_eq!(refuse(world.command("new", op, "account", "create", &json!({"name": "x"}))).await, "stale");
 }
 
 #[tokio::test]

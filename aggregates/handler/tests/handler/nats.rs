@@ -78,5 +78,5 @@ async fn race([first, second]: [Arc<dyn EventLog>; 2]) {
     accepted(handlers[0].handle(world.op("grant", "give", &give)).await);
     let budget = json!({"scope": "acme", "limit": "$1.00"});
     let who = bot.answer["principal"].as_str().unwrap();
-    accepted(handlers[1].handle(world.ask("acme", who, "budget", "set", &budget)).await);
+    accepted(handlers[1].handle(world.command("acme", who, "budget", "set", &budget)).await);
 }

@@ -52,10 +52,10 @@ impl World {
         let mut world = Self { log, clock, ids, op: "op_nobody".parse().unwrap(), keyring };
         world.op = world.start("operator-secret").await.operator;
         let handler = world.handler();
-        let create = world.ask("steward", world.op.as_str(), "tenant", "create", &json!({"tenant": "acme"}));
+        let create = world.command("steward", world.op.as_str(), "tenant", "create", &json!({"tenant": "acme"}));
         accepted(handler.handle(create).await);
         let open = json!({"timezone": "UTC", "content": "off"});
-        accepted(handler.handle(world.ask("acme", "sys_worker", "tenant", "open", &open)).await);
+        accepted(handler.handle(world.command("acme", "sys_worker", "tenant", "open", &open)).await);
         world
     }
 
@@ -79,7 +79,7 @@ impl World {
     }
 
     /// A command with an id of its own, issued now.
-    pub(crate) fn ask(&self, tenant: &str, who: &str, noun: &str, verb: &str, body: &Value) -> Request {
+    pub(crate) fn command(&self, tenant: &str, who: &str, noun: &str, verb: &str, body: &Value) -> Request {
         Request {
             tenant: tenant.parse().unwrap(),
             principal: who.parse().unwrap(),
@@ -100,7 +100,7 @@ impl World {
 
     /// The operator's command to `acme`.
     pub(crate) fn op(&self, noun: &str, verb: &str, body: &Value) -> Request {
-        self.ask("acme", self.op.as_str(), noun, verb, body)
+        self.command("acme", self.op.as_str(), noun, verb, body)
     }
 
     pub(crate) fn account(&self, name: &str) -> Request {

@@ -90,14 +90,14 @@ async fn known(desired: &[Desired], client: &Client) -> Result<Known, BoxError> 
 fn holds(wanted: &Desired, known: &Known) -> bool {
     let rows = known.get(&(wanted.about.clone(), wanted.list));
     let is_own = |row: &Value| row.get("inherited") != Some(&Value::Bool(true));
-    rows.into_iter().flatten().any(|row| is_own(row) && says(row, &wanted.row))
+    rows.into_iter().flatten().any(|row| is_own(row) && contains(row, &wanted.row))
 }
 
 /// True if `data` has all that `part` has; what is left out is none.
-fn says(data: &Value, part: &Value) -> bool {
+fn contains(data: &Value, part: &Value) -> bool {
     match (data, part) {
         (Value::Object(data), Value::Object(part)) => {
-            part.iter().all(|(name, value)| says(data.get(name).unwrap_or(&Value::Null), value))
+            part.iter().all(|(name, value)| contains(data.get(name).unwrap_or(&Value::Null), value))
         }
         (data, part) => data == part,
     }
@@ -111,10 +111,10 @@ mod tests {
     #[test]
     fn a_part_is_within_the_whole() {
         let data = json!({ "key": { "scope": "acme", "unit": "money" }, "spec": { "limit": 5 }, "expires": null });
-        assert!(says(&data, &json!({ "key": { "scope": "acme" } })));
-        assert!(says(&data, &json!({ "expires": null, "condition": null })), "what is left out is none");
-        assert!(!says(&data, &json!({ "key": { "scope": "acme", "subject": "x" } })));
-        assert!(!says(&data, &json!({ "spec": { "limit": 6 } })));
-        assert!(!says(&data, &json!({ "expires": "2026-11-23T00:00:00Z" })));
+        assert!(contains(&data, &json!({ "key": { "scope": "acme" } })));
+        assert!(contains(&data, &json!({ "expires": null, "condition": null })), "what is left out is none");
+        assert!(!contains(&data, &json!({ "key": { "scope": "acme", "subject": "x" } })));
+        assert!(!contains(&data, &json!({ "spec": { "limit": 6 } })));
+        assert!(!contains(&data, &json!({ "expires": "2026-11-23T00:00:00Z" })));
     }
 }

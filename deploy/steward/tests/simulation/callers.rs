@@ -4,7 +4,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use steward_calls::admission::{Admission, AdmissionConfig, AdmissionPorts, Ask, Finish, Refusal, Reservation};
+use steward_calls::admission::{
+    Admission, AdmissionConfig, AdmissionPorts, Finish, Refusal, Reservation, ReservationRequest,
+};
 use steward_events::event::{CallContext, CallOutcome, Operation, PriceVersion, TokenUsage};
 use steward_events::id::HolderId;
 use steward_events::ids::Ids;
@@ -37,7 +39,7 @@ pub(crate) struct Gateway {
 
 /// What one call is and what will come of it.
 struct Plan {
-    ask: Ask,
+    wanted: ReservationRequest,
     bill: Amounts,
     takes: Duration,
     end: End,
@@ -131,7 +133,7 @@ impl Gateway {
             _ => End::Completed,
         };
         let key = if chance.percent(50) { "key_a" } else { "key_b" };
-        let ask = Ask {
+        let wanted = ReservationRequest {
             tenant: tenant(),
             shard: Shard(0),
             context: Shared::new(CallContext {
@@ -168,10 +170,10 @@ struct Caller {
 
 impl Caller {
     async fn call(&self, plan: Plan) {
-        let worst = plan.ask.worst;
+        let worst = plan.wanted.worst;
         let calm = plan.calm;
         let crowded = if calm { self.wants(&plan) } else { None };
-        match self.admission.reserve(plan.ask.clone()).await {
+        match self.admission.reserve(plan.wanted.clone()).await {
             Ok(reservation) => self.make(reservation, plan).await,
             Err(refusal) => self.refused(&refusal, &plan, crowded),
         }
@@ -185,7 +187,7 @@ impl Caller {
     /// is too much now.
     fn wants(&self, plan: &Plan) -> Option<u64> {
         let mut wanted = self.around.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        wanted.0 += plan.ask.worst;
+        wanted.0 += plan.wanted.worst;
         if !self.broker.checker().would_fit(wanted.0, self.around.time.now()) {
             wanted.1 += 1;
             return None;
@@ -197,7 +199,7 @@ impl Caller {
     fn refused(&self, refusal: &Refusal, plan: &Plan, crowded: Option<u64>) {
         let now = self.around.time.now();
         let mut checker = self.broker.checker();
-        checker.trace(|| format!("{now} {:?} for {:?} is told: {refusal}", plan.ask.request, plan.ask.worst));
+        checker.trace(|| format!("{now} {:?} for {:?} is told: {refusal}", plan.wanted.request, plan.wanted.worst));
         let crowded_now = self.around.wanted.lock().unwrap_or_else(PoisonError::into_inner).1;
         // A rate that is used up is told at once; only a wait that came to its end was in vain.
         let in_vain = match refusal {
@@ -206,7 +208,7 @@ impl Caller {
             Refusal::Exhausted(_) | Refusal::Closed(_) => false,
         };
         if in_vain && crowded == Some(crowded_now) {
-            checker.fail(format!("law 6: starved: {:?} for {:?}: {refusal}", plan.ask.request, plan.ask.worst));
+            checker.fail(format!("law 6: starved: {:?} for {:?}: {refusal}", plan.wanted.request, plan.wanted.worst));
         }
     }
 
@@ -214,7 +216,7 @@ impl Caller {
         // A pause may come between the reservation and the request.
         self.process.running().await;
         let bill = match plan.end {
-            _ if reservation.granted != plan.ask.worst => plan.bill.min(reservation.granted),
+            _ if reservation.granted != plan.wanted.worst => plan.bill.min(reservation.granted),
             End::NotBilled => Amounts::ZERO,
             End::Completed | End::Cut => plan.bill,
         };
@@ -231,7 +233,7 @@ impl Caller {
             } else {
                 // The first attempt is finished as what it was; the next one reserves anew.
                 self.finish(reservation, bill, plan.end).await;
-                if let Ok(second) = self.admission.reserve(plan.ask.clone()).await {
+                if let Ok(second) = self.admission.reserve(plan.wanted.clone()).await {
                     Box::pin(self.make(second, plan)).await;
                 }
                 return;

@@ -203,7 +203,7 @@ impl Checker {
             }
         }
         self.rows.extend(after);
-        self.order(event, entry, line_before, rows_before);
+        self.line_order(event, entry, line_before, rows_before);
         if is_new_budget && let LedgerEvent::BudgetSet { budget, window, .. } = event {
             self.begin_truth(budget, window);
         }
@@ -259,7 +259,7 @@ impl Checker {
     }
 
     /// Law 6, the order: nobody takes what those ahead in the line wait for.
-    fn order(
+    fn line_order(
         &mut self,
         event: &LedgerEvent,
         entry: &Entry,

@@ -37,11 +37,11 @@ const COMMAND_TIME_MAX: Duration = Duration::from_millis(900);
 /// Commands decided into one commit at most.
 const GROUP_MAX: usize = 8;
 
-type Asked = (Request, oneshot::Sender<Reply>);
+type PendingRequest = (Request, oneshot::Sender<Reply>);
 
 /// Reaches a replica.
 #[derive(Clone)]
-pub(crate) struct ReplicaHandle(mpsc::UnboundedSender<Asked>);
+pub(crate) struct ReplicaHandle(mpsc::UnboundedSender<PendingRequest>);
 
 /// The stream that the replicas decide.
 pub(crate) fn ledger_stream() -> StreamName {
@@ -54,7 +54,7 @@ pub(crate) struct Replica {
     broker: Arc<Broker>,
     process: Arc<Process>,
     log: Arc<LogPort>,
-    inbox: mpsc::UnboundedReceiver<Asked>,
+    inbox: mpsc::UnboundedReceiver<PendingRequest>,
     ledger: Ledger,
     position: Position,
     version: Version,
@@ -106,7 +106,7 @@ impl Replica {
         }
     }
 
-    async fn decide(&mut self, mut group: Vec<Asked>) {
+    async fn decide(&mut self, mut group: Vec<PendingRequest>) {
         loop {
             let before = (self.ledger.clone(), self.at);
             let mut entries = Vec::new();

@@ -16,11 +16,11 @@ use steward_events::rejection::Rejection;
 use tokio::sync::oneshot;
 
 use super::held::Held;
-use super::{AdmissionConfig, Ask, Finish, Refusal, Settled};
+use super::{AdmissionConfig, Finish, Refusal, ReservationRequest, Settled};
 
-mod asking;
 mod journal;
 mod ledger_commands;
+mod ledger_contact;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -29,14 +29,14 @@ pub(super) use journal::{Job, fresh, never_sent};
 pub(super) use ledger_commands::{CommandOutcome, Numbers, PendingCommand};
 pub(super) use waiting::{Admitted, Identity, Now, Waiting};
 
-use asking::Asking;
 use journal::{Head, Outbox};
+use ledger_contact::LedgerContact;
 
 /// A call that was admitted and has not finished for good.
 struct Call {
     lease: LeaseId,
     reserved: Amounts,
-    ask: Arc<Ask>,
+    wanted: Arc<ReservationRequest>,
     /// The finish is on its way to the journal.
     finishing: bool,
 }
@@ -54,7 +54,7 @@ pub(super) struct Account {
     current: Option<LeaseId>,
     line: VecDeque<Waiting>,
     calls: BTreeMap<CallId, Call>,
-    asking: Asking,
+    contact: LedgerContact,
     /// Nothing is admitted any more, for this reason.
     stopped: Option<String>,
     used_at: Duration,
@@ -75,7 +75,7 @@ impl Account {
             current: None,
             line: VecDeque::new(),
             calls: BTreeMap::new(),
-            asking: Asking::default(),
+            contact: LedgerContact::default(),
             stopped: None,
             used_at: now.mono,
             left: None,
@@ -83,7 +83,7 @@ impl Account {
     }
 
     /// A call asks to be admitted.
-    pub(super) fn ask(&mut self, waiting: Waiting) {
+    pub(super) fn reserve(&mut self, waiting: Waiting) {
         self.used_at = waiting.since;
         if let Some(why) = &self.stopped {
             (waiting.answer)(Err(Refusal::Closed(why.clone())));
@@ -140,7 +140,7 @@ impl Account {
 
     /// Something moved in the ledger: what waits may fit now.
     pub(super) fn nudged(&mut self, now: Now) {
-        self.asking.nudge(now.mono);
+        self.contact.nudge(now.mono);
     }
 
     /// What the leases rest on was revoked: close them, whatever is on its way.
@@ -160,7 +160,7 @@ impl Account {
 
     fn refuse_all(&mut self, why: &str) {
         for waiting in self.line.drain(..) {
-            self.asking.forget(&waiting.call);
+            self.contact.forget(&waiting.call);
             (waiting.answer)(Err(Refusal::Closed(why.to_owned())));
         }
     }
@@ -170,20 +170,20 @@ impl Account {
         self.age(now);
         self.give_up(now);
         while let Some(first) = self.line.front() {
-            let granted = self.asking.was_granted(&first.call);
-            let cut = self.asking.is_short(&first.call);
+            let granted = self.contact.was_granted(&first.call);
+            let cut = self.contact.is_short(&first.call);
             let Some(lease) = self.current.clone() else { break };
             let Some(held) = self.leases.get_mut(&lease) else { break };
             // While others wait, nothing is taken that was not granted for this very call.
             if !held.is_usable(now.mono) || ((held.pressure || held.recalled) && !granted) {
                 break;
             }
-            let Some(amount) = fitting(&first.ask, held.free(), cut, self.line.len()) else { break };
+            let Some(amount) = fitting(&first.wanted, held.free(), cut, self.line.len()) else { break };
             let Some(waiting) = self.line.pop_front() else { break };
             held.reserve(amount);
-            self.asking.admitted(&waiting.call);
-            let (ask, finishing) = (Arc::clone(&waiting.ask), false);
-            let call = Call { lease: lease.clone(), reserved: amount, ask, finishing };
+            self.contact.admitted(&waiting.call);
+            let (wanted, finishing) = (Arc::clone(&waiting.wanted), false);
+            let call = Call { lease: lease.clone(), reserved: amount, wanted, finishing };
             self.calls.insert(waiting.call.clone(), call);
             self.outbox.starts.push_back(waiting);
         }
@@ -223,8 +223,8 @@ impl Account {
                 kept.push_back(waiting);
                 continue;
             }
-            self.asking.forget(&waiting.call);
-            let refusal = match self.asking.trouble() {
+            self.contact.forget(&waiting.call);
+            let refusal = match self.contact.trouble() {
                 Some(trouble) => Refusal::Unavailable(trouble.to_owned().into()),
                 None => Refusal::WaitedTooLong { retry_after: RETRY_AFTER },
             };
@@ -235,16 +235,16 @@ impl Account {
 
     /// Settled amounts leave no room for the call that asked, so none for those behind it that need as much.
     fn refuse(&mut self, call: &CallId, why: &Rejection, now: Now) {
-        let Some(least) = self.line.iter().find(|waiting| waiting.call == *call).map(|w| w.ask.worst_min) else {
+        let Some(least) = self.line.iter().find(|waiting| waiting.call == *call).map(|w| w.wanted.worst_min) else {
             return;
         };
         let mut kept = VecDeque::with_capacity(self.line.len());
         for waiting in self.line.drain(..) {
-            if waiting.call != *call && !least.fits(waiting.ask.worst_min) {
+            if waiting.call != *call && !least.fits(waiting.wanted.worst_min) {
                 kept.push_back(waiting);
                 continue;
             }
-            self.asking.forget(&waiting.call);
+            self.contact.forget(&waiting.call);
             (waiting.answer)(Err(refusal(why, now)));
         }
         self.line = kept;
@@ -268,18 +268,18 @@ impl Account {
         let mut wake = now.mono + WAKE_MAX;
         let mut at = |moment: Duration| wake = wake.min(moment);
         // While a command is under way, its answer is what happens next.
-        let may_ask = self.asking.may_ask_at();
+        let may_send = self.contact.may_send_at();
         if let Some(oldest) = self.line.iter().map(|waiting| waiting.since).min() {
             at(oldest + self.config.wait_max);
             // Whoever asked may go away; nobody says so.
             at(now.mono + WANTED_CHECK);
-            if let Some(may_ask) = may_ask {
-                at(may_ask.max(self.asking.poll_at()));
+            if let Some(may_send) = may_send {
+                at(may_send.max(self.contact.poll_at()));
             }
         }
         for held in self.leases.values().filter(|held| !held.closed) {
-            if let Some(may_ask) = may_ask {
-                at(may_ask.max(held.renew_at()));
+            if let Some(may_send) = may_send {
+                at(may_send.max(held.renew_at()));
             }
             for moment in [held.start_until, self.used_at + self.config.idle_max] {
                 if moment > now.mono {
@@ -312,7 +312,7 @@ impl Account {
             && self.line.is_empty()
             && self.calls.is_empty()
             && self.outbox.is_empty()
-            && self.asking.is_idle()
+            && self.contact.is_idle()
     }
 
     fn budget_left(&self) -> Option<NanoDollars> {
@@ -336,18 +336,18 @@ const WANTED_CHECK: Duration = Duration::from_millis(250);
 
 const TICK: Duration = Duration::from_millis(1);
 
-/// What to reserve for `ask` out of `free`, if it fits: all of its worst case or, if the ledger is `short` and the call
+/// What to reserve for `wanted` out of `free`, if it fits: all of its worst case or, if the ledger is `short` and the call
 /// may be cut, its share.
-fn fitting(ask: &Ask, free: Amounts, short: bool, waiting: usize) -> Option<Amounts> {
-    if ask.worst.fits(free) {
-        return Some(ask.worst);
+fn fitting(wanted: &ReservationRequest, free: Amounts, short: bool, waiting: usize) -> Option<Amounts> {
+    if wanted.worst.fits(free) {
+        return Some(wanted.worst);
     }
-    if !short || !ask.worst_min.fits(free) {
+    if !short || !wanted.worst_min.fits(free) {
         return None;
     }
     let crowd = u64::try_from(waiting.max(1)).unwrap_or(u64::MAX);
     let share = free.zip(free, |free, _| free / crowd);
-    Some(ask.worst.min(ask.worst_min.max(share)))
+    Some(wanted.worst.min(wanted.worst_min.max(share)))
 }
 
 /// A budget that has room again within a minute is a rate: waiting helps.

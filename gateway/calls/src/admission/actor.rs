@@ -43,7 +43,7 @@ const JOURNAL_PAUSE: Duration = Duration::from_millis(200);
 
 /// What an account is told.
 pub(super) enum Message {
-    Ask(Waiting),
+    Reserve(Waiting),
     Finish(CallId, Finish, Option<oneshot::Sender<Settled>>),
     Recalled(LeaseId),
     Moved,
@@ -147,17 +147,17 @@ impl Actor {
         account.step(now);
     }
 
-    fn send(&self, command: PendingCommand, sake: Option<&Waiting>) -> Work<CommandOutcome> {
+    fn send(&self, command: PendingCommand, for_call: Option<&Waiting>) -> Work<CommandOutcome> {
         let bus = Arc::clone(&self.ports.bus);
-        let request = self.request(&command.into(), sake);
+        let request = self.request(&command.into(), for_call);
         Box::pin(async move {
             let sent = send_until_decided(&*bus, &request?, COMMAND_PATIENCE).await;
             sent.map_err(|error| error.to_string())
         })
     }
 
-    /// The command as a request. It belongs to the chain and trace of the call for whose `sake` it is sent, if one waits.
-    fn request(&self, command: &Command, sake: Option<&Waiting>) -> Result<Request, String> {
+    /// The command as a request. It belongs to the chain and trace of the call for whose `for_call` it is sent, if one waits.
+    fn request(&self, command: &Command, for_call: Option<&Waiting>) -> Result<Request, String> {
         let (noun, verb) = command.name();
         let body: Bytes = command.write(Format::MessagePack).map_err(|error| error.to_string())?;
         let ids = &*self.ports.ids;
@@ -171,8 +171,8 @@ impl Actor {
                 issued_at: self.ports.clock.now(),
                 on_behalf_of: Some(self.me.scopes.principal.clone()),
                 causation: None,
-                correlation: sake.map_or_else(|| fresh(ids), |call| call.ask.request.clone()),
-                traceparent: sake.and_then(|call| call.span.in_scope(trace::current_traceparent)),
+                correlation: for_call.map_or_else(|| fresh(ids), |call| call.wanted.request.clone()),
+                traceparent: for_call.and_then(|call| call.span.in_scope(trace::current_traceparent)),
             },
             format: Format::MessagePack,
             body,
@@ -182,7 +182,7 @@ impl Actor {
 
 fn take(account: &mut Account, message: Message, now: Now) {
     match message {
-        Message::Ask(waiting) => account.ask(waiting),
+        Message::Reserve(waiting) => account.reserve(waiting),
         Message::Finish(call, finish, settled) => account.finish(&call, finish, now, settled),
         Message::Recalled(lease) => account.recalled(&lease),
         Message::Moved => account.nudged(now),

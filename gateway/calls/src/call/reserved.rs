@@ -17,7 +17,7 @@ use tracing::Span;
 use super::authorised::Authorised;
 use super::planned::ResolvedTarget;
 use crate::access::Access;
-use crate::admission::{Admission, Ask, Refusal, Reservation};
+use crate::admission::{Admission, Refusal, Reservation, ReservationRequest};
 use crate::error::Error;
 use crate::estimate::Rate;
 use crate::trace;
@@ -78,7 +78,7 @@ impl Reserver {
     /// Reserves for the attempt with this number, at `to`.
     pub(super) async fn reserve(&self, call: &Authorised, to: &ResolvedTarget, number: u32) -> Result<Reserved, Error> {
         let plan = &call.plan;
-        let reserving = self.admission.reserve(Ask {
+        let reserving = self.admission.reserve(ReservationRequest {
             tenant: call.key.holder.tenant.clone(),
             shard: call.key.shard,
             context: Shared::new(CallContext {

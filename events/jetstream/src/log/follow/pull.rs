@@ -40,7 +40,7 @@ struct Next {
 }
 
 /// A request under way.
-struct Asked {
+struct PullRequest {
     /// Where the server says of it what is no commit.
     inbox: String,
     began: Instant,
@@ -66,7 +66,7 @@ pub(super) struct Pull {
     messages: Subscriber,
     pace: Duration,
     requests: u64,
-    asked: Option<Asked>,
+    asked: Option<PullRequest>,
     last: Last,
 }
 
@@ -90,7 +90,7 @@ impl Pull {
                 if let Last::Some(began) = self.last {
                     tokio::time::sleep_until(began + self.pace).await;
                 }
-                self.ask(client).await?;
+                self.pull(client).await?;
             }
             let message = match tokio::time::timeout(SILENCE_MAX, self.messages.next()).await {
                 Ok(Some(message)) => message,
@@ -114,7 +114,7 @@ impl Pull {
         }
     }
 
-    async fn ask(&mut self, client: &Client) -> Result<(), LogError> {
+    async fn pull(&mut self, client: &Client) -> Result<(), LogError> {
         let next = match self.last {
             Last::Nothing => {
                 Next { batch: 1, max_bytes: None, expires: nanos(WAIT), idle_heartbeat: Some(nanos(HEARTBEAT)) }
@@ -127,7 +127,7 @@ impl Pull {
             },
         };
         self.requests += 1;
-        let asked = Asked {
+        let asked = PullRequest {
             inbox: format!("{}.{}", self.inbox, self.requests),
             began: Instant::now(),
             batch: next.batch,

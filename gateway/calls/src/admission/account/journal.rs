@@ -124,7 +124,7 @@ impl Account {
             let event = UsageEvent::CallFinished {
                 call: finished.call.clone(),
                 lease: call.lease.clone(),
-                context: call.ask.context.clone(),
+                context: call.wanted.context.clone(),
                 tokens: finished.finish.tokens,
                 cost: finished.finish.cost,
                 variant: finished.finish.variant,
@@ -136,19 +136,19 @@ impl Account {
                 duration_ms: finished.finish.duration_ms,
                 tags: Tags::default(),
             };
-            entries.push(self.entry(event, (&finished.call).into(), &call.ask.request));
+            entries.push(self.entry(event, (&finished.call).into(), &call.wanted.request));
         }
         for waiting in starts {
             let Some(call) = self.calls.get(&waiting.call) else { continue };
             let event = UsageEvent::CallStarted {
                 call: waiting.call.clone(),
                 lease: call.lease.clone(),
-                context: call.ask.context.clone(),
+                context: call.wanted.context.clone(),
                 worst: call.reserved,
-                request: call.ask.request.clone(),
+                request: call.wanted.request.clone(),
                 tags: Tags::default(),
             };
-            entries.push(self.entry(event, (&waiting.call).into(), &call.ask.request));
+            entries.push(self.entry(event, (&waiting.call).into(), &call.wanted.request));
         }
         for lease in closes {
             let reason = self.leases.get(lease).and_then(|held| held.closing).unwrap_or("closed").to_owned();

@@ -16,7 +16,7 @@ use steward_events::quantity::{Amounts, Turn};
 use steward_events::rejection::Rejection;
 use steward_events::request::Reply;
 
-use super::asking::POLL_MIN;
+use super::ledger_contact::POLL_MIN;
 use super::{Account, Now};
 use crate::admission::held::Held;
 use crate::admission::mutations;
@@ -50,15 +50,15 @@ pub(in crate::admission) type CommandOutcome = Result<Reply, String>;
 impl Account {
     /// The next command to the ledger, if there is something to say and nothing is under way.
     pub(in crate::admission) fn next_command(&mut self, now: Now, numbers: &Numbers) -> Option<PendingCommand> {
-        if self.asking.flying.is_some() || now.mono < self.asking.pause_until {
+        if self.contact.flying.is_some() || now.mono < self.contact.pause_until {
             return None;
         }
         let command = self.end_command().or_else(|| self.renewal_due(now)).or_else(|| self.request(now, numbers));
         let command = command.or_else(|| {
-            let call = self.asking.withdrawals.pop()?;
+            let call = self.contact.withdrawals.pop()?;
             Some(LedgerCommand::WithdrawRequest(WithdrawRequest { call }))
         })?;
-        self.asking.flying = Some((command.clone(), now.mono));
+        self.contact.flying = Some((command.clone(), now.mono));
         Some(PendingCommand(command))
     }
 
@@ -78,7 +78,7 @@ impl Account {
     /// A lease that was recalled, holds something that others wait for, or is to be kept from expiring.
     fn renewal_due(&mut self, now: Now) -> Option<LedgerCommand> {
         // The lease from which the first in line is served reports with that call's request instead.
-        let serves = self.current.clone().filter(|_| !self.line.is_empty() && now.mono >= self.asking.poll_at);
+        let serves = self.current.clone().filter(|_| !self.line.is_empty() && now.mono >= self.contact.poll_at);
         let due = |held: &Held| {
             let returns = held.pressure && !held.cap.fits(held.floor());
             !held.closed && (held.recalled || returns || now.mono >= held.renew_at())
@@ -92,17 +92,17 @@ impl Account {
     /// Room for the first in line.
     fn request(&mut self, now: Now, numbers: &Numbers) -> Option<LedgerCommand> {
         let first = self.line.front()?;
-        if now.mono < self.asking.poll_at {
+        if now.mono < self.contact.poll_at {
             return None;
         }
-        let (call, ask) = (first.call.clone(), Arc::clone(&first.ask));
-        let want = self.asking.want(ask.worst, now.mono);
+        let (call, wanted) = (first.call.clone(), Arc::clone(&first.wanted));
+        let want = self.contact.want(wanted.worst, now.mono);
         let waiting = u32::try_from(self.line.len()).unwrap_or(u32::MAX);
         let request = |need, need_min| LeaseRequest {
             call,
             need,
             need_min,
-            whole_min: ask.worst_min,
+            whole_min: wanted.worst_min,
             want: need + want,
             waiting,
         };
@@ -110,34 +110,34 @@ impl Account {
         if let Some((id, held)) = current.and_then(|id| self.leases.get_mut(&id).map(|held| (id, held))) {
             let keep = if held.pressure || held.recalled { held.floor().min(held.cap) } else { held.cap };
             let need = |worst: Amounts| (held.spent() + worst).saturating_sub(keep);
-            let request = request(need(ask.worst), need(ask.worst_min));
+            let request = request(need(wanted.worst), need(wanted.worst_min));
             return Some(LedgerCommand::RenewLease(renewal(&id, held, self.usage.through(), Some(request))));
         }
         let lease = LeaseId { holder: self.me.holder.clone(), number: numbers.next() };
         let scopes = self.me.scopes.clone();
-        let request = request(ask.worst, ask.worst_min);
+        let request = request(wanted.worst, wanted.worst_min);
         Some(LedgerCommand::GrantLease(GrantLease { lease, scopes, request }))
     }
 
     /// What came of the command that was under way.
     pub(in crate::admission) fn replied(&mut self, outcome: CommandOutcome, now: Now) {
-        let Some((command, sent)) = self.asking.flying.take() else { return };
+        let Some((command, sent)) = self.contact.flying.take() else { return };
         let reply = match outcome {
             Ok(reply) => reply,
             Err(trouble) => {
-                self.asking.trouble = Some(trouble);
-                self.asking.pause_until = now.mono + TROUBLE_PAUSE;
-                self.asking.poll_later(now.mono);
+                self.contact.trouble = Some(trouble);
+                self.contact.pause_until = now.mono + TROUBLE_PAUSE;
+                self.contact.poll_later(now.mono);
                 return;
             }
         };
-        self.asking.trouble = None;
+        self.contact.trouble = None;
         match command {
             LedgerCommand::GrantLease(command) => self.granted(&command, reply, sent, now),
             LedgerCommand::RenewLease(command) => self.renewed(&command, reply, sent, now),
             LedgerCommand::EndLease(command) if reply.accepted => self.ended(&command.lease),
             LedgerCommand::WithdrawRequest(_) => {}
-            _ => self.asking.pause_until = now.mono + TROUBLE_PAUSE,
+            _ => self.contact.pause_until = now.mono + TROUBLE_PAUSE,
         }
     }
 
@@ -164,7 +164,7 @@ impl Account {
             Ok(answer) => answer,
             Err(why) => match &command.request {
                 Some(request) => return self.rejected(&request.call, &why, now),
-                None => return self.asking.pause_until = now.mono + TROUBLE_PAUSE,
+                None => return self.contact.pause_until = now.mono + TROUBLE_PAUSE,
             },
         };
         if let Some(held) = self.leases.get_mut(&command.lease) {
@@ -196,39 +196,39 @@ impl Account {
         let waits = self.line.iter().any(|waiting| waiting.call == *call);
         match &answer.outcome {
             Outcome::Granted => {
-                self.asking.ticket.take_if(|ticket| ticket == call);
+                self.contact.ticket.take_if(|ticket| ticket == call);
                 if waits {
-                    self.asking.granted = Some(call.clone());
-                    self.asking.short = Some(call.clone());
+                    self.contact.granted = Some(call.clone());
+                    self.contact.short = Some(call.clone());
                 }
-                self.asking.poll_pause = POLL_MIN;
-                self.asking.poll_at = now.mono + POLL_MIN;
+                self.contact.poll_pause = POLL_MIN;
+                self.contact.poll_at = now.mono + POLL_MIN;
             }
             Outcome::Queued => {
-                self.asking.ticket = Some(call.clone());
+                self.contact.ticket = Some(call.clone());
                 if waits {
-                    self.asking.short = Some(call.clone());
+                    self.contact.short = Some(call.clone());
                 } else {
-                    self.asking.forget(call);
+                    self.contact.forget(call);
                 }
-                self.asking.poll_later(now.mono);
+                self.contact.poll_later(now.mono);
             }
             Outcome::Refused { why } => self.rejected(call, &why.clone(), now),
-            Outcome::LineFull | Outcome::Nothing => self.asking.poll_later(now.mono),
-            Outcome::Turned | Outcome::Ended => self.asking.poll_at = now.mono,
+            Outcome::LineFull | Outcome::Nothing => self.contact.poll_later(now.mono),
+            Outcome::Turned | Outcome::Ended => self.contact.poll_at = now.mono,
         }
     }
 
     fn rejected(&mut self, call: &CallId, why: &Rejection, now: Now) {
-        self.asking.ticket.take_if(|ticket| ticket == call);
+        self.contact.ticket.take_if(|ticket| ticket == call);
         if matches!(why, Rejection::BudgetExhausted { resets_at: Some(at), .. } if *at <= now.wall) {
             // Its window has turned since.
-            self.asking.poll_later(now.mono);
+            self.contact.poll_later(now.mono);
         } else if matches!(why, Rejection::BudgetExhausted { .. }) {
             self.refuse(call, why, now);
         } else {
-            self.asking.trouble = Some(why.to_string());
-            self.asking.pause_until = now.mono + TROUBLE_PAUSE;
+            self.contact.trouble = Some(why.to_string());
+            self.contact.pause_until = now.mono + TROUBLE_PAUSE;
         }
     }
 

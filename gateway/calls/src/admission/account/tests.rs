@@ -19,7 +19,7 @@ use scene::{Scene, amount, at, closed, events, id};
 #[test]
 fn a_call_is_admitted_only_when_its_start_is_acknowledged() {
     let mut scene = Scene::new();
-    scene.ask(1, 10, 10, at(0));
+    scene.reserve(1, 10, 10, at(0));
     scene.lent(amount(1, 10));
     let (_, commit) = scene.appends(at(0)).unwrap();
     assert!(matches!(&events(&commit)[..], [UsageEvent::CallStarted { .. }]));
@@ -32,11 +32,11 @@ fn a_call_is_admitted_only_when_its_start_is_acknowledged() {
 #[test]
 fn an_append_without_an_answer_is_sent_again_as_it_was() {
     let mut scene = Scene::new();
-    scene.ask(1, 10, 10, at(0));
+    scene.reserve(1, 10, 10, at(0));
     scene.lent(amount(2, 20));
     let (_, first) = scene.appends(at(0)).unwrap();
     assert!(scene.account.appended(Err(AppendError::Unavailable("?".into())), at(1)).is_err());
-    scene.ask(2, 10, 10, at(1));
+    scene.reserve(2, 10, 10, at(1));
     let (_, again) = scene.appends(at(1)).unwrap();
     assert_eq!(first, again);
 }
@@ -44,10 +44,10 @@ fn an_append_without_an_answer_is_sent_again_as_it_was() {
 #[test]
 fn after_a_conflict_with_a_close_starts_wait_again_and_finishes_are_recorded() {
     let mut scene = Scene::new();
-    scene.ask(1, 10, 10, at(0));
+    scene.reserve(1, 10, 10, at(0));
     let lease = scene.lent(amount(2, 20));
     scene.append(at(0));
-    scene.ask(2, 10, 10, at(0));
+    scene.reserve(2, 10, 10, at(0));
     scene.finish(1, 4, CallOutcome::Completed, at(0));
     let (_, commit) = scene.appends(at(0)).unwrap();
     assert_eq!(events(&commit).len(), 2);
@@ -66,7 +66,7 @@ fn after_a_conflict_with_a_close_starts_wait_again_and_finishes_are_recorded() {
 #[test]
 fn a_lease_that_was_closed_before_the_reply_told_of_it_is_not_used() {
     let mut scene = Scene::new();
-    scene.ask(1, 10, 10, at(0));
+    scene.reserve(1, 10, 10, at(0));
     let Some(LedgerCommand::GrantLease(GrantLease { lease, .. })) = scene.command(at(0)) else { panic!("no command") };
     let stream = scene.account.me.journal.clone();
     scene.account.read(Ok(vec![closed(&lease, 12, &stream)])).unwrap();
@@ -79,7 +79,7 @@ fn a_lease_that_was_closed_before_the_reply_told_of_it_is_not_used() {
 #[test]
 fn an_acknowledgement_that_comes_too_late_lets_nothing_go() {
     let mut scene = Scene::new();
-    scene.ask(1, 10, 10, at(0));
+    scene.reserve(1, 10, 10, at(0));
     scene.lent(amount(1, 10));
     let (_, _) = scene.appends(at(5)).unwrap();
     let appended = Appended { position: Position(11), hash: CommitHash::default() };
@@ -94,7 +94,7 @@ fn an_acknowledgement_that_comes_too_late_lets_nothing_go() {
 #[test]
 fn a_call_whose_caller_went_away_is_finished_as_never_sent() {
     let mut scene = Scene::new();
-    scene.ask(1, 10, 10, at(0));
+    scene.reserve(1, 10, 10, at(0));
     scene.lent(amount(1, 10));
     let (_, _) = scene.appends(at(0)).unwrap();
     scene.gone.store(true, Ordering::Relaxed);
@@ -106,7 +106,7 @@ fn a_call_whose_caller_went_away_is_finished_as_never_sent() {
 #[test]
 fn what_a_call_used_beyond_its_reservation_takes_what_is_free_and_the_rest_is_late() {
     let mut scene = Scene::new();
-    scene.ask(1, 10, 10, at(0));
+    scene.reserve(1, 10, 10, at(0));
     scene.lent(amount(1, 13));
     scene.append(at(0));
     scene.finish(1, 18, CallOutcome::Completed, at(0));
@@ -118,7 +118,7 @@ fn what_a_call_used_beyond_its_reservation_takes_what_is_free_and_the_rest_is_la
 #[test]
 fn a_shrink_keeps_what_is_not_acknowledged_and_hands_back_the_rest() {
     let mut scene = Scene::new();
-    scene.ask(1, 10, 10, at(0));
+    scene.reserve(1, 10, 10, at(0));
     let lease = scene.lent(amount(9, 90));
     scene.append(at(0));
     scene.finish(1, 4, CallOutcome::Completed, at(0));
@@ -139,11 +139,11 @@ fn a_shrink_keeps_what_is_not_acknowledged_and_hands_back_the_rest() {
 #[test]
 fn while_others_wait_nothing_is_taken_that_was_not_granted() {
     let mut scene = Scene::new();
-    scene.ask(1, 10, 10, at(0));
+    scene.reserve(1, 10, 10, at(0));
     let lease = scene.lent(amount(9, 90));
     scene.append(at(0));
     scene.account.recalled(&lease);
-    scene.ask(2, 10, 10, at(0));
+    scene.reserve(2, 10, 10, at(0));
     assert!(scene.appends(at(0)).is_none());
     assert!(matches!(scene.command(at(0)), Some(LedgerCommand::RenewLease(RenewLease { request: Some(_), .. }))));
     scene.reply(Outcome::Granted, 1, amount(2, 20), true, at(0));
@@ -153,12 +153,12 @@ fn while_others_wait_nothing_is_taken_that_was_not_granted() {
 #[test]
 fn an_estimate_frees_nothing_of_what_it_leaves_open() {
     let mut scene = Scene::new();
-    scene.ask(1, 10, 10, at(0));
+    scene.reserve(1, 10, 10, at(0));
     let lease = scene.lent(amount(9, 15));
     scene.append(at(0));
     scene.finish(1, 4, CallOutcome::Estimated { reason: "cut".to_owned() }, at(0));
     scene.append(at(0));
-    scene.ask(2, 6, 6, at(0));
+    scene.reserve(2, 6, 6, at(0));
     assert!(scene.appends(at(0)).is_none(), "5 of 15 tokens are free");
     scene.account.recalled(&lease);
     let Some(LedgerCommand::RenewLease(command)) = scene.command(at(0)) else { panic!("no renewal") };
@@ -168,9 +168,9 @@ fn an_estimate_frees_nothing_of_what_it_leaves_open() {
 #[test]
 fn a_call_that_may_be_cut_is_cut_only_once_the_ledger_is_short() {
     let mut scene = Scene::new();
-    scene.ask(1, 10, 10, at(0));
+    scene.reserve(1, 10, 10, at(0));
     scene.lent(amount(9, 14));
-    scene.ask(2, 10, 2, at(0));
+    scene.reserve(2, 10, 2, at(0));
     assert_eq!(scene.append(at(0)).len(), 1);
     let Some(LedgerCommand::RenewLease(command)) = scene.command(at(1)) else { panic!("the ledger is not asked") };
     let request = command.request.unwrap();
@@ -183,7 +183,7 @@ fn a_call_that_may_be_cut_is_cut_only_once_the_ledger_is_short() {
 #[test]
 fn an_unknown_outcome_keeps_the_lower_cap() {
     let mut scene = Scene::new();
-    scene.ask(1, 10, 10, at(0));
+    scene.reserve(1, 10, 10, at(0));
     let lease = scene.lent(amount(9, 90));
     scene.append(at(0));
     scene.account.recalled(&lease);
@@ -196,7 +196,7 @@ fn an_unknown_outcome_keeps_the_lower_cap() {
 fn the_line_is_bounded_and_a_wait_has_an_end() {
     let mut scene = Scene::new();
     for number in 1..=5 {
-        scene.ask(number, 10, 10, at(0));
+        scene.reserve(number, 10, 10, at(0));
     }
     let refused = |scene: &Scene, number| {
         matches!(scene.told.lock().unwrap().get(&number), Some(Err(Refusal::WaitedTooLong { .. })))
@@ -211,9 +211,9 @@ fn the_line_is_bounded_and_a_wait_has_an_end() {
 #[test]
 fn a_refusal_by_settled_facts_is_that_of_all_who_need_as_much() {
     let mut scene = Scene::new();
-    scene.ask(1, 10, 10, at(0));
-    scene.ask(2, 12, 12, at(0));
-    scene.ask(3, 4, 4, at(0));
+    scene.reserve(1, 10, 10, at(0));
+    scene.reserve(2, 12, 12, at(0));
+    scene.reserve(3, 4, 4, at(0));
     assert!(scene.command(at(0)).is_some());
     let why = Rejection::BudgetExhausted {
         budget: "acme in total".to_owned(),
@@ -234,7 +234,7 @@ fn a_refusal_by_settled_facts_is_that_of_all_who_need_as_much() {
 #[test]
 fn an_idle_account_closes_its_lease_tells_the_ledger_and_is_over() {
     let mut scene = Scene::new();
-    scene.ask(1, 10, 10, at(0));
+    scene.reserve(1, 10, 10, at(0));
     scene.lent(amount(9, 90));
     scene.append(at(0));
     scene.finish(1, 4, CallOutcome::Completed, at(1));

@@ -10,7 +10,7 @@ use steward_events::stream::StreamName;
 use steward_events::timestamp::Timestamp;
 use tracing::Span;
 
-use crate::admission::{Ask, Refusal};
+use crate::admission::{Refusal, ReservationRequest};
 
 /// The moment at which something is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -38,13 +38,13 @@ pub(in crate::admission) struct Admitted {
     pub(in crate::admission) granted: Amounts,
 }
 
-/// Where the answer to an ask goes. False: whoever asked is gone.
+/// Where the answer to a request goes. False: the caller is gone.
 pub(in crate::admission) type Answer = Box<dyn FnOnce(Result<Admitted, Refusal>) -> bool + Send>;
 
 /// A call that waits.
 pub(in crate::admission) struct Waiting {
     pub(in crate::admission) call: CallId,
-    pub(in crate::admission) ask: Arc<Ask>,
+    pub(in crate::admission) wanted: Arc<ReservationRequest>,
     /// Since when, by this process's own clock.
     pub(in crate::admission) since: Duration,
     pub(in crate::admission) answer: Answer,

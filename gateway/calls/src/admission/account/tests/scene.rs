@@ -25,7 +25,7 @@ use steward_ports::append::Appended;
 use steward_ports::log::Stored;
 
 use crate::admission::account::{Account, Admitted, Identity, Job, Now, Numbers, Waiting};
-use crate::admission::{AdmissionConfig, Ask, Finish, Refusal};
+use crate::admission::{AdmissionConfig, Finish, Refusal, ReservationRequest};
 
 pub(super) const START: Timestamp = Timestamp(1_790_000_000_000_000);
 
@@ -46,7 +46,7 @@ pub(super) fn scopes() -> ScopeSet {
     ScopeSet { path: id("acme"), principal: id("svc_1"), key: id("key_1"), model: id("m"), agent: None, task: None }
 }
 
-/// What each caller was told, by the number of its ask.
+/// What each caller was told, by the number of its request.
 pub(super) type Told = Arc<Mutex<BTreeMap<u64, Result<Admitted, Refusal>>>>;
 
 pub(super) struct Scene {
@@ -71,8 +71,8 @@ impl Scene {
         Self { account, numbers, told, position: 10, gone }
     }
 
-    pub(super) fn ask(&mut self, number: u64, worst: u64, least: u64, now: Now) {
-        let ask = Ask {
+    pub(super) fn reserve(&mut self, number: u64, worst: u64, least: u64, now: Now) {
+        let wanted = ReservationRequest {
             tenant: id("acme"),
             shard: Shard(0),
             context: Shared::new(CallContext {
@@ -86,14 +86,14 @@ impl Scene {
             worst_min: amount(1, least),
             request: id("r"),
         };
-        let (told, gone, wanted) = (Arc::clone(&self.told), Arc::clone(&self.gone), Arc::clone(&self.gone));
+        let (told, gone, awaited) = (Arc::clone(&self.told), Arc::clone(&self.gone), Arc::clone(&self.gone));
         let answer = move |outcome| {
             told.lock().unwrap().insert(number, outcome);
             !gone.load(Ordering::Relaxed)
         };
-        self.account.ask(Waiting {
+        self.account.reserve(Waiting {
             call: id(&format!("call{number}")),
-            ask: Arc::new(ask),
+            wanted: Arc::new(wanted),
             since: now.mono,
             span: tracing::Span::none(),
             answer: Box::new(answer),

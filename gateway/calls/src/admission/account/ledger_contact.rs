@@ -21,7 +21,7 @@ const CHUNK_TIME: Duration = Duration::from_secs(1);
 const WITHDRAWALS_MAX: usize = 64;
 
 /// Where the account stands with the ledger.
-pub(super) struct Asking {
+pub(super) struct LedgerContact {
     pub(super) flying: Option<(LedgerCommand, Duration)>,
     /// The call that the last answer made room for.
     pub(super) granted: Option<CallId>,
@@ -38,7 +38,7 @@ pub(super) struct Asking {
     grown_at: Duration,
 }
 
-impl Default for Asking {
+impl Default for LedgerContact {
     fn default() -> Self {
         Self {
             flying: None,
@@ -56,7 +56,7 @@ impl Default for Asking {
     }
 }
 
-impl Asking {
+impl LedgerContact {
     pub(super) fn was_granted(&self, call: &CallId) -> bool {
         self.granted.as_ref() == Some(call)
     }
@@ -74,7 +74,7 @@ impl Asking {
     }
 
     /// From when on the ledger may be asked; none while a command is under way.
-    pub(super) fn may_ask_at(&self) -> Option<Duration> {
+    pub(super) fn may_send_at(&self) -> Option<Duration> {
         self.flying.is_none().then_some(self.pause_until)
     }
 
