@@ -40,7 +40,7 @@ mod words;
 pub use prepared::RIGHTS_KEPT_MAX;
 pub use request::{AccessRequest, Allowed, Context, KeyHolder};
 
-use answers::Answer;
+use answers::PolicyAnswer;
 use policy::{Circumstances, Verdict};
 use prepared::Prepared;
 use words::forbidden;
@@ -130,14 +130,14 @@ impl Authority {
         let cannot_evaluate =
             || forbidden(request, "the request cannot be put to the policies".to_owned(), String::new());
         let rights = self.rights(tenant, &actor.principal);
-        let Answer { verdict, reason } = rights.evaluate(&circumstances).ok_or_else(cannot_evaluate)?;
+        let PolicyAnswer { verdict, reason } = rights.evaluate(&circumstances).ok_or_else(cannot_evaluate)?;
         if verdict != Verdict::Granted {
             return Err(self.denied(request, &actor, &rights, &verdict, now));
         }
         let Some(agent) = actor.key.and_then(|key| key.agent.as_ref()) else { return Ok(Allowed { reason }) };
         let agent = agent_principal(agent);
         let agents = self.rights(tenant, &agent);
-        let Answer { verdict, .. } = agents.evaluate(&circumstances).ok_or_else(cannot_evaluate)?;
+        let PolicyAnswer { verdict, .. } = agents.evaluate(&circumstances).ok_or_else(cannot_evaluate)?;
         if verdict != Verdict::Granted {
             let narrowed = Actor { principal: agent, key: actor.key };
             return Err(self.denied(request, &narrowed, &agents, &verdict, now));

@@ -14,11 +14,11 @@ use crate::limit;
 /// One tenant name, taken or free.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
-    placed: Option<Placed>,
+    placed: Option<TenantPlace>,
 }
 
 #[derive(Clone, Debug)]
-struct Placed {
+struct TenantPlace {
     tenant: TenantId,
     shard: Shard,
     timezone: String,
@@ -57,7 +57,7 @@ impl Aggregate for Registry {
     fn apply(&mut self, event: &RegistryEvent, _: Timestamp) {
         let RegistryEvent::TenantPlaced { tenant, shard, timezone, content } = event;
         // The first to take the name has it, whatever else stands in the stream.
-        self.placed.get_or_insert_with(|| Placed {
+        self.placed.get_or_insert_with(|| TenantPlace {
             tenant: tenant.clone(),
             shard: *shard,
             timezone: timezone.clone(),

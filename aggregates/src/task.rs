@@ -35,7 +35,7 @@ pub struct Task {
     finished_by: Epoch,
     started: Option<Started>,
     cost: NanoDollars,
-    end: Option<End>,
+    end: Option<TaskEnd>,
 }
 
 /// What was asked for.
@@ -73,7 +73,7 @@ struct Started {
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum TaskEnd {
     /// Done, under this claim.
     Finished(Epoch),
     /// It could not be done, under this claim.
@@ -82,7 +82,7 @@ pub enum End {
     Cancelled,
 }
 
-impl End {
+impl TaskEnd {
     const fn word(self) -> &'static str {
         match self {
             Self::Finished(_) => "finished",
@@ -114,7 +114,7 @@ impl Task {
     }
 
     /// How it ended, if it has.
-    pub const fn end(&self) -> Option<End> {
+    pub const fn end(&self) -> Option<TaskEnd> {
         self.end
     }
 
@@ -249,7 +249,7 @@ impl Aggregate for Task {
     fn decide(&self, command: &TaskCommand, stamp: &Stamp) -> Result<Vec<TaskEvent>, Rejection> {
         match command {
             TaskCommand::SubmitTask(submit) => self.submit(submit, stamp),
-            TaskCommand::CancelTask(_) if self.end == Some(End::Cancelled) => Ok(vec![]),
+            TaskCommand::CancelTask(_) if self.end == Some(TaskEnd::Cancelled) => Ok(vec![]),
             TaskCommand::CancelTask(cancel) => {
                 self.must_be_open(&cancel.task)?;
                 limit::reason(&cancel.reason)?;
@@ -259,7 +259,7 @@ impl Aggregate for Task {
             TaskCommand::ExtendClaim(extend) => self.extend(extend, stamp),
             TaskCommand::StartStep(start) => self.start_step(start),
             TaskCommand::FinishStep(finish) => self.finish_step(finish),
-            TaskCommand::FinishTask(finish) if self.end == Some(End::Finished(finish.epoch)) => Ok(vec![]),
+            TaskCommand::FinishTask(finish) if self.end == Some(TaskEnd::Finished(finish.epoch)) => Ok(vec![]),
             TaskCommand::FinishTask(finish) => {
                 self.must_hold(&finish.task, finish.epoch)?;
                 if let Some(open) = &self.started {
@@ -270,7 +270,7 @@ impl Aggregate for Task {
                 };
                 Ok(vec![TaskEvent::Finished { epoch: finish.epoch, output }])
             }
-            TaskCommand::FailTask(fail) if self.end == Some(End::Failed(fail.epoch)) => Ok(vec![]),
+            TaskCommand::FailTask(fail) if self.end == Some(TaskEnd::Failed(fail.epoch)) => Ok(vec![]),
             TaskCommand::FailTask(fail) => {
                 self.must_hold(&fail.task, fail.epoch)?;
                 limit::reason(&fail.reason)?;
@@ -300,9 +300,9 @@ impl Aggregate for Task {
                 self.started = None;
                 self.cost = NanoDollars(self.cost.0.saturating_add(cost.0));
             }
-            TaskEvent::Finished { epoch, .. } => self.end = Some(End::Finished(epoch)),
-            TaskEvent::Failed { epoch, .. } => self.end = Some(End::Failed(epoch)),
-            TaskEvent::Cancelled { .. } => self.end = Some(End::Cancelled),
+            TaskEvent::Finished { epoch, .. } => self.end = Some(TaskEnd::Finished(epoch)),
+            TaskEvent::Failed { epoch, .. } => self.end = Some(TaskEnd::Failed(epoch)),
+            TaskEvent::Cancelled { .. } => self.end = Some(TaskEnd::Cancelled),
         }
     }
 
@@ -312,7 +312,7 @@ impl Aggregate for Task {
             "epoch": self.claim.as_ref().map(|claim| claim.epoch),
             "until": self.claim.as_ref().map(|claim| claim.until),
             "steps_finished": self.finished,
-            "end": self.end.map(End::word),
+            "end": self.end.map(TaskEnd::word),
         })
     }
 }

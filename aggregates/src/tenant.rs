@@ -12,12 +12,12 @@ use crate::limit;
 /// One tenant's life and settings.
 #[derive(Clone, Debug, Default)]
 pub struct Tenant {
-    open: Option<Open>,
+    open: Option<OpenedTenant>,
     suspended: Option<String>,
 }
 
 #[derive(Clone, Debug)]
-struct Open {
+struct OpenedTenant {
     tenant: TenantId,
     timezone: String,
     content: ContentMode,
@@ -88,7 +88,8 @@ impl Aggregate for Tenant {
     fn apply(&mut self, event: &TenantEvent, _: Timestamp) {
         match event {
             TenantEvent::Created { tenant, timezone, content } => {
-                self.open = Some(Open { tenant: tenant.clone(), timezone: timezone.clone(), content: *content });
+                self.open =
+                    Some(OpenedTenant { tenant: tenant.clone(), timezone: timezone.clone(), content: *content });
             }
             TenantEvent::Suspended { reason } => self.suspended = Some(reason.clone()),
             TenantEvent::Resumed => self.suspended = None,

@@ -39,7 +39,7 @@ pub struct LeaseUsage {
     /// What went beyond.
     pub late: Amounts,
     /// Calls that may still cost something, with the most that they may.
-    pub open: BTreeMap<CallId, Open>,
+    pub open: BTreeMap<CallId, OpenCall>,
     /// What was known when the lease was closed.
     pub closed: Option<AtClose>,
 }
@@ -60,7 +60,7 @@ pub struct AtClose {
 
 /// What a call may still cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Open {
+pub struct OpenCall {
     /// The most.
     pub worst: Amounts,
     /// True if the call is over and this is what an estimate left open: only the provider can settle it.
@@ -84,7 +84,7 @@ impl Usage {
         let lease = self.leases.entry(event.lease().clone()).or_default();
         match event {
             UsageEvent::CallStarted { call, worst, .. } => {
-                lease.open.insert(call.clone(), Open { worst: *worst, estimated: false });
+                lease.open.insert(call.clone(), OpenCall { worst: *worst, estimated: false });
             }
             UsageEvent::CallFinished { call, used, late, outcome, .. } => {
                 let Some(open) = lease.open.get(call).filter(|open| !open.estimated) else { return };
@@ -92,7 +92,7 @@ impl Usage {
                 lease.late += *late;
                 let left = open.worst.saturating_sub(*used);
                 if matches!(outcome, CallOutcome::Estimated { .. }) && !left.is_zero() {
-                    lease.open.insert(call.clone(), Open { worst: left, estimated: true });
+                    lease.open.insert(call.clone(), OpenCall { worst: left, estimated: true });
                 } else {
                     lease.open.remove(call);
                 }

@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 
 /// A request, by where it went and how it was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Answered {
+struct RequestLabels {
     route: String,
     status: u16,
 }
@@ -17,7 +17,7 @@ struct Answered {
 /// The gateway's counters. Cheap to clone: all clones count together.
 #[derive(Clone, Default)]
 pub struct Metrics {
-    requests: Family<Answered, Counter>,
+    requests: Family<RequestLabels, Counter>,
     pub(crate) calls: steward_calls::Metrics,
 }
 
@@ -36,6 +36,6 @@ impl Metrics {
     }
 
     pub(crate) fn answered(&self, route: &str, status: u16) {
-        self.requests.get_or_create(&Answered { route: route.to_owned(), status }).inc();
+        self.requests.get_or_create(&RequestLabels { route: route.to_owned(), status }).inc();
     }
 }

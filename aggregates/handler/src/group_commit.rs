@@ -65,7 +65,7 @@ enum Outcome {
     /// Events in this commit.
     Recorded { events: Vec<String>, answer: serde_json::Value },
     /// Nothing to record now; the events of an earlier time, if it was decided before.
-    Known { events: Vec<String>, position: Option<Position>, answer: serde_json::Value },
+    AlreadyDecided { events: Vec<String>, position: Option<Position>, answer: serde_json::Value },
     /// No.
     Refused(Rejection),
 }
@@ -203,8 +203,8 @@ impl<A: Aggregate> Worker<A> {
             return Outcome::Refused(Rejection::not_found("command", &"in this stream"));
         };
         if let Some(seen) = self.folded.recent.find(&job.id, &job.actor) {
-            let answer = self.folded.ahead.answer(command);
-            return Outcome::Known { events: seen.events.to_vec(), position: Some(seen.position), answer };
+            let answer = self.folded.pending_state.answer(command);
+            return Outcome::AlreadyDecided { events: seen.events.to_vec(), position: Some(seen.position), answer };
         }
         if !job.actor.is_system() && self.folded.recent.may_be_forgotten(job.issued_at) {
             return Outcome::Refused(Rejection::Expired);
@@ -219,16 +219,16 @@ impl<A: Aggregate> Worker<A> {
             timezone: job.timezone.clone(),
             shards: self.env.log.shards(),
         };
-        let events = match self.folded.ahead.decide(command, &stamp) {
+        let events = match self.folded.pending_state.decide(command, &stamp) {
             Ok(events) => events,
             Err(rejection) => return Outcome::Refused(rejection),
         };
         for event in &events {
-            self.folded.ahead.apply(event, stamp.at);
+            self.folded.pending_state.apply(event, stamp.at);
         }
-        let answer = self.folded.ahead.answer(command);
+        let answer = self.folded.pending_state.answer(command);
         if events.is_empty() {
-            return Outcome::Known { events: Vec::new(), position: None, answer };
+            return Outcome::AlreadyDecided { events: Vec::new(), position: None, answer };
         }
         let events: Vec<Event> = events.into_iter().map(Into::into).collect();
         let names = events.iter().map(Event::name).collect();
@@ -304,7 +304,9 @@ fn tell(batch: Vec<Job>, outcomes: Vec<Outcome>, position: Position) {
         };
         let reply = match outcome {
             Outcome::Recorded { events, answer } => accepted(events, position, answer),
-            Outcome::Known { events, position: then, answer } => accepted(events, then.unwrap_or(position), answer),
+            Outcome::AlreadyDecided { events, position: then, answer } => {
+                accepted(events, then.unwrap_or(position), answer)
+            }
             Outcome::Refused(rejection) => Reply::refused(rejection, position),
         };
         // Whoever asked may have gone.

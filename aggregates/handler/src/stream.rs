@@ -17,7 +17,7 @@ pub(crate) struct Folded<A> {
     /// What is recorded.
     pub(crate) state: A,
     /// The same, and what is being decided on top of it. Kept apart so that a lost race costs one copy, not a reload.
-    pub(crate) ahead: A,
+    pub(crate) pending_state: A,
     pub(crate) end: StreamEnd,
     pub(crate) recent: Recent,
 }
@@ -25,7 +25,13 @@ pub(crate) struct Folded<A> {
 impl<A: Aggregate> Folded<A> {
     /// A stream of which nothing is known yet.
     pub(crate) fn empty(name: StreamName) -> Self {
-        Self { name, state: A::default(), ahead: A::default(), end: StreamEnd::default(), recent: Recent::default() }
+        Self {
+            name,
+            state: A::default(),
+            pending_state: A::default(),
+            end: StreamEnd::default(),
+            recent: Recent::default(),
+        }
     }
 
     /// Reads what was recorded since. A replica may answer, so the newest may be missing.
@@ -51,13 +57,13 @@ impl<A: Aggregate> Folded<A> {
             return Err(LogError::WentBack(reason));
         }
         for (event, at) in events::<A>(&commit.entries) {
-            self.ahead.apply(event, at);
+            self.pending_state.apply(event, at);
         }
         self.advance(&commit, stored.into(), now);
         Ok(())
     }
 
-    /// Takes in a commit whose events `ahead` holds already.
+    /// Takes in a commit whose events `pending_state` holds already.
     pub(crate) fn advance(&mut self, commit: &Commit, appended: Appended, now: Timestamp) {
         for (event, at) in events::<A>(&commit.entries) {
             self.state.apply(event, at);
@@ -70,7 +76,7 @@ impl<A: Aggregate> Folded<A> {
 
     /// Forgets what was decided and not recorded.
     pub(crate) fn fall_back(&mut self) {
-        self.ahead = self.state.clone();
+        self.pending_state = self.state.clone();
     }
 }
 

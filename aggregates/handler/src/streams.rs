@@ -15,11 +15,11 @@ use crate::stream::Folded;
 /// The streams that are open.
 pub(crate) struct Streams {
     env: Arc<Env>,
-    open: Mutex<Open>,
+    open: Mutex<OpenStreams>,
 }
 
 #[derive(Default)]
-struct Open {
+struct OpenStreams {
     streams: HashMap<StreamName, Entrance>,
     uses: u64,
 }
@@ -87,7 +87,7 @@ impl ForAggregate for Start<'_> {
     }
 }
 
-impl Open {
+impl OpenStreams {
     /// Lets the least lately used eighth go.
     fn let_go(&mut self, streams_max: usize) {
         let mut used: Vec<u64> = self.streams.values().map(|entrance| entrance.used).collect();

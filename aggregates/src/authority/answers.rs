@@ -87,14 +87,14 @@ impl CachedRequest {
 
 /// What the policies say, and in words which grant allows it if one does.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
+pub(super) struct PolicyAnswer {
     pub(super) verdict: Verdict,
     pub(super) reason: String,
 }
 
 /// What was answered; nothing if the request cannot be put.
 #[derive(Debug)]
-pub(super) struct Answers(Mutex<Cache<CachedRequest, Option<Answer>>>);
+pub(super) struct Answers(Mutex<Cache<CachedRequest, Option<PolicyAnswer>>>);
 
 impl Default for Answers {
     fn default() -> Self {
@@ -106,7 +106,11 @@ impl Default for Answers {
 
 impl Answers {
     /// The answer, found by `find` if it was not given before.
-    pub(super) fn get_or(&self, asked: CachedRequest, find: impl FnOnce() -> Option<Answer>) -> Option<Answer> {
+    pub(super) fn get_or(
+        &self,
+        asked: CachedRequest,
+        find: impl FnOnce() -> Option<PolicyAnswer>,
+    ) -> Option<PolicyAnswer> {
         if let Some(answer) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&asked) {
             return answer.clone();
         }

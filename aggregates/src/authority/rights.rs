@@ -11,7 +11,7 @@ use steward_events::permission::{Permission, PermissionPattern};
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
-use super::answers::{Answer, Answers, CachedRequest, Dependence};
+use super::answers::{Answers, CachedRequest, Dependence, PolicyAnswer};
 use super::held_rights::HeldRights;
 use super::policy::{Circumstances, PolicyRequest, Verdict, long, principal_uid, texts};
 use super::words::granted;
@@ -43,7 +43,7 @@ impl Rights {
     }
 
     /// Whether the principal may, in these circumstances; none if that cannot be asked.
-    pub(super) fn evaluate(&self, circumstances: &Circumstances<'_>) -> Option<Answer> {
+    pub(super) fn evaluate(&self, circumstances: &Circumstances<'_>) -> Option<PolicyAnswer> {
         let Circumstances { now, permission, scope, context, .. } = *circumstances;
         self.answers.get_or(CachedRequest::new(circumstances, &self.depends), || {
             let verdict = self.put(&PolicyRequest::new(circumstances)?, permission, scope);
@@ -51,7 +51,7 @@ impl Rights {
                 Verdict::Granted => granted(&self.held, permission, scope, context, now),
                 Verdict::NotGranted | Verdict::Forbidden(_) => String::new(),
             };
-            Some(Answer { verdict, reason })
+            Some(PolicyAnswer { verdict, reason })
         })
     }
 

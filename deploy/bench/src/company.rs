@@ -7,7 +7,7 @@ use steward_events::request::Reply;
 use steward_jetstream::Credentials;
 
 use super::load::Call;
-use super::system::{Gateway, Place, Upstream};
+use super::system::{Gateway, InstallationFolder, Upstream};
 use steward_node::client::Client;
 
 /// What its callers call.
@@ -75,7 +75,7 @@ impl Company {
     }
 
     /// A service account that may do everything in the tenant, and how it gets onto the bus.
-    pub(super) async fn administrator(&self, place: &Place) -> Result<(Key, Credentials), BoxError> {
+    pub(super) async fn administrator(&self, place: &InstallationFolder) -> Result<(Key, Credentials), BoxError> {
         let key = account(&self.operator, &self.tenant, "admin", "admin", self.tenant.as_str()).await?;
         let credentials = Credentials::caller(place.bus_url(), &self.tenant, &key.principal, key.secret.clone());
         Ok((key, credentials))

@@ -22,7 +22,7 @@ use super::plot::Series;
 use super::process::Up;
 use super::replay::EVENTS_A_COMMIT;
 use super::sample::{median, nanos};
-use super::system::{Place, System, Upstream};
+use super::system::{InstallationFolder, System, Upstream};
 use super::{Effort, Progress};
 use steward_node::config::{Config, Durability};
 
@@ -154,8 +154,12 @@ impl Growth<'_> {
         let (mut rebuilt, mut kept, mut figures) = (Vec::new(), Vec::new(), Figures::default());
         for &count in levels {
             self.progress.say(&format!("growth: {count} events"));
-            let place =
-                Place::make(self.root, &format!("growth-events-{count}"), Durability::ProcessCrash, self.config)?;
+            let place = InstallationFolder::make(
+                self.root,
+                &format!("growth-events-{count}"),
+                Durability::ProcessCrash,
+                self.config,
+            )?;
             let bus = place.start_bus().await?;
             let log: Arc<dyn EventLog> = Arc::new(place.log(Role::Aggregates).await?);
             write_calls(&log, "gw", count, EVENTS_A_COMMIT).await?;
@@ -200,7 +204,7 @@ impl Growth<'_> {
     }
 
     async fn start(&self, name: &str) -> Result<(System, Company), BoxError> {
-        let place = Place::make(self.root, name, Durability::ProcessCrash, self.config)?;
+        let place = InstallationFolder::make(self.root, name, Durability::ProcessCrash, self.config)?;
         let system = System::start(place, 1).await?;
         let operator = system.gateways.first().ok_or("there is no gateway")?.operator(&system.place)?;
         let company = Company::make(operator, self.upstream, "acme").await?;

@@ -17,7 +17,7 @@ use growth::Growth;
 use machine::{Busy, Machine};
 use plot::Series;
 use steward_node::config::{Config, Durability};
-use system::{Place, System, Upstream};
+use system::{InstallationFolder, System, Upstream};
 
 mod authorise;
 mod chain;
@@ -226,7 +226,7 @@ impl Bench<'_> {
     /// Starts every role in a new folder `name`, and makes the company.
     async fn start(&self, name: &str, durability: Durability, upstream: &Upstream) -> Result<Running, BoxError> {
         self.progress.say("starting nats-server, aggregates, workers, projectors and gateway");
-        let place = Place::make(self.root, name, durability, self.config)?;
+        let place = InstallationFolder::make(self.root, name, durability, self.config)?;
         let system = System::start(place, 1).await?;
         let gateway = system.gateways.first().ok_or("there is no gateway")?;
         let operator = gateway.operator(&system.place)?;

@@ -52,7 +52,7 @@ impl Call {
 
 /// One answer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answer {
+pub(super) struct TimedAnswer {
     /// Its HTTP status.
     pub(super) status: u16,
     /// From sending to the first byte of its body.
@@ -76,14 +76,14 @@ impl Line {
     }
 
     /// Sends `request` and reads the whole answer, which stays readable in [`Self::body`].
-    pub(super) async fn call(&mut self, request: &[u8]) -> Result<Answer, BoxError> {
+    pub(super) async fn call(&mut self, request: &[u8]) -> Result<TimedAnswer, BoxError> {
         match tokio::time::timeout(CALL_TIME_MAX, self.call_unbounded(request)).await {
             Ok(answer) => answer,
             Err(_) => Err(format!("a call had no answer within {CALL_TIME_MAX:?}").into()),
         }
     }
 
-    async fn call_unbounded(&mut self, request: &[u8]) -> Result<Answer, BoxError> {
+    async fn call_unbounded(&mut self, request: &[u8]) -> Result<TimedAnswer, BoxError> {
         self.buffer.clear();
         let began = Instant::now();
         self.socket.write_all(request).await?;
@@ -102,7 +102,7 @@ impl Line {
             if http::message_end(&self.buffer, head).is_some() {
                 let whole = began.elapsed();
                 let status = http::status(&self.buffer);
-                return Ok(Answer { status, first_byte: first_byte.unwrap_or(whole), whole });
+                return Ok(TimedAnswer { status, first_byte: first_byte.unwrap_or(whole), whole });
             }
         }
     }

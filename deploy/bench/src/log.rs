@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::chain::{Chain, defined};
 use super::figures::Figures;
 use super::sample::{Sample, nanos, rate};
-use super::system::{Place, SHARDS};
+use super::system::{InstallationFolder, SHARDS};
 use super::{Effort, Progress};
 use steward_node::config::{Config, Durability};
 
@@ -30,7 +30,7 @@ pub(super) async fn measure(
     progress: &Progress,
 ) -> Result<Figures, BoxError> {
     let strict = durability == Durability::Strict;
-    let place = Place::make(root, if strict { "log-strict" } else { "log" }, durability, config)?;
+    let place = InstallationFolder::make(root, if strict { "log-strict" } else { "log" }, durability, config)?;
     let _bus = place.start_bus().await?;
     let connection = place.connect(Role::Aggregates).await?;
     let log = Arc::new(JetStreamLog::over(&connection, SHARDS));

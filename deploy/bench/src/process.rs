@@ -15,7 +15,7 @@ use super::load::{Call, drive};
 use super::machine;
 use super::part::Part;
 use super::sample::nanos;
-use super::system::{Place, Upstream, free_port, wait_ready};
+use super::system::{InstallationFolder, Upstream, free_port, wait_ready};
 use super::{Effort, Progress};
 use steward_node::client::Client;
 use steward_node::config::{Config, Durability};
@@ -34,7 +34,7 @@ pub(super) struct Up {
 
 impl Up {
     /// Starts it in `place`; returns when it is ready.
-    pub(super) async fn start(place: &Place) -> Result<Self, BoxError> {
+    pub(super) async fn start(place: &InstallationFolder) -> Result<Self, BoxError> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let mut part = place.start("up", &["up", "--listen", &address.to_string()])?;
         wait_ready(&mut part, address).await?;
@@ -42,7 +42,7 @@ impl Up {
         Ok(Self { part, address, ready_ms })
     }
 
-    fn rss(&self, place: &Place) -> Result<(f64, f64), BoxError> {
+    fn rss(&self, place: &InstallationFolder) -> Result<(f64, f64), BoxError> {
         Ok((machine::rss_mib(self.part.pid())?, machine::rss_mib(place.server_pid()?)?))
     }
 }
@@ -58,7 +58,7 @@ pub(super) async fn measure(
     let mut runs = Vec::new();
     for run in 1..=effort.runs {
         progress.say(&format!("process: run {run} of {}", effort.runs));
-        let place = Place::make(root, &format!("process-{run}"), Durability::ProcessCrash, config)?;
+        let place = InstallationFolder::make(root, &format!("process-{run}"), Durability::ProcessCrash, config)?;
         let mut figures = Figures::default();
         let first = Up::start(&place).await?;
         figures.set("process.ready_ms", first.ready_ms);
@@ -82,7 +82,7 @@ pub(super) async fn measure(
     Ok(Figures::of_runs(&runs))
 }
 
-async fn company(place: &Place, up: &Up, upstream: &Upstream) -> Result<Company, BoxError> {
+async fn company(place: &InstallationFolder, up: &Up, upstream: &Upstream) -> Result<Company, BoxError> {
     let operator = Client::new(&format!("http://{}", up.address), place.operator_key()?, None)?;
     Company::make(operator, upstream, "acme").await
 }

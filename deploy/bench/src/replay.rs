@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::chain::{SHARD, write_calls};
 use super::figures::Figures;
 use super::sample::rate;
-use super::system::{Place, SHARDS, until};
+use super::system::{InstallationFolder, SHARDS, until};
 use super::{Effort, Progress};
 use steward_node::compose;
 use steward_node::config::{Config, Durability};
@@ -60,7 +60,7 @@ async fn one_log(
     effort: &Effort,
     progress: &Progress,
 ) -> Result<(f64, f64), BoxError> {
-    let place = Place::make(root, name, Durability::ProcessCrash, config)?;
+    let place = InstallationFolder::make(root, name, Durability::ProcessCrash, config)?;
     let _bus = place.start_bus().await?;
     progress.say(&format!("replay: writing {events} events"));
     let writer: Arc<dyn EventLog> = Arc::new(place.log(Role::Aggregates).await?);
@@ -85,7 +85,7 @@ async fn one_log(
 }
 
 /// How long the cost report takes from nothing to the end of the log.
-async fn replay(place: &Place, run: usize) -> Result<Duration, BoxError> {
+async fn replay(place: &InstallationFolder, run: usize) -> Result<Duration, BoxError> {
     let log = JetStreamLog::over(&place.connect(Role::Projectors).await?, SHARDS).paced(compose::PACE);
     let log: Arc<dyn EventLog> = Arc::new(log);
     let folder = place.folder.join(format!("views-{run}"));

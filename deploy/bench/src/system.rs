@@ -11,7 +11,7 @@ use steward_jetstream::{Connection, Credentials, JetStreamLog, Role, server};
 
 use super::load::{Call, Line};
 use super::part::Part;
-use super::upstream::Books;
+use super::upstream::UpstreamCounts;
 use steward_node::client::Client;
 use steward_node::config::{Config, Durability};
 
@@ -38,7 +38,7 @@ impl Upstream {
     }
 
     /// What it counted.
-    pub(super) async fn books(&self) -> Result<Books, BoxError> {
+    pub(super) async fn books(&self) -> Result<UpstreamCounts, BoxError> {
         let mut line = Line::connect(self.address).await?;
         line.call(&Call::get(self.address, "/books").bytes).await?;
         Ok(serde_json::from_str(&line.body())?)
@@ -46,14 +46,14 @@ impl Upstream {
 }
 
 /// A place for an installation: its folder and its configuration.
-pub(super) struct Place {
+pub(super) struct InstallationFolder {
     /// Everything of it.
     pub(super) folder: PathBuf,
     config: PathBuf,
     bus_port: u16,
 }
 
-impl Place {
+impl InstallationFolder {
     /// A new folder `name` in `root`, configured with `durability` and a port that was free.
     pub(super) fn make(root: &Path, name: &str, durability: Durability, ours: &Config) -> Result<Self, BoxError> {
         let folder = root.join(name);
@@ -143,7 +143,7 @@ impl Gateway {
     }
 
     /// The operator of `place`, here.
-    pub(super) fn operator(&self, place: &Place) -> Result<Client, BoxError> {
+    pub(super) fn operator(&self, place: &InstallationFolder) -> Result<Client, BoxError> {
         Client::new(&format!("http://{}", self.address), place.operator_key()?, None)
     }
 }
@@ -156,12 +156,12 @@ pub(super) struct System {
     roles: Vec<Part>,
     _bus: Part,
     /// Where it is.
-    pub(super) place: Place,
+    pub(super) place: InstallationFolder,
 }
 
 impl System {
     /// Starts everything with so many gateways; returns when all of it is ready.
-    pub(super) async fn start(place: Place, gateways: usize) -> Result<Self, BoxError> {
+    pub(super) async fn start(place: InstallationFolder, gateways: usize) -> Result<Self, BoxError> {
         let bus = place.start_bus().await?;
         let mut system = Self { gateways: Vec::new(), roles: Vec::new(), _bus: bus, place };
         for role in ["aggregates", "workers", "projectors"] {

@@ -25,7 +25,7 @@ const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 
 /// What reached the upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Books {
+pub(super) struct UpstreamCounts {
     /// Calls that were answered at once.
     pub(super) whole: u64,
     /// Calls that were answered as a stream.
@@ -84,7 +84,7 @@ impl Upstream {
     }
 
     fn books(&self) -> Bytes {
-        let books = Books {
+        let books = UpstreamCounts {
             whole: self.count_whole.load(Ordering::Relaxed),
             streamed: self.count_streamed.load(Ordering::Relaxed),
         };

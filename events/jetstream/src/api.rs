@@ -145,7 +145,7 @@ pub(crate) struct Get<'a> {
 
 /// A message as the leader has it.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct StoredMessage {
     pub(crate) subject: String,
     pub(crate) sequence: u64,
     pub(crate) stored_at: Timestamp,
@@ -167,7 +167,7 @@ struct GetMessage {
 }
 
 /// Reads one message of `stream` at its leader.
-pub(crate) async fn get(client: &Client, stream: &str, which: &Get<'_>) -> Result<Option<Held>, CallError> {
+pub(crate) async fn get(client: &Client, stream: &str, which: &Get<'_>) -> Result<Option<StoredMessage>, CallError> {
     let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
     let message = match call::<_, GetAnswer>(client, &subject, which).await {
         Ok(answer) => answer.message,
@@ -175,7 +175,7 @@ pub(crate) async fn get(client: &Client, stream: &str, which: &Get<'_>) -> Resul
         Err(error) => return Err(error),
     };
     let none = |source: BoxError| CallError::NoAnswer { subject: subject.clone(), source };
-    Ok(Some(Held {
+    Ok(Some(StoredMessage {
         sequence: message.seq,
         stored_at: message.time.parse().map_err(|error: InvalidQuantity| none(error.into()))?,
         bytes: STANDARD.decode(&message.data).map_err(|error| none(error.into()))?.into(),

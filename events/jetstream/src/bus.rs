@@ -45,7 +45,7 @@ impl JetStreamBus {
     }
 
     /// Sends `request` and takes the one message that answers it: cheaper, for no subscription is made for it.
-    async fn request_once(&self, subject: String, request: &Request) -> Result<Answer, BusError> {
+    async fn request_once(&self, subject: String, request: &Request) -> Result<BusAnswer, BusError> {
         let sent = client::Request::new().headers(envelope::write_headers(request)).payload(request.body.clone());
         let sent = self.client.send_request(subject.clone(), sent.timeout(Some(self.time_max)));
         let last = match answered(&self.client, self.time_max, sent).await {
@@ -59,11 +59,11 @@ impl JetStreamBus {
             }
             Err(_) => return Err(BusError::TimedOut { subject }),
         };
-        Ok(Answer { body: last.payload.clone(), last })
+        Ok(BusAnswer { body: last.payload.clone(), last })
     }
 
     /// Sends `request` and puts the parts of the answer together.
-    async fn request(&self, subject: String, request: &Request) -> Result<Answer, BusError> {
+    async fn request(&self, subject: String, request: &Request) -> Result<BusAnswer, BusError> {
         let asked = self.request_unbounded(&subject, request);
         match answered(&self.client, self.time_max, asked).await {
             Ok(answer) => answer,
@@ -71,7 +71,7 @@ impl JetStreamBus {
         }
     }
 
-    async fn request_unbounded(&self, subject: &str, request: &Request) -> Result<Answer, BusError> {
+    async fn request_unbounded(&self, subject: &str, request: &Request) -> Result<BusAnswer, BusError> {
         let headers = envelope::write_headers(request);
         let inbox = self.client.new_inbox();
         let subscribed = self.client.subscribe(inbox.clone()).await;
@@ -89,24 +89,24 @@ impl JetStreamBus {
                 return Err(BusError::Failed { subject: subject.to_owned(), reason });
             }
             if header(&part, MORE).is_none() && body.is_empty() {
-                return Ok(Answer { body: part.payload.clone(), last: part });
+                return Ok(BusAnswer { body: part.payload.clone(), last: part });
             }
             body.extend_from_slice(&part.payload);
             if header(&part, MORE).is_none() {
-                return Ok(Answer { body: body.freeze(), last: part });
+                return Ok(BusAnswer { body: body.freeze(), last: part });
             }
         }
         Err(BusError::Unavailable("the connection closed".into()))
     }
 }
 
-struct Answer {
+struct BusAnswer {
     body: Bytes,
     /// Its last part, whose headers speak for all.
     last: Message,
 }
 
-impl Answer {
+impl BusAnswer {
     /// Its body as a reply; if it is none, what its headers say went wrong.
     fn reply(&self, subject: String) -> Result<Reply, BusError> {
         let format = Format::of(header(&self.last, CONTENT_TYPE), &self.body);

@@ -16,7 +16,7 @@ use steward_events::stream::StreamName;
 use steward_ports::log::{EventLog, Filter, Follow, LogError, Published, Stored};
 
 use crate::ANSWER_TIME_MAX;
-use crate::api::{self, Ack, CallError, Get, Held};
+use crate::api::{self, Ack, CallError, Get, StoredMessage};
 use crate::connection::{ConnectError, Connection, Credentials};
 use crate::names::log_stream;
 
@@ -75,7 +75,7 @@ fn unavailable(error: impl Into<BoxError>) -> LogError {
 }
 
 /// What stands in a shard under a subject that names a stream of that shard.
-fn stored(shard: Shard, held: Held) -> Result<Stored, LogError> {
+fn stored(shard: Shard, held: StoredMessage) -> Result<Stored, LogError> {
     let stream: StreamName = held.subject.parse().map_err(unavailable)?;
     if stream.shard != shard {
         return Err(unavailable(format!("{stream} stands in shard {shard}")));

@@ -12,7 +12,7 @@ use futures::StreamExt;
 use nkeys::KeyPair;
 use serde::Deserialize;
 use steward_events::BoxError;
-use steward_ports::bus::{Authenticator, Caller};
+use steward_ports::bus::{Authenticator, BusCaller};
 use steward_ports::clock::{Clock, SystemClock};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
@@ -135,7 +135,7 @@ impl Login {
         }
     }
 
-    async fn look_up(&self, given: &ConnectOptions) -> Result<Caller, &'static str> {
+    async fn look_up(&self, given: &ConnectOptions) -> Result<BusCaller, &'static str> {
         let secret = if given.auth_token.is_empty() { &given.pass } else { &given.auth_token };
         if secret.is_empty() {
             return Err("no credentials");

@@ -28,7 +28,7 @@ use tracing::{Instrument, Span};
 
 use crate::connection::Connection;
 use crate::envelope;
-use answer::Answer;
+use answer::ServiceAnswer;
 
 mod answer;
 
@@ -79,16 +79,16 @@ struct Row {
 /// Commands and queries differ in how they are answered.
 #[async_trait]
 trait Responds: Send + Sync + 'static {
-    async fn respond(&self, request: Request) -> Result<Answer, Failure>;
+    async fn respond(&self, request: Request) -> Result<ServiceAnswer, Failure>;
 }
 
 struct Commands(Arc<dyn CommandService>);
 
 #[async_trait]
 impl Responds for Commands {
-    async fn respond(&self, request: Request) -> Result<Answer, Failure> {
+    async fn respond(&self, request: Request) -> Result<ServiceAnswer, Failure> {
         let format = request.format;
-        self.0.handle(request).await.map(|reply| Answer::reply(&reply, format))
+        self.0.handle(request).await.map(|reply| ServiceAnswer::reply(&reply, format))
     }
 }
 
@@ -96,11 +96,11 @@ struct Queries(Arc<dyn QueryService>);
 
 #[async_trait]
 impl Responds for Queries {
-    async fn respond(&self, request: Request) -> Result<Answer, Failure> {
+    async fn respond(&self, request: Request) -> Result<ServiceAnswer, Failure> {
         let format = request.format;
         Ok(match self.0.answer(request).await? {
-            Ok(body) => Answer::good(body, format),
-            Err(rejection) => Answer::rejected(rejection, format),
+            Ok(body) => ServiceAnswer::good(body, format),
+            Err(rejection) => ServiceAnswer::rejected(rejection, format),
         })
     }
 }
@@ -252,7 +252,7 @@ async fn handle(
             tracing::debug!(parent: &span, subject, ok = answer.is_ok(), "processed");
             answer
         }
-        Err(malformed) => Ok(Answer::malformed(malformed)),
+        Err(malformed) => Ok(ServiceAnswer::malformed(malformed)),
     };
     let sent = match answer {
         Ok(answer) => answer.send(connection, &request).await,

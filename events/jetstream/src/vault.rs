@@ -37,7 +37,7 @@ impl JetStreamVault {
         Self { client: connection.client.clone() }
     }
 
-    async fn held(&self, name: &str) -> Result<Option<api::Held>, BoxError> {
+    async fn held(&self, name: &str) -> Result<Option<api::StoredMessage>, BoxError> {
         let subject = subject(name)?;
         let last = Get { last_by_subj: Some(&subject), ..Get::default() };
         Ok(api::get(&self.client, KEYS_STREAM, &last).await?)

@@ -19,7 +19,7 @@ use steward_events::request::{Envelope, Format, Reply, Request};
 use steward_events::stream::StreamName;
 use steward_jetstream::{ConnectError, Connection, Credentials, JetStreamBus, Role, login, serve};
 use steward_ports::append::append;
-use steward_ports::bus::{Authenticator, Caller, CommandBus, CommandService, Failure};
+use steward_ports::bus::{Authenticator, BusCaller, CommandBus, CommandService, Failure};
 use steward_ports::clock::{Clock, SystemClock};
 use steward_ports::log::{EventLog, Filter};
 use steward_ports::testing::commit;
@@ -32,12 +32,12 @@ struct Keys;
 
 #[async_trait]
 impl Authenticator for Keys {
-    async fn authenticate(&self, secret: &str) -> Option<Caller> {
+    async fn authenticate(&self, secret: &str) -> Option<BusCaller> {
         let mut parts = secret.split('/');
         let (tenant, principal) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
         let expires = parts.next().and_then(|seconds| seconds.parse().ok());
         let expires = expires.map(|seconds| SystemClock::default().now().plus(Duration::from_secs(seconds)));
-        Some(Caller { tenant, principal, key: "key_1".parse().ok()?, expires })
+        Some(BusCaller { tenant, principal, key: "key_1".parse().ok()?, expires })
     }
 }
 

@@ -69,7 +69,7 @@ pub trait QueryService: Send + Sync + 'static {
 
 /// Who somebody is whom the bus is asked to let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
+pub struct BusCaller {
     /// The tenant the caller belongs to.
     pub tenant: TenantId,
     /// As whom the caller acts.
@@ -84,7 +84,7 @@ pub struct Caller {
 #[async_trait]
 pub trait Authenticator: Send + Sync + 'static {
     /// The caller whose key this is; none if it is no valid key now.
-    async fn authenticate(&self, secret: &str) -> Option<Caller>;
+    async fn authenticate(&self, secret: &str) -> Option<BusCaller>;
 }
 
 /// A bus within one process: for tests and simulations.

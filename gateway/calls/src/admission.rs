@@ -31,7 +31,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 mod account;
 mod actor;
-mod held;
+mod held_lease;
 mod ledger_follower;
 mod mutations;
 

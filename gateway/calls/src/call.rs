@@ -46,7 +46,7 @@ mod settle;
 pub use accepted::Accepted;
 pub use reply::{CallSummary, Reply, ReplyBody};
 
-use answered::{Answer, Answered, Sender, Stop, Unanswered};
+use answered::{Answered, CallAnswer, Sender, Stop, Unanswered};
 use authorised::{Authorised, authorise};
 use planned::Planner;
 use relay::Relay;
@@ -119,8 +119,10 @@ impl Pipeline {
         let authorised = authorise(&self.access, &self.metrics, planned).await?;
         let Answered { reserved, answer } = self.first_that_answers(&authorised, stop).await?;
         match answer {
-            Answer::Whole(body, measured) => reply::whole(&self.settler, authorised, reserved, (body, measured)).await,
-            Answer::Stream(events) => Ok(Relay::start(&self.relay, authorised, reserved, events)),
+            CallAnswer::Whole(body, measured) => {
+                reply::whole(&self.settler, authorised, reserved, (body, measured)).await
+            }
+            CallAnswer::Stream(events) => Ok(Relay::start(&self.relay, authorised, reserved, events)),
         }
     }
 

@@ -15,7 +15,7 @@ use steward_events::quantity::NanoDollars;
 
 /// An attempt to call a model, by how it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Ended {
+struct CallLabels {
     outcome: &'static str,
 }
 
@@ -28,7 +28,7 @@ struct Kind {
 /// The counters of model calls. Cheap to clone: all clones count together.
 #[derive(Clone)]
 pub struct Metrics {
-    attempts: Family<Ended, Counter>,
+    attempts: Family<CallLabels, Counter>,
     tokens: Family<Kind, Counter>,
     cost: Counter<f64, AtomicU64>,
     running: Gauge,
@@ -90,7 +90,7 @@ impl Metrics {
             CallOutcome::NotBilled { .. } => "not_billed",
             CallOutcome::Estimated { .. } => "estimated",
         };
-        self.attempts.get_or_create(&Ended { outcome }).inc();
+        self.attempts.get_or_create(&CallLabels { outcome }).inc();
         self.tokens.get_or_create(&Kind { kind: "input" }).inc_by(tokens.input.0);
         self.tokens.get_or_create(&Kind { kind: "output" }).inc_by(tokens.output.0);
         self.cost.inc_by(cost.as_dollars_f64());

@@ -32,7 +32,7 @@ mod refusal;
 
 pub(crate) use caller::Management;
 
-use caller::Caller;
+use caller::ManagementCaller;
 
 /// The face.
 pub(super) const FACE: Face = Face { root: "/api/v1/", routes, refuse: refusal::refuse, describe: describe::paths };
@@ -86,7 +86,7 @@ async fn handle(
     let (body, _memory) = management.door.read(body, &key).await?;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let format = Format::of(content_type, &body);
-    let caller = Caller { management, parts, key, tenant, format };
+    let caller = ManagementCaller { management, parts, key, tenant, format };
     match found {
         Operation::Command(spec) => command::send(&caller, spec, body).await,
         Operation::Query(spec) => query::send(&caller, spec, body).await,
@@ -110,7 +110,7 @@ async fn query_in_url(
             None => return Err(Error::NoSuchPath(parts.uri.path().to_owned())),
         };
         let body = query::from_url(spec, fields);
-        let caller = Caller { management: &management, parts: &parts, key, tenant, format: Format::Json };
+        let caller = ManagementCaller { management: &management, parts: &parts, key, tenant, format: Format::Json };
         query::send(&caller, spec, body).await
     };
     answered.await.unwrap_or_else(|error| refusal::refuse(&error, Arrival::of(&parts)))

@@ -15,12 +15,12 @@ use crate::engine::view_store::ViewStore;
 /// Rows of one view and shard: read through to the store, written behind.
 pub struct Rows<R> {
     store: Arc<ViewStore>,
-    held: HashMap<Arc<[u8]>, Held<R>>,
+    held: HashMap<Arc<[u8]>, BufferedRow<R>>,
     changed: Vec<Arc<[u8]>>,
     failed: Option<BoxError>,
 }
 
-struct Held<R> {
+struct BufferedRow<R> {
     row: Option<R>,
     changed: bool,
 }
@@ -43,7 +43,7 @@ impl<R: Serialize + DeserializeOwned> Rows<R> {
                 None
             });
             let shared: Arc<[u8]> = Arc::from(key);
-            self.held.insert(Arc::clone(&shared), Held { row, changed: false });
+            self.held.insert(Arc::clone(&shared), BufferedRow { row, changed: false });
             (shared, false)
         });
         if !changed {

@@ -18,7 +18,7 @@ use crate::engine::key::Key;
 use crate::engine::projector::{Projector, reads};
 use crate::engine::rows::Rows;
 
-mod books;
+mod budget_rows;
 mod list;
 
 pub use list::BudgetsView;
@@ -97,21 +97,23 @@ impl Projector for Budgets {
 }
 
 fn fold(event: &LedgerEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>) {
-    let mut books = books::Books { tenant: &recorded.stream.tenant, rows };
+    let mut budget_rows = budget_rows::BudgetRows { tenant: &recorded.stream.tenant, rows };
     match event {
-        LedgerEvent::BudgetSet { budget, key, spec, window } => books.set(budget, key, spec, window),
-        LedgerEvent::BudgetRemoved { budget } => books.remove(budget),
+        LedgerEvent::BudgetSet { budget, key, spec, window } => budget_rows.set(budget, key, spec, window),
+        LedgerEvent::BudgetRemoved { budget } => budget_rows.remove(budget),
         LedgerEvent::LeaseGranted { lease, scopes, call: _, terms, windows } => {
-            books.grant(lease, scopes, windows, terms.cap_total);
+            budget_rows.grant(lease, scopes, windows, terms.cap_total);
         }
         LedgerEvent::LeaseRenewed { lease, turn: _, through: _, used_total, late_total, terms, call: _ } => {
-            books.renew(lease, *used_total, *late_total, terms.cap_total);
+            budget_rows.renew(lease, *used_total, *late_total, terms.cap_total);
         }
         LedgerEvent::LeaseEnded { lease, closed_at: _, used_total, late_total, unsettled } => {
-            books.end(lease, *used_total, *late_total, unsettled);
+            budget_rows.end(lease, *used_total, *late_total, unsettled);
         }
-        LedgerEvent::LeaseCorrected { lease: _, call, used, late, left } => books.correct(call, *used, *late, *left),
-        LedgerEvent::ThresholdCrossed { budget: _, window, percent } => books.warn(window, *percent),
+        LedgerEvent::LeaseCorrected { lease: _, call, used, late, left } => {
+            budget_rows.correct(call, *used, *late, *left)
+        }
+        LedgerEvent::ThresholdCrossed { budget: _, window, percent } => budget_rows.warn(window, *percent),
         LedgerEvent::RequestQueued { .. } | LedgerEvent::RequestDequeued { .. } | LedgerEvent::LeaseRecalled { .. } => {
         }
     }

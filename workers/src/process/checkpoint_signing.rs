@@ -65,12 +65,12 @@ pub(crate) struct Signed {
 
 /// What was signed, and up to where somebody wants it to be.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct CheckpointState {
     pub(crate) signed: BTreeMap<TenantId, Signed>,
     wanted: BTreeMap<TenantId, Position>,
 }
 
-impl Known {
+impl CheckpointState {
     fn want(&mut self, tenant: &TenantId, position: Position) {
         // These events stand in different shards, which are folded side by side.
         if self.signed.get(tenant).is_none_or(|signed| signed.position < position) {
@@ -87,11 +87,11 @@ impl Known {
 }
 
 /// Which kinds this process manager reads.
-pub const READS: &[AggregateKind] = Known::KINDS;
+pub const READS: &[AggregateKind] = CheckpointState::KINDS;
 
-steward_events::view!(Known, reads CheckpointEvent);
+steward_events::view!(CheckpointState, reads CheckpointEvent);
 
-impl Reads<CheckpointEvent> for Known {
+impl Reads<CheckpointEvent> for CheckpointState {
     fn read(&mut self, event: &CheckpointEvent, recorded: &Recorded<'_>) {
         match event {
             CheckpointEvent::Requested => self.want(&recorded.stream.tenant, recorded.position),
@@ -110,7 +110,7 @@ impl Reads<CheckpointEvent> for Known {
 /// # Errors
 /// [`Error`] if the log holds what this build cannot read.
 pub async fn run(ports: WorkerPorts, config: Transparency, shutdown: CancellationToken) -> Result<(), Error> {
-    let live = Arc::new(Live::<Known>::start(ports.log.clone(), ports.clock.clone()));
+    let live = Arc::new(Live::<CheckpointState>::start(ports.log.clone(), ports.clock.clone()));
     let mut witnesses = JoinSet::new();
     for place in &config.witnesses {
         match Witness::new(place, &ports.notary.name) {
@@ -128,7 +128,7 @@ pub async fn run(ports: WorkerPorts, config: Transparency, shutdown: Cancellatio
 struct Signer {
     ports: WorkerPorts,
     dispatch: Dispatch,
-    live: Arc<Live<Known>>,
+    live: Arc<Live<CheckpointState>>,
     /// Tenants whose history contradicts what was signed; said once each.
     rewritten: Mutex<BTreeSet<TenantId>>,
 }
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn a_request_ends_with_its_signature_in_either_order() {
         let acme: TenantId = "acme".parse().unwrap();
-        let mut known = Known::default();
+        let mut known = CheckpointState::default();
         known.want(&acme, Position(7));
         known.sign(&acme, signed(5));
         assert_eq!(known.wanted.get(&acme), Some(&Position(7)));

@@ -26,7 +26,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(5);
 
 /// A tenant that has a place and is not open.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Placed {
+struct PlacedTenant {
     open: OpenTenant,
     causation: String,
     correlation: CorrelationId,
@@ -35,7 +35,7 @@ struct Placed {
 /// Tenants placed and not open.
 #[derive(Debug, Default)]
 struct Unopened {
-    waiting: BTreeMap<TenantId, Placed>,
+    waiting: BTreeMap<TenantId, PlacedTenant>,
     /// Seen open before they were seen placed: these events are in different shards, which are folded side by side.
     opened_early: BTreeSet<TenantId>,
 }
@@ -51,7 +51,7 @@ impl Reads<RegistryEvent> for Unopened {
         if self.opened_early.remove(tenant) {
             return;
         }
-        let placed = Placed {
+        let placed = PlacedTenant {
             open: OpenTenant { timezone: timezone.clone(), content: *content },
             causation: format!("{}@{}", recorded.stream, recorded.position),
             correlation: recorded.entry.correlation.clone(),
@@ -96,7 +96,7 @@ async fn open_as_they_come(live: &Live<Unopened>, dispatch: &Dispatch) -> NotFre
         if let Some(why) = live.stopped() {
             return NotFresh::Stopped(why);
         }
-        let waiting: Vec<(TenantId, Placed)> =
+        let waiting: Vec<(TenantId, PlacedTenant)> =
             live.read().waiting.iter().map(|(tenant, placed)| (tenant.clone(), placed.clone())).collect();
         let failed = stream::iter(waiting)
             .map(|(tenant, placed)| async move { open(dispatch, &tenant, placed).await.is_err() })
@@ -108,7 +108,7 @@ async fn open_as_they_come(live: &Live<Unopened>, dispatch: &Dispatch) -> NotFre
     }
 }
 
-async fn open(dispatch: &Dispatch, tenant: &TenantId, placed: Placed) -> Result<(), DispatchError> {
+async fn open(dispatch: &Dispatch, tenant: &TenantId, placed: PlacedTenant) -> Result<(), DispatchError> {
     let cause = Cause { causation: Some(placed.causation), correlation: Some(placed.correlation), on_behalf_of: None };
     let reply = dispatch.send(tenant, placed.open, &cause).await.inspect_err(|error| {
         tracing::warn!(tenant.id = %tenant, error = %error, "tenant not opened yet");

@@ -65,11 +65,11 @@ async fn send(missing: &[&Desired], client: &Client) -> Result<(), BoxError> {
 }
 
 /// What holds now: the rows of every list of every tenant that is spoken of.
-type Known = BTreeMap<(TenantId, &'static str), Vec<Value>>;
+type CurrentState = BTreeMap<(TenantId, &'static str), Vec<Value>>;
 
 /// Reads the lists that are compared with; nothing of a tenant that does not exist yet.
-async fn known(desired: &[Desired], client: &Client) -> Result<Known, BoxError> {
-    let mut known = Known::new();
+async fn known(desired: &[Desired], client: &Client) -> Result<CurrentState, BoxError> {
+    let mut known = CurrentState::new();
     for wanted in desired {
         let place = (wanted.about.clone(), wanted.list);
         if known.contains_key(&place) {
@@ -87,7 +87,7 @@ async fn known(desired: &[Desired], client: &Client) -> Result<Known, BoxError> 
 }
 
 /// True if a row says what is wanted. What a tenant has from the platform, it has not set itself.
-fn holds(wanted: &Desired, known: &Known) -> bool {
+fn holds(wanted: &Desired, known: &CurrentState) -> bool {
     let rows = known.get(&(wanted.about.clone(), wanted.list));
     let is_own = |row: &Value| row.get("inherited") != Some(&Value::Bool(true));
     rows.into_iter().flatten().any(|row| is_own(row) && contains(row, &wanted.row))

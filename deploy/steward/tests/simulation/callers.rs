@@ -42,7 +42,7 @@ struct Plan {
     wanted: ReservationRequest,
     bill: Amounts,
     takes: Duration,
-    end: End,
+    end: CallEnd,
     /// After a first attempt that may have been billed, another one.
     again: bool,
     /// In calm, a call that fits must be admitted.
@@ -50,7 +50,7 @@ struct Plan {
 }
 
 #[derive(Clone, Copy)]
-enum End {
+enum CallEnd {
     Completed,
     NotBilled,
     Cut,
@@ -105,7 +105,7 @@ impl Gateway {
         let plan = self.plan(hostile);
         self.around.unresolved.fetch_add(1, Ordering::Relaxed);
         let unresolved = Unresolved(Arc::clone(&self.around));
-        let caller = Caller {
+        let caller = SimCaller {
             around: Arc::clone(&self.around),
             broker: Arc::clone(&self.broker),
             process: Arc::clone(&self.process),
@@ -128,9 +128,9 @@ impl Gateway {
         let bill = if beyond > 0 { worst + beyond } else { chance.below(worst + 1) };
         let least = if chance.percent(25) { 1 } else { worst };
         let end = match chance.below(20) {
-            0 | 1 => End::NotBilled,
-            2 if hostile => End::Cut,
-            _ => End::Completed,
+            0 | 1 => CallEnd::NotBilled,
+            2 if hostile => CallEnd::Cut,
+            _ => CallEnd::Completed,
         };
         let key = if chance.percent(50) { "key_a" } else { "key_b" };
         let wanted = ReservationRequest {
@@ -156,19 +156,19 @@ impl Gateway {
         };
         let takes = if hostile { chance.skewed_millis(25_000) } else { chance.millis(1, 80) };
         let again = hostile && chance.percent(15);
-        let bill = if matches!(end, End::NotBilled) { Amounts::ZERO } else { amounts(bill, price) };
+        let bill = if matches!(end, CallEnd::NotBilled) { Amounts::ZERO } else { amounts(bill, price) };
         Plan { ask, bill, takes, end, again, calm: !hostile }
     }
 }
 
-struct Caller {
+struct SimCaller {
     around: Arc<Surroundings>,
     broker: Arc<Broker>,
     process: Arc<Process>,
     admission: Arc<Admission>,
 }
 
-impl Caller {
+impl SimCaller {
     async fn call(&self, plan: Plan) {
         let worst = plan.wanted.worst;
         let calm = plan.calm;
@@ -217,8 +217,8 @@ impl Caller {
         self.process.running().await;
         let bill = match plan.end {
             _ if reservation.granted != plan.wanted.worst => plan.bill.min(reservation.granted),
-            End::NotBilled => Amounts::ZERO,
-            End::Completed | End::Cut => plan.bill,
+            CallEnd::NotBilled => Amounts::ZERO,
+            CallEnd::Completed | CallEnd::Cut => plan.bill,
         };
         if !self.attempt(&reservation, bill, plan.takes).await {
             return;
@@ -255,12 +255,12 @@ impl Caller {
         hears.await.is_ok()
     }
 
-    async fn finish(&self, reservation: Reservation, bill: Amounts, end: End) {
+    async fn finish(&self, reservation: Reservation, bill: Amounts, end: CallEnd) {
         self.process.running().await;
         let (outcome, metered) = match end {
-            End::Completed => (CallOutcome::Completed, bill),
-            End::NotBilled => (CallOutcome::NotBilled { reason: "refused".to_owned() }, Amounts::ZERO),
-            End::Cut => {
+            CallEnd::Completed => (CallOutcome::Completed, bill),
+            CallEnd::NotBilled => (CallOutcome::NotBilled { reason: "refused".to_owned() }, Amounts::ZERO),
+            CallEnd::Cut => {
                 let metered = bill.zip(bill, |all, _| all / 2);
                 (CallOutcome::Estimated { reason: "cut".to_owned() }, metered)
             }

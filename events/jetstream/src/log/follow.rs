@@ -19,7 +19,7 @@ use steward_ports::clock::RandomIds;
 use steward_ports::log::{Filter, Follow, LogError, Stored};
 
 use super::unavailable;
-use crate::api::{self, Held};
+use crate::api::{self, StoredMessage};
 use pull::Pull;
 use push::Push;
 
@@ -137,7 +137,7 @@ impl Following {
             }
             running.delivered = delivered.count;
             self.running = Some(running);
-            let held = Held {
+            let held = StoredMessage {
                 subject: message.subject.to_string(),
                 sequence: delivered.sequence,
                 stored_at: delivered.stored_at,

@@ -11,7 +11,7 @@ use steward_ports::log::{LogError, Stored};
 use super::unavailable;
 use crate::ANSWER_TIME_MAX;
 use crate::answer::answered;
-use crate::api::Held;
+use crate::api::StoredMessage;
 
 /// Commits asked for at once.
 const PAGE_COMMITS_MAX: u32 = 1_000;
@@ -28,7 +28,7 @@ struct Page<'a> {
 }
 
 /// How a page ended.
-enum End {
+enum LoadEnd {
     /// There is nothing after it.
     OfStream,
     /// There may be more.
@@ -55,7 +55,7 @@ pub(super) async fn load(
         };
         let page = read_page(client, holder, stream, &request, &mut loaded);
         let end = answered(client, ANSWER_TIME_MAX, page).await.map_err(unavailable)??;
-        if matches!(end, End::OfStream) {
+        if matches!(end, LoadEnd::OfStream) {
             return Ok(loaded);
         }
         if loaded.len() == had {
@@ -70,7 +70,7 @@ async fn read_page(
     stream: &StreamName,
     request: &Page<'_>,
     loaded: &mut Vec<Stored>,
-) -> Result<End, LogError> {
+) -> Result<LoadEnd, LogError> {
     let inbox = client.new_inbox();
     let mut answers = client.subscribe(inbox.clone()).await.map_err(unavailable)?;
     let body = serde_json::to_vec(request).map_err(unavailable)?;
@@ -87,15 +87,15 @@ async fn read_answers(
     holder: &str,
     stream: &StreamName,
     loaded: &mut Vec<Stored>,
-) -> Result<End, LogError> {
+) -> Result<LoadEnd, LogError> {
     let mut pending = 0;
     while let Some(message) = answers.next().await {
         match message.status.map(|status| status.as_u16()) {
             None | Some(200) => {}
-            Some(404) => return Ok(End::OfStream),
+            Some(404) => return Ok(LoadEnd::OfStream),
             Some(204) => {
                 pending = number(&message, "Nats-Num-Pending").unwrap_or(pending);
-                return Ok(if pending == 0 { End::OfStream } else { End::OfPage });
+                return Ok(if pending == 0 { LoadEnd::OfStream } else { LoadEnd::OfPage });
             }
             Some(status) => {
                 let why = message.description.as_deref().unwrap_or_default();
@@ -122,14 +122,14 @@ fn number(message: &Message, name: &'static str) -> Option<u64> {
 }
 
 /// A message as a direct get gives it: where it stands is in its headers.
-fn held(holder: &str, message: Message) -> Result<Held, LogError> {
+fn held(holder: &str, message: Message) -> Result<StoredMessage, LogError> {
     let headers = message.headers.unwrap_or_default();
-    let read = || -> Result<Held, BoxError> {
+    let read = || -> Result<StoredMessage, BoxError> {
         let stands_in = header(&headers, "Nats-Stream")?;
         if stands_in != holder {
             return Err(format!("asked {holder}, {stands_in} answered").into());
         }
-        Ok(Held {
+        Ok(StoredMessage {
             subject: header(&headers, "Nats-Subject")?.to_owned(),
             sequence: header(&headers, "Nats-Sequence")?.parse()?,
             stored_at: header(&headers, "Nats-Time-Stamp")?.parse()?,

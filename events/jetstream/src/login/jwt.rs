@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use steward_events::BoxError;
 use steward_events::ids::Ids;
 use steward_events::timestamp::Timestamp;
-use steward_ports::bus::Caller;
+use steward_ports::bus::BusCaller;
 use steward_ports::clock::RandomIds;
 
 use super::permissions;
@@ -25,7 +25,7 @@ pub(super) fn payload<T: DeserializeOwned>(token: &[u8]) -> Result<T, BoxError> 
 }
 
 /// Lets `caller` in as the connection `user_nkey`, until its key expires: then the server closes the connection.
-pub(super) fn user(issuer: &KeyPair, user_nkey: &str, caller: &Caller, now: Timestamp) -> Result<String, BoxError> {
+pub(super) fn user(issuer: &KeyPair, user_nkey: &str, caller: &BusCaller, now: Timestamp) -> Result<String, BoxError> {
     let may = permissions::of(caller);
     let mut claims = json!({
         "sub": user_nkey,
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_token_says_what_was_signed_and_when_it_ends() {
         let issuer = KeyPair::new_account();
-        let caller = Caller {
+        let caller = BusCaller {
             tenant: "acme".parse().unwrap(),
             principal: "p_1".parse().unwrap(),
             key: "key_1".parse().unwrap(),

@@ -1,12 +1,12 @@
 //! What a caller may do on the bus: speak as itself, hear its own answers, watch its tenant's log. Nothing else, and
 //! never the JetStream API: it takes reply and delivery subjects from whoever calls.
 
-use steward_ports::bus::Caller;
+use steward_ports::bus::BusCaller;
 
 use crate::role::{self, Permissions};
 
 /// A caller's permissions.
-pub(super) fn of(caller: &Caller) -> Permissions {
+pub(super) fn of(caller: &BusCaller) -> Permissions {
     let (tenant, principal) = (&caller.tenant, &caller.principal);
     let own = |kind: &str| format!("{kind}.{tenant}.{principal}.>");
     let mut may = Permissions {

@@ -30,14 +30,14 @@ pub const fn status(rejection: &Rejection) -> u16 {
 }
 
 /// What is sent back.
-pub(super) struct Answer {
+pub(super) struct ServiceAnswer {
     body: Bytes,
     format: Format,
     /// Status and message, if it is a refusal.
     refused: Option<(u16, String)>,
 }
 
-impl Answer {
+impl ServiceAnswer {
     pub(super) const fn good(body: Bytes, format: Format) -> Self {
         Self { body, format, refused: None }
     }

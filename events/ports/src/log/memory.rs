@@ -20,12 +20,12 @@ pub struct MemoryLog(Arc<Inner>);
 
 struct Inner {
     clock: Arc<dyn Clock>,
-    shards: Vec<Mutex<Held>>,
+    shards: Vec<Mutex<MemoryShard>>,
     grown: watch::Sender<u64>,
 }
 
 #[derive(Default)]
-struct Held {
+struct MemoryShard {
     commits: Vec<Stored>,
     last: HashMap<StreamName, Position>,
     ids: HashMap<CommitId, Position>,
@@ -46,7 +46,7 @@ impl MemoryLog {
 }
 
 impl Inner {
-    fn held(&self, shard: Shard) -> Result<MutexGuard<'_, Held>, LogError> {
+    fn held(&self, shard: Shard) -> Result<MutexGuard<'_, MemoryShard>, LogError> {
         let held = self.shards.get(usize::from(shard.0));
         let held = held.ok_or_else(|| LogError::Unavailable(format!("there is no shard {shard}").into()))?;
         Ok(held.lock().unwrap_or_else(PoisonError::into_inner))

@@ -91,13 +91,13 @@ struct Tail {
     shard: Shard,
     waiting_bytes_max: usize,
     held_bytes: usize,
-    held: Mutex<Held>,
+    held: Mutex<BufferedCommits>,
     /// Told whenever something comes, and when nothing will.
     moved: Notify,
 }
 
 #[derive(Default)]
-struct Held {
+struct BufferedCommits {
     /// Everything after this is held or has yet to come; none while nothing is delivered.
     floor: Option<Position>,
     /// Up to here everything has come.
@@ -129,7 +129,7 @@ impl Tail {
         Ok(futures::stream::unfold(reader, next).boxed())
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, BufferedCommits> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -165,7 +165,7 @@ impl Tail {
     }
 }
 
-impl Held {
+impl BufferedCommits {
     fn begin(&mut self, start: Position) {
         (self.floor, self.newest) = (Some(start), start);
     }
@@ -286,7 +286,7 @@ impl Drop for Reader {
         held.readers -= 1;
         if held.readers == 0 {
             let delivery = held.delivery.take();
-            *held = Held { names: held.names, ..Held::default() };
+            *held = BufferedCommits { names: held.names, ..BufferedCommits::default() };
             drop(held);
             if let Some(delivery) = delivery {
                 delivery.abort();

@@ -15,7 +15,7 @@ use steward_events::quantity::{Amounts, NanoDollars};
 use steward_events::rejection::Rejection;
 use tokio::sync::oneshot;
 
-use super::held::Held;
+use super::held_lease::HeldLease;
 use super::{AdmissionConfig, Finish, Refusal, ReservationRequest, Settled};
 
 mod journal;
@@ -50,7 +50,7 @@ pub(super) struct Account {
     usage: Usage,
     head: Head,
     outbox: Outbox,
-    leases: BTreeMap<LeaseId, Held>,
+    leases: BTreeMap<LeaseId, HeldLease>,
     current: Option<LeaseId>,
     line: VecDeque<Waiting>,
     calls: BTreeMap<CallId, Call>,

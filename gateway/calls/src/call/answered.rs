@@ -24,11 +24,11 @@ use crate::upstream::{
 /// An attempt that is being answered.
 pub(super) struct Answered {
     pub(super) reserved: Reserved,
-    pub(super) answer: Answer,
+    pub(super) answer: CallAnswer,
 }
 
 /// What the provider answers.
-pub(super) enum Answer {
+pub(super) enum CallAnswer {
     /// At once, as the provider wrote it.
     Whole(bytes::Bytes, Measured),
     /// Piece by piece.
@@ -112,7 +112,7 @@ impl Sender {
         ResolvedTarget { target, provider, trusted }: &ResolvedTarget,
         output_max: u64,
         pre_send_check: PreSendCheck,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<CallAnswer, Failure> {
         let key = self.providers.key(provider.key.as_deref())?;
         let upstream = self.providers.get(provider.kind)?;
         let to = Recipient { speaks: upstream.speaks(&provider.url), model: &target.upstream_model, output_max };
@@ -125,9 +125,9 @@ impl Sender {
             pre_send_check,
         });
         match answer.await? {
-            UpstreamAnswer::Stream(events) => Ok(Answer::Stream(events)),
+            UpstreamAnswer::Stream(events) => Ok(CallAnswer::Stream(events)),
             UpstreamAnswer::Whole(body) => match call.dialect.read_answer(&body) {
-                Ok(measured) => Ok(Answer::Whole(body, measured)),
+                Ok(measured) => Ok(CallAnswer::Whole(body, measured)),
                 Err(error) => Err(Failure::possibly(Cause::Broke(format!("its answer cannot be read: {error}")))),
             },
         }

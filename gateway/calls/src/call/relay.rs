@@ -33,7 +33,7 @@ const PIECES_WAITING_MAX: usize = 4;
 type Sender = mpsc::Sender<Result<Bytes, Error>>;
 
 /// Why no more is passed on.
-enum End {
+enum RelayEnd {
     /// The answer is whole.
     Done,
     /// The provider broke off, or said that it failed.
@@ -106,14 +106,14 @@ impl Passing {
     }
 
     /// Passes on until there is a reason to end.
-    async fn pass(&mut self, mut events: UpstreamEvents) -> End {
+    async fn pass(&mut self, mut events: UpstreamEvents) -> RelayEnd {
         // The first goes at once, alone: people wait for it.
         let mut gathers = false;
         loop {
             let next = tokio::select! {
                 next = events.next() => next,
-                () = self.sender.closed() => return End::CallerGone,
-                () = self.relay.cut.cancelled() => return End::Stopped,
+                () = self.sender.closed() => return RelayEnd::CallerGone,
+                () = self.relay.cut.cancelled() => return RelayEnd::Stopped,
             };
             let mut end = self.take(next);
             while gathers && end.is_none() && self.ready.len() < PIECE_BYTES_MAX {
@@ -130,7 +130,7 @@ impl Passing {
                 return end;
             }
             if !heard {
-                return End::CallerGone;
+                return RelayEnd::CallerGone;
             }
         }
     }
@@ -145,22 +145,22 @@ impl Passing {
     }
 
     /// Makes what comes next ready to go on, or says why nothing does any more.
-    fn take(&mut self, next: Option<Result<Bytes, Failure>>) -> Option<End> {
+    fn take(&mut self, next: Option<Result<Bytes, Failure>>) -> Option<RelayEnd> {
         let data = match next {
             Some(Ok(data)) => data,
             // All has been said: what breaks now takes nothing away.
-            Some(Err(_)) if self.choice_ended && self.usage_said => return Some(End::Done),
-            Some(Err(failure)) => return Some(End::Broke(told(failure, &self.reserved.provider))),
+            Some(Err(_)) if self.choice_ended && self.usage_said => return Some(RelayEnd::Done),
+            Some(Err(failure)) => return Some(RelayEnd::Broke(told(failure, &self.reserved.provider))),
             // Some providers leave out `[DONE]`; an answer that ended is whole all the same.
-            None if self.choice_ended => return Some(End::Done),
-            None => return Some(End::Broke(self.broke("its answer ended before it was whole"))),
+            None if self.choice_ended => return Some(RelayEnd::Done),
+            None => return Some(RelayEnd::Broke(self.broke("its answer ended before it was whole"))),
         };
         let Ok(event) = self.call.dialect.read_event(&self.call.request, &data) else {
-            return Some(End::Broke(self.broke("a piece of its answer cannot be read")));
+            return Some(RelayEnd::Broke(self.broke("a piece of its answer cannot be read")));
         };
         match event {
-            AnswerEvent::Done => Some(End::Done),
-            AnswerEvent::Failed { message } => Some(End::Broke(self.broke(&message))),
+            AnswerEvent::Done => Some(RelayEnd::Done),
+            AnswerEvent::Failed { message } => Some(RelayEnd::Broke(self.broke(&message))),
             AnswerEvent::Piece { data, usage, only_usage, text_bytes, finished } => {
                 self.meter.count(text_bytes, usage);
                 self.choice_ended |= finished;
@@ -173,7 +173,7 @@ impl Passing {
                 let reserved = self.reserved.output.each().saturating_mul(self.call.plan.estimate.choices);
                 // At an end of its own a provider may count a little more than was asked for: that is late, not endless.
                 let goes_on = !finished && !only_usage;
-                (goes_on && self.meter.certain_output() > reserved).then_some(End::UsedUp)
+                (goes_on && self.meter.certain_output() > reserved).then_some(RelayEnd::UsedUp)
             }
         }
     }
@@ -184,22 +184,22 @@ impl Passing {
 }
 
 /// What to record.
-fn used(call: &Authorised, meter: &Meter, end: &End) -> (TokenUsage, CallOutcome) {
+fn used(call: &Authorised, meter: &Meter, end: &RelayEnd) -> (TokenUsage, CallOutcome) {
     let reason = match (end, meter.reported()) {
-        (End::Done, Some(reported)) => return (reported, CallOutcome::Completed),
-        (End::Done, None) => "the provider did not say what it used".to_owned(),
-        (End::Broke(Error::UpstreamTimedOut(_)), _) => "the stream broke off (504)".to_owned(),
-        (End::Broke(_), _) => "the stream broke off (502)".to_owned(),
-        (End::UsedUp, _) => "cut off: the reservation is used up".to_owned(),
-        (End::CallerGone, _) => "the caller broke off".to_owned(),
-        (End::Stopped, _) => "cut: the gateway stopped".to_owned(),
+        (RelayEnd::Done, Some(reported)) => return (reported, CallOutcome::Completed),
+        (RelayEnd::Done, None) => "the provider did not say what it used".to_owned(),
+        (RelayEnd::Broke(Error::UpstreamTimedOut(_)), _) => "the stream broke off (504)".to_owned(),
+        (RelayEnd::Broke(_), _) => "the stream broke off (502)".to_owned(),
+        (RelayEnd::UsedUp, _) => "cut off: the reservation is used up".to_owned(),
+        (RelayEnd::CallerGone, _) => "the caller broke off".to_owned(),
+        (RelayEnd::Stopped, _) => "cut: the gateway stopped".to_owned(),
     };
     (meter.probable(&call.plan.estimate), CallOutcome::Estimated { reason })
 }
 
 /// What goes out last, once it is known whether the end is recorded; nothing if the client has gone.
 fn last_piece(
-    end: End,
+    end: RelayEnd,
     settled: Result<Settled, Error>,
     call: &Authorised,
     held: Option<Bytes>,
@@ -210,14 +210,14 @@ fn last_piece(
         Err(error) => return Some(Err(error)),
     };
     match end {
-        End::Done => Some(Ok(call.dialect.end(held, &settled))),
-        End::UsedUp => {
+        RelayEnd::Done => Some(Ok(call.dialect.end(held, &settled))),
+        RelayEnd::UsedUp => {
             let at = clock.now().0 / 1_000_000;
             let cut = CutOff { request: &call.id, model: &call.request.model, at };
             Some(Ok(call.dialect.end(Some(call.dialect.cut_off(&cut)), &settled)))
         }
-        End::Broke(error) => Some(Err(error)),
-        End::Stopped => Some(Err(Error::UpstreamBroke("the gateway stops, and the answer is cut off".to_owned()))),
-        End::CallerGone => None,
+        RelayEnd::Broke(error) => Some(Err(error)),
+        RelayEnd::Stopped => Some(Err(Error::UpstreamBroke("the gateway stops, and the answer is cut off".to_owned()))),
+        RelayEnd::CallerGone => None,
     }
 }

@@ -62,7 +62,7 @@ impl From<&Config> for Waits {
 }
 
 /// A caller with its request: of which tenant it speaks, and in which format.
-pub(super) struct Caller<'a> {
+pub(super) struct ManagementCaller<'a> {
     pub(super) management: &'a Management,
     pub(super) parts: &'a Parts,
     pub(super) key: AuthenticatedKey,
@@ -70,7 +70,7 @@ pub(super) struct Caller<'a> {
     pub(super) format: Format,
 }
 
-impl Caller<'_> {
+impl ManagementCaller<'_> {
     /// Whether the caller may, by what is fresh of the caller's tenant and of the one that it is about. The aggregates
     /// check the principal again; only here is it known with which key, and what that key can reach.
     pub(super) async fn check(&self, permission: Permission, scope: Scope) -> Result<(), Error> {

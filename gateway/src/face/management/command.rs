@@ -12,7 +12,7 @@ use steward_events::id::TenantId;
 use steward_events::request::Reply;
 use steward_events::view::View;
 
-use super::caller::Caller;
+use super::caller::ManagementCaller;
 use super::issue_key;
 use crate::error::Error;
 
@@ -23,7 +23,11 @@ const ENDS_A_RIGHT: &[&str] = &["revoke", "suspend", "disable", "cancel"];
 const OPEN_PAUSE: Duration = Duration::from_millis(20);
 
 /// Sends the command `spec` with `body`.
-pub(super) async fn send(caller: &Caller<'_>, spec: &'static CommandSpec, body: Bytes) -> Result<Response, Error> {
+pub(super) async fn send(
+    caller: &ManagementCaller<'_>,
+    spec: &'static CommandSpec,
+    body: Bytes,
+) -> Result<Response, Error> {
     let (mut format, mut body, mut secret) = (caller.format, body, None);
     if (spec.noun, spec.verb) == ("key", "issue") {
         (body, secret) = issue_key::complete(caller, &body)?;
@@ -56,7 +60,7 @@ pub(super) async fn send(caller: &Caller<'_>, spec: &'static CommandSpec, body: 
 
 /// Waits until this gateway itself knows of what was recorded, so that a caller that goes on here finds it. Not in time is
 /// no failure: it was recorded, and a part that needs to be sure confirms.
-async fn show_to_own_views(caller: &Caller<'_>, command: &Command, reply: &Reply) -> bool {
+async fn show_to_own_views(caller: &ManagementCaller<'_>, command: &Command, reply: &Reply) -> bool {
     let (management, kind, time_max) = (caller.management, command.aggregate(), caller.management.waits.known_max);
     let Ok(Some(shard)) = management.access.shard(&caller.tenant).await else { return false };
     if Authority::KINDS.contains(&kind) {
@@ -69,7 +73,7 @@ async fn show_to_own_views(caller: &Caller<'_>, command: &Command, reply: &Reply
 }
 
 /// Whether a new tenant is open within the time that its creator waits.
-async fn opened(caller: &Caller<'_>, tenant: &TenantId) -> bool {
+async fn opened(caller: &ManagementCaller<'_>, tenant: &TenantId) -> bool {
     let is_open = async {
         while !caller.management.access.authority().read().is_open(tenant) {
             tokio::time::sleep(OPEN_PAUSE).await;

@@ -10,11 +10,11 @@ use steward_events::rejection::Rejection;
 use steward_events::request::Reply;
 use steward_events::secret::{api_key, letters};
 
-use super::caller::Caller;
+use super::caller::ManagementCaller;
 use crate::error::Error;
 
 /// The command with a hash and an id, and the secret if it was made here.
-pub(super) fn complete(caller: &Caller<'_>, body: &[u8]) -> Result<(Bytes, Option<String>), Error> {
+pub(super) fn complete(caller: &ManagementCaller<'_>, body: &[u8]) -> Result<(Bytes, Option<String>), Error> {
     let invalid = |reason: String| Error::from(Rejection::invalid("body", reason));
     let mut body: Value = caller.format.read(body).map_err(invalid)?;
     let Some(fields) = body.as_object_mut() else { return Err(invalid("must be an object".to_owned())) };
@@ -32,7 +32,7 @@ pub(super) fn complete(caller: &Caller<'_>, body: &[u8]) -> Result<(Bytes, Optio
 
 /// Adds the secret to the answer. `up_to_date` tells whether this gateway knows already what was recorded.
 pub(super) fn show(
-    caller: &Caller<'_>,
+    caller: &ManagementCaller<'_>,
     reply: &mut Reply,
     issue: &IssueKey,
     secret: Option<String>,

@@ -7,11 +7,15 @@ use serde_json::{Map, Value};
 use steward_events::query::QuerySpec;
 use steward_events::scope::Scope;
 
-use super::caller::Caller;
+use super::caller::ManagementCaller;
 use crate::error::Error;
 
 /// Sends the query `spec` with `body`.
-pub(super) async fn send(caller: &Caller<'_>, spec: &'static QuerySpec, body: Bytes) -> Result<Response, Error> {
+pub(super) async fn send(
+    caller: &ManagementCaller<'_>,
+    spec: &'static QuerySpec,
+    body: Bytes,
+) -> Result<Response, Error> {
     caller.check(spec.permission(), Scope::tenant(&caller.tenant)).await?;
     let request = caller.request(spec.view, spec.verb, caller.format, body)?;
     let answer = caller.management.bus.query(request).await??;

@@ -30,7 +30,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 const STORE_LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a fold ended.
-enum End {
+enum FoldEnd {
     Shutdown,
     /// Try again from the cursor.
     Failed(BoxError),
@@ -38,7 +38,7 @@ enum End {
     Stopped(String),
 }
 
-impl From<LogError> for End {
+impl From<LogError> for FoldEnd {
     fn from(error: LogError) -> Self {
         match error {
             LogError::Unavailable(_) => Self::Failed(error.into()),
@@ -55,13 +55,13 @@ impl<P: Projector> Runner<P> {
         loop {
             let before = followed.store.cursor().position;
             match self.fold(followed, shutdown).await {
-                End::Shutdown => return,
-                End::Stopped(reason) => {
+                FoldEnd::Shutdown => return,
+                FoldEnd::Stopped(reason) => {
                     tracing::error!(view = P::NAME, %shard, %reason, "view stopped");
                     followed.progress.send_modify(|progress| progress.stage = Stage::Stopped(reason));
                     return;
                 }
-                End::Failed(error) => {
+                FoldEnd::Failed(error) => {
                     tracing::warn!(view = P::NAME, %shard, %error, "view interrupted; it goes on from its cursor");
                 }
             }
@@ -76,14 +76,14 @@ impl<P: Projector> Runner<P> {
     }
 
     /// Folds from the cursor on until something ends it. Unwritten rows are lost then, and folded again.
-    async fn fold(&self, followed: &Followed, shutdown: &CancellationToken) -> End {
+    async fn fold(&self, followed: &Followed, shutdown: &CancellationToken) -> FoldEnd {
         match self.try_fold(followed, shutdown).await {
-            Ok(()) => End::Shutdown,
+            Ok(()) => FoldEnd::Shutdown,
             Err(end) => end,
         }
     }
 
-    async fn try_fold(&self, followed: &Followed, shutdown: &CancellationToken) -> Result<(), End> {
+    async fn try_fold(&self, followed: &Followed, shutdown: &CancellationToken) -> Result<(), FoldEnd> {
         // The log may take its time; a process that is to stop does not wait for it.
         let begun = tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
@@ -126,7 +126,7 @@ impl<P: Projector> Runner<P> {
             };
             let ended = match next {
                 None => None,
-                Some(None) => Some(End::Failed("the log ended its stream".into())),
+                Some(None) => Some(FoldEnd::Failed("the log ended its stream".into())),
                 Some(Some(Err(error))) => Some(error.into()),
                 Some(Some(Ok(stored))) => match batch.take::<P>(stored) {
                     Ok(()) => continue,
@@ -143,11 +143,11 @@ impl<P: Projector> Runner<P> {
     }
 
     /// From where to go on, where the log ends now, and what comes in between and after.
-    async fn begin(&self, followed: &Followed) -> Result<(Position, Position, Follow), End> {
+    async fn begin(&self, followed: &Followed) -> Result<(Position, Position, Follow), FoldEnd> {
         // All of the shard, also what this view does not read: then its position is the shard's, and a query that
         // demands a position, or asks how far it is, needs no search in the log.
         let filter = Filter::shard(followed.shard);
-        let cursor = followed.store.reload().map_err(End::Failed)?;
+        let cursor = followed.store.reload().map_err(FoldEnd::Failed)?;
         let end = self.log.last(&filter).await?;
         self.log_still_has(followed.shard, cursor, end).await?;
         let stream = self.log.follow(&filter, cursor.position).await?;
@@ -175,11 +175,11 @@ impl<P: Projector> Runner<P> {
     }
 
     /// Tells how far the fold is; once it has caught up, older versions of the view are no longer needed.
-    fn report(followed: &Followed, position: Position, end: Position) -> Result<(), End> {
+    fn report(followed: &Followed, position: Position, end: Position) -> Result<(), FoldEnd> {
         let caught_up = position >= end;
         if caught_up && followed.progress.borrow().stage == Stage::CatchingUp {
             for older in P::REPLACES {
-                followed.store.drop_other(older, followed.shard).map_err(End::Failed)?;
+                followed.store.drop_other(older, followed.shard).map_err(FoldEnd::Failed)?;
             }
         }
         followed.progress.send_modify(|progress| {
@@ -215,14 +215,14 @@ impl<R> Batch<R> {
 }
 
 /// Whether the rows are still those that were written.
-async fn look(followed: &Followed) -> Result<(), End> {
+async fn look(followed: &Followed) -> Result<(), FoldEnd> {
     let store = Arc::clone(&followed.store);
     let looking = tokio::task::spawn_blocking(move || store.look());
-    looking.await.unwrap_or_else(|error| Err(error.into())).map_err(End::Failed)
+    looking.await.unwrap_or_else(|error| Err(error.into())).map_err(FoldEnd::Failed)
 }
 
 /// Writes on a thread that may block: a store has no other way.
-async fn write<R>(followed: &Followed, mut batch: Batch<R>, rows_held_max: usize) -> Result<Batch<R>, End>
+async fn write<R>(followed: &Followed, mut batch: Batch<R>, rows_held_max: usize) -> Result<Batch<R>, FoldEnd>
 where
     R: Serialize + DeserializeOwned + Send + 'static,
 {
@@ -236,7 +236,7 @@ where
         Ok(batch)
     });
     match writing.await {
-        Ok(outcome) => outcome.map_err(End::Failed),
-        Err(error) => Err(End::Failed(error.into())),
+        Ok(outcome) => outcome.map_err(FoldEnd::Failed),
+        Err(error) => Err(FoldEnd::Failed(error.into())),
     }
 }

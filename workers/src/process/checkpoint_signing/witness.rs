@@ -15,7 +15,7 @@ use steward_events::id::TenantId;
 use steward_ports::live::Live;
 use steward_tlog::note::NOTE_BYTES_MAX;
 
-use super::{Known, Signed};
+use super::{CheckpointState, Signed};
 use crate::wake;
 
 /// Checkpoints handed over at once.
@@ -31,13 +31,13 @@ const ROUND_PAUSE: Duration = Duration::from_secs(30);
 
 /// One outside place.
 pub(super) struct Witness {
-    place: Place,
+    place: WitnessTarget,
     /// How far each tenant's tree was handed over.
     pushed: BTreeMap<TenantId, u64>,
     failing: bool,
 }
 
-enum Place {
+enum WitnessTarget {
     Folder(PathBuf),
     Address(Client, Url),
 }
@@ -48,17 +48,17 @@ impl Witness {
     pub(super) fn new(place: &str, name: &str) -> Result<Self, BoxError> {
         let place = if place.starts_with("http://") || place.starts_with("https://") {
             let client = Client::builder().timeout(ATTEMPT_TIME_MAX).redirect(reqwest::redirect::Policy::none());
-            Place::Address(client.build()?, place.parse()?)
+            WitnessTarget::Address(client.build()?, place.parse()?)
         } else {
             let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' };
             let name: String = name.chars().map(plain).collect();
-            Place::Folder(PathBuf::from(place).join(name.trim_start_matches('.')))
+            WitnessTarget::Folder(PathBuf::from(place).join(name.trim_start_matches('.')))
         };
         Ok(Self { place, pushed: BTreeMap::new(), failing: false })
     }
 
     /// Hands over what is signed, from now on and for ever.
-    pub(super) async fn follow(mut self, live: Arc<Live<Known>>) {
+    pub(super) async fn follow(mut self, live: Arc<Live<CheckpointState>>) {
         if wake::caught_up(&live).await.is_err() {
             return; // the signer of the same view says why
         }
@@ -111,7 +111,7 @@ impl Witness {
     }
 }
 
-impl Place {
+impl WitnessTarget {
     async fn hand(&self, tenant: &TenantId, signed: &Signed) -> Result<(), BoxError> {
         let mut pause = ATTEMPT_PAUSE;
         for _ in 1..ATTEMPTS_MAX {
@@ -137,7 +137,7 @@ impl Place {
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for WitnessTarget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Folder(folder) => write!(f, "{}", folder.display()),

@@ -65,9 +65,9 @@ struct Tenant {
     #[serde(default)]
     agent: BTreeMap<String, AgentSpec>,
     #[serde(default)]
-    project: BTreeMap<String, Place>,
+    project: BTreeMap<String, ScopeSettings>,
     #[serde(flatten)]
-    whole: Place,
+    whole: ScopeSettings,
 }
 
 fn utc() -> String {
@@ -84,7 +84,7 @@ struct Role {
 
 /// What holds at a scope.
 #[derive(Debug, Default, Deserialize)]
-struct Place {
+struct ScopeSettings {
     #[serde(default)]
     budget: Budgets,
     #[serde(default)]
@@ -222,7 +222,7 @@ impl Tenant {
     }
 }
 
-impl Place {
+impl ScopeSettings {
     fn desired(
         &self,
         make: &Maker<'_>,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use steward_events::query::QuerySpec;
 
 use super::cells::text;
-use super::nouns::{Known, LISTS};
+use super::nouns::{KnownColumn, LISTS};
 
 /// How one list is printed.
 pub(super) struct Look {
@@ -37,7 +37,7 @@ impl Look {
         let Some(known) = LISTS.iter().find(|known| known.noun == spec.view) else {
             return Self { columns: by_fields(spec), examples: &[], make_one: None };
         };
-        let column = |(heading, is_number, cell): &Known| Column {
+        let column = |(heading, is_number, cell): &KnownColumn| Column {
             heading: (*heading).to_owned(),
             is_number: *is_number,
             cell: Cell::Made(*cell),

@@ -5,14 +5,14 @@ use serde_json::Value;
 use super::cells::{condition, flag, from, moment, named, or, percents, price, subject, targets, text};
 
 /// Heading, whether it is a number, and its cell.
-pub(super) type Known = (&'static str, bool, fn(&Value) -> String);
+pub(super) type KnownColumn = (&'static str, bool, fn(&Value) -> String);
 
 /// What this build knows of a list.
 pub(super) struct KnownList {
     /// Its noun.
     pub(super) noun: &'static str,
     /// Its columns.
-    pub(super) columns: &'static [Known],
+    pub(super) columns: &'static [KnownColumn],
     /// Typed so.
     pub(super) examples: &'static [&'static str],
     /// What makes the first row; `TENANT` stands for the tenant.
@@ -92,7 +92,7 @@ pub(super) const LISTS: &[KnownList] = &[
     },
 ];
 
-const KEY: &[Known] = &[
+const KEY: &[KnownColumn] = &[
     ("KEY", false, |row| text(row, "/key")),
     ("ACTS AS", false, |row| named(row, "/principal")),
     ("SCOPE", false, |row| text(row, "/scope")),
@@ -102,7 +102,7 @@ const KEY: &[Known] = &[
     ("ISSUED", false, |row| moment(row, "/issued_at")),
 ];
 
-const GRANT: &[Known] = &[
+const GRANT: &[KnownColumn] = &[
     ("TO", false, |row| named(row, "/to")),
     ("ROLE", false, |row| text(row, "/role")),
     ("ON", false, |row| text(row, "/on")),
@@ -112,14 +112,14 @@ const GRANT: &[Known] = &[
     ("GIVEN", false, |row| moment(row, "/given_at")),
 ];
 
-const ROLE: &[Known] = &[
+const ROLE: &[KnownColumn] = &[
     ("ROLE", false, |row| text(row, "/role")),
     ("PERMISSIONS", false, |row| text(row, "/permissions")),
     ("INHERITS", false, |row| text(row, "/inherits")),
     ("FROM", false, from),
 ];
 
-const USER: &[Known] = &[
+const USER: &[KnownColumn] = &[
     ("PRINCIPAL", false, |row| text(row, "/principal")),
     ("EMAIL", false, |row| if flag(row, "/erased") { "(erased)".to_owned() } else { text(row, "/email") }),
     ("NAME", false, |row| text(row, "/name")),
@@ -127,14 +127,14 @@ const USER: &[Known] = &[
     ("INVITED", false, |row| moment(row, "/invited_at")),
 ];
 
-const ACCOUNT: &[Known] = &[
+const ACCOUNT: &[KnownColumn] = &[
     ("NAME", false, |row| text(row, "/name")),
     ("PRINCIPAL", false, |row| text(row, "/principal")),
     ("STATE", false, |row| text(row, "/state")),
     ("CREATED", false, |row| moment(row, "/created_at")),
 ];
 
-const AGENT: &[Known] = &[
+const AGENT: &[KnownColumn] = &[
     ("AGENT", false, |row| text(row, "/agent")),
     ("MODEL", false, |row| text(row, "/spec/model")),
     ("PATTERN", false, |row| text(row, "/spec/pattern")),
@@ -143,7 +143,7 @@ const AGENT: &[Known] = &[
     ("DEFINED", false, |row| moment(row, "/defined_at")),
 ];
 
-const BUDGET: &[Known] = &[
+const BUDGET: &[KnownColumn] = &[
     ("SCOPE", false, |row| text(row, "/scope")),
     ("FOR", false, subject),
     ("PER", false, |row| text(row, "/per")),
@@ -157,7 +157,7 @@ const BUDGET: &[Known] = &[
     ("TURNS", false, |row| moment(row, "/window/to")),
 ];
 
-const PROVIDER: &[Known] = &[
+const PROVIDER: &[KnownColumn] = &[
     ("PROVIDER", false, |row| text(row, "/provider")),
     ("KIND", false, |row| text(row, "/kind")),
     ("URL", false, |row| text(row, "/url")),
@@ -165,7 +165,7 @@ const PROVIDER: &[Known] = &[
     ("FROM", false, from),
 ];
 
-const MODEL: &[Known] = &[
+const MODEL: &[KnownColumn] = &[
     ("MODEL", false, |row| text(row, "/model")),
     ("GOES TO", false, targets),
     ("INPUT", true, |row| price(row, "/price/input")),
@@ -175,7 +175,7 @@ const MODEL: &[Known] = &[
     ("FROM", false, from),
 ];
 
-const PRICE: &[Known] = &[
+const PRICE: &[KnownColumn] = &[
     ("MODEL", false, |row| text(row, "/model")),
     ("APPLIES FROM", false, |row| moment(row, "/from")),
     ("UNTIL", false, |row| moment(row, "/until")),
@@ -185,7 +185,7 @@ const PRICE: &[Known] = &[
     ("FROM", false, from),
 ];
 
-const TENANT: &[Known] = &[
+const TENANT: &[KnownColumn] = &[
     ("TENANT", false, |row| text(row, "/tenant")),
     ("STATE", false, |row| text(row, "/state")),
     ("TIME ZONE", false, |row| text(row, "/timezone")),

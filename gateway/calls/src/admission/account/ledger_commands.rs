@@ -18,7 +18,7 @@ use steward_events::request::Reply;
 
 use super::ledger_contact::POLL_MIN;
 use super::{Account, Now};
-use crate::admission::held::Held;
+use crate::admission::held_lease::HeldLease;
 use crate::admission::mutations;
 
 /// After a command got no answer.
@@ -79,7 +79,7 @@ impl Account {
     fn renewal_due(&mut self, now: Now) -> Option<LedgerCommand> {
         // The lease from which the first in line is served reports with that call's request instead.
         let serves = self.current.clone().filter(|_| !self.line.is_empty() && now.mono >= self.contact.poll_at);
-        let due = |held: &Held| {
+        let due = |held: &HeldLease| {
             let returns = held.pressure && !held.cap.fits(held.floor());
             !held.closed && (held.recalled || returns || now.mono >= held.renew_at())
         };
@@ -149,7 +149,7 @@ impl Account {
         if let Some(state) = answer.lease
             && !self.leases.contains_key(&command.lease)
         {
-            let mut held = Held::granted(&state, sent);
+            let mut held = HeldLease::granted(&state, sent);
             held.pressure = mutations::hands_back(answer.others_wait);
             // The journal may have told of its close before the ledger's reply told of the lease.
             held.closed = self.usage.is_closed(&command.lease);
@@ -262,7 +262,7 @@ impl Account {
 /// Builds the next renewal. From here on the holder keeps to what it says it keeps.
 fn renewal(
     id: &LeaseId,
-    held: &mut Held,
+    held: &mut HeldLease,
     through: steward_events::quantity::Position,
     request: Option<LeaseRequest>,
 ) -> RenewLease {
@@ -283,7 +283,7 @@ fn renewal(
 }
 
 /// The terms of the turn asked for are taken; those of another turn only tell which one is next.
-fn take_terms(held: &mut Held, state: &LeaseState, turn: Turn, sent: Duration) {
+fn take_terms(held: &mut HeldLease, state: &LeaseState, turn: Turn, sent: Duration) {
     if mutations::takes_terms(state.turn == turn) {
         held.take(state, sent);
         held.turn = turn;

@@ -39,7 +39,7 @@ pub(in crate::admission) struct Admitted {
 }
 
 /// Where the answer to a request goes. False: the caller is gone.
-pub(in crate::admission) type Answer = Box<dyn FnOnce(Result<Admitted, Refusal>) -> bool + Send>;
+pub(in crate::admission) type ReservationAnswer = Box<dyn FnOnce(Result<Admitted, Refusal>) -> bool + Send>;
 
 /// A call that waits.
 pub(in crate::admission) struct Waiting {
@@ -47,7 +47,7 @@ pub(in crate::admission) struct Waiting {
     pub(in crate::admission) wanted: Arc<ReservationRequest>,
     /// Since when, by this process's own clock.
     pub(in crate::admission) since: Duration,
-    pub(in crate::admission) answer: Answer,
+    pub(in crate::admission) answer: ReservationAnswer,
     /// Tells whether whoever asked is still there.
     pub(in crate::admission) is_wanted: Box<dyn Fn() -> bool + Send>,
     /// The span of the request that it is for.

@@ -24,7 +24,7 @@ const TENANTS_MAX: usize = 1_000;
 type Worth = (TenantId, u64);
 
 /// An answer, or why there is none.
-type Answer<T> = Result<Result<T, Rejection>, BoxError>;
+type TreeAnswer<T> = Result<Result<T, Rejection>, BoxError>;
 
 macro_rules! proven {
     ($proof:expr) => {
@@ -42,7 +42,7 @@ macro_rules! proven {
 ///
 /// # Errors
 /// If the store cannot be read.
-pub fn tree_state(rows: &Snapshot<'_>, tenant: &TenantId, query: &TreeQuery) -> Answer<TreeState> {
+pub fn tree_state(rows: &Snapshot<'_>, tenant: &TenantId, query: &TreeQuery) -> TreeAnswer<TreeState> {
     let tree = StoredTree::of(rows, tenant)?;
     let head = tree.head();
     let consistency = match query.from {
@@ -57,7 +57,7 @@ pub fn tree_state(rows: &Snapshot<'_>, tenant: &TenantId, query: &TreeQuery) -> 
 ///
 /// # Errors
 /// If the store cannot be read.
-pub fn tile(rows: &Snapshot<'_>, tenant: &TenantId, query: &TileQuery) -> Answer<TileHashes> {
+pub fn tile(rows: &Snapshot<'_>, tenant: &TenantId, query: &TileQuery) -> TreeAnswer<TileHashes> {
     let tree = StoredTree::of(rows, tenant)?;
     let size = query.size.unwrap_or(tree.head().size);
     let first = query.index.checked_mul(TILE_WIDTH);
@@ -80,7 +80,7 @@ pub fn inclusion(
     tenant: &TenantId,
     position: Position,
     size: Option<u64>,
-) -> Answer<InclusionProof> {
+) -> TreeAnswer<InclusionProof> {
     let tree = StoredTree::of(rows, tenant)?;
     let size = size.unwrap_or(tree.head().size);
     if size > tree.head().size {
@@ -99,7 +99,7 @@ pub fn inclusion(
 ///
 /// # Errors
 /// If the store cannot be read.
-pub fn consistency(rows: &Snapshot<'_>, tenant: &TenantId, query: &ConsistencyQuery) -> Answer<ConsistencyProof> {
+pub fn consistency(rows: &Snapshot<'_>, tenant: &TenantId, query: &ConsistencyQuery) -> TreeAnswer<ConsistencyProof> {
     let tree = StoredTree::of(rows, tenant)?;
     let (from, to) = (query.from, query.to.unwrap_or(tree.head().size));
     if to > tree.head().size {

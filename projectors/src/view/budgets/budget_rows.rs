@@ -10,12 +10,12 @@ use crate::engine::key::Key;
 use crate::engine::rows::Rows;
 
 /// The books of one tenant.
-pub(super) struct Books<'a> {
+pub(super) struct BudgetRows<'a> {
     pub(super) tenant: &'a TenantId,
     pub(super) rows: &'a mut Rows<Row>,
 }
 
-impl Books<'_> {
+impl BudgetRows<'_> {
     /// A budget holds from now on, or has a new limit. A new one starts with what is already out within its scope.
     pub(super) fn set(&mut self, id: &BudgetId, key: &BudgetKey, spec: &BudgetSpec, window: &WindowBounds) {
         if let Some(Row::Budget(budget)) = self.rows.row(&budget_key(self.tenant, id)) {

@@ -13,7 +13,7 @@ const RENEW_AHEAD: Duration = Duration::from_secs(10);
 /// A lease as its holder sees it.
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools)] // each holds by itself; any of them may hold together
-pub(super) struct Held {
+pub(super) struct HeldLease {
     pub(super) turn: Turn,
     /// The most that may be used in all. Lowered before less is asked for, raised only by a reply.
     pub(super) cap: Amounts,
@@ -51,7 +51,7 @@ pub(super) struct Held {
     pub(super) calls: usize,
 }
 
-impl Held {
+impl HeldLease {
     /// As granted by an answer to a command sent at `sent`.
     pub(super) fn granted(state: &LeaseState, sent: Duration) -> Self {
         let mut held = Self {
