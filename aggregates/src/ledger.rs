@@ -26,7 +26,7 @@ mod room;
 mod tests;
 
 pub use answer::{LeaseAnswer, LeaseState, Outcome};
-pub use book::Row;
+pub use book::LedgerRow;
 pub use lease::{CALL_TIME_MAX, LEASE_TTL, Lease, RECALL_AGAIN, RECALL_MAX, Unsettled};
 pub use line::{LINE_MAX, TICKET_TTL, Ticket};
 
@@ -139,7 +139,7 @@ impl Ledger {
     }
 
     /// The books: each budget's windows, by their first moment.
-    pub fn rows(&self) -> impl Iterator<Item = (&BudgetId, Timestamp, &Row)> {
+    pub fn rows(&self) -> impl Iterator<Item = (&BudgetId, Timestamp, &LedgerRow)> {
         self.book.rows()
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use steward_aggregates::aggregate::{Aggregate, Stamp};
-use steward_aggregates::ledger::{LINE_MAX, Ledger, Row};
+use steward_aggregates::ledger::{LINE_MAX, Ledger, LedgerRow};
 use steward_events::command::{
     CorrectLease, EndLease, GrantLease, LeaseRequest, LedgerCommand, RecallLease, RemoveBudget, RenewLease, SetBudget,
     WithdrawRequest,
@@ -101,12 +101,12 @@ fn command() -> impl Strategy<Value = LedgerCommand> {
     ]
 }
 
-fn rows(ledger: &Ledger) -> BTreeMap<(String, Timestamp), Row> {
+fn rows(ledger: &Ledger) -> BTreeMap<(String, Timestamp), LedgerRow> {
     ledger.rows().map(|(budget, from, row)| ((budget.to_string(), from), row.clone())).collect()
 }
 
 /// An admission took from these rows: none of a hard budget may then be over its limit.
-fn check_limits(ledger: &Ledger, before: &BTreeMap<(String, Timestamp), Row>, event: &LedgerEvent) {
+fn check_limits(ledger: &Ledger, before: &BTreeMap<(String, Timestamp), LedgerRow>, event: &LedgerEvent) {
     for (id, budget) in ledger.budgets().filter(|(_, budget)| budget.spec.hard) {
         for (_, from, row) in ledger.rows().filter(|(of, _, _)| *of == id) {
             let was = before.get(&(id.to_string(), from)).map_or(0, |row| row.leased);

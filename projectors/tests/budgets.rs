@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use steward_aggregates::aggregate::{Aggregate, Stamp};
-use steward_aggregates::ledger::{Ledger, Row};
+use steward_aggregates::ledger::{Ledger, LedgerRow};
 use steward_events::command::{
     CorrectLease, EndLease, GrantLease, LeaseRequest, LedgerCommand, RemoveBudget, RenewLease, SetBudget,
 };
@@ -146,7 +146,7 @@ async fn ledger(company: &mut Company, seed: u64, count: u64) -> Ledger {
 /// What the ledger's books hold of the budget's present window.
 fn expected(ledger: &Ledger, row: &BudgetRow) -> (u128, u128) {
     let window = ledger.rows().find(|(id, from, _)| **id == row.budget && *from == row.window.from);
-    let sums = |row: &Row| (row.posted + row.late, row.leased + row.unsettled);
+    let sums = |row: &LedgerRow| (row.posted + row.late, row.leased + row.unsettled);
     window.map_or((0, 0), |(_, _, row)| sums(row))
 }
 

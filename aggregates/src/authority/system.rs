@@ -6,7 +6,7 @@ use steward_events::permission::Permission;
 use steward_events::scope::Subject;
 
 /// One row.
-struct Row {
+struct SystemRight {
     part: SystemPart,
     permission: &'static str,
     /// Also while the tenant is suspended: it records what happened, or makes less possible.
@@ -15,13 +15,13 @@ struct Row {
     for_tasks: bool,
 }
 
-const fn row(part: SystemPart, permission: &'static str, while_suspended: bool, for_tasks: bool) -> Row {
-    Row { part, permission, while_suspended, for_tasks }
+const fn row(part: SystemPart, permission: &'static str, while_suspended: bool, for_tasks: bool) -> SystemRight {
+    SystemRight { part, permission, while_suspended, for_tasks }
 }
 
 use SystemPart::{Gateway, Worker};
 
-const TABLE: &[Row] = &[
+const TABLE: &[SystemRight] = &[
     row(Gateway, "lease:grant", false, false),
     row(Gateway, "lease:renew", true, false),
     row(Gateway, "lease:withdraw", true, false),
@@ -49,7 +49,7 @@ const TABLE: &[Row] = &[
     row(Worker, "budget:remove", true, true),
 ];
 
-fn find(principal: &PrincipalId, permission: &Permission) -> Option<&'static Row> {
+fn find(principal: &PrincipalId, permission: &Permission) -> Option<&'static SystemRight> {
     TABLE.iter().find(|row| row.part.principal() == principal.as_str() && row.permission == permission.as_str())
 }
 

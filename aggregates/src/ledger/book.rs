@@ -11,7 +11,7 @@ use steward_events::timestamp::Timestamp;
 
 /// One window of one budget, in the budget's unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Row {
+pub struct LedgerRow {
     /// When the window ends; none for a total.
     pub to: Option<Timestamp>,
     /// What finished calls used. Never shrinks.
@@ -28,7 +28,7 @@ pub struct Row {
     pub(super) references: u64,
 }
 
-impl Row {
+impl LedgerRow {
     /// All that counts against the limit.
     pub const fn exposure(&self) -> u128 {
         self.posted + self.leased + self.unsettled + self.late
@@ -53,7 +53,7 @@ pub(super) struct Book {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Rows {
     unit: Unit,
-    windows: BTreeMap<Timestamp, Row>,
+    windows: BTreeMap<Timestamp, LedgerRow>,
 }
 
 impl Book {
@@ -65,11 +65,11 @@ impl Book {
         self.rows.remove(budget);
     }
 
-    pub(super) fn row(&self, window: &WindowBounds) -> Option<&Row> {
+    pub(super) fn row(&self, window: &WindowBounds) -> Option<&LedgerRow> {
         self.rows.get(&window.budget)?.windows.get(&window.from)
     }
 
-    pub(super) fn rows(&self) -> impl Iterator<Item = (&BudgetId, Timestamp, &Row)> {
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&BudgetId, Timestamp, &LedgerRow)> {
         self.rows.iter().flat_map(|(id, rows)| rows.windows.iter().map(move |(from, row)| (id, *from, row)))
     }
 
@@ -90,7 +90,7 @@ impl Book {
     }
 
     /// Changes the rows of these windows; those of removed budgets are gone.
-    pub(super) fn each(&mut self, windows: &[WindowBounds], change: impl Fn(&mut Row, Unit)) {
+    pub(super) fn each(&mut self, windows: &[WindowBounds], change: impl Fn(&mut LedgerRow, Unit)) {
         for window in windows {
             if let Some(rows) = self.rows.get_mut(&window.budget)
                 && let Some(row) = rows.windows.get_mut(&window.from)

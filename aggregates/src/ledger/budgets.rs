@@ -7,7 +7,7 @@ use steward_events::quantity::Amounts;
 use steward_events::rejection::Rejection;
 use steward_events::window;
 
-use super::book::Row;
+use super::book::LedgerRow;
 use super::{BUDGETS_MAX, Budget, Ledger, WARN_MAX, mutations};
 use crate::aggregate::Stamp;
 
@@ -156,7 +156,7 @@ fn thresholds(warn: &[u8]) -> Result<Vec<u8>, Rejection> {
 
 fn crossings<'a>(
     spec: &'a BudgetSpec,
-    row: &'a Row,
+    row: &'a LedgerRow,
     spent: u128,
     window: &'a WindowBounds,
 ) -> impl Iterator<Item = LedgerEvent> + 'a {

@@ -128,7 +128,7 @@ fn run(commands: &[(u64, LedgerCommand)]) -> (Ledger, Vec<Result<Vec<LedgerEvent
     (ledger, outcomes)
 }
 
-fn row(ledger: &Ledger) -> Row {
+fn row(ledger: &Ledger) -> LedgerRow {
     ledger.rows().next().unwrap().2.clone()
 }
 

@@ -55,7 +55,7 @@ const READ_LOG: &[&str] = &[
 ];
 
 /// One row of the table; inboxes come on top, by [`Role::inbox`].
-struct Row {
+struct RolePermissions {
     publish: &'static [&'static [&'static str]],
     publish_never: &'static [&'static str],
     subscribe: &'static [&'static str],
@@ -64,7 +64,8 @@ struct Row {
     keys: bool,
 }
 
-const NOTHING: Row = Row { publish: &[], publish_never: &[], subscribe: &[], timers: false, keys: false };
+const NOTHING: RolePermissions =
+    RolePermissions { publish: &[], publish_never: &[], subscribe: &[], timers: false, keys: false };
 
 impl Role {
     /// All of them.
@@ -112,9 +113,9 @@ impl Role {
         }
     }
 
-    const fn row(self) -> Row {
+    const fn row(self) -> RolePermissions {
         match self {
-            Self::Admin => Row {
+            Self::Admin => RolePermissions {
                 publish: &[&[
                     "$JS.API.INFO",
                     "$JS.API.STREAM.NAMES",
@@ -131,15 +132,17 @@ impl Role {
                 keys: true,
                 ..NOTHING
             },
-            Self::Aggregates => Row { publish: &[READ_LOG, &["evt.*.*.*.*", "$KV.KEYS.>"]], keys: true, ..NOTHING },
+            Self::Aggregates => {
+                RolePermissions { publish: &[READ_LOG, &["evt.*.*.*.*", "$KV.KEYS.>"]], keys: true, ..NOTHING }
+            }
             Self::AggregatesResponder => {
-                Row { publish: &[&["_INBOX.>"]], subscribe: &["cmd.*.*.*.*", "$SRV.>"], ..NOTHING }
+                RolePermissions { publish: &[&["_INBOX.>"]], subscribe: &["cmd.*.*.*.*", "$SRV.>"], ..NOTHING }
             }
-            Self::Projectors => Row { publish: &[READ_LOG], keys: true, ..NOTHING },
+            Self::Projectors => RolePermissions { publish: &[READ_LOG], keys: true, ..NOTHING },
             Self::ProjectorsResponder => {
-                Row { publish: &[&["_INBOX.>"]], subscribe: &["qry.*.*.*.*", "$SRV.>"], ..NOTHING }
+                RolePermissions { publish: &[&["_INBOX.>"]], subscribe: &["qry.*.*.*.*", "$SRV.>"], ..NOTHING }
             }
-            Self::Workers => Row {
+            Self::Workers => RolePermissions {
                 publish: &[
                     READ_LOG,
                     &[
@@ -159,12 +162,14 @@ impl Role {
                 keys: true,
                 ..NOTHING
             },
-            Self::Gateway => Row {
+            Self::Gateway => RolePermissions {
                 publish: &[READ_LOG, &["evt.*.*.usage.*", "cmd.*.*.*.*", "qry.*.*.*.*"]],
                 publish_never: &["cmd.*.sys_worker.>", "cmd.*.sys_bootstrap.>"],
                 ..NOTHING
             },
-            Self::Login => Row { publish: &[&["$SYS._INBOX.>"]], subscribe: &["$SYS.REQ.USER.AUTH"], ..NOTHING },
+            Self::Login => {
+                RolePermissions { publish: &[&["$SYS._INBOX.>"]], subscribe: &["$SYS.REQ.USER.AUTH"], ..NOTHING }
+            }
         }
     }
 

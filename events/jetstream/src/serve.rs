@@ -50,7 +50,7 @@ pub async fn commands(
     service: Arc<dyn CommandService>,
     shutdown: CancellationToken,
 ) -> Result<JoinHandle<()>, BoxError> {
-    let rows = COMMANDS.iter().map(|spec| Row { kind: "cmd", noun: spec.noun, verb: spec.verb, help: spec.help });
+    let rows = COMMANDS.iter().map(|spec| ServedRow { kind: "cmd", noun: spec.noun, verb: spec.verb, help: spec.help });
     start(responder, nouns, rows.collect(), Arc::new(Commands(service)), shutdown).await
 }
 
@@ -64,12 +64,12 @@ pub async fn queries(
     service: Arc<dyn QueryService>,
     shutdown: CancellationToken,
 ) -> Result<JoinHandle<()>, BoxError> {
-    let rows = QUERIES.iter().map(|spec| Row { kind: "qry", noun: spec.view, verb: spec.verb, help: spec.help });
+    let rows = QUERIES.iter().map(|spec| ServedRow { kind: "qry", noun: spec.view, verb: spec.verb, help: spec.help });
     start(responder, views, rows.collect(), Arc::new(Queries(service)), shutdown).await
 }
 
 /// What both tables say of one endpoint.
-struct Row {
+struct ServedRow {
     kind: &'static str,
     noun: &'static str,
     verb: &'static str,
@@ -108,7 +108,7 @@ impl Responds for Queries {
 async fn start(
     connection: &Connection,
     nouns: &[&str],
-    rows: Vec<Row>,
+    rows: Vec<ServedRow>,
     responds: Arc<dyn Responds>,
     shutdown: CancellationToken,
 ) -> Result<JoinHandle<()>, BoxError> {
@@ -117,7 +117,7 @@ async fn start(
     }
     let mut serving = Vec::new();
     for noun in nouns {
-        let own: Vec<&Row> = rows.iter().filter(|row| row.noun == *noun).collect();
+        let own: Vec<&ServedRow> = rows.iter().filter(|row| row.noun == *noun).collect();
         serving.push(listen(connection, noun, &own).await?);
     }
     connection.flush().await?;
@@ -133,7 +133,11 @@ async fn start(
     }))
 }
 
-async fn listen(connection: &Connection, noun: &str, rows: &[&Row]) -> Result<(Service, Vec<Endpoint>), BoxError> {
+async fn listen(
+    connection: &Connection,
+    noun: &str,
+    rows: &[&ServedRow],
+) -> Result<(Service, Vec<Endpoint>), BoxError> {
     let verbs: Vec<&str> = rows.iter().map(|row| row.verb).collect();
     let kind = if rows.iter().any(|row| row.kind == "cmd") { "commands" } else { "queries" };
     let service = connection

@@ -13,7 +13,7 @@ use crate::error::Error;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// One row of the table.
-pub(super) struct Row {
+pub(super) struct RefusalRow {
     pub(super) status: StatusCode,
     /// What clients match on.
     pub(super) code: String,
@@ -24,12 +24,12 @@ pub(super) struct Row {
     again: bool,
 }
 
-fn row(status: StatusCode, code: &str) -> Row {
+fn row(status: StatusCode, code: &str) -> RefusalRow {
     let again = matches!(status.as_u16(), 408 | 429 | 500..);
-    Row { status, code: code.to_owned(), param: None, retry_after: None, again }
+    RefusalRow { status, code: code.to_owned(), param: None, retry_after: None, again }
 }
 
-impl Row {
+impl RefusalRow {
     /// The table.
     pub(super) fn of(error: &Error) -> Self {
         match error {
@@ -47,34 +47,36 @@ impl Row {
     }
 }
 
-fn of_call(error: &steward_calls::Error) -> Row {
+fn of_call(error: &steward_calls::Error) -> RefusalRow {
     use steward_calls::Error;
     let model = || Some("model".to_owned());
     match error {
         Error::WrongKey => row(StatusCode::UNAUTHORIZED, "invalid_api_key"),
         Error::Rejected(rejection) => rejected(rejection),
         Error::BadRequest { param, .. } => {
-            Row { param: param.clone(), ..row(StatusCode::BAD_REQUEST, "invalid_value") }
+            RefusalRow { param: param.clone(), ..row(StatusCode::BAD_REQUEST, "invalid_value") }
         }
-        Error::NoSuchModel(_) => Row { param: model(), ..row(StatusCode::NOT_FOUND, "model_not_found") },
-        Error::NoPrice(_) => Row { param: model(), ..row(StatusCode::BAD_REQUEST, "model_has_no_price") },
+        Error::NoSuchModel(_) => RefusalRow { param: model(), ..row(StatusCode::NOT_FOUND, "model_not_found") },
+        Error::NoPrice(_) => RefusalRow { param: model(), ..row(StatusCode::BAD_REQUEST, "model_has_no_price") },
         Error::Busy { retry_after, .. } => {
-            Row { retry_after: Some(*retry_after), ..row(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded") }
+            RefusalRow { retry_after: Some(*retry_after), ..row(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded") }
         }
         Error::Unavailable(_) => {
-            Row { retry_after: Some(RETRY_AFTER), ..row(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable") }
+            RefusalRow { retry_after: Some(RETRY_AFTER), ..row(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable") }
         }
-        Error::Unanswered(_) => Row { again: false, ..row(StatusCode::GATEWAY_TIMEOUT, "unanswered") },
+        Error::Unanswered(_) => RefusalRow { again: false, ..row(StatusCode::GATEWAY_TIMEOUT, "unanswered") },
         Error::UpstreamRefused { status, code, param, .. } => {
-            Row { param: param.clone(), ..row(*status, code.as_deref().unwrap_or("upstream_refused")) }
+            RefusalRow { param: param.clone(), ..row(*status, code.as_deref().unwrap_or("upstream_refused")) }
         }
         Error::UpstreamFailed(_) => row(StatusCode::BAD_GATEWAY, "upstream_failed"),
-        Error::UpstreamTimedOut(_) => Row { again: false, ..row(StatusCode::GATEWAY_TIMEOUT, "upstream_timed_out") },
-        Error::UpstreamBroke(_) => Row { again: false, ..row(StatusCode::BAD_GATEWAY, "upstream_broke_off") },
+        Error::UpstreamTimedOut(_) => {
+            RefusalRow { again: false, ..row(StatusCode::GATEWAY_TIMEOUT, "upstream_timed_out") }
+        }
+        Error::UpstreamBroke(_) => RefusalRow { again: false, ..row(StatusCode::BAD_GATEWAY, "upstream_broke_off") },
     }
 }
 
-fn rejected(rejection: &Rejection) -> Row {
+fn rejected(rejection: &Rejection) -> RefusalRow {
     let code = rejection.code();
     match rejection {
         Rejection::Forbidden { .. } => row(StatusCode::FORBIDDEN, "permission_denied"),
@@ -84,15 +86,15 @@ fn rejected(rejection: &Rejection) -> Row {
             row(StatusCode::CONFLICT, code)
         }
         Rejection::Invalid { field, .. } => {
-            Row { param: Some(field.clone()), ..row(StatusCode::BAD_REQUEST, "invalid_value") }
+            RefusalRow { param: Some(field.clone()), ..row(StatusCode::BAD_REQUEST, "invalid_value") }
         }
         Rejection::BudgetExhausted { .. } => row(StatusCode::PAYMENT_REQUIRED, "insufficient_quota"),
     }
 }
 
 /// The response of this row, with `body`.
-pub(super) fn respond(row: &Row, body: &Value, content_type: &'static str) -> Response {
-    let Row { status, retry_after, again, .. } = *row;
+pub(super) fn respond(row: &RefusalRow, body: &Value, content_type: &'static str) -> Response {
+    let RefusalRow { status, retry_after, again, .. } = *row;
     let mut response = (status, body.to_string()).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -29,7 +29,7 @@ pub struct Budgets;
 /// What is kept under a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Row {
+pub enum BudgetsRow {
     /// A budget and its windows.
     Budget(Box<StoredBudget>),
     /// An open lease.
@@ -91,12 +91,12 @@ impl StoredLease {
 
 impl Projector for Budgets {
     const NAME: &'static str = "budgets-v1";
-    type Row = Row;
+    type Row = BudgetsRow;
 
     reads!(Ledger => fold);
 }
 
-fn fold(event: &LedgerEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>) {
+fn fold(event: &LedgerEvent, recorded: &Recorded<'_>, rows: &mut Rows<BudgetsRow>) {
     let mut budget_rows = budget_rows::BudgetRows { tenant: &recorded.stream.tenant, rows };
     match event {
         LedgerEvent::BudgetSet { budget, key, spec, window } => budget_rows.set(budget, key, spec, window),

@@ -27,7 +27,7 @@ pub struct Directory;
 /// What is kept under a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Row {
+pub enum DirectoryRow {
     /// A person.
     Person(StoredPerson),
     /// A service account.
@@ -104,31 +104,33 @@ pub struct StoredGrant {
 
 impl Projector for Directory {
     const NAME: &'static str = "directory-v1";
-    type Row = Row;
+    type Row = DirectoryRow;
 
     reads!(Identity => fold_identity, Access => fold_access, Agent => fold_agent);
 }
 
-fn fold_identity(event: &IdentityEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>) {
+fn fold_identity(event: &IdentityEvent, recorded: &Recorded<'_>, rows: &mut Rows<DirectoryRow>) {
     let (tenant, at) = (&recorded.stream.tenant, recorded.entry.at);
     match event {
         IdentityEvent::AccountCreated { principal, name } => {
             let key = account_key(tenant, principal);
             let (principal, name) = (principal.clone(), name.clone());
-            *rows.row(&key) = Some(Row::Account(StoredAccount { principal, name, disabled: None, created_at: at }));
+            *rows.row(&key) =
+                Some(DirectoryRow::Account(StoredAccount { principal, name, disabled: None, created_at: at }));
         }
         IdentityEvent::UserInvited { principal, profile } => {
             let key = person_key(tenant, principal);
             let (principal, profile) = (principal.clone(), profile.clone());
-            *rows.row(&key) = Some(Row::Person(StoredPerson { principal, profile, disabled: None, invited_at: at }));
+            *rows.row(&key) =
+                Some(DirectoryRow::Person(StoredPerson { principal, profile, disabled: None, invited_at: at }));
         }
         IdentityEvent::UserDisabled { principal, reason } => {
             // A person or a service account: looked at first, so that no row is made where there is none.
             for key in [person_key(tenant, principal), account_key(tenant, principal)] {
                 if rows.peek(&key).is_some() {
                     match rows.row(&key) {
-                        Some(Row::Person(row)) => row.disabled = Some(reason.clone()),
-                        Some(Row::Account(row)) => row.disabled = Some(reason.clone()),
+                        Some(DirectoryRow::Person(row)) => row.disabled = Some(reason.clone()),
+                        Some(DirectoryRow::Account(row)) => row.disabled = Some(reason.clone()),
                         _ => {}
                     }
                 }
@@ -146,27 +148,27 @@ fn fold_identity(event: &IdentityEvent, recorded: &Recorded<'_>, rows: &mut Rows
                 revoked: None,
                 issued_at: at,
             };
-            *rows.row(&key_key(tenant, key)) = Some(Row::Key(Box::new(stored)));
+            *rows.row(&key_key(tenant, key)) = Some(DirectoryRow::Key(Box::new(stored)));
         }
         IdentityEvent::KeyRevoked { key, reason } => {
-            if let Some(Row::Key(stored)) = rows.row(&key_key(tenant, key)) {
+            if let Some(DirectoryRow::Key(stored)) = rows.row(&key_key(tenant, key)) {
                 stored.revoked = Some(reason.clone());
             }
         }
     }
 }
 
-fn fold_access(event: &AccessEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>) {
+fn fold_access(event: &AccessEvent, recorded: &Recorded<'_>, rows: &mut Rows<DirectoryRow>) {
     let tenant = &recorded.stream.tenant;
     match event {
         AccessEvent::RoleDefined { role, permissions, inherits } => {
             let (permissions, inherits) = (permissions.clone(), inherits.clone());
             *rows.row(&roles(tenant).text(role.as_str())) =
-                Some(Row::Role(StoredRole { role: role.clone(), permissions, inherits }));
+                Some(DirectoryRow::Role(StoredRole { role: role.clone(), permissions, inherits }));
         }
         AccessEvent::RoleGranted { grant, expires, condition } => {
             let key = grants_of(tenant, &grant.to).text(grant.role.as_str()).text(grant.on.as_str());
-            *rows.row(&key) = Some(Row::Grant(StoredGrant {
+            *rows.row(&key) = Some(DirectoryRow::Grant(StoredGrant {
                 to: grant.to.clone(),
                 role: grant.role.clone(),
                 on: grant.on.clone(),
@@ -181,11 +183,11 @@ fn fold_access(event: &AccessEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row
     }
 }
 
-fn fold_agent(event: &AgentEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>) {
+fn fold_agent(event: &AgentEvent, recorded: &Recorded<'_>, rows: &mut Rows<DirectoryRow>) {
     let AgentEvent::Defined { agent, revision, spec } = event;
     let (spec, defined_at) = (spec.clone(), recorded.entry.at);
     *rows.row(&agents(&recorded.stream.tenant).text(agent.as_str())) =
-        Some(Row::Agent(StoredAgent { agent: agent.clone(), revision: *revision, spec, defined_at }));
+        Some(DirectoryRow::Agent(StoredAgent { agent: agent.clone(), revision: *revision, spec, defined_at }));
 }
 
 fn people(tenant: &TenantId) -> Key {

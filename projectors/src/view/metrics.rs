@@ -95,7 +95,7 @@ pub struct Metrics;
 /// A tenant's sums, or the state of one of its unfinished tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Row {
+pub enum MetricsRow {
     /// A tenant's sums.
     Tenant(Sums),
     /// A task that may still change its state.
@@ -141,12 +141,12 @@ const fn place(state: TaskState) -> usize {
 
 impl Projector for Metrics {
     const NAME: &'static str = "metrics-v1";
-    type Row = Row;
+    type Row = MetricsRow;
 
     reads!(Usage => count_call, Task => count_task, Denials => count_denial);
 }
 
-fn count_call(event: &UsageEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>) {
+fn count_call(event: &UsageEvent, recorded: &Recorded<'_>, rows: &mut Rows<MetricsRow>) {
     match event {
         UsageEvent::CallFinished { tokens, cost, .. } => count(recorded, rows, |sums| {
             sums.calls = sums.calls.saturating_add(1);
@@ -158,12 +158,12 @@ fn count_call(event: &UsageEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>)
     }
 }
 
-fn count_denial(event: &DenialEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>) {
+fn count_denial(event: &DenialEvent, recorded: &Recorded<'_>, rows: &mut Rows<MetricsRow>) {
     let DenialEvent::Denied { more, .. } = event;
     count(recorded, rows, |sums| sums.denials = sums.denials.saturating_add(1).saturating_add(*more));
 }
 
-fn count_task(event: &TaskEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>) {
+fn count_task(event: &TaskEvent, recorded: &Recorded<'_>, rows: &mut Rows<MetricsRow>) {
     let state = match event {
         TaskEvent::Submitted { .. } => TaskState::Waiting,
         TaskEvent::Claimed { .. } => TaskState::Running,
@@ -179,22 +179,22 @@ fn sums_key(tenant: &TenantId) -> Key {
     Key::of(tenant).text("sums")
 }
 
-fn count(recorded: &Recorded<'_>, rows: &mut Rows<Row>, change: impl FnOnce(&mut Sums)) {
-    let fresh = || Row::Tenant(Sums { since: recorded.entry.at, ..Sums::default() });
-    if let Row::Tenant(sums) = rows.row(&sums_key(&recorded.stream.tenant)).get_or_insert_with(fresh) {
+fn count(recorded: &Recorded<'_>, rows: &mut Rows<MetricsRow>, change: impl FnOnce(&mut Sums)) {
+    let fresh = || MetricsRow::Tenant(Sums { since: recorded.entry.at, ..Sums::default() });
+    if let MetricsRow::Tenant(sums) = rows.row(&sums_key(&recorded.stream.tenant)).get_or_insert_with(fresh) {
         change(sums);
     }
 }
 
 /// A task that has ended is not kept: nothing follows.
-fn turn(recorded: &Recorded<'_>, rows: &mut Rows<Row>, to: TaskState) {
+fn turn(recorded: &Recorded<'_>, rows: &mut Rows<MetricsRow>, to: TaskState) {
     let row = rows.row(&Key::of(&recorded.stream.tenant).text("task").text(recorded.stream.id.as_str()));
     let from = match row {
-        Some(Row::Task(from)) => Some(*from),
-        Some(Row::Tenant(_)) | None => None,
+        Some(MetricsRow::Task(from)) => Some(*from),
+        Some(MetricsRow::Tenant(_)) | None => None,
     };
     let ended = matches!(to, TaskState::Finished | TaskState::Failed | TaskState::Cancelled);
-    *row = (!ended).then_some(Row::Task(to));
+    *row = (!ended).then_some(MetricsRow::Task(to));
     count(recorded, rows, |sums| {
         if let Some(from) = from {
             sums.tasks[place(from)] = sums.tasks[place(from)].saturating_sub(1);
@@ -222,8 +222,8 @@ impl Sums {
 /// If the store cannot be read.
 pub fn of_tenant(rows: &Snapshot<'_>, tenant: &TenantId) -> Result<Vec<(String, Sums)>, BoxError> {
     Ok(match rows.get(&sums_key(tenant))? {
-        Some(Row::Tenant(sums)) => vec![(tenant.to_string(), sums)],
-        Some(Row::Task(_)) | None => Vec::new(),
+        Some(MetricsRow::Tenant(sums)) => vec![(tenant.to_string(), sums)],
+        Some(MetricsRow::Task(_)) | None => Vec::new(),
     })
 }
 

@@ -68,7 +68,7 @@ pub struct Settings;
 /// What is kept under a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Row {
+pub enum SettingsRow {
     /// Where a tenant was placed; in the tenant `steward`, under the tenant's name.
     Placed(StoredPlace),
     /// A tenant's life, in its own rows.
@@ -143,14 +143,14 @@ pub struct StoredPrice {
 
 impl Projector for Settings {
     const NAME: &'static str = "settings-v1";
-    type Row = Row;
+    type Row = SettingsRow;
 
     reads!(Registry => fold_registry, Tenant => fold_tenant, Catalog => fold_catalog);
 }
 
-fn fold_registry(event: &RegistryEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>) {
+fn fold_registry(event: &RegistryEvent, recorded: &Recorded<'_>, rows: &mut Rows<SettingsRow>) {
     let RegistryEvent::TenantPlaced { tenant, shard, timezone, content } = event;
-    *rows.row(&places(&recorded.stream.tenant).text(tenant.as_str())) = Some(Row::Placed(StoredPlace {
+    *rows.row(&places(&recorded.stream.tenant).text(tenant.as_str())) = Some(SettingsRow::Placed(StoredPlace {
         tenant: tenant.clone(),
         shard: *shard,
         timezone: timezone.clone(),
@@ -159,33 +159,33 @@ fn fold_registry(event: &RegistryEvent, recorded: &Recorded<'_>, rows: &mut Rows
     }));
 }
 
-fn fold_tenant(event: &TenantEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>) {
+fn fold_tenant(event: &TenantEvent, recorded: &Recorded<'_>, rows: &mut Rows<SettingsRow>) {
     let row = rows.row(&life_key(&recorded.stream.tenant));
     match event {
         TenantEvent::Created { tenant: _, timezone, content } => {
             let (timezone, created_at) = (timezone.clone(), recorded.entry.at);
-            *row = Some(Row::Life(StoredLife { timezone, content: *content, suspended: None, created_at }));
+            *row = Some(SettingsRow::Life(StoredLife { timezone, content: *content, suspended: None, created_at }));
         }
         TenantEvent::Suspended { reason } => {
-            if let Some(Row::Life(life)) = row {
+            if let Some(SettingsRow::Life(life)) = row {
                 life.suspended = Some(reason.clone());
             }
         }
         TenantEvent::Resumed => {
-            if let Some(Row::Life(life)) = row {
+            if let Some(SettingsRow::Life(life)) = row {
                 life.suspended = None;
             }
         }
     }
 }
 
-fn fold_catalog(event: &CatalogEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>) {
+fn fold_catalog(event: &CatalogEvent, recorded: &Recorded<'_>, rows: &mut Rows<SettingsRow>) {
     let tenant = &recorded.stream.tenant;
     match event {
         CatalogEvent::ProviderSet { provider, kind, url, key } => {
             let (url, key) = (url.clone(), key.clone());
             *rows.row(&providers(tenant).text(provider.as_str())) =
-                Some(Row::Provider(StoredProvider { provider: provider.clone(), kind: *kind, url, key }));
+                Some(SettingsRow::Provider(StoredProvider { provider: provider.clone(), kind: *kind, url, key }));
         }
         CatalogEvent::ModelSet { model, spec } => {
             change_model(tenant, model, rows, |stored| stored.spec = Some(spec.clone()));
@@ -204,18 +204,19 @@ fn fold_catalog(event: &CatalogEvent, recorded: &Recorded<'_>, rows: &mut Rows<R
 fn change_model<T>(
     tenant: &TenantId,
     model: &ModelId,
-    rows: &mut Rows<Row>,
+    rows: &mut Rows<SettingsRow>,
     change: impl FnOnce(&mut StoredModel) -> T,
 ) -> Option<T> {
-    let fresh = || Row::Model(StoredModel { model: model.clone(), spec: None, targets: None, prices: Vec::new() });
+    let fresh =
+        || SettingsRow::Model(StoredModel { model: model.clone(), spec: None, targets: None, prices: Vec::new() });
     match rows.row(&models(tenant).text(model.as_str())).get_or_insert_with(fresh) {
-        Row::Model(stored) => Some(change(stored)),
+        SettingsRow::Model(stored) => Some(change(stored)),
         _ => None,
     }
 }
 
 /// Keeps prices in order: the one before ends where this one begins, and this one where the next does.
-fn set_price(tenant: &TenantId, price: StoredPrice, rows: &mut Rows<Row>) {
+fn set_price(tenant: &TenantId, price: StoredPrice, rows: &mut Rows<SettingsRow>) {
     let StoredPrice { model, from, until, price: rates, .. } = price.clone();
     let neighbours = change_model(tenant, &model, rows, |stored| {
         let place = stored.prices.partition_point(|known| known.from < from);
@@ -229,11 +230,11 @@ fn set_price(tenant: &TenantId, price: StoredPrice, rows: &mut Rows<Row>) {
     });
     let Some((before, next)) = neighbours else { return };
     if let Some(before) = before
-        && let Some(Row::Price(stored)) = rows.row(&price_key(tenant, &model, before))
+        && let Some(SettingsRow::Price(stored)) = rows.row(&price_key(tenant, &model, before))
     {
         stored.next = Some(from);
     }
-    *rows.row(&price_key(tenant, &model, from)) = Some(Row::Price(StoredPrice { next, ..price }));
+    *rows.row(&price_key(tenant, &model, from)) = Some(SettingsRow::Price(StoredPrice { next, ..price }));
 }
 
 fn places(steward: &TenantId) -> Key {

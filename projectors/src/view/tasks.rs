@@ -91,7 +91,7 @@ pub struct Tasks;
 /// A task, or an entry of the list of tasks by age.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Row {
+pub enum TasksRow {
     /// A task.
     Task(Box<Task>),
     /// Which task was submitted at the position in the key.
@@ -109,12 +109,12 @@ pub struct Task {
 
 impl Projector for Tasks {
     const NAME: &'static str = "tasks-v1";
-    type Row = Row;
+    type Row = TasksRow;
 
     reads!(Task => fold);
 }
 
-fn fold(event: &TaskEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>) {
+fn fold(event: &TaskEvent, recorded: &Recorded<'_>, rows: &mut Rows<TasksRow>) {
     let (tenant, id) = (&recorded.stream.tenant, recorded.stream.id.as_str());
     if let TaskEvent::Submitted { task, agent, scope, submitted_by, input: _, limit: _ } = event {
         let view = TaskView {
@@ -131,12 +131,12 @@ fn fold(event: &TaskEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>) {
             output: None,
             reason: None,
         };
-        *rows.row(&task_key(tenant, id)) = Some(Row::Task(Box::new(Task { view, output: None })));
+        *rows.row(&task_key(tenant, id)) = Some(TasksRow::Task(Box::new(Task { view, output: None })));
         // Counted down, so that the newest comes first; the index, because one commit may hold several events.
         let newest_first =
             newest(tenant).number(u64::MAX - recorded.position.0).number(u64::from(u32::MAX - recorded.index));
-        *rows.row(&newest_first) = Some(Row::Submitted(task.clone()));
-    } else if let Some(Row::Task(task)) = rows.row(&task_key(tenant, id)) {
+        *rows.row(&newest_first) = Some(TasksRow::Submitted(task.clone()));
+    } else if let Some(TasksRow::Task(task)) = rows.row(&task_key(tenant, id)) {
         task.apply(event);
     }
 }
@@ -210,9 +210,9 @@ fn newest(tenant: &TenantId) -> Key {
 /// # Errors
 /// If the store cannot be read.
 pub fn show(rows: &Snapshot<'_>, tenant: &TenantId, task: &TaskId) -> Result<Option<Task>, BoxError> {
-    Ok(match rows.get::<Row>(&task_key(tenant, task.as_str()))? {
-        Some(Row::Task(task)) => Some(*task),
-        Some(Row::Submitted(_)) | None => None,
+    Ok(match rows.get::<TasksRow>(&task_key(tenant, task.as_str()))? {
+        Some(TasksRow::Task(task)) => Some(*task),
+        Some(TasksRow::Submitted(_)) | None => None,
     })
 }
 
@@ -223,8 +223,8 @@ pub fn show(rows: &Snapshot<'_>, tenant: &TenantId, task: &TaskId) -> Result<Opt
 pub fn list(rows: &Snapshot<'_>, tenant: &TenantId, count_max: u32) -> Result<TaskList, BoxError> {
     let mut newest_first = Vec::new();
     let count_max = usize::try_from(count_max.min(LIST_COUNT_MAX)).unwrap_or(usize::MAX);
-    rows.scan::<Row>(&newest(tenant), None, |_, row| {
-        if let Row::Submitted(task) = row
+    rows.scan::<TasksRow>(&newest(tenant), None, |_, row| {
+        if let TasksRow::Submitted(task) = row
             && newest_first.len() < count_max
         {
             newest_first.push(task);

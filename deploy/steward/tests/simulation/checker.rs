@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use steward_aggregates::aggregate::Aggregate;
-use steward_aggregates::ledger::{CALL_TIME_MAX, Ledger, Row, Ticket};
+use steward_aggregates::ledger::{CALL_TIME_MAX, Ledger, LedgerRow, Ticket};
 use steward_events::command::LeaseRequest;
 use steward_events::commit::{Commit, Entry};
 use steward_events::event::{CallOutcome, Event, LedgerEvent, UsageEvent, WindowBounds};
@@ -27,7 +27,7 @@ pub(crate) struct Checker {
     trace: Vec<String>,
     traced: bool,
     /// The last state of every row, also of those that the ledger has forgotten.
-    rows: BTreeMap<RowKey, Row>,
+    rows: BTreeMap<RowKey, LedgerRow>,
     truth: BTreeMap<RowKey, Truth>,
     providers: BTreeMap<u64, AtProvider>,
     attempts: u64,
@@ -156,7 +156,7 @@ impl Checker {
         self.covered("after a commit");
     }
 
-    fn current_rows(&self) -> BTreeMap<RowKey, Row> {
+    fn current_rows(&self) -> BTreeMap<RowKey, LedgerRow> {
         self.ledger.rows().map(|(budget, from, row)| ((budget.clone(), from), row.clone())).collect()
     }
 
@@ -165,7 +165,7 @@ impl Checker {
         event: &LedgerEvent,
         entry: &Entry,
         line_before: &[Ticket],
-        rows_before: &BTreeMap<RowKey, Row>,
+        rows_before: &BTreeMap<RowKey, LedgerRow>,
     ) {
         let before = self.current_rows();
         self.lease_lives(event);
@@ -188,7 +188,7 @@ impl Checker {
             }
             _ => false,
         };
-        let nothing = Row::default();
+        let nothing = LedgerRow::default();
         for (key, row) in &after {
             let old = before.get(key).unwrap_or(&nothing);
             if row.posted < old.posted {
@@ -210,7 +210,7 @@ impl Checker {
     }
 
     /// Law 1: an admission never brings a hard budget over its limit.
-    fn admission(&mut self, key: &RowKey, row: &Row, event: &LedgerEvent) {
+    fn admission(&mut self, key: &RowKey, row: &LedgerRow, event: &LedgerEvent) {
         let budget = self.ledger.budgets().find(|(id, _)| **id == key.0);
         if let Some((_, budget)) = budget
             && budget.spec.hard
@@ -264,7 +264,7 @@ impl Checker {
         event: &LedgerEvent,
         entry: &Entry,
         line_before: &[Ticket],
-        rows_before: &BTreeMap<RowKey, Row>,
+        rows_before: &BTreeMap<RowKey, LedgerRow>,
     ) {
         let (LedgerEvent::LeaseGranted { call, .. } | LedgerEvent::LeaseRenewed { call: Some(call), .. }) = event
         else {
@@ -281,7 +281,7 @@ impl Checker {
                 }
                 let key = (id.clone(), budget.window.from);
                 // What a provider billed beyond its cap is taken by nobody.
-                let held = |row: &Row| row.exposure() - row.late;
+                let held = |row: &LedgerRow| row.exposure() - row.late;
                 let after = self.current_rows().get(&key).cloned().unwrap_or_default();
                 let grew = held(&after) > rows_before.get(&key).map_or(0, held);
                 let room = u128::from(budget.spec.limit).saturating_sub(after.exposure());
@@ -303,7 +303,7 @@ impl Checker {
                 return true;
             }
             let unit = budget.key.unit;
-            let is_now = |from: Timestamp, row: &Row| from <= at && row.to.is_none_or(|to| at < to);
+            let is_now = |from: Timestamp, row: &LedgerRow| from <= at && row.to.is_none_or(|to| at < to);
             let spent =
                 ledger.rows().find(|(of, from, row)| *of == id && is_now(*from, row)).map_or(0, |(_, from, row)| {
                     let outlived = ledger.unsettled().filter(|(_, call)| {
@@ -441,7 +441,7 @@ impl Checker {
     fn covered(&mut self, when: &str) {
         let mut over = None;
         for (key, truth) in &self.truth {
-            let exposure = self.rows.get(key).map_or(0, Row::exposure);
+            let exposure = self.rows.get(key).map_or(0, LedgerRow::exposure);
             if truth.billed + truth.running > exposure && self.unit(&key.0).is_some() {
                 over = Some(format!(
                     "law 2, {when}: {} billed and {} at providers, but only {exposure} held out of {key:?}",
@@ -491,7 +491,7 @@ impl Checker {
         let reported: Amounts = self.ledger.leases().map(|(_, lease)| lease.used + lease.late).sum();
         let need = need + spent.saturating_sub(reported);
         self.ledger.budgets().all(|(id, budget)| {
-            let is_now = |from: Timestamp, row: &Row| from <= at && row.to.is_none_or(|to| at < to);
+            let is_now = |from: Timestamp, row: &LedgerRow| from <= at && row.to.is_none_or(|to| at < to);
             let row = self.ledger.rows().find(|(of, from, row)| *of == id && is_now(*from, row));
             let held = row.map_or(0, |(_, _, row)| row.posted + row.late + row.unsettled);
             !budget.spec.hard || held + u128::from(need.get(budget.key.unit)) <= u128::from(budget.spec.limit)

@@ -4,12 +4,12 @@ use axum::response::Response;
 use serde_json::json;
 
 use crate::error::Error;
-use crate::face::refusal::{Row, respond};
+use crate::face::refusal::{RefusalRow, respond};
 use crate::observe::Arrival;
 
 /// Says no.
 pub(super) fn refuse(error: &Error, arrival: &Arrival) -> Response {
-    let row = Row::of(error);
+    let row = RefusalRow::of(error);
     let mut body = json!({
         "type": format!("urn:steward:problem:{}", row.code),
         "title": row.status.canonical_reason().unwrap_or("problem"),

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use steward_events::rejection::Rejection;
 
 use crate::error::Error;
-use crate::face::refusal::{Row, respond};
+use crate::face::refusal::{RefusalRow, respond};
 use crate::observe::Arrival;
 
 /// Says no.
 pub(super) fn refuse(error: &Error, _: &Arrival) -> Response {
-    respond(&Row::of(error), &body(error), "application/json")
+    respond(&RefusalRow::of(error), &body(error), "application/json")
 }
 
 /// Says no at a path that is known.
@@ -31,7 +31,7 @@ pub(super) fn describe(headers: &mut HeaderMap, took: Duration) {
 
 /// The body; also the last event of a stream that fails.
 pub(super) fn body(error: &Error) -> Value {
-    let Row { code, param, .. } = Row::of(error);
+    let RefusalRow { code, param, .. } = RefusalRow::of(error);
     json!({ "error": { "message": error.to_string(), "type": kind(error), "param": param, "code": code } })
 }
 

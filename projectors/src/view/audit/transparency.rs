@@ -37,7 +37,7 @@ pub struct Transparency;
 /// What is kept under a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Row {
+pub enum TransparencyRow {
     /// How far a tenant's tree is.
     Head(Head),
     /// Leaves: the positions of their commits, and their hashes.
@@ -71,11 +71,11 @@ pub struct Node(#[serde(with = "serde_bytes")] pub [u8; HASH_BYTES]);
 
 impl Projector for Transparency {
     const NAME: &'static str = "transparency-v1";
-    type Row = Row;
+    type Row = TransparencyRow;
     // A row is read again rarely: when a tile is full, and after this bound by the next commit of its tenant.
     const ROWS_HELD_MAX: usize = 2_000;
 
-    fn take(stored: &Stored, rows: &mut Rows<Row>) -> Result<(), DecodeError> {
+    fn take(stored: &Stored, rows: &mut Rows<TransparencyRow>) -> Result<(), DecodeError> {
         append(&stored.stream, stored.position, &CommitHash::of(&stored.bytes), rows);
         if stored.stream.kind == AggregateKind::Checkpoint {
             for recorded in stored.commit()?.recorded(stored.position) {
@@ -88,7 +88,7 @@ impl Projector for Transparency {
     reads!(Checkpoint => note_signature);
 }
 
-fn note_signature(event: &CheckpointEvent, recorded: &Recorded<'_>, rows: &mut Rows<Row>) {
+fn note_signature(event: &CheckpointEvent, recorded: &Recorded<'_>, rows: &mut Rows<TransparencyRow>) {
     // In another tenant's stream a signature would be somebody's own invention; deciders do not record one there.
     if !recorded.stream.tenant.is_steward() {
         return;
@@ -109,21 +109,24 @@ fn note_signature(event: &CheckpointEvent, recorded: &Recorded<'_>, rows: &mut R
     }
 }
 
-fn sign(tenant: &TenantId, signed: SignedCheckpoint, rows: &mut Rows<Row>) {
+fn sign(tenant: &TenantId, signed: SignedCheckpoint, rows: &mut Rows<TransparencyRow>) {
     let newest = rows.row(&newest_key(tenant));
     let size = match newest {
-        Some(Row::Newest(size)) => (*size).max(signed.size),
+        Some(TransparencyRow::Newest(size)) => (*size).max(signed.size),
         _ => signed.size,
     };
-    *newest = Some(Row::Newest(size));
+    *newest = Some(TransparencyRow::Newest(size));
     let key = signed_key(tenant, signed.size);
-    *rows.row(&key) = Some(Row::Signed(signed));
+    *rows.row(&key) = Some(TransparencyRow::Signed(signed));
 }
 
 /// Appends a leaf, and the roots of the tiles that are full with it.
-fn append(stream: &StreamName, position: Position, hash: &CommitHash, rows: &mut Rows<Row>) {
+fn append(stream: &StreamName, position: Position, hash: &CommitHash, rows: &mut Rows<TransparencyRow>) {
     let tenant = &stream.tenant;
-    let Row::Head(head) = rows.row(&head_key(tenant)).get_or_insert(Row::Head(Head::default())) else { return };
+    let TransparencyRow::Head(head) = rows.row(&head_key(tenant)).get_or_insert(TransparencyRow::Head(Head::default()))
+    else {
+        return;
+    };
     let index = head.size;
     head.size += 1;
     head.position = position;
@@ -135,7 +138,9 @@ fn append(stream: &StreamName, position: Position, hash: &CommitHash, rows: &mut
         head.worth = head.size;
     }
     let leaf = Leaf(position, Node(TreeHash::leaf(&leaf(position, hash)).0));
-    if let Row::Leaves(leaves) = rows.row(&leaves_key(tenant, index / ROW_HASHES)).get_or_insert(Row::Leaves(vec![])) {
+    if let TransparencyRow::Leaves(leaves) =
+        rows.row(&leaves_key(tenant, index / ROW_HASHES)).get_or_insert(TransparencyRow::Leaves(vec![]))
+    {
         leaves.push(leaf);
     }
     let (mut level, mut count) = (0, index + 1);
@@ -144,20 +149,22 @@ fn append(stream: &StreamName, position: Position, hash: &CommitHash, rows: &mut
         level += 1;
         count /= TILE_WIDTH;
         let key = nodes_key(tenant, level, (count - 1) / ROW_HASHES);
-        if let Row::Nodes(nodes) = rows.row(&key).get_or_insert(Row::Nodes(vec![])) {
+        if let TransparencyRow::Nodes(nodes) = rows.row(&key).get_or_insert(TransparencyRow::Nodes(vec![])) {
             nodes.push(Node(root.0));
         }
     }
 }
 
 /// The root of the whole tile `index` of `level`.
-fn tile_root(tenant: &TenantId, level: u32, index: u64, rows: &mut Rows<Row>) -> TreeHash {
+fn tile_root(tenant: &TenantId, level: u32, index: u64, rows: &mut Rows<TransparencyRow>) -> TreeHash {
     let first = index * TILE_WIDTH / ROW_HASHES;
     let mut frontier = Frontier::default();
     for row in first..first + TILE_WIDTH / ROW_HASHES {
         match rows.peek(&hashes_key(tenant, level, row)).as_deref() {
-            Some(Row::Leaves(leaves)) => leaves.iter().for_each(|Leaf(_, node)| frontier.push(TreeHash(node.0))),
-            Some(Row::Nodes(nodes)) => nodes.iter().for_each(|node| frontier.push(TreeHash(node.0))),
+            Some(TransparencyRow::Leaves(leaves)) => {
+                leaves.iter().for_each(|Leaf(_, node)| frontier.push(TreeHash(node.0)))
+            }
+            Some(TransparencyRow::Nodes(nodes)) => nodes.iter().for_each(|node| frontier.push(TreeHash(node.0))),
             _ => {}
         }
     }

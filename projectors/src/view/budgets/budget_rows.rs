@@ -5,31 +5,33 @@ use steward_events::id::{BudgetId, CallId, LeaseId, TenantId};
 use steward_events::quantity::{Amounts, Unit};
 use steward_events::scope::ScopeSet;
 
-use super::{Row, StoredBudget, StoredCall, StoredLease, StoredWindow, budget_key, call_key, calls, lease_key, leases};
+use super::{
+    BudgetsRow, StoredBudget, StoredCall, StoredLease, StoredWindow, budget_key, call_key, calls, lease_key, leases,
+};
 use crate::engine::key::Key;
 use crate::engine::rows::Rows;
 
 /// The books of one tenant.
 pub(super) struct BudgetRows<'a> {
     pub(super) tenant: &'a TenantId,
-    pub(super) rows: &'a mut Rows<Row>,
+    pub(super) rows: &'a mut Rows<BudgetsRow>,
 }
 
 impl BudgetRows<'_> {
     /// A budget holds from now on, or has a new limit. A new one starts with what is already out within its scope.
     pub(super) fn set(&mut self, id: &BudgetId, key: &BudgetKey, spec: &BudgetSpec, window: &WindowBounds) {
-        if let Some(Row::Budget(budget)) = self.rows.row(&budget_key(self.tenant, id)) {
+        if let Some(BudgetsRow::Budget(budget)) = self.rows.row(&budget_key(self.tenant, id)) {
             budget.spec.clone_from(spec);
             budget.window.clone_from(window);
             return;
         }
         let (budget, key, spec) = (id.clone(), key.clone(), spec.clone());
         let new = StoredBudget { budget, key: key.clone(), spec, window: window.clone(), windows: Vec::new() };
-        *self.rows.row(&budget_key(self.tenant, id)) = Some(Row::Budget(Box::new(new)));
+        *self.rows.row(&budget_key(self.tenant, id)) = Some(BudgetsRow::Budget(Box::new(new)));
         let own = std::slice::from_ref(window);
         for (row_key, scopes) in self.open(&leases(self.tenant)) {
             if touches(&key, &scopes)
-                && let Some(Row::Lease(lease)) = self.rows.row(&row_key)
+                && let Some(BudgetsRow::Lease(lease)) = self.rows.row(&row_key)
             {
                 lease.windows.push(window.clone());
                 let held = lease.held();
@@ -39,7 +41,7 @@ impl BudgetRows<'_> {
         }
         for (row_key, scopes) in self.open(&calls(self.tenant)) {
             if touches(&key, &scopes)
-                && let Some(Row::Unsettled(call)) = self.rows.row(&row_key)
+                && let Some(BudgetsRow::Unsettled(call)) = self.rows.row(&row_key)
             {
                 call.windows.push(window.clone());
                 let worst = call.worst;
@@ -62,11 +64,11 @@ impl BudgetRows<'_> {
         self.hold(windows, Amounts::ZERO, cap);
         let (scopes, windows) = (scopes.clone(), windows.to_vec());
         let lease = StoredLease { scopes, windows, used: Amounts::ZERO, late: Amounts::ZERO, cap };
-        *self.rows.row(&lease_key(self.tenant, id)) = Some(Row::Lease(Box::new(lease)));
+        *self.rows.row(&lease_key(self.tenant, id)) = Some(BudgetsRow::Lease(Box::new(lease)));
     }
 
     pub(super) fn renew(&mut self, id: &LeaseId, used: Amounts, late: Amounts, cap: Amounts) {
-        let Some(Row::Lease(lease)) = self.rows.row(&lease_key(self.tenant, id)) else { return };
+        let Some(BudgetsRow::Lease(lease)) = self.rows.row(&lease_key(self.tenant, id)) else { return };
         let before = (**lease).clone();
         (lease.used, lease.late, lease.cap) = (used, late, cap);
         let held = lease.held();
@@ -76,7 +78,7 @@ impl BudgetRows<'_> {
 
     /// The lease is over; calls that have not finished stay held out.
     pub(super) fn end(&mut self, id: &LeaseId, used: Amounts, late: Amounts, unsettled: &[UnsettledCall]) {
-        let Some(Row::Lease(lease)) = self.rows.row(&lease_key(self.tenant, id)).take() else { return };
+        let Some(BudgetsRow::Lease(lease)) = self.rows.row(&lease_key(self.tenant, id)).take() else { return };
         let StoredLease { scopes, windows, .. } = &*lease;
         self.hold(windows, lease.held(), Amounts::ZERO);
         self.post(windows, used.saturating_sub(lease.used), late.saturating_sub(lease.late));
@@ -84,7 +86,7 @@ impl BudgetRows<'_> {
             self.refer(windows);
             self.unsettle(windows, *worst, Amounts::ZERO);
             let kept = StoredCall { scopes: scopes.clone(), windows: windows.clone(), worst: *worst };
-            *self.rows.row(&call_key(self.tenant, call)) = Some(Row::Unsettled(Box::new(kept)));
+            *self.rows.row(&call_key(self.tenant, call)) = Some(BudgetsRow::Unsettled(Box::new(kept)));
         }
         self.release(windows);
     }
@@ -92,7 +94,7 @@ impl BudgetRows<'_> {
     /// A worst case is replaced by what is now known.
     pub(super) fn correct(&mut self, id: &CallId, used: Amounts, late: Amounts, left: Amounts) {
         let row = self.rows.row(&call_key(self.tenant, id));
-        let Some(Row::Unsettled(call)) = row else { return };
+        let Some(BudgetsRow::Unsettled(call)) = row else { return };
         let (windows, worst) = (call.windows.clone(), call.worst);
         if left.is_zero() {
             *row = None;
@@ -115,9 +117,9 @@ impl BudgetRows<'_> {
         let mut open = Vec::new();
         for key in self.rows.keys(prefix) {
             let scopes = self.rows.peek(&key).and_then(|row| match &*row {
-                Row::Lease(lease) => Some(lease.scopes.clone()),
-                Row::Unsettled(call) => Some(call.scopes.clone()),
-                Row::Budget(_) => None,
+                BudgetsRow::Lease(lease) => Some(lease.scopes.clone()),
+                BudgetsRow::Unsettled(call) => Some(call.scopes.clone()),
+                BudgetsRow::Budget(_) => None,
             });
             open.extend(scopes.map(|scopes| (key, scopes)));
         }
@@ -129,7 +131,7 @@ impl BudgetRows<'_> {
         let key = budget_key(self.tenant, id);
         // Looked at first: a removed budget's row is not written again.
         if self.rows.peek(&key).is_some()
-            && let Some(Row::Budget(budget)) = self.rows.row(&key)
+            && let Some(BudgetsRow::Budget(budget)) = self.rows.row(&key)
         {
             change(budget);
         }

@@ -10,7 +10,7 @@ use steward_events::query::{BudgetPage, BudgetRow, ListBudgets, WindowRow};
 use steward_events::timestamp::Timestamp;
 use steward_events::window;
 
-use super::{Budgets, Row, StoredBudget, StoredWindow, budgets};
+use super::{Budgets, BudgetsRow, StoredBudget, StoredWindow, budgets};
 use crate::engine::Engine;
 use crate::engine::page::{ROWS_READ_MAX, after, part};
 use crate::engine::read_model::{KeepsRows, NoAnswer, Query, ReadModel};
@@ -36,7 +36,7 @@ impl BudgetsView {
         let now = self.engine.ports.clock.now();
         let timezone = self.engine.authority.read().timezone(query.tenant()).to_owned();
         let wanted = move |row| match row {
-            Row::Budget(budget) => {
+            BudgetsRow::Budget(budget) => {
                 let wanted = asked.scope.as_ref().is_none_or(|scope| scope.contains(&budget.key.scope))
                     && asked.unit.is_none_or(|unit| unit == budget.key.unit);
                 Ok(wanted.then(|| budget_row(*budget, now, &timezone)))

@@ -20,8 +20,8 @@ use steward_ports::clock::Clock;
 use steward_ports::keys::{KeyError, Keyring};
 
 use super::{
-    Directory, Row, StoredGrant, StoredKey, StoredPerson, StoredRole, account_key, accounts, agents, grants, grants_of,
-    keys, people, person_key, roles,
+    Directory, DirectoryRow, StoredGrant, StoredKey, StoredPerson, StoredRole, account_key, accounts, agents, grants,
+    grants_of, keys, people, person_key, roles,
 };
 use crate::engine::Engine;
 use crate::engine::opening::open;
@@ -78,7 +78,7 @@ impl DirectoryView {
         let (paging, prefix) = (asked.paging(), people(query.tenant()));
         let after = after(&prefix, &paging)?;
         let wanted = move |row| match row {
-            Row::Person(row) => {
+            DirectoryRow::Person(row) => {
                 Ok(asked.state.is_none_or(|state| state == state_of(row.disabled.as_ref())).then_some(row))
             }
             _ => Ok(None),
@@ -114,7 +114,7 @@ impl DirectoryView {
         let (paging, prefix) = (asked.paging(), accounts(query.tenant()));
         let after = after(&prefix, &paging)?;
         let wanted = move |row| {
-            let Row::Account(row) = row else { return Ok(None) };
+            let DirectoryRow::Account(row) = row else { return Ok(None) };
             let state = state_of(row.disabled.as_ref());
             let (principal, name, reason, created_at) = (row.principal, row.name, row.disabled, row.created_at);
             let row = AccountRow { principal, name, state, reason, created_at };
@@ -130,7 +130,7 @@ impl DirectoryView {
         let (paging, prefix) = (asked.paging(), agents(query.tenant()));
         let after = after(&prefix, &paging)?;
         let wanted = move |row| {
-            let Row::Agent(row) = row else { return Ok(None) };
+            let DirectoryRow::Agent(row) = row else { return Ok(None) };
             let (agent, revision, spec, defined_at) = (row.agent, row.revision, row.spec, row.defined_at);
             let wanted = asked.model.as_ref().is_none_or(|model| *model == spec.model);
             Ok(wanted.then_some(AgentRow { agent, revision, spec, defined_at }))
@@ -147,7 +147,7 @@ impl DirectoryView {
         let (bounds, now) = ((paging.limit, ROWS_READ_MAX), self.clock.now());
         let read = move |rows: &Snapshot<'_>| {
             part(rows, &prefix, None, after.as_ref(), bounds, |row| match row {
-                Row::Key(key) if matches_key(&asked, &key) => {
+                DirectoryRow::Key(key) if matches_key(&asked, &key) => {
                     let row = key_row(rows, &tenant, *key, now)?;
                     Ok(asked.state.is_none_or(|state| state == row.state).then_some(row))
                 }
@@ -165,7 +165,7 @@ impl DirectoryView {
         let (bounds, now) = ((paging.limit, ROWS_READ_MAX), self.clock.now());
         let read = move |rows: &Snapshot<'_>| {
             part(rows, &prefix, within.as_ref(), after.as_ref(), bounds, |row| match row {
-                Row::Grant(grant) if matches_grant(&asked, &grant, now) => {
+                DirectoryRow::Grant(grant) if matches_grant(&asked, &grant, now) => {
                     grant_row(rows, &tenant, grant, now).map(Some)
                 }
                 _ => Ok(None),
@@ -181,8 +181,8 @@ impl DirectoryView {
         let read = |tenant: &TenantId| {
             let prefix = roles(tenant);
             let (after, bounds) = (after(&prefix, &paging)?, (paging.limit, usize::MAX));
-            let wanted = |row: Row| match row {
-                Row::Role(row) => Ok(Some(row)),
+            let wanted = |row: DirectoryRow| match row {
+                DirectoryRow::Role(row) => Ok(Some(row)),
                 _ => Ok(None),
             };
             let read = move |rows: &Snapshot<'_>| part(rows, &prefix, None, after.as_ref(), bounds, wanted);
@@ -222,11 +222,11 @@ fn principal(
     tenant: &TenantId,
     principal: &PrincipalId,
 ) -> Result<(Option<String>, PrincipalState), BoxError> {
-    if let Some(Row::Account(account)) = rows.get(&account_key(tenant, principal))? {
+    if let Some(DirectoryRow::Account(account)) = rows.get(&account_key(tenant, principal))? {
         return Ok((Some(account.name), state_of(account.disabled.as_ref())));
     }
     match rows.get(&person_key(tenant, principal))? {
-        Some(Row::Person(person)) => Ok((None, state_of(person.disabled.as_ref()))),
+        Some(DirectoryRow::Person(person)) => Ok((None, state_of(person.disabled.as_ref()))),
         _ => Ok((None, PrincipalState::Active)),
     }
 }

@@ -9,7 +9,8 @@ use steward_events::shard::STEWARD_SHARD;
 use steward_events::timestamp::Timestamp;
 
 use super::{
-    ModelPrice, Row, SettingsView, StoredModel, StoredPrice, StoredProvider, models, prices, prices_of, providers,
+    ModelPrice, SettingsRow, SettingsView, StoredModel, StoredPrice, StoredProvider, models, prices, prices_of,
+    providers,
 };
 use crate::engine::key::Key;
 use crate::engine::page::{Part, after, part};
@@ -23,8 +24,8 @@ impl SettingsView {
     pub(super) async fn providers(&self, query: &Query<'_>) -> Result<ProviderPage, NoAnswer> {
         let asked: ListProviders = query.read()?;
         let paging = asked.paging();
-        let wanted = |row: Row| match row {
-            Row::Provider(row) => Some(row),
+        let wanted = |row: SettingsRow| match row {
+            SettingsRow::Provider(row) => Some(row),
             _ => None,
         };
         let (own, inherited) = self.both(query, &paging, providers, |_| None, wanted).await?;
@@ -37,8 +38,8 @@ impl SettingsView {
     pub(super) async fn models(&self, query: &Query<'_>) -> Result<ModelPage, NoAnswer> {
         let asked: ListModels = query.read()?;
         let (paging, now) = (asked.paging(), self.clock.now());
-        let wanted = |row: Row| match row {
-            Row::Model(row) => Some(row),
+        let wanted = |row: SettingsRow| match row {
+            SettingsRow::Model(row) => Some(row),
             _ => None,
         };
         let (own, inherited) = self.both(query, &paging, models, |_| None, wanted).await?;
@@ -53,8 +54,8 @@ impl SettingsView {
     pub(super) async fn prices(&self, query: &Query<'_>) -> Result<PricePage, NoAnswer> {
         let asked: ListPrices = query.read()?;
         let paging = asked.paging();
-        let wanted = |row: Row| match row {
-            Row::Price(row) => Some(row),
+        let wanted = |row: SettingsRow| match row {
+            SettingsRow::Price(row) => Some(row),
             _ => None,
         };
         let within = |tenant: &TenantId| asked.model.as_ref().map(|model| prices_of(tenant, model));
@@ -74,7 +75,7 @@ impl SettingsView {
         paging: &Paging,
         prefix: fn(&TenantId) -> Key,
         within: impl Fn(&TenantId) -> Option<Key>,
-        wanted: impl Fn(Row) -> Option<T> + Clone + Send + 'static,
+        wanted: impl Fn(SettingsRow) -> Option<T> + Clone + Send + 'static,
     ) -> Result<(Part<T>, Part<T>), NoAnswer> {
         let read = |tenant: &TenantId| {
             let (prefix, within, wanted) = (prefix(tenant), within(tenant), wanted.clone());

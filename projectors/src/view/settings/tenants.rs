@@ -9,7 +9,7 @@ use steward_events::query::{ListTenants, Page, ShowTenant, TenantPage, TenantRow
 use steward_events::rejection::Rejection;
 use steward_events::shard::STEWARD_SHARD;
 
-use super::{Row, SettingsView, StoredLife, StoredPlace, life_key, places};
+use super::{SettingsRow, SettingsView, StoredLife, StoredPlace, life_key, places};
 use crate::engine::page::{after, part};
 use crate::engine::read_model::{NoAnswer, Query};
 use crate::engine::view_store::Snapshot;
@@ -27,8 +27,8 @@ impl SettingsView {
         }
         let prefix = places(query.tenant());
         let (after, bounds) = (after(&prefix, &paging)?, (paging.limit, usize::MAX));
-        let wanted = |row: Row| match row {
-            Row::Placed(place) => Ok(Some(place)),
+        let wanted = |row: SettingsRow| match row {
+            SettingsRow::Placed(place) => Ok(Some(place)),
             _ => Ok(None),
         };
         let read = move |rows: &Snapshot<'_>| part(rows, &prefix, None, after.as_ref(), bounds, wanted);
@@ -80,7 +80,7 @@ impl SettingsView {
 
 fn life(rows: &Snapshot<'_>, tenant: &TenantId) -> Result<Option<StoredLife>, BoxError> {
     Ok(match rows.get(&life_key(tenant))? {
-        Some(Row::Life(life)) => Some(life),
+        Some(SettingsRow::Life(life)) => Some(life),
         _ => None,
     })
 }

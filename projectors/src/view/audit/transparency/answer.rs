@@ -11,7 +11,7 @@ use steward_events::rejection::Rejection;
 use steward_tlog::proof;
 use steward_tlog::tile::{Hashes, LEVELS_MAX, TILE_WIDTH, tile_of};
 
-use super::{Row, StoredTree, newest_key, signed_key, signed_prefix};
+use super::{StoredTree, TransparencyRow, newest_key, signed_key, signed_prefix};
 use crate::engine::view_store::Snapshot;
 
 /// The most checkpoints of one answer.
@@ -122,8 +122,8 @@ pub fn checkpoints(rows: &Snapshot<'_>, tenant: &TenantId, query: &CheckpointsQu
     let count_max = query.count_max.unwrap_or(CHECKPOINTS_MAX).clamp(1, CHECKPOINTS_MAX);
     let count_max = usize::try_from(count_max).unwrap_or(usize::MAX);
     let mut page = Checkpoints::default();
-    rows.scan(&signed_prefix(tenant), Some(&signed_key(tenant, query.after)), |_, row: Row| {
-        let Row::Signed(signed) = row else { return true };
+    rows.scan(&signed_prefix(tenant), Some(&signed_key(tenant, query.after)), |_, row: TransparencyRow| {
+        let TransparencyRow::Signed(signed) = row else { return true };
         if page.checkpoints.len() == count_max {
             page.next = page.checkpoints.last().map(|last: &SignedCheckpoint| last.size);
             return false;
@@ -139,9 +139,9 @@ pub fn checkpoints(rows: &Snapshot<'_>, tenant: &TenantId, query: &CheckpointsQu
 /// # Errors
 /// If the store cannot be read.
 pub fn newest_checkpoint(rows: &Snapshot<'_>, tenant: &TenantId) -> Result<Option<SignedCheckpoint>, BoxError> {
-    let Some(Row::Newest(size)) = rows.get(&newest_key(tenant))? else { return Ok(None) };
+    let Some(TransparencyRow::Newest(size)) = rows.get(&newest_key(tenant))? else { return Ok(None) };
     Ok(match rows.get(&signed_key(tenant, size))? {
-        Some(Row::Signed(signed)) => Some(signed),
+        Some(TransparencyRow::Signed(signed)) => Some(signed),
         _ => None,
     })
 }
@@ -174,7 +174,7 @@ pub fn due(rows: &Snapshot<'_>, trees: Vec<Worth>, next: Option<TenantId>) -> Re
     let mut due = Due { tenants: Vec::new(), next };
     for (tenant, worth) in trees {
         let signed = match rows.get(&newest_key(&tenant))? {
-            Some(Row::Newest(size)) => size,
+            Some(TransparencyRow::Newest(size)) => size,
             _ => 0,
         };
         if signed < worth {

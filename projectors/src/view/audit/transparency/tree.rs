@@ -6,7 +6,7 @@ use steward_events::id::TenantId;
 use steward_events::quantity::Position;
 use steward_tlog::tile::Hashes;
 
-use super::{Head, Leaf, ROW_HASHES, Row, hashes_key, head_key, leaves_key};
+use super::{Head, Leaf, ROW_HASHES, TransparencyRow, hashes_key, head_key, leaves_key};
 use crate::engine::view_store::Snapshot;
 
 /// A tenant's tree at one position of its shard.
@@ -23,7 +23,7 @@ impl<'a> StoredTree<'a> {
     /// If the store cannot be read.
     pub fn of(rows: &'a Snapshot<'a>, tenant: &'a TenantId) -> Result<Self, BoxError> {
         let head = match rows.get(&head_key(tenant))? {
-            Some(Row::Head(head)) => head,
+            Some(TransparencyRow::Head(head)) => head,
             _ => Head::default(),
         };
         Ok(Self { rows, tenant, head })
@@ -55,7 +55,7 @@ impl<'a> StoredTree<'a> {
 
     fn leaves(&self, row: u64) -> Result<Vec<Leaf>, BoxError> {
         Ok(match self.rows.get(&leaves_key(self.tenant, row))? {
-            Some(Row::Leaves(leaves)) => leaves,
+            Some(TransparencyRow::Leaves(leaves)) => leaves,
             _ => Vec::new(),
         })
     }
@@ -66,8 +66,10 @@ impl Hashes for StoredTree<'_> {
         let mut hashes = Vec::new();
         for row in from / ROW_HASHES..to.div_ceil(ROW_HASHES) {
             let held: Vec<TreeHash> = match self.rows.get(&hashes_key(self.tenant, level, row))? {
-                Some(Row::Leaves(leaves)) => leaves.into_iter().map(|Leaf(_, node)| TreeHash(node.0)).collect(),
-                Some(Row::Nodes(nodes)) => nodes.into_iter().map(|node| TreeHash(node.0)).collect(),
+                Some(TransparencyRow::Leaves(leaves)) => {
+                    leaves.into_iter().map(|Leaf(_, node)| TreeHash(node.0)).collect()
+                }
+                Some(TransparencyRow::Nodes(nodes)) => nodes.into_iter().map(|node| TreeHash(node.0)).collect(),
                 _ => return Ok(hashes),
             };
             let within = |index: &u64| (from..to).contains(index);
