@@ -13,29 +13,29 @@ const T0: Timestamp = Timestamp(1_000_000);
 const T1: Timestamp = Timestamp(2_000_000);
 
 /// Tenants `steward` with operator `op_root` and `acme` with people `p_ana`, `p_bob` and account `svc_bot`.
-struct World(Authority);
+struct AuthorityEnv(Authority);
 
 fn acme() -> TenantId {
     "acme".parse().unwrap()
 }
 
-impl World {
+impl AuthorityEnv {
     fn new() -> Self {
-        let mut world = Self(Authority::default());
+        let mut env = Self(Authority::default());
         for tenant in [TenantId::steward(), acme(), "other".parse().unwrap()] {
             let created = TenantEvent::Created {
                 tenant: tenant.clone(),
                 timezone: "Europe/Berlin".to_owned(),
                 content: ContentMode::Off,
             };
-            fold(&mut world.0, &tenant, T0, created);
+            fold(&mut env.0, &tenant, T0, created);
         }
-        world.person("steward", "op_root");
-        world.grant("steward", "op_root", "owner", "*");
+        env.person("steward", "op_root");
+        env.grant("steward", "op_root", "owner", "*");
         for person in ["p_ana", "p_bob", "svc_bot"] {
-            world.person("acme", person);
+            env.person("acme", person);
         }
-        world
+        env
     }
 
     fn person(&mut self, tenant: &str, principal: &str) {
@@ -139,12 +139,12 @@ fn issue(principal: &str) -> IssueKey {
 
 #[test]
 fn a_grant_holds_at_its_scope_and_below() {
-    let mut world = World::new();
-    world.grant("acme", "p_ana", "developer", "acme/support");
-    let allowed = world.may("p_ana", "model:invoke", "acme/support/mail").unwrap();
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "developer", "acme/support");
+    let allowed = env.may("p_ana", "model:invoke", "acme/support/mail").unwrap();
     assert_eq!(allowed.reason, "p_ana is developer on acme/support (developer → agent permits model:invoke)");
     for on in ["acme", "acme/sales", "acme/supportive"] {
-        let (why, help) = reason(world.may("p_ana", "model:invoke", on));
+        let (why, help) = reason(env.may("p_ana", "model:invoke", on));
         assert_eq!(why, format!("no grant of model:invoke at {on} or above"));
         assert_eq!(help, format!("steward grant give p_ana agent --on {on}"));
     }
@@ -152,295 +152,295 @@ fn a_grant_holds_at_its_scope_and_below() {
 
 #[test]
 fn a_scope_of_another_tenant_is_refused_whatever_is_held() {
-    let mut world = World::new();
-    world.grant("acme", "p_ana", "owner", "acme");
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "owner", "acme");
     for outside in ["other", "*", "other/x"] {
         let refused = Rejection::invalid("scope", format!("{outside} lies outside tenant acme"));
-        assert_eq!(world.may("p_ana", "budget:set", outside), Err(refused));
+        assert_eq!(env.may("p_ana", "budget:set", outside), Err(refused));
     }
 }
 
 #[test]
 fn a_revoked_grant_is_gone_at_once() {
-    let mut world = World::new();
-    world.grant("acme", "p_ana", "admin", "acme");
-    assert!(world.may("p_ana", "budget:set", "acme").is_ok());
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "admin", "acme");
+    assert!(env.may("p_ana", "budget:set", "acme").is_ok());
     let grant = give("p_ana", "admin", "acme").id();
-    fold(&mut world.0, &acme(), T0, AccessEvent::GrantRevoked { grant, reason: String::new() });
-    assert!(world.may("p_ana", "budget:set", "acme").is_err());
+    fold(&mut env.0, &acme(), T0, AccessEvent::GrantRevoked { grant, reason: String::new() });
+    assert!(env.may("p_ana", "budget:set", "acme").is_err());
 }
 
 #[test]
 fn a_changed_role_changes_who_may() {
-    let mut world = World::new();
-    world.grant("acme", "p_ana", "ops", "acme");
-    assert!(world.may("p_ana", "budget:set", "acme").is_err());
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "ops", "acme");
+    assert!(env.may("p_ana", "budget:set", "acme").is_err());
     let role = AccessEvent::RoleDefined {
         role: "ops".parse().unwrap(),
         permissions: vec!["budget:*".parse().unwrap()],
         inherits: vec![],
     };
-    fold(&mut world.0, &acme(), T0, role);
-    assert!(world.may("p_ana", "budget:set", "acme").is_ok());
+    fold(&mut env.0, &acme(), T0, role);
+    assert!(env.may("p_ana", "budget:set", "acme").is_ok());
 }
 
 #[test]
 fn a_grant_ends_by_itself() {
-    let mut world = World::new();
-    world.grant_with("acme", "p_ana", "agent", "acme", Some(T1), None);
+    let mut env = AuthorityEnv::new();
+    env.grant_with("acme", "p_ana", "agent", "acme", Some(T1), None);
     let query = request("p_ana", "model:invoke", "acme");
-    assert!(world.0.authorise(&query, T0).is_ok());
-    let (why, _) = reason(world.0.authorise(&query, T1));
+    assert!(env.0.authorise(&query, T0).is_ok());
+    let (why, _) = reason(env.0.authorise(&query, T1));
     assert_eq!(why, format!("p_ana is agent on acme ended at {T1}"));
 }
 
 #[test]
 fn a_condition_must_hold_and_what_is_unknown_does_not() {
-    let mut world = World::new();
+    let mut env = AuthorityEnv::new();
     let condition = Condition { models: vec!["small".parse().unwrap()], cost_max: Some(NanoDollars(10)) };
-    world.grant_with("acme", "p_ana", "agent", "acme", None, Some(condition));
-    assert!(world.invoke("p_ana", None, "acme", "small", 10).is_ok());
-    let (why, _) = reason(world.invoke("p_ana", None, "acme", "large", 10));
+    env.grant_with("acme", "p_ana", "agent", "acme", None, Some(condition));
+    assert!(env.invoke("p_ana", None, "acme", "small", 10).is_ok());
+    let (why, _) = reason(env.invoke("p_ana", None, "acme", "large", 10));
     assert_eq!(why, "p_ana is agent on acme holds only for small");
-    let (why, _) = reason(world.invoke("p_ana", None, "acme", "small", 11));
+    let (why, _) = reason(env.invoke("p_ana", None, "acme", "small", 11));
     assert_eq!(why, "p_ana is agent on acme holds only for calls that cost at most $0.00000001");
-    assert!(world.may("p_ana", "model:invoke", "acme").is_err());
+    assert!(env.may("p_ana", "model:invoke", "acme").is_err());
 }
 
 #[test]
 fn a_key_narrows_its_principal() {
-    let mut world = World::new();
-    world.grant("acme", "p_ana", "agent", "acme");
-    world.key("acme", |key| {
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "agent", "acme");
+    env.key("acme", |key| {
         key.scope = Some("acme/support".parse().unwrap());
         key.models = vec!["small".parse().unwrap()];
     });
-    assert!(world.invoke("p_ana", Some("key_1"), "acme/support", "small", 1).is_ok());
-    let (why, _) = reason(world.invoke("p_ana", Some("key_1"), "acme", "small", 1));
+    assert!(env.invoke("p_ana", Some("key_1"), "acme/support", "small", 1).is_ok());
+    let (why, _) = reason(env.invoke("p_ana", Some("key_1"), "acme", "small", 1));
     assert_eq!(why, "the key reaches acme/support and below, not acme");
-    let (why, help) = reason(world.invoke("p_ana", Some("key_1"), "acme/support", "large", 1));
+    let (why, help) = reason(env.invoke("p_ana", Some("key_1"), "acme/support", "large", 1));
     assert_eq!(why, "the key is only for small");
     assert_eq!(help, "steward key issue p_ana --model large");
-    let (why, _) = reason(world.invoke("p_bob", Some("key_1"), "acme/support", "small", 1));
+    let (why, _) = reason(env.invoke("p_bob", Some("key_1"), "acme/support", "small", 1));
     assert_eq!(why, "p_bob has no key key_1 in tenant acme");
-    assert!(world.may("key_1", "task:submit", "acme/support").is_ok(), "a key's id stands for its narrowed principal");
-    assert!(world.may("key_1", "task:submit", "acme").is_err());
+    assert!(env.may("key_1", "task:submit", "acme/support").is_ok(), "a key's id stands for its narrowed principal");
+    assert!(env.may("key_1", "task:submit", "acme").is_err());
 }
 
 #[test]
 fn revoked_and_expired_keys_neither_open_nor_allow() {
-    let mut world = World::new();
-    world.grant("acme", "p_ana", "agent", "acme");
-    let secret = world.key("acme", |key| key.expires = Some(T1));
-    assert_eq!(world.0.authenticate(&secret, T0).unwrap().principal.as_str(), "p_ana");
-    assert_eq!(world.0.authenticate(&secret, T1), None);
-    let (why, _) = reason(world.invoke("p_ana", Some("key_1"), "acme", "small", 1));
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "agent", "acme");
+    let secret = env.key("acme", |key| key.expires = Some(T1));
+    assert_eq!(env.0.authenticate(&secret, T0).unwrap().principal.as_str(), "p_ana");
+    assert_eq!(env.0.authenticate(&secret, T1), None);
+    let (why, _) = reason(env.invoke("p_ana", Some("key_1"), "acme", "small", 1));
     assert_eq!(why, "the key was revoked or has expired");
     let revoked = IdentityEvent::KeyRevoked { key: "key_1".parse().unwrap(), reason: "lost".to_owned() };
-    fold(&mut world.0, &acme(), T0, revoked);
-    assert_eq!(world.0.authenticate(&secret, T0), None);
-    assert!(world.0.has_known(&secret) && !world.0.has_known(&format!("{secret}x")));
+    fold(&mut env.0, &acme(), T0, revoked);
+    assert_eq!(env.0.authenticate(&secret, T0), None);
+    assert!(env.0.has_known(&secret) && !env.0.has_known(&format!("{secret}x")));
 }
 
 #[test]
 fn a_secret_opens_only_the_tenant_it_names() {
-    let mut world = World::new();
-    let secret = world.key("acme", |_| {});
-    world.key("other", |key| {
+    let mut env = AuthorityEnv::new();
+    let secret = env.key("acme", |_| {});
+    env.key("other", |key| {
         key.hash = KeyHash::of(&secret);
         key.principal = "p_eve".parse().unwrap();
     });
-    assert_eq!(world.0.authenticate(&secret, T0).unwrap().tenant, acme());
+    assert_eq!(env.0.authenticate(&secret, T0).unwrap().tenant, acme());
     for wrong in ["", "stw_", "stw_acme", "stw_acme_x", "stw_nope_x", "x"] {
-        assert_eq!(world.0.authenticate(wrong, T0), None, "{wrong}");
+        assert_eq!(env.0.authenticate(wrong, T0), None, "{wrong}");
     }
 }
 
 #[test]
 fn a_disabled_principal_may_nothing() {
-    let mut world = World::new();
-    world.grant("acme", "p_ana", "owner", "acme");
-    let secret = world.key("acme", |_| {});
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "owner", "acme");
+    let secret = env.key("acme", |_| {});
     let disabled = IdentityEvent::UserDisabled { principal: "p_ana".parse().unwrap(), reason: "left".to_owned() };
-    fold(&mut world.0, &acme(), T0, disabled);
-    assert_eq!(world.0.authenticate(&secret, T0), None);
-    let (why, _) = reason(world.may("p_ana", "budget:set", "acme"));
+    fold(&mut env.0, &acme(), T0, disabled);
+    assert_eq!(env.0.authenticate(&secret, T0), None);
+    let (why, _) = reason(env.may("p_ana", "budget:set", "acme"));
     assert_eq!(why, "p_ana is disabled: left");
 }
 
 #[test]
 fn a_suspended_tenant_is_resumed_by_operators_and_does_nothing_else() {
-    let mut world = World::new();
-    world.grant("acme", "p_ana", "owner", "acme");
-    world.suspend();
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "owner", "acme");
+    env.suspend();
     let refused = Err(Rejection::Suspended { tenant: acme(), reason: "unpaid".to_owned() });
-    assert_eq!(world.may("p_ana", "tenant:resume", "acme"), refused);
-    assert_eq!(world.may("p_ana", "model:invoke", "acme"), refused);
-    assert_eq!(world.may("op_root", "budget:set", "acme"), refused);
-    assert!(world.may("op_root", "tenant:resume", "acme").is_ok());
-    assert_eq!(world.0.suspended(&acme()), Some("unpaid"));
+    assert_eq!(env.may("p_ana", "tenant:resume", "acme"), refused);
+    assert_eq!(env.may("p_ana", "model:invoke", "acme"), refused);
+    assert_eq!(env.may("op_root", "budget:set", "acme"), refused);
+    assert!(env.may("op_root", "tenant:resume", "acme").is_ok());
+    assert_eq!(env.0.suspended(&acme()), Some("unpaid"));
 }
 
 #[test]
 fn operators_reach_every_tenant_and_nobody_can_pass_for_one() {
-    let mut world = World::new();
-    assert!(world.may("op_root", "budget:set", "acme").is_ok());
-    world.person("steward", "p_ana");
-    world.grant("steward", "p_ana", "owner", "*");
-    assert!(world.may("p_ana", "budget:set", "acme").is_err(), "acme's p_ana is not steward's");
+    let mut env = AuthorityEnv::new();
+    assert!(env.may("op_root", "budget:set", "acme").is_ok());
+    env.person("steward", "p_ana");
+    env.grant("steward", "p_ana", "owner", "*");
+    assert!(env.may("p_ana", "budget:set", "acme").is_err(), "acme's p_ana is not steward's");
     let create = CreateTenant { tenant: "new".parse().unwrap(), timezone: "UTC".to_owned(), content: ContentMode::Off };
-    let sent = |who: &str| world.0.may_send(&TenantId::steward(), &who.parse().unwrap(), &create.clone().into(), T1);
+    let sent = |who: &str| env.0.may_send(&TenantId::steward(), &who.parse().unwrap(), &create.clone().into(), T1);
     assert!(sent("op_root").is_ok());
     assert!(sent("p_bob").is_err());
 }
 
 #[test]
 fn a_key_of_another_tenant_is_refused_even_with_the_same_names() {
-    let mut world = World::new();
-    world.grant("acme", "p_ana", "owner", "acme");
-    world.key("acme", |_| {});
-    world.person("other", "p_ana");
-    let secret = world.key("other", |_| {});
-    let holder = world.0.authenticate(&secret, T0).unwrap();
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "owner", "acme");
+    env.key("acme", |_| {});
+    env.person("other", "p_ana");
+    let secret = env.key("other", |_| {});
+    let holder = env.0.authenticate(&secret, T0).unwrap();
     let request = AccessRequest { key: Some(holder.key.clone()), ..request("p_ana", "budget:set", "acme") };
-    let (why, _) = reason(world.0.authorise_holder(&holder, &request, T0));
+    let (why, _) = reason(env.0.authorise_holder(&holder, &request, T0));
     assert_eq!(why, "the key key_1 belongs to tenant other");
 }
 
 #[test]
 fn an_agent_acts_with_what_both_it_and_its_invoker_may() {
-    let mut world = World::new();
-    world.key("acme", |key| {
+    let mut env = AuthorityEnv::new();
+    env.key("acme", |key| {
         key.agent = Some("researcher".parse().unwrap());
         key.task = Some("t_1".parse().unwrap());
     });
-    assert!(world.invoke("p_ana", Some("key_1"), "acme", "small", 1).is_err(), "the invoker may not");
-    world.grant("acme", "p_ana", "owner", "acme");
-    let allowed = world.invoke("p_ana", Some("key_1"), "acme", "small", 1).unwrap();
+    assert!(env.invoke("p_ana", Some("key_1"), "acme", "small", 1).is_err(), "the invoker may not");
+    env.grant("acme", "p_ana", "owner", "acme");
+    let allowed = env.invoke("p_ana", Some("key_1"), "acme", "small", 1).unwrap();
     assert!(allowed.reason.ends_with("acting through agent_researcher, which may too"), "{}", allowed.reason);
     let with_key = AccessRequest { key: Some("key_1".parse().unwrap()), ..request("p_ana", "budget:set", "acme") };
-    assert!(world.0.authorise(&with_key, T1).is_err(), "the agent may not");
-    world.grant("acme", "agent_researcher", "billing", "acme");
-    assert!(world.0.authorise(&with_key, T1).is_ok());
+    assert!(env.0.authorise(&with_key, T1).is_err(), "the agent may not");
+    env.grant("acme", "agent_researcher", "billing", "acme");
+    assert!(env.0.authorise(&with_key, T1).is_ok());
 }
 
 #[test]
 fn nobody_grants_what_they_do_not_hold() {
-    let mut world = World::new();
-    world.grant("acme", "p_ana", "admin", "acme/support");
-    assert!(world.send("p_ana", give("p_bob", "developer", "acme/support")).is_ok());
-    let (why, help) = reason(world.send("p_ana", give("p_bob", "owner", "acme/support")));
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "admin", "acme/support");
+    assert!(env.send("p_ana", give("p_bob", "developer", "acme/support")).is_ok());
+    let (why, help) = reason(env.send("p_ana", give("p_bob", "owner", "acme/support")));
     assert_eq!(why, "nobody passes on what they do not hold: p_ana does not hold *:* at acme/support");
     assert_eq!(help, "somebody who holds *:* at acme/support, e.g. an owner");
-    assert!(world.send("p_ana", give("p_bob", "developer", "acme")).is_err());
+    assert!(env.send("p_ana", give("p_bob", "developer", "acme")).is_err());
     let revoke = |role: &str| RevokeGrant {
         to: "p_bob".parse().unwrap(),
         role: role.parse().unwrap(),
         on: "acme/support".parse().unwrap(),
         reason: String::new(),
     };
-    assert!(world.send("p_ana", revoke("developer")).is_ok());
-    assert!(world.send("p_ana", revoke("owner")).is_err());
+    assert!(env.send("p_ana", revoke("developer")).is_ok());
+    assert!(env.send("p_ana", revoke("owner")).is_err());
 }
 
 #[test]
 fn what_ends_is_not_given_for_longer() {
-    let mut world = World::new();
+    let mut env = AuthorityEnv::new();
     let end = Timestamp(10_000_000);
-    world.grant_with("acme", "p_ana", "admin", "acme", Some(end), None);
-    assert!(world.send("p_ana", give("p_bob", "agent", "acme")).is_err());
-    assert!(world.send("p_ana", GiveGrant { expires: Some(end), ..give("p_bob", "agent", "acme") }).is_ok());
+    env.grant_with("acme", "p_ana", "admin", "acme", Some(end), None);
+    assert!(env.send("p_ana", give("p_bob", "agent", "acme")).is_err());
+    assert!(env.send("p_ana", GiveGrant { expires: Some(end), ..give("p_bob", "agent", "acme") }).is_ok());
 }
 
 #[test]
 fn a_grant_goes_to_somebody_who_exists() {
-    let mut world = World::new();
-    world.grant("acme", "p_ana", "owner", "acme");
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "owner", "acme");
     let unknown = Rejection::not_found("principal", &"p_nobody");
-    assert_eq!(world.send("p_ana", give("p_nobody", "agent", "acme")), Err(unknown));
-    assert!(world.send("p_ana", give("agent_researcher", "agent", "acme")).is_ok());
+    assert_eq!(env.send("p_ana", give("p_nobody", "agent", "acme")), Err(unknown));
+    assert!(env.send("p_ana", give("agent_researcher", "agent", "acme")).is_ok());
 }
 
 #[test]
 fn nobody_makes_a_role_mean_more_than_they_hold() {
-    let mut world = World::new();
-    world.grant("acme", "p_ana", "admin", "acme");
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "admin", "acme");
     let define = |permission: &str, inherits: &[&str]| DefineRole {
         role: "mine".parse().unwrap(),
         permissions: vec![permission.parse().unwrap()],
         inherits: inherits.iter().map(|role| role.parse().unwrap()).collect(),
     };
-    assert!(world.send("p_ana", define("budget:*", &["developer"])).is_ok());
-    assert!(world.send("p_ana", define("*:*", &[])).is_err());
-    assert!(world.send("p_ana", define("budget:*", &["owner"])).is_err());
+    assert!(env.send("p_ana", define("budget:*", &["developer"])).is_ok());
+    assert!(env.send("p_ana", define("*:*", &[])).is_err());
+    assert!(env.send("p_ana", define("budget:*", &["owner"])).is_err());
 }
 
 #[test]
 fn a_key_for_somebody_else_carries_no_more_than_the_issuer_holds() {
-    let mut world = World::new();
-    world.grant("acme", "p_ana", "developer", "acme");
-    world.grant("acme", "p_bob", "owner", "acme");
-    world.grant("acme", "svc_bot", "agent", "acme/support");
-    assert!(world.send("p_ana", issue("svc_bot")).is_ok());
-    assert!(world.send("p_ana", issue("p_ana")).is_ok());
-    assert!(world.send("p_ana", issue("p_bob")).is_err());
-    assert!(world.send("p_bob", issue("p_ana")).is_ok());
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "developer", "acme");
+    env.grant("acme", "p_bob", "owner", "acme");
+    env.grant("acme", "svc_bot", "agent", "acme/support");
+    assert!(env.send("p_ana", issue("svc_bot")).is_ok());
+    assert!(env.send("p_ana", issue("p_ana")).is_ok());
+    assert!(env.send("p_ana", issue("p_bob")).is_err());
+    assert!(env.send("p_bob", issue("p_ana")).is_ok());
     let elsewhere = IssueKey { scope: Some("acme/sales".parse().unwrap()), ..issue("svc_bot") };
-    assert!(world.send("p_ana", elsewhere).is_ok(), "there it can do nothing");
+    assert!(env.send("p_ana", elsewhere).is_ok(), "there it can do nothing");
 }
 
 #[test]
 fn nobody_disables_somebody_who_holds_more() {
-    let mut world = World::new();
-    world.grant("acme", "p_ana", "admin", "acme");
-    world.grant("acme", "p_bob", "owner", "acme");
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "admin", "acme");
+    env.grant("acme", "p_bob", "owner", "acme");
     let disable = |who: &str| DisableUser { principal: who.parse().unwrap(), reason: String::new() };
-    assert!(world.send("p_ana", disable("svc_bot")).is_ok());
-    assert!(world.send("p_ana", disable("p_ana")).is_ok());
-    assert!(world.send("p_ana", disable("p_bob")).is_err());
+    assert!(env.send("p_ana", disable("svc_bot")).is_ok());
+    assert!(env.send("p_ana", disable("p_ana")).is_ok());
+    assert!(env.send("p_ana", disable("p_bob")).is_err());
 }
 
 #[test]
 fn a_narrowed_key_passes_nothing_on() {
-    let mut world = World::new();
-    world.grant("acme", "p_ana", "owner", "acme");
-    world.key("acme", |key| key.models = vec!["small".parse().unwrap()]);
-    assert!(world.send("p_ana", give("p_bob", "agent", "acme")).is_ok());
-    assert!(world.send("key_1", give("p_bob", "agent", "acme")).is_err());
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "owner", "acme");
+    env.key("acme", |key| key.models = vec!["small".parse().unwrap()]);
+    assert!(env.send("p_ana", give("p_bob", "agent", "acme")).is_ok());
+    assert!(env.send("key_1", give("p_bob", "agent", "acme")).is_err());
 }
 
 #[test]
 fn parts_of_steward_do_what_the_table_says() {
-    let mut world = World::new();
-    world.grant("acme", "p_ana", "agent", "acme");
-    assert!(world.may("sys_gateway", "lease:grant", "acme").is_ok());
-    assert!(world.may("sys_gateway", "task:claim", "acme").is_err());
-    assert!(world.may("sys_worker", "task:claim", "acme").is_ok());
-    assert!(world.may("sys_worker", "lease:grant", "acme").is_err());
-    assert!(world.may("p_ana", "lease:grant", "acme").is_err());
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "agent", "acme");
+    assert!(env.may("sys_gateway", "lease:grant", "acme").is_ok());
+    assert!(env.may("sys_gateway", "task:claim", "acme").is_err());
+    assert!(env.may("sys_worker", "task:claim", "acme").is_ok());
+    assert!(env.may("sys_worker", "lease:grant", "acme").is_err());
+    assert!(env.may("p_ana", "lease:grant", "acme").is_err());
 
     let for_task = IssueKey { task: Some("t_1".parse().unwrap()), ..issue("p_ana") };
-    assert!(world.send("sys_worker", for_task.clone()).is_ok());
-    assert!(world.send("sys_worker", issue("p_ana")).is_err());
-    assert!(world.send("sys_worker", IssueKey { principal: "p_nobody".parse().unwrap(), ..for_task }).is_err());
+    assert!(env.send("sys_worker", for_task.clone()).is_ok());
+    assert!(env.send("sys_worker", issue("p_ana")).is_err());
+    assert!(env.send("sys_worker", IssueKey { principal: "p_nobody".parse().unwrap(), ..for_task }).is_err());
     let revoke = RevokeKey { key: "key_1".parse().unwrap(), reason: String::new() };
-    world.key("acme", |_| {});
-    assert!(world.send("sys_worker", revoke.clone()).is_err());
-    world.key("acme", |key| key.task = Some("t_1".parse().unwrap()));
-    assert!(world.send("sys_worker", revoke).is_ok());
+    env.key("acme", |_| {});
+    assert!(env.send("sys_worker", revoke.clone()).is_err());
+    env.key("acme", |key| key.task = Some("t_1".parse().unwrap()));
+    assert!(env.send("sys_worker", revoke).is_ok());
     let budget = |body: &str| serde_json::from_str::<SetBudget>(body).unwrap();
-    assert!(world.send("sys_worker", budget(r#"{"scope":"acme","limit":"$1"}"#)).is_err());
-    assert!(world.send("sys_worker", budget(r#"{"scope":"acme","limit":"$1","subject":{"task":"t_1"}}"#)).is_ok());
+    assert!(env.send("sys_worker", budget(r#"{"scope":"acme","limit":"$1"}"#)).is_err());
+    assert!(env.send("sys_worker", budget(r#"{"scope":"acme","limit":"$1","subject":{"task":"t_1"}}"#)).is_ok());
 }
 
 #[test]
 fn while_suspended_steward_records_and_makes_nothing_more_possible() {
-    let mut world = World::new();
-    world.suspend();
-    assert!(world.may("sys_gateway", "lease:grant", "acme").is_err());
-    assert!(world.may("sys_worker", "task:claim", "acme").is_err());
-    assert!(world.may("sys_worker", "lease:end", "acme").is_ok());
-    assert!(world.may("sys_worker", "task:finish-step", "acme").is_ok());
+    let mut env = AuthorityEnv::new();
+    env.suspend();
+    assert!(env.may("sys_gateway", "lease:grant", "acme").is_err());
+    assert!(env.may("sys_worker", "task:claim", "acme").is_err());
+    assert!(env.may("sys_worker", "lease:end", "acme").is_ok());
+    assert!(env.may("sys_worker", "task:finish-step", "acme").is_ok());
     let renew = |request: &str| {
         let zero = r#"{"calls":0,"tokens":0,"money":"$0"}"#;
         let body = format!(
@@ -449,17 +449,17 @@ fn while_suspended_steward_records_and_makes_nothing_more_possible() {
         );
         serde_json::from_str::<RenewLease>(&body).unwrap()
     };
-    assert!(world.send("sys_gateway", renew("")).is_ok());
+    assert!(env.send("sys_gateway", renew("")).is_ok());
     let zero = r#"{"calls":1,"tokens":0,"money":"$0"}"#;
     let more =
         format!(r#","request":{{"call":"c1","need":{zero},"need_min":{zero},"whole_min":{zero},"want":{zero}}}"#);
-    assert!(matches!(world.send("sys_gateway", renew(&more)), Err(Rejection::Suspended { .. })));
+    assert!(matches!(env.send("sys_gateway", renew(&more)), Err(Rejection::Suspended { .. })));
 }
 
 #[test]
 fn explaining_says_what_asking_says() {
-    let mut world = World::new();
-    world.grant("acme", "p_ana", "billing", "acme/support");
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "billing", "acme/support");
     let explain = |who: &str, on: &str| {
         let query = ExplainQuery {
             principal: who.parse().unwrap(),
@@ -467,7 +467,7 @@ fn explaining_says_what_asking_says() {
             scope: on.parse().unwrap(),
             at: None,
         };
-        world.0.explain(&acme(), &query, T1)
+        env.0.explain(&acme(), &query, T1)
     };
     let yes = explain("p_ana", "acme/support");
     assert_eq!((yes.allowed, yes.would_allow), (true, None));
@@ -479,14 +479,14 @@ fn explaining_says_what_asking_says() {
 
 #[test]
 fn who_can_names_everyone_and_their_conditions() {
-    let mut world = World::new();
-    world.grant("acme", "p_ana", "billing", "acme");
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "billing", "acme");
     let condition = Condition { models: vec![], cost_max: Some(NanoDollars(1_000_000_000)) };
-    world.grant_with("acme", "svc_bot", "billing", "acme/support", None, Some(condition));
-    world.grant_with("acme", "p_bob", "billing", "acme", Some(T0), None);
+    env.grant_with("acme", "svc_bot", "billing", "acme/support", None, Some(condition));
+    env.grant_with("acme", "p_bob", "billing", "acme", Some(T0), None);
     let query =
         WhoCanQuery { permission: "budget:set".parse().unwrap(), scope: "acme/support".parse().unwrap(), at: None };
-    let who = world.0.who_can(&acme(), &query, T1).principals;
+    let who = env.0.who_can(&acme(), &query, T1).principals;
     let names: Vec<&str> = who.iter().map(|may| may.principal.as_str()).collect();
     assert_eq!(names, ["op_root", "p_ana", "svc_bot"]);
     assert_eq!(
@@ -498,10 +498,10 @@ fn who_can_names_everyone_and_their_conditions() {
 
 #[test]
 fn an_unknown_tenant_is_unknown() {
-    let world = World::new();
+    let env = AuthorityEnv::new();
     let request = AccessRequest { tenant: "nope".parse().unwrap(), ..request("op_root", "budget:set", "nope") };
     let unknown = Rejection::UnknownTenant { tenant: "nope".parse().unwrap() };
-    assert_eq!(world.0.authorise(&request, T1), Err(unknown));
+    assert_eq!(env.0.authorise(&request, T1), Err(unknown));
 }
 
 #[test]
@@ -513,40 +513,40 @@ fn the_longest_agent_name_has_a_principal() {
 
 #[test]
 fn the_same_grant_of_two_tenants_counts_once_and_by_each_ones_terms() {
-    let mut world = World::new();
+    let mut env = AuthorityEnv::new();
     let until = |end| Some(Timestamp(end));
-    world.grant_with("steward", "op_two", "billing", "acme", until(5_000_000), None);
-    world.grant_with("acme", "op_two", "billing", "acme", until(3_000_000), None);
-    world.person("steward", "op_two");
-    let ask = |now| world.0.authorise(&request("op_two", "budget:set", "acme"), Timestamp(now)).is_ok();
+    env.grant_with("steward", "op_two", "billing", "acme", until(5_000_000), None);
+    env.grant_with("acme", "op_two", "billing", "acme", until(3_000_000), None);
+    env.person("steward", "op_two");
+    let ask = |now| env.0.authorise(&request("op_two", "budget:set", "acme"), Timestamp(now)).is_ok();
     assert!(ask(2_000_000) && ask(4_000_000) && !ask(5_000_000));
 }
 
 #[test]
 fn thousands_of_grants_are_asked_at_once() {
-    let mut world = World::new();
+    let mut env = AuthorityEnv::new();
     for project in 0..2_000 {
-        world.grant("acme", "p_ana", "agent", &format!("acme/p{project}"));
+        env.grant("acme", "p_ana", "agent", &format!("acme/p{project}"));
     }
     for project in [0, 999, 1_999] {
-        assert!(world.invoke("p_ana", None, &format!("acme/p{project}"), "small", 1).is_ok());
+        assert!(env.invoke("p_ana", None, &format!("acme/p{project}"), "small", 1).is_ok());
     }
-    assert!(world.invoke("p_ana", None, "acme/p2000", "small", 1).is_err());
+    assert!(env.invoke("p_ana", None, "acme/p2000", "small", 1).is_err());
 }
 
 #[test]
 fn answers_are_kept_for_the_same_question_and_to_a_bound() {
-    let mut world = World::new();
-    world.grant("acme", "p_ana", "agent", "acme");
-    let kept = |world: &World| world.0.rights(&acme(), &"p_ana".parse().unwrap()).kept();
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "agent", "acme");
+    let kept = |env: &AuthorityEnv| env.0.rights(&acme(), &"p_ana".parse().unwrap()).kept();
     for cost in 0..10 {
-        assert!(world.invoke("p_ana", None, "acme", "small", cost).is_ok());
+        assert!(env.invoke("p_ana", None, "acme", "small", cost).is_ok());
     }
-    assert_eq!(kept(&world), 1, "no grant asks for the cost");
+    assert_eq!(kept(&env), 1, "no grant asks for the cost");
     for model in 0..2 * ANSWERS_KEPT_MAX {
-        assert!(world.invoke("p_ana", None, "acme", &format!("m{model}"), 1).is_ok());
-        assert!(kept(&world) <= ANSWERS_KEPT_MAX);
+        assert!(env.invoke("p_ana", None, "acme", &format!("m{model}"), 1).is_ok());
+        assert!(kept(&env) <= ANSWERS_KEPT_MAX);
     }
-    world.grant_with("acme", "p_ana", "developer", "acme", Some(T1), None);
-    assert_eq!(kept(&world), 0, "another grant is another answer");
+    env.grant_with("acme", "p_ana", "developer", "acme", Some(T1), None);
+    assert_eq!(kept(&env), 0, "another grant is another answer");
 }

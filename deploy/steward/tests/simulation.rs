@@ -10,13 +10,13 @@
 mod simulation {
     pub(crate) mod broker;
     pub(crate) mod callers;
-    pub(crate) mod chance;
     pub(crate) mod checker;
+    pub(crate) mod env;
     pub(crate) mod process;
     pub(crate) mod replica;
+    pub(crate) mod rng;
     pub(crate) mod timers;
     pub(crate) mod variant;
-    pub(crate) mod world;
 }
 
 use std::sync::Mutex;
@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use simulation::checker::Seen;
 use simulation::variant::Variant;
-use simulation::{broker, callers, chance, checker, process, replica, timers, variant, world};
+use simulation::{broker, callers, checker, env, process, replica, rng, timers, variant};
 
 /// How many seeds must hold.
 const SEEDS: u64 = 10_000;
@@ -47,7 +47,7 @@ fn explore(variant: Variant, seeds: u64) -> (Option<(u64, String)>, Seen) {
                     if seed > seeds || found.lock().unwrap().is_some() {
                         return;
                     }
-                    let report = world::run(seed, variant, false);
+                    let report = env::run(seed, variant, false);
                     *seen.lock().unwrap() += report.seen;
                     if let Some(broken) = report.broken {
                         let mut found = found.lock().unwrap();
@@ -88,7 +88,7 @@ fn the_laws_hold_in_every_seed() {
 #[test]
 fn one_seed_gives_the_same_log_every_time() {
     for seed in 1..=number("STEWARD_REPEATS").unwrap_or(20) {
-        let (first, second) = (world::run(seed, Variant::Sound, false), world::run(seed, Variant::Sound, false));
+        let (first, second) = (env::run(seed, Variant::Sound, false), env::run(seed, Variant::Sound, false));
         assert_eq!(first.digest, second.digest, "seed {seed}");
     }
 }
@@ -97,7 +97,7 @@ fn one_seed_gives_the_same_log_every_time() {
 #[test]
 fn one_seed() {
     let seed = number("STEWARD_SEED").unwrap_or(1);
-    let report = world::run(seed, chosen_variant(), true);
+    let report = env::run(seed, chosen_variant(), true);
     for line in &report.story {
         println!("{line}");
     }

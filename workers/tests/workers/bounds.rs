@@ -4,30 +4,30 @@ use std::time::Duration;
 
 use steward_workers::Config;
 
+use crate::env::{WorkersEnv, eventually};
 use crate::gateway::{Do, Gateway};
-use crate::world::{World, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_tasks_run_at_once_than_allowed_and_tenants_take_turns() {
-    let world = World::new(Gateway::start(|_| Do::Hang).await).await;
-    let world = world.with_tenant("acme").await.with_tenant("globex").await.with_tenant("initech").await;
+    let env = WorkersEnv::new(Gateway::start(|_| Do::Hang).await).await;
+    let env = env.with_tenant("acme").await.with_tenant("globex").await.with_tenant("initech").await;
     for of in ["acme", "globex", "initech"] {
         for number in 1..=4 {
-            world.submit(of, &format!("t_{of}_{number}"), None).await;
+            env.submit(of, &format!("t_{of}_{number}"), None).await;
         }
     }
     let bounds = |all: u32, each: u32| Config {
         tasks_concurrent_max: all.try_into().unwrap(),
         tasks_per_tenant_max: each.try_into().unwrap(),
         claim_timeout: Duration::from_mins(1),
-        ..world.config()
+        ..env.config()
     };
-    let process = world.start_with(bounds(5, 2), world.bus());
-    eventually("five calls", async || world.gateway.open() == 5).await;
+    let process = env.start_with(bounds(5, 2), env.bus());
+    eventually("five calls", async || env.gateway.open() == 5).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(world.gateway.open_most(), 5);
+    assert_eq!(env.gateway.open_most(), 5);
     let mut each = [0; 3];
-    for call in world.gateway.calls() {
+    for call in env.gateway.calls() {
         let of = ["acme", "globex", "initech"].iter().position(|of| call.idempotency_key.contains(of)).unwrap();
         each[of] += 1;
         assert!(

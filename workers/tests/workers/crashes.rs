@@ -13,34 +13,34 @@ use steward_workers::Config;
 use tokio_util::sync::CancellationToken;
 
 use crate::buses::{Deluded, Dying};
+use crate::env::{WorkersEnv, eventually, now, within};
 use crate::gateway::{Call, Do, Gateway};
-use crate::world::{World, eventually, now, within};
 use crate::{is_plan, kinds, left_over, plan_and_answer};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_worker_killed_at_any_command_is_followed_by_another_and_no_finished_step_is_done_again() {
     let cases = (0..8).flat_map(|at| [(at, false), (at, true)]);
     let ends = join_all(cases.map(|(at, after)| async move {
-        let world = World::new(Gateway::start(plan_and_answer).await).await.with_tenant("acme").await;
+        let env = WorkersEnv::new(Gateway::start(plan_and_answer).await).await.with_tenant("acme").await;
         let dying = Arc::new(Dying {
-            inner: world.bus(),
+            inner: env.bus(),
             at,
             after,
             sent: AtomicUsize::new(0),
             dead: CancellationToken::new(),
             last_words: std::sync::Mutex::default(),
         });
-        let first = world.start_with(world.config(), dying.clone());
-        world.submit("acme", "t_1", Some("$0.01")).await;
+        let first = env.start_with(env.config(), dying.clone());
+        env.submit("acme", "t_1", Some("$0.01")).await;
         within("the kill", dying.dead.cancelled()).await;
         drop(first);
-        let second = world.start();
-        assert_eq!(world.end("acme", "t_1").await, "finished", "killed at {at} {after}");
-        eventually("everything is taken back", async || left_over(&world).await == (0, 0)).await;
+        let second = env.start();
+        assert_eq!(env.end("acme", "t_1").await, "finished", "killed at {at} {after}");
+        eventually("everything is taken back", async || left_over(&env).await == (0, 0)).await;
         second.stop().await;
 
         let last_words = dying.last_words.lock().unwrap().clone();
-        let events = world.task("acme", "t_1").await;
+        let events = env.task("acme", "t_1").await;
         let finished: Vec<StepNumber> = events
             .iter()
             .filter_map(|event| if let TaskEvent::StepFinished { step, .. } = event { Some(*step) } else { None })
@@ -49,7 +49,7 @@ async fn a_worker_killed_at_any_command_is_followed_by_another_and_no_finished_s
         // A step is asked again only if its result was not recorded.
         let again = |step: usize| usize::from(last_words == "task.finish-step" && !after && at == 2 * step + 2);
         for step in 1..=2 {
-            let calls = world.gateway.calls_of(&format!("t_1-{step}"));
+            let calls = env.gateway.calls_of(&format!("t_1-{step}"));
             assert_eq!(calls, 1 + again(step), "step {step}, killed at {last_words}, decided: {after}");
         }
         last_words
@@ -68,20 +68,20 @@ async fn a_worker_killed_in_the_middle_of_a_call_is_followed_by_another_and_its_
         1 => Do::SayAfter(Duration::from_secs(1), "I look it up."),
         _ => plan_and_answer(call),
     };
-    let world = World::new(Gateway::start(script).await).await.with_tenant("acme").await;
-    let first = world.start();
-    world.submit("acme", "t_1", None).await;
-    eventually("the call", async || world.gateway.open() == 1).await;
+    let env = WorkersEnv::new(Gateway::start(script).await).await.with_tenant("acme").await;
+    let first = env.start();
+    env.submit("acme", "t_1", None).await;
+    eventually("the call", async || env.gateway.open() == 1).await;
     drop(first);
-    eventually("the call is broken off", async || world.gateway.open() == 0).await;
-    let _second = world.start();
-    eventually("the second call", async || world.gateway.open() == 1).await;
-    eventually("the dead worker's key ends", async || left_over(&world).await == (1, 0)).await;
-    assert_eq!(world.gateway.open(), 1, "before the task does");
-    assert_eq!(world.end("acme", "t_1").await, "finished");
-    let calls = world.gateway.calls();
+    eventually("the call is broken off", async || env.gateway.open() == 0).await;
+    let _second = env.start();
+    eventually("the second call", async || env.gateway.open() == 1).await;
+    eventually("the dead worker's key ends", async || left_over(&env).await == (1, 0)).await;
+    assert_eq!(env.gateway.open(), 1, "before the task does");
+    assert_eq!(env.end("acme", "t_1").await, "finished");
+    let calls = env.gateway.calls();
     assert_ne!(calls[0].secret, calls[1].secret, "the dead worker's key is not used by another");
-    eventually("everything is taken back", async || left_over(&world).await == (0, 0)).await;
+    eventually("everything is taken back", async || left_over(&env).await == (0, 0)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,19 +92,19 @@ async fn a_worker_whose_claim_has_passed_on_writes_nothing() {
         0 => Do::SayAfter(Duration::from_secs(4), "A zombie's plan."),
         _ => plan_and_answer(call),
     };
-    let world = World::new(Gateway::start(script).await).await.with_tenant("acme").await;
-    let zombie = world.start_with(world.config(), Arc::new(Deluded(world.bus())));
-    world.submit("acme", "t_1", None).await;
-    eventually("the zombie's call", async || world.gateway.open() == 1).await;
-    let second = world.start();
+    let env = WorkersEnv::new(Gateway::start(script).await).await.with_tenant("acme").await;
+    let zombie = env.start_with(env.config(), Arc::new(Deluded(env.bus())));
+    env.submit("acme", "t_1", None).await;
+    eventually("the zombie's call", async || env.gateway.open() == 1).await;
+    let second = env.start();
     eventually("the second claim", async || {
-        world.task("acme", "t_1").await.iter().any(|event| matches!(event, TaskEvent::Claimed { epoch: Epoch(2), .. }))
+        env.task("acme", "t_1").await.iter().any(|event| matches!(event, TaskEvent::Claimed { epoch: Epoch(2), .. }))
     })
     .await;
-    assert_eq!(world.end("acme", "t_1").await, "finished");
-    eventually("the zombie's answer", async || world.gateway.open() == 0).await;
+    assert_eq!(env.end("acme", "t_1").await, "finished");
+    eventually("the zombie's answer", async || env.gateway.open() == 0).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    for event in world.task("acme", "t_1").await {
+    for event in env.task("acme", "t_1").await {
         if let TaskEvent::StepFinished { epoch, .. } | TaskEvent::Finished { epoch, .. } = event {
             assert_eq!(epoch, Epoch(2));
         }
@@ -114,24 +114,24 @@ async fn a_worker_whose_claim_has_passed_on_writes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_under_a_stale_claim_is_refused_and_the_worker_stops_at_once() {
-    let world = World::new(Gateway::start(|_| Do::SayAfter(Duration::from_secs(4), "Late.")).await).await;
-    let world = world.with_tenant("acme").await;
-    let zombie = world.start_with(world.config(), Arc::new(Deluded(world.bus())));
-    world.submit("acme", "t_1", None).await;
-    eventually("the zombie's call", async || world.gateway.open() == 1).await;
+    let env = WorkersEnv::new(Gateway::start(|_| Do::SayAfter(Duration::from_secs(4), "Late.")).await).await;
+    let env = env.with_tenant("acme").await;
+    let zombie = env.start_with(env.config(), Arc::new(Deluded(env.bus())));
+    env.submit("acme", "t_1", None).await;
+    eventually("the zombie's call", async || env.gateway.open() == 1).await;
     // Somebody else claims it as soon as that is possible, and does nothing with it.
     eventually("a rival claim", async || {
         let until = now().plus(Duration::from_mins(10));
         let claim = ClaimTask { task: "t_1".parse().unwrap(), worker: "rival".into(), until };
-        world.send_as(&PrincipalId::system(SystemPart::Worker), "acme", claim).await.is_ok()
+        env.send_as(&PrincipalId::system(SystemPart::Worker), "acme", claim).await.is_ok()
     })
     .await;
-    eventually("the zombie's write", async || world.desk.asked("task.finish-step").await.len() == 1).await;
+    eventually("the zombie's write", async || env.desk.asked("task.finish-step").await.len() == 1).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(world.desk.asked("task.finish-step").await.len(), 1, "it does not insist");
-    let events = world.task("acme", "t_1").await;
+    assert_eq!(env.desk.asked("task.finish-step").await.len(), 1, "it does not insist");
+    let events = env.task("acme", "t_1").await;
     assert_eq!(kinds(&events), ["submitted", "claimed", "started", "claimed"], "and nothing was written");
-    assert!(world.desk.asked("task.fail").await.is_empty(), "a zombie does not fail the task either");
+    assert!(env.desk.asked("task.fail").await.is_empty(), "a zombie does not fail the task either");
     drop(zombie);
 }
 
@@ -140,17 +140,17 @@ async fn a_worker_that_stops_finishes_its_step_and_gives_its_claim_up() {
     let script = |call: &Call| {
         if is_plan(call) { Do::SayAfter(Duration::from_millis(400), "I look it up.") } else { plan_and_answer(call) }
     };
-    let world = World::new(Gateway::start(script).await).await.with_tenant("acme").await;
+    let env = WorkersEnv::new(Gateway::start(script).await).await.with_tenant("acme").await;
     let config =
-        Config { claim_timeout: Duration::from_mins(10), drain_time_max: Duration::from_secs(10), ..world.config() };
-    let first = world.start_with(config.clone(), world.bus());
-    world.submit("acme", "t_1", None).await;
-    eventually("the call", async || world.gateway.open() == 1).await;
+        Config { claim_timeout: Duration::from_mins(10), drain_time_max: Duration::from_secs(10), ..env.config() };
+    let first = env.start_with(config.clone(), env.bus());
+    env.submit("acme", "t_1", None).await;
+    eventually("the call", async || env.gateway.open() == 1).await;
     first.stop().await;
-    assert_eq!(kinds(&world.task("acme", "t_1").await), ["submitted", "claimed", "started", "step finished"]);
-    let _second = world.start_with(config, world.bus());
-    assert_eq!(world.end("acme", "t_1").await, "finished", "without waiting ten minutes for the claim to lapse");
-    assert_eq!(world.gateway.calls_of("t_1-1"), 1);
+    assert_eq!(kinds(&env.task("acme", "t_1").await), ["submitted", "claimed", "started", "step finished"]);
+    let _second = env.start_with(config, env.bus());
+    assert_eq!(env.end("acme", "t_1").await, "finished", "without waiting ten minutes for the claim to lapse");
+    assert_eq!(env.gateway.calls_of("t_1-1"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,16 +158,16 @@ async fn a_worker_that_stops_breaks_off_what_takes_too_long() {
     let hangs = Arc::new(AtomicBool::new(true));
     let now_hangs = Arc::clone(&hangs);
     let script = move |call: &Call| if now_hangs.load(Ordering::SeqCst) { Do::Hang } else { plan_and_answer(call) };
-    let world = World::new(Gateway::start(script).await).await.with_tenant("acme").await;
-    let config = Config { claim_timeout: Duration::from_mins(10), ..world.config() };
-    let first = world.start_with(config.clone(), world.bus());
-    world.submit("acme", "t_1", None).await;
-    eventually("the call", async || world.gateway.open() == 1).await;
+    let env = WorkersEnv::new(Gateway::start(script).await).await.with_tenant("acme").await;
+    let config = Config { claim_timeout: Duration::from_mins(10), ..env.config() };
+    let first = env.start_with(config.clone(), env.bus());
+    env.submit("acme", "t_1", None).await;
+    eventually("the call", async || env.gateway.open() == 1).await;
     let began = Instant::now();
     first.stop().await;
     assert!(began.elapsed() < Duration::from_secs(3), "it took {:?}", began.elapsed());
-    eventually("the call is broken off", async || world.gateway.open() == 0).await;
+    eventually("the call is broken off", async || env.gateway.open() == 0).await;
     hangs.store(false, Ordering::SeqCst);
-    let _second = world.start_with(config, world.bus());
-    assert_eq!(world.end("acme", "t_1").await, "finished");
+    let _second = env.start_with(config, env.bus());
+    assert_eq!(env.end("acme", "t_1").await, "finished");
 }

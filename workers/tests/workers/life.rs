@@ -9,18 +9,18 @@ use steward_events::request::Format;
 use steward_events::scope::Subject;
 use steward_workers::Config;
 
+use crate::env::{WorkersEnv, eventually};
 use crate::gateway::{Call, Do, Gateway};
-use crate::world::{World, eventually};
 use crate::{kinds, left_over, plan_and_answer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_is_planned_and_answered_with_a_key_and_a_budget_of_its_own() {
-    let world = World::new(Gateway::start(plan_and_answer).await).await.with_tenant("acme").await;
-    let process = world.start();
-    world.submit("acme", "t_1", Some("$0.01")).await;
-    assert_eq!(world.end("acme", "t_1").await, "finished");
+    let env = WorkersEnv::new(Gateway::start(plan_and_answer).await).await.with_tenant("acme").await;
+    let process = env.start();
+    env.submit("acme", "t_1", Some("$0.01")).await;
+    assert_eq!(env.end("acme", "t_1").await, "finished");
 
-    let events = world.task("acme", "t_1").await;
+    let events = env.task("acme", "t_1").await;
     let expected = ["submitted", "claimed", "started", "step finished", "started", "step finished", "finished"];
     assert_eq!(kinds(&events), expected);
     let steps: Vec<_> = events
@@ -41,10 +41,10 @@ async fn a_task_is_planned_and_answered_with_a_key_and_a_budget_of_its_own() {
         ]
     );
     let Some(TaskEvent::Finished { output, .. }) = events.last() else { panic!("{events:?}") };
-    let key = world.keyring.find(output.owner()).await.unwrap();
+    let key = env.keyring.find(output.owner()).await.unwrap();
     assert_eq!(output.open(&key).unwrap().text, "A bus.");
 
-    let calls = world.gateway.calls();
+    let calls = env.gateway.calls();
     let asked: Vec<&str> = calls.iter().map(|call| call.idempotency_key.as_str()).collect();
     assert_eq!(asked, ["t_1-1", "t_1-2"]);
     for call in &calls {
@@ -55,7 +55,7 @@ async fn a_task_is_planned_and_answered_with_a_key_and_a_budget_of_its_own() {
     }
     assert!(calls[1].body["messages"].to_string().contains("I look it up."), "the answer follows the plan");
 
-    let asked = world.desk.asked.lock().await.clone();
+    let asked = env.desk.asked.lock().await.clone();
     let place = |name: &str| asked.iter().position(|request| format!("{}.{}", request.noun, request.verb) == name);
     let (budget_set, key_issue) = (place("budget.set").unwrap(), place("key.issue").unwrap());
     assert!(budget_set < key_issue, "the budget is there before the key is");
@@ -72,38 +72,38 @@ async fn a_task_is_planned_and_answered_with_a_key_and_a_budget_of_its_own() {
         let said = String::from_utf8_lossy(&request.body);
         assert!(!said.contains(&calls[0].secret), "the secret is in {}", request.command_subject());
     }
-    eventually("everything is taken back", async || left_over(&world).await == (0, 0)).await;
+    eventually("everything is taken back", async || left_over(&env).await == (0, 0)).await;
     assert_eq!(process.workers.ready(), Ok(()));
     process.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelling_stops_the_call_in_flight_and_revokes_the_key() {
-    let world = World::new(Gateway::start(|_| Do::Hang).await).await.with_tenant("acme").await;
+    let env = WorkersEnv::new(Gateway::start(|_| Do::Hang).await).await.with_tenant("acme").await;
     // So long a claim that no heartbeat could tell the worker.
-    let config = Config { claim_timeout: Duration::from_mins(10), ..world.config() };
-    let process = world.start_with(config, world.bus());
-    world.submit("acme", "t_1", None).await;
-    eventually("the call", async || world.gateway.open() == 1).await;
+    let config = Config { claim_timeout: Duration::from_mins(10), ..env.config() };
+    let process = env.start_with(config, env.bus());
+    env.submit("acme", "t_1", None).await;
+    eventually("the call", async || env.gateway.open() == 1).await;
     let began = Instant::now();
-    world.send("acme", CancelTask { task: "t_1".parse().unwrap(), reason: "never mind".into() }).await.unwrap();
-    eventually("the call is broken off", async || world.gateway.open() == 0).await;
+    env.send("acme", CancelTask { task: "t_1".parse().unwrap(), reason: "never mind".into() }).await.unwrap();
+    eventually("the call is broken off", async || env.gateway.open() == 0).await;
     assert!(began.elapsed() < Duration::from_secs(1), "it took {:?}", began.elapsed());
-    eventually("everything is taken back", async || left_over(&world).await == (0, 0)).await;
+    eventually("everything is taken back", async || left_over(&env).await == (0, 0)).await;
     process.stop().await;
-    assert_eq!(kinds(&world.task("acme", "t_1").await), ["submitted", "claimed", "started", "cancelled"]);
+    assert_eq!(kinds(&env.task("acme", "t_1").await), ["submitted", "claimed", "started", "cancelled"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_tenants_tasks_wait_until_it_is_resumed() {
-    let world = World::new(Gateway::start(plan_and_answer).await).await.with_tenant("acme").await;
-    world.submit("acme", "t_1", None).await;
-    world.send_as(&world.desk.operator, "acme", SuspendTenant { reason: "unpaid".into() }).await.unwrap();
-    let _process = world.start();
+    let env = WorkersEnv::new(Gateway::start(plan_and_answer).await).await.with_tenant("acme").await;
+    env.submit("acme", "t_1", None).await;
+    env.send_as(&env.desk.operator, "acme", SuspendTenant { reason: "unpaid".into() }).await.unwrap();
+    let _process = env.start();
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(kinds(&world.task("acme", "t_1").await), ["submitted"]);
-    world.send_as(&world.desk.operator, "acme", ResumeTenant {}).await.unwrap();
-    assert_eq!(world.end("acme", "t_1").await, "finished");
+    assert_eq!(kinds(&env.task("acme", "t_1").await), ["submitted"]);
+    env.send_as(&env.desk.operator, "acme", ResumeTenant {}).await.unwrap();
+    assert_eq!(env.end("acme", "t_1").await, "finished");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,16 +112,16 @@ async fn a_tenant_suspended_in_the_middle_of_a_call_loses_no_task() {
         "t_1-1" => Do::SayAfter(Duration::from_millis(300), "I look it up."),
         _ => plan_and_answer(call),
     };
-    let world = World::new(Gateway::start(script).await).await.with_tenant("acme").await;
-    let _process = world.start();
-    world.submit("acme", "t_1", None).await;
-    eventually("the call", async || world.gateway.open() == 1).await;
-    world.send_as(&world.desk.operator, "acme", SuspendTenant { reason: "unpaid".into() }).await.unwrap();
+    let env = WorkersEnv::new(Gateway::start(script).await).await.with_tenant("acme").await;
+    let _process = env.start();
+    env.submit("acme", "t_1", None).await;
+    eventually("the call", async || env.gateway.open() == 1).await;
+    env.send_as(&env.desk.operator, "acme", SuspendTenant { reason: "unpaid".into() }).await.unwrap();
     // What was paid for is recorded; nothing new begins.
-    eventually("the step's result", async || kinds(&world.task("acme", "t_1").await).len() == 4).await;
+    eventually("the step's result", async || kinds(&env.task("acme", "t_1").await).len() == 4).await;
     tokio::time::sleep(Duration::from_millis(700)).await;
-    assert_eq!(kinds(&world.task("acme", "t_1").await), ["submitted", "claimed", "started", "step finished"]);
-    world.send_as(&world.desk.operator, "acme", ResumeTenant {}).await.unwrap();
-    assert_eq!(world.end("acme", "t_1").await, "finished");
-    assert_eq!(world.gateway.calls_of("t_1-1"), 1);
+    assert_eq!(kinds(&env.task("acme", "t_1").await), ["submitted", "claimed", "started", "step finished"]);
+    env.send_as(&env.desk.operator, "acme", ResumeTenant {}).await.unwrap();
+    assert_eq!(env.end("acme", "t_1").await, "finished");
+    assert_eq!(env.gateway.calls_of("t_1-1"), 1);
 }

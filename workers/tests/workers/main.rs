@@ -7,18 +7,18 @@ mod bounds;
 mod buses;
 mod crashes;
 mod desk;
+mod env;
 mod gateway;
 mod life;
 mod placing;
 mod readers;
 mod refusals;
 mod signing;
-mod world;
 
 use steward_events::event::{Event, IdentityEvent, LedgerEvent, TaskEvent};
 
+use crate::env::WorkersEnv;
 use crate::gateway::{Call, Do};
-use crate::world::World;
 
 fn is_plan(call: &Call) -> bool {
     call.idempotency_key.ends_with("-1")
@@ -43,9 +43,9 @@ fn kinds(events: &[TaskEvent]) -> Vec<&'static str> {
 }
 
 /// Keys and budgets that are still there.
-async fn left_over(world: &World) -> (usize, usize) {
+async fn left_over(env: &WorkersEnv) -> (usize, usize) {
     let (mut keys, mut budgets) = (0, 0);
-    for event in world.events("acme").await {
+    for event in env.events("acme").await {
         match event {
             Event::Identity(IdentityEvent::KeyIssued { .. }) => keys += 1,
             Event::Identity(IdentityEvent::KeyRevoked { .. }) => keys -= 1,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use steward_workers::Config;
 
+use crate::env::{WorkersEnv, eventually};
 use crate::gateway::{Call, Do, Gateway};
-use crate::world::{World, eventually};
 use crate::{left_over, plan_and_answer};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -22,34 +22,34 @@ async fn what_the_gateway_refuses_ends_the_task_with_the_reason() {
         (403, "forbidden", "p_ana may not", "step 1 (plan): not allowed: p_ana may not"),
         (404, "model_not_found", "no model small", "step 1 (plan): model gone: no model small"),
     ] {
-        let world = World::new(Gateway::start(move |_| Do::Refuse(status, code, message)).await).await;
-        let world = world.with_tenant("acme").await;
-        let _process = world.start();
-        world.submit("acme", "t_1", None).await;
-        assert_eq!(world.end("acme", "t_1").await, format!("failed: {reason}"));
-        assert_eq!(world.gateway.calls().len(), 1, "a refusal is not asked again");
-        eventually("everything is taken back", async || left_over(&world).await == (0, 0)).await;
+        let env = WorkersEnv::new(Gateway::start(move |_| Do::Refuse(status, code, message)).await).await;
+        let env = env.with_tenant("acme").await;
+        let _process = env.start();
+        env.submit("acme", "t_1", None).await;
+        assert_eq!(env.end("acme", "t_1").await, format!("failed: {reason}"));
+        assert_eq!(env.gateway.calls().len(), 1, "a refusal is not asked again");
+        eventually("everything is taken back", async || left_over(&env).await == (0, 0)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_without_its_budget_ends_with_the_reason() {
-    let world = World::new(Gateway::start(plan_and_answer).await).await.with_tenant("acme").await;
-    world.desk.refuse_budgets.store(true, Ordering::Relaxed);
-    let _process = world.start();
-    world.submit("acme", "t_1", Some("$0.01")).await;
-    assert_eq!(world.end("acme", "t_1").await, "failed: no budget for the task: scope: no budgets here");
-    assert!(world.gateway.calls().is_empty(), "nothing was called without a budget");
+    let env = WorkersEnv::new(Gateway::start(plan_and_answer).await).await.with_tenant("acme").await;
+    env.desk.refuse_budgets.store(true, Ordering::Relaxed);
+    let _process = env.start();
+    env.submit("acme", "t_1", Some("$0.01")).await;
+    assert_eq!(env.end("acme", "t_1").await, "failed: no budget for the task: scope: no budgets here");
+    assert!(env.gateway.calls().is_empty(), "nothing was called without a budget");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_too_long_to_be_recorded_ends_the_task_and_is_not_paid_for_again() {
-    let world = World::new(Gateway::start(|_| Do::SayMuch(200_000)).await).await.with_tenant("acme").await;
-    let _process = world.start();
-    world.submit("acme", "t_1", None).await;
-    let end = world.end("acme", "t_1").await;
+    let env = WorkersEnv::new(Gateway::start(|_| Do::SayMuch(200_000)).await).await.with_tenant("acme").await;
+    let _process = env.start();
+    env.submit("acme", "t_1", None).await;
+    let end = env.end("acme", "t_1").await;
     assert!(end.starts_with("failed: cannot be recorded: body: has 2"), "{end}");
-    assert_eq!(world.gateway.calls().len(), 1);
+    assert_eq!(env.gateway.calls().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,18 +60,18 @@ async fn what_may_pass_is_waited_for() {
         1 => Do::Refuse(503, "unavailable", "not fresh"),
         _ => plan_and_answer(call),
     };
-    let world = World::new(Gateway::start(script).await).await.with_tenant("acme").await;
-    let _process = world.start();
-    world.submit("acme", "t_1", None).await;
-    assert_eq!(world.end("acme", "t_1").await, "finished");
-    assert_eq!(world.gateway.calls_of("t_1-1"), 3);
+    let env = WorkersEnv::new(Gateway::start(script).await).await.with_tenant("acme").await;
+    let _process = env.start();
+    env.submit("acme", "t_1", None).await;
+    assert_eq!(env.end("acme", "t_1").await, "finished");
+    assert_eq!(env.gateway.calls_of("t_1-1"), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_without_any_answer_ends_the_task_in_time() {
-    let world = World::new(Gateway::start(|_| Do::Hang).await).await.with_tenant("acme").await;
-    let config = Config { step_time_max: Duration::from_millis(500), ..world.config() };
-    let _process = world.start_with(config, world.bus());
-    world.submit("acme", "t_1", None).await;
-    assert_eq!(world.end("acme", "t_1").await, "failed: step 1 (plan): no answer from the model: it took too long");
+    let env = WorkersEnv::new(Gateway::start(|_| Do::Hang).await).await.with_tenant("acme").await;
+    let config = Config { step_time_max: Duration::from_millis(500), ..env.config() };
+    let _process = env.start_with(config, env.bus());
+    env.submit("acme", "t_1", None).await;
+    assert_eq!(env.end("acme", "t_1").await, "failed: step 1 (plan): no answer from the model: it took too long");
 }

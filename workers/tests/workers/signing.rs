@@ -23,33 +23,33 @@ use steward_workers::Config;
 use steward_workers::config::Transparency;
 use tokio_util::sync::CancellationToken;
 
+use crate::env::{WorkersEnv, eventually, notary, tenant};
 use crate::gateway::{Do, Gateway};
-use crate::world::{World, eventually, notary, tenant};
 
-/// A world whose queries are answered, and the bus to it.
-async fn world() -> (World, Arc<dyn CommandBus>, tokio_util::sync::DropGuard) {
-    let world = World::new(Gateway::start(|_| Do::Hang).await).await.with_tenant("acme").await;
+/// A env whose queries are answered, and the bus to it.
+async fn env() -> (WorkersEnv, Arc<dyn CommandBus>, tokio_util::sync::DropGuard) {
+    let env = WorkersEnv::new(Gateway::start(|_| Do::Hang).await).await.with_tenant("acme").await;
     let ports = ProjectorPorts {
-        log: Arc::clone(&world.log),
+        log: Arc::clone(&env.log),
         store: Arc::new(MemoryStore::default()),
-        keyring: Arc::clone(&world.keyring),
+        keyring: Arc::clone(&env.keyring),
         clock: Arc::new(SystemClock::default()),
     };
     let projectors = Projectors::new(ports, steward_projectors::Config::default());
     let shutdown = CancellationToken::new();
     tokio::spawn(Arc::clone(&projectors).run(shutdown.clone()));
-    let (commands, queries): (Arc<dyn CommandService>, Arc<dyn QueryService>) = (world.desk.clone(), projectors);
-    (world, Arc::new(LocalBus::new(commands, Some(queries))), shutdown.drop_guard())
+    let (commands, queries): (Arc<dyn CommandService>, Arc<dyn QueryService>) = (env.desk.clone(), projectors);
+    (env, Arc::new(LocalBus::new(commands, Some(queries))), shutdown.drop_guard())
 }
 
-fn config(world: &World, every: Duration) -> Config {
-    Config { transparency: Transparency { checkpoint_every: every, ..Transparency::default() }, ..world.config() }
+fn config(env: &WorkersEnv, every: Duration) -> Config {
+    Config { transparency: Transparency { checkpoint_every: every, ..Transparency::default() }, ..env.config() }
 }
 
 /// What was signed of a tenant: size, root and note.
-async fn signed(world: &World, of: &str) -> Vec<(u64, TreeHash, String)> {
+async fn signed(env: &WorkersEnv, of: &str) -> Vec<(u64, TreeHash, String)> {
     let filter = Filter::shard(STEWARD_SHARD).kinds(&[AggregateKind::Checkpoint]);
-    let events = world.recorded(filter).await.into_iter();
+    let events = env.recorded(filter).await.into_iter();
     let of = tenant(of);
     events
         .filter_map(|event| match event {
@@ -62,12 +62,12 @@ async fn signed(world: &World, of: &str) -> Vec<(u64, TreeHash, String)> {
 }
 
 /// The tree of a tenant by the log itself.
-async fn tree(world: &World, of: &str) -> Frontier {
+async fn tree(env: &WorkersEnv, of: &str) -> Frontier {
     use futures::StreamExt;
-    let filter = if of == "steward" { STEWARD_SHARD } else { choose_shard(&tenant(of), world.log.shards()) };
+    let filter = if of == "steward" { STEWARD_SHARD } else { choose_shard(&tenant(of), env.log.shards()) };
     let filter = Filter::shard(filter).tenant(&tenant(of));
-    let last = world.log.last(&filter).await.unwrap();
-    let mut follow = world.log.follow(&filter, steward_events::quantity::Position(0)).await.unwrap();
+    let last = env.log.last(&filter).await.unwrap();
+    let mut follow = env.log.follow(&filter, steward_events::quantity::Position(0)).await.unwrap();
     let mut tree = Frontier::default();
     while let Some(stored) = follow.next().await {
         let stored = stored.unwrap();
@@ -82,13 +82,13 @@ async fn tree(world: &World, of: &str) -> Frontier {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_asked_for_is_signed_at_once() {
-    let (world, bus, _views) = world().await;
-    let worker = world.start_with(config(&world, Duration::from_hours(1)), bus);
-    let asked = world.send("acme", RequestCheckpoint {}).await.unwrap();
+    let (env, bus, _views) = env().await;
+    let worker = env.start_with(config(&env, Duration::from_hours(1)), bus);
+    let asked = env.send("acme", RequestCheckpoint {}).await.unwrap();
     assert_eq!(asked.events, ["checkpoint.requested"]);
-    eventually("acme is signed", async || !signed(&world, "acme").await.is_empty()).await;
-    let tree = tree(&world, "acme").await;
-    let (size, root, note) = signed(&world, "acme").await.pop().unwrap();
+    eventually("acme is signed", async || !signed(&env, "acme").await.is_empty()).await;
+    let tree = tree(&env, "acme").await;
+    let (size, root, note) = signed(&env, "acme").await.pop().unwrap();
     assert_eq!((size, root), (tree.size(), tree.root()));
     let note: Note = note.parse().unwrap();
     let name = origin("steward.example", &tenant("acme"));
@@ -99,25 +99,25 @@ async fn what_is_asked_for_is_signed_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_grown_is_signed_at_its_turn_and_then_there_is_an_end() {
-    let (world, bus, _views) = world().await;
+    let (env, bus, _views) = env().await;
     let both = (
-        world.start_with(config(&world, Duration::from_millis(40)), Arc::clone(&bus)),
-        world.start_with(config(&world, Duration::from_millis(40)), bus),
+        env.start_with(config(&env, Duration::from_millis(40)), Arc::clone(&bus)),
+        env.start_with(config(&env, Duration::from_millis(40)), bus),
     );
     let covered = async |of: &str| {
-        let (tree, signed) = (tree(&world, of).await, signed(&world, of).await);
+        let (tree, signed) = (tree(&env, of).await, signed(&env, of).await);
         signed.last().is_some_and(|(size, ..)| *size == tree.size())
     };
     eventually("acme is signed", async || covered("acme").await).await;
     // Steward's tree holds the signatures of all trees: the last thing in it is the signature of itself.
     let at_rest = async || {
-        let before = tree(&world, "steward").await.size();
+        let before = tree(&env, "steward").await.size();
         tokio::time::sleep(Duration::from_millis(400)).await;
-        !signed(&world, "steward").await.is_empty() && tree(&world, "steward").await.size() == before
+        !signed(&env, "steward").await.is_empty() && tree(&env, "steward").await.size() == before
     };
     eventually("nothing is left to sign", at_rest).await;
-    let own = signed(&world, "steward").await;
-    let size = tree(&world, "steward").await.size();
+    let own = signed(&env, "steward").await;
+    let size = tree(&env, "steward").await.size();
     assert!(own.last().unwrap().0 < size && own.windows(2).all(|pair| pair[0].0 < pair[1].0), "{own:?} of {size}");
     both.0.stop().await;
     both.1.stop().await;
@@ -149,40 +149,40 @@ impl CommandBus for Rewritten {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rewritten_history_is_not_signed() {
-    let (world, bus, _views) = world().await;
-    let honest = world.start_with(config(&world, Duration::from_hours(1)), Arc::clone(&bus));
-    world.send("acme", RequestCheckpoint {}).await.unwrap();
-    eventually("acme is signed", async || !signed(&world, "acme").await.is_empty()).await;
+    let (env, bus, _views) = env().await;
+    let honest = env.start_with(config(&env, Duration::from_hours(1)), Arc::clone(&bus));
+    env.send("acme", RequestCheckpoint {}).await.unwrap();
+    eventually("acme is signed", async || !signed(&env, "acme").await.is_empty()).await;
     honest.stop().await;
-    let before = signed(&world, "acme").await;
+    let before = signed(&env, "acme").await;
     let rewritten = Arc::new(Rewritten(bus, AtomicUsize::new(0)));
-    let worker = world.start_with(config(&world, Duration::from_hours(1)), rewritten.clone());
-    world.send("acme", RequestCheckpoint {}).await.unwrap();
+    let worker = env.start_with(config(&env, Duration::from_hours(1)), rewritten.clone());
+    env.send("acme", RequestCheckpoint {}).await.unwrap();
     eventually("the other tree is seen", async || rewritten.1.load(Ordering::SeqCst) > 0).await;
     // Asked once more: by then the first answer was acted on.
-    world.send("acme", RequestCheckpoint {}).await.unwrap();
+    env.send("acme", RequestCheckpoint {}).await.unwrap();
     eventually("it is seen again", async || rewritten.1.load(Ordering::SeqCst) > 1).await;
-    assert_eq!(signed(&world, "acme").await, before);
+    assert_eq!(signed(&env, "acme").await, before);
     assert!(worker.workers.ready().is_ok(), "the others are still signed");
     worker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_witness_is_handed_what_is_signed_also_after_it_was_away() {
-    let (world, bus, _views) = world().await;
+    let (env, bus, _views) = env().await;
     let dir = tempfile::tempdir().unwrap();
     let witnesses = vec![dir.path().to_str().unwrap().to_owned()];
     let with = Transparency { checkpoint_every: Duration::from_hours(1), witnesses, ..Transparency::default() };
-    let worker = world.start_with(config(&world, Duration::from_hours(1)), Arc::clone(&bus));
-    world.send("acme", RequestCheckpoint {}).await.unwrap();
-    eventually("acme is signed", async || !signed(&world, "acme").await.is_empty()).await;
+    let worker = env.start_with(config(&env, Duration::from_hours(1)), Arc::clone(&bus));
+    env.send("acme", RequestCheckpoint {}).await.unwrap();
+    eventually("acme is signed", async || !signed(&env, "acme").await.is_empty()).await;
     worker.stop().await;
-    let worker = world.start_with(Config { transparency: with, ..world.config() }, bus);
+    let worker = env.start_with(Config { transparency: with, ..env.config() }, bus);
     let kept = |size: u64| dir.path().join(format!("steward.example/acme/{size:020}"));
-    let (size, _, note) = signed(&world, "acme").await.pop().unwrap();
+    let (size, _, note) = signed(&env, "acme").await.pop().unwrap();
     eventually("the witness has what was signed before", async || kept(size).is_file()).await;
     assert_eq!(std::fs::read_to_string(kept(size)).unwrap(), note);
-    world.send("acme", RequestCheckpoint {}).await.unwrap();
+    env.send("acme", RequestCheckpoint {}).await.unwrap();
     eventually("the witness has the next", async || kept(size + 1).is_file()).await;
     worker.stop().await;
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::support::{TIME_MAX, World, accepted, acme, refused};
+use crate::support::{HandlerEnv, TIME_MAX, accepted, acme, refused};
 use serde_json::json;
 use steward_events::event::{AggregateKind, DenialEvent, Event, IdentityEvent, KeyHash};
 use steward_events::quantity::Position;
@@ -17,13 +17,13 @@ use steward_ports::clock::{Clock, SystemClock};
 
 #[tokio::test]
 async fn the_first_start_happens_once_whoever_starts() {
-    let world = World::new().await;
-    let (a, b) = tokio::join!(world.start("operator-secret"), world.start("another-secret"));
+    let env = HandlerEnv::new().await;
+    let (a, b) = tokio::join!(env.start("operator-secret"), env.start("another-secret"));
     assert!(!a.first && !b.first);
-    assert_eq!(a.operator, world.op);
+    assert_eq!(a.operator, env.op);
     assert!(a.key.is_some(), "the first operator's key is known");
     assert_eq!(b.key, None, "another key does not become the operator's by starting again");
-    let handler = world.handler();
+    let handler = env.handler();
     handler.caught_up(TIME_MAX).await.unwrap();
     let live = handler.authority().read();
     let roles = live.access(&"steward".parse().unwrap()).unwrap().roles().count();
@@ -32,33 +32,33 @@ async fn the_first_start_happens_once_whoever_starts() {
 
 #[tokio::test]
 async fn a_company_is_set_up() {
-    let world = World::new().await;
-    let handler = world.handler();
-    let bot = accepted(handler.handle(world.account("bot")).await);
+    let env = HandlerEnv::new().await;
+    let handler = env.handler();
+    let bot = accepted(handler.handle(env.account("bot")).await);
     assert_eq!(bot.events, ["identity.account_created"]);
     let bot = bot.answer["principal"].as_str().unwrap().to_owned();
-    let give = world.op("grant", "give", &json!({"to": bot, "role": "agent", "on": "acme/support"}));
+    let give = env.op("grant", "give", &json!({"to": bot, "role": "agent", "on": "acme/support"}));
     accepted(handler.handle(give).await);
     let secret = "stw_acme_abcdefghijklmnopqrstuvwxyz";
     let issue = json!({"principal": bot, "hash": KeyHash::of(secret), "scope": "acme/support"});
-    let issued = accepted(handler.handle(world.op("key", "issue", &issue)).await);
+    let issued = accepted(handler.handle(env.op("key", "issue", &issue)).await);
     assert!(issued.answer["key"].as_str().unwrap().starts_with("key_"));
     let budget = json!({"scope": "acme/support", "limit": "$5.00", "per": "day"});
-    let set = accepted(handler.handle(world.op("budget", "set", &budget)).await);
+    let set = accepted(handler.handle(env.op("budget", "set", &budget)).await);
     assert_eq!(set.events, ["ledger.budget_set"]);
     handler.caught_up(TIME_MAX).await.unwrap();
-    let holder = handler.authority().read().authenticate(secret, world.clock.now()).unwrap();
+    let holder = handler.authority().read().authenticate(secret, env.clock.now()).unwrap();
     assert_eq!(holder.principal.as_str(), bot);
 }
 
 #[tokio::test]
 async fn a_denial_says_why_and_is_kept() {
-    let world = World::new().await;
-    let handler = world.handler();
-    let bot = accepted(handler.handle(world.account("bot")).await).answer["principal"].as_str().unwrap().to_owned();
+    let env = HandlerEnv::new().await;
+    let handler = env.handler();
+    let bot = accepted(handler.handle(env.account("bot")).await).answer["principal"].as_str().unwrap().to_owned();
     let body = json!({"scope": "acme/support", "limit": "$5.00"});
     for _ in 0..50 {
-        let rejection = refused(handler.handle(world.command("acme", &bot, "budget", "set", &body)).await);
+        let rejection = refused(handler.handle(env.command("acme", &bot, "budget", "set", &body)).await);
         let Rejection::Forbidden { reason, would_allow, .. } = rejection else { panic!("{rejection:?}") };
         assert_eq!(reason, "no grant of budget:set at acme/support or above");
         assert_eq!(would_allow, format!("steward grant give {bot} billing --on acme/support"));
@@ -67,8 +67,8 @@ async fn a_denial_says_why_and_is_kept() {
     let mut kept = Vec::new();
     for _ in 0..200 {
         tokio::time::sleep(Duration::from_millis(10)).await;
-        for id in world.ids_of(AggregateKind::Denials).await {
-            kept = world.events(AggregateKind::Denials, id.as_str()).await;
+        for id in env.ids_of(AggregateKind::Denials).await {
+            kept = env.events(AggregateKind::Denials, id.as_str()).await;
         }
         if !kept.is_empty() {
             break;
@@ -82,28 +82,28 @@ async fn a_denial_says_why_and_is_kept() {
 
 #[tokio::test]
 async fn a_grant_given_a_moment_ago_counts() {
-    let world = World::new().await;
-    let (giver, other) = (world.handler(), world.handler());
-    let bot = accepted(giver.handle(world.account("bot")).await).answer["principal"].as_str().unwrap().to_owned();
+    let env = HandlerEnv::new().await;
+    let (giver, other) = (env.handler(), env.handler());
+    let bot = accepted(giver.handle(env.account("bot")).await).answer["principal"].as_str().unwrap().to_owned();
     let budget = json!({"scope": "acme", "limit": "$5.00"});
-    refused(other.handle(world.command("acme", &bot, "budget", "set", &budget)).await);
+    refused(other.handle(env.command("acme", &bot, "budget", "set", &budget)).await);
     let give = json!({"to": bot, "role": "billing", "on": "acme"});
-    accepted(giver.handle(world.op("grant", "give", &give)).await);
-    accepted(other.handle(world.command("acme", &bot, "budget", "set", &budget)).await);
+    accepted(giver.handle(env.op("grant", "give", &give)).await);
+    accepted(other.handle(env.command("acme", &bot, "budget", "set", &budget)).await);
     let revoke = json!({"to": bot, "role": "billing", "on": "acme", "reason": "left"});
-    accepted(giver.handle(world.op("grant", "revoke", &revoke)).await);
+    accepted(giver.handle(env.op("grant", "revoke", &revoke)).await);
     tokio::time::sleep(Duration::from_millis(100)).await;
-    refused(other.handle(world.command("acme", &bot, "budget", "set", &budget)).await);
+    refused(other.handle(env.command("acme", &bot, "budget", "set", &budget)).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_handlers_race_and_every_command_is_decided_once() {
     const COMMANDS: usize = 300;
-    let world = World::new().await;
-    let handlers = [world.handler(), world.handler()];
+    let env = HandlerEnv::new().await;
+    let handlers = [env.handler(), env.handler()];
     let mut sent = tokio::task::JoinSet::new();
     for number in 0..COMMANDS {
-        let request = world.account(&format!("bot-{number}"));
+        let request = env.account(&format!("bot-{number}"));
         // Each is sent to both, as by a sender that got no answer and tried another replica.
         for handler in &handlers {
             let (handler, request) = (Arc::clone(handler), request.clone());
@@ -119,9 +119,9 @@ async fn two_handlers_race_and_every_command_is_decided_once() {
         assert_eq!(replies[0], replies[1], "{command}: both senders are told the same");
         assert_eq!(replies[0].events, ["identity.account_created"]);
     }
-    let created = world.events(AggregateKind::Identity, "main").await;
+    let created = env.events(AggregateKind::Identity, "main").await;
     assert_eq!(created.len(), COMMANDS, "each once");
-    let commits = world.commits(AggregateKind::Identity, "main").await;
+    let commits = env.commits(AggregateKind::Identity, "main").await;
     assert!(commits.len() < COMMANDS, "{} commits: some carry several commands", commits.len());
     let at = |reply: &steward_events::request::Reply| commits.iter().find(|(position, _)| *position == reply.position);
     for replies in replies.values() {
@@ -131,40 +131,40 @@ async fn two_handlers_race_and_every_command_is_decided_once() {
 
 #[tokio::test]
 async fn a_task_without_an_id_is_submitted_once_however_often_it_is_sent() {
-    let world = World::new().await;
-    let handlers = [world.handler(), world.handler()];
+    let env = HandlerEnv::new().await;
+    let handlers = [env.handler(), env.handler()];
     let spec = json!({"model": "small", "instructions": "be brief"});
-    let define = world.op("agent", "define", &json!({"agent": "researcher", "spec": spec}));
+    let define = env.op("agent", "define", &json!({"agent": "researcher", "spec": spec}));
     accepted(handlers[0].handle(define).await);
     let body = json!({"agent": "researcher", "input": {"prompt": "the secret plan"}});
-    let submit = world.op("task", "submit", &body);
+    let submit = env.op("task", "submit", &body);
     let mut answers = Vec::new();
     for handler in handlers.iter().cycle().take(6) {
         answers.push(accepted(handler.handle(submit.clone()).await).answer["task"].clone());
     }
     answers.dedup();
     let [task] = answers.as_slice() else { panic!("one command made several tasks: {answers:?}") };
-    assert_eq!(world.events(AggregateKind::Task, task.as_str().unwrap()).await.len(), 1);
-    let stored = world.log.load(&world.stream(AggregateKind::Task, task.as_str().unwrap()), Position(0)).await;
+    assert_eq!(env.events(AggregateKind::Task, task.as_str().unwrap()).await.len(), 1);
+    let stored = env.log.load(&env.stream(AggregateKind::Task, task.as_str().unwrap()), Position(0)).await;
     let bytes = &stored.unwrap()[0].bytes;
     assert!(!bytes.windows(6).any(|w| w == b"secret"), "the prompt is sealed before it is recorded");
-    let again = accepted(handlers[0].handle(world.op("task", "submit", &body)).await);
+    let again = accepted(handlers[0].handle(env.op("task", "submit", &body)).await);
     assert_ne!(again.answer["task"], *task, "another command is another task");
 }
 
 #[tokio::test]
 async fn the_same_command_id_of_another_sender_is_another_command() {
-    let world = World::new().await;
-    let handler = world.handler();
-    let mine = world.account("mine");
+    let env = HandlerEnv::new().await;
+    let handler = env.handler();
+    let mine = env.account("mine");
     accepted(handler.handle(mine.clone()).await);
-    let bot = accepted(handler.handle(world.account("bot")).await).answer["principal"].as_str().unwrap().to_owned();
+    let bot = accepted(handler.handle(env.account("bot")).await).answer["principal"].as_str().unwrap().to_owned();
     let give = json!({"to": bot, "role": "admin", "on": "acme"});
-    accepted(handler.handle(world.op("grant", "give", &give)).await);
-    let mut theirs = world.command("acme", &bot, "account", "create", &json!({"name": "theirs"}));
+    accepted(handler.handle(env.op("grant", "give", &give)).await);
+    let mut theirs = env.command("acme", &bot, "account", "create", &json!({"name": "theirs"}));
     theirs.envelope.command = mine.envelope.command;
     accepted(handler.handle(theirs).await);
-    let created = world.events(AggregateKind::Identity, "main").await;
+    let created = env.events(AggregateKind::Identity, "main").await;
     let named = |name: &str| created.iter().filter(|event| is_account(event, name)).count();
     assert_eq!((named("mine"), named("theirs")), (1, 1));
 }
@@ -175,35 +175,35 @@ fn is_account(event: &Event, wanted: &str) -> bool {
 
 #[tokio::test]
 async fn a_refusal_rests_on_what_the_leader_has() {
-    let world = World::new().await;
-    let (here, there) = (world.handler(), world.handler());
+    let env = HandlerEnv::new().await;
+    let (here, there) = (env.handler(), env.handler());
     let issue = |secret: &str| {
         let hash = KeyHash::of(secret);
-        world.op("key", "issue", &json!({"principal": world.op, "hash": hash, "key": "key_x"}))
+        env.op("key", "issue", &json!({"principal": env.op, "hash": hash, "key": "key_x"}))
     };
     // Both know the stream; then one changes it behind the other's back.
     refused(here.handle(issue("s")).await); // the operator is nobody in acme
     refused(there.handle(issue("s")).await);
-    let bot = accepted(there.handle(world.account("bot")).await);
-    let same = accepted(here.handle(world.account("bot")).await);
+    let bot = accepted(there.handle(env.account("bot")).await);
+    let same = accepted(here.handle(env.account("bot")).await);
     assert!(same.events.is_empty(), "it is there already");
     assert!(same.position >= bot.position, "and the answer rests on the commit that made it");
     let disable = json!({"principal": bot.answer["principal"], "reason": "left"});
-    accepted(there.handle(world.op("user", "disable", &disable)).await);
-    let rejection = refused(here.handle(world.account("bot")).await);
+    accepted(there.handle(env.op("user", "disable", &disable)).await);
+    let rejection = refused(here.handle(env.account("bot")).await);
     assert_eq!(rejection.code(), "stale");
 }
 
 #[tokio::test]
 async fn old_commands_are_refused_and_so_are_those_from_the_future() {
-    let world = World::new().await;
-    let handler = world.handler();
+    let env = HandlerEnv::new().await;
+    let handler = env.handler();
     let issued = |at: Timestamp| {
-        let mut request = world.account("bot");
+        let mut request = env.account("bot");
         request.envelope.issued_at = at;
         request
     };
-    let now = world.clock.now();
+    let now = env.clock.now();
     let ago = |seconds: u64| Timestamp(now.0 - seconds * 1_000_000);
     let old = ago(601);
     assert_eq!(refused(handler.handle(issued(old)).await), Rejection::Expired);
@@ -214,44 +214,44 @@ async fn old_commands_are_refused_and_so_are_those_from_the_future() {
 
 #[tokio::test]
 async fn what_cannot_be_is_refused() {
-    let world = World::new().await;
+    let env = HandlerEnv::new().await;
     let handler =
-        world.handler_with(HandlerConfig { opening_wait_max: Duration::from_millis(50), ..HandlerConfig::default() });
+        env.handler_with(HandlerConfig { opening_wait_max: Duration::from_millis(50), ..HandlerConfig::default() });
     let refuse = async |request| refused(handler.handle(request).await).code();
-    let op = world.op.as_str();
-    assert_eq!(refuse(world.command("nope", op, "account", "create", &json!({"name": "x"}))).await, "unknown_tenant");
-    assert_eq!(refuse(world.op("account", "destroy", &json!({}))).await, "not_found");
-    assert_eq!(refuse(world.op("account", "create", &json!({"name": "x", "colour": "red"}))).await, "invalid");
-    assert_eq!(refuse(world.op("tenant", "create", &json!({"tenant": "new"}))).await, "invalid");
-    assert_eq!(refuse(world.op("account", "create", &json!({"name": "x".repeat(200_000)}))).await, "invalid");
+    let op = env.op.as_str();
+    assert_eq!(refuse(env.command("nope", op, "account", "create", &json!({"name": "x"}))).await, "unknown_tenant");
+    assert_eq!(refuse(env.op("account", "destroy", &json!({}))).await, "not_found");
+    assert_eq!(refuse(env.op("account", "create", &json!({"name": "x", "colour": "red"}))).await, "invalid");
+    assert_eq!(refuse(env.op("tenant", "create", &json!({"tenant": "new"}))).await, "invalid");
+    assert_eq!(refuse(env.op("account", "create", &json!({"name": "x".repeat(200_000)}))).await, "invalid");
     let task = json!({"agent": "nobody", "input": {"prompt": "x"}});
-    assert_eq!(refuse(world.op("task", "submit", &task)).await, "not_found");
-    assert_eq!(refuse(world.op("lease", "recall", &json!({"lease": {"holder": "h", "number": 1}}))).await, "forbidden");
+    assert_eq!(refuse(env.op("task", "submit", &task)).await, "not_found");
+    assert_eq!(refuse(env.op("lease", "recall", &json!({"lease": {"holder": "h", "number": 1}}))).await, "forbidden");
     // Placed and not opened: nothing happens there yet.
-    accepted(handler.handle(world.command("steward", op, "tenant", "create", &json!({"tenant": "new"}))).await);
-    assert_eq!(refuse(world.command("new", op, "account", "create", &json!({"name": "x"}))).await, "stale");
+    accepted(handler.handle(env.command("steward", op, "tenant", "create", &json!({"tenant": "new"}))).await);
+    assert_eq!(refuse(env.command("new", op, "account", "create", &json!({"name": "x"}))).await, "stale");
 }
 
 #[tokio::test]
 async fn a_suspended_tenant_does_nothing_until_an_operator_resumes_it() {
-    let world = World::new().await;
-    let handler = world.handler();
-    accepted(handler.handle(world.op("tenant", "suspend", &json!({"reason": "unpaid"}))).await);
+    let env = HandlerEnv::new().await;
+    let handler = env.handler();
+    accepted(handler.handle(env.op("tenant", "suspend", &json!({"reason": "unpaid"}))).await);
     tokio::time::sleep(Duration::from_millis(100)).await;
     let suspended = Rejection::Suspended { tenant: acme(), reason: "unpaid".to_owned() };
-    assert_eq!(refused(handler.handle(world.account("bot")).await), suspended);
-    accepted(handler.handle(world.op("tenant", "resume", &json!({}))).await);
-    accepted(handler.handle(world.account("bot")).await);
+    assert_eq!(refused(handler.handle(env.account("bot")).await), suspended);
+    accepted(handler.handle(env.op("tenant", "resume", &json!({}))).await);
+    accepted(handler.handle(env.account("bot")).await);
 }
 
 #[tokio::test]
 async fn streams_are_let_go_and_found_again() {
-    let world = World::new().await;
-    let handler = world.handler_with(HandlerConfig { streams_max: 2, ..HandlerConfig::default() });
+    let env = HandlerEnv::new().await;
+    let handler = env.handler_with(HandlerConfig { streams_max: 2, ..HandlerConfig::default() });
     for round in 0..3_u64 {
         for agent in 0..8 {
             let spec = json!({"model": "small", "instructions": format!("round {round}")});
-            let define = world.op("agent", "define", &json!({"agent": format!("a{agent}"), "spec": spec}));
+            let define = env.op("agent", "define", &json!({"agent": format!("a{agent}"), "spec": spec}));
             let revised = accepted(handler.handle(define).await);
             assert_eq!(revised.answer["revision"], round + 1);
         }
@@ -275,14 +275,14 @@ impl Clock for Ahead {
 
 #[tokio::test]
 async fn a_handler_whose_clock_is_off_decides_nothing_until_it_is_set() {
-    let mut world = World::new().await;
+    let mut env = HandlerEnv::new().await;
     let ahead = Arc::new(Ahead { clock: SystemClock::default(), by: AtomicU64::new(5) });
-    world.clock = Arc::clone(&ahead) as Arc<dyn Clock>;
-    let handler = world.handler();
-    accepted(handler.handle(world.account("found-out-by-this")).await);
-    let failure = handler.handle(world.account("bot")).await.unwrap_err();
+    env.clock = Arc::clone(&ahead) as Arc<dyn Clock>;
+    let handler = env.handler();
+    accepted(handler.handle(env.account("found-out-by-this")).await);
+    let failure = handler.handle(env.account("bot")).await.unwrap_err();
     assert!(failure.to_string().contains("clock of this process"), "{failure}");
     ahead.by.store(0, Ordering::Relaxed);
-    accepted(handler.handle(world.account("bot")).await);
-    assert_eq!(world.events(AggregateKind::Identity, "main").await.len(), 2);
+    accepted(handler.handle(env.account("bot")).await);
+    assert_eq!(env.events(AggregateKind::Identity, "main").await.len(), 2);
 }

@@ -11,7 +11,7 @@ use steward_ports::log::EventLog;
 use steward_ports::log::memory::MemoryLog;
 use steward_ports::testing::{Faults, FaultyLog, Seed};
 
-use crate::support::{SHARDS, World};
+use crate::support::{HandlerEnv, SHARDS};
 
 const COMMANDS: usize = 40;
 const TRIES_MAX: usize = 100;
@@ -19,12 +19,12 @@ const TRIES_MAX: usize = 100;
 async fn every_command_once(seed: u64) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let sound: Arc<dyn EventLog> = Arc::new(MemoryLog::new(SHARDS, Arc::clone(&clock)));
-    let mut world = World::on(Arc::clone(&sound), clock).await;
-    world.log = Arc::new(FaultyLog::new(Arc::clone(&sound), Seed(seed), Faults::default()));
-    let handlers = [world.handler(), world.handler()];
+    let mut env = HandlerEnv::on(Arc::clone(&sound), clock).await;
+    env.log = Arc::new(FaultyLog::new(Arc::clone(&sound), Seed(seed), Faults::default()));
+    let handlers = [env.handler(), env.handler()];
     let mut senders = tokio::task::JoinSet::new();
     for number in 0..COMMANDS {
-        let (handlers, request) = (handlers.clone(), world.account(&format!("bot-{number}")));
+        let (handlers, request) = (handlers.clone(), env.account(&format!("bot-{number}")));
         senders.spawn(async move {
             // As a sender does: the same command again, to whichever replica, until there is an answer.
             for attempt in 0..TRIES_MAX {
@@ -44,9 +44,9 @@ async fn every_command_once(seed: u64) {
     }
     // Late publishes have landed or never will.
     tokio::time::sleep(Faults::default().late_max * 2).await;
-    world.log = sound;
+    env.log = sound;
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
-    for event in world.events(AggregateKind::Identity, "main").await {
+    for event in env.events(AggregateKind::Identity, "main").await {
         if let Event::Identity(IdentityEvent::AccountCreated { name, .. }) = event {
             *names.entry(name).or_default() += 1;
         }

@@ -13,7 +13,7 @@ use steward_events::stream::StreamName;
 use steward_ports::bus::CommandService;
 use steward_ports::log::{EventLog, Filter, Follow, LogError, Published, Stored};
 
-use crate::support::{TIME_MAX, World, accepted};
+use crate::support::{HandlerEnv, TIME_MAX, accepted};
 
 /// A log whose appends take their time.
 struct SlowLog {
@@ -49,12 +49,12 @@ impl EventLog for SlowLog {
     }
 }
 
-async fn send_at_once(world: &World, commands: usize) {
-    let handler = world.handler();
+async fn send_at_once(env: &HandlerEnv, commands: usize) {
+    let handler = env.handler();
     handler.caught_up(TIME_MAX).await.unwrap();
     let mut sent = tokio::task::JoinSet::new();
     for number in 0..commands {
-        let (handler, request) = (Arc::clone(&handler), world.account(&format!("bot-{number}")));
+        let (handler, request) = (Arc::clone(&handler), env.account(&format!("bot-{number}")));
         sent.spawn(async move { accepted(handler.handle(request).await) });
     }
     while let Some(done) = sent.join_next().await {
@@ -65,12 +65,12 @@ async fn send_at_once(world: &World, commands: usize) {
 #[tokio::test]
 async fn what_queues_up_during_an_append_is_the_next_commit() {
     const COMMANDS: usize = 200;
-    let mut world = World::new().await;
+    let mut env = HandlerEnv::new().await;
     let append_takes = Duration::from_millis(30);
-    let slow = Arc::new(SlowLog { inner: Arc::clone(&world.log), append_takes, appends: AtomicUsize::new(0) });
-    world.log = Arc::clone(&slow) as Arc<dyn EventLog>;
-    send_at_once(&world, COMMANDS).await;
-    let commits = world.commits(AggregateKind::Identity, "main").await;
+    let slow = Arc::new(SlowLog { inner: Arc::clone(&env.log), append_takes, appends: AtomicUsize::new(0) });
+    env.log = Arc::clone(&slow) as Arc<dyn EventLog>;
+    send_at_once(&env, COMMANDS).await;
+    let commits = env.commits(AggregateKind::Identity, "main").await;
     let entries: usize = commits.iter().map(|(_, commit)| commit.entries.len()).sum();
     assert_eq!(entries, COMMANDS);
     assert!(commits.len() <= 5, "{} commits for {COMMANDS} commands sent at once", commits.len());
@@ -80,11 +80,11 @@ async fn what_queues_up_during_an_append_is_the_next_commit() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_hot_stream_decides_hundreds_a_second_even_unoptimised() {
     const COMMANDS: usize = 2_000;
-    let world = World::new().await;
+    let env = HandlerEnv::new().await;
     let began = Instant::now();
-    send_at_once(&world, COMMANDS).await;
+    send_at_once(&env, COMMANDS).await;
     let taken = began.elapsed();
-    let commits = world.commits(AggregateKind::Identity, "main").await.len();
+    let commits = env.commits(AggregateKind::Identity, "main").await.len();
     println!("{COMMANDS} commands on one stream in {taken:?}, {commits} commits");
     // An unoptimised build on a busy machine; the figure for users is measured elsewhere.
     assert!(taken < Duration::from_secs(20), "{taken:?}");

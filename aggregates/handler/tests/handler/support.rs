@@ -32,7 +32,7 @@ pub(crate) fn acme() -> TenantId {
 }
 
 /// A log that was started, with the tenant `acme` open; `op` is the operator.
-pub(crate) struct World {
+pub(crate) struct HandlerEnv {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
@@ -40,7 +40,7 @@ pub(crate) struct World {
     keyring: Arc<Keyring>,
 }
 
-impl World {
+impl HandlerEnv {
     pub(crate) async fn new() -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         Self::on(Arc::new(MemoryLog::new(SHARDS, Arc::clone(&clock))), clock).await
@@ -49,14 +49,14 @@ impl World {
     pub(crate) async fn on(log: Arc<dyn EventLog>, clock: Arc<dyn Clock>) -> Self {
         let ids: Arc<dyn Ids> = Arc::new(RandomIds::default());
         let keyring = Arc::new(Keyring::new(DataKey::random().unwrap(), Arc::new(MemoryVault::default())));
-        let mut world = Self { log, clock, ids, op: "op_nobody".parse().unwrap(), keyring };
-        world.op = world.start("operator-secret").await.operator;
-        let handler = world.handler();
-        let create = world.command("steward", world.op.as_str(), "tenant", "create", &json!({"tenant": "acme"}));
+        let mut env = Self { log, clock, ids, op: "op_nobody".parse().unwrap(), keyring };
+        env.op = env.start("operator-secret").await.operator;
+        let handler = env.handler();
+        let create = env.command("steward", env.op.as_str(), "tenant", "create", &json!({"tenant": "acme"}));
         accepted(handler.handle(create).await);
         let open = json!({"timezone": "UTC", "content": "off"});
-        accepted(handler.handle(world.command("acme", "sys_worker", "tenant", "open", &open)).await);
-        world
+        accepted(handler.handle(env.command("acme", "sys_worker", "tenant", "open", &open)).await);
+        env
     }
 
     pub(crate) async fn start(&self, secret: &str) -> Bootstrap {

@@ -15,9 +15,9 @@ use steward_ports::log::{EventLog, Filter, Follow, LogError, Published, Stored};
 use tokio::sync::mpsc;
 
 use crate::checker::Checker;
+use crate::env::Surroundings;
 use crate::process::Process;
 use crate::variant::Port;
-use crate::world::Surroundings;
 
 /// The log as it is.
 pub(crate) struct Broker {
@@ -174,7 +174,7 @@ impl EventLog for LogPort {
         } else if around.fault(8) {
             // Buffered on its way: it lands when nobody waits for it any more.
             let (broker, stream, commit) = (Arc::clone(&self.broker), stream.clone(), commit.clone());
-            let late = around.chance.skewed_millis(4_000);
+            let late = around.rng.skewed_millis(4_000);
             tokio::spawn(async move {
                 tokio::time::sleep(late).await;
                 broker.store(&stream, expected, &commit, &bytes);
@@ -184,7 +184,7 @@ impl EventLog for LogPort {
             let outcome = self.broker.store(stream, expected, commit, &bytes);
             if around.fault(6) {
                 let (broker, stream, commit) = (Arc::clone(&self.broker), stream.clone(), commit.clone());
-                let again = around.chance.skewed_millis(4_000);
+                let again = around.rng.skewed_millis(4_000);
                 tokio::spawn(async move {
                     tokio::time::sleep(again).await;
                     broker.store(&stream, expected, &commit, &bytes);
@@ -234,7 +234,7 @@ impl EventLog for LogPort {
         let mut read = read.ok_or_else(|| LogError::Unavailable("the memory log waits".into()))??;
         if around.fault(30) {
             // A replica that lags.
-            let behind = usize::try_from(1 + around.chance.below(2)).unwrap_or(1);
+            let behind = usize::try_from(1 + around.rng.below(2)).unwrap_or(1);
             read.truncate(read.len().saturating_sub(behind));
         }
         Ok(read)

@@ -19,10 +19,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::broker::{Broker, LogPort};
+use crate::env::{Surroundings, tenant};
 use crate::process::Process;
 use crate::replica::BusPort;
 use crate::variant::Port;
-use crate::world::{Surroundings, tenant};
 
 /// How long a call of the simulation waits for budget.
 const ADMISSION_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -119,20 +119,20 @@ impl Gateway {
     }
 
     fn plan(&self, hostile: bool) -> Plan {
-        let chance = &self.around.chance;
+        let rng = &self.around.rng;
         let amounts =
             |tokens: u64, price: u64| Amounts { calls: 1, tokens: Tokens(tokens), money: NanoDollars(tokens * price) };
-        let worst = 1 + chance.below(6);
-        let price = if chance.percent(30) { 4 } else { 1 };
-        let beyond = if hostile && chance.percent(8) { 1 + chance.below(3) } else { 0 };
-        let bill = if beyond > 0 { worst + beyond } else { chance.below(worst + 1) };
-        let least = if chance.percent(25) { 1 } else { worst };
-        let end = match chance.below(20) {
+        let worst = 1 + rng.below(6);
+        let price = if rng.percent(30) { 4 } else { 1 };
+        let beyond = if hostile && rng.percent(8) { 1 + rng.below(3) } else { 0 };
+        let bill = if beyond > 0 { worst + beyond } else { rng.below(worst + 1) };
+        let least = if rng.percent(25) { 1 } else { worst };
+        let end = match rng.below(20) {
             0 | 1 => CallEnd::NotBilled,
             2 if hostile => CallEnd::Cut,
             _ => CallEnd::Completed,
         };
-        let key = if chance.percent(50) { "key_a" } else { "key_b" };
+        let key = if rng.percent(50) { "key_a" } else { "key_b" };
         let wanted = ReservationRequest {
             tenant: tenant(),
             shard: Shard(0),
@@ -154,8 +154,8 @@ impl Gateway {
             worst_min: amounts(least, price),
             request: self.around.ids.unique().parse().expect("an id"),
         };
-        let takes = if hostile { chance.skewed_millis(25_000) } else { chance.millis(1, 80) };
-        let again = hostile && chance.percent(15);
+        let takes = if hostile { rng.skewed_millis(25_000) } else { rng.millis(1, 80) };
+        let again = hostile && rng.percent(15);
         let bill = if matches!(end, CallEnd::NotBilled) { Amounts::ZERO } else { amounts(bill, price) };
         Plan { ask, bill, takes, end, again, calm: !hostile }
     }

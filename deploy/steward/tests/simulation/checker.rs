@@ -15,7 +15,7 @@ use steward_events::quantity::{Amounts, Position, Unit, Window};
 use steward_events::scope::ScopeSet;
 use steward_events::timestamp::Timestamp;
 
-use crate::world::key_of;
+use crate::env::key_of;
 
 type RowKey = (BudgetId, Timestamp);
 

@@ -1,4 +1,4 @@
-//! A process of the simulated world: its clock, its pauses and its end.
+//! A process of the simulated env: its clock, its pauses and its end.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// Simulated time begins here.
 pub(crate) const EPOCH: Timestamp = Timestamp(1_790_000_000_000_000);
 
-/// What time it really is: microseconds since the world began.
+/// What time it really is: microseconds since the env began.
 #[derive(Clone, Copy)]
 pub(crate) struct Time {
     start: Instant,

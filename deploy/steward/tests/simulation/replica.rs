@@ -28,8 +28,8 @@ use steward_ports::log::{EventLog, LogError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::broker::{Broker, LogPort};
+use crate::env::{Surroundings, tenant};
 use crate::process::Process;
-use crate::world::{Surroundings, tenant};
 
 /// How long a sender waits for its answer.
 const COMMAND_TIME_MAX: Duration = Duration::from_millis(900);
@@ -60,7 +60,7 @@ pub(crate) struct Replica {
     version: Version,
     hash: CommitHash,
     at: Timestamp,
-    after_append: Option<crate::world::AfterAppend>,
+    after_append: Option<crate::env::AfterAppend>,
 }
 
 struct Decided {
@@ -74,7 +74,7 @@ impl Replica {
         around: &Arc<Surroundings>,
         broker: &Arc<Broker>,
         process: &Arc<Process>,
-        after_append: Option<crate::world::AfterAppend>,
+        after_append: Option<crate::env::AfterAppend>,
     ) -> (ReplicaHandle, impl Future<Output = ()> + use<>) {
         let (sender, inbox) = mpsc::unbounded_channel();
         let replica = Self {
@@ -281,7 +281,7 @@ impl CommandBus for BusPort {
         }
         if around.fault(6) {
             let (around, request) = (Arc::clone(around), request.clone());
-            let late = around.chance.skewed_millis(45_000);
+            let late = around.rng.skewed_millis(45_000);
             tokio::spawn(async move {
                 tokio::time::sleep(late).await;
                 drop(deliver(&around, request));
@@ -305,7 +305,7 @@ impl CommandBus for BusPort {
 fn deliver(around: &Surroundings, request: Request) -> impl Future<Output = Result<Reply, oneshot::error::RecvError>> {
     let (to, hears) = oneshot::channel();
     let replicas = around.replicas();
-    let chosen = usize::try_from(around.chance.below(replicas.len() as u64)).unwrap_or(0);
+    let chosen = usize::try_from(around.rng.below(replicas.len() as u64)).unwrap_or(0);
     if let Some(ReplicaHandle(inbox)) = replicas.get(chosen) {
         // A replica that is just dying hears nothing.
         let _ = inbox.send((request, to));

@@ -13,13 +13,13 @@ use steward_events::timestamp::Timestamp;
 use steward_ports::timers::{Due, TimerKey, Timers};
 use tokio::sync::mpsc;
 
-use crate::world::Surroundings;
+use crate::env::Surroundings;
 
 /// How long a listener has before a timer rings elsewhere.
 const DONE_TIME_MAX: Duration = Duration::from_secs(8);
 
 /// The broker's side.
-pub(crate) struct Clockwork {
+pub(crate) struct SimTimers {
     around: Arc<Surroundings>,
     state: Mutex<State>,
 }
@@ -42,7 +42,7 @@ fn name(key: &TimerKey) -> String {
     format!("{}.{}.{}", key.kind, key.tenant, key.id)
 }
 
-impl Clockwork {
+impl SimTimers {
     pub(crate) fn new(around: Arc<Surroundings>) -> Arc<Self> {
         Arc::new(Self { around, state: Mutex::default() })
     }
@@ -64,8 +64,8 @@ impl Clockwork {
 
     async fn ring(self: Arc<Self>, key: TimerKey, at: Timestamp, payload: Vec<u8>, generation: u64) {
         let wait = at.since(self.around.time.now());
-        let early = self.around.chance.millis(0, 12);
-        tokio::time::sleep((wait + self.around.chance.millis(0, 8)).saturating_sub(early)).await;
+        let early = self.around.rng.millis(0, 12);
+        tokio::time::sleep((wait + self.around.rng.millis(0, 8)).saturating_sub(early)).await;
         loop {
             if self.state().set.get(&name(&key)).is_none_or(|(current, _)| *current != generation) {
                 return;
@@ -76,7 +76,7 @@ impl Clockwork {
                 let listeners = state.listeners.entry(key.kind.clone()).or_default();
                 listeners.retain(|listener| !listener.is_closed());
                 let count = u64::try_from(listeners.len()).unwrap_or(0);
-                let chosen = usize::try_from(self.around.chance.below(count)).unwrap_or(0);
+                let chosen = usize::try_from(self.around.rng.below(count)).unwrap_or(0);
                 let ringing = Ringing { key: key.clone(), at, payload: payload.clone(), done: Arc::clone(&done) };
                 listeners.get(chosen).is_some_and(|listener| listener.send(ringing).is_ok())
             };
@@ -94,34 +94,34 @@ impl Clockwork {
 
 /// One process's way to the timers.
 pub(crate) struct TimersPort {
-    pub(crate) clockwork: Arc<Clockwork>,
+    pub(crate) sim_timers: Arc<SimTimers>,
     pub(crate) process: Arc<crate::process::Process>,
 }
 
 #[async_trait]
 impl Timers for TimersPort {
     async fn set(&self, key: &TimerKey, at: Timestamp, payload: Vec<u8>) -> Result<(), BoxError> {
-        let around = &self.clockwork.around;
+        let around = &self.sim_timers.around;
         self.process.running().await;
         around.latency().await;
         if around.fault(6) {
             return Err("the timer may not have been set".into());
         }
-        self.clockwork.arm(key, at, payload);
+        self.sim_timers.arm(key, at, payload);
         around.latency().await;
         self.process.running().await;
         if around.fault(6) { Err("no answer from the timers".into()) } else { Ok(()) }
     }
 
     async fn cancel(&self, key: &TimerKey) -> Result<(), BoxError> {
-        self.clockwork.state().set.remove(&name(key));
+        self.sim_timers.state().set.remove(&name(key));
         Ok(())
     }
 
     async fn due(&self, kind: &str) -> Result<BoxStream<'static, Box<dyn Due>>, BoxError> {
         self.process.running().await;
         let (sender, receiver) = mpsc::unbounded_channel();
-        self.clockwork.state().listeners.entry(kind.to_owned()).or_default().push(sender);
+        self.sim_timers.state().listeners.entry(kind.to_owned()).or_default().push(sender);
         let process = Arc::clone(&self.process);
         let ringing = futures::stream::unfold((receiver, process), |(mut receiver, process)| async move {
             let ringing = receiver.recv().await?;

@@ -35,7 +35,7 @@ use crate::gateway::Gateway;
 /// Nothing here waits longer for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-pub(crate) struct World {
+pub(crate) struct WorkersEnv {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) desk: Arc<Desk>,
     pub(crate) keyring: Arc<Keyring>,
@@ -81,7 +81,7 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
     .await;
 }
 
-impl World {
+impl WorkersEnv {
     pub(crate) async fn new(gateway: Gateway) -> Self {
         // Every test installs it; the first one counts.
         let _ = rustls::crypto::ring::default_provider().install_default();

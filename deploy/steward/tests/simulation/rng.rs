@@ -1,13 +1,13 @@
-//! Chance that repeats: the same seed gives the same choices in the same order.
+//! SimRng that repeats: the same seed gives the same choices in the same order.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// A source of choices, shared by all of one simulated world.
+/// A source of choices, shared by all of one simulated env.
 #[derive(Clone)]
-pub(crate) struct Chance(Arc<Mutex<u64>>);
+pub(crate) struct SimRng(Arc<Mutex<u64>>);
 
-impl Chance {
+impl SimRng {
     pub(crate) fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)))
     }

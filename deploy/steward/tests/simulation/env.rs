@@ -1,4 +1,4 @@
-//! A world from a seed: gateways, handlers, expiry workers, providers and callers, and what goes wrong among them.
+//! A env from a seed: gateways, handlers, expiry workers, providers and callers, and what goes wrong among them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,11 +27,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Broker, LogPort};
 use crate::callers::Gateway;
-use crate::chance::Chance;
 use crate::checker::{Checker, SETTLE_MAX, Seen};
 use crate::process::{Process, Time};
 use crate::replica::{BusPort, Replica, ReplicaHandle};
-use crate::timers::{Clockwork, TimersPort};
+use crate::rng::SimRng;
+use crate::timers::{SimTimers, TimersPort};
 use crate::variant::{Port, Rule, Variant};
 
 /// What a handler with the rule "whoever follows the log sets the timers" dropped does after its append.
@@ -41,10 +41,10 @@ pub(crate) fn tenant() -> TenantId {
     "acme".parse().expect("a literal")
 }
 
-/// What all parts of a world share.
+/// What all parts of a env share.
 pub(crate) struct Surroundings {
     pub(crate) variant: Variant,
-    pub(crate) chance: Chance,
+    pub(crate) rng: SimRng,
     pub(crate) time: Time,
     pub(crate) ids: Arc<CountingIds>,
     begun: AtomicBool,
@@ -62,11 +62,11 @@ impl Surroundings {
 
     /// True in so many percent of cases while things go wrong.
     pub(crate) fn fault(&self, percent: u64) -> bool {
-        self.chaos.load(Ordering::Relaxed) && self.chance.percent(percent)
+        self.chaos.load(Ordering::Relaxed) && self.rng.percent(percent)
     }
 
     pub(crate) async fn latency(&self) {
-        let time = if self.fault(3) { self.chance.skewed_millis(800) } else { self.chance.millis(0, 3) };
+        let time = if self.fault(3) { self.rng.skewed_millis(800) } else { self.rng.millis(0, 3) };
         tokio::time::sleep(time).await;
     }
 
@@ -84,10 +84,10 @@ pub(crate) struct Report {
     pub(crate) digest: String,
 }
 
-struct World {
+struct SimEnv {
     around: Arc<Surroundings>,
     broker: Arc<Broker>,
-    clockwork: Arc<Clockwork>,
+    sim_timers: Arc<SimTimers>,
     keyring: Arc<Keyring>,
     gateways: Vec<Gateway>,
     replicas: Vec<(Arc<Process>, JoinSet<()>)>,
@@ -106,49 +106,49 @@ pub(crate) fn run(seed: u64, variant: Variant, traced: bool) -> Report {
 }
 
 async fn simulate(seed: u64, variant: Variant, traced: bool) -> Report {
-    let chance = Chance::new(seed);
+    let rng = SimRng::new(seed);
     let around = Arc::new(Surroundings {
         variant,
-        time: Time::begin(chance.millis(0, 86_400_000)),
+        time: Time::begin(rng.millis(0, 86_400_000)),
         ids: Arc::new(CountingIds::default()),
         begun: AtomicBool::new(false),
         chaos: AtomicBool::new(false),
         replicas: Mutex::default(),
         unresolved: AtomicU64::new(0),
         wanted: Mutex::default(),
-        chance,
+        rng,
     });
     let checker = Arc::new(Mutex::new(Checker::new(traced)));
-    let three_nodes = around.chance.percent(50);
+    let three_nodes = around.rng.percent(50);
     let broker = Arc::new(Broker::new(Arc::clone(&around), three_nodes, checker));
-    let clockwork = Clockwork::new(Arc::clone(&around));
+    let sim_timers = SimTimers::new(Arc::clone(&around));
     let master = DataKey::from_bytes([7; 32]);
     let keyring = Arc::new(Keyring::new(master, Arc::new(MemoryVault::default())));
-    let mut world = World {
+    let mut env = SimEnv {
         around,
         broker,
-        clockwork,
+        sim_timers,
         keyring,
         gateways: Vec::new(),
         replicas: Vec::new(),
         workers: Vec::new(),
         incarnations: BTreeMap::new(),
     };
-    world.begin().await;
-    world.chaos().await;
-    world.settle().await;
-    world.calm().await;
-    world.end().await;
-    let broken = world.broker.checker().broken();
-    let seen = world.broker.checker().seen;
-    let story = world.broker.checker().story().to_vec();
-    let digest = world.digest();
+    env.begin().await;
+    env.chaos().await;
+    env.settle().await;
+    env.calm().await;
+    env.end().await;
+    let broken = env.broker.checker().broken();
+    let seen = env.broker.checker().seen;
+    let story = env.broker.checker().story().to_vec();
+    let digest = env.digest();
     Report { broken, story, seen, digest }
 }
 
-impl World {
+impl SimEnv {
     fn skewed(&self) -> Arc<Process> {
-        let skew = i64::try_from(self.around.chance.below(3_001)).unwrap_or(0) - 1_500;
+        let skew = i64::try_from(self.around.rng.below(3_001)).unwrap_or(0) - 1_500;
         Arc::new(Process::new(self.around.time, skew * 1_000))
     }
 
@@ -161,9 +161,9 @@ impl World {
             self.start_replica(place);
         }
         let limits = [
-            ("acme", None, Unit::Tokens, Window::Total, 10 + self.around.chance.below(30)),
-            ("acme", Some("key_a"), Unit::Tokens, Window::Minute, 6 + self.around.chance.below(20)),
-            ("acme", None, Unit::Money, Window::Total, 30 + self.around.chance.below(80)),
+            ("acme", None, Unit::Tokens, Window::Total, 10 + self.around.rng.below(30)),
+            ("acme", Some("key_a"), Unit::Tokens, Window::Minute, 6 + self.around.rng.below(20)),
+            ("acme", None, Unit::Money, Window::Total, 30 + self.around.rng.below(80)),
         ];
         for (scope, key, unit, per, amount) in limits {
             self.set_budget(scope, key, unit, per, amount).await;
@@ -175,7 +175,7 @@ impl World {
             let gateway = Gateway::start(&self.around, &self.broker, place, 0, self.skewed());
             self.gateways.push(gateway);
         }
-        for place in 0..=self.around.chance.below(2) {
+        for place in 0..=self.around.rng.below(2) {
             self.start_worker(usize::try_from(place).unwrap_or(0));
         }
     }
@@ -205,7 +205,7 @@ impl World {
     }
 
     fn timers_by_handler(&self, process: &Arc<Process>) -> AfterAppend {
-        let port = Arc::new(TimersPort { clockwork: Arc::clone(&self.clockwork), process: Arc::clone(process) });
+        let port = Arc::new(TimersPort { sim_timers: Arc::clone(&self.sim_timers), process: Arc::clone(process) });
         let around = Arc::clone(&self.around);
         Arc::new(move |events| {
             for event in events {
@@ -233,7 +233,7 @@ impl World {
             journals: Arc::clone(&log),
             log,
             bus: Arc::new(BusPort { around: Arc::clone(&self.around), process: Arc::clone(&process) }),
-            timers: Arc::new(TimersPort { clockwork: Arc::clone(&self.clockwork), process: Arc::clone(&process) }),
+            timers: Arc::new(TimersPort { sim_timers: Arc::clone(&self.sim_timers), process: Arc::clone(&process) }),
             keyring: Arc::clone(&self.keyring),
             clock: Arc::clone(&process) as Arc<dyn Clock>,
             ids: Arc::clone(&self.around.ids) as Arc<dyn Ids>,
@@ -294,41 +294,41 @@ impl World {
     async fn chaos(&mut self) {
         self.around.begun.store(true, Ordering::Relaxed);
         self.around.chaos.store(true, Ordering::Relaxed);
-        let steps = 15 + self.around.chance.below(20);
+        let steps = 15 + self.around.rng.below(20);
         for _ in 0..steps {
             if self.broken() {
                 return;
             }
-            match self.around.chance.below(20) {
+            match self.around.rng.below(20) {
                 0..=9 => self.some_calls(),
                 10 | 11 => self.crash_gateway(),
                 12 | 13 => {
-                    let place = usize::try_from(self.around.chance.below(3)).unwrap_or(0);
-                    let pause = self.around.chance.skewed_millis(50_000);
+                    let place = usize::try_from(self.around.rng.below(3)).unwrap_or(0);
+                    let pause = self.around.rng.skewed_millis(50_000);
                     self.note(&format!("gateway {place} pauses for {pause:?}"));
                     self.gateways[place].process.pause(pause);
                 }
                 14 => {
                     self.note("a replica crashes");
-                    let place = usize::try_from(self.around.chance.below(2)).unwrap_or(0);
+                    let place = usize::try_from(self.around.rng.below(2)).unwrap_or(0);
                     self.start_replica(place);
                 }
                 15 => {
                     self.note("a worker crashes");
-                    let place = usize::try_from(self.around.chance.below(self.workers.len() as u64)).unwrap_or(0);
+                    let place = usize::try_from(self.around.rng.below(self.workers.len() as u64)).unwrap_or(0);
                     self.start_worker(place);
                 }
                 16 => {
-                    let place = usize::try_from(self.around.chance.below(self.workers.len() as u64)).unwrap_or(0);
-                    self.workers[place].0.pause(self.around.chance.skewed_millis(30_000));
+                    let place = usize::try_from(self.around.rng.below(self.workers.len() as u64)).unwrap_or(0);
+                    self.workers[place].0.pause(self.around.rng.skewed_millis(30_000));
                 }
                 17 | 18 => self.change_limit().await,
                 _ => {
-                    let limit = 8 + self.around.chance.below(20);
+                    let limit = 8 + self.around.rng.below(20);
                     self.set_budget("acme", Some("key_b"), Unit::Tokens, Window::Total, limit).await;
                 }
             }
-            let gap = self.around.chance.skewed_millis(9_000);
+            let gap = self.around.rng.skewed_millis(9_000);
             tokio::time::sleep(gap).await;
         }
     }
@@ -339,14 +339,14 @@ impl World {
     }
 
     fn some_calls(&mut self) {
-        let place = usize::try_from(self.around.chance.below(3)).unwrap_or(0);
-        for _ in 0..=self.around.chance.below(4) {
+        let place = usize::try_from(self.around.rng.below(3)).unwrap_or(0);
+        for _ in 0..=self.around.rng.below(4) {
             self.gateways[place].call(true);
         }
     }
 
     fn crash_gateway(&mut self) {
-        let place = usize::try_from(self.around.chance.below(3)).unwrap_or(0);
+        let place = usize::try_from(self.around.rng.below(3)).unwrap_or(0);
         self.note(&format!("gateway {place} crashes"));
         let incarnation = self.incarnations.entry("gateway").or_default();
         *incarnation += 1;
@@ -357,10 +357,10 @@ impl World {
     }
 
     async fn change_limit(&self) {
-        let chosen = usize::try_from(self.around.chance.below(3)).unwrap_or(0);
+        let chosen = usize::try_from(self.around.rng.below(3)).unwrap_or(0);
         let budget = self.broker.checker().ledger().budgets().nth(chosen).map(|(_, budget)| budget.clone());
         let Some(budget) = budget else { return };
-        let limit = (budget.spec.limit + self.around.chance.below(17)).saturating_sub(6);
+        let limit = (budget.spec.limit + self.around.rng.below(17)).saturating_sub(6);
         let key = key_of(&budget.key);
         self.set_budget("acme", key.as_deref(), budget.key.unit, budget.key.window, limit).await;
     }
@@ -371,7 +371,7 @@ impl World {
         self.note("the faults are over");
         let paused = self.gateways.iter().map(|gateway| &gateway.process).chain(self.workers.iter().map(|w| &w.0));
         paused.for_each(|process| process.wake());
-        self.wait_until("calls are never answered", |world| world.around.unresolved.load(Ordering::Relaxed) == 0).await;
+        self.wait_until("calls are never answered", |env| env.around.unresolved.load(Ordering::Relaxed) == 0).await;
     }
 
     async fn wait_until(&self, otherwise: &str, done: impl Fn(&Self) -> bool) {
@@ -395,16 +395,14 @@ impl World {
             if self.broken() {
                 return;
             }
-            let place = usize::try_from(self.around.chance.below(3)).unwrap_or(0);
-            for _ in 0..=self.around.chance.below(3) {
+            let place = usize::try_from(self.around.rng.below(3)).unwrap_or(0);
+            for _ in 0..=self.around.rng.below(3) {
                 self.gateways[place].call(false);
             }
-            tokio::time::sleep(self.around.chance.millis(0, 1_500)).await;
+            tokio::time::sleep(self.around.rng.millis(0, 1_500)).await;
         }
-        self.wait_until("calls are never answered in calm", |world| {
-            world.around.unresolved.load(Ordering::Relaxed) == 0
-        })
-        .await;
+        self.wait_until("calls are never answered in calm", |env| env.around.unresolved.load(Ordering::Relaxed) == 0)
+            .await;
     }
 
     /// What was spent or is lost is spent; there is to be a little room beyond it, so that calls fit and have to share.
@@ -412,8 +410,8 @@ impl World {
         let limits = self.broker.checker().held();
         for (key, unit, window, held) in limits {
             let room = match unit {
-                Unit::Money => 30 + self.around.chance.below(60),
-                Unit::Calls | Unit::Tokens => 8 + self.around.chance.below(16),
+                Unit::Money => 30 + self.around.rng.below(60),
+                Unit::Calls | Unit::Tokens => 8 + self.around.rng.below(16),
             };
             self.set_budget("acme", key.as_deref(), unit, window, held + room).await;
         }
@@ -426,7 +424,7 @@ impl World {
         for gateway in &self.gateways {
             gateway.drain().await;
         }
-        self.wait_until("law 7: it never becomes quiet", |world| world.broker.checker().is_quiet()).await;
+        self.wait_until("law 7: it never becomes quiet", |env| env.broker.checker().is_quiet()).await;
         // Nothing may still be on its way that would change the books.
         tokio::time::sleep(Duration::from_secs(60)).await;
         let log: Vec<Commit> = (self.broker.everything().iter())
