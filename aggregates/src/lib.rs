@@ -14,9 +14,9 @@ pub mod first_start;
 pub mod identity;
 pub mod ledger;
 pub mod limit;
-pub mod registry;
 #[doc(hidden)]
-pub mod sabotage;
+pub mod mutations;
+pub mod registry;
 #[cfg(any(test, feature = "testing"))]
 pub mod spec;
 pub mod task;

@@ -1,11 +1,11 @@
 //! Mutations: each function holds one rule of the ledger, and breaks it when a simulation asks for that, to see that the
-//! simulation notices. In a build that serves anyone, none of them can be broken (see [`crate::sabotage`]).
+//! simulation notices. In a build that serves anyone, none of them can be broken (see [`crate::mutations`]).
 
 use steward_events::event::LedgerEvent;
 use steward_events::quantity::Amounts;
 use steward_events::rejection::Rejection;
 
-use crate::sabotage::{Rule, drops};
+use crate::mutations::{Rule, drops};
 
 /// A report replaces the total before it: it is never added.
 pub(super) fn total_after_report(total: Amounts, reported: Amounts) -> Amounts {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-pub(crate) use steward_aggregates::sabotage::Rule;
+pub(crate) use steward_aggregates::mutations::Rule;
 
 /// Rules that are kept outside the parts themselves: by the append, the broker and whoever calls providers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Variant {
 
     /// Makes this thread's parts follow the variant.
     pub(crate) fn install(self) {
-        steward_aggregates::sabotage::drop_rule(match self {
+        steward_aggregates::mutations::drop_rule(match self {
             Self::Rule(rule) => Some(rule),
             Self::Sound | Self::Port(_) => None,
         });

@@ -1,7 +1,7 @@
 //! Mutations: each function holds one rule of admission, and breaks it when a simulation asks for that, to see that the
 //! simulation notices. In a build that serves anyone, none of them can be broken.
 
-use steward_aggregates::sabotage::{Rule, drops};
+use steward_aggregates::mutations::{Rule, drops};
 use steward_events::quantity::Amounts;
 
 /// A call waits until its start is acknowledged.

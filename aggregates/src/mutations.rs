@@ -1,6 +1,6 @@
 //! Rules of the budget protocol that a simulation drops, one at a time, to see that it would notice.
 //!
-//! Without the cargo feature `sabotage` nothing can be dropped: [`drops`] is constant and the compiler removes the
+//! Without the cargo feature `mutations` nothing can be dropped: [`drops`] is constant and the compiler removes the
 //! branches. No build that serves anyone has the feature.
 
 /// One rule of the protocol, named by what happens without it.
@@ -44,7 +44,7 @@ pub enum Rule {
     TimeReleases,
 }
 
-#[cfg(feature = "sabotage")]
+#[cfg(feature = "mutations")]
 mod chosen {
     use super::Rule;
     use std::cell::Cell;
@@ -64,11 +64,11 @@ mod chosen {
     }
 }
 
-#[cfg(feature = "sabotage")]
+#[cfg(feature = "mutations")]
 pub use chosen::{drop_rule, drops};
 
 /// True if `rule` is dropped: never, in a build without the feature.
-#[cfg(not(feature = "sabotage"))]
+#[cfg(not(feature = "mutations"))]
 pub const fn drops(_: Rule) -> bool {
     false
 }
