@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_larger_tree_is_recorded_and_an_overtaken_one_is_not() {
+    fn only_a_larger_tree_than_before_is_recorded() {
         assert_eq!(decide(&[], sign(4, 1)).unwrap(), [signed(4, 1)]);
         assert_eq!(decide(&[signed(4, 1)], sign(9, 2)).unwrap(), [signed(9, 2)]);
         assert_eq!(decide(&[signed(4, 1)], sign(4, 1)).unwrap(), []);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_signature_does_not_cover_is_refused() {
+    fn text_outside_the_signature_is_refused() {
         assert!(decide(&[], SignCheckpoint { size: 5, ..sign(4, 1) }).is_err());
         assert!(decide(&[], SignCheckpoint { note: sign(5, 1).note, ..sign(4, 1) }).is_err());
         let note = sign(4, 1).note.replacen("\n4\n", "\n5\n", 1);

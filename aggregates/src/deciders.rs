@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn the_decider_of_a_kind_decides_its_commands_and_records_its_events() {
+    fn each_kinds_decider_decides_commands_and_records_events() {
         for kind in AggregateKind::ALL {
             if let Some(kinds) = for_aggregate(kind, Kinds) {
                 assert_eq!(kinds, [kind; 2]);

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_may_be_as_long_as_its_bound_and_no_longer() {
+    fn a_text_may_be_as_long_as_its_bound() {
         assert_eq!(reason(&"a".repeat(REASON_BYTES_MAX)), Ok(()));
         assert!(reason(&"a".repeat(REASON_BYTES_MAX + 1)).is_err());
         assert!(reason("bell\u{7}").is_err());

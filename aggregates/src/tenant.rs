@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_opened_cannot_be_suspended() {
+    fn a_tenant_that_was_never_opened_cannot_be_suspended() {
         let unknown = Rejection::UnknownTenant { tenant: "acme".parse().unwrap() };
         given::<Tenant>([]).when(suspend("unpaid")).then_rejected(&unknown);
     }

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_finish_counts_and_leaves_what_was_known_at_the_close() {
+    fn a_late_finish_counts_and_lowers_the_unsettled_amount() {
         let closed = UsageEvent::LeaseClosed { lease: lease(), reason: "expired".to_owned() };
         let usage = fold(&[started("a", 10), closed, finished("a", 7, CallOutcome::Completed)]);
         let of_lease = usage.lease(&lease()).unwrap();

@@ -82,7 +82,7 @@ fn the_matrix_is_as_reviewed() {
 }
 
 #[test]
-fn no_role_reaches_what_only_parts_of_steward_send() {
+fn no_role_holds_permissions_of_system_parts() {
     let matrix = matrix();
     for (permission, _) in permissions().iter().filter(|(_, system)| *system) {
         let row = matrix.lines().find(|row| row.starts_with(&format!("{permission} "))).unwrap();

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kind_has_the_same_name_in_subjects_and_in_records() {
+    fn a_kind_has_one_name_in_subjects_and_records() {
         for kind in AggregateKind::ALL {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
             assert_eq!(kind.as_str().parse(), Ok(kind));

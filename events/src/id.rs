@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_may_be_named_with_dots_and_with_nothing_else_that_subjects_know() {
+    fn a_model_name_holds_no_subject_characters_but_dots() {
         for text in ["gpt-4.1", "claude-3.5-sonnet", "qwen2.5_coder", "o3"] {
             assert_eq!(serde_json::from_str::<ModelId>(&format!("{text:?}")).unwrap().as_str(), text);
         }

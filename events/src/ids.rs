@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn derived_ids_are_distinct_and_the_same_for_the_same_seed() {
+    fn derived_ids_are_distinct_and_repeat_for_one_seed() {
         let (one, again) = (DerivedIds::from_seed("c1".to_owned()), DerivedIds::from_seed("c1".to_owned()));
         let (a, b) = (one.unique(), one.unique());
         assert_ne!(a, b);

@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scope_contains_itself_and_what_is_below_but_no_namesake() {
+    fn a_scope_contains_itself_and_its_children_only() {
         let acme: Scope = "acme".parse().unwrap();
         assert!(acme.contains(&acme));
         assert!(acme.contains(&"acme/support".parse().unwrap()));

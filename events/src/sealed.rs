@@ -259,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_opens_with_its_key_and_no_other_and_not_when_moved() {
+    fn sealed_content_opens_only_with_its_key_in_its_place() {
         let owner = KeyOwner::Tenant(TenantId::new("acme").unwrap());
         let key = DataKey::random().unwrap();
         let sealed = Sealed::seal(&"hello".to_owned(), owner, &key).unwrap();

@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_differ_with_the_random_bytes_and_are_all_of_the_alphabet() {
+    fn letters_follow_random_bytes_and_cover_the_alphabet() {
         let bytes: [u8; 32] = std::array::from_fn(|at| u8::try_from(at).unwrap() | 0xe0);
         assert_eq!(letters(&bytes).as_bytes(), ALPHABET);
         assert_ne!(letters(&[0; 32]), letters(&[1; 32]));

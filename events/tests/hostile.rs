@@ -187,7 +187,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_no_panic_and_what_is_accepted_is_written_as_given(text in text()) {
+    fn any_text_parses_without_panic_and_is_written_back_unchanged(text in text()) {
         read_text::<StreamName>(&text);
         read_text::<Scope>(&text);
         read_text::<Permission>(&text);

@@ -124,7 +124,7 @@ fn golden(file: &str, current: &str) -> String {
 }
 
 #[test]
-fn what_is_written_today_are_the_bytes_ever_written() {
+fn every_event_is_written_as_its_golden_bytes() {
     for (name, commit) in goldens() {
         let mut bytes = commit.encode().unwrap();
         let golden = golden(&format!("{name}.hex"), &hex(&bytes));
@@ -137,7 +137,7 @@ fn what_is_written_today_are_the_bytes_ever_written() {
 }
 
 #[test]
-fn what_was_ever_written_is_read_as_the_same() {
+fn golden_bytes_are_read_as_the_same_event() {
     for (name, commit) in goldens() {
         let file = fs::read_to_string(folder().join(format!("{name}.hex")));
         let Ok(file) = file else { continue }; // the test above says so
@@ -168,7 +168,7 @@ fn each_golden_has_its_example() {
 }
 
 #[test]
-fn an_example_is_named_as_its_fact() {
+fn an_example_is_named_as_its_event() {
     let mut seen = BTreeSet::new();
     for (name, event) in examples::all() {
         assert_eq!(name.split('.').take(2).collect::<Vec<_>>().join("."), event.name());

@@ -87,7 +87,7 @@ mod tests {
     const STALL_MAX: Duration = Duration::from_millis(200);
 
     #[tokio::test]
-    async fn who_reads_nothing_is_given_up_and_who_reads_slowly_is_not() {
+    async fn a_reader_of_nothing_is_dropped_but_slow_ones_stay() {
         let (ours, mut theirs) = duplex(4);
         let mut ours = WriteStallTimeout::new(ours, STALL_MAX);
         let writing = tokio::spawn(async move { ours.write_all(&[7; 16]).await.map(|()| ours) });

@@ -91,7 +91,7 @@ fn a_line_has_the_names_of_the_schema() {
 }
 
 #[test]
-fn what_is_below_the_level_is_not_logged_and_a_line_without_message_still_has_one() {
+fn lines_below_the_level_are_dropped_and_each_has_message() {
     let lines = logged(|| {
         tracing::debug!("quiet");
         tracing::info!(attempt = 1);
@@ -157,7 +157,7 @@ fn spans_in_one_another_are_one_trace() {
 }
 
 #[test]
-fn a_filter_that_is_none_is_refused() {
+fn an_invalid_filter_is_refused() {
     let config = Config { filter: "steward=loud".into(), ..config() };
     assert!(matches!(subscriber(&config, &service(), io::sink).map(|_| ()), Err(Error::Level { .. })));
 }

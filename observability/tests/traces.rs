@@ -69,7 +69,7 @@ fn contains(body: &[u8], text: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_span_reaches_the_collector_with_its_fields_and_its_service() {
+async fn a_span_reaches_the_collector_with_fields_and_service() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (sender, mut received) = mpsc::unbounded_channel();
@@ -96,7 +96,7 @@ async fn a_span_reaches_the_collector_with_its_fields_and_its_service() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_collector_that_is_away_or_silent_holds_nothing_up() {
+async fn an_absent_or_silent_collector_delays_nothing() {
     // One address where nobody listens, one where connections are accepted and never answered.
     let away = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let away_url = format!("http://{}", away.local_addr().unwrap());
@@ -122,7 +122,7 @@ async fn a_collector_that_is_away_or_silent_holds_nothing_up() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_none_is_refused() {
+async fn an_invalid_address_is_refused() {
     for url in ["localhost:4317", "https://collector:4317", "http://"] {
         assert!(matches!(subscriber(&config(url), &service(), io::sink).map(|_| ()), Err(Error::Otlp { .. })), "{url}");
     }

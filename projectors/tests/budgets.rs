@@ -151,7 +151,7 @@ fn expected(ledger: &Ledger, row: &BudgetRow) -> (u128, u128) {
 }
 
 #[tokio::test]
-async fn a_list_says_what_the_ledger_holds() {
+async fn a_budget_list_equals_the_ledger() {
     let mut spent_somewhere = false;
     for seed in [3, 77, 901, 4_242] {
         let mut company = Company::founded(Config::default()).await;

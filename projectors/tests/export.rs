@@ -118,7 +118,7 @@ fn a_flipped_byte_is_told_where_it_is() {
 }
 
 #[test]
-fn a_byte_flipped_in_the_tree_or_in_a_checkpoint_is_found() {
+fn a_flipped_byte_in_tree_or_checkpoint_is_found() {
     let (_, _dir, folder) = exported();
     let files = ["tile/0/000.p/24", "tile/entries/000.p/24", export::CHECKPOINT, export::CHECKPOINTS];
     for file in files {
@@ -153,7 +153,7 @@ fn same_notes(one: &str, other: &str) -> bool {
 }
 
 #[test]
-fn one_dropped_commit_is_found_whichever_it_is() {
+fn any_dropped_commit_is_found() {
     let (history, _dir, folder) = exported();
     for at in 0..COUNT {
         let mut fewer = history.clone();
@@ -166,7 +166,7 @@ fn one_dropped_commit_is_found_whichever_it_is() {
 }
 
 #[test]
-fn one_swapped_pair_is_found_whichever_it_is() {
+fn any_swapped_pair_of_commits_is_found() {
     let (history, _dir, folder) = exported();
     for at in 1..COUNT {
         let mut moved = history.clone();
@@ -207,7 +207,7 @@ fn a_truncated_tail_is_found_wherever_it_is_cut() {
 }
 
 #[test]
-fn a_tail_cut_off_with_its_checkpoints_is_found_only_from_outside() {
+fn a_tail_cut_with_its_checkpoints_needs_outside_proof() {
     let (history, dir, _) = exported();
     let mut shorter = history.clone();
     shorter.entries.truncate(16);
@@ -275,7 +275,7 @@ fn without_checkpoints_only_chains_are_checked_and_that_is_said() {
 }
 
 #[test]
-fn a_folder_that_is_no_export_is_told() {
+fn a_folder_without_an_export_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let refused = |folder: &Path| export::check(folder, &Demands::default(), |_| {}).unwrap_err().to_string();
     assert!(refused(dir.path()).contains("manifest.json"), "{}", refused(dir.path()));

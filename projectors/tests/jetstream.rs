@@ -75,7 +75,7 @@ fn open(folder: &Path) -> Arc<dyn Store> {
 }
 
 #[test]
-fn on_a_real_bus_and_a_real_store_the_report_is_the_facts() {
+fn the_report_on_real_bus_and_store_equals_the_events() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let mut ended = runtime.block_on(async {

@@ -110,7 +110,7 @@ async fn a_list_takes_its_permission_and_its_own_fields_only() {
 }
 
 #[tokio::test]
-async fn keys_are_listed_with_names_and_states_and_without_their_hashes() {
+async fn keys_are_listed_with_names_and_states_without_hashes() {
     let mut company = Company::founded(Config::default()).await;
     let late = NOW.plus(Duration::from_secs(1));
     let events = vec![
@@ -164,7 +164,7 @@ async fn keys_are_listed_with_names_and_states_and_without_their_hashes() {
 }
 
 #[tokio::test]
-async fn pages_hold_every_row_once_in_order_up_to_the_bound() {
+async fn pages_hold_every_row_once_in_order_within_bounds() {
     let mut company = Company::founded(Config::default()).await;
     let count = 1_005;
     for hundred in (0..count).step_by(100) {
@@ -238,7 +238,7 @@ async fn people_are_named_until_they_are_erased() {
 }
 
 #[tokio::test]
-async fn roles_of_the_platform_are_listed_as_inherited_between_the_own() {
+async fn inherited_platform_roles_are_listed_among_the_tenants_own() {
     let mut company = Company::founded(Config::default()).await;
     let defined = |role: &str, permission: &str| {
         let (permissions, inherits) = (vec![permission.parse().unwrap()], vec![]);
@@ -394,7 +394,7 @@ async fn operators_list_all_tenants_and_a_tenant_only_itself() {
 }
 
 #[tokio::test]
-async fn no_list_shows_what_is_another_tenants() {
+async fn no_list_shows_rows_of_another_tenant() {
     let mut company = Company::founded(Config::default()).await;
     let spec = AgentSpec {
         model: ModelId::new("small").unwrap(),

@@ -37,7 +37,7 @@ fn after(seconds: u64) -> Timestamp {
 }
 
 #[tokio::test]
-async fn who_may_not_ask_is_told_why_and_what_would_help() {
+async fn a_refused_query_says_why_and_what_would_help() {
     let company = Company::founded(Config::default()).await;
     for query in [
         "cost.report",
@@ -64,7 +64,7 @@ async fn who_may_not_ask_is_told_why_and_what_would_help() {
 }
 
 #[tokio::test]
-async fn a_part_of_steward_asks_for_whom_it_names_and_nobody_else_can() {
+async fn only_system_parts_query_on_behalf_of_others() {
     let company = Company::founded(Config::default()).await;
     let ask = |who: &str, whom: &str| {
         let mut request = company.request("acme", who, "cost.report", Format::Json, b"{}".to_vec());
@@ -78,7 +78,7 @@ async fn a_part_of_steward_asks_for_whom_it_names_and_nobody_else_can() {
 }
 
 #[tokio::test]
-async fn questions_are_read_strictly_and_answered_in_their_format() {
+async fn queries_are_read_strictly_and_answered_in_their_format() {
     let mut company = Company::founded(Config::default()).await;
     let journal = stream(SHARD, "acme", AggregateKind::Usage, "gw1-a");
     company.writer.write(&journal, vec![finished("acme", &mut Dice(3)).into()]).await;
@@ -102,7 +102,7 @@ async fn questions_are_read_strictly_and_answered_in_their_format() {
 }
 
 #[tokio::test]
-async fn a_report_includes_what_was_acknowledged_before_it_was_asked_for() {
+async fn a_report_includes_every_event_acknowledged_before_its_query() {
     let mut company = Company::founded(Config::default()).await;
     let journal = stream(SHARD, "acme", AggregateKind::Usage, "gw1-a");
     let mut cost = 0;
@@ -158,7 +158,7 @@ fn finished_with_key(key: &str) -> UsageEvent {
 }
 
 #[tokio::test]
-async fn history_pages_through_every_fact_once_and_shows_no_secret() {
+async fn history_pages_show_every_event_once_and_no_secret() {
     let mut company = Company::founded(Config::default()).await;
     let hash = KeyHash::of("stw_acme_secret");
     let issued = IdentityEvent::KeyIssued {
@@ -288,7 +288,7 @@ async fn task_output(company: &Company, text: &str) -> Sealed<TaskOutput> {
 }
 
 #[tokio::test]
-async fn a_task_is_shown_with_its_steps_and_its_answer_is_opened_only_there() {
+async fn only_showing_a_task_opens_its_sealed_answer() {
     let mut company = Company::founded(Config::default()).await;
     for id in ["t_1", "t_2", "t_3"] {
         submit(&mut company, id, "three facts").await;
@@ -392,7 +392,7 @@ async fn whole_chains_verify_and_each_kind_of_break_is_found() {
 }
 
 #[tokio::test]
-async fn metrics_count_each_fact_once_and_sum_tenants_beyond_the_limit() {
+async fn metrics_count_each_event_once_and_sum_excess_tenants() {
     let config = Config { tenants_labelled_max: 1, ..Config::default() };
     let mut company = Company::founded(config).await;
     let mut cost = [0_u64; 2];
@@ -444,7 +444,7 @@ async fn metrics_count_each_fact_once_and_sum_tenants_beyond_the_limit() {
 }
 
 #[tokio::test]
-async fn readiness_and_lag_tell_what_the_views_do() {
+async fn readiness_and_lag_follow_the_views() {
     let company = Company::founded(Config::default()).await;
     tokio::time::timeout(Duration::from_secs(10), async {
         while company.projectors.ready().is_err() {

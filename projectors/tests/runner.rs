@@ -146,7 +146,7 @@ fn survive(seed: u64, store: &Arc<dyn Store>, raw: &Arc<dyn Store>) {
 }
 
 #[test]
-fn after_kills_at_random_points_the_rows_are_the_facts() {
+fn rows_equal_the_events_after_kills_at_random() {
     for seed in 1..=20 {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         survive(seed, &store, &store);
@@ -154,7 +154,7 @@ fn after_kills_at_random_points_the_rows_are_the_facts() {
 }
 
 #[test]
-fn a_store_that_fails_before_or_after_it_wrote_counts_nothing_twice() {
+fn a_failing_store_never_counts_an_event_twice() {
     for seed in 1..=3 {
         let raw = Arc::new(MemoryStore::default());
         let failing: Arc<dyn Store> = Arc::new(FailingStore::new(Shared(Arc::clone(&raw)), 25, seed));
@@ -235,7 +235,7 @@ async fn a_report_takes_only_the_days_asked_for() {
 }
 
 #[tokio::test]
-async fn a_log_that_went_back_stops_the_view_which_says_so() {
+async fn a_truncated_log_stops_the_view_with_a_reason() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
     let journal = stream(0, "acme", AggregateKind::Usage, "gw1-a");
     let long = memory_log();
@@ -271,7 +271,7 @@ async fn a_log_that_went_back_stops_the_view_which_says_so() {
 }
 
 #[tokio::test]
-async fn a_schema_from_the_future_stops_the_view_which_says_which() {
+async fn a_newer_schema_stops_the_view_and_is_named() {
     let log = memory_log();
     let journal = stream(0, "acme", AggregateKind::Usage, "gw1-a");
     let mut writer = Writer::new(Arc::new(log.clone()));
@@ -293,7 +293,7 @@ async fn a_schema_from_the_future_stops_the_view_which_says_which() {
 }
 
 #[tokio::test]
-async fn an_answer_waits_for_the_position_it_demands_and_not_for_ever() {
+async fn an_answer_waits_for_its_position_within_a_bound() {
     let log = memory_log();
     let mut writer = Writer::new(Arc::new(log.clone()));
     let journal = stream(0, "acme", AggregateKind::Usage, "gw1-a");
@@ -341,7 +341,7 @@ impl Projector for Calls {
 }
 
 #[tokio::test]
-async fn a_new_version_is_built_beside_the_old_one_which_is_then_dropped() {
+async fn a_new_view_version_replaces_the_old_once_built() {
     let log = memory_log();
     let mut writer = Writer::new(Arc::new(log.clone()));
     let mut sums = [CostSums::default(); 3];
@@ -365,7 +365,7 @@ async fn a_new_version_is_built_beside_the_old_one_which_is_then_dropped() {
 }
 
 #[tokio::test]
-async fn every_projector_rebuilds_to_the_same_bytes_whatever_its_batches() {
+async fn every_projector_rebuilds_the_same_bytes_for_any_batches() {
     let log = memory_log();
     let mut writer = Writer::new(Arc::new(log.clone()));
     let mut sums = [CostSums::default(); 3];

@@ -126,7 +126,7 @@ async fn rows_are_the_tree_and_every_proof_from_them_holds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn however_it_is_folded_the_rows_are_the_same() {
+async fn rows_are_the_same_for_every_batching() {
     let (log, _) = log(700, 9).await;
     let whole: Arc<dyn Store> = Arc::new(MemoryStore::default());
     fold(&log, &whole, 10_000).await;
@@ -169,7 +169,7 @@ async fn due(company: &Company, shard: u16) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_grown_is_due_and_its_own_signature_makes_nothing_due() {
+async fn a_grown_tree_is_due_but_signatures_make_nothing_due() {
     let mut company = Company::founded(Config::default()).await;
     let _: TreeState = company.query("acme", "p_ana", "audit.tree", &json!({})).await.unwrap();
     assert_eq!(due(&company, SHARD).await, ["acme", "globex"]);
@@ -264,7 +264,7 @@ async fn proofs_are_answered_to_auditors_and_to_nobody_else() {
 
 /// Another root was signed than the log has: an earlier history, or somebody else's.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_is_not_what_was_signed_is_told() {
+async fn a_log_unlike_its_checkpoint_is_reported() {
     let mut company = Company::founded(Config::default()).await;
     let tree = sign(&mut company, "acme").await;
     let stream = stream(0, "steward", AggregateKind::Checkpoint, "globex");

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_denial_is_kept_once_in_a_while_and_the_others_are_counted() {
+    fn repeated_denials_are_kept_at_intervals_and_otherwise_counted() {
         let mut rate = Rate::default();
         let start = Timestamp(1_000_000);
         assert_eq!(rate.keep(same("acme"), start), Some(0));

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_bound_the_oldest_are_forgotten_and_their_age_is_refused() {
+    fn the_oldest_beyond_the_bound_are_forgotten_and_refused() {
         let mut recent = Recent::default();
         let at = |second: usize| Timestamp(second as u64);
         for number in 0..=REMEMBERED_MAX {

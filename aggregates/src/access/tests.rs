@@ -92,7 +92,7 @@ fn a_grant_given_again_changes_its_end() {
 }
 
 #[test]
-fn a_grant_names_a_known_role_and_stays_within_its_tenant() {
+fn a_grant_names_a_known_role_within_its_tenant() {
     given::<Access>([]).when(give("nope", "acme")).then_rejected(&Rejection::not_found("role", &"nope"));
     for outside in ["other", "*", "acme2"] {
         let refused = Rejection::invalid("on", format!("{outside} lies outside tenant acme"));

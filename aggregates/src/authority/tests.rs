@@ -151,7 +151,7 @@ fn a_grant_holds_at_its_scope_and_below() {
 }
 
 #[test]
-fn a_scope_of_another_tenant_is_refused_whatever_is_held() {
+fn a_scope_of_another_tenant_is_refused_for_any_rights() {
     let mut env = AuthorityEnv::new();
     env.grant("acme", "p_ana", "owner", "acme");
     for outside in ["other", "*", "other/x"] {
@@ -171,7 +171,7 @@ fn a_revoked_grant_is_gone_at_once() {
 }
 
 #[test]
-fn a_changed_role_changes_who_may() {
+fn a_changed_role_changes_its_holders_rights() {
     let mut env = AuthorityEnv::new();
     env.grant("acme", "p_ana", "ops", "acme");
     assert!(env.may("p_ana", "budget:set", "acme").is_err());
@@ -195,7 +195,7 @@ fn a_grant_ends_by_itself() {
 }
 
 #[test]
-fn a_condition_must_hold_and_what_is_unknown_does_not() {
+fn a_condition_on_unknown_values_does_not_hold() {
     let mut env = AuthorityEnv::new();
     let condition = Condition { models: vec!["small".parse().unwrap()], cost_max: Some(NanoDollars(10)) };
     env.grant_with("acme", "p_ana", "agent", "acme", None, Some(condition));
@@ -269,7 +269,7 @@ fn a_disabled_principal_may_nothing() {
 }
 
 #[test]
-fn a_suspended_tenant_is_resumed_by_operators_and_does_nothing_else() {
+fn a_suspended_tenant_can_only_be_resumed_by_operators() {
     let mut env = AuthorityEnv::new();
     env.grant("acme", "p_ana", "owner", "acme");
     env.suspend();
@@ -295,7 +295,7 @@ fn operators_reach_every_tenant_and_nobody_can_pass_for_one() {
 }
 
 #[test]
-fn a_key_of_another_tenant_is_refused_even_with_the_same_names() {
+fn a_key_of_another_tenant_is_refused_despite_equal_names() {
     let mut env = AuthorityEnv::new();
     env.grant("acme", "p_ana", "owner", "acme");
     env.key("acme", |_| {});
@@ -308,7 +308,7 @@ fn a_key_of_another_tenant_is_refused_even_with_the_same_names() {
 }
 
 #[test]
-fn an_agent_acts_with_what_both_it_and_its_invoker_may() {
+fn an_agent_has_only_the_rights_its_invoker_shares() {
     let mut env = AuthorityEnv::new();
     env.key("acme", |key| {
         key.agent = Some("researcher".parse().unwrap());
@@ -344,7 +344,7 @@ fn nobody_grants_what_they_do_not_hold() {
 }
 
 #[test]
-fn what_ends_is_not_given_for_longer() {
+fn a_temporary_grant_is_not_given_for_longer() {
     let mut env = AuthorityEnv::new();
     let end = Timestamp(10_000_000);
     env.grant_with("acme", "p_ana", "admin", "acme", Some(end), None);
@@ -376,7 +376,7 @@ fn nobody_makes_a_role_mean_more_than_they_hold() {
 }
 
 #[test]
-fn a_key_for_somebody_else_carries_no_more_than_the_issuer_holds() {
+fn an_issued_key_carries_no_more_than_its_issuer_holds() {
     let mut env = AuthorityEnv::new();
     env.grant("acme", "p_ana", "developer", "acme");
     env.grant("acme", "p_bob", "owner", "acme");
@@ -478,7 +478,7 @@ fn explaining_says_what_asking_says() {
 }
 
 #[test]
-fn who_can_names_everyone_and_their_conditions() {
+fn who_can_names_all_holders_and_their_conditions() {
     let mut env = AuthorityEnv::new();
     env.grant("acme", "p_ana", "billing", "acme");
     let condition = Condition { models: vec![], cost_max: Some(NanoDollars(1_000_000_000)) };
@@ -512,7 +512,7 @@ fn the_longest_agent_name_has_a_principal() {
 }
 
 #[test]
-fn the_same_grant_of_two_tenants_counts_once_and_by_each_ones_terms() {
+fn the_same_grant_of_two_tenants_keeps_both_terms() {
     let mut env = AuthorityEnv::new();
     let until = |end| Some(Timestamp(end));
     env.grant_with("steward", "op_two", "billing", "acme", until(5_000_000), None);
@@ -535,7 +535,7 @@ fn thousands_of_grants_are_asked_at_once() {
 }
 
 #[test]
-fn answers_are_kept_for_the_same_question_and_to_a_bound() {
+fn answers_to_the_same_request_are_kept_within_bounds() {
     let mut env = AuthorityEnv::new();
     env.grant("acme", "p_ana", "agent", "acme");
     let kept = |env: &AuthorityEnv| env.0.rights(&acme(), &"p_ana".parse().unwrap()).kept();

@@ -54,7 +54,7 @@ fn a_price_without_a_start_begins_now() {
 }
 
 #[test]
-fn the_first_price_may_begin_in_the_past_but_no_charged_price_changes() {
+fn only_the_first_price_may_begin_in_the_past() {
     given::<Catalog>([]).when(set_price(Some(10), 5)).then([price_set(10, 5)]);
     let refused = Rejection::invalid(
         "from",

@@ -80,7 +80,7 @@ fn a_person_is_invited_under_a_persons_id_only() {
 }
 
 #[test]
-fn a_principal_is_disabled_once_and_only_if_there_is_one() {
+fn only_an_existing_principal_is_disabled_and_only_once() {
     let disable = IdentityCommand::DisableUser(DisableUser { principal: bot(), reason: "left".to_owned() });
     given::<Identity>([bot_created()]).when(disable.clone()).then([bot_disabled()]);
     given::<Identity>([bot_created(), bot_disabled()]).when(disable.clone()).then([]);
@@ -104,7 +104,7 @@ fn a_keys_id_and_secret_are_unique() {
 }
 
 #[test]
-fn a_key_acts_as_somebody_who_may_act() {
+fn a_key_acts_as_a_principal_that_may_act() {
     given::<Identity>([]).when(command(issue())).then_rejected(&Rejection::not_found("principal", &bot()));
     given::<Identity>([bot_created(), bot_disabled()])
         .when(command(issue()))
@@ -112,7 +112,7 @@ fn a_key_acts_as_somebody_who_may_act() {
 }
 
 #[test]
-fn a_key_stays_within_its_tenant_and_ends_in_the_future() {
+fn a_key_stays_in_its_tenant_and_ends_later() {
     let elsewhere = IssueKey { scope: Some("other".parse().unwrap()), ..issue() };
     given::<Identity>([bot_created()])
         .when(command(elsewhere))
@@ -148,7 +148,7 @@ fn a_key_is_revoked_once() {
 }
 
 #[test]
-fn the_answer_names_what_was_made() {
+fn the_answer_names_the_created_things() {
     let mut state = Identity::default();
     state.apply(&bot_created(), Timestamp(0));
     state.apply(&issued(), Timestamp(0));

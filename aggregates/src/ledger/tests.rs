@@ -133,7 +133,7 @@ fn row(ledger: &Ledger) -> LedgerRow {
 }
 
 #[test]
-fn a_grant_takes_what_the_call_needs_and_a_third_of_the_rest_at_most() {
+fn a_lease_takes_its_need_and_a_third_at_most() {
     let cap = Amounts { calls: 2, tokens: Tokens(30 + 20), money: NanoDollars(600) };
     let want = LedgerCommand::GrantLease(GrantLease {
         lease: lease(1),
@@ -150,14 +150,14 @@ fn a_grant_takes_what_the_call_needs_and_a_third_of_the_rest_at_most() {
 }
 
 #[test]
-fn a_lease_that_would_not_fit_if_all_came_back_is_refused() {
+fn a_lease_beyond_what_recalls_could_free_is_refused() {
     let mut left = given::<Ledger>([budget_set(100, Window::Total), granted(1, 80)]);
     left = left.at(NOW);
     left.when(grant(2, "b", 101)).then_rejected(&exhausted(101, 100, 100));
 }
 
 #[test]
-fn a_lease_that_may_fit_later_waits_in_line_and_recalls_what_is_out() {
+fn a_lease_that_may_fit_later_queues_and_recalls_others() {
     given::<Ledger>([budget_set(100, Window::Total), granted(1, 80)]).at(NOW).when(grant(2, "b", 30)).then([
         LedgerEvent::RequestQueued { call: id("b"), scopes: scopes(), need: amount(30) },
         LedgerEvent::LeaseRecalled { lease: lease(1) },
@@ -165,7 +165,7 @@ fn a_lease_that_may_fit_later_waits_in_line_and_recalls_what_is_out() {
 }
 
 #[test]
-fn those_behind_in_the_line_take_nothing_that_those_ahead_need() {
+fn later_tickets_take_nothing_that_earlier_ones_need() {
     let (ledger, outcomes) = run(&[
         (0, LedgerCommand::SetBudget(set_budget(100))),
         (0, grant(1, "a", 60)),
@@ -189,7 +189,7 @@ fn those_behind_in_the_line_take_nothing_that_those_ahead_need() {
 }
 
 #[test]
-fn a_ticket_is_void_when_its_holder_is_silent_and_kept_by_asking_again() {
+fn a_ticket_lapses_unless_its_holder_asks_again() {
     let before = [
         (0, LedgerCommand::SetBudget(set_budget(100))),
         (0, grant(1, "a", 60)),
@@ -220,7 +220,7 @@ fn the_line_is_bounded() {
 }
 
 #[test]
-fn an_ended_lease_is_never_opened_again_nor_an_older_number() {
+fn an_ended_or_older_lease_is_never_opened_again() {
     let (ledger, outcomes) = run(&[
         (0, grant(2, "a", 10)),
         (0, end(2, 5, vec![])),
@@ -234,7 +234,7 @@ fn an_ended_lease_is_never_opened_again_nor_an_older_number() {
 }
 
 #[test]
-fn only_the_next_turn_is_decided_and_its_report_is_cumulative() {
+fn only_the_next_turn_is_decided_with_cumulative_report() {
     let (ledger, outcomes) = run(&[
         (0, LedgerCommand::SetBudget(set_budget(100))),
         (0, grant(1, "a", 60)),
@@ -248,7 +248,7 @@ fn only_the_next_turn_is_decided_and_its_report_is_cumulative() {
 }
 
 #[test]
-fn a_look_at_ones_place_in_the_line_is_no_turn() {
+fn asking_for_the_place_in_line_takes_no_turn() {
     let (ledger, outcomes) = run(&[
         (0, LedgerCommand::SetBudget(set_budget(100))),
         (0, grant(1, "a", 40)),
@@ -266,7 +266,7 @@ fn a_look_at_ones_place_in_the_line_is_no_turn() {
 }
 
 #[test]
-fn an_unsettled_call_stays_charged_until_the_fact_is_known() {
+fn an_unsettled_call_stays_charged_until_its_finish_is_recorded() {
     let open = UnsettledCall { call: id("a"), worst: amount(30) };
     let (ledger, outcomes) = run(&[
         (0, LedgerCommand::SetBudget(set_budget(100))),
@@ -296,7 +296,7 @@ fn an_estimate_that_comes_late_leaves_the_rest_unsettled() {
 }
 
 #[test]
-fn a_new_budget_starts_with_what_is_already_out_below_it() {
+fn a_new_budget_counts_leases_already_granted_below_it() {
     let open = UnsettledCall { call: id("a"), worst: amount(30) };
     let (ledger, _) = run(&[
         (0, grant(1, "a", 20)),
@@ -338,7 +338,7 @@ fn lowering_a_limit_recalls_and_admits_nothing_more() {
 }
 
 #[test]
-fn a_new_limit_below_what_is_out_recalls_it() {
+fn a_new_limit_below_leased_amounts_recalls_them() {
     let recalled = LedgerEvent::LeaseRecalled { lease: lease(1) };
     let (before, _) = run(&[(0, grant(1, "a", 60))]);
     let out = before.lease(&lease(1)).unwrap().held().tokens.0;
@@ -354,7 +354,7 @@ fn a_new_limit_below_what_is_out_recalls_it() {
 }
 
 #[test]
-fn a_renewal_answers_a_recall_and_a_second_recall_says_nothing_new() {
+fn a_renewal_answers_a_recall_and_repeats_change_nothing() {
     let recall = || LedgerCommand::RecallLease(RecallLease { lease: lease(1) });
     let (ledger, outcomes) =
         run(&[(0, grant(1, "a", 60)), (0, recall()), (0, recall()), (1, renew(1, 1, 0, 60, None))]);
@@ -372,7 +372,7 @@ fn a_call_that_may_be_cut_gets_its_share() {
 }
 
 #[test]
-fn a_lease_ends_with_the_first_window_it_takes_from_and_a_new_window_starts_empty() {
+fn a_lease_ends_with_its_first_window_to_end() {
     let minute = SetBudget { per: Window::Minute, ..set_budget(100) };
     let (ledger, outcomes) = run(&[
         (0, LedgerCommand::SetBudget(minute)),
@@ -393,7 +393,7 @@ fn a_lease_ends_with_the_first_window_it_takes_from_and_a_new_window_starts_empt
 }
 
 #[test]
-fn rows_that_are_over_are_forgotten_once_nothing_refers_to_them() {
+fn ended_rows_are_forgotten_once_nothing_refers_to_them() {
     let minute = SetBudget { per: Window::Minute, ..set_budget(100) };
     let mut commands = vec![(0, LedgerCommand::SetBudget(minute))];
     for n in 1..50 {

@@ -135,7 +135,7 @@ fn a_task_nobody_drives_may_be_claimed() {
 }
 
 #[test]
-fn a_live_claim_keeps_others_out_and_is_its_holders_still() {
+fn a_live_claim_stays_its_holders_and_excludes_others() {
     let driven = || given::<Task>([submitted(), claimed(1, "w1", LATER)]);
     let refused = Rejection::stale(format!("w1 drives the task until {LATER}"));
     driven().when(claim("w2", LATER)).then_rejected(&refused);
@@ -246,7 +246,7 @@ fn the_answer_names_task_and_epoch() {
 }
 
 #[test]
-fn a_claim_given_up_is_free_at_once_for_the_next_worker() {
+fn a_released_claim_is_free_at_once_for_other_workers() {
     let give_up =
         |epoch| TaskCommand::ExtendClaim(ExtendClaim { task: task(), epoch: Epoch(epoch), until: Timestamp(0) });
     let free = TaskEvent::ClaimExtended { epoch: Epoch(1), until: NOW };

@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_http_has_no_status() {
+    fn text_that_is_no_http_has_no_status() {
         assert_eq!((status(b"hello"), head_end(b""), length(b"")), (0, None, Length::Bytes(0)));
     }
 }

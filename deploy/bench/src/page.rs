@@ -55,7 +55,7 @@ mod tests {
     use crate::plot::Series;
 
     #[test]
-    fn a_page_says_how_quiet_the_machine_was_and_shows_its_pictures() {
+    fn a_page_shows_machine_load_and_its_pictures() {
         let folder = tempfile::tempdir().unwrap();
         let page = folder.path().join("PERFORMANCE.md");
         let [name, title, x, y] = ["ready", "Until ready", "events", "ms"].map(str::to_owned);

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_seen_holds_every_point() {
+    fn a_plots_bounds_hold_every_point() {
         let two =
             series(vec![("a".to_owned(), vec![(10.0, 5.0), (10_000.0, 4.0)]), ("b".to_owned(), vec![(100.0, 8.0)])]);
         let ((x_min, x_max), y_max) = two.bounds().unwrap();

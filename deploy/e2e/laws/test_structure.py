@@ -78,12 +78,12 @@ def test_children_that_need_each_other_are_refused(made_up):
     made_up.refuses("circle", "a/x a/y")
 
 
-def test_a_child_that_needs_a_stranger_who_needs_its_parent_is_refused(made_up):
+def test_a_child_needing_its_parent_through_another_is_refused(made_up):
     made_up.crate("one", lib="mod a;\nmod b;\n", a="mod x;\nuse x::X;\n", a__x="use crate::b::B;\n", b="use crate::a::A;\n")
     made_up.refuses("circle", "a a/x b")
 
 
-def test_a_name_that_the_crate_gives_on_is_followed_to_its_module(made_up):
+def test_a_reexported_name_is_followed_to_its_module(made_up):
     made_up.crate("one", lib="mod a;\nmod b;\npub use b::B;\n", a="use crate::B;\n", b="use crate::a::A;\n")
     made_up.refuses("circle", " a b")
 

@@ -127,7 +127,7 @@ class Traffic:
         return tally(self.statuses)
 
 
-def test_a_nearly_full_disk_admits_no_calls_but_what_must_still_be_said_fits(tmp_path, disk, upstream):
+def test_a_nearly_full_disk_admits_no_calls_but_records_ends(tmp_path, disk, upstream):
     """On a disk of its own; else on the one that is here, of which so much is kept that a large file is too much."""
     kept = KEPT if disk.mounted else disk.free - 512 * MIB
     steward = begin(tmp_path, disk, upstream, kept)
@@ -160,7 +160,7 @@ def test_a_nearly_full_disk_admits_no_calls_but_what_must_still_be_said_fits(tmp
         steward.stop()
 
 
-def test_a_full_disk_loses_nothing_and_all_goes_on_by_itself_when_it_is_enlarged(tmp_path, disk, upstream):
+def test_a_full_disk_loses_nothing_and_recovers_once_enlarged(tmp_path, disk, upstream):
     mounted(disk)
     steward = begin(tmp_path, disk, upstream, KEPT)
     process = steward.processes[0]
@@ -189,7 +189,7 @@ def test_a_full_disk_loses_nothing_and_all_goes_on_by_itself_when_it_is_enlarged
         steward.stop()
 
 
-def test_a_process_stops_when_asked_though_its_disk_is_full_and_nothing_answered_is_lost(tmp_path, disk, upstream):
+def test_a_process_stops_despite_a_full_disk_and_loses_nothing(tmp_path, disk, upstream):
     mounted(disk)
     steward = begin(tmp_path, disk, upstream, KEPT)
     try:
@@ -216,7 +216,7 @@ def test_a_process_stops_when_asked_though_its_disk_is_full_and_nothing_answered
         steward.stop()
 
 
-def test_views_whose_disk_is_full_say_nothing_wrong_and_catch_up_when_it_is_enlarged(tmp_path, disk, upstream):
+def test_views_on_a_full_disk_catch_up_once_enlarged(tmp_path, disk, upstream):
     mounted(disk)
     steward = Steward(tmp_path / "steward")
     try:

@@ -194,7 +194,7 @@ def test_slow_clients_are_closed_in_time_and_hold_up_nobody(gateway):
     bounded(gateway)
 
 
-def test_two_thousand_idle_connections_are_closed_in_time_and_hold_up_nobody(gateway):
+def test_two_thousand_idle_connections_are_closed_and_delay_no_call(gateway):
     files = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files[1] < 2_200:
         pytest.skip(f"this machine lets a process open only {files[1]} files")
@@ -232,7 +232,7 @@ def test_bodies_that_are_too_long_or_lie_about_their_length(gateway):
     bounded(gateway)
 
 
-def test_large_bodies_share_the_room_there_is_and_one_key_leaves_some_for_others(gateway):
+def test_large_bodies_share_bounded_memory_fairly_among_keys(gateway):
     def told(client: socket.socket) -> int:
         """0 if the connection was closed before the answer could be read: more was being sent."""
         with contextlib.suppress(ConnectionError):
@@ -299,7 +299,7 @@ def test_pipelined_garbage_ends_the_connection_and_no_request_is_smuggled(gatewa
     bounded(gateway)
 
 
-def test_a_client_that_never_reads_is_closed_and_its_answer_let_go(gateway):
+def test_a_client_that_never_reads_is_closed_and_forgotten(gateway):
     """Many long answers that nobody reads: the connections end, so that neither places nor memory are held."""
     body = json.dumps({"model": "small", "messages": [{"role": "user", "content": "much"}], "max_tokens": 5}).encode()
     with contextlib.ExitStack() as stack:

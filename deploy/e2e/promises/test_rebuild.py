@@ -136,7 +136,7 @@ class Asking:
         self.thread.join()
 
 
-def test_a_view_is_rebuilt_from_nothing_while_the_old_one_answers(tmp_path):
+def test_a_view_is_rebuilt_while_the_old_one_answers(tmp_path):
     with running(tmp_path, Upstream(), 'budget = { limit = "$5.00", per = "day" }') as cluster:
         keys = [cluster.key]
         for bot in ("bot-1", "bot-2"):

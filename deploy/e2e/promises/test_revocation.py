@@ -143,7 +143,7 @@ def test_a_gateway_that_slept_through_a_revocation_starts_nothing(cluster, revok
     assert "slept" not in {text for _, text in cluster.upstream.came}
 
 
-def test_of_calls_in_flight_only_those_recorded_before_the_revocation_go_on(cluster):
+def test_calls_recorded_before_a_revocation_alone_go_on(cluster):
     """A gateway stopped anywhere in the middle of its calls, for longer than it counts as fresh: none that
     starts after the revocation is made."""
     for trial in range(12):

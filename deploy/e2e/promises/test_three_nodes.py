@@ -61,7 +61,7 @@ def pause(folder):
 
 @pytest.mark.parametrize("nodes", [1, pytest.param(3, marks=pytest.mark.storm)])
 @pytest.mark.parametrize("strike", [kill, pause])
-def test_any_of_three_nats_servers_is_struck_and_nothing_is_lost(tmp_path, strike, nodes):
+def test_losing_any_of_three_nats_servers_loses_nothing(tmp_path, strike, nodes):
     upstream = Upstream(delay=0.01)
     with running(tmp_path, upstream, 'budget = { limit = "$5.00", per = "day" }', kind=ThreeNodes) as cluster:
         with Traffic([cluster.caller(1 + n % 2, timeout=30) for n in range(4)]) as traffic:

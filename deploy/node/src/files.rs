@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_made_once_and_refused_when_others_may_read_it() {
+    fn a_secret_is_made_once_and_must_be_private() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/operator.key");
         let (first, made) = read_or_make(&path, random_secret).unwrap();

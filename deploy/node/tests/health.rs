@@ -46,7 +46,7 @@ async fn request(served: &Served, method: &str, path: &str) -> (u16, String, Str
 }
 
 #[tokio::test]
-async fn it_is_ready_when_every_check_holds_and_says_which_does_not() {
+async fn readiness_holds_when_every_check_does_and_names_failures() {
     let served = served().await;
     assert_eq!(request(&served, "GET", "/readyz").await.0, 200, "nothing to wait for");
     let caught_up = Arc::new(AtomicBool::new(false));
@@ -114,7 +114,7 @@ async fn anything_else_is_refused_and_nothing_breaks_it() {
 }
 
 #[tokio::test]
-async fn it_stops_when_told_even_with_a_connection_open() {
+async fn the_server_stops_despite_an_open_connection() {
     let served = served().await;
     let idle = TcpStream::connect(served.address).await.unwrap();
     assert_eq!(request(&served, "GET", "/livez").await.0, 200);

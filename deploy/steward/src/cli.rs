@@ -253,7 +253,7 @@ fn noun_group(noun: &'static str) -> Command {
 mod tests {
     /// An option of a command that is called as a global one would take that one's value: an API key as a key's id.
     #[test]
-    fn no_option_of_a_command_is_called_as_a_global_one() {
+    fn no_option_of_a_command_shadows_a_global_one() {
         let parser = super::parser();
         let globals: Vec<_> = parser.get_arguments().filter(|arg| arg.is_global_set()).map(clap::Arg::get_id).collect();
         // What only parts of Steward send is not typed.

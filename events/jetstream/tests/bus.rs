@@ -141,7 +141,7 @@ async fn many_at_once_are_answered_each_its_own() {
 
 /// What any NATS client sees, without a line of Steward's.
 #[tokio::test]
-async fn a_plain_client_finds_the_services_and_reads_refusals_in_headers() {
+async fn a_plain_client_discovers_services_and_reads_refusal_headers() {
     let bus = Bus::start().await;
     let shutdown = CancellationToken::new();
     let _serving = serving(&bus, &shutdown).await;

@@ -21,7 +21,7 @@ async fn one_node_keeps_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_node_whose_followers_ask_at_a_pace_keeps_the_contract() {
+async fn a_node_with_paced_followers_keeps_the_contract() {
     let bus = Bus::start().await;
     let log = JetStreamLog::connect(&bus.server().credentials(Role::Aggregates), support::SHARDS).await.unwrap();
     log_contract(Arc::new(log.paced(Duration::from_millis(10)))).await;

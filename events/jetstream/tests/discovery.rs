@@ -77,7 +77,7 @@ async fn counted(admin: &async_nats::Client, count: usize) -> BTreeMap<String, (
 }
 
 #[tokio::test]
-async fn every_noun_and_view_is_a_service_that_discovery_finds_and_that_counts() {
+async fn discovery_finds_every_noun_and_view_with_its_counts() {
     let bus = Bus::start().await;
     let shutdown = CancellationToken::new();
     let views: BTreeSet<&str> = QUERIES.iter().map(|spec| spec.view).collect();

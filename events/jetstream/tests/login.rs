@@ -124,7 +124,7 @@ async fn without_a_good_key_nobody_gets_in() {
 }
 
 #[tokio::test]
-async fn a_caller_speaks_as_itself_and_an_operator_in_any_tenant() {
+async fn callers_act_in_their_tenant_and_operators_in_any() {
     let installation = Installation::start().await;
     let url = installation.bus.server().url();
     let ask = |as_of: &'static str, principal: &'static str, to: &'static str| async move {

@@ -39,7 +39,7 @@ async fn an_orphan_is_adopted_and_then_stopped() {
 }
 
 #[tokio::test]
-async fn an_orphan_with_another_configuration_is_replaced_and_keeps_its_streams() {
+async fn an_orphan_configured_differently_is_replaced_and_keeps_its_streams() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(Options::new(dir.path())).await.unwrap();
     let admin = Connection::connect(&server.credentials(Role::Admin)).await.unwrap();
@@ -62,7 +62,7 @@ async fn an_orphan_with_another_configuration_is_replaced_and_keeps_its_streams(
 }
 
 #[tokio::test]
-async fn a_dead_orphan_is_replaced_and_an_id_that_somebody_else_has_is_left_alone() {
+async fn a_dead_orphan_is_replaced_and_reused_pids_are_spared() {
     let dir = tempfile::tempdir().unwrap();
     let pid = abandon(Server::start(Options::new(dir.path())).await.unwrap());
     assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
@@ -77,7 +77,7 @@ async fn a_dead_orphan_is_replaced_and_an_id_that_somebody_else_has_is_left_alon
 }
 
 #[tokio::test]
-async fn a_port_that_is_held_a_moment_longer_is_waited_for_and_one_that_is_taken_is_not_for_ever() {
+async fn a_busy_port_is_waited_for_within_a_bound() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(Options::new(dir.path())).await.unwrap();
     let url = server.url().to_owned();
@@ -127,7 +127,7 @@ async fn a_wrong_password_is_denied_at_once() {
 }
 
 #[tokio::test]
-async fn what_differs_from_the_streams_wanted_is_told_and_not_changed() {
+async fn streams_that_differ_from_the_wanted_are_reported_unchanged() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(Options::new(dir.path())).await.unwrap();
     let admin = Connection::connect(&server.credentials(Role::Admin)).await.unwrap();

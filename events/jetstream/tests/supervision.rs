@@ -39,7 +39,7 @@ async fn runs_again(server: &Supervised, dead: u32, check: &impl Fn() -> Result<
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_server_runs_again_and_a_log_goes_on_where_it_was() {
+async fn a_log_goes_on_after_its_server_was_killed() {
     let mut bus = Bus::start().await;
     let credentials = bus.server().credentials(Role::Aggregates);
     let log = JetStreamLog::connect(&credentials, SHARDS).await.unwrap();

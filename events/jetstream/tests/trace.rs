@@ -86,7 +86,7 @@ fn request(noun: &str, verb: &str, traceparent: Option<&str>) -> Request {
 }
 
 #[tokio::test]
-async fn what_is_done_for_a_request_joins_its_senders_trace() {
+async fn work_for_a_request_joins_its_senders_trace() {
     install();
     let bus = Bus::start().await;
     let shutdown = CancellationToken::new();

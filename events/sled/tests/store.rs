@@ -14,7 +14,7 @@ fn sled_keeps_the_contract() {
 }
 
 #[test]
-fn what_was_flushed_is_there_after_reopening() {
+fn flushed_entries_survive_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let store = SledStore::open(folder.path(), &Config::default()).unwrap();
     store.write("t", vec![Write::Put(b"k".to_vec(), b"v".to_vec())]).unwrap();
@@ -43,7 +43,7 @@ fn a_store_of_another_version_says_so() {
 }
 
 #[test]
-fn a_folder_claimed_by_a_process_that_died_at_once_is_taken_over() {
+fn a_folder_claimed_by_a_dead_process_is_taken_over() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("steward-store"), "stew").unwrap();
     SledStore::open(folder.path(), &Config::default()).unwrap();
@@ -58,7 +58,7 @@ fn a_store_in_use_says_so() {
 }
 
 #[test]
-fn a_damaged_store_is_an_error_that_says_what_to_do() {
+fn a_damaged_store_fails_with_advice_on_its_repair() {
     for damage in ["conf", "db"] {
         let folder = tempfile::tempdir().unwrap();
         let store = SledStore::open(folder.path(), &Config::default()).unwrap();
@@ -80,7 +80,7 @@ fn a_damaged_store_is_an_error_that_says_what_to_do() {
 }
 
 #[test]
-fn damage_in_the_middle_is_an_error_or_an_earlier_state_but_never_wrong_data() {
+fn damage_yields_an_error_or_earlier_state_never_wrong_data() {
     for at in [5, 30, 50, 70, 95] {
         let folder = tempfile::tempdir().unwrap();
         let store = SledStore::open(folder.path(), &Config::default()).unwrap();

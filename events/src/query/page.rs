@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_has_at_least_one_row_and_at_most_the_bound() {
+    fn a_page_has_one_row_to_its_bound() {
         for (limit, rows) in [(None, 100), (Some(0), 1), (Some(7), 7), (Some(1_000), 1_000), (Some(1_001), 1_000)] {
             assert_eq!(Paging::new(limit, None, None).limit, rows, "{limit:?}");
         }

@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_signed_is_verified_by_its_key_only() {
+    fn a_signature_is_verified_by_its_key_only() {
         let (key, other) = (SigningKey::from_bytes(&[7; 32]), SigningKey::from_bytes(&[8; 32]));
         let note: Note = key.sign("a\n\nb\n", "steward.example/acme").unwrap().to_string().parse().unwrap();
         assert_eq!(note.text, "a\n\nb\n");

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_holds_for_texts_where_each_byte_is_a_token() {
+    fn the_bound_holds_when_each_byte_is_a_token() {
         let text = "é".repeat(50);
         let estimate = estimate(&json!({ "model": "m", "messages": [{ "role": "user", "content": text }] }));
         assert!(estimate.input_max >= 100 + 4, "{estimate:?}");
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_above_what_the_model_writes_reserves_no_more_than_that() {
+    fn a_limit_reserves_no_more_than_the_models_maximum() {
         let ask = |limit: u64| {
             estimate(&json!({ "model": "m", "max_tokens": limit, "n": 3, "messages": [{ "content": "hi" }] }))
         };
@@ -178,7 +178,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_granted_pays_for_the_output_that_it_is_cut_to(
+        fn a_cut_reservation_pays_for_its_cut_output(
             input in 0_u64..10_000, output in 1_u64..10_000, choices in 1_u64..5,
             rates in any::<[u32; 3]>(), tokens in 0_u64..60_000, money in 0_u64..u64::MAX / 2,
         ) {
@@ -196,7 +196,7 @@ mod tests {
         }
 
         #[test]
-        fn no_usage_within_the_bounds_costs_more_than_the_worst_case(
+        fn no_usage_within_bounds_costs_more_than_the_worst_case(
             input in 0_u64..10_000, cached in 0_u64..10_000, output in 0_u64..10_000, rates in any::<[u32; 3]>(),
         ) {
             let [a, b, c] = rates.map(u64::from);

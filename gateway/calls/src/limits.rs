@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_get_no_more_memory_than_there_is_and_one_key_leaves_some_for_others() {
+    fn body_memory_is_bounded_in_total_and_for_each_key() {
         let limits = Limits::new(BOUNDS);
         let (a, b) = keys();
         let mut first = limits.body_memory(&a);

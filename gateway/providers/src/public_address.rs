@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_only_the_gateway_can_reach_is_not_public() {
+    fn addresses_only_the_gateway_reaches_are_not_public() {
         for url in [
             "http://127.0.0.1:8080/v1",
             "http://0x7f000001/v1",

@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_script_is_read_from_the_model_name_and_the_message() {
+    fn a_script_is_read_from_model_name_and_message() {
         let mut script = Script::default();
         script.read("tokens=5,delay=10");
         script.read(" error=429 usage=no nonsense tokens=x tool=");

@@ -111,13 +111,13 @@ mod tests {
     }
 
     #[test]
-    fn data_lines_of_one_event_are_joined_and_the_rest_is_passed_over() {
+    fn only_data_lines_of_an_event_are_joined() {
         let text = b"\xef\xbb\xbfevent: x\ndata: a\ndata:b\n: comment\nid: 7\n\ndatax: no\n\n\ndata\n\ndata: [DONE]\n\ndata: cut";
         assert_eq!(read(&[text], 100).unwrap(), ["a\nb", "", "[DONE]"]);
     }
 
     #[test]
-    fn an_event_may_be_as_long_as_the_bound_and_no_longer() {
+    fn an_event_may_be_as_long_as_its_bound() {
         assert_eq!(read(&[b"data: 1234\n\n"], 10).unwrap(), ["1234"]);
         assert_eq!(read(&[b"data: 12345\n\n"], 10), Err(TooLong(10)));
         assert_eq!(read(&[b"data: 12", b"345"], 10), Err(TooLong(10)), "also before its end");

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_for_callers_has_its_path_and_no_other_has() {
+    fn only_rows_for_callers_have_a_path() {
         for spec in commands::COMMANDS {
             let found = Operation::find(&format!("{}s:{}", spec.noun, spec.verb));
             match spec.audience {

@@ -7,7 +7,7 @@ use steward_events::quantity::{NanoDollars, Tokens};
 use crate::installation::{Installation, OPERATOR, chat_body};
 
 #[tokio::test]
-async fn what_the_reply_says_is_what_the_log_says() {
+async fn the_reply_agrees_with_the_log() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
@@ -53,7 +53,7 @@ async fn what_the_reply_says_is_what_the_log_says() {
 }
 
 #[tokio::test]
-async fn without_a_limit_the_most_that_the_model_writes_is_asked_for() {
+async fn a_request_without_limit_reserves_the_models_maximum_output() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
@@ -72,7 +72,7 @@ async fn without_a_limit_the_most_that_the_model_writes_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_short_budget_clamps_only_what_the_caller_left_open() {
+async fn a_short_budget_clamps_only_requests_without_a_limit() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;

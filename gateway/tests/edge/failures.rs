@@ -9,7 +9,7 @@ use steward_events::quantity::{NanoDollars, Tokens};
 use crate::installation::{Installation, chat_body};
 
 #[tokio::test]
-async fn what_certainly_was_not_billed_is_tried_elsewhere_each_with_its_own_reservation() {
+async fn an_unbilled_attempt_is_retried_elsewhere_with_its_own_reservation() {
     let steward = Installation::plain().await;
     let key = steward.key("bot", Some("agent")).await;
     let nowhere = serde_json::json!({ "provider": "nowhere", "kind": "openai", "url": "http://127.0.0.1:1/v1" });
@@ -68,7 +68,7 @@ async fn each_failure_has_its_status_and_its_outcome() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_wrong_everywhere_is_tried_once_and_told_in_the_providers_words() {
+async fn an_invalid_request_is_tried_once_with_the_providers_message() {
     let steward = Installation::plain().await;
     let key = steward.key("bot", Some("agent")).await;
     steward.model("small", &["mock/status-400", "mock/plain"]).await;
@@ -92,7 +92,7 @@ async fn a_client_that_leaves_before_the_answer_ends_the_call() {
 }
 
 #[tokio::test]
-async fn a_tenants_own_provider_cannot_point_at_what_only_the_gateway_reaches() {
+async fn a_tenants_own_provider_cannot_reach_private_addresses() {
     let steward = Installation::plain().await;
     let key = steward.key("bot", Some("agent")).await;
     steward.model("small", &["mock/plain"]).await;
@@ -110,7 +110,7 @@ async fn a_tenants_own_provider_cannot_point_at_what_only_the_gateway_reaches() 
 }
 
 #[tokio::test]
-async fn the_providers_key_is_read_by_reference_and_goes_nowhere_else() {
+async fn the_providers_key_is_read_by_reference_and_stays_secret() {
     let steward = Installation::start(|settings| {
         settings.secrets = steward_calls::Secrets::new(|name| (name == "env:MOCK_KEY").then(|| "sk-mock".to_owned()));
     })

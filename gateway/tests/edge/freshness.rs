@@ -9,7 +9,7 @@ use steward_events::event::UsageEvent;
 use crate::installation::{Installation, OPERATOR, chat_body};
 
 #[tokio::test]
-async fn a_gateway_that_cannot_confirm_that_it_is_fresh_refuses_everything() {
+async fn a_gateway_that_cannot_confirm_freshness_refuses_everything() {
     let steward =
         Installation::start(|settings| settings.config.calls.fresh_wait_max = Duration::from_millis(200)).await;
     steward.model("small", &["mock/plain"]).await;
@@ -29,7 +29,7 @@ async fn a_gateway_that_cannot_confirm_that_it_is_fresh_refuses_everything() {
 }
 
 #[tokio::test]
-async fn a_key_revoked_while_its_call_waits_for_budget_starts_nothing() {
+async fn a_key_revoked_while_its_call_waits_starts_nothing() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
     steward.model("slow", &["script/echo,delay=1000"]).await;
@@ -63,7 +63,7 @@ async fn a_key_revoked_while_its_call_waits_for_budget_starts_nothing() {
 }
 
 #[tokio::test]
-async fn what_was_lent_to_a_revoked_key_comes_back_at_once() {
+async fn amounts_leased_to_a_revoked_key_return_at_once() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
     let account = steward.command("acme", "accounts:create", json!({ "name": "bot" })).await;

@@ -50,7 +50,7 @@ async fn the_same_idempotency_key_is_decided_once() {
 }
 
 #[tokio::test]
-async fn a_question_goes_to_the_read_model_as_the_caller() {
+async fn a_query_reaches_the_read_model_as_its_caller() {
     let steward = Installation::plain().await;
     let auditor = steward.command("acme", "accounts:create", json!({ "name": "auditor" })).await;
     let principal = auditor["answer"]["principal"].as_str().unwrap();
@@ -102,7 +102,7 @@ async fn a_new_tenant_is_answered_when_it_is_open() {
 }
 
 #[tokio::test]
-async fn a_tenant_that_does_not_open_in_time_is_only_accepted() {
+async fn a_tenant_that_opens_late_is_only_accepted() {
     let steward = Installation::plain().await;
     let body = json!({ "tenant": "initech" });
     let response = steward.post(OPERATOR, "/api/v1/tenants/steward/tenants:create", &body).await;
@@ -154,7 +154,7 @@ async fn the_documents_and_the_probes_need_no_key() {
 }
 
 #[tokio::test]
-async fn the_bus_lets_in_whom_the_edge_lets_in() {
+async fn the_bus_accepts_the_keys_the_edge_accepts() {
     let steward = Installation::plain().await;
     let key = steward.key("bot", Some("agent")).await;
     let login = steward.gateway.authenticator();

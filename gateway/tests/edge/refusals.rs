@@ -29,7 +29,7 @@ async fn wrong_keys_are_refused_in_openais_form() {
 }
 
 #[tokio::test]
-async fn those_who_guess_are_slowed_down_and_others_are_not() {
+async fn only_guessed_keys_are_slowed_down() {
     let steward =
         Installation::start(|settings| settings.config.wrong_keys_per_minute_max = NonZeroU32::new(3).unwrap()).await;
     let good = steward.key("bot", Some("agent")).await;
@@ -86,7 +86,7 @@ async fn a_spent_budget_is_402_and_nothing_reaches_the_provider() {
 }
 
 #[tokio::test]
-async fn of_many_calls_at_once_exactly_as_many_are_admitted_as_the_budget_holds() {
+async fn concurrent_calls_are_admitted_exactly_up_to_the_budget() {
     let steward = Installation::plain().await;
     steward.model("small", &["script/echo,delay=20"]).await;
     let key = steward.key("bot", Some("agent")).await;
@@ -100,7 +100,7 @@ async fn of_many_calls_at_once_exactly_as_many_are_admitted_as_the_budget_holds(
 }
 
 #[tokio::test]
-async fn a_rate_over_a_minute_is_429_and_says_when_to_come_back() {
+async fn an_exhausted_minute_rate_is_429_with_retry_after() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
@@ -151,7 +151,7 @@ async fn bodies_that_are_wrong_or_too_long_are_refused() {
 }
 
 #[tokio::test]
-async fn unknown_paths_and_methods_answer_in_the_manner_of_their_api() {
+async fn unknown_paths_and_methods_answer_in_their_apis_form() {
     let steward = Installation::plain().await;
     let v1 = steward.get(OPERATOR, "/v1/nothing").await;
     assert_eq!(
@@ -173,7 +173,7 @@ async fn unknown_paths_and_methods_answer_in_the_manner_of_their_api() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_and_a_suspended_tenant_are_refused_at_once() {
+async fn revoked_keys_and_suspended_tenants_are_refused_at_once() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;

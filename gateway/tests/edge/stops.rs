@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::installation::{Installation, chat_body, streamed_chat_body};
 
 #[tokio::test]
-async fn a_stop_lets_running_calls_end_and_hands_the_leases_back() {
+async fn a_stop_drains_running_calls_and_returns_leases() {
     let steward = Installation::plain().await;
     steward.model("small", &["script/tokens=5,pace=100"]).await;
     let key = steward.key("bot", Some("agent")).await;
@@ -54,7 +54,7 @@ async fn leases_are_closed_when_the_gateway_has_stopped() {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_its_headers_or_body_too_slowly_is_dropped() {
+async fn a_client_sending_headers_or_body_too_slowly_is_dropped() {
     let steward = Installation::start(|settings| settings.config.receive_time_max = Duration::from_millis(300)).await;
     let key = steward.key("bot", Some("agent")).await;
     let connect = || TcpStream::connect(steward.url.strip_prefix("http://").unwrap().to_owned());

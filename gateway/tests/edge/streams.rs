@@ -15,7 +15,7 @@ fn data(text: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_stream_passes_through_and_ends_when_its_cost_is_recorded() {
+async fn a_stream_ends_only_when_its_cost_is_recorded() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
@@ -34,7 +34,7 @@ async fn a_stream_passes_through_and_ends_when_its_cost_is_recorded() {
 }
 
 #[tokio::test]
-async fn usage_comes_last_to_those_who_ask() {
+async fn requested_usage_is_the_last_piece_of_a_stream() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
@@ -59,7 +59,7 @@ async fn a_provider_that_leaves_out_the_end_marker_is_understood() {
 }
 
 #[tokio::test]
-async fn what_breaks_off_ends_with_an_error_and_is_an_estimate() {
+async fn a_broken_stream_ends_with_an_error_and_an_estimate() {
     let steward = Installation::start(|settings| {
         settings.providers.idle_time_max = Duration::from_millis(300);
         settings.providers.event_bytes_max = 100_000;
@@ -92,7 +92,7 @@ async fn a_stream_without_usage_is_an_estimate_but_whole() {
 }
 
 #[tokio::test]
-async fn an_endless_answer_is_cut_when_its_reservation_is_used_up() {
+async fn an_endless_answer_is_cut_at_its_reservation() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/endless"]).await;
     let key = steward.key("bot", Some("agent")).await;
@@ -113,7 +113,7 @@ async fn an_endless_answer_is_cut_when_its_reservation_is_used_up() {
 }
 
 #[tokio::test]
-async fn a_client_that_breaks_off_ends_the_call_and_what_passed_is_recorded() {
+async fn a_disconnecting_client_ends_its_call_and_usage_is_recorded() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/stall-mid"]).await;
     let key = steward.key("bot", Some("agent")).await;

@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_has_its_reason_and_what_may_pass_is_tried_again() {
+    fn each_refusal_has_its_reason_and_passing_ones_are_retried() {
         let body = r#"{"error":{"message":"acme spent $1.00 of $1.00","type":"insufficient_quota","code":"insufficient_quota"}}"#;
         let exhausted = CallError::BudgetExhausted("acme spent $1.00 of $1.00".to_owned());
         assert_eq!(refused(402, body), Some(exhausted.clone()));

@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn tenants_take_turns_and_the_next_round_begins_where_the_last_ended() {
+    fn tenants_take_turns_across_rounds() {
         let mut turns = Turns::default();
         let none = HashMap::new();
         assert_eq!(turns.take(waiting(&[("a", 9), ("b", 1), ("c", 9)]), &none, 9, 4), ["a1", "b1", "c1", "a2"]);
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_at_its_bound_waits_and_the_others_do_not() {
+    fn only_a_tenant_at_its_bound_waits() {
         let mut turns = Turns::default();
         let running = HashMap::from([(tenant("a"), 2)]);
         assert_eq!(turns.take(waiting(&[("a", 9), ("b", 9)]), &running, 3, 9), ["a1", "b1", "b2", "b3"]);

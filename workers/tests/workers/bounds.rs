@@ -8,7 +8,7 @@ use crate::env::{WorkersEnv, eventually};
 use crate::gateway::{Do, Gateway};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_more_tasks_run_at_once_than_allowed_and_tenants_take_turns() {
+async fn parallel_tasks_are_bounded_and_tenants_take_turns() {
     let env = WorkersEnv::new(Gateway::start(|_| Do::Hang).await).await;
     let env = env.with_tenant("acme").await.with_tenant("globex").await.with_tenant("initech").await;
     for of in ["acme", "globex", "initech"] {

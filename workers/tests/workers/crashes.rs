@@ -18,7 +18,7 @@ use crate::gateway::{Call, Do, Gateway};
 use crate::{is_plan, kinds, left_over, plan_and_answer};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_worker_killed_at_any_command_is_followed_by_another_and_no_finished_step_is_done_again() {
+async fn a_killed_workers_finished_steps_are_never_done_again() {
     let cases = (0..8).flat_map(|at| [(at, false), (at, true)]);
     let ends = join_all(cases.map(|(at, after)| async move {
         let env = WorkersEnv::new(Gateway::start(plan_and_answer).await).await.with_tenant("acme").await;
@@ -61,7 +61,7 @@ async fn a_worker_killed_at_any_command_is_followed_by_another_and_no_finished_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_killed_in_the_middle_of_a_call_is_followed_by_another_and_its_key_ends() {
+async fn a_killed_workers_call_is_repeated_with_another_key() {
     let calls = AtomicUsize::new(0);
     let script = move |call: &Call| match calls.fetch_add(1, Ordering::SeqCst) {
         0 => Do::Hang,
@@ -113,7 +113,7 @@ async fn a_worker_whose_claim_has_passed_on_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_under_a_stale_claim_is_refused_and_the_worker_stops_at_once() {
+async fn a_refused_write_under_a_stale_claim_stops_the_worker() {
     let env = WorkersEnv::new(Gateway::start(|_| Do::SayAfter(Duration::from_secs(4), "Late.")).await).await;
     let env = env.with_tenant("acme").await;
     let zombie = env.start_with(env.config(), Arc::new(Deluded(env.bus())));
@@ -136,7 +136,7 @@ async fn a_write_under_a_stale_claim_is_refused_and_the_worker_stops_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_stops_finishes_its_step_and_gives_its_claim_up() {
+async fn a_stopping_worker_finishes_its_step_and_releases_its_claim() {
     let script = |call: &Call| {
         if is_plan(call) { Do::SayAfter(Duration::from_millis(400), "I look it up.") } else { plan_and_answer(call) }
     };
@@ -154,7 +154,7 @@ async fn a_worker_that_stops_finishes_its_step_and_gives_its_claim_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_stops_breaks_off_what_takes_too_long() {
+async fn a_stopping_worker_breaks_off_long_steps() {
     let hangs = Arc::new(AtomicBool::new(true));
     let now_hangs = Arc::clone(&hangs);
     let script = move |call: &Call| if now_hangs.load(Ordering::SeqCst) { Do::Hang } else { plan_and_answer(call) };

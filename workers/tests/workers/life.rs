@@ -14,7 +14,7 @@ use crate::gateway::{Call, Do, Gateway};
 use crate::{kinds, left_over, plan_and_answer};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_is_planned_and_answered_with_a_key_and_a_budget_of_its_own() {
+async fn a_task_runs_with_its_own_key_and_budget() {
     let env = WorkersEnv::new(Gateway::start(plan_and_answer).await).await.with_tenant("acme").await;
     let process = env.start();
     env.submit("acme", "t_1", Some("$0.01")).await;
@@ -107,7 +107,7 @@ async fn a_suspended_tenants_tasks_wait_until_it_is_resumed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_suspended_in_the_middle_of_a_call_loses_no_task() {
+async fn a_tenant_suspended_during_a_call_loses_no_task() {
     let script = |call: &Call| match call.idempotency_key.as_str() {
         "t_1-1" => Do::SayAfter(Duration::from_millis(300), "I look it up."),
         _ => plan_and_answer(call),

@@ -13,7 +13,7 @@ async fn opened(env: &WorkersEnv, tenant: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_placed_tenant_is_opened_also_after_a_restart_and_only_once() {
+async fn a_placed_tenant_is_opened_once_despite_restarts() {
     let env = WorkersEnv::new(Gateway::start(|_| Do::Hang).await).await;
     // Placed while nobody looks.
     env.place("acme").await;

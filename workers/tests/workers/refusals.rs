@@ -11,7 +11,7 @@ use crate::gateway::{Call, Do, Gateway};
 use crate::{left_over, plan_and_answer};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_gateway_refuses_ends_the_task_with_the_reason() {
+async fn a_gateway_refusal_ends_the_task_with_its_reason() {
     for (status, code, message, reason) in [
         (
             402,
@@ -43,7 +43,7 @@ async fn a_task_without_its_budget_ends_with_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_too_long_to_be_recorded_ends_the_task_and_is_not_paid_for_again() {
+async fn an_answer_too_long_to_record_ends_its_task_once() {
     let env = WorkersEnv::new(Gateway::start(|_| Do::SayMuch(200_000)).await).await.with_tenant("acme").await;
     let _process = env.start();
     env.submit("acme", "t_1", None).await;
@@ -53,7 +53,7 @@ async fn an_answer_too_long_to_be_recorded_ends_the_task_and_is_not_paid_for_aga
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_may_pass_is_waited_for() {
+async fn passing_refusals_are_waited_for() {
     let calls = Arc::new(AtomicUsize::new(0));
     let script = move |call: &Call| match calls.fetch_add(1, Ordering::SeqCst) {
         0 => Do::Refuse(429, "rate_limit_exceeded", "slow down"),

@@ -81,7 +81,7 @@ async fn tree(env: &WorkersEnv, of: &str) -> Frontier {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_asked_for_is_signed_at_once() {
+async fn a_requested_checkpoint_is_signed_at_once() {
     let (env, bus, _views) = env().await;
     let worker = env.start_with(config(&env, Duration::from_hours(1)), bus);
     let asked = env.send("acme", RequestCheckpoint {}).await.unwrap();
@@ -98,7 +98,7 @@ async fn what_is_asked_for_is_signed_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_grown_is_signed_at_its_turn_and_then_there_is_an_end() {
+async fn grown_trees_are_signed_in_turn_until_none_is_due() {
     let (env, bus, _views) = env().await;
     let both = (
         env.start_with(config(&env, Duration::from_millis(40)), Arc::clone(&bus)),
@@ -168,7 +168,7 @@ async fn a_rewritten_history_is_not_signed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_witness_is_handed_what_is_signed_also_after_it_was_away() {
+async fn a_witness_gets_checkpoints_signed_while_it_was_away() {
     let (env, bus, _views) = env().await;
     let dir = tempfile::tempdir().unwrap();
     let witnesses = vec![dir.path().to_str().unwrap().to_owned()];

@@ -16,7 +16,7 @@ use steward_ports::bus::CommandService;
 use steward_ports::clock::{Clock, SystemClock};
 
 #[tokio::test]
-async fn the_first_start_happens_once_whoever_starts() {
+async fn the_first_start_happens_once_among_concurrent_starts() {
     let env = HandlerEnv::new().await;
     let (a, b) = tokio::join!(env.start("operator-secret"), env.start("another-secret"));
     assert!(!a.first && !b.first);
@@ -130,7 +130,7 @@ async fn two_handlers_race_and_every_command_is_decided_once() {
 }
 
 #[tokio::test]
-async fn a_task_without_an_id_is_submitted_once_however_often_it_is_sent() {
+async fn a_resent_task_without_id_is_submitted_once() {
     let env = HandlerEnv::new().await;
     let handlers = [env.handler(), env.handler()];
     let spec = json!({"model": "small", "instructions": "be brief"});
@@ -174,7 +174,7 @@ fn is_account(event: &Event, wanted: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_refusal_rests_on_what_the_leader_has() {
+async fn a_refusal_rests_on_the_leaders_state() {
     let env = HandlerEnv::new().await;
     let (here, there) = (env.handler(), env.handler());
     let issue = |secret: &str| {
@@ -195,7 +195,7 @@ async fn a_refusal_rests_on_what_the_leader_has() {
 }
 
 #[tokio::test]
-async fn old_commands_are_refused_and_so_are_those_from_the_future() {
+async fn old_commands_and_those_from_the_future_are_refused() {
     let env = HandlerEnv::new().await;
     let handler = env.handler();
     let issued = |at: Timestamp| {
@@ -274,7 +274,7 @@ impl Clock for Ahead {
 }
 
 #[tokio::test]
-async fn a_handler_whose_clock_is_off_decides_nothing_until_it_is_set() {
+async fn a_handler_with_a_wrong_clock_decides_nothing() {
     let mut env = HandlerEnv::new().await;
     let ahead = Arc::new(Ahead { clock: SystemClock::default(), by: AtomicU64::new(5) });
     env.clock = Arc::clone(&ahead) as Arc<dyn Clock>;

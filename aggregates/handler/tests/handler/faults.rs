@@ -56,7 +56,7 @@ async fn every_command_once(seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_may_be_lost_but_no_command_and_none_is_decided_twice() {
+async fn lost_answers_lose_no_command_and_repeat_no_decision() {
     for seed in 0..8 {
         every_command_once(seed).await;
     }

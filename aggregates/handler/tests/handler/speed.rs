@@ -63,7 +63,7 @@ async fn send_at_once(env: &HandlerEnv, commands: usize) {
 }
 
 #[tokio::test]
-async fn what_queues_up_during_an_append_is_the_next_commit() {
+async fn commands_queued_during_an_append_make_the_next_commit() {
     const COMMANDS: usize = 200;
     let mut env = HandlerEnv::new().await;
     let append_takes = Duration::from_millis(30);

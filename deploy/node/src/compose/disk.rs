@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_says_how_full_its_disk_is_and_what_is_kept_can_be_set() {
+    fn a_folder_reports_disk_usage_and_its_reserve_is_settable() {
         let folder = tempfile::tempdir().unwrap();
         let disk = Disk::of(folder.path(), Some(u64::MAX)).unwrap();
         assert!(disk.free() > 0);

@@ -8,7 +8,7 @@ fn read(text: &str) -> Result<Config, BoxError> {
 }
 
 #[test]
-fn an_unknown_setting_is_named_with_its_file_and_the_nearest_name() {
+fn an_unknown_setting_is_named_with_file_and_nearest_name() {
     for (text, unknown, nearest) in [
         ("[gateway]\nlisten_on = \"x\"\n", "gateway.listen_on", "gateway.listen "),
         ("[gatway]\nlisten = \"x\"\n", "gatway", "gateway "),
@@ -25,7 +25,7 @@ fn an_unknown_setting_is_named_with_its_file_and_the_nearest_name() {
 }
 
 #[test]
-fn a_value_that_is_none_is_refused_with_its_name_and_file() {
+fn an_invalid_setting_is_refused_with_name_and_file() {
     for text in ["[gateway]\ncalls_max = 0\n", "[gateway]\ncalls_max = \"many\"\n", "gateway = 7\n"] {
         let error = read(text).unwrap_err().to_string();
         assert!(error.contains("gateway") && error.contains("steward.toml"), "{error}");
@@ -61,7 +61,7 @@ fn one_setting_of_each_section_comes_from_the_file() {
 
 /// Every setting in the types is one on the page, and the other way round.
 #[test]
-fn every_value_of_the_configuration_is_a_setting_with_a_meaning() {
+fn every_value_of_the_configuration_is_a_described_setting() {
     fn leaves(above: &str, value: &serde_json::Value, into: &mut Vec<String>) {
         match value.as_object() {
             Some(fields) => fields.iter().for_each(|(name, value)| {

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_that_this_build_does_not_know_are_printed_by_their_fields() {
+    fn unknown_lists_are_printed_by_their_fields() {
         for spec in queries() {
             assert!(!Look::of(spec).headings().is_empty(), "{}", spec.view);
         }

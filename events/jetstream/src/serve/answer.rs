@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_body_is_parted_and_an_empty_one_is_one_part() {
+    fn a_large_body_is_split_and_an_empty_one_whole() {
         assert_eq!(parts(&Bytes::new()).len(), 1);
         assert_eq!(parts(&Bytes::from(vec![0; super::super::PART_BYTES_MAX])).len(), 1);
         let large = Bytes::from(vec![7; super::super::PART_BYTES_MAX * 2 + 1]);

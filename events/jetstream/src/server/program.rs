@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_named_and_missing_is_not_replaced_by_another() {
+    fn a_named_but_missing_program_is_not_replaced() {
         let error = find(Some(Path::new("/nonexistent/nats-server"))).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/nats-server"), "{error}");
     }

@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_who_have_caught_up_share_one_delivery_and_what_was_decoded() {
+    async fn current_readers_share_one_delivery_and_its_decoded_commit() {
         let counting = counting(usize::MAX);
         let log = SharedLog::new(Arc::clone(&counting) as _);
         grow(&counting.log, 3).await;
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_reader_holds_up_nobody_takes_no_memory_and_misses_nothing() {
+    async fn a_slow_reader_misses_nothing_and_delays_no_other() {
         let memory = MemoryLog::default();
         let log = SharedLog::bounded(Arc::new(memory.clone()), 4_000, 1_000);
         let (mut quick, mut slow) =
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_delivery_that_is_lost_is_missed_by_nobody() {
+    async fn a_lost_delivery_is_repeated_to_all_readers() {
         let counting = counting(40);
         let log = SharedLog::bounded(Arc::clone(&counting) as _, 4_000, 1_000);
         // Somebody who keeps the delivery going while the other one follows anew.

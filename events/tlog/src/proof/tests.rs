@@ -183,7 +183,7 @@ fn the_reference_consistency_proofs_are_met() {
 }
 
 #[test]
-fn what_is_not_in_the_tree_has_no_proof() {
+fn a_commit_outside_the_tree_has_no_proof() {
     assert!(matches!(inclusion(&reference(), 8, 8), Err(Error::OutOfRange { size: 8, wanted: 8 })));
     assert!(matches!(consistency(&reference(), 9, 8), Err(Error::OutOfRange { size: 8, wanted: 9 })));
 }

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upstream_gets_its_own_name_and_the_limit_that_was_reserved() {
+    fn an_upstream_gets_its_model_name_and_the_reserved_limit() {
         let plain = json!({ "model": "ours", "messages": [{}] });
         let old = written(&plain, LimitField::MaxTokens);
         assert_eq!((&old["model"], &old["max_tokens"]), (&json!("theirs"), &json!(7)));
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_always_asked_what_it_used() {
+    fn a_stream_is_always_requested_with_usage() {
         let body = json!({ "model": "m", "messages": [{}], "stream": true, "stream_options": { "other": 1 } });
         let seen = written(&body, LimitField::MaxTokens);
         assert_eq!(seen["stream_options"], json!({ "other": 1, "include_usage": true }));

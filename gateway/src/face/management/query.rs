@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_become_what_the_query_wants() {
+    fn fields_become_the_querys_types() {
         let fields = [("by", "key,model"), ("by", "day"), ("since", "2026-11-23"), ("min_position", "7")];
         let expected = r#"{"by":["key","model","day"],"since":"2026-11-23","min_position":7}"#;
         assert_eq!(read("cost", "report", &fields), expected);

@@ -80,7 +80,7 @@ mod tests {
     /// Status, OpenAI's type and code, retry-after, whether retries are forbidden. What clients match on: a change here
     /// is a change for every caller.
     #[test]
-    fn the_table_is_what_clients_know() {
+    fn error_statuses_are_those_clients_know() {
         let arrival = Arrival { id: CorrelationId::new("req_1").unwrap(), at: Duration::ZERO };
         let tenant = TenantId::steward();
         let text = || "why".to_owned();

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_moments_past_for_good_are_kept_and_not_more_than_allowed() {
+    async fn only_settled_past_moments_are_kept_within_a_bound() {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp(100_000_000)));
         let past = PastViews::<Nothing>::new(Arc::new(MemoryLog::default()), clock, 2);
         let acme = TenantId::new("acme").unwrap();

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_none_is_refused() {
+    fn an_invalid_address_is_refused() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         assert!(Witness::new("http://", "a").is_err());
         assert!(Witness::new("https://witness.example/steward", "a").is_ok());

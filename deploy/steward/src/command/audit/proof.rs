@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_proof_stands_by_itself_and_a_changed_one_does_not() {
+    fn a_proof_verifies_by_itself_but_not_once_changed() {
         let (key, name) = (SigningKey::from_bytes(&[7; 32]), "steward.example/acme");
         let (ours, other) = (CommitHash::of(b"ours"), CommitHash::of(b"other"));
         let leaf_of = |at: u64, hash: &CommitHash| TreeHash::leaf(&leaf(Position(at), hash));

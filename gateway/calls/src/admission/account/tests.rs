@@ -30,7 +30,7 @@ fn a_call_is_admitted_only_when_its_start_is_acknowledged() {
 }
 
 #[test]
-fn an_append_without_an_answer_is_sent_again_as_it_was() {
+fn an_append_without_an_answer_is_resent_unchanged() {
     let mut scene = Scene::new();
     scene.reserve(1, 10, 10, at(0));
     scene.lent(amount(2, 20));
@@ -42,7 +42,7 @@ fn an_append_without_an_answer_is_sent_again_as_it_was() {
 }
 
 #[test]
-fn after_a_conflict_with_a_close_starts_wait_again_and_finishes_are_recorded() {
+fn a_close_conflict_requeues_starts_and_records_finishes() {
     let mut scene = Scene::new();
     scene.reserve(1, 10, 10, at(0));
     let lease = scene.lent(amount(2, 20));
@@ -64,7 +64,7 @@ fn after_a_conflict_with_a_close_starts_wait_again_and_finishes_are_recorded() {
 
 /// Found by the simulation: the grant's reply was slower than a recall, its deadline, the close, and reading of that.
 #[test]
-fn a_lease_that_was_closed_before_the_reply_told_of_it_is_not_used() {
+fn a_lease_closed_before_its_reply_came_is_not_used() {
     let mut scene = Scene::new();
     scene.reserve(1, 10, 10, at(0));
     let Some(LedgerCommand::GrantLease(GrantLease { lease, .. })) = scene.command(at(0)) else { panic!("no command") };
@@ -92,7 +92,7 @@ fn an_acknowledgement_that_comes_too_late_lets_nothing_go() {
 }
 
 #[test]
-fn a_call_whose_caller_went_away_is_finished_as_never_sent() {
+fn a_call_without_its_caller_finishes_as_never_sent() {
     let mut scene = Scene::new();
     scene.reserve(1, 10, 10, at(0));
     scene.lent(amount(1, 10));
@@ -104,7 +104,7 @@ fn a_call_whose_caller_went_away_is_finished_as_never_sent() {
 }
 
 #[test]
-fn what_a_call_used_beyond_its_reservation_takes_what_is_free_and_the_rest_is_late() {
+fn usage_beyond_a_reservation_takes_free_amounts_then_is_late() {
     let mut scene = Scene::new();
     scene.reserve(1, 10, 10, at(0));
     scene.lent(amount(1, 13));
@@ -116,7 +116,7 @@ fn what_a_call_used_beyond_its_reservation_takes_what_is_free_and_the_rest_is_la
 }
 
 #[test]
-fn a_shrink_keeps_what_is_not_acknowledged_and_hands_back_the_rest() {
+fn a_shrink_keeps_unacknowledged_amounts_and_returns_the_rest() {
     let mut scene = Scene::new();
     scene.reserve(1, 10, 10, at(0));
     let lease = scene.lent(amount(9, 90));
@@ -151,7 +151,7 @@ fn while_others_wait_nothing_is_taken_that_was_not_granted() {
 }
 
 #[test]
-fn an_estimate_frees_nothing_of_what_it_leaves_open() {
+fn an_estimate_keeps_its_open_rest_charged() {
     let mut scene = Scene::new();
     scene.reserve(1, 10, 10, at(0));
     let lease = scene.lent(amount(9, 15));
@@ -166,7 +166,7 @@ fn an_estimate_frees_nothing_of_what_it_leaves_open() {
 }
 
 #[test]
-fn a_call_that_may_be_cut_is_cut_only_once_the_ledger_is_short() {
+fn a_reservation_is_cut_only_when_the_ledger_is_short() {
     let mut scene = Scene::new();
     scene.reserve(1, 10, 10, at(0));
     scene.lent(amount(9, 14));
@@ -209,7 +209,7 @@ fn the_line_is_bounded_and_a_wait_has_an_end() {
 }
 
 #[test]
-fn a_refusal_by_settled_facts_is_that_of_all_who_need_as_much() {
+fn a_refusal_holds_for_all_calls_needing_as_much() {
     let mut scene = Scene::new();
     scene.reserve(1, 10, 10, at(0));
     scene.reserve(2, 12, 12, at(0));
@@ -232,7 +232,7 @@ fn a_refusal_by_settled_facts_is_that_of_all_who_need_as_much() {
 }
 
 #[test]
-fn an_idle_account_closes_its_lease_tells_the_ledger_and_is_over() {
+fn an_idle_account_closes_its_lease_and_ends() {
     let mut scene = Scene::new();
     scene.reserve(1, 10, 10, at(0));
     scene.lent(amount(9, 90));

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_is_hidden_from_those_who_did_not_ask() {
+    fn usage_is_hidden_unless_requested() {
         let last = r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
         assert_eq!(passed_on(last, false), None);
         assert_eq!(passed_on(last, true).as_deref(), Some(last));

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_passes_through_in_its_order() {
+    fn unknown_fields_pass_through_in_their_order() {
         let body = json!({ "zeta": 1, "model": "small", "messages": [{ "role": "user", "content": "hi" }],
             "tools": [{ "type": "function" }], "n": 2, "max_completion_tokens": 7, "alpha": null });
         let request = read(&body).unwrap();
