@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_may_asks_for_one() {
+    fn anyone_permitted_requests_a_checkpoint() {
         let request = CheckpointCommand::RequestCheckpoint(steward_events::command::RequestCheckpoint {});
         given::<Checkpoint>([]).when(request).then([CheckpointEvent::Requested]);
     }

@@ -16,7 +16,7 @@ pub enum Rule {
     NoTurn,
     /// A renewal reports what was used since the last one.
     DeltaUsed,
-    /// Timers are set by whoever appended, not by whoever follows the log.
+    /// Timers are set by the handler that appended, not by those that follow the log.
     TimerByHandler,
     /// A timer that rings early is forgotten.
     NoRearm,

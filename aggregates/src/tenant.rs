@@ -1,4 +1,4 @@
-//! Guards a tenant's life: opened once, suspended and resumed by whoever may.
+//! Guards a tenant's life: opened once, suspended and resumed by those who may.
 
 use steward_events::command::TenantCommand;
 use steward_events::event::{ContentMode, TenantEvent};

@@ -1,6 +1,6 @@
 //! `/livez`, `/readyz`, `/metrics`: the port through which a process says how it is, and the paths.
 //!
-//! Knows the paths. It must not know what is well or how that is written: whoever runs the process does, for all its parts.
+//! Knows the paths. It must not know what is well or how that is written: the process does, for all its parts.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

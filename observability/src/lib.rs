@@ -1,7 +1,7 @@
 //! Telemetry set-up and health: logs, traces, metrics, and the table of what is well.
 //!
 //! This crate knows formats and exporters. It must not know Steward: names of metrics, of checks and of log fields come
-//! from whoever uses it.
+//! from its users.
 
 mod config;
 pub mod health;

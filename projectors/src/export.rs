@@ -55,7 +55,7 @@ pub struct Manifest {
     pub last: Position,
     /// How many of them the newest checkpoint covers; 0 if there is none.
     pub signed: u64,
-    /// When it was made, by the clock of whoever made it.
+    /// When it was made, by the clock of its maker.
     pub exported_at: Timestamp,
 }
 

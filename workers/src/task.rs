@@ -46,7 +46,7 @@ pub(crate) enum Left {
     Closed,
     /// It was somebody else's, or cannot be had now.
     NotHad,
-    /// Given up, for whoever comes next.
+    /// Given up, for the next worker.
     Released,
     /// The claim has passed on; nothing was written since.
     Lost,

@@ -5,11 +5,11 @@
 //! * `role define`: everything that the role will permit, in the whole tenant (in `steward`: everywhere, for its roles
 //!   hold in every tenant);
 //! * `key issue` for somebody else: everything that they hold and the key can reach. For oneself: nothing more. What
-//!   the other is granted later, the key has too, as with any key; whoever keeps its secret is to be trusted with that;
+//!   the other is granted later, the key has too, as with any key; who keeps its secret is to be trusted with that;
 //! * `user disable` of somebody else: everything that they hold.
 //!
 //! To hold means by grants without conditions, not through a key narrowed to models, an agent or a task: a condition
-//! cannot be passed on, so whoever is bound by one passes nothing on.
+//! cannot be passed on, so a principal bound by one passes nothing on.
 
 use steward_events::command::{AccessCommand, Command, IdentityCommand, IssueKey};
 use steward_events::event::GrantId;
@@ -92,7 +92,7 @@ impl Authority {
         }
     }
 
-    /// A grant goes to somebody who exists: a mistyped id must not wait for whoever makes it theirs.
+    /// A grant goes to somebody who exists: a mistyped id must not wait for somebody who makes it theirs.
     fn check_people(&self, request: &AccessRequest, command: &Command) -> Result<(), Rejection> {
         let Command::Access(AccessCommand::GiveGrant(give)) = command else { return Ok(()) };
         let known = self.identity(&request.tenant).is_some_and(|identity| identity.principal(&give.to).is_some());

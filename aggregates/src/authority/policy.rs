@@ -16,7 +16,7 @@ use steward_events::timestamp::Timestamp;
 use super::request::Context;
 use crate::identity::Key;
 
-/// What the policies are asked about one request, whoever asks.
+/// What the policies are asked about one request.
 pub(super) struct PolicyRequest {
     action: EntityUid,
     resource: EntityUid,

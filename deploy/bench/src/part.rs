@@ -1,5 +1,5 @@
 //! One process of the system that is measured: started, looked at, ended. None outlives the bench, however that ends:
-//! each asks the kernel to be ended with whoever started it, and is ended by its id when it is dropped.
+//! each asks the kernel to be ended with the process that started it, and is ended by its id when it is dropped.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;

@@ -49,7 +49,7 @@ impl JetStreamLog {
         Self { publish_time_max: time_max.min(ANSWER_TIME_MAX), ..self }
     }
 
-    /// The same log, but whoever follows hears of what gathered, once in so long; of what comes after a pause at once.
+    /// The same log, but its followers hear of what gathered, once in so long; of what comes after a pause at once.
     #[must_use]
     pub fn paced(self, pace: Duration) -> Self {
         Self { pace: Some(pace), ..self }

@@ -71,7 +71,7 @@ impl KeyVault for JetStreamVault {
             Err(CallError::Api(error)) if error.is_wrong_sequence() => {
                 self.get(name).await?.ok_or_else(|| format!("key {name} was destroyed meanwhile").into())
             }
-            // It may have been kept or not; whoever asks again finds out.
+            // It may have been kept or not; the next request finds out.
             Err(error) => Err(error.into()),
         }
     }

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::clock::Clock;
 use crate::log::{EventLog, Filter, LogError};
 
-/// The view is not known to be fresh: whoever needs that refuses.
+/// The view is not known to be fresh: who needs that must refuse.
 #[derive(Debug, thiserror::Error)]
 pub enum NotFresh {
     /// The log did not say in time where its end is.
@@ -109,7 +109,7 @@ impl<V: View> Live<V> {
     /// request was sent, by this process's own clock.
     ///
     /// # Errors
-    /// [`NotFresh`] if that cannot be confirmed within `time_max`: whoever asks must refuse.
+    /// [`NotFresh`] if that cannot be confirmed within `time_max`: the caller must refuse.
     pub async fn confirm(&self, shard: Shard, age_max: Duration, time_max: Duration) -> Result<(), NotFresh> {
         let Some(state) = self.inner.shards.get(usize::from(shard.0)) else { return Err(NotFresh::Behind) };
         let clock = &self.inner.clock;

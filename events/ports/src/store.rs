@@ -33,7 +33,7 @@ pub trait Store: Send + Sync + 'static {
     /// Makes everything written so far survive a crash.
     fn flush(&self) -> Result<(), BoxError>;
     /// How often the store had to be opened again, because its disk failed it. What was written without a flush before may
-    /// be gone since, so whoever remembers more than this number reads again what the store holds.
+    /// be gone since, so a reader that remembers more than this number reads again what the store holds.
     fn reopened(&self) -> u64 {
         0
     }

@@ -95,7 +95,7 @@ pub fn consistency(nodes: &impl Nodes, old: u64, size: u64) -> Result<Vec<TreeHa
             begin = middle;
         }
     }
-    // The old tree's root is known to whoever checks, unless it is made of several subtrees.
+    // The old tree's root is known to the checker, unless it is made of several subtrees.
     if begin > 0 {
         path.push(range(nodes, begin, end)?);
     }

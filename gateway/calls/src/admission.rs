@@ -346,7 +346,7 @@ impl Reservation {
     }
 }
 
-/// A reservation on its way to whoever asked. Dropped there unseen, it is finished as never sent.
+/// A reservation on its way to its caller. Dropped there unseen, it is finished as never sent.
 struct Unclaimed(Option<Reservation>);
 
 impl Unclaimed {

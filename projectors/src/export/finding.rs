@@ -1,4 +1,4 @@
-//! What a check finds: what it is, where, and what it means for whoever relies on the history.
+//! What a check finds: what it is, where, and what it means for those who rely on the history.
 
 use serde::Serialize;
 use steward_events::quantity::Position;

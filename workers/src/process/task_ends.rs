@@ -1,7 +1,7 @@
 //! What was made for a task ends with it: its keys with the claim under which they were made, its budgets with the task.
 //!
 //! A worker that was killed left behind a key whose secret died with it; so these are not taken back by who made them
-//! but by whoever reads the log. Knows keys and budgets of tasks. Must not know what tasks are about.
+//! but by the reader of the log. Knows keys and budgets of tasks. Must not know what tasks are about.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;

@@ -242,7 +242,7 @@ impl SimCaller {
         self.finish(reservation, bill, plan.end).await;
     }
 
-    /// The provider works and bills, whoever is left to hear it.
+    /// The provider works and bills, even if no caller is left.
     async fn attempt(&self, reservation: &Reservation, bill: Amounts, takes: Duration) -> bool {
         let attempt = self.broker.checker().upstream(&reservation.call, &reservation.lease, reservation.granted);
         let (told, hears) = oneshot::channel();

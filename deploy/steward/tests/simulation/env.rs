@@ -34,7 +34,7 @@ use crate::rng::SimRng;
 use crate::timers::{SimTimers, TimersPort};
 use crate::variant::{Port, Rule, Variant};
 
-/// What a handler with the rule "whoever follows the log sets the timers" dropped does after its append.
+/// What a handler with the rule "the followers of the log set the timers" dropped does after its append.
 pub(crate) type AfterAppend = Arc<dyn Fn(&[Event]) + Send + Sync>;
 
 pub(crate) fn tenant() -> TenantId {

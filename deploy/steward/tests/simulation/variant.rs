@@ -4,7 +4,7 @@ use std::fmt;
 
 pub(crate) use steward_aggregates::mutations::Rule;
 
-/// Rules that are kept outside the parts themselves: by the append, the broker and whoever calls providers.
+/// Rules that are kept outside the parts themselves: by the append, the broker and the callers of providers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Port {
     /// A commit's id is made from its version, so that rivals share one.

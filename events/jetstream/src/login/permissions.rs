@@ -1,5 +1,5 @@
 //! What a caller may do on the bus: speak as itself, hear its own answers, watch its tenant's log. Nothing else, and
-//! never the JetStream API: it takes reply and delivery subjects from whoever calls.
+//! never the JetStream API: it takes reply and delivery subjects from its caller.
 
 use steward_ports::bus::BusCaller;
 

@@ -89,7 +89,7 @@ fn one_line(message: &str) -> String {
     message.chars().take(MESSAGE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// True if whoever sends as `principal` of `tenant` may hear answers at `reply`.
+/// True if a client that sends as `principal` of `tenant` may hear answers at `reply`.
 ///
 /// Their own inbox; an operator's or a part of Steward's, which stand in the tenant `steward`, whichever tenant they send
 /// to; and the gateway's, which sends for callers that it has authenticated.

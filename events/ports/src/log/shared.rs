@@ -338,7 +338,7 @@ mod tests {
         async fn follow(&self, filter: &Filter, after: Position) -> Result<Follow, LogError> {
             self.follows.fetch_add(1, Ordering::Relaxed);
             let followed = self.log.follow(filter, after).await?;
-            // Ends as real ones do: whoever asks once more is at fault.
+            // Ends as real ones do: to ask once more is a fault.
             let next = |(mut followed, left): (Follow, usize)| async move {
                 let left = left.checked_sub(1)?;
                 Some((followed.next().await?, (followed, left)))
@@ -391,7 +391,7 @@ mod tests {
         for reader in &mut readers {
             assert_eq!(positions(reader, 3).await, [1, 2, 3]);
         }
-        // One more: whoever read alone sees with it that it may join.
+        // One more: a reader that read alone sees with it that it may join.
         tokio::task::yield_now().await;
         grow(&counting.log, 1).await;
         for reader in &mut readers {

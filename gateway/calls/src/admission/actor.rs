@@ -100,7 +100,7 @@ impl Actor {
             }
             self.waiting.store(account.is_waiting(), Ordering::Relaxed);
             if journal.is_none() && command.is_none() && account.is_over(now()) {
-                // Asks that came meanwhile are dropped with the inbox; whoever sent them finds another account.
+                // Requests that came meanwhile are dropped with the inbox; their senders find another account.
                 return;
             }
             let mut wake = account.wake_at(now());

@@ -29,7 +29,7 @@ pub(super) struct HeldLease {
     pub(super) retiring: bool,
     /// Why it is to be closed, once it is.
     pub(super) closing: Option<&'static str>,
-    /// `LeaseClosed` is in the journal, whoever wrote it, or the ledger says that it is over.
+    /// `LeaseClosed` is in the journal, written by any part, or the ledger says that it is over.
     pub(super) closed: bool,
     /// This holder wrote `LeaseClosed` and has yet to tell the ledger.
     pub(super) end_due: bool,

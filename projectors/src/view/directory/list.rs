@@ -72,7 +72,7 @@ impl ReadModel for DirectoryView {
 }
 
 impl DirectoryView {
-    /// People, opened: whoever may list them may read who they are.
+    /// People, opened: who may list them may read who they are.
     async fn users(&self, query: &Query<'_>) -> Result<UserPage, NoAnswer> {
         let asked: ListUsers = query.read()?;
         let (paging, prefix) = (asked.paging(), people(query.tenant()));

@@ -20,7 +20,7 @@ use crate::dispatch::{Cause, Dispatch};
 /// How often the holder may write first before this attempt is given up; the timer rings again.
 const RIVALS_MAX: usize = 20;
 
-/// Ends `lease`, whoever may be using it: from the fence on, nothing starts.
+/// Ends `lease`, even while it is used: from the fence on, nothing starts.
 pub(super) async fn end(
     ports: &WorkerPorts,
     dispatch: &Dispatch,

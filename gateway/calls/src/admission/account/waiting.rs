@@ -48,7 +48,7 @@ pub(in crate::admission) struct Waiting {
     /// Since when, by this process's own clock.
     pub(in crate::admission) since: Duration,
     pub(in crate::admission) answer: ReservationAnswer,
-    /// Tells whether whoever asked is still there.
+    /// Tells whether the caller is still there.
     pub(in crate::admission) is_wanted: Box<dyn Fn() -> bool + Send>,
     /// The span of the request that it is for.
     pub(in crate::admission) span: Span,
