@@ -71,9 +71,9 @@ impl Aggregate for Ledger {
     /// Decides `command`. Pure. A lease id seen before, open or ended, decides nothing.
     ///
     /// # Errors
-    /// [`Rejection::BudgetExhausted`] if settled amounts leave no room; a call that was in line is refused by the answer
-    /// instead, because its leaving the line is recorded. [`Rejection::Stale`] for a correction that comes before its
-    /// lease's end: to be tried again.
+    /// [`Rejection::BudgetExhausted`] if settled amounts leave no room; a call that was in line is refused by the
+    /// answer instead, because its leaving the line is recorded. [`Rejection::Stale`] for a correction that comes
+    /// before its lease's end: to be tried again.
     fn decide(&self, command: &LedgerCommand, stamp: &Stamp) -> Result<Vec<LedgerEvent>, Rejection> {
         match command {
             LedgerCommand::SetBudget(command) => self.set_budget(command, stamp),

@@ -1,7 +1,7 @@
 //! The fold of one usage journal: what a gateway run spent for one set of scopes, and what it may still start.
 //!
-//! Read by the holder that writes the journal, by the part that ends a lease, and by those who check the books. A journal
-//! has no decider: what it says has happened.
+//! Read by the holder that writes the journal, by the part that ends a lease, and by those who check the books. A
+//! journal has no decider: what it says has happened.
 
 use std::collections::BTreeMap;
 

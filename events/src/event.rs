@@ -1,7 +1,8 @@
 //! Events: past tense, complete, their units in their types. One file per aggregate or journal.
 //!
 //! Recorded as `{type, data}` within a [`crate::commit::Commit`] that names the aggregate and its schema. A recorded
-//! shape never changes: a change is an optional field or a new variant, and raises the aggregate's [`AggregateEvents::SCHEMA`].
+//! shape never changes: a change is an optional field or a new variant, and raises the aggregate's
+//! [`AggregateEvents::SCHEMA`].
 
 use std::fmt;
 use std::io;

@@ -27,7 +27,8 @@ pub trait Reads<E: AggregateEvents> {
 macro_rules! view {
     ($view:ty, reads $($events:ty),+) => {
         impl $crate::view::View for $view {
-            const KINDS: &'static [$crate::event::AggregateKind] = &[$(<$events as $crate::event::AggregateEvents>::KIND),+];
+            const KINDS: &'static [$crate::event::AggregateKind] =
+                &[$(<$events as $crate::event::AggregateEvents>::KIND),+];
 
             fn apply(&mut self, recorded: &$crate::commit::Recorded<'_>) {
                 $(if let Some(event) = <$events as $crate::event::AggregateEvents>::from_event(recorded.event) {

@@ -269,7 +269,7 @@ proptest! {
 }
 
 #[test]
-fn people_see_each_call_with_all_that_is_known_of_it() {
+fn each_call_is_shown_with_all_its_fields() {
     let writer = Writer::new();
     let commit = writer.commit(vec![writer.start(), writer.finish()]);
     let read = Commit::decode(&commit.stream, &commit.encode().unwrap()).unwrap();

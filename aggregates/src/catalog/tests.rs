@@ -95,7 +95,7 @@ fn a_price_that_has_ended_leaves_none_until_another_begins() {
 }
 
 #[test]
-fn a_price_may_begin_in_the_past_where_the_last_one_had_ended() {
+fn a_price_may_begin_in_a_past_without_price() {
     let ended = || given::<Catalog>([price_set(5, 4), priced(10, Some(20), 5)]);
     ended().when(set_price(Some(20), 6)).then([price_set(20, 6)]);
     let refused = Rejection::invalid(
@@ -109,7 +109,7 @@ fn a_price_may_begin_in_the_past_where_the_last_one_had_ended() {
 }
 
 #[test]
-fn a_price_with_all_that_it_can_say_is_recorded_whole() {
+fn a_price_with_all_fields_is_recorded_whole() {
     let tier = PriceVariant { context_above: Some(Tokens(272_000)), tier: None, hours: vec![], rates: price(10) };
     let set = SetPrice {
         until: Some(Timestamp(3_000_000)),
@@ -143,7 +143,7 @@ fn a_variant_says_when_it_applies_and_is_bounded() {
 }
 
 #[test]
-fn the_price_of_one_image_search_or_call_has_a_bound() {
+fn the_price_of_image_search_or_call_is_bounded() {
     for dear in [
         Rates { image: Some(NanoDollars(UNIT_PRICE_MAX.0 + 1)), ..price(1) },
         Rates { search: Some(NanoDollars(UNIT_PRICE_MAX.0 + 1)), ..price(1) },

@@ -100,7 +100,8 @@ pub(super) fn defined(name: &str, revision: u32) -> Result<Event, BoxError> {
     Ok(AgentEvent::Defined { agent: AgentId::new(name)?, revision, spec }.into())
 }
 
-/// Writes `events` events of calls, half of them starts and half finishes, `a_commit` together; how many commits that is.
+/// Writes `events` events of calls, half of them starts and half finishes, `a_commit` together; how many commits that
+/// is.
 pub(super) async fn write_calls(
     log: &Arc<dyn EventLog>,
     name: &str,

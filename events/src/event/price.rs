@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hours_hold_on_their_days_from_the_first_minute_to_the_last() {
+    fn hours_hold_on_their_days_first_to_last_minute() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let peak = Hours {
             days: vec![Weekday::Monday, Weekday::Friday],

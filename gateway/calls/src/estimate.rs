@@ -63,7 +63,7 @@ impl Estimate {
     /// Of `request`, made to a model of which `spec` is known.
     pub(crate) fn of(request: &ModelRequest, spec: &ModelSpec, rate: Rate) -> Self {
         let text = request.size.message_tokens;
-        let tooling = ask
+        let tooling = request
             .size
             .tooling_tokens
             .iter()
@@ -144,8 +144,8 @@ mod tests {
     }
 
     fn estimate(body: &Value) -> Estimate {
-        let ask = OpenAiChat.read(&body.to_string().into()).unwrap();
-        Estimate::of(&ask, &SPEC, rate(1_000_000, 100_000, 2_000_000))
+        let request = OpenAiChat.read(&body.to_string().into()).unwrap();
+        Estimate::of(&request, &SPEC, rate(1_000_000, 100_000, 2_000_000))
     }
 
     #[test]
@@ -158,17 +158,17 @@ mod tests {
 
     #[test]
     fn a_limit_reserves_no_more_than_the_models_maximum() {
-        let ask = |limit: u64| {
+        let request = |limit: u64| {
             estimate(&json!({ "model": "m", "max_tokens": limit, "n": 3, "messages": [{ "content": "hi" }] }))
         };
-        assert_eq!(ask(10).output_max, 10);
-        assert_eq!(ask(1_000_000).output_max, 2_048);
-        assert_eq!(ask(10).worst().tokens.0, ask(10).input_max + 30);
-        assert_eq!(ask(10).worst_min(), ask(10).worst(), "an explicit limit waits instead of being clamped");
+        assert_eq!(request(10).output_max, 10);
+        assert_eq!(request(1_000_000).output_max, 2_048);
+        assert_eq!(request(10).worst().tokens.0, request(10).input_max + 30);
+        assert_eq!(request(10).worst_min(), request(10).worst(), "an explicit limit waits instead of being clamped");
     }
 
     #[test]
-    fn what_is_not_billed_costs_nothing_even_if_each_call_does() {
+    fn an_unbilled_call_costs_nothing_despite_a_call_price() {
         let per_call = Rates { call: Some(NanoDollars(7)), ..Rates::default() };
         let rate = Rate { price: Price::from(per_call).into(), began: Timestamp(0) };
         let refused = CallOutcome::NotBilled { reason: "connection refused".to_owned() };

@@ -65,7 +65,7 @@ fn each_kind_of_token_and_unit_has_its_own_rate() {
 }
 
 #[test]
-fn a_rate_that_is_left_out_is_that_of_plain_tokens() {
+fn a_missing_rate_is_that_of_plain_tokens() {
     let usage = TokenUsage {
         cache_write: Tokens(20),
         cache_write_1h: Tokens(30),

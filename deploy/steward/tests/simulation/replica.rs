@@ -216,8 +216,8 @@ impl Replica {
         }
     }
 
-    /// A refusal must rest on settled amounts. It is judged by the state it was decided on, also if that was stale: then
-    /// it never leaves, and a false one is caught when it is decided again.
+    /// A refusal must rest on settled amounts. It is judged by the state it was decided on, also if that was stale:
+    /// then it never leaves, and a false one is caught when it is decided again.
     fn note_refusal(&self, command: &LedgerCommand, at: Timestamp) {
         let (scopes, request) = match command {
             LedgerCommand::GrantLease(command) => (command.scopes.clone(), command.request.clone()),

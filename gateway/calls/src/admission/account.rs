@@ -336,8 +336,8 @@ const WANTED_CHECK: Duration = Duration::from_millis(250);
 
 const TICK: Duration = Duration::from_millis(1);
 
-/// What to reserve for `wanted` out of `free`, if it fits: all of its worst case or, if the ledger is `short` and the call
-/// may be cut, its share.
+/// What to reserve for `wanted` out of `free`, if it fits: all of its worst case or, if the ledger is `short` and the
+/// call may be cut, its share.
 fn fitting(wanted: &ReservationRequest, free: Amounts, short: bool, waiting: usize) -> Option<Amounts> {
     if wanted.worst.fits(free) {
         return Some(wanted.worst);

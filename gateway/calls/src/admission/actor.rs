@@ -23,8 +23,8 @@ use super::account::fresh;
 use super::account::{Account, CommandOutcome, Identity, Job, Now, Numbers, PendingCommand, Waiting};
 use super::{AdmissionConfig, AdmissionPorts, Finish, Settled};
 
-/// How long one command is tried before the account looks again at what to ask. Commands are kept apart by lease and turn,
-/// so one that was given up may still be decided without harm.
+/// How long one command is tried before the account looks again at what to ask. Commands are kept apart by lease and
+/// turn, so one that was given up may still be decided without harm.
 const COMMAND_PATIENCE: Patience = Patience {
     pause_min: Duration::from_millis(20),
     pause_max: Duration::from_secs(1),
@@ -156,7 +156,7 @@ impl Actor {
         })
     }
 
-    /// The command as a request. It belongs to the chain and trace of the call for whose `for_call` it is sent, if one waits.
+    /// The command as a request. It belongs to the chain and trace of `for_call`, if a call waits for its answer.
     fn request(&self, command: &Command, for_call: Option<&Waiting>) -> Result<Request, String> {
         let (noun, verb) = command.name();
         let body: Bytes = command.write(Format::MessagePack).map_err(|error| error.to_string())?;

@@ -1,7 +1,7 @@
 //! What lease expiry knows: open leases, calls that nobody has settled, and finishes that came after the close.
 //!
-//! A fold of ledgers and usage journals of one shard, in the order in which they were recorded. It knows events; it must
-//! not know time: what is due is looked up when a timer rings.
+//! A fold of ledgers and usage journals of one shard, in the order in which they were recorded. It knows events; it
+//! must not know time: what is due is looked up when a timer rings.
 
 use std::collections::BTreeMap;
 

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_that_a_price_can_say_is_read_and_is_what_the_command_takes() {
+    fn every_price_field_is_read_as_the_command_takes_it() {
         let price: Price = toml::from_str(
             r#"
             from = 2026-11-01

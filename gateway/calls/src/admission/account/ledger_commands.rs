@@ -1,7 +1,7 @@
 //! What the account asks of the ledger, and what the answers mean.
 //!
-//! One command is under way at a time and keeps its id until it is answered. The holder lowers its own cap before it asks
-//! for less and raises it only on the reply; while an outcome is unknown, the lower of both holds.
+//! One command is under way at a time and keeps its id until it is answered. The holder lowers its own cap before it
+//! asks for less and raises it only on the reply; while an outcome is unknown, the lower of both holds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
