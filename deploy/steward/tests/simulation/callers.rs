@@ -157,7 +157,7 @@ impl Gateway {
         let takes = if hostile { rng.skewed_millis(25_000) } else { rng.millis(1, 80) };
         let again = hostile && rng.percent(15);
         let bill = if matches!(end, CallEnd::NotBilled) { Amounts::ZERO } else { amounts(bill, price) };
-        Plan { ask, bill, takes, end, again, calm: !hostile }
+        Plan { wanted, bill, takes, end, again, calm: !hostile }
     }
 }
 
