@@ -96,15 +96,15 @@ async fn a_list_takes_its_permission_and_its_own_fields_only() {
         let page: Page<Value> = company.query("acme", "p_max", query, &json!({})).await.unwrap();
         assert!(page.position > Position(0), "{query}");
         for who in ["svc_a", "p_gil", "sys_gateway"] {
-            let refused = company.ask::<Value>("acme", who, query, &json!({})).await.unwrap_err();
+            let refused = company.query::<Value>("acme", who, query, &json!({})).await.unwrap_err();
             let Rejection::Forbidden { permission, .. } = &refused else { panic!("{query}: {refused:?}") };
             assert_eq!(permission.to_string(), query.replace('.', ":"));
         }
-        let refused = company.ask::<Value>("acme", "p_max", query, &json!({ "colour": 1 })).await.unwrap_err();
+        let refused = company.query::<Value>("acme", "p_max", query, &json!({ "colour": 1 })).await.unwrap_err();
         assert!(refused.to_string().contains("colour"), "{refused}");
     }
     for query in LISTS.iter().filter(|query| !query.starts_with("tenant")) {
-        let refused = company.ask::<Value>("acme", "p_max", query, &json!({ "after": "a\0b" })).await.unwrap_err();
+        let refused = company.query::<Value>("acme", "p_max", query, &json!({ "after": "a\0b" })).await.unwrap_err();
         assert!(refused.to_string().starts_with("after"), "{query}: {refused}");
     }
 }

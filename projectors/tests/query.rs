@@ -51,15 +51,15 @@ async fn a_refused_query_says_why_and_what_would_help() {
     ] {
         // An agent of the tenant, the owner of another one, and a part of Steward that names nobody.
         for who in ["svc_a", "p_gil", "sys_gateway"] {
-            let refused = company.ask::<serde_json::Value>("acme", who, query, &json!({})).await.unwrap_err();
+            let refused = company.query::<serde_json::Value>("acme", who, query, &json!({})).await.unwrap_err();
             let Rejection::Forbidden { permission, would_allow, .. } = &refused else { panic!("{query}: {refused:?}") };
             assert_eq!(permission.to_string(), query.replace('.', ":"));
             assert!(who != "svc_a" || would_allow.contains("steward grant give svc_a"), "{would_allow}");
         }
     }
-    let unknown = company.ask::<CostReport>("nobody", "op_root", "cost.report", &json!({})).await.unwrap_err();
+    let unknown = company.query::<CostReport>("nobody", "op_root", "cost.report", &json!({})).await.unwrap_err();
     assert_eq!(unknown, Rejection::UnknownTenant { tenant: tenant("nobody") });
-    let unknown = company.ask::<CostReport>("acme", "p_ana", "cost.guess", &json!({})).await.unwrap_err();
+    let unknown = company.query::<CostReport>("acme", "p_ana", "cost.guess", &json!({})).await.unwrap_err();
     assert_eq!(unknown.to_string(), "there is no query cost.guess");
 }
 
@@ -83,7 +83,7 @@ async fn queries_are_read_strictly_and_answered_in_their_format() {
     let journal = stream(SHARD, "acme", AggregateKind::Usage, "gw1-a");
     company.writer.write(&journal, vec![finished("acme", &mut Dice(3)).into()]).await;
 
-    let refused = company.ask::<CostReport>("acme", "p_ana", "cost.report", &json!({"colour": 1})).await.unwrap_err();
+    let refused = company.query::<CostReport>("acme", "p_ana", "cost.report", &json!({"colour": 1})).await.unwrap_err();
     assert!(refused.to_string().contains("colour"), "{refused}");
     for body in [&b"{"[..], b"[]", b"\"\"", b"{\"by\":[\"mood\"]}", b"{\"since\":\"yesterday\"}"] {
         let request = company.request("acme", "p_ana", "cost.report", Format::Json, body.to_vec());
@@ -143,7 +143,7 @@ async fn a_report_of_too_many_rows_is_refused_with_advice() {
     assert_eq!(report.rows.len(), REPORT_ROWS_MAX);
     let last = vec![finished_with_key("key_one_more").into()];
     company.writer.write(&journal, last).await;
-    let refused = company.ask::<CostReport>("acme", "p_ana", "cost.report", &by_key).await.unwrap_err();
+    let refused = company.query::<CostReport>("acme", "p_ana", "cost.report", &by_key).await.unwrap_err();
     assert!(refused.to_string().contains("split by fewer"), "{refused}");
     let report: CostReport = company.query("acme", "p_ana", "cost.report", &json!({})).await.unwrap();
     assert_eq!(report.total.calls, REPORT_ROWS_MAX as u64 + 1);
@@ -218,7 +218,7 @@ async fn history_pages_show_every_event_once_and_no_secret() {
         .await
         .unwrap();
     assert_eq!(last.events, some.events[4..]);
-    let wrong = company.ask::<Replay>("acme", "p_max", "history.replay", &json!({"kinds": ["moods"]})).await;
+    let wrong = company.query::<Replay>("acme", "p_max", "history.replay", &json!({"kinds": ["moods"]})).await;
     assert_eq!(wrong.unwrap_err(), Rejection::invalid("kinds", "\"moods\" is no aggregate"));
 }
 
@@ -258,7 +258,7 @@ async fn access_is_explained_now_and_as_it_was() {
     let can: WhoCan = company.query("acme", "p_max", "access.who-can", &before).await.unwrap();
     assert_eq!(can.principals, [], "before anybody was there");
     let future = json!({"permission": "budget:set", "scope": "acme", "at": "2100-01-01"});
-    let refused = company.ask::<WhoCan>("acme", "p_max", "access.who-can", &future).await.unwrap_err();
+    let refused = company.query::<WhoCan>("acme", "p_max", "access.who-can", &future).await.unwrap_err();
     assert!(refused.to_string().contains("in the future"), "{refused}");
 }
 
@@ -331,9 +331,9 @@ async fn only_showing_a_task_opens_its_sealed_answer() {
     let list: TaskList = company.query("acme", "p_max", "task.list", &json!({"count_max": 2})).await.unwrap();
     assert_eq!(list.tasks.len(), 2);
 
-    let missing = company.ask::<TaskView>("acme", "p_max", "task.show", &json!({"task": "t_9"})).await.unwrap_err();
+    let missing = company.query::<TaskView>("acme", "p_max", "task.show", &json!({"task": "t_9"})).await.unwrap_err();
     assert_eq!(missing.to_string(), "there is no task t_9");
-    let others = company.ask::<TaskView>("globex", "p_gil", "task.show", &json!({"task": "t_2"})).await.unwrap_err();
+    let others = company.query::<TaskView>("globex", "p_gil", "task.show", &json!({"task": "t_2"})).await.unwrap_err();
     assert_eq!(others.to_string(), "there is no task t_2");
 
     company.keyring.destroy(&KeyOwner::Tenant(tenant("acme"))).await.unwrap();

@@ -252,12 +252,12 @@ async fn proofs_are_answered_to_auditors_and_to_nobody_else() {
         ("audit.tree", json!({"from": u64::MAX})),
         ("audit.due", json!({})),
     ] {
-        let refused = company.ask::<serde_json::Value>("acme", "p_max", query, &body).await.unwrap_err();
+        let refused = company.query::<serde_json::Value>("acme", "p_max", query, &body).await.unwrap_err();
         assert!(matches!(refused, Rejection::Invalid { .. } | Rejection::NotFound { .. }), "{query} {body}: {refused}");
     }
     for who in ["svc_a", "p_gil"] {
         for query in ["audit.commits", "audit.tree", "audit.checkpoints"] {
-            assert!(company.ask::<serde_json::Value>("acme", who, query, &json!({})).await.is_err(), "{who} {query}");
+            assert!(company.query::<serde_json::Value>("acme", who, query, &json!({})).await.is_err(), "{who} {query}");
         }
     }
 }
