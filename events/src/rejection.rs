@@ -45,7 +45,7 @@ pub enum Rejection {
     NotFound {
         /// Kind of thing.
         what: String,
-        /// Name of the agent.
+        /// Name or id of the thing.
         id: String,
     },
     /// The name is taken by something else.
@@ -53,7 +53,7 @@ pub enum Rejection {
     AlreadyExists {
         /// Kind of thing.
         what: String,
-        /// Name of the agent.
+        /// Name or id of the thing.
         id: String,
     },
     /// A field's value cannot be right.

@@ -70,7 +70,7 @@ fn a_role_has_a_bounded_size() {
     };
     given::<Access>([])
         .when(AccessCommand::DefineRole(many))
-        .then_rejected(&Rejection::invalid("permissions", "would be 201; at most 200 are allowed"));
+        .then_rejected(&Rejection::invalid("permissions", "would have 201 entries; at most 200 are allowed"));
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_grant_given_again_changes_its_end() {
 fn a_grant_names_a_known_role_within_its_tenant() {
     given::<Access>([]).when(give("nope", "acme")).then_rejected(&Rejection::not_found("role", &"nope"));
     for outside in ["other", "*", "acme2"] {
-        let refused = Rejection::invalid("on", format!("{outside} lies outside tenant acme"));
+        let refused = Rejection::invalid("on", format!("{outside} is outside tenant acme"));
         given::<Access>([]).when(give("owner", outside)).then_rejected(&refused);
     }
 }

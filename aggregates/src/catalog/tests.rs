@@ -58,7 +58,7 @@ fn only_the_first_price_may_begin_in_the_past() {
     given::<Catalog>([]).when(set_price(Some(10), 5)).then([price_set(10, 5)]);
     let refused = Rejection::invalid(
         "from",
-        "1970-01-01T00:00:00.00002Z is in the past, and small had a price then or since; a price begins now or later",
+        "1970-01-01T00:00:00.00002Z is in the past, and small already had a price then; a price must begin now or later",
     );
     given::<Catalog>([price_set(10, 5)]).when(set_price(Some(20), 6)).then_rejected(&refused);
     given::<Catalog>([price_set(10, 5)]).when(set_price(Some(10), 5)).then([]);
@@ -100,7 +100,7 @@ fn a_price_may_begin_in_a_past_without_price() {
     ended().when(set_price(Some(20), 6)).then([price_set(20, 6)]);
     let refused = Rejection::invalid(
         "from",
-        "1970-01-01T00:00:00.000019Z is in the past, and small had a price then or since; a price begins now or later",
+        "1970-01-01T00:00:00.000019Z is in the past, and small already had a price then; a price must begin now or later",
     );
     ended().when(set_price(Some(19), 6)).then_rejected(&refused);
     let refused = Rejection::invalid("until", "is not after the price's beginning");
@@ -135,11 +135,11 @@ fn a_variant_says_when_it_applies_and_is_bounded() {
     let dear = PriceVariant { context_above: Some(Tokens(1)), rates: price(PRICE_MAX.0 + 1), ..always.clone() };
     refused(vec![dear.clone()], "variants.rates", "must be at most one dollar a token");
     let some = PriceVariant { rates: price(1), ..dear };
-    refused(vec![some; VARIANTS_MAX + 1], "variants", "would be 33; at most 32 are allowed");
+    refused(vec![some; VARIANTS_MAX + 1], "variants", "would have 33 entries; at most 32 are allowed");
     let over_midnight = PriceVariant { hours: vec![hours("23:00", "01:00")], ..always.clone() };
     refused(vec![over_midnight], "variants.hours", "end before they begin; write one span for each day");
     let many = PriceVariant { hours: vec![hours("01:00", "02:00"); HOURS_MAX + 1], ..always };
-    refused(vec![many], "variants.hours", "would be 15; at most 14 are allowed");
+    refused(vec![many], "variants.hours", "would have 15 entries; at most 14 are allowed");
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_model_has_room_for_its_output() {
     for wrong in [spec(100, 101), spec(100, 0)] {
         given::<Catalog>([]).when(set(wrong)).then_rejected(&refused);
     }
-    let refused = Rejection::invalid("spec.context_max", "is at most 100000000");
+    let refused = Rejection::invalid("spec.context_max", "must be at most 100000000");
     given::<Catalog>([]).when(set(spec(CONTEXT_MAX.0 + 1, 1))).then_rejected(&refused);
 }
 
@@ -191,7 +191,7 @@ fn a_default_route_leads_somewhere() {
     let route = |targets| CatalogCommand::SetRoute(SetRoute { model: model(), targets });
     let nowhere = Rejection::invalid("targets", "must name at least one target");
     given::<Catalog>([]).when(route(vec![])).then_rejected(&nowhere);
-    let many = Rejection::invalid("targets", "would be 9; at most 8 are allowed");
+    let many = Rejection::invalid("targets", "would have 9 entries; at most 8 are allowed");
     given::<Catalog>([]).when(route(vec![target.clone(); TARGETS_MAX + 1])).then_rejected(&many);
     let in_steward = Catalog::default().decide(&route(vec![target.clone()]), &steward());
     assert_eq!(in_steward, Err(Rejection::not_found("provider", &"local")));

@@ -116,7 +116,7 @@ fn a_key_stays_in_its_tenant_and_ends_later() {
     let elsewhere = IssueKey { scope: Some("other".parse().unwrap()), ..issue() };
     given::<Identity>([bot_created()])
         .when(command(elsewhere))
-        .then_rejected(&Rejection::invalid("scope", "other lies outside tenant acme"));
+        .then_rejected(&Rejection::invalid("scope", "other is outside tenant acme"));
     let past = IssueKey { expires: Some(stamp().at), ..issue() };
     given::<Identity>([bot_created()])
         .when(command(past))
@@ -125,7 +125,7 @@ fn a_key_stays_in_its_tenant_and_ends_later() {
     let many = IssueKey { models, expires: Some(HOUR), ..issue() };
     given::<Identity>([bot_created()])
         .when(command(many))
-        .then_rejected(&Rejection::invalid("models", "would be 65; at most 64 are allowed"));
+        .then_rejected(&Rejection::invalid("models", "would have 65 entries; at most 64 are allowed"));
 }
 
 #[test]

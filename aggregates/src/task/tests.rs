@@ -125,7 +125,7 @@ fn a_task_is_booked_within_its_tenant() {
     let elsewhere = SubmitTask { scope: Some("other".parse().unwrap()), ..submit() };
     given::<Task>([])
         .when(TaskCommand::SubmitTask(elsewhere))
-        .then_rejected(&Rejection::invalid("scope", "other lies outside tenant acme"));
+        .then_rejected(&Rejection::invalid("scope", "other is outside tenant acme"));
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn a_zombie_writes_nothing() {
         ])
         .at(LATER)
     };
-    let stale = Rejection::stale("claim 2 counts now, not 1");
+    let stale = Rejection::stale("the task is now under claim 2, not 1");
     let extend = TaskCommand::ExtendClaim(ExtendClaim { task: task(), epoch: Epoch(1), until: MUCH_LATER });
     for command in [extend, start(1, 1, StepKind::Plan), finish_step(1, 1), finish(1), fail(1)] {
         passed_on().when(command).then_rejected(&stale);
@@ -198,8 +198,8 @@ fn steps_come_one_at_a_time_and_in_order() {
     with(open()).when(start(1, 1, StepKind::Plan)).then([]);
     with(open())
         .when(start(1, 2, StepKind::Answer))
-        .then_rejected(&Rejection::stale("step 1 has begun and not finished"));
-    with(open()).when(finish(1)).then_rejected(&Rejection::stale("step 1 has begun and not finished"));
+        .then_rejected(&Rejection::stale("step 1 has begun and has not finished"));
+    with(open()).when(finish(1)).then_rejected(&Rejection::stale("step 1 has begun and has not finished"));
     let done = || [open(), vec![step_finished(1, 1)]].concat();
     with(done()).when(finish_step(1, 1)).then([]);
     with(done()).when(start(1, 1, StepKind::Plan)).then_rejected(&Rejection::stale("the next step is 2, not 1"));

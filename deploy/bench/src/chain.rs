@@ -33,7 +33,7 @@ const JOURNALS: u64 = 64;
 
 /// One stream and where it ends.
 pub(super) struct Chain {
-    /// Name of the agent.
+    /// The stream.
     pub(super) stream: StreamName,
     /// Its last commit's position.
     pub(super) end: Position,

@@ -33,8 +33,6 @@ const EDGES: &[(&str, &[&str])] = &[
             "steward-calls",
             "steward-providers",
             "steward-gateway",
-            "steward-calls",
-            "steward-providers",
             "steward-observability",
         ],
     ),

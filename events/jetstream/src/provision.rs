@@ -119,7 +119,7 @@ pub async fn provision(admin: &Connection, shards: u16, options: Options) -> Res
 /// What a stream holds now: for `doctor`, and for looking at growth.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamState {
-    /// Name of the agent.
+    /// Name of the JetStream stream.
     pub name: String,
     /// How many messages.
     pub messages: u64,

@@ -134,7 +134,7 @@ async fn streams_that_differ_from_the_wanted_are_reported_unchanged() {
     provision::provision(&admin, 2, provision::Options::default()).await.unwrap();
     let replicas =
         provision::provision(&admin, 2, provision::Options { replicas: 3, ..Default::default() }).await.unwrap_err();
-    assert_eq!(replicas.to_string(), "EVT_00 exists and differs: num_replicas is 1, must be 3");
+    assert_eq!(replicas.to_string(), "the stream EVT_00 exists with other settings: num_replicas is 1, must be 3");
     let strict = provision::Options { durability: Durability::Strict, ..Default::default() };
     let refused = provision::provision(&admin, 2, strict).await.unwrap_err();
     assert!(refused.to_string().contains("sync_interval: always"), "{refused}");

@@ -141,7 +141,7 @@ pub enum LogError {
     #[error("the event log is unavailable: {0}")]
     Unavailable(#[source] BoxError),
     /// The log is shorter than what was read from it before: it was restored or tampered with. Nothing goes on.
-    #[error("the log is shorter than it was (log-went-back): {0}")]
+    #[error("log-went-back: {0}")]
     WentBack(String),
     /// Something in the log is not readable by this build.
     #[error(transparent)]

@@ -15,7 +15,7 @@ use crate::timestamp::Timestamp;
 pub enum AccessEvent {
     /// A role means this from now on.
     RoleDefined {
-        /// Name of the agent.
+        /// Name of the role.
         role: RoleId,
         /// What it permits by itself.
         permissions: Vec<PermissionPattern>,

@@ -16,7 +16,7 @@ use crate::timestamp::Timestamp;
 pub enum CatalogEvent {
     /// An upstream can be reached.
     ProviderSet {
-        /// Name of the agent.
+        /// Name of the provider.
         provider: ProviderId,
         /// What it speaks.
         kind: ProviderKind,
@@ -27,7 +27,7 @@ pub enum CatalogEvent {
     },
     /// A model can be named by callers.
     ModelSet {
-        /// Name of the agent.
+        /// Name that callers use.
         model: ModelId,
         /// What is known of it.
         spec: ModelSpec,

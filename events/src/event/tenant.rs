@@ -12,7 +12,7 @@ use crate::quantity::SchemaVersion;
 pub enum TenantEvent {
     /// The tenant may be used.
     Created {
-        /// Name of the agent.
+        /// Name of the tenant.
         tenant: TenantId,
         /// IANA name of the time zone its budget windows turn in.
         timezone: String,

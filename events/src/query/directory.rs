@@ -141,7 +141,7 @@ pub struct UserRow {
 pub struct AccountRow {
     /// Its opaque id.
     pub principal: PrincipalId,
-    /// Name of the agent.
+    /// Name of the account.
     pub name: String,
     /// Whether it may act.
     pub state: PrincipalState,

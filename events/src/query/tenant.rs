@@ -32,7 +32,7 @@ pub type TenantPage = Page<TenantRow>;
 /// One tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TenantRow {
-    /// Name of the agent.
+    /// Name of the tenant.
     pub tenant: TenantId,
     /// The shard that holds all its streams.
     pub shard: Shard,

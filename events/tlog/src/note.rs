@@ -65,7 +65,7 @@ pub struct VerifierKey {
 }
 
 impl VerifierKey {
-    /// Name of the agent.
+    /// Name under which the key signs.
     pub fn name(&self) -> &str {
         &self.name
     }

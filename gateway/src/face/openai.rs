@@ -145,6 +145,7 @@ fn say_settled(headers: &mut HeaderMap, settled: &Settled) {
     set(headers, "x-steward-input-tokens", &tokens.input.0);
     set(headers, "x-steward-cached-tokens", &tokens.cached.0);
     set(headers, "x-steward-output-tokens", &tokens.output.0);
+    set(headers, "x-steward-reasoning-tokens", &tokens.reasoning.0);
     set(headers, "x-steward-response-cost", &settled.cost());
     if let Some(left) = settled.budget_left() {
         set(headers, "x-steward-budget-remaining", &left);

@@ -77,8 +77,6 @@ pub(crate) struct Models {
 #[derive(Deserialize)]
 struct Completion {
     choices: Vec<Choice>,
-    #[serde(default)]
-    usage: Usage,
 }
 
 #[derive(Deserialize)]
@@ -90,27 +88,6 @@ struct Choice {
 struct Said {
     #[serde(default)]
     content: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Usage {
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    prompt_tokens_details: Option<PromptDetails>,
-    completion_tokens_details: Option<CompletionDetails>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct PromptDetails {
-    cached_tokens: u64,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct CompletionDetails {
-    reasoning_tokens: u64,
 }
 
 #[derive(Deserialize)]
@@ -203,18 +180,23 @@ fn understand(headers: &HeaderMap, body: &[u8]) -> Result<ModelAnswer, CallError
         .map_err(|error| CallError::Refused(format!("its answer is no chat completion: {error}")))?;
     let said = completion.choices.into_iter().next().and_then(|choice| choice.message.content);
     let text = said.ok_or_else(|| CallError::Refused("the model gave no text".to_owned()))?;
-    let usage = completion.usage;
+    let (tokens, cost) = charged(headers)
+        .ok_or_else(|| CallError::Refused("its answer does not say what was charged for the call".to_owned()))?;
+    Ok(ModelAnswer { text, tokens, cost })
+}
+
+/// What the ledger has of the call, as the gateway says it. Without that the cost is unknown, and unknown is not free.
+fn charged(headers: &HeaderMap) -> Option<(TokenUsage, NanoDollars)> {
+    let said = |name: &str| headers.get(name)?.to_str().ok();
+    let count = |name: &str| said(name)?.parse().ok().map(Tokens);
     let tokens = TokenUsage {
-        input: Tokens(usage.prompt_tokens),
-        cached: Tokens(usage.prompt_tokens_details.unwrap_or_default().cached_tokens),
-        output: Tokens(usage.completion_tokens),
-        reasoning: Tokens(usage.completion_tokens_details.unwrap_or_default().reasoning_tokens),
+        input: count("x-steward-input-tokens")?,
+        cached: count("x-steward-cached-tokens")?,
+        output: count("x-steward-output-tokens")?,
+        reasoning: count("x-steward-reasoning-tokens")?,
         ..TokenUsage::default()
     };
-    // The ledger's own figure. Without it the cost is unknown, and unknown is not free.
-    let cost = headers.get("x-steward-response-cost").and_then(|value| value.to_str().ok()?.parse().ok());
-    let cost = cost.ok_or_else(|| CallError::Refused("its answer does not say what the call cost".to_owned()))?;
-    Ok(ModelAnswer { text, tokens, cost })
+    Some((tokens, said("x-steward-response-cost")?.parse().ok()?))
 }
 
 /// The gateway's own words decide, then the status.
@@ -253,6 +235,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderName;
+
     use super::*;
 
     fn refused(status: u16, body: &str) -> Option<CallError> {
@@ -282,14 +266,33 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_its_cost_is_not_free() {
-        let body = br#"{"choices":[{"message":{"content":"hello"}}]}"#;
-        let name = || reqwest::header::HeaderName::from_static("x-steward-response-cost");
-        let costs = |text: &str| HeaderMap::from_iter([(name(), text.parse().unwrap())]);
-        assert!(matches!(understand(&HeaderMap::new(), body), Err(CallError::Refused(_))));
-        assert!(matches!(understand(&costs("much"), body), Err(CallError::Refused(_))));
-        let answer = understand(&costs("$0.000015"), body).unwrap();
+    fn an_answer_without_its_charge_is_not_free() {
+        let body =
+            br#"{"choices":[{"message":{"content":"hello"}}],"usage":{"prompt_tokens":9,"completion_tokens":9}}"#;
+        let charge = [
+            ("x-steward-input-tokens", "10"),
+            ("x-steward-cached-tokens", "2"),
+            ("x-steward-output-tokens", "5"),
+            ("x-steward-reasoning-tokens", "1"),
+            ("x-steward-response-cost", "$0.000015"),
+        ];
+        let headers = |left_out: &str, wrong: &str| {
+            let said = charge.iter().filter(|(name, _)| *name != left_out);
+            let said = said.map(|(name, value)| (*name, if *name == wrong { "much" } else { value }));
+            HeaderMap::from_iter(said.map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())))
+        };
+        let answer = understand(&headers("", ""), body).unwrap();
+        assert_eq!(
+            (answer.tokens.input, answer.tokens.cached),
+            (Tokens(10), Tokens(2)),
+            "the ledger's, not the body's"
+        );
+        assert_eq!((answer.tokens.output, answer.tokens.reasoning), (Tokens(5), Tokens(1)));
         assert_eq!(answer.cost, NanoDollars(15_000));
+        for (name, _) in charge {
+            assert!(matches!(understand(&headers(name, ""), body), Err(CallError::Refused(_))), "without {name}");
+            assert!(matches!(understand(&headers("", name), body), Err(CallError::Refused(_))), "{name} is no number");
+        }
     }
 
     #[test]

@@ -126,7 +126,14 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Respons
             "usage": { "prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15,
                        "prompt_tokens_details": { "cached_tokens": 2 } },
         });
-        Response::builder().header("x-steward-response-cost", "$0.000015").body(Full::from(body.to_string())).unwrap()
+        Response::builder()
+            .header("x-steward-input-tokens", "10")
+            .header("x-steward-cached-tokens", "2")
+            .header("x-steward-output-tokens", "5")
+            .header("x-steward-reasoning-tokens", "0")
+            .header("x-steward-response-cost", "$0.000015")
+            .body(Full::from(body.to_string()))
+            .unwrap()
     };
     Ok(match todo {
         Do::Say(text) => said(text),

@@ -20,7 +20,7 @@ async fn a_gateway_refusal_ends_the_task_with_its_reason() {
             "step 1 (plan): budget exhausted: task t_1 spent $0.01 of $0.01",
         ),
         (403, "forbidden", "p_ana may not", "step 1 (plan): not allowed: p_ana may not"),
-        (404, "model_not_found", "no model small", "step 1 (plan): model gone: no model small"),
+        (404, "model_not_found", "no model small", "step 1 (plan): the model does not exist any more: no model small"),
     ] {
         let env = WorkersEnv::new(Gateway::start(move |_| Do::Refuse(status, code, message)).await).await;
         let env = env.with_tenant("acme").await;

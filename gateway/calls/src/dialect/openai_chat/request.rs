@@ -20,7 +20,7 @@ pub enum LimitField {
 }
 
 impl LimitField {
-    /// Name of the agent.
+    /// Name of the field.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::MaxTokens => "max_tokens",
