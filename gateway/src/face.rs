@@ -59,16 +59,16 @@ pub(crate) const ELSEWHERE: &Face = &management::FACE;
 
 /// Refuses an unknown path.
 pub(crate) fn no_such_path<S: Clone + Send + Sync + 'static>(refuse: Refuse) -> MethodRouter<S> {
-    any(move |request: Request| refused(request, refuse, Error::NoSuchPath))
+    any(async move |request: Request| refused(request, refuse, Error::NoSuchPath))
 }
 
 /// Refuses a method that a path does not take.
 pub(crate) fn no_such_method<S: Clone + Send + Sync + 'static>(refuse: Refuse) -> MethodRouter<S> {
-    any(move |request: Request| refused(request, refuse, Error::NoSuchMethod))
+    any(async move |request: Request| refused(request, refuse, Error::NoSuchMethod))
 }
 
 /// The path may be stripped of what its face begins with; the caller hears all of it.
-async fn refused(request: Request, refuse: Refuse, error: fn(String) -> Error) -> Response {
+fn refused(request: Request, refuse: Refuse, error: fn(String) -> Error) -> Response {
     let (parts, _) = request.into_parts();
     let path = parts.extensions.get::<OriginalUri>().map_or(parts.uri.path(), |OriginalUri(uri)| uri.path());
     refuse(&error(path.chars().take(200).collect()), Arrival::of(&parts))

@@ -102,9 +102,9 @@ async fn discovery_finds_every_noun_and_view_with_its_counts() {
             assert!(subjects.insert(endpoint["subject"].as_str().unwrap().to_owned()));
         }
     }
-    let commands = COMMANDS.iter().map(|spec| format!("cmd.*.*.{}.{}", spec.noun, spec.verb));
-    let queries = QUERIES.iter().map(|spec| format!("qry.*.*.{}.{}", spec.view, spec.verb));
-    assert_eq!(subjects, commands.chain(queries).collect());
+    let command_subjects = COMMANDS.iter().map(|spec| format!("cmd.*.*.{}.{}", spec.noun, spec.verb));
+    let query_subjects = QUERIES.iter().map(|spec| format!("qry.*.*.{}.{}", spec.view, spec.verb));
+    assert_eq!(subjects, command_subjects.chain(query_subjects).collect());
     // A noun with commands and queries is two services: the deciders' and the views'.
     assert_eq!(names(&discover(&admin, "$SRV.PING.budget", 2).await), ["budget", "budget"]);
     assert_eq!(names(&discover(&admin, "$SRV.PING.cost", 1).await), ["cost"]);

@@ -111,7 +111,7 @@ fn fold(event: &LedgerEvent, recorded: &Recorded<'_>, rows: &mut Rows<BudgetsRow
             budget_rows.end(lease, *used_total, *late_total, unsettled);
         }
         LedgerEvent::LeaseCorrected { lease: _, call, used, late, left } => {
-            budget_rows.correct(call, *used, *late, *left)
+            budget_rows.correct(call, *used, *late, *left);
         }
         LedgerEvent::ThresholdCrossed { budget: _, window, percent } => budget_rows.warn(window, *percent),
         LedgerEvent::RequestQueued { .. } | LedgerEvent::RequestDequeued { .. } | LedgerEvent::LeaseRecalled { .. } => {

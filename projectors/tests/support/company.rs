@@ -130,16 +130,16 @@ impl Company {
         }
     }
 
-    /// Asks in JSON.
+    /// Sends the query `name` in JSON.
     pub async fn query<T: DeserializeOwned>(
         &self,
         of: &str,
         who: &str,
-        query: &str,
+        name: &str,
         query: &impl Serialize,
     ) -> Result<T, Rejection> {
         let body = serde_json::to_vec(query).unwrap();
-        let answer = self.projectors.answer(self.request(of, who, query, Format::Json, body)).await.unwrap()?;
+        let answer = self.projectors.answer(self.request(of, who, name, Format::Json, body)).await.unwrap()?;
         Ok(serde_json::from_slice(&answer).unwrap())
     }
 }

@@ -279,7 +279,7 @@ mod tests {
         let headers = |left_out: &str, wrong: &str| {
             let said = charge.iter().filter(|(name, _)| *name != left_out);
             let said = said.map(|(name, value)| (*name, if *name == wrong { "much" } else { value }));
-            HeaderMap::from_iter(said.map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())))
+            said.map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect::<HeaderMap>()
         };
         let answer = understand(&headers("", ""), body).unwrap();
         assert_eq!(

@@ -105,7 +105,7 @@ fn contains(data: &Value, part: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::says;
+    use super::contains;
     use serde_json::json;
 
     #[test]

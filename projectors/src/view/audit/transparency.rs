@@ -162,7 +162,9 @@ fn tile_root(tenant: &TenantId, level: u32, index: u64, rows: &mut Rows<Transpar
     for row in first..first + TILE_WIDTH / ROW_HASHES {
         match rows.peek(&hashes_key(tenant, level, row)).as_deref() {
             Some(TransparencyRow::Leaves(leaves)) => {
-                leaves.iter().for_each(|Leaf(_, node)| frontier.push(TreeHash(node.0)))
+                for Leaf(_, node) in leaves {
+                    frontier.push(TreeHash(node.0));
+                }
             }
             Some(TransparencyRow::Nodes(nodes)) => nodes.iter().for_each(|node| frontier.push(TreeHash(node.0))),
             _ => {}

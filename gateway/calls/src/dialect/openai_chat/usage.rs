@@ -18,6 +18,7 @@ struct Usage {
 }
 
 #[derive(Default, Deserialize)]
+#[allow(clippy::struct_field_names)] // the names on the wire
 struct InputDetails {
     cached_tokens: Option<u64>,
     /// Two names of the same, from those who speak this dialect for providers that charge for writing to their cache.
@@ -27,6 +28,7 @@ struct InputDetails {
 }
 
 #[derive(Default, Deserialize)]
+#[allow(clippy::struct_field_names)] // the names on the wire
 struct OutputDetails {
     reasoning_tokens: Option<u64>,
     audio_tokens: Option<u64>,

@@ -97,7 +97,7 @@ impl Scene {
             since: now.mono,
             span: tracing::Span::none(),
             answer: Box::new(answer),
-            is_wanted: Box::new(move || !wanted.load(Ordering::Relaxed)),
+            is_wanted: Box::new(move || !awaited.load(Ordering::Relaxed)),
         });
         self.account.step(now);
     }
