@@ -331,7 +331,7 @@ fn nobody_grants_what_they_do_not_hold() {
     assert!(env.send("p_ana", give("p_bob", "developer", "acme/support")).is_ok());
     let (why, help) = reason(env.send("p_ana", give("p_bob", "owner", "acme/support")));
     assert_eq!(why, "a right can be given only by a principal that holds it: p_ana does not hold *:* at acme/support");
-    assert_eq!(help, "somebody who holds *:* at acme/support, e.g. an owner");
+    assert_eq!(help, "ask a principal that holds *:* at acme/support, e.g. an owner");
     assert!(env.send("p_ana", give("p_bob", "developer", "acme")).is_err());
     let revoke = |role: &str| RevokeGrant {
         to: "p_bob".parse().unwrap(),
