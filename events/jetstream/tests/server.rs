@@ -140,6 +140,7 @@ async fn streams_that_differ_from_the_wanted_are_reported_unchanged() {
     assert!(refused.to_string().contains("sync_interval: always"), "{refused}");
     provision::provision(&admin, 2, provision::Options { syncs_always: true, ..strict }).await.unwrap();
     let shards = provision::provision(&admin, 1, provision::Options::default()).await.unwrap_err();
-    assert_eq!(shards.to_string(), "the log has 2 shards, 1 are configured; the number is fixed when the log is made");
+    let why = "the log has 2 shards and 1 are configured; the number cannot change after the first start";
+    assert_eq!(shards.to_string(), why);
     server.stop().await.unwrap();
 }
