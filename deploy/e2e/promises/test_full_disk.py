@@ -171,8 +171,10 @@ def test_a_full_disk_loses_nothing_and_recovers_once_enlarged(tmp_path, disk, up
         # Calls that the full disk met in their middle wait for it, up to half a minute; new ones do not.
         wait_for("word of the full disk", lambda: readyz(steward)[0] == 503, 10)
         refused(steward)
-        order = steward.cli("account", "create", "late-bot", "--tenant", "acme", check=False)
-        assert order.returncode and "make room" in order.stderr, order.stderr
+        # The disk is looked at every 200 ms: it may have been seen while it filled, when commands were still taken.
+        time.sleep(0.5)
+        refusal = steward.cli("account", "create", "late-bot", "--tenant", "acme", check=False)
+        assert refusal.returncode and "make room" in refusal.stderr, refusal.stderr
         before, since = processor_time(process.child.pid), time.monotonic()
         time.sleep(2)
         spent = (processor_time(process.child.pid) - before) / (time.monotonic() - since)
