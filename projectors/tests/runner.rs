@@ -4,6 +4,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use steward_events::commit::Recorded;
@@ -157,7 +158,8 @@ fn rows_equal_the_events_after_kills_at_random() {
 fn a_failing_store_never_counts_an_event_twice() {
     for seed in 1..=3 {
         let raw = Arc::new(MemoryStore::default());
-        let failing: Arc<dyn Store> = Arc::new(FailingStore::new(Shared(Arc::clone(&raw)), 25, seed));
+        let failing: Arc<dyn Store> =
+            Arc::new(FailingStore::new(Shared(Arc::clone(&raw), AtomicUsize::new(0)), 25, seed));
         let raw: Arc<dyn Store> = raw;
         survive(seed, &failing, &raw);
     }
@@ -170,8 +172,8 @@ fn on_sled_too() {
     survive(4711, &store, &store);
 }
 
-/// One store behind two doors.
-struct Shared(Arc<MemoryStore>);
+/// One store behind two doors, the second of which counts writes.
+struct Shared(Arc<MemoryStore>, AtomicUsize);
 
 impl Store for Shared {
     fn get(&self, tree: &str, key: &[u8]) -> Result<Option<Vec<u8>>, steward_events::BoxError> {
@@ -187,6 +189,7 @@ impl Store for Shared {
         self.0.scan(tree, prefix, after, count_max)
     }
     fn write(&self, tree: &str, writes: Vec<steward_ports::store::Write>) -> Result<(), steward_events::BoxError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
         self.0.write(tree, writes)
     }
     fn drop_tree(&self, tree: &str) -> Result<(), steward_events::BoxError> {
@@ -198,6 +201,34 @@ impl Store for Shared {
     fn size_bytes(&self) -> Result<u64, steward_events::BoxError> {
         self.0.size_bytes()
     }
+}
+
+#[tokio::test]
+async fn commits_of_other_kinds_cost_a_view_no_write_each() {
+    const COMMITS: u64 = 200;
+    let log = memory_log();
+    let counted = Arc::new(Shared(Arc::new(MemoryStore::default()), AtomicUsize::new(0)));
+    let store: Arc<dyn Store> = Arc::clone(&counted) as _;
+    let runner = Arc::new(Runner::<CostReport>::new(Arc::new(log.clone()), &store, config(1)));
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(Arc::clone(&runner).run(shutdown.clone()));
+    let mut writer = Writer::new(Arc::new(log));
+    for number in 0..COMMITS {
+        writer.write(&stream(0, "acme", AggregateKind::Denials, "gw1"), vec![denied(number)]).await;
+    }
+    caught_up(&runner).await;
+    assert_eq!(runner.cursor(Shard(0)).position, Position(COMMITS), "a query that demands the last one is answered");
+    shutdown.cancel();
+    running.await.unwrap();
+    let writes = counted.1.load(Ordering::Relaxed);
+    assert!(writes < 20, "{writes} writes for {COMMITS} commits without a row");
+
+    // A process that stops in order keeps how far it was.
+    let next = Arc::new(Runner::<CostReport>::new(Arc::new(memory_log()), &store, config(1)));
+    tokio::spawn(Arc::clone(&next).run(CancellationToken::new()));
+    next.built().await;
+    let progress = next.progress().next().unwrap().1;
+    assert!(matches!(&progress.stage, Stage::Stopped(reason) if reason.contains(&COMMITS.to_string())), "{progress:?}");
 }
 
 #[tokio::test]
@@ -289,7 +320,7 @@ async fn a_newer_schema_stops_the_view_and_is_named() {
     let (_, progress) = runner.progress().next().unwrap();
     let Stage::Stopped(reason) = progress.stage else { panic!("{progress:?}") };
     assert!(reason.contains("schema 99 of usage"), "{reason}");
-    assert_eq!(runner.cursor(Shard(0)).unwrap().position, Position(1), "what could be read was folded");
+    assert_eq!(runner.cursor(Shard(0)).position, Position(1), "what could be read was folded");
 }
 
 #[tokio::test]
@@ -384,9 +415,11 @@ async fn every_projector_rebuilds_the_same_bytes_for_any_batches() {
 async fn dumped<P: Projector>(log: &MemoryLog, batch: usize) -> Vec<Vec<steward_ports::store::Pair>> {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
     let runner = Arc::new(Runner::<P>::new(Arc::new(log.clone()), &store, config(batch)));
-    let running = tokio::spawn(Arc::clone(&runner).run(CancellationToken::new()));
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(Arc::clone(&runner).run(shutdown.clone()));
     caught_up(&runner).await;
-    running.abort();
+    shutdown.cancel();
+    running.await.unwrap();
     (0..SHARDS)
         .map(|shard| dump(&*store, &steward_projectors::engine::view_store::name(P::NAME, Shard(shard))))
         .collect()

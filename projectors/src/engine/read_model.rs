@@ -64,7 +64,7 @@ pub trait KeepsRows: Send + Sync + 'static {
     /// Waits until the rows may answer.
     async fn built(&self);
     /// What a shard's fold has read last.
-    fn cursor(&self, shard: Shard) -> Result<Cursor, BoxError>;
+    fn cursor(&self, shard: Shard) -> Cursor;
 }
 
 #[async_trait]
@@ -87,7 +87,7 @@ impl<P: Projector> KeepsRows for Runner<P> {
     async fn built(&self) {
         Self::built(self).await;
     }
-    fn cursor(&self, shard: Shard) -> Result<Cursor, BoxError> {
+    fn cursor(&self, shard: Shard) -> Cursor {
         Self::cursor(self, shard)
     }
 }

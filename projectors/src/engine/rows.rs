@@ -91,6 +91,11 @@ impl<R: Serialize + DeserializeOwned> Rows<R> {
         keys.into_iter().map(Key::from_bytes).collect()
     }
 
+    /// Whether there is nothing to write, and nothing failed.
+    pub fn unchanged(&self) -> bool {
+        self.changed.is_empty() && self.failed.is_none()
+    }
+
     /// What has changed since the last call, as writes in key order.
     ///
     /// # Errors

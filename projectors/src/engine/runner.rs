@@ -83,12 +83,9 @@ impl<P: Projector> Runner<P> {
         Ok(lags)
     }
 
-    /// The cursor of `shard`, to hold it against the log.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn cursor(&self, shard: Shard) -> Result<Cursor, BoxError> {
-        self.shards.get(usize::from(shard.0)).map_or_else(|| Ok(Cursor::default()), |at| at.store.reload())
+    /// The last commit of `shard` whose events are in the rows, to hold it against the log.
+    pub fn cursor(&self, shard: Shard) -> Cursor {
+        self.shards.get(usize::from(shard.0)).map_or_else(Cursor::default, |followed| followed.store.cursor())
     }
 
     /// Reads the rows of every shard as they are, however far that is, on the caller's own thread.

@@ -1,7 +1,8 @@
 //! One projector's part of the store for one shard: its rows, and the cursor that is written with them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -34,6 +35,8 @@ pub struct ViewStore {
     name: String,
     /// Held for writing while a batch goes in, so that a reader sees all of a batch or nothing.
     cursor: RwLock<Cursor>,
+    /// When the cursor was first moved without being written, if it was.
+    unwritten: Mutex<Option<Instant>>,
     /// How often the store had been opened again when the cursor was read.
     reopened: AtomicU64,
 }
@@ -46,7 +49,8 @@ pub fn name(projector: &str, shard: Shard) -> String {
 impl ViewStore {
     /// The tree of `projector` and `shard`. Nothing is read yet: see [`Self::reload`].
     pub fn new(store: Arc<dyn Store>, projector: &str, shard: Shard) -> Self {
-        Self { store, name: name(projector, shard), cursor: RwLock::default(), reopened: AtomicU64::new(0) }
+        let (cursor, unwritten) = (RwLock::default(), Mutex::default());
+        Self { store, name: name(projector, shard), cursor, unwritten, reopened: AtomicU64::new(0) }
     }
 
     /// Reads the cursor: at the start, and after a write that failed, for only the store knows whether it took
@@ -55,6 +59,7 @@ impl ViewStore {
         let mut current = self.cursor.write().unwrap_or_else(PoisonError::into_inner);
         self.reopened.store(self.store.reopened(), Ordering::Relaxed);
         *current = self.get(CURSOR)?.unwrap_or_default();
+        *self.unwritten() = None;
         Ok(*current)
     }
 
@@ -108,7 +113,29 @@ impl ViewStore {
         let mut current = self.cursor.write().unwrap_or_else(PoisonError::into_inner);
         self.store.write_since(self.reopened.load(Ordering::Relaxed), &self.name, writes)?;
         *current = cursor;
+        *self.unwritten() = None;
         Ok(())
+    }
+
+    /// Moves the cursor past commits that changed no rows, in memory only and without waiting. False if the last written
+    /// one is older than `time_max`, or a reader holds it: then it is to be written.
+    pub(crate) fn pass(&self, cursor: Cursor, time_max: Duration) -> bool {
+        let Ok(mut current) = self.cursor.try_write() else { return false };
+        if self.unwritten().get_or_insert_with(Instant::now).elapsed() >= time_max {
+            return false;
+        }
+        *current = cursor;
+        true
+    }
+
+    /// Writes the cursor if it was moved without being written.
+    pub(crate) fn keep_cursor(&self) -> Result<(), BoxError> {
+        let moved = self.unwritten().is_some();
+        if moved { self.write(Vec::new(), self.cursor()) } else { Ok(()) }
+    }
+
+    fn unwritten(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Removes the tree of another version of this projector.

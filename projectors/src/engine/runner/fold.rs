@@ -1,7 +1,8 @@
 //! Keeps one view of one shard current: follows its shard, applies, writes rows and cursor together.
 //!
 //! Whatever happens between two writes is lost and folded again from the cursor; a cursor that the log no longer
-//! holds stops the fold, because what follows would contradict the rows.
+//! holds stops the fold, because what follows would contradict the rows. Commits that change no rows move the cursor in
+//! memory only; that is written with the next rows, or by itself once in a while.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,8 @@ use crate::engine::view_store::Cursor;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// How often a fold that waits for events looks whether its store is still the one it knows.
+/// How often a fold that waits for events looks whether its store is still the one it knows, and how often a cursor that
+/// moved without rows is written.
 const STORE_LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a fold ended.
@@ -77,10 +79,10 @@ impl<P: Projector> Runner<P> {
 
     /// Folds from the cursor on until something ends it. Unwritten rows are lost then, and folded again.
     async fn fold(&self, followed: &Followed, shutdown: &CancellationToken) -> FoldEnd {
-        match self.try_fold(followed, shutdown).await {
-            Ok(()) => FoldEnd::Shutdown,
-            Err(end) => end,
-        }
+        let end = self.try_fold(followed, shutdown).await.err().unwrap_or(FoldEnd::Shutdown);
+        // Without it, the commits since that changed no rows are only read again.
+        let _ = look(followed).await;
+        end
     }
 
     async fn try_fold(&self, followed: &Followed, shutdown: &CancellationToken) -> Result<(), FoldEnd> {
@@ -96,6 +98,7 @@ impl<P: Projector> Runner<P> {
         // At the end of the log a write for every commit would cost far more than the fold itself, so the next one comes
         // a pause after the last. What comes after a longer silence is written at once.
         let mut due = Instant::now();
+        let mut caught_up = position >= end;
         loop {
             let next = if batch.commits == 0 {
                 tokio::select! {
@@ -111,14 +114,15 @@ impl<P: Projector> Runner<P> {
                 // What is there already belongs to this batch. Unconstrained, because the runtime's turn-taking would end
                 // every batch early; each write yields.
                 let there = tokio::task::unconstrained(stream.next()).now_or_never();
-                if there.is_some() {
+                if there.is_some() || Instant::now() >= due {
                     there
                 } else {
                     tokio::select! {
                         biased;
                         () = shutdown.cancelled() => return Ok(()),
-                        () = tokio::time::sleep_until(due) => None,
-                        next = stream.next() => Some(next),
+                        // What comes meanwhile is taken together: to wake for each commit costs more than to take it.
+                        () = tokio::time::sleep_until(due) => continue,
+                        next = stream.next(), if !caught_up => Some(next),
                     }
                 }
             } else {
@@ -136,6 +140,7 @@ impl<P: Projector> Runner<P> {
             batch = write(followed, batch, self.config.rows_held_max.min(P::ROWS_HELD_MAX)).await?;
             due = Instant::now() + self.config.write_pause;
             Self::report(followed, batch.position, end)?;
+            caught_up = batch.position >= end;
             if let Some(ended) = ended {
                 return Err(ended);
             }
@@ -214,22 +219,26 @@ impl<R> Batch<R> {
     }
 }
 
-/// Whether the rows are still those that were written.
+/// Whether the rows are still those that were written. Writes a cursor that moved without rows.
 async fn look(followed: &Followed) -> Result<(), FoldEnd> {
     let store = Arc::clone(&followed.store);
-    let looking = tokio::task::spawn_blocking(move || store.look());
+    let looking = tokio::task::spawn_blocking(move || store.look().and_then(|()| store.keep_cursor()));
     looking.await.unwrap_or_else(|error| Err(error.into())).map_err(FoldEnd::Failed)
 }
 
-/// Writes on a thread that may block: a store has no other way.
+/// Writes on a thread that may block: a store has no other way. Without a changed row there is mostly nothing to write.
 async fn write<R>(followed: &Followed, mut batch: Batch<R>, rows_held_max: usize) -> Result<Batch<R>, FoldEnd>
 where
     R: Serialize + DeserializeOwned + Send + 'static,
 {
     let Some(last) = batch.last.take() else { return Ok(batch) };
+    let cursor = Cursor { position: last.position, hash: CommitHash::of(&last.bytes) };
     let store = Arc::clone(&followed.store);
+    if batch.rows.unchanged() && store.pass(cursor, STORE_LOOK_EVERY) {
+        batch.commits = 0;
+        return Ok(batch);
+    }
     let writing = tokio::task::spawn_blocking(move || {
-        let cursor = Cursor { position: last.position, hash: CommitHash::of(&last.bytes) };
         store.write(batch.rows.take_writes()?, cursor)?;
         batch.rows.trim(rows_held_max);
         batch.commits = 0;
