@@ -347,6 +347,27 @@ async fn an_answer_waits_for_its_position_within_a_bound() {
     assert_eq!(waiting.await.unwrap().unwrap(), later);
 }
 
+#[tokio::test]
+async fn a_batch_is_written_for_a_query_but_not_for_each_commit() {
+    let log = memory_log();
+    let mut writer = Writer::new(Arc::new(log.clone()));
+    let journal = stream(0, "acme", AggregateKind::Usage, "gw1-a");
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let patient = Config { write_pause_max: Duration::from_hours(1), ..config(1_000) };
+    let runner = Arc::new(Runner::<CostReport>::new(Arc::new(log), &store, patient));
+    tokio::spawn(Arc::clone(&runner).run(CancellationToken::new()));
+    runner.built().await;
+    let mut seen = Vec::new();
+    for seed in 1..4 {
+        writer.write(&journal, vec![finished("acme", &mut Dice(seed)).into()]).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        seen.push(runner.cursor(Shard(0)).position.0);
+    }
+    assert_eq!(seen, [1, 1, 1], "only what comes after a silence is written at once");
+    let last = Position(3);
+    assert_eq!(runner.read(Shard(0), Some(last), |rows| Ok(rows.position())).await.unwrap(), last);
+}
+
 fn denied(more: u64) -> Event {
     Event::Denials(steward_events::event::DenialEvent::Denied {
         principal: "svc_a".parse().unwrap(),

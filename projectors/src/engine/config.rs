@@ -13,10 +13,15 @@ use steward_events::setting::Span;
 pub struct Config {
     /// The most commits whose rows are written as one batch.
     pub batch_commits_max: NonZeroUsize,
-    /// How long after one batch the next is written, if commits keep coming; each is seen in views that much later.
+    /// How long after one batch the next is written, if commits keep coming and a query waits for them.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Span")]
     pub write_pause: Duration,
+    /// How long after one batch the next is written, if commits keep coming and no query waits: metrics are that much
+    /// behind. Rows that change often are written less often so.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
+    pub write_pause_max: Duration,
     /// The most rows that each fold keeps in memory between batches.
     pub rows_held_max: usize,
     /// How long a query waits for the position it demands.
@@ -46,6 +51,7 @@ impl Default for Config {
         Self {
             batch_commits_max: NonZeroUsize::MIN.saturating_add(1_023),
             write_pause: Duration::from_millis(25),
+            write_pause_max: Duration::from_millis(400),
             rows_held_max: 50_000,
             position_wait_max: Duration::from_secs(5),
             settle_wait_max: Duration::from_millis(500),

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +30,17 @@ pub struct Runner<P> {
 struct Followed {
     shard: Shard,
     store: Arc<ViewStore>,
+    /// Received from by the queries that wait.
     progress: watch::Sender<Progress>,
+    /// Told when a query begins to wait.
+    asked: Notify,
+}
+
+impl Followed {
+    /// Whether somebody waits for the fold to get on.
+    fn is_awaited(&self) -> bool {
+        self.progress.receiver_count() > 0
+    }
 }
 
 impl<P: Projector> Runner<P> {
@@ -39,7 +49,7 @@ impl<P: Projector> Runner<P> {
         let followed = |shard| {
             let store = Arc::new(ViewStore::new(Arc::clone(store), P::NAME, shard));
             let progress = Progress { position: Position(0), stage: Stage::CatchingUp };
-            Followed { shard, store, progress: watch::channel(progress).0 }
+            Followed { shard, store, progress: watch::channel(progress).0, asked: Notify::new() }
         };
         let shards = (0..log.shards()).map(|shard| followed(Shard(shard))).collect();
         Self { log, config, shards, projector: PhantomData }
@@ -123,6 +133,7 @@ impl<P: Projector> Runner<P> {
             None => (self.log.last(&Filter::shard(followed.shard)).await?, self.config.settle_wait_max),
         };
         let mut progress = followed.progress.subscribe();
+        followed.asked.notify_one();
         let there = progress.wait_for(|at| at.stage != Stage::CatchingUp && at.position >= wanted || at.has_stopped());
         let _ = tokio::time::timeout(time_max, there).await;
         let Progress { position, stage } = followed.progress.borrow().clone();

@@ -18,6 +18,7 @@ use steward_events::quantity::{Position, Shard};
 use steward_ports::log::{Filter, Follow, LogError, Stored};
 
 use super::{Followed, Runner};
+use crate::engine::config::Config;
 use crate::engine::progress::Stage;
 use crate::engine::projector::Projector;
 use crate::engine::rows::Rows;
@@ -96,8 +97,8 @@ impl<P: Projector> Runner<P> {
             Batch { rows: Rows::<P::Row>::over(Arc::clone(&followed.store)), position, last: None, commits: 0 };
         Self::report(followed, position, end)?;
         // At the end of the log a write for every commit would cost far more than the fold itself, so the next one comes
-        // a pause after the last. What comes after a longer silence is written at once.
-        let mut due = Instant::now();
+        // a pause after the last, a short one if a query waits. What comes after a longer silence is written at once.
+        let mut due = Due::now();
         let mut caught_up = position >= end;
         loop {
             let next = if batch.commits == 0 {
@@ -114,6 +115,7 @@ impl<P: Projector> Runner<P> {
                 // What is there already belongs to this batch. Unconstrained, because the runtime's turn-taking would end
                 // every batch early; each write yields.
                 let there = tokio::task::unconstrained(stream.next()).now_or_never();
+                let due = if caught_up && !followed.is_awaited() { due.latest } else { due.soonest };
                 if there.is_some() || Instant::now() >= due {
                     there
                 } else {
@@ -122,6 +124,7 @@ impl<P: Projector> Runner<P> {
                         () = shutdown.cancelled() => return Ok(()),
                         // What comes meanwhile is taken together: to wake for each commit costs more than to take it.
                         () = tokio::time::sleep_until(due) => continue,
+                        () = followed.asked.notified() => continue,
                         next = stream.next(), if !caught_up => Some(next),
                     }
                 }
@@ -138,7 +141,7 @@ impl<P: Projector> Runner<P> {
                 },
             };
             batch = write(followed, batch, self.config.rows_held_max.min(P::ROWS_HELD_MAX)).await?;
-            due = Instant::now() + self.config.write_pause;
+            due = Due::after_write(&self.config);
             Self::report(followed, batch.position, end)?;
             caught_up = batch.position >= end;
             if let Some(ended) = ended {
@@ -194,6 +197,26 @@ impl<P: Projector> Runner<P> {
             }
         });
         Ok(())
+    }
+}
+
+/// When the next batch is written.
+struct Due {
+    /// If a query waits for it.
+    soonest: Instant,
+    /// If none does.
+    latest: Instant,
+}
+
+impl Due {
+    fn now() -> Self {
+        let now = Instant::now();
+        Self { soonest: now, latest: now }
+    }
+
+    fn after_write(config: &Config) -> Self {
+        let now = Instant::now();
+        Self { soonest: now + config.write_pause, latest: now + config.write_pause.max(config.write_pause_max) }
     }
 }
 
