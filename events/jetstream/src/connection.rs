@@ -156,6 +156,10 @@ impl Connection {
     }
 }
 
+/// How often the server is asked whether it is there. A connection whose server has left two of these unanswered is given
+/// up and made anew: a server that froze, or a network that swallows packets, closes nothing.
+const PING_EVERY: Duration = Duration::from_secs(5);
+
 async fn connect_once(credentials: &Credentials) -> Result<Client, async_nats::ConnectError> {
     let (who, options) = match &credentials.secret {
         Secret::None => ("nobody", ConnectOptions::new()),
@@ -171,6 +175,7 @@ async fn connect_once(credentials: &Credentials) -> Result<Client, async_nats::C
         .name(&name)
         .custom_inbox_prefix(&credentials.inbox)
         .connection_timeout(Duration::from_secs(5))
+        .ping_interval(PING_EVERY)
         .request_timeout(Some(ANSWER_TIME_MAX))
         .subscription_capacity(SUBSCRIPTION_MESSAGES_MAX)
         .event_callback(move |event| {
