@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 mod asyncapi;
 mod openapi;
+pub(crate) mod refusals;
 
 pub use asyncapi::asyncapi;
 pub use openapi::openapi;

@@ -6,6 +6,8 @@ use steward_events::command::{Audience, COMMANDS};
 use steward_events::query::QUERIES;
 use steward_events::request::Reply;
 
+use crate::documents::refusals::responses;
+
 /// All of them.
 pub(super) fn paths(generator: &mut SchemaGenerator) -> Map<String, Value> {
     let mut paths = Map::new();
@@ -24,6 +26,10 @@ pub(super) fn paths(generator: &mut SchemaGenerator) -> Map<String, Value> {
             "description": "The command's id: the same is decided once.",
         });
         operation["parameters"] = json!([tenant(), idempotency]);
+        if (spec.noun, spec.verb) == ("tenant", "create") {
+            let content = json!({ "application/json": { "schema": reply } });
+            operation["responses"]["202"] = json!({ "description": "Taken; it opens soon", "content": content });
+        }
         paths.insert(format!("/api/v1/tenants/{{tenant}}/{}s:{}", spec.noun, spec.verb), json!({ "post": operation }));
     }
     for spec in QUERIES {
@@ -48,19 +54,16 @@ fn tenant() -> Value {
 }
 
 fn operation(noun: &str, verb: &str, help: &str, body: &Value, answer: &Value) -> Value {
+    let mut responses = responses("application/problem+json", &json!({ "$ref": "#/components/schemas/Problem" }));
+    let content = json!({ "application/json": { "schema": answer } });
+    responses.insert("200".to_owned(), json!({ "description": "As asked", "content": content }));
     json!({
         "operationId": format!("{noun}.{verb}"),
         "summary": help,
         "description": format!("Needs the permission `{noun}:{verb}`."),
         "tags": [noun],
         "requestBody": { "required": true, "content": { "application/json": { "schema": body } } },
-        "responses": {
-            "200": { "description": "As asked", "content": { "application/json": { "schema": answer } } },
-            "default": {
-                "description": "Why not",
-                "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
-            },
-        },
+        "responses": responses,
     })
 }
 

@@ -3,17 +3,22 @@
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 
+use crate::documents::refusals::responses;
+
 /// All of them.
 pub(super) fn paths(_: &mut SchemaGenerator) -> Map<String, Value> {
     let compatible = |summary: &str| {
+        let mut responses = responses("application/json", &refusal());
+        responses.insert("200".to_owned(), json!({ "description": "As OpenAI's API answers" }));
         json!({
             "summary": summary,
             "tags": ["model"],
             "externalDocs": { "url": "https://platform.openai.com/docs/api-reference" },
-            "responses": { "200": { "description": "As OpenAI's API answers" } },
+            "responses": responses,
         })
     };
     let mut chat = compatible("Call a model, streaming or not");
+    chat["responses"]["4XX"] = json!({ "description": "The provider's own refusal" });
     chat["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": {
         "type": "object", "required": ["model", "messages"], "additionalProperties": true,
         "properties": { "model": { "type": "string" }, "messages": { "type": "array", "items": { "type": "object" } } },
@@ -28,4 +33,17 @@ pub(super) fn paths(_: &mut SchemaGenerator) -> Map<String, Value> {
     .into_iter()
     .map(|(path, item)| (path.to_owned(), item))
     .collect()
+}
+
+fn refusal() -> Value {
+    let text = json!({ "type": ["string", "null"] });
+    json!({
+        "type": "object",
+        "required": ["error"],
+        "properties": { "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": { "message": { "type": "string" }, "type": { "type": "string" }, "param": text, "code": text },
+        } },
+    })
 }
