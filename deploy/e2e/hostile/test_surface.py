@@ -3,10 +3,14 @@
 The attempts are made from the OpenAPI document, which is made from the tables, so that a new row is tried without a word
 here. What is sent is valid: the owner's same request passes, or is refused for what it asks and not for how."""
 
+import asyncio
+import contextlib
 import datetime
 import json
 import time
 
+import nats
+import nats.errors
 import pytest
 
 from steward_testkit.company import apply_company
@@ -42,18 +46,20 @@ class Scene:
         self.task = steward.json("task", "submit", "researcher", f"{SECRET} in a prompt", "--on", "acme/support",
                                  "--tenant", "acme", key=self.owner["secret"])["answer"]["task"]
         spare = self.key(self.account("spare", "agent", "acme/support"))
-        self.keys = {
+        idle, narrow = self.key(self.account("idle")), self.key(self.account("narrow", "admin", "acme"), "acme", "--model", "small")
+        aside = self.key(self.account("aside", "owner", "acme"), "acme", "--on", "acme/other")
+        beside, other = self.key(self.account("beside", "owner", "acme/other")), self.key(globex, "globex")
+        # Those who may connect to the bus.
+        self.issued = {"owner of another tenant": other, "without any role": idle, "narrowed to a model": narrow,
+                       "narrowed to another project": aside, "of another project": beside}
+        self.secrets = {
             "nobody": None,
             "garbage": "no key at all",
             "wrong secret": self.owner["secret"][:-6] + "aaaaaa",
-            "owner of another tenant": self.key(globex, "globex")["secret"],
-            "without any role": self.key(self.account("idle"))["secret"],
+            **{stranger: issued["secret"] for stranger, issued in self.issued.items()},
             "revoked": self.revoked(),
             "expired": self.expired(),
             "holder disabled": self.disabled(),
-            "narrowed to a model": self.key(self.account("narrow", "admin", "acme"), "acme", "--model", "small")["secret"],
-            "narrowed to another project": self.key(self.account("aside", "owner", "acme"), "acme", "--on", "acme/other")["secret"],
-            "of another project": self.key(self.account("beside", "owner", "acme/other"))["secret"],
             "holder's role taken away": self.taken_away(),
         }
         self.operations = operations(document(), {
@@ -66,7 +72,7 @@ class Scene:
             # What is destroyed is needed by nothing else.
             "user.disable principal": spare["principal"], "key.revoke key": spare["key"], "role.define role": "red",
             # Only there do they mean something.
-            "tenant.create tenant": "steward", "audit.due tenant": "steward",
+            "tenant.create {tenant}": "steward", "audit.due {tenant}": "steward", "tenant.create tenant": "red",
         })
 
     def account(self, name: str, role: str | None = None, on: str = "acme", tenant: str = "acme") -> str:
@@ -103,7 +109,7 @@ class Scene:
     def recorded(self) -> int:
         """How many events of the attacked tenant are there that are no refusal."""
         events = self.steward.replay("acme")
-        return sum(1 for event in events if not event["name"].startswith(("denials.", "checkpoint.", "ledger.lease")))
+        return sum(1 for event in events if not event["name"].startswith(("denials.", "reads.", "checkpoint.", "ledger.lease")))
 
     def close(self):
         self.steward.stop()
@@ -141,11 +147,92 @@ def test_over_http_no_stranger_gets_anything(scene, stranger):
     for number, operation in enumerate(tried, 1):
         # From many addresses, as one that tries many wrong keys is refused whatever it sends.
         source = f"127.0.{STRANGERS.index(stranger) + 1}.{number % 8 + 1}"
-        what = succeeded(scene, stranger, operation, send(scene.steward, operation, scene.keys[stranger], source))
+        what = succeeded(scene, stranger, operation, send(scene.steward, operation, scene.secrets[stranger], source))
         got.extend([what] if what else [])
     assert not got, f"{len(got)} of {len(tried)} attempts succeeded:\n" + "\n".join(got)
     assert scene.recorded() == before, "something was recorded"
     print(f"{stranger}: {len(tried)} attempts")
+
+
+class Client:
+    """A connection to the bus, as somebody who is not believed."""
+
+    def __init__(self, scene: Scene, issued: dict, tenant: str):
+        self.scene, self.issued, self.tenant = scene, issued, tenant
+
+    async def __aenter__(self):
+        async def say_nothing(_):
+            pass
+
+        # A key speaks as itself; whole keys may do so as their principal, too.
+        self.name = self.issued["key"]
+        self.bus = await nats.connect(self.scene.steward.bus_url, token=self.issued["secret"], error_cb=say_nothing,
+                                      inbox_prefix=f"_INBOX.{self.tenant}.{self.name}".encode(), max_reconnect_attempts=0)
+        return self
+
+    async def __aexit__(self, *_):
+        with contextlib.suppress(nats.errors.Error):
+            await self.bus.close()
+
+    async def succeeded(self, operation: Operation, stranger: str, who: str) -> str | None:
+        noun_verb = operation.name.removesuffix(".get")
+        subject = f"{'cmd' if operation.is_command else 'qry'}.acme.{who}.{noun_verb}"
+        try:
+            # Over HTTP the gateway makes the secret; here the sender does.
+            body = operation.body | ({"hash": "0" * 64} if operation.name == "key.issue" else {})
+            reply = await self.bus.request(subject, json.dumps(body).encode(), timeout=3)
+        except (nats.errors.Error, asyncio.TimeoutError, OSError):
+            return None  # the server let nothing through
+        status = int((reply.headers or {}).get("Nats-Service-Error-Code", 200))
+        text = reply.data.decode()
+        if operation.is_command and status == 200 and not json.loads(text).get("accepted"):
+            status = 403
+        return succeeded(self.scene, stranger, operation, Answer(status, {}, text))
+
+    async def try_all(self, stranger: str) -> list[str]:
+        scene, own = self.scene, self.issued
+        names = {self.name, own["principal"], scene.owner["key"], scene.victim, scene.steward.operator_key.split("_")[1]}
+        rows = [operation for operation in scene.operations if operation.method == "POST" and not operation.is_face]
+        rows = [row for row in rows if row.name not in ("tenant.create", "audit.due")]  # of the tenant steward only
+        tried = await asyncio.gather(*(self.succeeded(row, stranger, who) for row in rows for who in sorted(names)))
+        print(f"{stranger}: {len(tried)} attempts over the bus")
+        return [what for what in tried if what]
+
+
+@pytest.mark.parametrize("stranger", ["owner of another tenant", "without any role", "narrowed to a model",
+                                      "narrowed to another project", "of another project"])
+def test_over_the_bus_no_stranger_gets_anything(scene, stranger):
+    async def run():
+        async with Client(scene, scene.issued[stranger], "globex" if stranger == "owner of another tenant" else "acme") as client:
+            return await client.try_all(stranger)
+
+    before = scene.recorded()
+    got = asyncio.run(run())
+    assert not got, f"{len(got)} attempts succeeded:\n" + "\n".join(got)
+    assert scene.recorded() == before, "something was recorded"
+
+
+def test_an_open_connection_is_worth_nothing_once_its_key_is_revoked(scene):
+    issued = scene.key(scene.account("connected", "owner", "acme"))
+
+    async def run():
+        async with Client(scene, issued, "acme") as client:
+            scene.steward.cli("key", "revoke", issued["key"], "--tenant", "acme")
+            return await client.try_all("revoked")
+
+    before = scene.recorded()
+    got = asyncio.run(run())
+    assert not got, f"{len(got)} attempts succeeded:\n" + "\n".join(got)
+    assert scene.recorded() == before + 4, "more was recorded than the account, its grant, its key and the end of that"
+
+
+@pytest.mark.parametrize("stranger", ["garbage", "wrong secret", "revoked", "expired", "holder disabled"])
+def test_the_bus_lets_no_dead_key_in(scene, stranger):
+    async def connect():
+        await nats.connect(scene.steward.bus_url, token=scene.secrets[stranger], max_reconnect_attempts=0, allow_reconnect=False)
+
+    with pytest.raises(nats.errors.Error, match="(?i)authorization"):
+        asyncio.run(connect())
 
 
 def test_what_was_tried_is_valid(scene):

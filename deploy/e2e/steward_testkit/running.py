@@ -123,8 +123,8 @@ class Steward:
         )
         self.processes: list[Process] = []
 
-    def start(self, *role: str, name: str = "up") -> Process:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("STEWARD_")}
+    def start(self, *role: str, name: str = "up", settings: dict[str, str] | None = None) -> Process:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("STEWARD_")} | (settings or {})
         arguments = [BINARY, "--config", self.config, *(role or ("up",))]
         process = Process(arguments, self.folder / f"{name}.log", env=environment)
         self.processes.append(process)

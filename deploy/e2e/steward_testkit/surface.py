@@ -45,7 +45,7 @@ def document() -> dict:
 
 def operations(document: dict, values: dict) -> list[Operation]:
     """All of them. `values` gives what properties and path parameters of a name hold, where the schema cannot know: of all
-    operations, as `role`, or of one, as `role.define role`."""
+    operations, as `role`, or of one, as `role.define role`; in its path only, as `role.define {tenant}`."""
     found = []
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
@@ -55,7 +55,8 @@ def operations(document: dict, values: dict) -> list[Operation]:
             own = {key.split(" ", 1)[1]: value for key, value in values.items() if key.startswith(f"{name.removesuffix('.get')} ")}
             held, place = values | own, path
             for part, value in held.items():
-                place = place.replace(f"{{{part}}}", value) if isinstance(value, str) else place
+                in_path = held.get(f"{{{part}}}", value)
+                place = place.replace(f"{{{part}}}", in_path) if isinstance(in_path, str) else place
             schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
             body = example(document, schema, held) if schema else asked(document, operation, held)
             command = any(parameter.get("name") == "Idempotency-Key" for parameter in operation.get("parameters", []))
