@@ -34,13 +34,8 @@ pub(super) async fn measure(
     progress: &Progress,
 ) -> Result<Figures, BoxError> {
     let (key, credentials) = company.administrator(&system.place).await?;
-    let sender = Sender {
-        bus: Arc::new(JetStreamBus::connect(&credentials).await?),
-        tenant: company.tenant.clone(),
-        principal: key.principal,
-        clock: Arc::new(SystemClock::default()),
-        ids: Arc::new(RandomIds::default()),
-    };
+    let bus = JetStreamBus::connect(&credentials).await?;
+    let sender = Sender::new(Arc::new(bus), company.tenant.clone(), key.principal);
     // Each change is one: what is set to what it is decides nothing.
     let turn = Arc::new(AtomicU64::new(1));
     let tenant = company.tenant.to_string();
@@ -71,7 +66,7 @@ pub(super) async fn measure(
 
 /// Sends commands as one principal.
 #[derive(Clone)]
-struct Sender {
+pub(super) struct Sender {
     bus: Arc<JetStreamBus>,
     tenant: TenantId,
     principal: PrincipalId,
@@ -80,7 +75,13 @@ struct Sender {
 }
 
 impl Sender {
-    async fn send(&self, noun: &str, verb: &str, body: &Value) -> Result<(), BoxError> {
+    /// Over a connection as `principal`.
+    pub(super) fn new(bus: Arc<JetStreamBus>, tenant: TenantId, principal: PrincipalId) -> Self {
+        Self { bus, tenant, principal, clock: Arc::new(SystemClock::default()), ids: Arc::new(RandomIds::default()) }
+    }
+
+    /// Sends a command that changes something.
+    pub(super) async fn send(&self, noun: &str, verb: &str, body: &Value) -> Result<(), BoxError> {
         let command = CommandId::new(self.ids.unique())?;
         let request = Request {
             tenant: self.tenant.clone(),

@@ -1,4 +1,5 @@
-//! How long a revoked key goes on working at another gateway than the one that revoked it.
+//! How long a revoked key goes on working: at another gateway than the one that revoked it, on an open connection to the
+//! bus, and for a task that was submitted with it.
 
 #![allow(clippy::cast_precision_loss)] // counts
 
@@ -16,6 +17,9 @@ use super::load::{Call, Line};
 use super::sample::Sample;
 use super::system::System;
 
+mod bus;
+mod tasks;
+
 /// Between two calls with the key.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -25,8 +29,32 @@ const CALLS_BEFORE: u32 = 3;
 /// How long a revoked key may go on working before the trial is given up.
 const REFUSAL_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// Revokes keys at the first gateway of `system` that are in use at the second.
+/// Measures all three.
 pub(super) async fn measure(
+    system: &System,
+    company: &Company,
+    trials: usize,
+    progress: &Progress,
+) -> Result<Figures, BoxError> {
+    let mut figures = over_http(system, company, trials, progress).await?;
+    figures.extend(bus::measure(system, company, trials, progress).await?);
+    figures.extend(tasks::measure(system, company, trials, progress).await?);
+    Ok(figures)
+}
+
+/// How long it took from each acknowledgement to what `moment` names, as figures whose names begin with `name`.
+fn times(name: &str, used: &[(Instant, Used)], moment: fn(&Used) -> Instant) -> Figures {
+    // A key may be refused before the one who revoked it hears of it.
+    let took: Vec<_> = used.iter().map(|(revoked, used)| moment(used).saturating_duration_since(*revoked)).collect();
+    let (took, mut figures) = (Sample::of(took), Figures::default());
+    for (quantile, of) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
+        figures.set(&format!("{name}_{quantile}_ms"), took.quantile_ms(of));
+    }
+    figures
+}
+
+/// Revokes keys at the first gateway of `system` that are in use at the second.
+async fn over_http(
     system: &System,
     company: &Company,
     trials: usize,

@@ -1,0 +1,72 @@
+//! How long a revoked key's open connection to the bus goes on commanding.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use steward_events::BoxError;
+use steward_jetstream::{Credentials, JetStreamBus};
+use tokio::sync::oneshot;
+
+use super::{CALLS_BEFORE, Used, times};
+use crate::Progress;
+use crate::commands::Sender;
+use crate::company::{self, Company, MODEL};
+use crate::figures::Figures;
+use crate::system::System;
+
+/// How long a command may take. One that the server did not let through gets no answer.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Revokes keys whose connections command without a pause.
+pub(super) async fn measure(
+    system: &System,
+    company: &Company,
+    trials: usize,
+    progress: &Progress,
+) -> Result<Figures, BoxError> {
+    let Company { operator, tenant, .. } = company;
+    let (admin, _) = company.administrator(&system.place).await?;
+    let mut used = Vec::new();
+    for trial in 1..=trials {
+        progress.say(&format!("revocation on the bus: {trial} of {trials}"));
+        let key = company::issue(operator, tenant, &admin.principal, tenant.as_str()).await?;
+        let credentials = Credentials::caller(system.place.bus_url(), tenant, &key.principal, key.secret.clone());
+        let bus = JetStreamBus::connect(&credentials).await?.with_time_max(ANSWER_TIME_MAX);
+        let sender = Sender::new(Arc::new(bus), tenant.clone(), key.principal.clone());
+        let (in_use, ready) = oneshot::channel();
+        let commanding = tokio::spawn(command_until_refused(sender, in_use));
+        if ready.await.is_err() {
+            commanding.await??;
+            return Err("a connection was refused before its key was revoked".into());
+        }
+        company::command(operator, tenant, "key", "revoke", &json!({ "key": key.id, "reason": "bench" })).await?;
+        let acknowledged = Instant::now();
+        used.push((acknowledged, commanding.await??));
+    }
+    let mut figures = times("revocation.bus", &used, |used| used.refused);
+    figures.extend(times("revocation.bus_still_worked", &used, |used| used.last_good));
+    Ok(figures)
+}
+
+/// Sends commands that each change something until one is not accepted.
+async fn command_until_refused(sender: Sender, in_use: oneshot::Sender<()>) -> Result<Used, BoxError> {
+    let (mut in_use, mut turn) = (Some(in_use), 0);
+    let mut last_good = Instant::now();
+    loop {
+        turn += 1;
+        let spec = json!({ "model": MODEL, "instructions": format!("You answer briefly, {turn}.") });
+        let sent = Instant::now();
+        match sender.send("agent", "define", &json!({ "agent": "hurried", "spec": spec })).await {
+            Ok(()) => last_good = sent,
+            Err(_) if turn > CALLS_BEFORE => return Ok(Used { refused: Instant::now(), last_good }),
+            Err(error) => return Err(error),
+        }
+        if turn == CALLS_BEFORE
+            && let Some(in_use) = in_use.take()
+        {
+            // Whoever waits for it may have given up.
+            _ = in_use.send(());
+        }
+    }
+}
