@@ -1,6 +1,6 @@
 //! Guards what roles mean and who holds them: no role inherits itself, nobody holds a role that is unknown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use steward_events::command::{AccessCommand, DefineRole, GiveGrant, RevokeGrant};
@@ -26,8 +26,14 @@ pub const PERMISSIONS_MAX: usize = 200;
 /// The most roles that one role inherits directly.
 pub const INHERITS_MAX: usize = 16;
 
+/// The most roles on one path of inheritance, the first one included.
+pub const DEPTH_MAX: usize = 8;
+
 /// The most grants of one principal in one tenant.
 pub const GRANTS_MAX: usize = 10_000;
+
+/// The most of these that hold only under a condition.
+pub const CONDITIONAL_GRANTS_MAX: usize = 100;
 
 /// A tenant's roles and grants.
 #[derive(Clone, Debug, Default)]
@@ -92,12 +98,19 @@ impl Access {
     }
 
     fn define(&self, define: &DefineRole, stamp: &Stamp) -> Result<Vec<AccessEvent>, Rejection> {
-        let DefineRole { role, permissions, inherits } = define.clone();
+        let DefineRole { role, mut permissions, mut inherits } = define.clone();
         if !stamp.tenant.is_steward() && built_in(&role).is_some() {
             return Err(Rejection::invalid("role", format!("{role} is built in; choose another name")));
         }
         limit::count("permissions", permissions.len(), PERMISSIONS_MAX)?;
         limit::count("inherits", inherits.len(), INHERITS_MAX)?;
+        let (mut named, mut roles) = (BTreeSet::new(), BTreeSet::new());
+        permissions.retain(|pattern| named.insert(pattern.clone()));
+        inherits.retain(|inherited| roles.insert(inherited.clone()));
+        if let Some(unknown) = permissions.iter().find(|pattern| !role::means_something(pattern)) {
+            let reason = format!("no command, query or call needs {unknown}; docs/COMMANDS.md lists what there is");
+            return Err(Rejection::invalid("permissions", reason));
+        }
         if let Some(unknown) = inherits.iter().find(|inherited| **inherited != role && !self.knows(inherited)) {
             return Err(Rejection::not_found("role", unknown));
         }
@@ -105,12 +118,37 @@ impl Access {
         if role::reaches(&inherits, &role, known) {
             return Err(Rejection::invalid("inherits", format!("{role} would inherit itself")));
         }
+        self.bounded_depth(&role, &inherits)?;
         let spec = RoleSpec { permissions, inherits };
         if self.roles.get(&role) == Some(&spec) {
             return Ok(vec![]);
         }
         limit::count("roles", self.roles.len() + usize::from(!self.roles.contains_key(&role)), ROLES_MAX)?;
         Ok(vec![AccessEvent::RoleDefined { role, permissions: spec.permissions, inherits: spec.inherits }])
+    }
+
+    /// Refuses `inherits` of `role` if a path of inheritance became too long: of this role, or of one that inherits it.
+    fn bounded_depth(&self, role: &RoleId, inherits: &[RoleId]) -> Result<(), Rejection> {
+        let built_in: BTreeMap<RoleId, RoleSpec> =
+            role::built_in_ids().filter_map(|id| Some((id.clone(), built_in(&id)?))).collect();
+        let spec = |id: &RoleId| self.roles.get(id).or_else(|| built_in.get(id));
+        let below = |id: &RoleId| spec(id).map_or_else(Vec::new, |spec| spec.inherits.iter().collect());
+        let of_these = inherits.iter().map(|inherited| role::depth(inherited, &below, DEPTH_MAX)).max();
+        let mut heirs: BTreeMap<&RoleId, Vec<&RoleId>> = BTreeMap::new();
+        for (heir, spec) in self.roles.iter().chain(built_in.iter().filter(|(id, _)| !self.roles.contains_key(id))) {
+            for inherited in &spec.inherits {
+                heirs.entry(inherited).or_default().push(heir);
+            }
+        }
+        let above = role::depth(role, &|id| heirs.get(id).cloned().unwrap_or_default(), DEPTH_MAX);
+        let depth = above + of_these.unwrap_or(0);
+        if depth > DEPTH_MAX {
+            let reason = format!(
+                "{depth} roles or more would stand on one path; at most {DEPTH_MAX} may: inherit from fewer levels"
+            );
+            return Err(Rejection::invalid("inherits", reason));
+        }
+        Ok(())
     }
 
     fn give(&self, give: &GiveGrant, stamp: &Stamp) -> Result<Vec<AccessEvent>, Rejection> {
@@ -129,6 +167,11 @@ impl Access {
         }
         let held = self.grants.get(&grant.to).map_or(0, BTreeMap::len);
         limit::count("grants", held + usize::from(self.terms(&grant).is_none()), GRANTS_MAX)?;
+        if terms.condition.is_some() {
+            let others =
+                self.grants_of(&grant.to).filter(|(other, terms)| *other != grant && terms.condition.is_some());
+            limit::count("grants with a condition", others.count() + 1, CONDITIONAL_GRANTS_MAX)?;
+        }
         Ok(vec![AccessEvent::RoleGranted { grant, expires: terms.expires, condition: terms.condition }])
     }
 

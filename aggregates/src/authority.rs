@@ -28,6 +28,7 @@ use crate::tenant::Tenant;
 
 mod answers;
 mod delegation;
+mod ever;
 mod explain;
 mod held_rights;
 mod policy;

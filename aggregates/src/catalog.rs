@@ -101,6 +101,9 @@ impl Catalog {
     /// Providers that a tenant sets itself carry no key: a key reference is read from the gateway's own surroundings,
     /// and a tenant that chose both the reference and the URL could have any secret of the platform sent to itself.
     fn set_provider(&self, set: &SetProvider, stamp: &Stamp) -> Result<Vec<CatalogEvent>, Rejection> {
+        if set.kind == ProviderKind::Scripted && !stamp.tenant.is_steward() {
+            return Err(Rejection::invalid("kind", "scripted is for tests of the operators; name a real provider"));
+        }
         upstream::check_url(set.kind, &set.url)?;
         if let Some(reference) = &set.key {
             if !stamp.tenant.is_steward() {

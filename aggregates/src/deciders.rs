@@ -66,6 +66,6 @@ mod tests {
     #[test]
     fn only_journals_have_no_decider() {
         let journals = AggregateKind::ALL.into_iter().filter(|kind| for_aggregate(*kind, Kinds).is_none());
-        assert_eq!(journals.collect::<Vec<_>>(), [AggregateKind::Usage, AggregateKind::Denials]);
+        assert_eq!(journals.collect::<Vec<_>>(), [AggregateKind::Usage, AggregateKind::Denials, AggregateKind::Reads]);
     }
 }

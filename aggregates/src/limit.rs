@@ -1,5 +1,6 @@
 //! Bounds on what callers may put into events: what is recorded is kept for ever.
 
+use steward_events::free_text::is_refused;
 use steward_events::rejection::Rejection;
 use steward_events::timestamp::{Timestamp, time_zone_exists};
 
@@ -9,7 +10,7 @@ pub const REASON_BYTES_MAX: usize = 1_000;
 /// The most models that a key or a condition names.
 pub const MODELS_MAX: usize = 64;
 
-/// Refuses a text longer than `bytes_max`, or with control characters other than line breaks and tabs.
+/// Refuses a text longer than `bytes_max`, or with characters that are not seen, other than line breaks and tabs.
 pub(crate) fn text(field: &str, text: &str, bytes_max: usize) -> Result<(), Rejection> {
     if text.len() > bytes_max {
         return Err(Rejection::invalid(
@@ -17,8 +18,9 @@ pub(crate) fn text(field: &str, text: &str, bytes_max: usize) -> Result<(), Reje
             format!("is {} bytes long; at most {bytes_max} are allowed", text.len()),
         ));
     }
-    if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
-        return Err(Rejection::invalid(field, "contains a control character"));
+    if let Some(hidden) = text.chars().find(|c| is_refused(*c)) {
+        let reason = format!("contains a character that is not seen: {}; leave it out", hidden.escape_unicode());
+        return Err(Rejection::invalid(field, reason));
     }
     Ok(())
 }
@@ -61,7 +63,10 @@ mod tests {
     fn a_text_may_be_as_long_as_its_bound() {
         assert_eq!(reason(&"a".repeat(REASON_BYTES_MAX)), Ok(()));
         assert!(reason(&"a".repeat(REASON_BYTES_MAX + 1)).is_err());
-        assert!(reason("bell\u{7}").is_err());
+        for hidden in ["bell\u{7}", "turned \u{202e}round", "no\u{200b}width", "\u{feff}mark", "\u{9b}31m"] {
+            assert!(reason(hidden).is_err(), "{hidden:?}");
+        }
+        assert_eq!(reason("two\nlines"), Ok(()));
     }
 
     #[test]

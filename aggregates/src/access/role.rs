@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use steward_events::command::{COMMANDS, CommandSpec};
 use steward_events::id::RoleId;
-use steward_events::permission::PermissionPattern;
+use steward_events::permission::{Permission, PermissionPattern};
+use steward_events::query::{QUERIES, QuerySpec};
 
 /// A role's meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,21 +70,73 @@ pub fn built_in_ids() -> impl Iterator<Item = RoleId> {
     BUILT_IN.iter().filter_map(|(name, ..)| name.parse().ok())
 }
 
-/// Every permission of `role`, each with the path of inheritance that leads to it, `role` itself first.
-pub fn closure(role: &RoleId, known: impl Fn(&RoleId) -> Option<RoleSpec>) -> Vec<(PermissionPattern, Vec<RoleId>)> {
-    let mut permissions = Vec::new();
+/// What a role permits, what it inherits included: each pattern once, with the role that names it.
+#[derive(Debug, Default)]
+pub struct Closure {
+    /// Every role that is reached, each after the one that inherits it, which stands at the number.
+    reached: Vec<(RoleId, Option<usize>)>,
+    patterns: Vec<(PermissionPattern, usize)>,
+}
+
+impl Closure {
+    /// All that is permitted.
+    pub fn patterns(&self) -> impl Iterator<Item = &PermissionPattern> {
+        self.patterns.iter().map(|(pattern, _)| pattern)
+    }
+
+    /// The first pattern that covers `permission`.
+    pub fn covering(&self, permission: &Permission) -> Option<&PermissionPattern> {
+        self.patterns().find(|pattern| pattern.covers(permission))
+    }
+
+    /// The path of inheritance that leads to `pattern`, the role itself first.
+    pub fn path(&self, pattern: &PermissionPattern) -> Vec<&RoleId> {
+        let named = self.patterns.iter().find(|(known, _)| known == pattern).map(|(_, at)| *at);
+        let ends = std::iter::successors(named, |at| self.reached.get(*at)?.1);
+        let mut path: Vec<&RoleId> = ends.filter_map(|at| Some(&self.reached.get(at)?.0)).collect();
+        path.reverse();
+        path
+    }
+}
+
+/// Every permission of `role`.
+pub fn closure(role: &RoleId, known: impl Fn(&RoleId) -> Option<RoleSpec>) -> Closure {
+    let (mut closure, mut patterns) = (Closure::default(), BTreeSet::new());
     let mut seen = BTreeSet::from([role.clone()]);
-    let mut open = vec![vec![role.clone()]];
-    while let Some(path) = open.pop() {
-        let Some(spec) = path.last().and_then(&known) else { continue };
-        permissions.extend(spec.permissions.into_iter().map(|permission| (permission, path.clone())));
+    closure.reached.push((role.clone(), None));
+    let mut open = vec![0];
+    while let Some(at) = open.pop() {
+        let Some(spec) = closure.reached.get(at).and_then(|(role, _)| known(role)) else { continue };
+        let new = spec.permissions.into_iter().filter(|pattern| patterns.insert(pattern.clone()));
+        closure.patterns.extend(new.map(|pattern| (pattern, at)));
         for inherited in spec.inherits {
             if seen.insert(inherited.clone()) {
-                open.push([path.as_slice(), &[inherited]].concat());
+                open.push(closure.reached.len());
+                closure.reached.push((inherited, Some(at)));
             }
         }
     }
-    permissions
+    closure
+}
+
+/// True if some command, query or call needs what `pattern` says; any other says nothing.
+pub(super) fn means_something(pattern: &PermissionPattern) -> bool {
+    let commands = COMMANDS.iter().map(CommandSpec::permission);
+    let queries = QUERIES.iter().map(QuerySpec::permission);
+    commands.chain(queries).chain([Permission::model_invoke()]).any(|permission| pattern.covers(&permission))
+}
+
+/// How many roles stand on the longest path that `next` leads along from `role`, itself included; no further than
+/// `depth_max`, which also ends a circle.
+pub(super) fn depth<'a>(role: &'a RoleId, next: &impl Fn(&'a RoleId) -> Vec<&'a RoleId>, depth_max: usize) -> usize {
+    let mut level = BTreeSet::from([role]);
+    for depth in 1..=depth_max {
+        level = level.into_iter().flat_map(next).collect();
+        if level.is_empty() {
+            return depth;
+        }
+    }
+    depth_max + 1
 }
 
 /// True if `target` is among `from` or what they inherit.
@@ -118,17 +172,48 @@ mod tests {
 
     #[test]
     fn a_closure_names_the_path() {
-        let paths = closure(&"admin".parse().unwrap(), built_in);
-        let (_, path) = paths.iter().find(|(pattern, _)| pattern.as_str() == "model:invoke").unwrap();
-        let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
+        let closure = closure(&"admin".parse().unwrap(), built_in);
+        let path: Vec<&str> = closure.path(&"model:invoke".parse().unwrap()).into_iter().map(AsRef::as_ref).collect();
         assert_eq!(path, ["admin", "developer", "agent"]);
+    }
+
+    #[test]
+    fn a_closure_holds_each_pattern_once() {
+        let all = |of: &str| RoleSpec {
+            permissions: ["task:list", "task:show"].map(|text| text.parse().unwrap()).to_vec(),
+            inherits: of.parse().into_iter().collect(),
+        };
+        let known = |role: &RoleId| match role.as_str() {
+            "a" => Some(all("b")),
+            "b" => Some(all("c")),
+            _ => Some(all("agent")),
+        };
+        let closure = closure(&"a".parse().unwrap(), known);
+        assert_eq!((closure.patterns.len(), closure.reached.len()), (2, 4));
+    }
+
+    #[test]
+    fn a_pattern_that_nothing_needs_says_nothing() {
+        for (pattern, means) in [
+            ("model:invoke", true),
+            ("user:*", true),
+            ("*:list", true),
+            ("*:*", true),
+            ("user:x0", false),
+            ("x:*", false),
+        ] {
+            assert_eq!(means_something(&pattern.parse().unwrap()), means, "{pattern}");
+        }
+        for (name, permissions, _) in BUILT_IN {
+            assert!(permissions.iter().all(|text| means_something(&text.parse().unwrap())), "{name}");
+        }
     }
 
     #[test]
     fn a_cycle_in_the_log_ends() {
         let spec = |to: &str| RoleSpec { permissions: vec![], inherits: vec![to.parse().unwrap()] };
         let known = |role: &RoleId| Some(if role.as_str() == "a" { spec("b") } else { spec("a") });
-        assert!(closure(&"a".parse().unwrap(), known).is_empty());
+        assert_eq!(closure(&"a".parse().unwrap(), known).patterns().count(), 0);
         assert!(reaches(&["b".parse().unwrap()], &"a".parse().unwrap(), known));
     }
 }

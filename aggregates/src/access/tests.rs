@@ -113,3 +113,52 @@ fn a_grant_is_revoked_if_it_is_there() {
     given::<Access>([granted("agent", "acme")]).when(revoke.clone()).then([revoked]);
     given::<Access>([]).when(revoke).then_rejected(&Rejection::not_found("grant", &command.id()));
 }
+
+#[test]
+fn a_role_permits_only_what_something_needs() {
+    let why = "no command, query or call needs user:x0; docs/COMMANDS.md lists what there is";
+    given::<Access>([])
+        .when(define("mine", &["user:list", "user:x0"], &[]))
+        .then_rejected(&Rejection::invalid("permissions", why));
+}
+
+#[test]
+fn what_a_role_names_twice_is_recorded_once() {
+    given::<Access>([]).when(define("mine", &["task:list", "task:list"], &["agent", "agent"])).then([defined(
+        "mine",
+        &["task:list"],
+        &["agent"],
+    )]);
+}
+
+#[test]
+fn a_path_of_inheritance_has_a_bounded_length() {
+    let name = |n: usize| format!("r{n}");
+    let chain = |length: usize| (1..=length).map(|n| defined(&name(n), &[], &[&name(n - 1)])).collect::<Vec<_>>();
+    let history = |length: usize| [vec![defined("r0", &[], &[])], chain(length - 1)].concat();
+    let why = "9 roles or more would stand on one path; at most 8 may: inherit from fewer levels";
+    let refused = Rejection::invalid("inherits", why);
+    let longest = define("last", &[], &[&name(DEPTH_MAX - 2)]);
+    given::<Access>(history(DEPTH_MAX - 1)).when(longest.clone()).then([defined("last", &[], &[&name(DEPTH_MAX - 2)])]);
+    given::<Access>(history(DEPTH_MAX)).when(define("last", &[], &[&name(DEPTH_MAX - 1)])).then_rejected(&refused);
+    // From below too: the roles that inherit this one become longer with it.
+    let below = [history(DEPTH_MAX), vec![defined("base", &[], &[])]].concat();
+    given::<Access>(below).when(define("r0", &[], &["base"])).then_rejected(&refused);
+}
+
+#[test]
+fn conditional_grants_are_few() {
+    let condition = Some(Condition { models: vec!["small".parse().unwrap()], cost_max: None });
+    let under = |on: &str| GiveGrant { condition: condition.clone(), ..to_bot("agent", on) };
+    let given_before = (0..CONDITIONAL_GRANTS_MAX).map(|n| AccessEvent::RoleGranted {
+        grant: under(&format!("acme/p{n}")).id(),
+        expires: None,
+        condition: condition.clone(),
+    });
+    let why = "would have 101 entries; at most 100 are allowed";
+    let history: Vec<_> = given_before.collect();
+    given::<Access>(history.clone())
+        .when(AccessCommand::GiveGrant(under("acme/one-more")))
+        .then_rejected(&Rejection::invalid("grants with a condition", why));
+    given::<Access>(history).when(give("agent", "acme")).then([granted("agent", "acme")]);
+}

@@ -112,7 +112,7 @@ impl Authority {
                 let scope = if tenant.is_steward() { Scope::everything() } else { Scope::tenant(tenant) };
                 let inherited = define.inherits.iter().flat_map(|role| {
                     let permissions = self.role_permissions(tenant, role);
-                    permissions.iter().map(|(pattern, _)| pattern.clone()).collect::<Vec<_>>()
+                    permissions.patterns().cloned().collect::<Vec<_>>()
                 });
                 let patterns = define.permissions.iter().cloned().chain(inherited);
                 patterns.map(|pattern| (pattern, scope.clone(), None)).collect()
@@ -131,7 +131,7 @@ impl Authority {
 
     fn of_grant(&self, tenant: &TenantId, grant: &GrantId, until: Option<Timestamp>) -> Vec<Passed> {
         let permissions = self.role_permissions(tenant, &grant.role);
-        permissions.iter().map(|(pattern, _)| (pattern.clone(), grant.on.clone(), until)).collect()
+        permissions.patterns().map(|pattern| (pattern.clone(), grant.on.clone(), until)).collect()
     }
 
     /// What a key of somebody else could do: their grants, where the key's scope meets them.
@@ -159,7 +159,7 @@ impl Authority {
         let current = rights.held.iter().filter(|held| !held.terms.is_over(now));
         current
             .flat_map(|held| {
-                held.permissions.iter().map(|(pattern, _)| (pattern.clone(), held.grant.on.clone(), held.terms.expires))
+                held.permissions.patterns().map(|pattern| (pattern.clone(), held.grant.on.clone(), held.terms.expires))
             })
             .collect()
     }

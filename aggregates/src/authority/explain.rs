@@ -69,8 +69,7 @@ impl Authority {
         scope: &Scope,
     ) -> String {
         let own = self.access(tenant).into_iter().flat_map(Access::roles).map(|(role, _)| role.clone());
-        let permits =
-            |role: &RoleId| self.role_permissions(tenant, role).iter().any(|(pattern, _)| pattern.covers(permission));
+        let permits = |role: &RoleId| self.role_permissions(tenant, role).covering(permission).is_some();
         let role = built_in_ids().chain(own).find(permits);
         match role {
             Some(role) if tenant.is_steward() => {

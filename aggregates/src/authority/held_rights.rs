@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use cedar_policy::EntityUid;
 use steward_events::event::GrantId;
-use steward_events::id::RoleId;
 use steward_events::permission::{Permission, PermissionPattern};
+use steward_events::quantity::NanoDollars;
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
 use super::policy::{grant_uid, right_uid};
 use super::request::Context;
 use crate::access::Terms;
+use crate::access::role::Closure;
 
-/// What a role permits: patterns, each with the path of inheritance that leads to it.
-pub(super) type RolePermissions = Arc<Vec<(PermissionPattern, Vec<RoleId>)>>;
+/// What a role permits; shared by all who hold it.
+pub(super) type RolePermissions = Arc<Closure>;
 
 /// One grant with what its role permits.
 #[derive(Clone, Debug)]
@@ -32,15 +33,25 @@ impl HeldRights {
         Self { grant, terms, permissions, uid }
     }
 
-    /// What its role permits, at its scope, in the policies' words.
-    pub(super) fn policy_rights(&self) -> impl Iterator<Item = EntityUid> + '_ {
-        self.permissions.iter().map(|(pattern, _)| right_uid(pattern.as_str(), &self.grant.on))
+    /// The right that permits this here, terms aside, in the policies' words.
+    pub(super) fn policy_right(&self, permission: &Permission) -> Option<EntityUid> {
+        let pattern = self.permissions.covering(permission)?;
+        Some(right_uid(pattern.as_str(), &self.grant.on))
     }
 
-    /// The pattern that permits this here, terms aside, and the roles that lead to it.
-    pub(super) fn covers(&self, permission: &Permission, scope: &Scope) -> Option<&(PermissionPattern, Vec<RoleId>)> {
+    /// The pattern that permits this here, terms aside.
+    pub(super) fn covers(&self, permission: &Permission, scope: &Scope) -> Option<&PermissionPattern> {
         let here = self.grant.on.contains(scope);
-        here.then(|| self.permissions.iter().find(|(pattern, _)| pattern.covers(permission)))?
+        here.then(|| self.permissions.covering(permission))?
+    }
+
+    /// What a call may cost at most under this grant, if it holds for what the request is about.
+    pub(super) fn cost_max_if_it_holds(&self, context: &Context, now: Timestamp) -> Option<NanoDollars> {
+        let no_bound = NanoDollars(u64::MAX);
+        let Some(condition) = &self.terms.condition else { return (!self.terms.is_over(now)).then_some(no_bound) };
+        let named =
+            condition.models.is_empty() || context.model.as_ref().is_some_and(|it| condition.models.contains(it));
+        (named && !self.terms.is_over(now)).then_some(condition.cost_max.unwrap_or(no_bound))
     }
 
     /// True if everything that `pattern` says is permitted at `scope`, until at least `until` (none: for good).
@@ -53,7 +64,7 @@ impl HeldRights {
         lasts
             && self.terms.condition.is_none()
             && self.grant.on.contains(scope)
-            && self.permissions.iter().any(|(own, _)| is_part_of(pattern, own))
+            && self.permissions.patterns().any(|own| is_part_of(pattern, own))
     }
 
     /// Why its terms do not hold, if they do not. The policies decide; this only says it.

@@ -115,11 +115,9 @@ impl PolicyRequest {
         let scopes: Vec<Scope> = scope.ancestors().collect();
         let rights = scopes.iter().flat_map(|at| patterns.iter().map(|pattern| right_uid(pattern, at)));
         let rights = RestrictedExpression::new_set(rights.map(RestrictedExpression::new_entity_uid));
-        let scopes: Vec<&str> = scopes.iter().map(Scope::as_str).collect();
         let mut pairs = vec![
             ("now", long(now.0)),
             ("rights", rights),
-            ("scopes", texts(&scopes)),
             ("suspended", RestrictedExpression::new_bool(*suspended)),
             ("operator", RestrictedExpression::new_bool(*operator)),
             ("active", RestrictedExpression::new_bool(*active)),
@@ -131,7 +129,8 @@ impl PolicyRequest {
             pairs.push(("cost", long(cost.0)));
         }
         if let Some(key) = key {
-            pairs.push(("key", key_record(key, *now)?));
+            let scopes: Vec<&str> = scopes.iter().map(Scope::as_str).collect();
+            pairs.extend([("key", key_record(key, *now)?), ("scopes", texts(&scopes))]);
         }
         let pairs = pairs.into_iter().map(|(name, value)| (name.to_owned(), value));
         Some(Self {

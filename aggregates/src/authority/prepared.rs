@@ -1,10 +1,9 @@
-//! What principals hold, found from roles and grants on first use and kept until one of these changes.
+//! What principals hold and roles mean, found from roles and grants on first use and kept until one of these changes.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use quick_cache::UnitWeighter;
 use quick_cache::sync::Cache;
+use quick_cache::{UnitWeighter, Weighter};
 use steward_events::event::{AccessEvent, GrantId};
 use steward_events::id::{PrincipalId, RoleId, TenantId};
 use steward_events::scope::Scope;
@@ -15,27 +14,53 @@ use super::rights::Rights;
 use crate::access::Terms;
 use crate::access::role::{RoleSpec, built_in, closure};
 
-/// How many principals' rights are kept prepared.
+/// How many principals' rights are kept prepared; one with many grants counts as several.
 pub const RIGHTS_KEPT_MAX: usize = 20_000;
+
+/// How many grants count as one more principal.
+const GRANTS_A_WEIGHT: usize = 16;
 
 /// For how many memory is taken at first.
 const RIGHTS_EXPECTED: usize = 512;
 
-/// The rights that are prepared; the least used go when there are too many.
+/// How many roles' meanings are kept.
+const MEANINGS_KEPT_MAX: usize = 10_000;
+
+/// For how many memory is taken at first.
+const MEANINGS_EXPECTED: usize = 64;
+
+/// What is prepared; the least used goes when there is too much.
 #[derive(Debug)]
-pub(super) struct Prepared(Cache<(TenantId, PrincipalId), Arc<Rights>>);
+pub(super) struct Prepared {
+    rights: Cache<(TenantId, PrincipalId), Arc<Rights>, ByGrants>,
+    /// What roles permit, each worked out once for all who hold it.
+    meanings: Cache<(TenantId, RoleId), RolePermissions>,
+}
+
+#[derive(Clone, Debug)]
+struct ByGrants;
+
+impl Weighter<(TenantId, PrincipalId), Arc<Rights>> for ByGrants {
+    fn weight(&self, _: &(TenantId, PrincipalId), rights: &Arc<Rights>) -> u64 {
+        1 + (rights.held.len() / GRANTS_A_WEIGHT) as u64
+    }
+}
 
 impl Default for Prepared {
     fn default() -> Self {
-        // There is room for the bound, but it is not taken at once.
-        Self(Cache::with_weighter(RIGHTS_EXPECTED, RIGHTS_KEPT_MAX as u64, UnitWeighter))
+        // There is room for the bounds, but it is not taken at once.
+        Self {
+            rights: Cache::with_weighter(RIGHTS_EXPECTED, RIGHTS_KEPT_MAX as u64, ByGrants),
+            meanings: Cache::with_weighter(MEANINGS_EXPECTED, MEANINGS_KEPT_MAX as u64, UnitWeighter),
+        }
     }
 }
 
 impl Prepared {
-    /// Forgets all of them.
+    /// Forgets all of it.
     pub(super) fn clear(&self) {
-        self.0.clear();
+        self.rights.clear();
+        self.meanings.clear();
     }
 }
 
@@ -48,28 +73,32 @@ impl Authority {
     }
 
     pub(super) fn role_permissions(&self, tenant: &TenantId, role: &RoleId) -> RolePermissions {
-        Arc::new(closure(role, |role| self.role(tenant, role)))
+        let place = (tenant.clone(), role.clone());
+        if let Some(meaning) = self.prepared.meanings.get(&place) {
+            return meaning;
+        }
+        let meaning = Arc::new(closure(role, |role| self.role(tenant, role)));
+        self.prepared.meanings.insert(place, Arc::clone(&meaning));
+        meaning
     }
 
     /// What `principal` holds in `tenant`, prepared on first use and until a grant or role changes.
     pub(super) fn rights(&self, tenant: &TenantId, principal: &PrincipalId) -> Arc<Rights> {
         let place = (tenant.clone(), principal.clone());
-        if let Some(rights) = self.prepared.0.get(&place) {
+        if let Some(rights) = self.prepared.rights.get(&place) {
             return rights;
         }
         let rights = Arc::new(Rights::new(principal, self.held(tenant, principal)));
-        self.prepared.0.insert(place, Arc::clone(&rights));
+        self.prepared.rights.insert(place, Arc::clone(&rights));
         rights
     }
 
     fn held(&self, tenant: &TenantId, principal: &PrincipalId) -> Vec<HeldRights> {
         let steward = TenantId::steward();
-        let mut meanings: HashMap<(TenantId, RoleId), RolePermissions> = HashMap::new();
         let mut held = Vec::new();
         let mut take = |of: &TenantId, grant: GrantId, terms: Terms| {
-            let meaning = meanings.entry((of.clone(), grant.role.clone()));
-            let meaning = meaning.or_insert_with(|| self.role_permissions(of, &grant.role));
-            held.push(HeldRights::new(held.len(), grant, terms, Arc::clone(meaning)));
+            let meaning = self.role_permissions(of, &grant.role);
+            held.push(HeldRights::new(held.len(), grant, terms, meaning));
         };
         let from_steward = !tenant.is_steward() && self.is_operator(principal);
         let tenants = std::iter::once(tenant).chain(from_steward.then_some(&steward));
@@ -88,16 +117,19 @@ impl Authority {
 
     /// Forgets what no longer holds after `event` of `tenant`.
     pub(super) fn forget_prepared(&mut self, tenant: &TenantId, event: &AccessEvent) {
-        let prepared = &self.prepared.0;
+        let Prepared { rights, meanings } = &self.prepared;
         match event {
             AccessEvent::RoleGranted { grant, .. } | AccessEvent::GrantRevoked { grant, .. }
                 if !tenant.is_steward() =>
             {
-                _ = prepared.remove(&(tenant.clone(), grant.to.clone()));
+                _ = rights.remove(&(tenant.clone(), grant.to.clone()));
             }
             // Roles reach everyone who holds them, and what steward grants reaches every tenant.
-            AccessEvent::RoleDefined { .. } if !tenant.is_steward() => prepared.retain(|(of, _), _| of != tenant),
-            _ => prepared.clear(),
+            AccessEvent::RoleDefined { .. } if !tenant.is_steward() => {
+                rights.retain(|(of, _), _| of != tenant);
+                meanings.retain(|(of, _), _| of != tenant);
+            }
+            _ => self.prepared.clear(),
         }
     }
 }

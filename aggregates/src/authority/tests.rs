@@ -2,6 +2,7 @@ use steward_events::command::{
     Command, CreateTenant, DefineRole, DisableUser, GiveGrant, IssueKey, RenewLease, RevokeGrant, RevokeKey, SetBudget,
 };
 use steward_events::event::{Condition, ContentMode, GrantId, KeyHash};
+use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;
 use steward_events::query::{ExplainQuery, WhoCanQuery};
 
@@ -549,4 +550,53 @@ fn answers_to_the_same_request_are_kept_within_bounds() {
     }
     env.grant_with("acme", "p_ana", "developer", "acme", Some(T1), None);
     assert_eq!(kept(&env), 0, "another grant is another answer");
+}
+
+#[test]
+fn holders_of_a_role_share_its_meaning() {
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "admin", "acme");
+    env.grant("acme", "p_bob", "admin", "acme/support");
+    let meaning = |env: &AuthorityEnv, who: &str| {
+        let rights = env.0.rights(&acme(), &who.parse().unwrap());
+        std::sync::Arc::as_ptr(&rights.held[0].permissions)
+    };
+    assert_eq!(meaning(&env, "p_ana"), meaning(&env, "p_bob"));
+}
+
+#[test]
+fn of_many_conditional_grants_the_widest_is_asked() {
+    let mut env = AuthorityEnv::new();
+    for (place, dollars) in [3, 9, 5].into_iter().enumerate() {
+        let cost_max = Some(NanoDollars(dollars * 1_000_000_000));
+        let condition = Condition { models: vec!["small".parse().unwrap()], cost_max };
+        // Grants of one role at one scope replace each other, so each is at another level.
+        let on = ["acme/support/chat", "acme/support", "acme"][place];
+        env.grant_with("acme", "p_ana", "agent", on, None, Some(condition));
+    }
+    let costs = |dollars: u64| env.invoke("p_ana", None, "acme/support/chat", "small", dollars * 1_000_000_000).is_ok();
+    assert!(costs(3) && costs(9) && !costs(10), "the widest holds, and only up to its bound");
+    assert!(env.invoke("p_ana", None, "acme/support/chat", "big", 1).is_err());
+}
+
+#[test]
+fn who_could_call_no_model_at_all_is_told_before_a_request() {
+    let mut env = AuthorityEnv::new();
+    let condition = Condition { models: vec!["small".parse().unwrap()], cost_max: Some(NanoDollars(5)) };
+    env.grant_with("acme", "p_ana", "agent", "acme", Some(T1), Some(condition));
+    env.grant("acme", "p_bob", "billing", "acme");
+    let mut holder = |who: &str| {
+        let change = |issue: &mut IssueKey| {
+            (issue.key, issue.principal) = (Some(format!("key_{who}").parse().unwrap()), who.parse().unwrap());
+        };
+        let secret = env.key("acme", change);
+        env.0.authenticate(&secret, T0).unwrap()
+    };
+    let (ana, bob) = (holder("p_ana"), holder("p_bob"));
+    let invoke = Permission::model_invoke();
+    assert_eq!(env.0.may_ever(&ana, &invoke, T0), Ok(()), "for some model, at some cost");
+    assert!(env.0.may_ever(&ana, &invoke, T1).is_err(), "the grant is over");
+    assert!(matches!(env.0.may_ever(&bob, &invoke, T0), Err(Rejection::Forbidden { .. })));
+    env.suspend();
+    assert!(matches!(env.0.may_ever(&ana, &invoke, T0), Err(Rejection::Suspended { .. })));
 }

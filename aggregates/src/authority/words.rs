@@ -28,8 +28,8 @@ pub(super) fn granted(
 /// `svc_1 is admin on acme (admin → developer permits task:*), only for small, until 2026-12-01T00:00:00Z`
 pub(super) fn in_words(held: &HeldRights, permission: &Permission, scope: &Scope) -> String {
     let mut words = held.grant.to_string();
-    if let Some((pattern, path)) = held.covers(permission, scope) {
-        let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
+    if let Some(pattern) = held.covers(permission, scope) {
+        let path: Vec<&str> = held.permissions.path(pattern).into_iter().map(AsRef::as_ref).collect();
         words = format!("{words} ({} permits {pattern})", path.join(" → "));
     }
     if let Some(Condition { models, cost_max }) = &held.terms.condition {
