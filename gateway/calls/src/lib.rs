@@ -26,7 +26,7 @@ pub use call::{Accepted, CallSummary, Reply, ReplyBody};
 pub use calls::{Calls, CallsPorts};
 pub use config::Config;
 pub use error::Error;
-pub use limits::{BodyMemory, CallPermit, LimitBounds, Limits};
+pub use limits::{BodyMemory, CallPermit, LimitBounds, Limits, Taker};
 pub use metrics::Metrics;
 pub use secrets::Secrets;
 pub use settled::Settled;
