@@ -35,6 +35,8 @@ macro_rules! aggregates {
             task: Task, TaskEvent, TaskCommand;
             /// Journal of refusals worth keeping.
             denials: Denials, DenialEvent;
+            /// Journal of who read what people did.
+            reads: Reads, ReadEvent;
             /// Signed states of the tenants' trees, and requests for them.
             checkpoint: Checkpoint, CheckpointEvent, CheckpointCommand;
         }

@@ -8,6 +8,7 @@ pub mod command;
 pub mod commit;
 pub mod digest;
 pub mod event;
+pub mod free_text;
 pub mod id;
 pub mod ids;
 pub mod permission;

@@ -89,6 +89,12 @@ pub enum Rejection {
     /// The command was issued too long ago to know whether it was decided before.
     #[error("the command was issued too long ago to know whether it was already decided; send it as a new command")]
     Expired,
+    /// Too much at once; nothing was done.
+    #[error("{reason}")]
+    Busy {
+        /// Of what, and when to come back.
+        reason: String,
+    },
 }
 
 impl Rejection {
@@ -119,6 +125,7 @@ impl Rejection {
             Self::BudgetExhausted { .. } => "budget_exhausted",
             Self::Stale { .. } => "stale",
             Self::Expired => "expired",
+            Self::Busy { .. } => "busy",
         }
     }
 }
@@ -155,6 +162,7 @@ mod tests {
             },
             Rejection::stale("claimed by another"),
             Rejection::Expired,
+            Rejection::Busy { reason: text("too many requests wait") },
         ];
         for rejection in all {
             for format in [Format::Json, Format::MessagePack] {

@@ -16,20 +16,20 @@ pub(crate) struct BodyBounds {
     pub(crate) time_max: Duration,
 }
 
-/// Reads `body`, and takes `memory` for it.
+/// Reads `body`, and takes `memory` for what has come of it: what a client says will come may never do so.
 pub(crate) async fn read(body: Body, bounds: BodyBounds, memory: &mut BodyMemory) -> Result<Bytes, Error> {
     let said = usize::try_from(hyper::body::Body::size_hint(&body).lower()).unwrap_or(usize::MAX);
     if said > bounds.bytes_max {
         return Err(Error::TooLarge(bounds.bytes_max));
     }
     // At once, before it comes: a client that says how much it is need not send it in vain.
-    memory.grow(said)?;
-    let reading = collect(body, said, bounds.bytes_max, memory);
+    memory.would_fit(said)?;
+    let reading = collect(body, bounds.bytes_max, memory);
     tokio::time::timeout(bounds.time_max, reading).await.unwrap_or(Err(Error::TooSlow))
 }
 
-/// Puts the pieces of `body` together. There is memory for the first `said` bytes.
-async fn collect(mut body: Body, said: usize, bytes_max: usize, memory: &mut BodyMemory) -> Result<Bytes, Error> {
+/// Puts the pieces of `body` together.
+async fn collect(mut body: Body, bytes_max: usize, memory: &mut BodyMemory) -> Result<Bytes, Error> {
     let mut whole = Bytes::new();
     let mut pieces = BytesMut::new();
     let mut length = 0_usize;
@@ -43,7 +43,7 @@ async fn collect(mut body: Body, said: usize, bytes_max: usize, memory: &mut Bod
         if length > bytes_max {
             return Err(Error::TooLarge(bytes_max));
         }
-        memory.grow(length.saturating_sub(said).min(piece.len()))?;
+        memory.grow(piece.len())?;
         // Most bodies come in one piece, which needs no copy.
         if whole.is_empty() && pieces.is_empty() {
             whole = piece;

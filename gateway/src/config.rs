@@ -17,8 +17,11 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The most bytes of one request's body.
     pub body_bytes_max: usize,
-    /// The most bytes of all requests' bodies held at once, and a quarter of it with one key; further ones are told to come
-    /// back. As much again may be on its way to providers.
+    /// The most bytes of the body of a management request: a command or a query.
+    pub management_body_bytes_max: usize,
+    /// The most bytes of all requests' bodies held at once: half of it of one tenant, a quarter of one principal; the last
+    /// quarter is for tenants that hold no more than one body. Further ones are told to come back. As much again may be
+    /// on its way to providers.
     pub bodies_bytes_max: usize,
     /// How long a client may take to send its headers, and again its body.
     #[serde(with = "humantime_serde")]
@@ -26,8 +29,15 @@ pub struct Config {
     pub receive_time_max: Duration,
     /// Connections at once; further ones wait in the operating system's queue.
     pub connections_max: NonZeroUsize,
-    /// Model calls at once, over all keys; further ones are told to come back.
+    /// Connections at once from one address; further ones are closed. A proxy in front of the gateway is one address.
+    pub connections_per_address_max: NonZeroUsize,
+    /// Model calls at once, over all tenants; further ones are told to come back. The last quarter is for tenants that have
+    /// few of them.
     pub calls_max: NonZeroUsize,
+    /// Model calls at once of one tenant.
+    pub calls_per_tenant_max: NonZeroUsize,
+    /// Model calls at once of one principal, whatever their keys.
+    pub calls_per_principal_max: NonZeroUsize,
     /// Model calls at once with one key.
     pub calls_per_key_max: NonZeroUsize,
     /// Wrong keys that one client address may try in a minute before it is told to wait.
@@ -55,10 +65,14 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             body_bytes_max: 8 * 1024 * 1024,
+            management_body_bytes_max: 256 * 1024,
             bodies_bytes_max: 256 * 1024 * 1024,
             receive_time_max: Duration::from_secs(20),
             connections_max: positive(8_192),
+            connections_per_address_max: positive(6_144),
             calls_max: positive(4_096),
+            calls_per_tenant_max: positive(1_024),
+            calls_per_principal_max: positive(768),
             calls_per_key_max: positive(512),
             wrong_keys_per_minute_max: NonZeroU32::MIN.saturating_add(59),
             drain_time_max: Duration::from_secs(30),
@@ -73,6 +87,8 @@ impl Config {
     pub(crate) const fn limits(&self) -> LimitBounds {
         LimitBounds {
             calls_max: self.calls_max,
+            calls_per_tenant_max: self.calls_per_tenant_max,
+            calls_per_principal_max: self.calls_per_principal_max,
             calls_per_key_max: self.calls_per_key_max,
             body_bytes_max: self.body_bytes_max,
             bodies_bytes_max: self.bodies_bytes_max,

@@ -2,15 +2,17 @@
 //!
 //! Knows who comes and how much they bring. It must not know what is asked for, nor how a no looks.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http::request::Parts;
 use http::{HeaderMap, header};
-use steward_calls::{Accepted, Access, AuthenticatedKey, BodyMemory, Limits};
+use steward_aggregates::authority::Context;
+use steward_calls::{Accepted, Access, AuthenticatedKey, BodyMemory, Limits, Taker};
+use steward_events::id::TenantId;
+use steward_events::permission::Permission;
+use steward_events::scope::Scope;
 use steward_ports::clock::Clock;
 
 use crate::body::{self, BodyBounds};
@@ -19,29 +21,38 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::observe::Arrival;
 use crate::serve::Peer;
-
-/// Addresses whose wrong keys are remembered; beyond that the old ones are forgotten.
-const ADDRESSES_MAX: usize = 65_536;
+use crate::wrong_keys::WrongKeys;
 
 /// Lets requests in.
 pub(crate) struct Door {
     access: Arc<Access>,
     limits: Limits,
     capacity: LogCapacity,
-    wrong_keys: DefaultKeyedRateLimiter<IpAddr>,
+    wrong_keys: Arc<WrongKeys>,
     body: BodyBounds,
+    management_body: BodyBounds,
     clock: Arc<dyn Clock>,
 }
 
 impl Door {
     /// With the bounds of `config`.
-    pub(crate) fn new(access: Arc<Access>, capacity: LogCapacity, clock: Arc<dyn Clock>, config: &Config) -> Self {
+    pub(crate) fn new(
+        access: Arc<Access>,
+        capacity: LogCapacity,
+        clock: Arc<dyn Clock>,
+        wrong_keys: Arc<WrongKeys>,
+        config: &Config,
+    ) -> Self {
         Self {
             access,
             limits: Limits::new(config.limits()),
             capacity,
-            wrong_keys: RateLimiter::keyed(Quota::per_minute(config.wrong_keys_per_minute_max)),
+            wrong_keys,
             body: BodyBounds { bytes_max: config.body_bytes_max, time_max: config.receive_time_max },
+            management_body: BodyBounds {
+                bytes_max: config.management_body_bytes_max,
+                time_max: config.receive_time_max,
+            },
             clock,
         }
     }
@@ -50,8 +61,12 @@ impl Door {
     pub(crate) async fn accept(&self, head: &Parts, body: Body) -> Result<Accepted, Error> {
         let began = self.clock.monotonic();
         let key = self.authenticate(head).await?;
-        let permit = self.limits.enter(&key.holder.key)?;
-        let (body, memory) = self.read(body, &key).await?;
+        // Before a byte of the body is read: who may call nothing takes no room from those who may.
+        self.access.may_call_something(&key).await?;
+        let by = Taker::from(&key.holder);
+        let permit = self.limits.enter(&by)?;
+        let mut memory = self.limits.body_memory(&by);
+        let body = body::read(body, self.body, &mut memory).await?;
         // After the body: a client that still sends might not see the answer.
         (self.capacity.calls)().map_err(Error::unavailable)?;
         Ok(Accepted { key, permit, body, memory, request: Arrival::of(head).id.clone(), began })
@@ -65,22 +80,34 @@ impl Door {
             // behind the same address, and one that was revoked is told so however often it comes.
             self.count_wrong_key(head.extensions.get::<Peer>())?;
         }
-        Ok(self.access.find(secret).await?)
+        let key = self.access.find(secret).await?;
+        Arrival::of(head).comes_from(&key.holder);
+        Ok(key)
     }
 
-    /// Reads the body of a request with this key, within bounds.
+    /// Whether the metrics of all tenants may be read: with a key of an operator who may read metrics everywhere.
+    pub(crate) async fn lets_scrape(&self, head: &Parts) -> Result<(), Error> {
+        let AuthenticatedKey { holder, .. } = self.authenticate(head).await?;
+        let everywhere = Scope::everything();
+        Ok(self.access.authorise(&holder, &TenantId::steward(), Self::scrape(), everywhere, Context::default())?)
+    }
+
+    fn scrape() -> Permission {
+        // A row of the table of queries; a test asks for it.
+        #[allow(clippy::expect_used)]
+        Permission::new("metrics", "read").expect("two tokens")
+    }
+
+    /// Reads the body of a management request with this key, within bounds.
     pub(crate) async fn read(&self, body: Body, key: &AuthenticatedKey) -> Result<(Bytes, BodyMemory), Error> {
-        let mut memory = self.limits.body_memory(&key.holder.key);
-        let body = body::read(body, self.body, &mut memory).await?;
+        let mut memory = self.limits.body_memory(&Taker::from(&key.holder));
+        let body = body::read(body, self.management_body, &mut memory).await?;
         Ok((body, memory))
     }
 
     fn count_wrong_key(&self, peer: Option<&Peer>) -> Result<(), Error> {
         let Some(Peer(address)) = peer else { return Ok(()) };
-        if self.wrong_keys.len() > ADDRESSES_MAX {
-            self.wrong_keys.retain_recent();
-        }
-        self.wrong_keys.check_key(address).map_err(|_| Error::TooManyWrongKeys)
+        if self.wrong_keys.count(*address) { Ok(()) } else { Err(Error::TooManyWrongKeys) }
     }
 }
 

@@ -26,6 +26,9 @@ pub(crate) enum Error {
     /// The path exists, but not for that method.
     #[error("{0} does not accept this method")]
     NoSuchMethod(String),
+    /// A decider or a view said no, and has it on record.
+    #[error(transparent)]
+    Decided(Rejection),
     /// All else.
     #[error(transparent)]
     Call(#[from] steward_calls::Error),

@@ -8,11 +8,13 @@ use axum::Router;
 use steward_calls::upstream::Providers;
 use steward_calls::{Access, Calls, CallsPorts};
 use steward_events::BoxError;
+use steward_events::id::SystemPart;
 use steward_events::ids::Ids;
 use steward_ports::bus::{Authenticator, CommandBus};
 use steward_ports::clock::Clock;
 use steward_ports::live::Live;
 use steward_ports::log::EventLog;
+use steward_ports::notes::Notes;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +29,7 @@ use crate::probes::Probes;
 use crate::router::router;
 use crate::serve::{ServeBounds, serve};
 use crate::status::{Readiness, Status};
+use crate::wrong_keys::WrongKeys;
 
 /// What the gateway needs from the world.
 #[derive(Clone)]
@@ -51,7 +54,7 @@ pub struct GatewayPorts {
 
 /// One run of a gateway. Follows the log from its making on.
 pub struct Gateway {
-    access: Arc<Access>,
+    login: Arc<BusLogin>,
     calls: Arc<Calls>,
     status: Arc<Status>,
     router: Router,
@@ -64,6 +67,7 @@ impl Gateway {
         let GatewayPorts { log, bus, clock, ids, providers, capacity, metrics, probes } = ports;
         let access = Arc::new(Access::start(&log, &clock, &config.calls));
         let catalogs = Arc::new(Live::start(Arc::clone(&log), Arc::clone(&clock)));
+        let notes = Notes::start(Arc::clone(&log), Arc::clone(&clock), Arc::clone(&ids), SystemPart::Gateway);
         let calls = CallsPorts {
             log,
             bus: Arc::clone(&bus),
@@ -76,7 +80,9 @@ impl Gateway {
         };
         let calls = Calls::new(calls, &config.calls);
         let status = Arc::new(Status::new(Arc::clone(&access), Arc::clone(&catalogs)));
-        let door = Arc::new(Door::new(Arc::clone(&access), capacity.clone(), Arc::clone(&clock), &config));
+        let wrong_keys = Arc::new(WrongKeys::new(config.wrong_keys_per_minute_max));
+        let (of_access, of_clock, of_door) = (Arc::clone(&access), Arc::clone(&clock), Arc::clone(&wrong_keys));
+        let door = Arc::new(Door::new(of_access, capacity.clone(), of_clock, of_door, &config));
         let management = Management {
             door: Arc::clone(&door),
             bus,
@@ -89,8 +95,9 @@ impl Gateway {
         };
         let bundles =
             Bundles { door, calls: Arc::clone(&calls), management: Arc::new(management), clock: Arc::clone(&clock) };
-        let router = router(&bundles, &probes, Observer { clock, ids, metrics });
-        Self { access, calls, status, router, config }
+        let router = router(&bundles, &probes, Observer { clock, ids, metrics, notes: notes.clone() });
+        let login = Arc::new(BusLogin { access, wrong_keys, notes });
+        Self { login, calls, status, router, config }
     }
 
     /// Whether this gateway may be given work: a part of what the process says of itself.
@@ -101,7 +108,7 @@ impl Gateway {
 
     /// Tells the bus's login who holds a key.
     pub fn authenticator(&self) -> Arc<dyn Authenticator> {
-        Arc::new(BusLogin(Arc::clone(&self.access)))
+        Arc::clone(&self.login) as _
     }
 
     /// Serves `listener` until `shutdown`, then lets running calls end and closes its leases.
@@ -115,6 +122,7 @@ impl Gateway {
         tokio::spawn(self.calls.watch_revocations(shutdown.clone()));
         let bounds = ServeBounds {
             connections_max: self.config.connections_max,
+            per_address_max: self.config.connections_per_address_max,
             head_time_max: self.config.receive_time_max,
             write_stall_max: self.config.calls.client_stall_max,
         };

@@ -20,6 +20,7 @@ mod serve;
 mod status;
 mod trace;
 mod write_stall;
+mod wrong_keys;
 
 pub use capacity::LogCapacity;
 pub use config::Config;

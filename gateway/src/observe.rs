@@ -1,6 +1,6 @@
 //! What every request gets, whatever it asks for: an id, a span, its time and its count.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
@@ -8,12 +8,18 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::HeaderValue;
 use http::request::Parts;
-use steward_events::id::CorrelationId;
+use steward_aggregates::authority::KeyHolder;
+use steward_events::event::DenialKind;
+use steward_events::id::{CorrelationId, PrincipalId, TenantId};
 use steward_events::ids::Ids;
+use steward_events::permission::Permission;
+use steward_events::scope::Scope;
 use steward_ports::clock::Clock;
+use steward_ports::notes::{By, Note, Notes, What};
 use tracing::Instrument;
 
 use crate::metrics::Metrics;
+use crate::serve::Peer;
 use crate::trace;
 
 /// What is needed to observe.
@@ -21,6 +27,23 @@ pub(crate) struct Observer {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) metrics: Metrics,
+    pub(crate) notes: Notes,
+}
+
+/// A refusal, as it is noted: a part of the answer that stays here.
+#[derive(Debug)]
+pub(crate) struct Denied {
+    pub(crate) kind: DenialKind,
+    pub(crate) permission: Option<Permission>,
+    pub(crate) scope: Option<Scope>,
+    pub(crate) reason: String,
+}
+
+/// Who a request came from, once their key is known.
+#[derive(Debug)]
+struct Caller {
+    tenant: TenantId,
+    principal: PrincipalId,
 }
 
 /// A request as it came in.
@@ -30,14 +53,47 @@ pub(crate) struct Arrival {
     pub(crate) id: CorrelationId,
     /// When, by the monotonic clock.
     pub(crate) at: Duration,
+    caller: Arc<OnceLock<Caller>>,
 }
 
 impl Arrival {
+    pub(crate) fn new(id: CorrelationId, at: Duration) -> Self {
+        Self { id, at, caller: Arc::default() }
+    }
+
+    /// Remembers who it comes from.
+    pub(crate) fn comes_from(&self, holder: &KeyHolder) {
+        let KeyHolder { tenant, principal, .. } = holder;
+        // It has one key.
+        let _ = self.caller.set(Caller { tenant: tenant.clone(), principal: principal.clone() });
+    }
+
     /// The one that [`observe`] gave.
     pub(crate) fn of(parts: &Parts) -> &Self {
         // The middleware stands before every route.
         #[allow(clippy::expect_used)]
         parts.extensions.get::<Self>().expect("every request has its id")
+    }
+}
+
+impl Observer {
+    /// Who was refused: by their key, else by their address, which is the operators' matter.
+    fn note(&self, denied: &Denied, arrival: &Arrival, peer: Option<Peer>) {
+        let Denied { kind, permission, scope, reason } = denied;
+        let (tenant, by) = match (arrival.caller.get(), peer) {
+            (Some(Caller { tenant, principal }), _) => (tenant.clone(), By::Principal(principal.clone())),
+            (None, Some(Peer(address))) => (TenantId::steward(), By::Address(address)),
+            (None, None) => (TenantId::steward(), By::Many),
+        };
+        self.notes.note(Note {
+            tenant,
+            by,
+            what: What::Denial(*kind),
+            permission: permission.clone(),
+            scope: scope.clone(),
+            text: reason.clone(),
+            correlation: Some(arrival.id.clone()),
+        });
     }
 }
 
@@ -47,12 +103,16 @@ pub(crate) async fn observe(State(observer): State<Arc<Observer>>, mut request: 
     let id = request_id(&*observer.ids, &request);
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let route = route.unwrap_or_else(|| "other".to_owned());
-    request.extensions_mut().insert(Arrival { id: id.clone(), at });
+    let (arrival, peer) = (Arrival::new(id.clone(), at), request.extensions().get::<Peer>().copied());
+    request.extensions_mut().insert(arrival.clone());
     let span = trace::request(request.method().as_str(), &route, &id);
     let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
     steward_ports::trace::follow(&span, traceparent);
     let mut response = next.run(request).instrument(span.clone()).await;
     span.record("http.response.status_code", response.status().as_u16());
+    if let Some(denied) = response.extensions().get::<Arc<Denied>>() {
+        observer.note(denied, &arrival, peer);
+    }
     let took = observer.clock.monotonic().saturating_sub(at);
     observer.metrics.answered(&route, response.status().as_u16());
     tracing::debug!(

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{StatusCode, header};
@@ -14,6 +15,9 @@ use steward_events::BoxError;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::door::Door;
+use crate::face::Refuse;
+use crate::observe::Arrival;
 use crate::serve::{ServeBounds, serve};
 
 /// Connections served at once where there are probes alone; more wait.
@@ -48,17 +52,26 @@ pub struct ProbeAnswer {
 /// Answers for the whole process. Called on each request, so it must not wait.
 pub type Probes = Arc<dyn Fn(Probe) -> ProbeAnswer + Send + Sync>;
 
-/// The paths.
-pub(crate) fn routes(probes: &Probes) -> Router {
+/// The paths that anybody may ask for.
+fn open_routes(probes: &Probes) -> Router {
     let on = |probe| {
         let probes = Arc::clone(probes);
         get(move || std::future::ready(answer(probes(probe))))
     };
-    Router::new()
-        .route("/livez", on(Probe::Live))
-        .route("/health", on(Probe::Live))
-        .route("/readyz", on(Probe::Ready))
-        .route("/metrics", on(Probe::Metrics))
+    Router::new().route("/livez", on(Probe::Live)).route("/health", on(Probe::Live)).route("/readyz", on(Probe::Ready))
+}
+
+/// The paths where callers come too: what is counted names tenants, so it is for operators.
+pub(crate) fn routes(probes: &Probes, door: &Arc<Door>, refuse: Refuse) -> Router {
+    let (probes_too, door) = (Arc::clone(probes), Arc::clone(door));
+    let metrics = async move |request: Request| {
+        let (parts, _) = request.into_parts();
+        match door.lets_scrape(&parts).await {
+            Ok(()) => answer(probes_too(Probe::Metrics)),
+            Err(error) => refuse(&error, Arrival::of(&parts)),
+        }
+    };
+    open_routes(probes).route("/metrics", get(metrics))
 }
 
 fn answer(ProbeAnswer { well, content_type, body }: ProbeAnswer) -> Response {
@@ -66,15 +79,18 @@ fn answer(ProbeAnswer { well, content_type, body }: ProbeAnswer) -> Response {
     (status, [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")], body).into_response()
 }
 
-/// Serves the probes alone, for processes that have no other door, until `shutdown`.
+/// Serves the probes alone, on a listener that only operators reach, until `shutdown`.
 ///
 /// # Errors
 /// If connections can no longer be served.
 pub async fn serve_probes(listener: TcpListener, probes: Probes, shutdown: CancellationToken) -> Result<(), BoxError> {
     let elsewhere = async || (StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n");
-    let router = routes(&probes).fallback(elsewhere);
+    let metrics = Arc::clone(&probes);
+    let metrics = get(move || std::future::ready(answer(metrics(Probe::Metrics))));
+    let router = open_routes(&probes).route("/metrics", metrics).fallback(elsewhere);
     let bounds = ServeBounds {
         connections_max: CONNECTIONS_MAX,
+        per_address_max: CONNECTIONS_MAX,
         head_time_max: CLIENT_TIME_MAX,
         write_stall_max: CLIENT_TIME_MAX,
     };

@@ -13,7 +13,7 @@ use crate::probes::{self, Probes};
 /// All paths. What is unknown is refused in the manner of the face that it would belong to.
 pub(crate) fn router(bundles: &Bundles, probes: &Probes, observer: Observer) -> Router {
     let elsewhere = face::ELSEWHERE.refuse;
-    let own = probes::routes(probes).merge(documents::routes());
+    let own = probes::routes(probes, &bundles.door, elsewhere).merge(documents::routes());
     let mut router = own.method_not_allowed_fallback(face::no_such_method(elsewhere));
     for face in face::ALL {
         let unknown = Router::new().fallback(face::no_such_path(face.refuse));

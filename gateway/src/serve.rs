@@ -2,9 +2,10 @@
 //!
 //! Knows how a connection may behave. It must not know what is served on it.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -37,10 +38,51 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 pub(crate) struct ServeBounds {
     /// Connections at once; further ones wait in the operating system's queue.
     pub(crate) connections_max: NonZeroUsize,
+    /// Connections at once from one address; further ones are closed.
+    pub(crate) per_address_max: NonZeroUsize,
     /// How long a client may take to send its headers.
     pub(crate) head_time_max: Duration,
     /// How long a client may leave what was written unread.
     pub(crate) write_stall_max: Duration,
+}
+
+/// How many connections there are from each address.
+#[derive(Default)]
+struct Addresses(Mutex<HashMap<IpAddr, usize>>);
+
+/// A connection that is counted until it is dropped.
+struct Counted {
+    address: IpAddr,
+    among: Arc<Addresses>,
+}
+
+impl Addresses {
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts one more from `address`; none if it has as many as it may.
+    fn count(among: &Arc<Self>, address: IpAddr, most: NonZeroUsize) -> Option<Counted> {
+        let mut addresses = among.lock();
+        let open = addresses.entry(address).or_default();
+        if *open >= most.get() {
+            return None;
+        }
+        *open += 1;
+        Some(Counted { address, among: Arc::clone(among) })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut addresses = self.among.lock();
+        if let Some(open) = addresses.get_mut(&self.address) {
+            *open -= 1;
+            if *open == 0 {
+                addresses.remove(&self.address);
+            }
+        }
+    }
 }
 
 /// Serves `router` to those who come to `listener` until `shutdown`. Gives back what ends the connections that are open.
@@ -55,6 +97,7 @@ pub(crate) async fn serve(
 ) -> Result<GracefulShutdown, BoxError> {
     let graceful = GracefulShutdown::new();
     let permits = Arc::new(Semaphore::new(bounds.connections_max.get()));
+    let addresses = Arc::<Addresses>::default();
     loop {
         let permit = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -71,11 +114,15 @@ pub(crate) async fn serve(
                 }
             },
         };
+        let Some(counted) = Addresses::count(&addresses, peer.ip(), bounds.per_address_max) else {
+            tracing::debug!(client.address = %peer.ip(), "too many connections from this address; closed");
+            continue;
+        };
         let served = graceful.watch(connection(stream, peer.ip(), router.clone(), bounds));
         tokio::spawn(async move {
             // A client that breaks off is no event of ours.
             let _ = served.await;
-            drop(permit);
+            drop((permit, counted));
         });
     }
     Ok(graceful)
@@ -103,4 +150,22 @@ fn connection(
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(WriteStallTimeout::new(stream, bounds.write_stall_max)), service)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_so_many_connections_and_gives_them_back() {
+        let (addresses, two) = (Arc::<Addresses>::default(), NonZeroUsize::new(2).unwrap());
+        let from = |last: u8| Addresses::count(&addresses, IpAddr::from([192, 0, 2, last]), two);
+        let (first, second) = (from(1), from(1));
+        assert!(first.is_some() && second.is_some() && from(1).is_none());
+        assert!(from(2).is_some(), "another address is not held up");
+        drop(first);
+        assert!(from(1).is_some());
+        drop(second);
+        assert!(addresses.lock().is_empty(), "nothing is kept of those that are gone");
+    }
 }

@@ -16,7 +16,8 @@ pub struct Config {
     pub filter: String,
     /// Where spans go by OTLP over gRPC, e.g. `http://127.0.0.1:4317`; nowhere if empty.
     pub otlp: String,
-    /// Where roles without a gateway serve `/livez`, `/readyz` and `/metrics`; nowhere if not set.
+    /// Where a process serves `/livez`, `/readyz` and `/metrics` to those who watch it, without a key: an address that only
+    /// they reach. Nowhere if not set; gateways answer on their own port too, `/metrics` with an operator's key only.
     pub listen: Option<SocketAddr>,
 }
 

@@ -5,16 +5,19 @@
 use std::sync::Arc;
 
 use steward_aggregates::authority::Authority;
+use steward_events::ids::Ids;
 use steward_ports::clock::Clock;
 use steward_ports::keys::Keyring;
 use steward_ports::live::Live;
 use steward_ports::log::EventLog;
+use steward_ports::notes::Notes;
 use steward_ports::store::Store;
 
 pub mod config;
 pub mod key;
 pub mod opening;
 pub mod page;
+pub(crate) mod places;
 pub mod progress;
 pub mod projector;
 pub mod read_model;
@@ -24,6 +27,7 @@ pub mod runner;
 pub mod view_store;
 
 use config::Config;
+use places::Places;
 use projector::Projector;
 use runner::Runner;
 
@@ -38,6 +42,8 @@ pub struct ProjectorPorts {
     pub keyring: Arc<Keyring>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// New ids: of journals.
+    pub ids: Arc<dyn Ids>,
 }
 
 /// What views are made of.
@@ -48,6 +54,10 @@ pub struct Engine {
     pub config: Config,
     /// Who may do what, kept current.
     pub authority: Live<Authority>,
+    /// How many queries read at once.
+    pub(crate) places: Arc<Places>,
+    /// Where refusals and looks at what people did are noted.
+    pub(crate) notes: Notes,
 }
 
 impl Engine {

@@ -7,13 +7,16 @@ use tokio_util::sync::CancellationToken;
 
 use steward_events::BoxError;
 use steward_events::event::AggregateKind;
+use steward_events::id::SystemPart;
 use steward_events::quantity::Shard;
 use steward_ports::live::Live;
 use steward_ports::log::shared::SharedLog;
 use steward_ports::log::{EventLog, LogError};
+use steward_ports::notes::Notes;
 use steward_ports::placement::Placement;
 
 use crate::engine::config::Config;
+use crate::engine::places::Places;
 use crate::engine::progress::{Progress, Stage};
 use crate::engine::read_model::{KeepsRows, ReadModel};
 use crate::engine::{Engine, ProjectorPorts};
@@ -45,7 +48,10 @@ impl Projectors {
         let shared: Arc<dyn EventLog> = Arc::new(SharedLog::new(Arc::clone(&ports.log)));
         let ports = ProjectorPorts { log: Arc::clone(&shared), ..ports };
         let authority = Live::start(Arc::clone(&shared), Arc::clone(&ports.clock));
-        let engine = Arc::new(Engine { ports, config, authority });
+        let places = Places::new(config.reads_max, config.reads_per_tenant_max);
+        let (log, clock, ids) = (Arc::clone(&shared), Arc::clone(&ports.clock), Arc::clone(&ports.ids));
+        let notes = Notes::start(log, clock, ids, SystemPart::Bootstrap);
+        let engine = Arc::new(Engine { ports, config, authority, places, notes });
         let views = views(&engine);
         let kept = views.iter().filter_map(|view| view.rows()).collect();
         Arc::new(Self { engine, placement: Placement::new(shared), views, kept })
@@ -137,7 +143,7 @@ impl Projectors {
 mod tests {
     use steward_events::query::QUERIES;
     use steward_events::sealed::DataKey;
-    use steward_ports::clock::SystemClock;
+    use steward_ports::clock::{RandomIds, SystemClock};
     use steward_ports::keys::{Keyring, MemoryVault};
     use steward_ports::log::memory::MemoryLog;
     use steward_ports::store::memory::MemoryStore;
@@ -152,6 +158,7 @@ mod tests {
             store: Arc::new(MemoryStore::default()),
             keyring: Arc::new(Keyring::new(DataKey::random().unwrap(), Arc::new(MemoryVault::default()))),
             clock,
+            ids: Arc::new(RandomIds::default()),
         };
         let projectors = Projectors::new(ports, Config::default());
         for spec in QUERIES {

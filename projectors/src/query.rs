@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use steward_aggregates::authority::{AccessRequest, Context};
-use steward_events::id::PrincipalId;
+use steward_events::event::DenialKind;
+use steward_events::id::{PrincipalId, TenantId};
 use steward_events::quantity::Shard;
 use steward_events::query::{self, QuerySpec};
 use steward_events::rejection::Rejection;
@@ -14,8 +15,10 @@ use steward_events::request::Request;
 use steward_events::scope::Scope;
 use steward_events::shard::STEWARD_SHARD;
 use steward_ports::bus::{Failure, QueryService};
+use steward_ports::notes::{By, Note, What};
 
 use crate::engine::config::Config;
+use crate::engine::places::answering;
 use crate::engine::read_model::{NoAnswer, Query};
 use crate::projectors::Projectors;
 
@@ -27,6 +30,7 @@ impl Projectors {
         let shard = self.placement.shard(tenant).await?;
         let shard = shard.ok_or_else(|| Rejection::UnknownTenant { tenant: tenant.clone() })?;
         self.authorise(request, shard, spec).await?;
+        self.note_reading(request, spec);
         let view = self.view_of(noun).ok_or_else(unknown)?;
         view.answer(&Query { request, shard, kept: &self.kept }).await
     }
@@ -52,6 +56,43 @@ impl Projectors {
     }
 }
 
+/// Queries by which is read what people did, as permissions: each look is on record.
+const ON_RECORD: &[(&str, &str)] = &[("history", "replay"), ("audit", "commits"), ("task", "show")];
+
+impl Projectors {
+    /// That somebody reads: in a journal if it is what people did, else in the log of this process.
+    fn note_reading(&self, request: &Request, spec: &QuerySpec) {
+        let who = caller(request);
+        if who.is_system() {
+            return;
+        }
+        if !ON_RECORD.contains(&(spec.view, spec.verb)) {
+            tracing::info!(tenant.id = %request.tenant, principal.id = %who, query = %spec.permission(), "queried");
+            return;
+        }
+        let asked = request.format.read::<serde_json::Value>(&request.body).unwrap_or_default();
+        self.engine.notes.note(Note {
+            tenant: request.tenant.clone(),
+            by: By::Principal(who.clone()),
+            what: What::Read,
+            permission: Some(spec.permission()),
+            scope: None,
+            text: asked.to_string(),
+            correlation: Some(request.envelope.correlation.clone()),
+        });
+    }
+
+    fn note_denial(&self, request: &Request, rejection: &Rejection) {
+        let (who, correlation) = (caller(request), &request.envelope.correlation);
+        if who.is_system() && !matches!(rejection, Rejection::Forbidden { .. }) {
+            return;
+        }
+        if let Some(note) = Note::denial(&request.tenant, who, rejection, correlation) {
+            self.engine.notes.note(note);
+        }
+    }
+}
+
 /// Whose query it is; the bus vouches for the sender, and only parts of Steward may speak for others.
 fn caller(request: &Request) -> &PrincipalId {
     match &request.envelope.on_behalf_of {
@@ -63,14 +104,21 @@ fn caller(request: &Request) -> &PrincipalId {
 #[async_trait]
 impl QueryService for Projectors {
     async fn answer(&self, request: Request) -> Result<Result<Bytes, Rejection>, Failure> {
-        match self.try_answer(&request).await {
+        match answering(&self.engine.places, &request.tenant, self.try_answer(&request)).await {
             Ok(answer) => Ok(Ok(answer)),
-            Err(NoAnswer::Refused(rejection)) => Ok(Err(rejection)),
+            Err(NoAnswer::Refused(rejection)) => {
+                self.note_denial(&request, &rejection);
+                Ok(Err(rejection))
+            }
             Err(NoAnswer::Failed(reason)) => {
                 let subject = request.query_subject();
                 tracing::warn!(%subject, %reason, "a query got no answer");
                 Err(Failure(reason))
             }
         }
+    }
+
+    fn refused(&self, tenant: &TenantId, principal: &PrincipalId, kind: DenialKind, why: &str) {
+        self.engine.notes.note(Note::on_the_bus(tenant, principal, kind, why));
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use steward_events::event::{
-    AccessEvent, AggregateKind, DenialEvent, Event, IdentityEvent, KeyHash, StepKind, TaskEvent, TaskInput, TaskOutput,
-    TokenUsage, UsageEvent,
+    AccessEvent, AggregateKind, DenialEvent, DenialKind, Event, IdentityEvent, KeyHash, StepKind, TaskEvent, TaskInput,
+    TaskOutput, TokenUsage, UsageEvent,
 };
 use steward_events::id::{AgentId, KeyId, TaskId};
 use steward_events::quantity::{Epoch, NanoDollars, Position, StepNumber, Tokens, Version};
@@ -181,7 +181,9 @@ async fn history_pages_show_every_event_once_and_no_secret() {
         company.writer.write(&journal, calls).await;
     }
 
-    let all: Replay = company.query("acme", "p_max", "history.replay", &json!({})).await.unwrap();
+    // All but the notes of these looks themselves.
+    let kinds = json!(["tenant", "identity", "access", "task", "usage"]);
+    let all: Replay = company.query("acme", "p_max", "history.replay", &json!({"kinds": kinds})).await.unwrap();
     assert_eq!(all.next, None);
     assert_eq!(all.events.len(), 1 + 3 * 2 + 1 + 1 + 30);
     assert!(all.events.is_sorted_by_key(|event| event.position));
@@ -193,7 +195,7 @@ async fn history_pages_show_every_event_once_and_no_secret() {
     for count_max in [1, 2, 3, 4, 7, 100] {
         let (mut events, mut after) = (Vec::new(), Position(0));
         loop {
-            let query = json!({"after": after, "count_max": count_max});
+            let query = json!({"after": after, "count_max": count_max, "kinds": kinds});
             let page: Replay = company.query("acme", "p_max", "history.replay", &query).await.unwrap();
             // A commit of three events is never cut.
             assert!(page.events.len() <= count_max.max(3), "{} of {count_max}", page.events.len());
@@ -205,7 +207,8 @@ async fn history_pages_show_every_event_once_and_no_secret() {
         assert_eq!(events, all.events, "pages of {count_max}");
     }
 
-    let last: Replay = company.query("acme", "p_max", "history.replay", &json!({"last": 4})).await.unwrap();
+    let query = json!({"last": 4, "kinds": kinds});
+    let last: Replay = company.query("acme", "p_max", "history.replay", &query).await.unwrap();
     assert_eq!(last.events, all.events[all.events.len() - 4..]);
     let tasks: Replay = company.query("acme", "p_max", "history.replay", &json!({"kinds": ["task"]})).await.unwrap();
     assert_eq!(tasks.events.iter().map(|event| event.name.as_str()).collect::<Vec<_>>(), ["task.submitted"]);
@@ -408,13 +411,22 @@ async fn metrics_count_each_event_once_and_sum_excess_tenants() {
         }
     }
     let denied = DenialEvent::Denied {
-        principal: principal("svc_a"),
-        permission: "budget:set".parse().unwrap(),
-        scope: "acme".parse().unwrap(),
+        kind: DenialKind::Forbidden,
+        principal: Some(principal("svc_a")),
+        address: None,
+        permission: Some("budget:set".parse().unwrap()),
+        scope: Some("acme".parse().unwrap()),
         reason: "no grant".to_owned(),
-        more: 4,
     };
-    company.writer.write(&stream(SHARD, "acme", AggregateKind::Denials, "gw1"), vec![Event::from(denied)]).await;
+    let left_out = DenialEvent::LeftOut {
+        principal: Some(principal("svc_a")),
+        address: None,
+        kinds: [(DenialKind::Forbidden, 4), (DenialKind::WrongKey, 2)].into(),
+        permissions: vec![],
+        scopes: vec![],
+    };
+    let denials = vec![Event::from(denied), Event::from(left_out)];
+    company.writer.write(&stream(SHARD, "acme", AggregateKind::Denials, "gw1"), denials).await;
     submit(&mut company, "t_1", "x").await;
     submit(&mut company, "t_2", "x").await;
     let claimed = TaskEvent::Claimed { epoch: Epoch(1), worker: "w1".to_owned(), until: after(60) };
@@ -426,7 +438,8 @@ async fn metrics_count_each_event_once_and_sum_excess_tenants() {
     let dollars = |nano: u64| NanoDollars(nano).as_dollars_f64();
     for line in [
         "steward_calls_total{tenant=\"acme\"} 1".to_owned(),
-        "steward_denials_total{tenant=\"acme\"} 5".to_owned(),
+        "steward_denials_total{tenant=\"acme\",kind=\"forbidden\"} 5".to_owned(),
+        "steward_denials_total{tenant=\"acme\",kind=\"wrong_key\"} 2".to_owned(),
         "steward_tasks{tenant=\"acme\",state=\"waiting\"} 0".to_owned(),
         "steward_tasks{tenant=\"acme\",state=\"running\"} 1".to_owned(),
         "steward_tasks{tenant=\"acme\",state=\"failed\"} 1".to_owned(),
@@ -471,4 +484,46 @@ async fn readiness_and_lag_follow_the_views() {
     assert!(failure.to_string().contains("has stopped"), "{failure}");
     let list: TaskList = company.query("acme", "p_ana", "task.list", &json!({})).await.unwrap();
     assert_eq!(list.tasks, [], "the other views go on");
+}
+
+#[tokio::test]
+async fn looks_at_what_people_did_and_refusals_are_on_record() {
+    let company = Company::founded(Config::default()).await;
+    let _: Replay = company.query("acme", "p_max", "history.replay", &json!({"last": 1})).await.unwrap();
+    company.query::<Replay>("acme", "svc_a", "history.replay", &json!({})).await.unwrap_err();
+    company
+        .query::<steward_events::query::TaskView>("acme", "p_max", "task.show", &json!({"task": "t_9"}))
+        .await
+        .unwrap_err();
+    // They are written behind the answers.
+    let noted = async {
+        loop {
+            let query = json!({"kinds": ["denials", "reads"]});
+            let page: Replay = company.query("acme", "p_ana", "history.replay", &query).await.unwrap();
+            let by = |name: &str, who: &str| page.events.iter().any(|e| e.name == name && e.actor.as_str() == who);
+            let refused = |kind: &str| {
+                page.events.iter().any(|event| event.name == "denials.denied" && event.data["kind"] == kind)
+            };
+            if by("reads.read", "p_max") && refused("forbidden") && refused("not_found") {
+                break page;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let page = tokio::time::timeout(std::time::Duration::from_secs(10), noted).await.unwrap();
+    let look = page.events.iter().find(|event| event.actor.as_str() == "p_max" && event.name == "reads.read").unwrap();
+    assert_eq!(
+        (look.data["query"].as_str(), look.data["asked"].as_str()),
+        (Some("history:replay"), Some("{\"last\":1}"))
+    );
+}
+
+#[tokio::test]
+async fn a_position_beyond_the_logs_end_is_refused_at_once() {
+    let company = Company::founded(Config::default()).await;
+    let began = std::time::Instant::now();
+    let query = json!({"min_position": 999_999_999});
+    let refused = company.query::<CostReport>("acme", "p_ana", "cost.report", &query).await.unwrap_err();
+    assert!(matches!(&refused, Rejection::Invalid { field, .. } if field == "min_position"), "{refused:?}");
+    assert!(began.elapsed() < Config::default().position_wait_max / 2, "it was waited for");
 }

@@ -370,11 +370,12 @@ async fn a_batch_is_written_for_a_query_but_not_for_each_commit() {
 
 fn denied(more: u64) -> Event {
     Event::Denials(steward_events::event::DenialEvent::Denied {
-        principal: "svc_a".parse().unwrap(),
-        permission: "budget:set".parse().unwrap(),
-        scope: "acme".parse().unwrap(),
-        reason: "no grant".to_owned(),
-        more,
+        kind: steward_events::event::DenialKind::Forbidden,
+        principal: Some("svc_a".parse().unwrap()),
+        address: None,
+        permission: Some("budget:set".parse().unwrap()),
+        scope: Some("acme".parse().unwrap()),
+        reason: format!("no grant {more}"),
     })
 }
 

@@ -35,6 +35,10 @@ pub struct HandlerConfig {
     pub streams_max: usize,
     /// The largest body of a command, in bytes.
     pub body_bytes_max: usize,
+    /// The most commands of one tenant's people that this process decides in a second; two seconds' worth can be saved up.
+    pub commands_per_second_max: NonZeroU32,
+    /// The most bytes of such commands in a second.
+    pub command_bytes_per_second_max: NonZeroUsize,
     /// How often a commit is decided again because others were first.
     pub decisions_max: NonZeroU32,
 }
@@ -50,6 +54,8 @@ impl Default for HandlerConfig {
             queue_wait_max: Duration::from_secs(5),
             streams_max: 10_000,
             body_bytes_max: 128 * 1024,
+            commands_per_second_max: NonZeroU32::MIN.saturating_add(19_999),
+            command_bytes_per_second_max: NonZeroUsize::MIN.saturating_add(16 * 1024 * 1024 - 1),
             decisions_max: NonZeroU32::MIN.saturating_add(99),
         }
     }

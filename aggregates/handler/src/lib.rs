@@ -10,9 +10,9 @@
 
 pub mod bootstrap;
 mod config;
-mod denials;
 mod group_commit;
 mod idempotency;
+mod pace;
 mod seal;
 mod service;
 mod skew;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use steward_aggregates::authority::Authority;
 use steward_events::command::{Command, Reference};
-use steward_events::id::TenantId;
+use steward_events::event::DenialKind;
+use steward_events::id::{PrincipalId, SystemPart, TenantId};
 use steward_events::ids::{DerivedIds, Ids};
 use steward_events::quantity::{Position, Shard};
 use steward_events::rejection::Rejection;
@@ -18,13 +19,14 @@ use steward_ports::clock::Clock;
 use steward_ports::keys::Keyring;
 use steward_ports::live::{Live, NotFresh};
 use steward_ports::log::{EventLog, Filter};
+use steward_ports::notes::{Note, Notes};
 use steward_ports::placement::Placement;
 use tokio::sync::oneshot;
 
 use crate::config::HandlerConfig;
-use crate::denials::Denials;
 use crate::group_commit::{Env, Job};
 use crate::idempotency::{ISSUED_AGO_MAX, ISSUED_AHEAD_MAX};
+use crate::pace::Pace;
 use crate::seal::seal;
 use crate::skew::Skew;
 use crate::streams::Streams;
@@ -51,13 +53,15 @@ pub struct Handler {
     placement: Placement,
     authority: Live<Authority>,
     streams: Streams,
-    denials: Denials,
+    notes: Notes,
+    pace: Pace,
 }
 
 impl Handler {
     /// Starts to follow the log; must be called within a tokio runtime.
     pub fn new(ports: HandlerPorts, config: HandlerConfig) -> Arc<Self> {
         let HandlerPorts { log, keyring, clock, ids } = ports;
+        let pace = Pace::new(config.commands_per_second_max, config.command_bytes_per_second_max);
         let env = Arc::new(Env {
             log: Arc::clone(&log),
             clock: Arc::clone(&clock),
@@ -70,7 +74,9 @@ impl Handler {
             placement: Placement::new(Arc::clone(&log)),
             authority: Live::start(Arc::clone(&log), Arc::clone(&clock)),
             streams: Streams::new(Arc::clone(&env)),
-            denials: Denials::start(log, clock, ids),
+            // What somebody unknown did is none of its business, so nobody speaks for them.
+            notes: Notes::start(log, clock, ids, SystemPart::Bootstrap),
+            pace,
             env,
         })
     }
@@ -95,6 +101,11 @@ impl Handler {
                 by.as_millis()
             )));
         }
+        if !request.principal.is_system()
+            && let Err(busy) = self.pace.count(&request.tenant, request.body.len(), self.env.clock.monotonic())
+        {
+            return Ok(Err(busy));
+        }
         let (command, bytes) = match self.read(&request) {
             Ok(read) => read,
             Err(rejection) => return Ok(Err(rejection)),
@@ -104,10 +115,7 @@ impl Handler {
         };
         let timezone = match self.allowed(&request, &command, shard).await? {
             Ok(timezone) => timezone,
-            Err(rejection) => {
-                self.denials.note(&request.tenant, shard, &request.envelope, &rejection, self.env.clock.now());
-                return Ok(Err(rejection));
-            }
+            Err(rejection) => return Ok(Err(rejection)),
         };
         if let Err(rejection) = self.check_references(&request.tenant, shard, &command).await? {
             return Ok(Err(rejection));
@@ -241,8 +249,19 @@ impl Handler {
 #[async_trait]
 impl CommandService for Handler {
     async fn handle(&self, request: Request) -> Result<Reply, Failure> {
-        let tenant = request.tenant.clone();
-        match self.decide(request).await? {
+        let (tenant, principal) = (request.tenant.clone(), request.principal.clone());
+        let correlation = request.envelope.correlation.clone();
+        let decided = self.decide(request).await?;
+        let refused = match &decided {
+            Ok(reply) => reply.rejection.as_ref(),
+            Err(rejection) => Some(rejection),
+        };
+        if let Some(rejection) = refused.filter(|rejection| is_noted(&principal, rejection))
+            && let Some(note) = Note::denial(&tenant, &principal, rejection, &correlation)
+        {
+            self.notes.note(note);
+        }
+        match decided {
             Ok(reply) => Ok(reply),
             Err(rejection) => {
                 // Refused before any stream was asked, by what is known of the tenant up to here.
@@ -252,6 +271,16 @@ impl CommandService for Handler {
             }
         }
     }
+
+    fn refused(&self, tenant: &TenantId, principal: &PrincipalId, kind: DenialKind, why: &str) {
+        self.notes.note(Note::on_the_bus(tenant, principal, kind, why));
+    }
+}
+
+/// Parts of Steward meet limits on others' behalf, and who that is is noted where they are known; their own business is only
+/// what they must not.
+fn is_noted(principal: &PrincipalId, rejection: &Rejection) -> bool {
+    !principal.is_system() || matches!(rejection, Rejection::Forbidden { .. })
 }
 
 fn unavailable(error: impl std::error::Error) -> Failure {

@@ -92,7 +92,9 @@ def cluster(tmp_path_factory):
 
 def calls_running(cluster: Cluster) -> int:
     """Calls under way, by the gateway's own count."""
-    page = urllib.request.urlopen(f"{cluster.urls[0]}/metrics", timeout=5).read().decode()
+    key = {"authorization": f"Bearer {cluster.steward.operator_key}"}
+    request = urllib.request.Request(f"{cluster.urls[0]}/metrics", headers=key)
+    page = urllib.request.urlopen(request, timeout=5).read().decode()
     return int(float(re.search(r"^\S*calls_running\S* (\S+)$", page, re.MULTILINE).group(1)))
 
 

@@ -86,6 +86,9 @@ impl Process {
             instance: ids.unique(),
         };
         let guard = steward_observability::init(&config.telemetry, &service)?;
+        if let Err(error) = crate::harden::harden() {
+            tracing::warn!(%error, "this process' memory may be read by a debugger or a core dump");
+        }
         steward_ports::trace::install(steward_ports::trace::Propagation {
             current: steward_observability::propagate::current_traceparent,
             follow: steward_observability::propagate::follow,
@@ -140,7 +143,7 @@ impl Process {
         probes(Arc::clone(&self.health), self.metrics.clone())
     }
 
-    /// Serves health and metrics, for roles without a gateway, where the configuration says.
+    /// Serves health and metrics to those who watch, where the configuration says.
     pub async fn serve_health(&mut self) -> Result<(), BoxError> {
         let Some(address) = self.config.telemetry.listen else { return Ok(()) };
         let listener = tokio::net::TcpListener::bind(address)

@@ -8,4 +8,5 @@ pub mod client;
 pub mod compose;
 pub mod config;
 pub mod files;
+pub mod harden;
 pub mod output;

@@ -7,6 +7,14 @@ use std::process::ExitCode;
 
 use steward_node::{client, compose, config, files, output};
 
+// All that is printed goes through the one writer of `output`, so that no command can forget it.
+macro_rules! println {
+    ($($words:tt)*) => { $crate::output::say(format_args!($($words)*)) };
+}
+macro_rules! eprintln {
+    ($($words:tt)*) => { $crate::output::complain(format_args!($($words)*)) };
+}
+
 mod cli;
 mod command;
 

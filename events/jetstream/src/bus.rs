@@ -133,7 +133,14 @@ fn header<'m>(message: &'m Message, name: &'static str) -> Option<&'m str> {
 impl CommandBus for JetStreamBus {
     async fn command(&self, request: Request) -> Result<Reply, BusError> {
         let subject = request.command_subject();
-        self.request_once(subject.clone(), &request).await?.reply(subject)
+        let reply = self.request_once(subject.clone(), &request).await?.reply(subject.clone())?;
+        match reply.rejection {
+            // Nothing was decided: a part of Steward sends it again, as after a failure.
+            Some(Rejection::Busy { reason }) if request.principal.is_system() => {
+                Err(BusError::Failed { subject, reason })
+            }
+            _ => Ok(reply),
+        }
     }
 
     async fn query(&self, request: Request) -> Result<Result<Bytes, Rejection>, BusError> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::durability::Durability;
 use crate::provision;
+use crate::serve::Requests;
 use crate::server::{self, Cluster};
 
 /// The value of [`Config::url`] that means a nats-server of our own.
@@ -31,6 +32,8 @@ pub struct Config {
     pub free_bytes_min: Option<u64>,
     /// Our server's place in a cluster; alone if not set.
     pub cluster: Option<Cluster>,
+    /// What the roles that answer requests take of them at a time: for each noun or view.
+    pub requests: Requests,
 }
 
 impl Default for Config {
@@ -43,6 +46,7 @@ impl Default for Config {
             shards: 8,
             free_bytes_min: None,
             cluster: None,
+            requests: Requests::default(),
         }
     }
 }

@@ -177,7 +177,7 @@ async fn connect_once(credentials: &Credentials) -> Result<Client, async_nats::C
         .connection_timeout(Duration::from_secs(5))
         .ping_interval(PING_EVERY)
         .request_timeout(Some(ANSWER_TIME_MAX))
-        .subscription_capacity(SUBSCRIPTION_MESSAGES_MAX)
+        .subscription_capacity(messages_max(credentials))
         .event_callback(move |event| {
             report(&name, &event, &complained);
             std::future::ready(())
@@ -204,6 +204,18 @@ fn report(name: &str, event: &Event, complained: &AtomicBool) {
         }
     }
 }
+
+/// How many messages may wait in one subscription of this connection.
+fn messages_max(credentials: &Credentials) -> usize {
+    let responders = [Role::AggregatesResponder, Role::ProjectorsResponder];
+    match &credentials.secret {
+        Secret::Password { user, .. } if responders.iter().any(|role| role.user() == user) => REQUESTS_MAX,
+        _ => SUBSCRIPTION_MESSAGES_MAX,
+    }
+}
+
+/// Requests that may wait to be looked at; each is taken or refused at once, so there are never many.
+const REQUESTS_MAX: usize = 4_096;
 
 /// Messages that may wait in one subscription. Flow control lets 32 MB be on the way to a follower, and a commit with its
 /// headers has some 500 bytes at least: so none is dropped.

@@ -3,8 +3,9 @@
 //! What arrives is hostile until read here. Headers that are absent are made up; one that is there and is wrong is an
 //! error that names it.
 
-use async_nats::{HeaderMap, HeaderValue};
+use async_nats::{HeaderMap, HeaderValue, Message};
 use bytes::Bytes;
+use steward_events::free_text;
 use steward_events::id::{CommandId, CorrelationId, InvalidId, PrincipalId, TenantId, is_token};
 use steward_events::ids::Ids;
 use steward_events::request::{Envelope, Format, Request};
@@ -97,14 +98,22 @@ pub(crate) fn read_request(
     let envelope = Envelope {
         issued_at: issued_at.map_err(|error| Malformed::new(ISSUED_AT, error.to_string()))?,
         on_behalf_of: on_behalf_of.map_err(|error| Malformed::new(ON_BEHALF_OF, error.to_string()))?,
-        causation: short(CAUSATION)?,
+        causation: short(CAUSATION)?
+            .map(|text| free_text::causation(&text).map_err(|why| Malformed::new(CAUSATION, why)))
+            .transpose()?,
         correlation: correlation.map_err(|error| Malformed::new(CORRELATION, error.to_string()))?,
-        traceparent: short(TRACEPARENT)?,
+        traceparent: short(TRACEPARENT)?.filter(|text| free_text::is_traceparent(text)),
         command,
     };
     let format = Format::of(header(CONTENT_TYPE), &body);
     let Sender { tenant, principal, noun, verb } = sender;
     Ok(Request { tenant, principal, noun, verb, envelope, format, body })
+}
+
+/// How the body of a message is written, and so its answer.
+pub(crate) fn format(message: &Message) -> Format {
+    let header = message.headers.as_ref().and_then(|headers| headers.get_last(CONTENT_TYPE));
+    Format::of(header.map(HeaderValue::as_str), &message.payload)
 }
 
 /// The headers of a request.
@@ -177,7 +186,13 @@ mod tests {
         let made = read("cmd.acme.p_1.budget.set", &[]).unwrap();
         assert_eq!(made.envelope.correlation.as_str(), made.envelope.command.as_str());
         let long = "x".repeat(HEADER_BYTES_MAX + 1);
-        for (name, value) in [(COMMAND_ID, "A b"), (ISSUED_AT, "yesterday"), (CORRELATION, "*"), (CAUSATION, &long)] {
+        for (name, value) in [
+            (CAUSATION, "\u{1b}[2J"),
+            (COMMAND_ID, "A b"),
+            (ISSUED_AT, "yesterday"),
+            (CORRELATION, "*"),
+            (CAUSATION, &long),
+        ] {
             assert_eq!(read("cmd.acme.p_1.budget.set", &[(name, value)]).unwrap_err().field, name);
         }
         for subject in ["cmd.acme.p_1.budget", "cmd.acme.P.budget.set", "cmd.acme.p_1.budget.set.x", "cmd", ""] {

@@ -4,6 +4,7 @@
 //! it is and answers with what that caller may do, signed; for anybody else it answers no. If nobody serves this, nobody
 //! but the roles gets in; so every gateway does, in one queue group.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use futures::StreamExt;
 use nkeys::KeyPair;
 use serde::Deserialize;
 use steward_events::BoxError;
-use steward_ports::bus::{Authenticator, BusCaller};
+use steward_ports::bus::{Authenticator, BusCaller, LoginRefused};
 use steward_ports::clock::{Clock, SystemClock};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
@@ -93,6 +94,15 @@ struct ConnectingClient {
     server_id: ServerId,
     user_nkey: String,
     connect_opts: ConnectOptions,
+    #[serde(default)]
+    client_info: ClientInfo,
+}
+
+/// Where a client comes from.
+#[derive(Default, Deserialize)]
+struct ClientInfo {
+    #[serde(default)]
+    host: String,
 }
 
 #[derive(Deserialize)]
@@ -119,11 +129,15 @@ impl Login {
                 return;
             }
         };
-        let ConnectingClient { server_id, user_nkey, connect_opts } = asked.nats;
+        let ConnectingClient { server_id, user_nkey, connect_opts, client_info } = asked.nats;
         let now = self.clock.now();
-        let verdict = match self.look_up(&connect_opts).await {
+        let address = client_info.host.parse().ok();
+        let verdict = match self.look_up(&connect_opts, address).await {
             Ok(caller) => jwt::user(&self.issuer, &user_nkey, &caller, now),
-            Err(why) => Err(why.into()),
+            Err(why) => {
+                self.authenticator.refused(LoginRefused { caller: None, address, why });
+                Err(why.into())
+            }
         };
         let signed = jwt::response(&self.issuer, &user_nkey, &server_id.id, verdict.map_err(|e| e.to_string()), now);
         let sent = match signed {
@@ -135,12 +149,12 @@ impl Login {
         }
     }
 
-    async fn look_up(&self, given: &ConnectOptions) -> Result<BusCaller, &'static str> {
+    async fn look_up(&self, given: &ConnectOptions, address: Option<IpAddr>) -> Result<BusCaller, &'static str> {
         let secret = if given.auth_token.is_empty() { &given.pass } else { &given.auth_token };
         if secret.is_empty() {
             return Err("no credentials");
         }
-        let found = tokio::time::timeout(LOOK_UP_TIME_MAX, self.authenticator.authenticate(secret)).await;
+        let found = tokio::time::timeout(LOOK_UP_TIME_MAX, self.authenticator.authenticate(secret, address)).await;
         let caller = found.map_err(|_| "not looked up in time")?.ok_or("no such key")?;
         // Whatever a tenant calls its principals: nobody becomes a part of Steward by a key, and operators are Steward's.
         let operator = caller.principal.as_str().starts_with("op_");

@@ -54,6 +54,9 @@ const READ_LOG: &[&str] = &[
     "$JS.FC.>",
 ];
 
+/// Journals of who was refused and who read what people did.
+const NOTES: &[&str] = &["evt.*.*.denials.*", "evt.*.*.reads.*"];
+
 /// One row of the table; inboxes come on top, by [`Role::inbox`].
 struct RolePermissions {
     publish: &'static [&'static [&'static str]],
@@ -138,7 +141,7 @@ impl Role {
             Self::AggregatesResponder => {
                 RolePermissions { publish: &[&["_INBOX.>"]], subscribe: &["cmd.*.*.*.*", "$SRV.>"], ..NOTHING }
             }
-            Self::Projectors => RolePermissions { publish: &[READ_LOG], keys: true, ..NOTHING },
+            Self::Projectors => RolePermissions { publish: &[READ_LOG, NOTES], keys: true, ..NOTHING },
             Self::ProjectorsResponder => {
                 RolePermissions { publish: &[&["_INBOX.>"]], subscribe: &["qry.*.*.*.*", "$SRV.>"], ..NOTHING }
             }
@@ -163,7 +166,7 @@ impl Role {
                 ..NOTHING
             },
             Self::Gateway => RolePermissions {
-                publish: &[READ_LOG, &["evt.*.*.usage.*", "cmd.*.*.*.*", "qry.*.*.*.*"]],
+                publish: &[READ_LOG, NOTES, &["evt.*.*.usage.*", "cmd.*.*.*.*", "qry.*.*.*.*"]],
                 publish_never: &["cmd.*.sys_worker.>", "cmd.*.sys_bootstrap.>"],
                 ..NOTHING
             },
@@ -240,7 +243,8 @@ mod tests {
             assert_eq!(may_publish(role, "evt.00.acme.ledger.main"), role == Role::Aggregates, "{role}");
             let journal = matches!(role, Role::Aggregates | Role::Workers | Role::Gateway);
             assert_eq!(may_publish(role, "evt.00.acme.usage.x"), journal, "{role}");
-            assert_eq!(may_publish(role, "evt.00.acme.denials.x"), role == Role::Aggregates, "{role}");
+            let notes = matches!(role, Role::Aggregates | Role::Projectors | Role::Gateway);
+            assert_eq!(may_publish(role, "evt.00.acme.denials.x"), notes, "{role}");
             let answers = matches!(role, Role::AggregatesResponder | Role::ProjectorsResponder);
             assert_eq!(may_publish(role, "_INBOX.acme.p_1.x"), answers, "{role}");
         }

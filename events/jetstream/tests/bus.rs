@@ -81,8 +81,12 @@ async fn serving(bus: &Bus, shutdown: &CancellationToken) -> Vec<tokio::task::Jo
     let commands = bus.connect(Role::AggregatesResponder).await;
     let queries = bus.connect(Role::ProjectorsResponder).await;
     vec![
-        serve::commands(&commands, &["budget", "lease"], Arc::new(Echo), shutdown.clone()).await.unwrap(),
-        serve::queries(&queries, &["cost", "task"], Arc::new(Echo), shutdown.clone()).await.unwrap(),
+        serve::commands(&commands, &["budget", "lease"], Arc::new(Echo), &serve::Requests::default(), shutdown.clone())
+            .await
+            .unwrap(),
+        serve::queries(&queries, &["cost", "task"], Arc::new(Echo), &serve::Requests::default(), shutdown.clone())
+            .await
+            .unwrap(),
     ]
 }
 

@@ -84,8 +84,11 @@ async fn discovery_finds_every_noun_and_view_with_its_counts() {
     let views: Vec<&str> = views.into_iter().collect();
     let (commands, queries) =
         (bus.connect(Role::AggregatesResponder).await, bus.connect(Role::ProjectorsResponder).await);
-    let commands = serve::commands(&commands, &nouns(), Arc::new(No), shutdown.clone()).await.unwrap();
-    let queries = serve::queries(&queries, &views, Arc::new(No), shutdown.clone()).await.unwrap();
+    let commands = serve::commands(&commands, &nouns(), Arc::new(No), &serve::Requests::default(), shutdown.clone())
+        .await
+        .unwrap();
+    let queries =
+        serve::queries(&queries, &views, Arc::new(No), &serve::Requests::default(), shutdown.clone()).await.unwrap();
     let mut expected: Vec<&str> = nouns().into_iter().chain(views).collect();
     expected.sort_unstable();
 

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -32,7 +33,7 @@ struct Keys;
 
 #[async_trait]
 impl Authenticator for Keys {
-    async fn authenticate(&self, secret: &str) -> Option<BusCaller> {
+    async fn authenticate(&self, secret: &str, _: Option<IpAddr>) -> Option<BusCaller> {
         let mut parts = secret.split('/');
         let (tenant, principal) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
         let expires = parts.next().and_then(|seconds| seconds.parse().ok());
@@ -64,7 +65,9 @@ impl Installation {
         let login = bus.connect(Role::Login).await;
         login::serve(&login, bus.server().login_seed(), Arc::new(Keys), shutdown.clone()).await.unwrap();
         let responder = bus.connect(Role::AggregatesResponder).await;
-        serve::commands(&responder, &["budget"], Arc::new(Agreeable), shutdown).await.unwrap();
+        serve::commands(&responder, &["budget"], Arc::new(Agreeable), &serve::Requests::default(), shutdown)
+            .await
+            .unwrap();
         let log = bus.log(Role::Aggregates).await;
         Self { bus, log }
     }
@@ -275,5 +278,20 @@ async fn a_key_that_ends_ends_the_connection() {
         assert!(tokio::time::Instant::now() < until, "the connection outlives its key");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    installation.bus.stop().await;
+}
+
+#[tokio::test]
+async fn one_connection_has_so_many_subscriptions() {
+    let installation = Installation::start().await;
+    let (client, mut complaints) = installation.client("acme/p_1", "_INBOX.acme.p_1").await;
+    let mut subscriptions = Vec::new();
+    for number in 0..5_000 {
+        subscriptions.push(client.subscribe(format!("_INBOX.acme.p_1.{number}")).await.unwrap());
+    }
+    client.flush().await.unwrap();
+    let heard = tokio::time::timeout(Duration::from_secs(10), complaints.recv()).await;
+    let heard = heard.expect("the server takes all of them").unwrap().to_lowercase();
+    assert!(heard.contains("maximum subscriptions"), "{heard}");
     installation.bus.stop().await;
 }

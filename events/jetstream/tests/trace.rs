@@ -92,8 +92,10 @@ async fn work_for_a_request_joins_its_senders_trace() {
     let shutdown = CancellationToken::new();
     let (commands, queries) =
         (bus.connect(Role::AggregatesResponder).await, bus.connect(Role::ProjectorsResponder).await);
-    serve::commands(&commands, &["budget"], Arc::new(Tells), shutdown.clone()).await.unwrap();
-    serve::queries(&queries, &["cost"], Arc::new(Tells), shutdown.clone()).await.unwrap();
+    serve::commands(&commands, &["budget"], Arc::new(Tells), &serve::Requests::default(), shutdown.clone())
+        .await
+        .unwrap();
+    serve::queries(&queries, &["cost"], Arc::new(Tells), &serve::Requests::default(), shutdown.clone()).await.unwrap();
     let sender = JetStreamBus::over(&bus.connect(Role::Gateway).await);
     let command = async |traceparent| sender.command(request("budget", "set", traceparent)).await.unwrap().answer;
     let joined =

@@ -1,10 +1,12 @@
 //! Commands and queries on the bus, as ports. The principal is in the subject, because the bus enforces it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use steward_events::BoxError;
+use steward_events::event::DenialKind;
 use steward_events::id::{KeyId, PrincipalId, TenantId};
 use steward_events::rejection::Rejection;
 use steward_events::request::{Reply, Request};
@@ -58,6 +60,9 @@ pub struct Failure(pub String);
 pub trait CommandService: Send + Sync + 'static {
     /// Decides one command.
     async fn handle(&self, request: Request) -> Result<Reply, Failure>;
+
+    /// Hears of a command that was refused before it came here.
+    fn refused(&self, _tenant: &TenantId, _principal: &PrincipalId, _kind: DenialKind, _why: &str) {}
 }
 
 /// Answers queries: what is registered on the bus, one service a view.
@@ -65,6 +70,9 @@ pub trait CommandService: Send + Sync + 'static {
 pub trait QueryService: Send + Sync + 'static {
     /// Answers one query with a body in the request's format.
     async fn answer(&self, request: Request) -> Result<Result<Bytes, Rejection>, Failure>;
+
+    /// Hears of a query that was refused before it came here.
+    fn refused(&self, _tenant: &TenantId, _principal: &PrincipalId, _kind: DenialKind, _why: &str) {}
 }
 
 /// Who somebody is whom the bus is asked to let in.
@@ -83,8 +91,22 @@ pub struct BusCaller {
 /// Tells who holds an API key.
 #[async_trait]
 pub trait Authenticator: Send + Sync + 'static {
-    /// The caller whose key this is; none if it is no valid key now.
-    async fn authenticate(&self, secret: &str) -> Option<BusCaller>;
+    /// The caller whose key this is; none if it is no valid key now, or too many wrong ones came from `address`.
+    async fn authenticate(&self, secret: &str, address: Option<IpAddr>) -> Option<BusCaller>;
+
+    /// Hears of everybody who was not let in.
+    fn refused(&self, _refused: LoginRefused<'_>) {}
+}
+
+/// Somebody was not let in to the bus.
+#[derive(Clone, Copy, Debug)]
+pub struct LoginRefused<'a> {
+    /// Who, if their key is good.
+    pub caller: Option<&'a BusCaller>,
+    /// From where.
+    pub address: Option<IpAddr>,
+    /// Why not.
+    pub why: &'a str,
 }
 
 /// A bus within one process: for tests and simulations.

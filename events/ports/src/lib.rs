@@ -13,6 +13,7 @@ pub mod journal;
 pub mod keys;
 pub mod live;
 pub mod log;
+pub mod notes;
 pub mod placement;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]

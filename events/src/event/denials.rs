@@ -1,31 +1,135 @@
 //! Refusals worth keeping.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::PrincipalId;
 use crate::permission::Permission;
 use crate::quantity::SchemaVersion;
+use crate::rejection::Rejection;
 use crate::scope::Scope;
 
-/// Events of refusals. One writer a journal, at a bounded rate.
+/// What kind of no it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DenialKind {
+    /// No key, or none that is good: 401.
+    WrongKey,
+    /// A right is missing: 403.
+    Forbidden,
+    /// The tenant is suspended: 403.
+    Suspended,
+    /// A budget is spent: 402.
+    BudgetExhausted,
+    /// What was asked for does not exist: 404.
+    NotFound,
+    /// Too much at once: 429.
+    TooMuch,
+    /// Somebody was not let in to the bus.
+    Login,
+    /// Somebody tried on the bus what nobody may.
+    Violation,
+}
+
+impl DenialKind {
+    /// All of them, in order.
+    pub const ALL: [Self; 8] = [
+        Self::WrongKey,
+        Self::Forbidden,
+        Self::Suspended,
+        Self::BudgetExhausted,
+        Self::NotFound,
+        Self::TooMuch,
+        Self::Login,
+        Self::Violation,
+    ];
+
+    /// As it is recorded and counted.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WrongKey => "wrong_key",
+            Self::Forbidden => "forbidden",
+            Self::Suspended => "suspended",
+            Self::BudgetExhausted => "budget_exhausted",
+            Self::NotFound => "not_found",
+            Self::TooMuch => "too_much",
+            Self::Login => "login",
+            Self::Violation => "violation",
+        }
+    }
+
+    /// The kind of no that `rejection` is; none for what is wrong in the request itself.
+    pub const fn of(rejection: &Rejection) -> Option<Self> {
+        match rejection {
+            Rejection::Forbidden { .. } => Some(Self::Forbidden),
+            Rejection::Suspended { .. } => Some(Self::Suspended),
+            Rejection::UnknownTenant { .. } | Rejection::NotFound { .. } => Some(Self::NotFound),
+            Rejection::BudgetExhausted { .. } => Some(Self::BudgetExhausted),
+            Rejection::Busy { .. } => Some(Self::TooMuch),
+            Rejection::AlreadyExists { .. }
+            | Rejection::Invalid { .. }
+            | Rejection::Stale { .. }
+            | Rejection::Expired => None,
+        }
+    }
+}
+
+/// Events of refusals. One writer a journal, at a bounded rate: each is there, by itself or in a sum.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum DenialEvent {
     /// Somebody was told no.
     Denied {
-        /// Who.
-        principal: PrincipalId,
-        /// What they wanted.
-        permission: Permission,
+        /// What kind of no.
+        kind: DenialKind,
+        /// Who, if that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        principal: Option<PrincipalId>,
+        /// From where, if it is not known who.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<String>,
+        /// What they wanted, if it was a permission that they lack.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        permission: Option<Permission>,
         /// Where.
-        scope: Scope,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scope: Option<Scope>,
         /// Why not.
         reason: String,
-        /// How many more of the same were left out since the last one kept.
-        more: u64,
+    },
+    /// So many more were told no within a second, and are not kept one by one.
+    LeftOut {
+        /// Who; neither this nor an address if it was many.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        principal: Option<PrincipalId>,
+        /// From where.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<String>,
+        /// How many, by kind.
+        kinds: BTreeMap<DenialKind, u64>,
+        /// Some of what they wanted.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        permissions: Vec<Permission>,
+        /// Some of where.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        scopes: Vec<Scope>,
     },
 }
 
 impl DenialEvent {
-    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(1);
+    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(2);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_has_one_name() {
+        for kind in DenialKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+        assert!(DenialKind::ALL.is_sorted());
+    }
 }

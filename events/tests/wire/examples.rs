@@ -444,11 +444,31 @@ variants! {
         TaskEvent::Cancelled { reason: "no longer needed".to_owned() };
     Event::Denials(DenialEvent::Denied { .. }) => "denials.denied":
         DenialEvent::Denied {
-            principal: principal(),
-            permission: "budget:set".parse().unwrap(),
-            scope: scope(),
+            kind: DenialKind::Forbidden,
+            principal: Some(principal()),
+            address: None,
+            permission: Some("budget:set".parse().unwrap()),
+            scope: Some(scope()),
             reason: "no grant of budget:set at acme/support or above".to_owned(),
-            more: 300,
+        };
+    Event::Denials(DenialEvent::LeftOut { .. }) => "denials.left_out":
+        DenialEvent::LeftOut {
+            principal: Some(principal()),
+            address: None,
+            kinds: [(DenialKind::Forbidden, 36), (DenialKind::TooMuch, 300)].into(),
+            permissions: vec!["budget:set".parse().unwrap()],
+            scopes: vec![scope()],
+        };
+    Event::Reads(ReadEvent::Read { .. }) => "reads.read":
+        ReadEvent::Read {
+            principal: principal(),
+            query: "history:replay".parse().unwrap(),
+            asked: "{\"last\":10}".to_owned(),
+        };
+    Event::Reads(ReadEvent::LeftOut { .. }) => "reads.left_out":
+        ReadEvent::LeftOut {
+            principal: Some(principal()),
+            queries: [("audit:commits".parse().unwrap(), 1_200)].into(),
         };
     Event::Checkpoint(CheckpointEvent::Requested) => "checkpoint.requested": CheckpointEvent::Requested;
     Event::Checkpoint(CheckpointEvent::Signed { .. }) => "checkpoint.signed":

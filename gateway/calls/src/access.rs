@@ -140,6 +140,20 @@ impl Access {
         self.authority.read().authorise_holder(holder, &request, self.clock.now()).map(|_| ())
     }
 
+    /// Whether the key may call some model at some cost: who may call none is told so before the request is read. A no rests
+    /// on all that was recorded.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`], or [`Error::Unavailable`] if that cannot be known for sure.
+    pub async fn may_call_something(&self, AuthenticatedKey { holder, shard }: &AuthenticatedKey) -> Result<(), Error> {
+        let check = || self.authority.read().may_ever(holder, &Permission::model_invoke(), self.clock.now());
+        if check().is_err() {
+            self.confirm_now(*shard).await?;
+            check()?;
+        }
+        Ok(())
+    }
+
     /// Where `tenant` lives.
     pub async fn shard(&self, tenant: &TenantId) -> Result<Option<Shard>, Error> {
         let shard = tokio::time::timeout(self.fresh_wait_max, self.placement.shard(tenant)).await;

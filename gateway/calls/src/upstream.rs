@@ -14,6 +14,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use http::StatusCode;
 use steward_events::event::ProviderKind;
+use steward_events::id::ProviderId;
 
 use crate::dialect::Speaks;
 use crate::secrets::Secrets;
@@ -174,10 +175,14 @@ impl Providers {
         found.ok_or_else(|| Failure::unbilled(Cause::Unreachable("this process has no such provider".to_owned())))
     }
 
-    /// The key at `reference`.
-    pub(crate) fn key(&self, reference: Option<&str>) -> Result<Option<String>, Failure> {
+    /// The key of `provider`, at `reference`. Where it is looked for is the operators' matter: callers hear, and history
+    /// keeps, only that the provider is not configured.
+    pub(crate) fn key(&self, provider: &ProviderId, reference: Option<&str>) -> Result<Option<String>, Failure> {
         let Some(reference) = reference else { return Ok(None) };
-        let missing = || Failure::unbilled(Cause::Unreachable(format!("there is no secret at {reference}")));
+        let missing = || {
+            tracing::error!(provider = %provider, reference, "there is no secret at the provider's reference");
+            Failure::unbilled(Cause::Unreachable(format!("the provider {provider} is not configured")))
+        };
         self.secrets.find(reference).map(Some).ok_or_else(missing)
     }
 }

@@ -32,6 +32,8 @@ pub struct Config {
     pub event_bytes_max: usize,
     /// Whether providers that a tenant set itself may be at private addresses, as those of the operators may.
     pub tenant_providers_anywhere: bool,
+    /// Whether there is the provider `scripted`, which calls nobody and invents its answers: for tests only.
+    pub scripted: bool,
     /// An HTTP proxy for calls to providers. The environment's proxy settings are not read, and names
     /// are resolved by the proxy, which must then keep tenants' providers off private addresses.
     pub proxy: Option<String>,
@@ -47,6 +49,7 @@ impl Default for Config {
             answer_bytes_max: 16 * 1024 * 1024,
             event_bytes_max: 1024 * 1024,
             tenant_providers_anywhere: false,
+            scripted: false,
             proxy: None,
         }
     }

@@ -24,9 +24,10 @@ pub use config::Config;
 /// # Errors
 /// If calls cannot be made at all: no trusted certificates, a proxy that is no URL.
 pub fn all(config: &Config, secrets: Secrets) -> Result<Providers, BoxError> {
-    let list: Vec<(ProviderKind, Arc<dyn Provider>)> = vec![
-        (ProviderKind::Openai, Arc::new(openai::OpenAi::new(config)?)),
-        (ProviderKind::Scripted, Arc::new(scripted::Scripted)),
-    ];
+    let mut list: Vec<(ProviderKind, Arc<dyn Provider>)> =
+        vec![(ProviderKind::Openai, Arc::new(openai::OpenAi::new(config)?))];
+    if config.scripted {
+        list.push((ProviderKind::Scripted, Arc::new(scripted::Scripted)));
+    }
     Ok(Providers::new(list, secrets))
 }

@@ -1,13 +1,16 @@
 //! What a refusal means in HTTP, whatever the face: one table of statuses, codes, and whether to come back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::Value;
+use steward_events::event::DenialKind;
 use steward_events::rejection::Rejection;
 
 use crate::error::Error;
+use crate::observe::Denied;
 
 /// How long a client is asked to wait when the cause says nothing about it.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -42,9 +45,29 @@ impl RefusalRow {
             Error::TooSlow => row(StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Error::NoSuchPath(_) => row(StatusCode::NOT_FOUND, "unknown_url"),
             Error::NoSuchMethod(_) => row(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Error::Decided(rejection) => rejected(rejection),
             Error::Call(error) => of_call(error),
         }
     }
+}
+
+/// What is to be noted of `error`; none if it is no denial, or is on record already.
+fn denied(error: &Error) -> Option<Denied> {
+    use steward_calls::Error as Call;
+    let kind = match error {
+        Error::NoKey | Error::Call(Call::WrongKey) => DenialKind::WrongKey,
+        Error::TooManyWrongKeys | Error::Call(Call::Busy { .. }) => DenialKind::TooMuch,
+        Error::NoSuchPath(_) | Error::Call(Call::NoSuchModel(_)) => DenialKind::NotFound,
+        Error::Call(Call::Rejected(rejection)) => DenialKind::of(rejection)?,
+        _ => return None,
+    };
+    let (permission, scope) = match error {
+        Error::Call(Call::Rejected(Rejection::Forbidden { permission, scope, .. })) => {
+            (Some(permission.clone()), Some(scope.clone()))
+        }
+        _ => (None, None),
+    };
+    Some(Denied { kind, permission, scope, reason: error.to_string() })
 }
 
 fn of_call(error: &steward_calls::Error) -> RefusalRow {
@@ -88,14 +111,20 @@ fn rejected(rejection: &Rejection) -> RefusalRow {
         Rejection::Invalid { field, .. } => {
             RefusalRow { param: Some(field.clone()), ..row(StatusCode::BAD_REQUEST, "invalid_value") }
         }
+        Rejection::Busy { .. } => {
+            RefusalRow { retry_after: Some(RETRY_AFTER), ..row(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded") }
+        }
         Rejection::BudgetExhausted { .. } => row(StatusCode::PAYMENT_REQUIRED, "insufficient_quota"),
     }
 }
 
-/// The response of this row, with `body`.
-pub(super) fn respond(row: &RefusalRow, body: &Value, content_type: &'static str) -> Response {
+/// The response of this row of `error`, with `body`.
+pub(super) fn respond(error: &Error, row: &RefusalRow, body: &Value, content_type: &'static str) -> Response {
     let RefusalRow { status, retry_after, again, .. } = *row;
     let mut response = (status, body.to_string()).into_response();
+    if let Some(denied) = denied(error) {
+        response.extensions_mut().insert(Arc::new(denied));
+    }
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if let Some(wait) = retry_after {

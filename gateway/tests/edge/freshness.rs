@@ -22,7 +22,7 @@ async fn a_gateway_that_cannot_confirm_freshness_refuses_everything() {
     assert_eq!(steward.get(&key, "/v1/models").await.status(), 503);
     let set = json!({ "scope": "acme", "limit": "$5" });
     assert_eq!(steward.post(OPERATOR, "/api/v1/tenants/acme/budgets:set", &set).await.status(), 503);
-    assert!(steward.gateway.authenticator().authenticate(&key).await.is_none(), "nor does the bus let anyone in");
+    assert!(steward.gateway.authenticator().authenticate(&key, None).await.is_none(), "nor does the bus let anyone in");
     steward.frozen.store(false, Ordering::SeqCst);
     assert_eq!(steward.chat(&key, &chat_body("small", "hi")).await.status(), 200);
     assert_eq!(steward.upstream.asked().len(), 2);

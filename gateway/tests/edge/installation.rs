@@ -124,6 +124,7 @@ impl Installation {
         config.calls.admission.wait_max = Duration::from_secs(10);
         let mut settings =
             Settings { config, providers: steward_providers::Config::default(), secrets: Secrets::default() };
+        settings.providers.scripted = true;
         change(&mut settings);
         let Settings { config, providers, secrets } = settings;
         let frozen = Arc::new(AtomicBool::new(false));
@@ -218,13 +219,18 @@ impl Installation {
 
     /// A key of a new service account of `acme`, with this role if one is named.
     pub(crate) async fn key(&self, name: &str, role: Option<&str>) -> String {
-        let account = self.command("acme", "accounts:create", json!({ "name": name })).await;
+        self.key_of("acme", name, role).await
+    }
+
+    /// The same of any tenant.
+    pub(crate) async fn key_of(&self, tenant: &str, name: &str, role: Option<&str>) -> String {
+        let account = self.command(tenant, "accounts:create", json!({ "name": name })).await;
         let principal = account["answer"]["principal"].as_str().unwrap().to_owned();
         if let Some(role) = role {
-            self.command("acme", "grants:give", json!({ "to": principal, "role": role, "on": "acme" })).await;
+            self.command(tenant, "grants:give", json!({ "to": principal, "role": role, "on": tenant })).await;
         }
-        let issued =
-            self.command("acme", "keys:issue", json!({ "principal": principal, "scope": "acme/support" })).await;
+        let scope = format!("{tenant}/support");
+        let issued = self.command(tenant, "keys:issue", json!({ "principal": principal, "scope": scope })).await;
         issued["answer"]["secret"].as_str().unwrap().to_owned()
     }
 
@@ -276,9 +282,15 @@ impl Installation {
 
     /// All usage events of a tenant.
     pub(crate) async fn usage(&self, tenant: &str) -> Vec<UsageEvent> {
+        let events = self.events(tenant, AggregateKind::Usage).await.into_iter();
+        events.filter_map(|event| if let Event::Usage(event) = event { Some(event) } else { None }).collect()
+    }
+
+    /// All events of this kind of a tenant.
+    pub(crate) async fn events(&self, tenant: &str, kind: AggregateKind) -> Vec<Event> {
         let mut events = Vec::new();
         for shard in (0..SHARDS).map(Shard) {
-            let filter = Filter::shard(shard).kinds(&[AggregateKind::Usage]).tenant(&TenantId::new(tenant).unwrap());
+            let filter = Filter::shard(shard).kinds(&[kind]).tenant(&TenantId::new(tenant).unwrap());
             let last = self.log.last(&filter).await.unwrap();
             if last == Position(0) {
                 continue;
@@ -288,9 +300,7 @@ impl Installation {
                 let stored = stored.unwrap();
                 let commit = Commit::decode(&stored.stream, &stored.bytes).unwrap();
                 for recorded in commit.recorded(stored.position) {
-                    if let Event::Usage(event) = recorded.event {
-                        events.push(event.clone());
-                    }
+                    events.push(recorded.event.clone());
                 }
                 if stored.position >= last {
                     break;

@@ -11,6 +11,7 @@ mod freshness;
 mod installation;
 mod management;
 mod refusals;
+mod shares;
 mod stops;
 mod streams;
 mod upstream;

@@ -142,7 +142,10 @@ async fn the_documents_and_the_probes_need_no_key() {
     let unready = get("/readyz").await.unwrap();
     assert_eq!(unready.status(), 503);
     assert_eq!(unready.text().await.unwrap(), "nats-server: away\n");
-    let metrics = get("/metrics").await.unwrap().text().await.unwrap();
+    assert_eq!(get("/metrics").await.unwrap().status(), 401, "it names tenants");
+    let owner = steward.key("boss", Some("owner")).await;
+    assert_eq!(steward.get(&owner, "/metrics").await.status(), 403, "of all of them");
+    let metrics = steward.get(OPERATOR, "/metrics").await.text().await.unwrap();
     for line in [
         "steward_gateway_attempts_total{outcome=\"completed\"} 1",
         "steward_gateway_tokens_total{kind=\"output\"} 3",
@@ -158,13 +161,13 @@ async fn the_bus_accepts_the_keys_the_edge_accepts() {
     let steward = Installation::plain().await;
     let key = steward.key("bot", Some("agent")).await;
     let login = steward.gateway.authenticator();
-    let caller = login.authenticate(&key).await.unwrap();
+    let caller = login.authenticate(&key, None).await.unwrap();
     // Its scope is a part of what its account may, and a subject has no other place to say so.
     assert_eq!((caller.tenant.as_str(), caller.principal.as_str()), ("acme", caller.key.as_str()));
     let account = steward.command("acme", "accounts:create", json!({ "name": "bot" })).await;
     let principal = account["answer"]["principal"].as_str().unwrap();
     let whole = steward.command("acme", "keys:issue", json!({ "principal": principal })).await;
-    let caller = login.authenticate(whole["answer"]["secret"].as_str().unwrap()).await.unwrap();
+    let caller = login.authenticate(whole["answer"]["secret"].as_str().unwrap(), None).await.unwrap();
     assert_eq!(caller.principal.as_str(), principal);
-    assert!(login.authenticate("stw_acme_0").await.is_none());
+    assert!(login.authenticate("stw_acme_0", None).await.is_none());
 }

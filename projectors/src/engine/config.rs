@@ -40,6 +40,10 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Span")]
     pub answer_time_max: Duration,
+    /// Queries that read rows or the log at once, over all tenants; the others wait, each behind its own tenant's.
+    pub reads_max: NonZeroUsize,
+    /// Queries of one tenant that read at once.
+    pub reads_per_tenant_max: NonZeroUsize,
     /// How many moments of the past are kept folded for queries about access.
     pub moments_held_max: usize,
     /// The most tenants that are named in metrics; the others are summed as `other`.
@@ -57,6 +61,8 @@ impl Default for Config {
             settle_wait_max: Duration::from_millis(500),
             fresh_age_max: Duration::from_millis(80),
             answer_time_max: Duration::from_secs(9),
+            reads_max: NonZeroUsize::MIN.saturating_add(63),
+            reads_per_tenant_max: NonZeroUsize::MIN.saturating_add(7),
             moments_held_max: 16,
             tenants_labelled_max: 100,
         }

@@ -49,6 +49,14 @@ pub enum NotReady {
         /// How far it should be.
         wanted: Position,
     },
+    /// The position demanded is not in the log.
+    #[error("min_position is {wanted}, and the log ends at {end}: name a position that a reply has told")]
+    BeyondEnd {
+        /// What was demanded.
+        wanted: Position,
+        /// The last that there is.
+        end: Position,
+    },
     /// There is no such shard.
     #[error("there is no shard {0}")]
     NoShard(Shard),

@@ -173,4 +173,16 @@ macro_rules! failures {
     )*};
 }
 
-failures!(NotReady, NotFresh, LogError, KeyError, reading::Error, BoxError);
+impl From<NotReady> for NoAnswer {
+    fn from(why: NotReady) -> Self {
+        match why {
+            NotReady::BeyondEnd { wanted, end } => {
+                let reason = format!("{wanted} is beyond the log's end, {end}: name a position that a reply has told");
+                Rejection::invalid("min_position", reason).into()
+            }
+            _ => Self::failed(&why),
+        }
+    }
+}
+
+failures!(NotFresh, LogError, KeyError, reading::Error, BoxError);

@@ -7,6 +7,8 @@ use futures::StreamExt;
 use steward_events::quantity::Position;
 use steward_ports::log::{EventLog, Filter, LogError, Stored};
 
+use super::places;
+
 /// The log did not come to its end in time.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -29,6 +31,7 @@ pub async fn each(
     time_max: Duration,
     each: impl FnMut(Stored) -> bool + Send,
 ) -> Result<(), Error> {
+    let _place = places::take().await;
     let read = until_end(log, filter, after, each);
     tokio::time::timeout(time_max, read).await.map_err(|_| Error::TooLong(time_max))?.map_err(Error::Log)
 }

@@ -13,6 +13,7 @@ use steward_ports::log::{EventLog, Filter, LogError};
 use steward_ports::store::Store;
 
 use crate::engine::config::Config;
+use crate::engine::places;
 use crate::engine::progress::{NotReady, Progress, Stage};
 use crate::engine::projector::Projector;
 use crate::engine::view_store::{Cursor, Snapshot, ViewStore};
@@ -119,6 +120,7 @@ impl<P: Projector> Runner<P> {
     ) -> Result<T, NotReady> {
         let followed = self.shards.get(usize::from(shard.0)).ok_or(NotReady::NoShard(shard))?;
         self.reach(followed, min_position).await?;
+        let _place = places::take().await;
         let store = Arc::clone(&followed.store);
         let reading = tokio::task::spawn_blocking(move || read(&store.snapshot()));
         match reading.await {
@@ -133,6 +135,13 @@ impl<P: Projector> Runner<P> {
             None => (self.log.last(&Filter::shard(followed.shard)).await?, self.config.settle_wait_max),
         };
         let mut progress = followed.progress.subscribe();
+        if min_position.is_some() && progress.borrow().position < wanted {
+            // What is not in the log need not be waited for.
+            let end = self.log.last(&Filter::shard(followed.shard)).await?;
+            if wanted > end {
+                return Err(NotReady::BeyondEnd { wanted, end });
+            }
+        }
         followed.asked.notify_one();
         let there = progress.wait_for(|at| at.stage != Stage::CatchingUp && at.position >= wanted || at.has_stopped());
         let _ = tokio::time::timeout(time_max, there).await;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use steward_events::BoxError;
 use steward_events::commit::Recorded;
-use steward_events::event::{DenialEvent, TaskEvent, UsageEvent};
+use steward_events::event::{DenialEvent, DenialKind, TaskEvent, UsageEvent};
 use steward_events::id::TenantId;
 use steward_events::quantity::{NanoDollars, Position, Shard};
 use steward_events::query::{Metrics as MetricsAnswer, MetricsQuery, TaskState};
@@ -115,8 +115,8 @@ pub struct Sums {
     pub output: u64,
     /// What was charged.
     pub cost: NanoDollars,
-    /// Refusals.
-    pub denials: u64,
+    /// Refusals, in the order of [`DenialKind::ALL`].
+    pub denials: [u64; DenialKind::ALL.len()],
     /// Tasks, by state: waiting, running, finished, failed, cancelled.
     pub tasks: [u64; 5],
 }
@@ -140,7 +140,8 @@ const fn place(state: TaskState) -> usize {
 }
 
 impl Projector for Metrics {
-    const NAME: &'static str = "metrics-v1";
+    const NAME: &'static str = "metrics-v2";
+    const REPLACES: &'static [&'static str] = &["metrics-v1"];
     type Row = MetricsRow;
 
     reads!(Usage => count_call, Task => count_task, Denials => count_denial);
@@ -159,8 +160,10 @@ fn count_call(event: &UsageEvent, recorded: &Recorded<'_>, rows: &mut Rows<Metri
 }
 
 fn count_denial(event: &DenialEvent, recorded: &Recorded<'_>, rows: &mut Rows<MetricsRow>) {
-    let DenialEvent::Denied { more, .. } = event;
-    count(recorded, rows, |sums| sums.denials = sums.denials.saturating_add(1).saturating_add(*more));
+    count(recorded, rows, |sums| match event {
+        DenialEvent::Denied { kind, .. } => sums.deny(*kind, 1),
+        DenialEvent::LeftOut { kinds, .. } => kinds.iter().for_each(|(kind, count)| sums.deny(*kind, *count)),
+    });
 }
 
 fn count_task(event: &TaskEvent, recorded: &Recorded<'_>, rows: &mut Rows<MetricsRow>) {
@@ -204,12 +207,20 @@ fn turn(recorded: &Recorded<'_>, rows: &mut Rows<MetricsRow>, to: TaskState) {
 }
 
 impl Sums {
+    fn deny(&mut self, kind: DenialKind, count: u64) {
+        if let Some(at) = DenialKind::ALL.iter().position(|known| *known == kind) {
+            self.denials[at] = self.denials[at].saturating_add(count);
+        }
+    }
+
     fn add(&mut self, more: &Self) {
         self.calls = self.calls.saturating_add(more.calls);
         self.input = self.input.saturating_add(more.input);
         self.output = self.output.saturating_add(more.output);
         self.cost = NanoDollars(self.cost.0.saturating_add(more.cost.0));
-        self.denials = self.denials.saturating_add(more.denials);
+        for (sum, more) in self.denials.iter_mut().zip(more.denials) {
+            *sum = sum.saturating_add(more);
+        }
         for (sum, more) in self.tasks.iter_mut().zip(more.tasks) {
             *sum = sum.saturating_add(more);
         }
@@ -289,7 +300,12 @@ impl Collector for Labelled {
                 .try_for_each(|(tenant, sums)| one(&[("tenant", tenant)], Value::Dollars(sums.cost.as_dollars_f64())))
         })?;
         encode(&mut encoder, "steward_denials", "Refusals, those left out of the journal included", |one| {
-            self.0.iter().try_for_each(|(tenant, sums)| one(&[("tenant", tenant)], Value::Count(sums.denials)))
+            self.0.iter().try_for_each(|(tenant, sums)| {
+                let kinds = DenialKind::ALL.iter().zip(sums.denials);
+                kinds.into_iter().try_for_each(|(kind, count)| {
+                    one(&[("tenant", tenant), ("kind", kind.as_str())], Value::Count(count))
+                })
+            })
         })?;
         encode(&mut encoder, "steward_tasks", "Tasks by state", |one| {
             self.0.iter().try_for_each(|(tenant, sums)| {

@@ -18,7 +18,7 @@ use steward_events::sealed::DataKey;
 use steward_events::shard::registry_stream;
 use steward_events::timestamp::Timestamp;
 use steward_ports::bus::QueryService;
-use steward_ports::clock::{Clock, SystemClock};
+use steward_ports::clock::{Clock, RandomIds, SystemClock};
 use steward_ports::keys::{Keyring, MemoryVault};
 use steward_ports::log::EventLog;
 use steward_ports::log::memory::MemoryLog;
@@ -88,6 +88,7 @@ impl Company {
             store: Arc::new(MemoryStore::default()) as Arc<dyn Store>,
             keyring: Arc::clone(&keyring),
             clock: Arc::new(Standing(NOON.plus(Duration::from_hours(24)), SystemClock::default())),
+            ids: Arc::new(RandomIds::default()),
         };
         let projectors = Projectors::new(ports, config);
         let shutdown = CancellationToken::new();

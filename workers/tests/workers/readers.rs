@@ -18,7 +18,7 @@ fn readers(kind: AggregateKind) -> &'static [&'static str] {
         AggregateKind::Catalog => &["catalogs"],
         AggregateKind::Agent => &["tasks"],
         AggregateKind::Task => &["tasks", "task_ends"],
-        AggregateKind::Denials => &[],
+        AggregateKind::Denials | AggregateKind::Reads => &[],
         AggregateKind::Checkpoint => &["checkpoint_signing"],
     }
 }

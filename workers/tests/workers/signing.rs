@@ -14,7 +14,7 @@ use steward_events::rejection::Rejection;
 use steward_events::request::{Format, Reply, Request};
 use steward_events::shard::{STEWARD_SHARD, choose_shard};
 use steward_ports::bus::{BusError, CommandBus, CommandService, LocalBus, QueryService};
-use steward_ports::clock::SystemClock;
+use steward_ports::clock::{RandomIds, SystemClock};
 use steward_ports::log::Filter;
 use steward_ports::store::memory::MemoryStore;
 use steward_projectors::{ProjectorPorts, Projectors};
@@ -34,6 +34,7 @@ async fn env() -> (WorkersEnv, Arc<dyn CommandBus>, tokio_util::sync::DropGuard)
         store: Arc::new(MemoryStore::default()),
         keyring: Arc::clone(&env.keyring),
         clock: Arc::new(SystemClock::default()),
+        ids: Arc::new(RandomIds::default()),
     };
     let projectors = Projectors::new(ports, steward_projectors::Config::default());
     let shutdown = CancellationToken::new();

@@ -5,9 +5,6 @@ use std::path::Path;
 
 use steward_events::event::AggregateKind;
 
-/// The handler writes this journal itself.
-const OWN_JOURNAL: &str = "Denials";
-
 #[test]
 fn the_handler_names_no_aggregate() {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -16,9 +13,11 @@ fn the_handler_names_no_aggregate() {
         let path = entry.unwrap().path();
         let source = fs::read_to_string(&path).unwrap();
         read += 1;
-        let body = source.split("#[cfg(test)]").next().unwrap();
-        let words: Vec<&str> = body.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
-        for kind in AggregateKind::ALL.map(|kind| format!("{kind:?}")).iter().filter(|kind| *kind != OWN_JOURNAL) {
+        let code = source.split("#[cfg(test)]").next().unwrap().lines();
+        let code: Vec<&str> = code.filter(|line| !line.trim_start().starts_with("//")).collect();
+        let code = code.join("\n");
+        let words: Vec<&str> = code.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+        for kind in &AggregateKind::ALL.map(|kind| format!("{kind:?}")) {
             for named in [format!("{kind}Event"), format!("{kind}Command"), kind.clone()] {
                 assert!(!words.contains(&named.as_str()), "{} names {named}", path.display());
             }

@@ -30,7 +30,7 @@ pub async fn aggregates(installation: &Installation, process: &mut Process, only
     let handler = Handler::new(ports, process.config.aggregates.clone());
     handler.caught_up(Duration::from_secs(60)).await?;
     let shutdown = process.core.clone();
-    let serving = serve::commands(&responder, &served, handler, shutdown).await?;
+    let serving = serve::commands(&responder, &served, handler, &process.config.bus.requests, shutdown).await?;
     process.watch("aggregates", serving);
     Ok(())
 }

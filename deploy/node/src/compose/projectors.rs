@@ -35,6 +35,7 @@ pub async fn projectors(
         store: Arc::new(store),
         keyring: keyring(&reader, &process.config)?,
         clock: Arc::clone(&process.clock),
+        ids: Arc::clone(&process.ids),
     };
     let projectors = Projectors::new(ports, process.config.projectors.clone());
     let (health, page) = (Arc::clone(&projectors), Arc::clone(&projectors));
@@ -53,6 +54,7 @@ pub async fn projectors(
     });
     for view in views {
         let (projectors, responder) = (Arc::clone(&projectors), responder.clone());
+        let bounds = process.config.bus.requests.clone();
         let (yet_to_ask, shutdown) = (yet_to_ask.clone(), process.core.clone());
         process.spawn(Tier::Core, "queries", async move {
             // A view in the making must get no query that another process could answer.
@@ -60,7 +62,9 @@ pub async fn projectors(
                 () = shutdown.cancelled() => return Ok(()),
                 () = projectors.built(view) => {}
             }
-            let Some(serving) = serve_view(&responder, view, projectors, shutdown).await else { return Ok(()) };
+            let Some(serving) = serve_view(&responder, view, projectors, &bounds, shutdown).await else {
+                return Ok(());
+            };
             yet_to_ask.send_modify(|count| *count -= 1);
             serving.await.map_err(BoxError::from)
         });
@@ -74,10 +78,11 @@ async fn serve_view(
     responder: &Connection,
     view: &'static str,
     projectors: Arc<Projectors>,
+    bounds: &serve::Requests,
     shutdown: CancellationToken,
 ) -> Option<JoinHandle<()>> {
     loop {
-        match serve::queries(responder, &[view], Arc::clone(&projectors) as _, shutdown.clone()).await {
+        match serve::queries(responder, &[view], Arc::clone(&projectors) as _, bounds, shutdown.clone()).await {
             Ok(serving) => return Some(serving),
             Err(error) => tracing::warn!(view, error, "queries cannot be taken yet; trying again"),
         }

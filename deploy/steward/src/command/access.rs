@@ -67,6 +67,6 @@ pub(super) async fn who_can(matches: &ArgMatches, client: &Client, json: bool) -
         .principals
         .into_iter()
         .map(|may| vec![may.principal.to_string(), may.name.unwrap_or_else(|| "-".to_owned()), may.reason]);
-    println!("{}", output::table(&["PRINCIPAL", "NAME", "WHY"], &[], rows));
+    output::say_lines(&output::table(&["PRINCIPAL", "NAME", "WHY"], &[], rows));
     Ok(())
 }

@@ -25,7 +25,7 @@ pub(super) async fn run(config: &Config, matches: &ArgMatches, json: bool) -> Re
     if json {
         return output::json(&report.json());
     }
-    println!("{}", report.text());
+    crate::output::say_lines(&report.text());
     Ok(())
 }
 

@@ -16,6 +16,6 @@ pub(super) fn show(file: Option<&Path>, json: bool) -> Result<(), BoxError> {
         let value = if one.value.is_null() { "–".to_owned() } else { one.value.to_string() };
         vec![one.setting, value, one.source.to_string()]
     });
-    println!("{}", output::table(&["setting", "value", "from"], &[], rows));
+    output::say_lines(&output::table(&["setting", "value", "from"], &[], rows));
     Ok(())
 }

@@ -87,7 +87,7 @@ fn print(query: &CostQuery, report: &CostReport) {
             keys.iter().enumerate().map(|(at, _)| if at == 0 { "total".to_owned() } else { String::new() }).collect();
         rows.push(line(names, &report.total, String::new()));
     }
-    println!("{}", output::table(&headings, &numbers, rows));
+    output::say_lines(&output::table(&headings, &numbers, rows));
     if report.total.estimated > 0 {
         println!(
             "the cost of {} calls is an estimate: the stream was cut, or the provider reported no usage",

@@ -9,13 +9,14 @@ use steward_events::query::QUERIES;
 
 use crate::command::list;
 use crate::command::send::{fields, shorthand};
+use crate::output;
 
 pub(super) fn run(matches: &ArgMatches) -> Result<(), BoxError> {
     match matches.get_one::<String>("page").map(String::as_str) {
-        Some("openapi") => println!("{}", serde_json::to_string_pretty(&steward_gateway::openapi())?),
-        Some("asyncapi") => println!("{}", serde_json::to_string_pretty(&steward_gateway::asyncapi())?),
-        Some("configuration") => print!("{}", steward_node::config::page()),
-        _ => print!("{}", commands()),
+        Some("openapi") => output::json(&steward_gateway::openapi())?,
+        Some("asyncapi") => output::json(&steward_gateway::asyncapi())?,
+        Some("configuration") => output::say_lines(&steward_node::config::page()),
+        _ => output::say_lines(&commands()),
     }
     Ok(())
 }

@@ -103,7 +103,7 @@ pub(crate) async fn run(
         print_nothing(spec, &tenant, filtered, &look);
     } else {
         let rows = page.rows.iter().map(|row| look.cells(row));
-        println!("{}", output::table(&look.headings(), &look.right(), rows));
+        output::say_lines(&output::table(&look.headings(), &look.right(), rows));
     }
     if let Some(next) = &page.next {
         println!("there are more: steward {} list --after {next}", spec.view);

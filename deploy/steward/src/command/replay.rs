@@ -7,6 +7,7 @@ use steward_events::query::{HistoryEvent, Replay, ReplayQuery};
 
 use crate::client::Client;
 use crate::command::options::moment;
+use crate::output;
 
 pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Result<(), BoxError> {
     let time = |name: &str| matches.get_one::<String>(name).map(|text| moment(text)).transpose();
@@ -21,7 +22,7 @@ pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Re
     each_page(client, &tenant, query, |events| {
         for event in events {
             if json {
-                println!("{}", serde_json::to_string(&event)?);
+                output::json_line(&event)?;
             } else {
                 println!("{}", line(&event));
             }
@@ -42,7 +43,7 @@ async fn each_page(
         let replay: Replay = client.query(tenant, "history", "replay", &query).await?;
         page(replay.events)?;
         match replay.next {
-            Some(next) if query.last.is_none() => query.after = next,
+            Some(next) if query.last.is_none() && !output::is_closed() => query.after = next,
             _ => return Ok(()),
         }
     }

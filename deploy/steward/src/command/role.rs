@@ -43,6 +43,7 @@ pub(super) async fn run(role: &str, mut config: Config, matches: &ArgMatches) ->
         _ => {
             let listener = bind(config.gateway.listen).await?;
             compose::gateway(&installation, &mut process, listener).await?;
+            process.serve_health().await?;
         }
     }
     let ready = async {

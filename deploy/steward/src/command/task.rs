@@ -39,7 +39,11 @@ pub(super) async fn list(matches: &ArgMatches, client: &Client, json: bool) -> R
             submitted,
         ]
     });
-    println!("{}", output::table(&["TASK", "AGENT", "STATE", "STEPS", "COST", "SUBMITTED"], &["STEPS", "COST"], rows));
+    output::say_lines(&output::table(
+        &["TASK", "AGENT", "STATE", "STEPS", "COST", "SUBMITTED"],
+        &["STEPS", "COST"],
+        rows,
+    ));
     Ok(())
 }
 
@@ -81,6 +85,9 @@ pub(super) async fn watch(id: &TaskId, client: &Client, json: bool) -> Result<Ex
                 println!("  {}", step_line(step));
             }
         }
+        if output::is_closed() {
+            return Ok(ExitCode::SUCCESS);
+        }
         seen = (task.epoch, task.steps.iter().filter(|step| step.finished).count());
         if !matches!(task.state, TaskState::Waiting | TaskState::Running) {
             if json {
@@ -114,8 +121,12 @@ fn step_line(step: &StepView) -> String {
 }
 
 fn ending(task: &TaskView) {
-    if let Some(output) = &task.output {
-        println!("  answer: {output}");
+    if let Some(answer) = &task.output {
+        // Each line is set in, so that none passes for one of ours.
+        println!("  answer: {}", answer.lines().next().unwrap_or_default());
+        for line in answer.lines().skip(1) {
+            println!("          {line}");
+        }
     }
     if let Some(reason) = &task.reason {
         println!("  because: {reason}");

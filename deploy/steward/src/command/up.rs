@@ -1,5 +1,6 @@
 //! `steward up`: everything in one process, with a nats-server of its own.
 
+use std::io::IsTerminal;
 use std::time::Instant;
 
 use clap::ArgMatches;
@@ -29,6 +30,7 @@ pub(super) async fn run(mut config: Config, matches: &ArgMatches) -> Result<(), 
     compose::projectors(&installation, &mut process, None).await?;
     compose::workers(&installation, &mut process).await?;
     compose::gateway(&installation, &mut process, listener).await?;
+    process.serve_health().await?;
     banner(&config, &installation, &version, &keys, began);
     let outcome = process.run(std::future::ready(())).await;
     server.stop().await?;
@@ -49,7 +51,13 @@ fn banner(config: &Config, installation: &Installation, version: &str, keys: &co
     );
     println!("  gateway   http://{}   ready in {:.1} s", config.gateway.listen, began.elapsed().as_secs_f32());
     if keys.made {
-        println!("  operator key (shown once, kept in {}): {}", config.operator_key_file().display(), keys.operator);
+        let kept = config.operator_key_file();
+        // Journals and logs of containers keep what is printed: a secret is for people's eyes only.
+        if std::io::stdout().is_terminal() {
+            println!("  operator key (shown once, kept in {}): {}", kept.display(), keys.operator);
+        } else {
+            println!("  operator key in {}: keep a copy where only operators read it", kept.display());
+        }
         println!(
             "  master key in {}: keep a copy; without this key sealed content cannot be opened",
             config.master_key_file().display()

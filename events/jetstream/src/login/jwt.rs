@@ -14,9 +14,6 @@ use steward_ports::clock::RandomIds;
 use super::permissions;
 use crate::names::ACCOUNT;
 
-/// Most subscriptions of one caller at a time.
-const SUBSCRIPTIONS_MAX: u32 = 1_000;
-
 /// The payload of a token. Its signature is not checked: it came over a subject on which only the server publishes.
 pub(super) fn payload<T: DeserializeOwned>(token: &[u8]) -> Result<T, BoxError> {
     let token = std::str::from_utf8(token)?;
@@ -36,7 +33,8 @@ pub(super) fn user(issuer: &KeyPair, user_nkey: &str, caller: &BusCaller, now: T
             "version": 2,
             "pub": { "allow": may.publish },
             "sub": { "allow": may.subscribe },
-            "subs": SUBSCRIPTIONS_MAX,
+            // Bounded by the server's own configuration: it does not heed a bound that stands here.
+            "subs": -1,
             "data": -1,
             "payload": -1,
         },

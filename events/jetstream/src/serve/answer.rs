@@ -26,6 +26,7 @@ pub const fn status(rejection: &Rejection) -> u16 {
         Rejection::UnknownTenant { .. } | Rejection::NotFound { .. } => 404,
         Rejection::AlreadyExists { .. } | Rejection::Stale { .. } => 409,
         Rejection::Expired => 410,
+        Rejection::Busy { .. } => 429,
     }
 }
 

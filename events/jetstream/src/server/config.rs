@@ -17,6 +17,17 @@ use crate::role::Role;
 /// log is longer than that. Whoever runs it watches the disk.
 const FILE_STORE_BYTES_MAX: u64 = 1 << 60;
 
+/// Connections to one server: callers' and roles'. Callers' are counted before, so that there is room for roles.
+const CONNECTIONS_MAX: u32 = 8_192;
+
+/// Subscriptions of one connection: the server bounds them here, for it does not heed the same bound in the token of a caller
+/// who was let in by the login. A role takes one for each query that it waits for, and one for each shard that it follows.
+const SUBSCRIPTIONS_MAX: u32 = 4_096;
+
+/// Bytes that may wait for one connection to read them; then the server closes it. Flow control lets 32 MiB be on the way to a
+/// role that follows the log.
+const PENDING_BYTES_MAX: u32 = 36 * 1024 * 1024;
+
 /// What goes into it.
 pub(super) struct Wanted<'a> {
     pub(super) dir: &'a Path,
@@ -61,6 +72,9 @@ pub(super) fn render(wanted: &Wanted<'_>) -> String {
         "logfile_size_limit": 16 * 1024 * 1024,
         "logfile_max_num": 3,
         "max_payload": MESSAGE_BYTES_MAX,
+        "max_connections": CONNECTIONS_MAX,
+        "max_subscriptions": SUBSCRIPTIONS_MAX,
+        "max_pending": PENDING_BYTES_MAX,
         "jetstream": jetstream,
         "accounts": {
             ACCOUNT: { "jetstream": "enabled", "users": users },

@@ -113,7 +113,7 @@ impl Sender {
         output_max: u64,
         pre_send_check: PreSendCheck,
     ) -> Result<CallAnswer, Failure> {
-        let key = self.providers.key(provider.key.as_deref())?;
+        let key = self.providers.key(&target.provider, provider.key.as_deref())?;
         let upstream = self.providers.get(provider.kind)?;
         let to = Recipient { speaks: upstream.speaks(&provider.url), model: &target.upstream_model, output_max };
         let answer = upstream.send(Outgoing {

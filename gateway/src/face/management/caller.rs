@@ -11,6 +11,7 @@ use http::{HeaderValue, header};
 use steward_aggregates::authority::Context;
 use steward_aggregates::catalog::Catalogs;
 use steward_calls::{Access, AuthenticatedKey};
+use steward_events::free_text;
 use steward_events::id::{CommandId, TenantId};
 use steward_events::ids::Ids;
 use steward_events::permission::Permission;
@@ -94,9 +95,11 @@ impl ManagementCaller<'_> {
                 None => self.management.clock.now(),
             },
             on_behalf_of: None,
-            causation: self.header("steward-causation").map(str::to_owned),
+            causation: self.causation()?,
             correlation: Arrival::of(self.parts).id.clone(),
-            traceparent: current_traceparent().or_else(|| self.header("traceparent").map(str::to_owned)),
+            traceparent: current_traceparent().or_else(|| {
+                self.header("traceparent").filter(|text| free_text::is_traceparent(text)).map(str::to_owned)
+            }),
         };
         Ok(Request {
             tenant: self.tenant.clone(),
@@ -118,6 +121,13 @@ impl ManagementCaller<'_> {
             None => fresh(),
         };
         CommandId::new(text).map_err(|error| Error::bad("Idempotency-Key", error.to_string()))
+    }
+
+    fn causation(&self) -> Result<Option<String>, Error> {
+        const NAME: &str = "steward-causation";
+        let Some(value) = self.parts.headers.get(NAME) else { return Ok(None) };
+        let read = value.to_str().map_err(|_| "holds characters outside ASCII").and_then(free_text::causation);
+        read.map(Some).map_err(|why| Error::bad(NAME, why))
     }
 
     fn header(&self, name: &str) -> Option<&str> {

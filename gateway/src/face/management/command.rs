@@ -39,7 +39,7 @@ pub(super) async fn send(
         (caller.management.capacity.commands)().map_err(Error::unavailable)?;
     }
     let request = caller.request(spec.noun, spec.verb, format, body)?;
-    let mut reply = caller.management.bus.command(request).await?.into_result()?;
+    let mut reply = caller.management.bus.command(request).await?.into_result().map_err(Error::Decided)?;
     let shown = show_to_own_views(caller, &command, &reply).await;
     let mut status = StatusCode::OK;
     match &command {

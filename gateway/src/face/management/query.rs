@@ -18,7 +18,7 @@ pub(super) async fn send(
 ) -> Result<Response, Error> {
     caller.check(spec.permission(), Scope::tenant(&caller.tenant)).await?;
     let request = caller.request(spec.view, spec.verb, caller.format, body)?;
-    let answer = caller.management.bus.query(request).await??;
+    let answer = caller.management.bus.query(request).await?.map_err(Error::Decided)?;
     Ok(caller.respond(answer))
 }
 

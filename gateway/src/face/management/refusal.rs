@@ -21,10 +21,10 @@ pub(super) fn refuse(error: &Error, arrival: &Arrival) -> Response {
     if let Some(param) = &row.param {
         body["param"] = json!(param);
     }
-    if let Error::Call(steward_calls::Error::Rejected(rejection)) = error {
+    if let Error::Decided(rejection) | Error::Call(steward_calls::Error::Rejected(rejection)) = error {
         body["rejection"] = json!(rejection);
     }
-    respond(&row, &body, "application/problem+json")
+    respond(error, &row, &body, "application/problem+json")
 }
 
 #[cfg(test)]
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn a_problem_carries_the_rejection() {
         let error = Error::from(Rejection::invalid("limit", "is no amount"));
-        let arrival = Arrival { id: CorrelationId::new("req_1").unwrap(), at: Duration::ZERO };
+        let arrival = Arrival::new(CorrelationId::new("req_1").unwrap(), Duration::ZERO);
         let response = refuse(&error, &arrival);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
     }

@@ -13,7 +13,7 @@ use crate::observe::Arrival;
 
 /// Says no.
 pub(super) fn refuse(error: &Error, _: &Arrival) -> Response {
-    respond(&RefusalRow::of(error), &body(error), "application/json")
+    respond(error, &RefusalRow::of(error), &body(error), "application/json")
 }
 
 /// Says no at a path that is known.
@@ -40,9 +40,10 @@ fn kind(error: &Error) -> &'static str {
     use steward_calls::Error as Call;
     match error {
         Error::TooManyWrongKeys | Error::Call(Call::Busy { .. }) => "requests",
-        Error::Call(Call::Rejected(rejection)) => match rejection {
+        Error::Decided(rejection) | Error::Call(Call::Rejected(rejection)) => match rejection {
             Rejection::Forbidden { .. } | Rejection::Suspended { .. } => "permission_error",
             Rejection::BudgetExhausted { .. } => "insufficient_quota",
+            Rejection::Busy { .. } => "requests",
             _ => "invalid_request_error",
         },
         Error::Call(
@@ -81,7 +82,7 @@ mod tests {
     /// is a change for every caller.
     #[test]
     fn error_statuses_are_those_clients_know() {
-        let arrival = Arrival { id: CorrelationId::new("req_1").unwrap(), at: Duration::ZERO };
+        let arrival = Arrival::new(CorrelationId::new("req_1").unwrap(), Duration::ZERO);
         let tenant = TenantId::steward();
         let text = || "why".to_owned();
         let refused = |status| Error::from(Call::UpstreamRefused { status, message: text(), code: None, param: None });
@@ -98,6 +99,7 @@ mod tests {
             (Rejection::invalid("limit", "why").into(), "400 invalid_request_error invalid_value - -"),
             (Rejection::stale("why").into(), "409 invalid_request_error stale - -"),
             (Rejection::Expired.into(), "409 invalid_request_error expired - -"),
+            (Rejection::Busy { reason: text() }.into(), "429 requests rate_limit_exceeded 1 -"),
             (Error::bad("n", "why"), "400 invalid_request_error invalid_value - -"),
             (Error::TooLarge(1), "413 invalid_request_error request_too_large - -"),
             (Error::TooSlow, "408 invalid_request_error request_timeout - -"),
