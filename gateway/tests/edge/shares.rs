@@ -216,3 +216,23 @@ async fn the_tests_provider_is_not_for_tenants() {
     let key = off.key("bot", Some("agent")).await;
     assert_eq!(off.chat(&key, &chat_body("script", "hi")).await.status(), 502);
 }
+
+#[tokio::test]
+async fn wrong_keys_on_the_bus_are_counted_by_address_too() {
+    let steward = Installation::start(|settings| {
+        settings.config.wrong_keys_per_minute_max = std::num::NonZeroU32::new(2).unwrap();
+        settings.config.calls.fresh_wait_max = Duration::from_millis(400);
+    })
+    .await;
+    let login = steward.gateway.authenticator();
+    let from = |last: u8| Some(std::net::IpAddr::from([192, 0, 2, last]));
+    // While the log is silent a look-up takes as long as it may, so it shows whether there is one.
+    steward.frozen.store(true, std::sync::atomic::Ordering::SeqCst);
+    let mut took = Vec::new();
+    for address in [1, 1, 1, 2] {
+        let began = std::time::Instant::now();
+        assert!(login.authenticate(&format!("stw_acme_{}", took.len()), from(address)).await.is_none());
+        took.push(began.elapsed() >= Duration::from_millis(300));
+    }
+    assert_eq!(took, [true, true, false, true], "the third from one address is not looked up");
+}

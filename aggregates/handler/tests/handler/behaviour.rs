@@ -286,3 +286,18 @@ async fn a_handler_with_a_wrong_clock_decides_nothing() {
     accepted(handler.handle(env.account("bot")).await);
     assert_eq!(env.events(AggregateKind::Identity, "main").await.len(), 2);
 }
+
+#[tokio::test]
+async fn a_tenant_that_sends_too_fast_is_told_so_and_others_are_not() {
+    let env = HandlerEnv::new().await;
+    let one = std::num::NonZeroU32::MIN;
+    let handler = env.handler_with(HandlerConfig { commands_per_second_max: one, ..HandlerConfig::default() });
+    let mut busy = 0;
+    for number in 0..6 {
+        let reply = handler.handle(env.account(&format!("bot-{number}"))).await.unwrap();
+        busy += usize::from(matches!(reply.rejection, Some(Rejection::Busy { .. })));
+    }
+    assert!((3..=4).contains(&busy), "two are saved up, and a second may have passed: {busy}");
+    let other = env.command("steward", env.op.as_str(), "account", "create", &json!({"name": "other"}));
+    accepted(handler.handle(other).await);
+}
