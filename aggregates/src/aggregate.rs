@@ -4,6 +4,7 @@ use steward_events::command::Commands;
 use steward_events::event::AggregateEvents;
 use steward_events::id::{CommandId, PrincipalId, TenantId};
 use steward_events::rejection::Rejection;
+use steward_events::sender::KeyRef;
 use steward_events::timestamp::Timestamp;
 
 /// When, by whom and in what surroundings a command is decided. Stamped by the handler: a decision asks nobody.
@@ -17,6 +18,8 @@ pub struct Stamp {
     pub tenant: TenantId,
     /// Who acts.
     pub actor: PrincipalId,
+    /// With which key, if that is known.
+    pub key: Option<KeyRef>,
     /// For whom, if not for themselves.
     pub on_behalf_of: Option<PrincipalId>,
     /// IANA name of the tenant's time zone, in which budget windows turn.

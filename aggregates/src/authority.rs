@@ -7,17 +7,20 @@
 //! Rules that are easily missed:
 //! * Grants that the tenant `steward` holds count in every tenant, but only for operators (`op_…`), whose ids no other
 //!   tenant can make.
-//! * Nobody grants what they do not hold (see `authority/delegation.rs`).
+//! * Nobody grants what they do not hold (see `authority/delegation.rs`), and no key makes another that is more.
+//! * A key is looked up where its holder is, never where the request goes; it ends with the key that it was made by
+//!   (see `authority/actor.rs`).
 //! * An agent acts with what both it and the key's principal, its invoker, may. Every agent holds the built-in role
 //!   `agent` in its tenant; more is granted to the principal `agent_<name>`.
 
 use std::collections::HashMap;
 
 use steward_events::commit::Recorded;
-use steward_events::event::{AccessEvent, IdentityEvent, TenantEvent};
-use steward_events::id::{AgentId, KeyId, PrincipalId, TenantId};
+use steward_events::event::{AccessEvent, AgentEvent, IdentityEvent, TenantEvent};
+use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TenantId};
 use steward_events::rejection::Rejection;
 use steward_events::secret::tenant_of;
+use steward_events::sender::KeyRef;
 use steward_events::timestamp::Timestamp;
 use steward_events::view::Reads;
 
@@ -26,6 +29,7 @@ use crate::aggregate::Aggregate;
 use crate::identity::{Identity, Key};
 use crate::tenant::Tenant;
 
+mod actor;
 mod answers;
 mod delegation;
 mod ever;
@@ -35,14 +39,17 @@ mod policy;
 mod prepared;
 mod request;
 mod rights;
+mod sight;
 mod system;
 mod words;
 
 pub use prepared::RIGHTS_KEPT_MAX;
 pub use request::{AccessRequest, Allowed, Context, KeyHolder};
+pub use sight::Sight;
 
+use actor::{Actor, WholeKeys};
 use answers::PolicyAnswer;
-use policy::{Circumstances, Verdict};
+use policy::{Circumstances, KeyTerms, Verdict};
 use prepared::Prepared;
 use words::forbidden;
 
@@ -59,21 +66,19 @@ struct Rules {
     life: Tenant,
     identity: Identity,
     access: Access,
-}
-
-/// Who really acts.
-struct Actor<'a> {
-    principal: PrincipalId,
-    key: Option<&'a Key>,
+    whole_keys: WholeKeys,
+    /// The model that each agent thinks with.
+    agents: HashMap<AgentId, ModelId>,
 }
 
 impl Authority {
     /// Whose key `secret` is: none if there is none, it was revoked or has expired, or its principal was disabled.
     pub fn authenticate(&self, secret: &str, now: Timestamp) -> Option<KeyHolder> {
         let (tenant, id, key) = self.key_of(secret)?;
-        if key.is_over(now) {
+        if self.is_over(key, now) {
             return None;
         }
+        let whole = !key.is_narrowed(&tenant);
         self.inactive(&tenant, &key.principal).is_none().then(|| KeyHolder {
             tenant,
             key: id.clone(),
@@ -83,6 +88,7 @@ impl Authority {
             agent: key.agent.clone(),
             task: key.task.clone(),
             expires: key.expires,
+            whole,
         })
     }
 
@@ -105,16 +111,27 @@ impl Authority {
     /// [`Rejection::Forbidden`] with the check that failed and what would have helped; [`Rejection::Suspended`],
     /// [`Rejection::UnknownTenant`], [`Rejection::Invalid`] for a scope that is not the tenant's.
     pub fn authorise(&self, request: &AccessRequest, now: Timestamp) -> Result<Allowed, Rejection> {
-        let AccessRequest { tenant, permission, scope, .. } = request;
         if request.principal.is_system() {
             return self.authorise_system(request);
         }
+        self.open(&request.tenant)?;
+        let actor = self.actor(request, now)?;
+        self.authorise_actor(request, &actor, now)
+    }
+
+    /// The same, once it is known who really acts.
+    fn authorise_actor(
+        &self,
+        request: &AccessRequest,
+        actor: &Actor<'_>,
+        now: Timestamp,
+    ) -> Result<Allowed, Rejection> {
+        let AccessRequest { tenant, permission, scope, .. } = request;
         if system::is_reserved(permission) {
             let reason = format!("only parts of Steward may use {permission}");
             return Err(forbidden(request, reason, "nothing: no role can have this permission".to_owned()));
         }
         let rules = self.open(tenant)?;
-        let actor = self.actor(request)?;
         if !tenant.is_steward() && !scope.is_within(tenant) {
             return Err(Rejection::invalid("scope", format!("{scope} is outside tenant {tenant}")));
         }
@@ -126,24 +143,34 @@ impl Authority {
             suspended: rules.life.suspended().is_some(),
             operator: self.is_operator(&actor.principal),
             active: self.inactive(tenant, &actor.principal).is_none(),
-            key: actor.key,
+            key: actor.key.as_ref().map(|held| KeyTerms {
+                scope: &held.key.scope,
+                models: &held.key.models,
+                over: held.over,
+                is_for_it: self.is_for(held.key, permission),
+            }),
         };
         let cannot_evaluate =
             || forbidden(request, "the request cannot be put to the policies".to_owned(), String::new());
         let rights = self.rights(tenant, &actor.principal);
         let PolicyAnswer { verdict, reason } = rights.evaluate(&circumstances).ok_or_else(cannot_evaluate)?;
         if verdict != Verdict::Granted {
-            return Err(self.denied(request, &actor, &rights, &verdict, now));
+            return Err(self.denied(request, actor, &rights, &verdict, now));
         }
-        let Some(agent) = actor.key.and_then(|key| key.agent.as_ref()) else { return Ok(Allowed { reason }) };
+        let by = |reason| Allowed {
+            reason,
+            principal: actor.principal.clone(),
+            key: actor.key.as_ref().map(|held| held.named.clone()),
+        };
+        let Some(agent) = actor.key.as_ref().and_then(|held| held.key.agent.as_ref()) else { return Ok(by(reason)) };
         let agent = agent_principal(agent);
         let agents = self.rights(tenant, &agent);
         let PolicyAnswer { verdict, .. } = agents.evaluate(&circumstances).ok_or_else(cannot_evaluate)?;
         if verdict != Verdict::Granted {
-            let narrowed = Actor { principal: agent, key: actor.key };
+            let narrowed = Actor { principal: agent, key: actor.key.clone() };
             return Err(self.denied(request, &narrowed, &agents, &verdict, now));
         }
-        Ok(Allowed { reason: format!("{reason}, acting through {agent}, which may too") })
+        Ok(by(format!("{reason}, acting through {agent}, which may too")))
     }
 
     /// The same for the holder of a key who acts in `tenant`: their own, or any for operators.
@@ -156,12 +183,17 @@ impl Authority {
         request: &AccessRequest,
         now: Timestamp,
     ) -> Result<Allowed, Rejection> {
-        // Ids of people may be the same in two tenants; only steward's keys reach beyond their own.
-        if holder.tenant != request.tenant && !holder.tenant.is_steward() {
-            let reason = format!("the key {} belongs to tenant {}", holder.key, holder.tenant);
-            return Err(forbidden(request, reason, format!("a key of tenant {}", request.tenant)));
-        }
+        check_reach(holder, request)?;
         self.authorise(request, now)
+    }
+
+    /// Why what was begun with `key` by `principal` in `tenant` must end; none while it may go on.
+    pub fn ended(&self, key: &KeyRef, principal: &PrincipalId, tenant: &TenantId, now: Timestamp) -> Option<String> {
+        let Some(known) = self.key(key) else { return Some(format!("there is no key {key}")) };
+        if self.is_over(known, now) {
+            return Some(format!("the key {} was revoked or has expired", key.key));
+        }
+        self.inactive(tenant, principal)
     }
 
     /// Why the tenant is suspended, if it is.
@@ -202,37 +234,17 @@ impl Authority {
         }
         match self.suspended(tenant) {
             Some(reason) if !system::may_while_suspended(principal, permission) => Err(suspended(tenant, reason)),
-            _ => Ok(Allowed { reason: format!("{principal} is the part of Steward that does {permission}") }),
+            _ => Ok(Allowed {
+                reason: format!("{principal} is the part of Steward that does {permission}"),
+                principal: principal.clone(),
+                key: None,
+            }),
         }
     }
 
     fn open(&self, tenant: &TenantId) -> Result<&Rules, Rejection> {
         let rules = self.tenants.get(tenant).filter(|rules| rules.life.is_open());
         rules.ok_or_else(|| Rejection::UnknownTenant { tenant: tenant.clone() })
-    }
-
-    /// Who acts: the principal, and the key that narrows them.
-    fn actor(&self, request: &AccessRequest) -> Result<Actor<'_>, Rejection> {
-        let as_key = request.principal.as_str().starts_with("key_");
-        let id = match &request.key {
-            Some(key) => key.clone(),
-            None if as_key => match KeyId::new(request.principal.as_str()) {
-                Ok(key) => key,
-                Err(_) => return Err(Rejection::not_found("key", &request.principal)),
-            },
-            None => return Ok(Actor { principal: request.principal.clone(), key: None }),
-        };
-        let of = |tenant: &TenantId| self.tenants.get(tenant)?.identity.key(&id);
-        let key = of(&request.tenant).or_else(|| of(&TenantId::steward()));
-        match key {
-            Some(key) if as_key || key.principal == request.principal => {
-                Ok(Actor { principal: key.principal.clone(), key: Some(key) })
-            }
-            _ => {
-                let reason = format!("{} has no key {id} in tenant {}", request.principal, request.tenant);
-                Err(forbidden(request, reason, format!("steward key issue {}", request.principal)))
-            }
-        }
     }
 
     /// Why `principal` may do nothing in `tenant`, whatever it was granted; none if it is active.
@@ -267,6 +279,20 @@ pub fn agent_principal(agent: &AgentId) -> PrincipalId {
     })
 }
 
+/// That a key may be used in the tenant asked for: its own, or any for operators. Ids of people and of keys may be the same
+/// in two tenants.
+///
+/// # Errors
+/// [`Rejection::Forbidden`].
+pub fn check_reach(holder: &KeyHolder, request: &AccessRequest) -> Result<(), Rejection> {
+    let anywhere = holder.tenant.is_steward() && is_of_steward(&holder.principal);
+    if holder.tenant == request.tenant || anywhere {
+        return Ok(());
+    }
+    let reason = format!("the key {} belongs to tenant {}", holder.key, holder.tenant);
+    Err(forbidden(request, reason, format!("a key of tenant {}", request.tenant)))
+}
+
 fn suspended(tenant: &TenantId, reason: &str) -> Rejection {
     Rejection::Suspended { tenant: tenant.clone(), reason: reason.to_owned() }
 }
@@ -277,7 +303,7 @@ impl Authority {
     }
 }
 
-steward_events::view!(Authority, reads TenantEvent, IdentityEvent, AccessEvent);
+steward_events::view!(Authority, reads TenantEvent, IdentityEvent, AccessEvent, AgentEvent);
 
 impl Reads<TenantEvent> for Authority {
     fn read(&mut self, event: &TenantEvent, recorded: &Recorded<'_>) {
@@ -287,7 +313,9 @@ impl Reads<TenantEvent> for Authority {
 
 impl Reads<IdentityEvent> for Authority {
     fn read(&mut self, event: &IdentityEvent, recorded: &Recorded<'_>) {
-        self.rules_of(recorded).identity.apply(event, recorded.entry.at);
+        let Rules { identity, whole_keys, .. } = self.rules_of(recorded);
+        identity.apply(event, recorded.entry.at);
+        whole_keys.read(event, identity, &recorded.stream.tenant, recorded.entry.at);
         // Steward's principals hold in other tenants only while they are known in steward.
         if recorded.stream.tenant.is_steward() {
             self.prepared.clear();
@@ -299,6 +327,13 @@ impl Reads<AccessEvent> for Authority {
     fn read(&mut self, event: &AccessEvent, recorded: &Recorded<'_>) {
         self.rules_of(recorded).access.apply(event, recorded.entry.at);
         self.forget_prepared(&recorded.stream.tenant, event);
+    }
+}
+
+impl Reads<AgentEvent> for Authority {
+    fn read(&mut self, event: &AgentEvent, recorded: &Recorded<'_>) {
+        let AgentEvent::Defined { agent, spec, .. } = event;
+        self.rules_of(recorded).agents.insert(agent.clone(), spec.model.clone());
     }
 }
 

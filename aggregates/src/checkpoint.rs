@@ -105,6 +105,7 @@ mod tests {
             at: Timestamp(1),
             tenant: tenant.parse().unwrap(),
             actor: "sys_worker".parse().unwrap(),
+            key: None,
             on_behalf_of: None,
             timezone: "UTC".to_owned(),
             shards: 8,

@@ -57,6 +57,8 @@ pub fn operator(identity: &Identity, new: &NewOperator) -> Vec<IdentityEvent> {
             expires: None,
             agent: None,
             task: None,
+            permissions: vec![],
+            parent: None,
         },
     ]
 }

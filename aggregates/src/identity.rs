@@ -6,10 +6,13 @@ use serde_json::json;
 use steward_events::command::{CreateAccount, DisableUser, IdentityCommand, InviteUser, IssueKey, RevokeKey};
 use steward_events::event::{IdentityEvent, KeyHash};
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId, TenantId, is_token};
+use steward_events::permission::{Permission, PermissionPattern};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
+use steward_events::sender::{KEY_BYTES_MAX, KeyRef, OPERATORS_KEY};
 use steward_events::timestamp::Timestamp;
 
+use crate::access::PERMISSIONS_MAX;
 use crate::aggregate::{Aggregate, Stamp};
 use crate::limit::{self, MODELS_MAX};
 
@@ -37,6 +40,9 @@ pub struct Principal {
     pub disabled: Option<String>,
 }
 
+/// What a key is for that names models and no permissions: calls, and its holder's own tasks.
+pub const CALLING: &[&str] = &["model:invoke", "task:submit", "task:list", "task:show"];
+
 /// A key, as issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
@@ -54,6 +60,10 @@ pub struct Key {
     pub agent: Option<AgentId>,
     /// The task it was made for, if one.
     pub task: Option<TaskId>,
+    /// The permissions it is for; if empty, all that the grants allow, or [`CALLING`] if it names models.
+    pub permissions: Vec<PermissionPattern>,
+    /// The key that ends this one when it ends.
+    pub parent: Option<KeyRef>,
     /// Why it works no more, if it was revoked.
     pub revoked: Option<String>,
 }
@@ -62,6 +72,35 @@ impl Key {
     /// True once it was revoked or has expired.
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.revoked.is_some() || self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// True if it reaches less than its principal does in `tenant`, which issued it, or not for good.
+    pub fn is_narrowed(&self, tenant: &TenantId) -> bool {
+        let Self { scope, models, expires, agent, task, permissions, .. } = self;
+        let everywhere = *scope == Scope::everything() || *scope == Scope::tenant(tenant);
+        let for_everything = models.is_empty() && permissions.is_empty() && agent.is_none() && task.is_none();
+        !(everywhere && for_everything && expires.is_none())
+    }
+
+    /// True if it is for calls and the holder's own tasks only.
+    pub const fn is_for_calling(&self) -> bool {
+        self.permissions.is_empty() && !self.models.is_empty()
+    }
+
+    /// True if it is for this.
+    pub fn is_for(&self, permission: &Permission) -> bool {
+        if self.is_for_calling() {
+            return CALLING.contains(&permission.as_str());
+        }
+        self.permissions.is_empty() || self.permissions.iter().any(|pattern| pattern.covers(permission))
+    }
+
+    /// True if it is for everything that `pattern` says.
+    pub fn is_for_all_of(&self, pattern: &PermissionPattern) -> bool {
+        if self.is_for_calling() {
+            return CALLING.contains(&pattern.as_str());
+        }
+        self.permissions.is_empty() || self.permissions.iter().any(|own| pattern.is_part_of(own))
     }
 }
 
@@ -92,7 +131,8 @@ impl Identity {
         };
         // Other prefixes mean other things: nobody can invite someone under the id of an operator or a program.
         let person = principal.as_str().starts_with("p_");
-        let operator = stamp.tenant.is_steward() && principal.as_str().starts_with("op_");
+        let reserved = principal.as_str().starts_with(OPERATORS_KEY);
+        let operator = stamp.tenant.is_steward() && principal.as_str().starts_with("op_") && !reserved;
         if !person && !operator {
             return Err(Rejection::invalid("principal", "must begin with p_; if left out, an id is made"));
         }
@@ -146,6 +186,12 @@ impl Identity {
         if !id.as_str().starts_with("key_") {
             return Err(Rejection::invalid("key", "must begin with key_; if left out, an id is made"));
         }
+        if id.as_str().len() > KEY_BYTES_MAX {
+            return Err(Rejection::invalid(
+                "key",
+                format!("has at most {KEY_BYTES_MAX} characters; if left out, an id is made"),
+            ));
+        }
         if self.by_hash.contains_key(&key.hash) {
             return Err(Rejection::invalid("hash", "another key already has this secret"));
         }
@@ -154,15 +200,29 @@ impl Identity {
             return Err(Rejection::invalid("scope", format!("{} is outside tenant {}", key.scope, stamp.tenant)));
         }
         limit::count("models", key.models.len(), MODELS_MAX)?;
+        limit::count("permissions", key.permissions.len(), PERMISSIONS_MAX)?;
         limit::future("expires", key.expires, stamp.at)?;
         limit::count("keys", self.keys_live + 1, KEYS_MAX)?;
-        let Key { principal, hash, scope, models, expires, agent, task, revoked: _ } = key;
-        Ok(vec![IdentityEvent::KeyIssued { key: id, principal, hash, scope, models, expires, agent, task }])
+        let Key { principal, hash, scope, models, expires, agent, task, permissions, parent, revoked: _ } = key;
+        let key = id;
+        Ok(vec![IdentityEvent::KeyIssued {
+            key,
+            principal,
+            hash,
+            scope,
+            models,
+            expires,
+            agent,
+            task,
+            permissions,
+            parent,
+        }])
     }
 
     /// A key acts as someone who is here. A task's key acts as its submitter, who may be an operator from elsewhere.
     fn check_holder(&self, key: &Key, stamp: &Stamp) -> Result<(), Rejection> {
-        if (key.agent.is_some() || key.task.is_some()) && !stamp.actor.is_system() {
+        let of_a_task = key.agent.is_some() || key.task.is_some() || key.parent.is_some();
+        if of_a_task && !stamp.actor.is_system() {
             return Err(Rejection::invalid("task", "only parts of Steward issue keys for agents and tasks"));
         }
         match self.principals.get(&key.principal) {
@@ -193,6 +253,8 @@ fn requested(issue: &IssueKey, tenant: &TenantId) -> Key {
         expires: issue.expires,
         agent: issue.agent.clone(),
         task: issue.task.clone(),
+        permissions: issue.permissions.clone(),
+        parent: issue.parent.clone(),
         revoked: None,
     }
 }
@@ -232,9 +294,21 @@ impl Aggregate for Identity {
                     known.disabled = Some(reason);
                 }
             }
-            IdentityEvent::KeyIssued { key, principal, hash, scope, models, expires, agent, task } => {
+            IdentityEvent::KeyIssued {
+                key,
+                principal,
+                hash,
+                scope,
+                models,
+                expires,
+                agent,
+                task,
+                permissions,
+                parent,
+            } => {
                 self.by_hash.insert(hash.clone(), key.clone());
-                let issued = Key { principal, hash, scope, models, expires, agent, task, revoked: None };
+                let issued =
+                    Key { principal, hash, scope, models, expires, agent, task, permissions, parent, revoked: None };
                 if self.keys.insert(key, issued).is_none() {
                     self.keys_live += 1;
                 }

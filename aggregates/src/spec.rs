@@ -21,6 +21,7 @@ pub fn stamp() -> Stamp {
         at: Timestamp(1_000_000),
         tenant: TenantId::new("acme").unwrap(),
         actor: PrincipalId::new("p_ana").unwrap(),
+        key: None,
         on_behalf_of: None,
         timezone: "UTC".to_owned(),
         shards: 8,

@@ -139,7 +139,9 @@ impl Task {
             return Err(Rejection::invalid("input", "was not sealed"));
         };
         let (agent, input, limit) = (submit.agent.clone(), input.clone(), submit.limit);
-        Ok(vec![TaskEvent::Submitted { task, agent, scope, input, limit, submitted_by }])
+        // A part of Steward submits for somebody, not with a key.
+        let submitted_with = stamp.key.clone();
+        Ok(vec![TaskEvent::Submitted { task, agent, scope, input, limit, submitted_by, submitted_with }])
     }
 
     fn must_be_open(&self, task: &TaskId) -> Result<(), Rejection> {
@@ -281,7 +283,7 @@ impl Aggregate for Task {
 
     fn apply(&mut self, event: &TaskEvent, _: Timestamp) {
         match event.clone() {
-            TaskEvent::Submitted { task, agent, scope, input: _, limit, submitted_by } => {
+            TaskEvent::Submitted { task, agent, scope, input: _, limit, submitted_by, submitted_with: _ } => {
                 self.submitted = Some(Submitted { task, agent, scope, limit, submitted_by });
             }
             TaskEvent::Claimed { epoch, worker, until } => {

@@ -29,6 +29,7 @@ use steward_events::quantity::{Epoch, NanoDollars, PicoDollarsPerToken, StepNumb
 use steward_events::query::ExplainQuery;
 use steward_events::scope::Scope;
 use steward_events::sealed::{Content, DataKey, KeyOwner, Sealed};
+use steward_events::sender::KeyRef;
 use steward_events::timestamp::Timestamp;
 
 fn acme() -> TenantId {
@@ -100,6 +101,8 @@ fn identity_command() -> impl Strategy<Value = IdentityCommand> {
                 expires,
                 agent: None,
                 task: None,
+                permissions: vec![],
+                parent: None,
             })
         ),
         key.prop_map(|key| {
@@ -380,9 +383,11 @@ proptest! {
             expires: None,
             agent: agent.then(|| "researcher".parse().unwrap()),
             task: None,
+            permissions: vec![],
+            parent: None,
         };
         fold(&mut authority, &acme(), Timestamp(0), Event::from(issued));
-        let with_key = AccessRequest { key: Some("key_1".parse().unwrap()), ..request(&who, &what, &on) };
+        let with_key = AccessRequest { key: Some(KeyRef { tenant: acme(), key: "key_1".parse().unwrap() }), ..request(&who, &what, &on) };
         let narrowed = authority.authorise(&with_key, Timestamp(0)).is_ok();
         prop_assert!(bare || !narrowed);
         prop_assert!(reach.contains(&on) || !narrowed);

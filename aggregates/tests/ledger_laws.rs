@@ -133,6 +133,7 @@ proptest! {
                 at,
                 tenant: id("acme"),
                 actor: id("sys_gateway"),
+                key: None,
                 on_behalf_of: None,
                 timezone: "UTC".to_owned(),
                 shards: 1,

@@ -57,6 +57,11 @@ pub trait Body {
         true
     }
 
+    /// The stream whose first event says where the sender needs the permission, if the command does not.
+    fn concerns(&self) -> Option<Reference> {
+        None
+    }
+
     /// Streams of the same tenant that must exist: its own stream cannot know of them.
     fn references(&self) -> Vec<Reference> {
         Vec::new()

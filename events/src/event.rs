@@ -11,6 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use crate::aggregate::{AggregateKind, UnknownKind};
 use crate::quantity::SchemaVersion;
+use crate::scope::Scope;
 
 mod access;
 mod agent;
@@ -110,6 +111,14 @@ macro_rules! event_union {
 crate::aggregates!(event_union);
 
 impl Event {
+    /// Where it belongs, if it is what began a stream that belongs somewhere below its tenant.
+    pub const fn scope(&self) -> Option<&Scope> {
+        match self {
+            Self::Task(TaskEvent::Submitted { scope, .. }) => Some(scope),
+            _ => None,
+        }
+    }
+
     /// The event's name for people and replies: `<aggregate>.<type>`, e.g. `ledger.budget_set`.
     pub fn name(&self) -> String {
         let mut head = Head(Vec::new());

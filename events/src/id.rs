@@ -190,6 +190,11 @@ impl PrincipalId {
         Self(Arc::from(part.principal()))
     }
 
+    /// A sender that is nobody: no principal and no key has this id, so it may nothing.
+    pub(crate) fn nobody() -> Self {
+        Self(Arc::from("nobody"))
+    }
+
     /// True if this is a part of Steward rather than somebody's identity.
     pub fn is_system(&self) -> bool {
         self.0.starts_with("sys_")

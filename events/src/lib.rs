@@ -19,6 +19,7 @@ pub mod request;
 pub mod scope;
 pub mod sealed;
 pub mod secret;
+pub mod sender;
 pub mod setting;
 pub mod shard;
 pub mod shared;

@@ -39,6 +39,11 @@ impl Permission {
         Self(Cow::Borrowed(Self::MODEL_INVOKE))
     }
 
+    /// Reading all that is recorded.
+    pub const fn history_replay() -> Self {
+        Self(Cow::Borrowed("history:replay"))
+    }
+
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -51,11 +56,23 @@ impl Permission {
 }
 
 impl PermissionPattern {
+    /// `*:*`.
+    pub const fn everything() -> Self {
+        Self(Cow::Borrowed("*:*"))
+    }
+
     /// True if `permission` is among what this says.
     pub fn covers(&self, permission: &Permission) -> bool {
         let (noun, verb) = permission.parts();
         let (own_noun, own_verb) = self.0.split_once(':').unwrap_or((&self.0, ""));
         (own_noun == "*" || own_noun == noun) && (own_verb == "*" || own_verb == verb)
+    }
+
+    /// True if this says nothing that `whole` does not say.
+    pub fn is_part_of(&self, whole: &Self) -> bool {
+        let (noun, verb) = self.0.split_once(':').unwrap_or((&self.0, ""));
+        let (whole_noun, whole_verb) = whole.0.split_once(':').unwrap_or((&whole.0, ""));
+        (whole_noun == "*" || whole_noun == noun) && (whole_verb == "*" || whole_verb == verb)
     }
 
     /// As text.
@@ -124,6 +141,18 @@ mod tests {
             [("budget:set", true), ("budget:*", true), ("*:set", true), ("*:*", true), ("budget:remove", false)]
         {
             assert_eq!(pattern.parse::<PermissionPattern>().unwrap().covers(&set), covers, "{pattern}");
+        }
+        for (part, whole, is_part) in [
+            ("budget:set", "budget:set", true),
+            ("budget:set", "budget:*", true),
+            ("budget:*", "*:*", true),
+            ("budget:*", "budget:set", false),
+            ("*:*", "budget:*", false),
+            ("*:set", "budget:*", false),
+            ("*:set", "*:set", true),
+        ] {
+            let pattern = |text: &str| text.parse::<PermissionPattern>().unwrap();
+            assert_eq!(pattern(part).is_part_of(&pattern(whole)), is_part, "{part} {whole}");
         }
         assert!("budget:*".parse::<Permission>().is_err());
         assert!("budget".parse::<PermissionPattern>().is_err());

@@ -48,14 +48,25 @@ pub struct QuerySpec {
     pub verb: &'static str,
     /// One line for `--help` and the docs.
     pub help: &'static str,
+    /// What the caller needs the permission for.
+    pub answers: Answers,
     /// The JSON schema of the query.
     pub query: fn(&mut SchemaGenerator) -> Schema,
     /// The JSON schema of the answer.
     pub answer: fn(&mut SchemaGenerator) -> Schema,
 }
 
+/// Where a caller needs a query's permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// At the tenant: what is shown belongs to no part of it.
+    OfTheTenant,
+    /// Anywhere in the tenant: what is shown is what belongs there, and nothing else.
+    ByScope,
+}
+
 impl QuerySpec {
-    /// `view:verb`: who asks needs this at the tenant.
+    /// `view:verb`: who asks needs this.
     pub fn permission(&self) -> Permission {
         // The table's words are tokens; a test says so.
         #[allow(clippy::expect_used)]
@@ -64,12 +75,13 @@ impl QuerySpec {
 }
 
 macro_rules! query_table {
-    ($($view:literal $verb:literal => $query:ident, $answer:ident, $help:literal;)+) => {
+    ($($view:literal $verb:literal => $query:ident, $answer:ident, $answers:ident, $help:literal;)+) => {
         /// The table.
         pub const QUERIES: &[QuerySpec] = &[$(QuerySpec {
             view: $view,
             verb: $verb,
             help: $help,
+            answers: Answers::$answers,
             query: <$query as JsonSchema>::json_schema,
             answer: <$answer as JsonSchema>::json_schema,
         },)+];
@@ -77,33 +89,33 @@ macro_rules! query_table {
 }
 
 query_table! {
-    "cost" "report" => CostQuery, CostReport, "What was spent, by tenant, project, principal, key, model, task or day";
-    "history" "replay" => ReplayQuery, Replay, "The events of a tenant in order: who, what, when and why";
-    "access" "explain" => ExplainQuery, Explanation, "Whether a principal may do something, why, and what would allow it";
-    "access" "who-can" => WhoCanQuery, WhoCan, "Who may do something at a scope, now or at a moment in the past";
-    "task" "list" => TaskListQuery, TaskList, "The tasks of a tenant, newest first";
-    "task" "show" => TaskQuery, TaskView, "One task with its steps";
-    "audit" "verify" => VerifyQuery, Verification, "Whether every hash chain of a tenant is whole";
-    "audit" "checkpoints" => CheckpointsQuery, Checkpoints, "The signed checkpoints of a tenant's history";
-    "audit" "tree" => TreeQuery, TreeState, "A tenant's tree of commits now, with the proof that it continues an earlier size";
-    "audit" "tile" => TileQuery, TileHashes, "One tile of a tenant's tree";
-    "audit" "inclusion" => InclusionQuery, InclusionProof, "The proof that a commit is in a tenant's tree";
-    "audit" "consistency" => ConsistencyQuery, ConsistencyProof, "The proof that a tenant's tree only grew";
-    "audit" "commits" => CommitsQuery, Commits, "A tenant's commits as they are stored, for an export";
-    "audit" "due" => DueQuery, Due, "Tenants whose tree has grown since the last signature; only in the tenant steward";
-    "metrics" "read" => MetricsQuery, Metrics, "The metrics of a tenant";
-    "user" "list" => ListUsers, UserPage, "A tenant's people";
-    "account" "list" => ListAccounts, AccountPage, "A tenant's service accounts";
-    "agent" "list" => ListAgents, AgentPage, "A tenant's agents as they are defined now";
-    "key" "list" => ListKeys, KeyPage, "A tenant's API keys, revoked and expired ones included";
-    "role" "list" => ListRoles, RolePage, "The roles that mean something in a tenant, inherited ones included";
-    "grant" "list" => ListGrants, GrantPage, "Who holds which role where, expired grants included";
-    "budget" "list" => ListBudgets, BudgetPage, "A tenant's budgets, and what is spent, held and free of each";
-    "provider" "list" => ListProviders, ProviderPage, "The upstreams that a tenant's calls can go to, inherited ones included";
-    "model" "list" => ListModels, ModelPage, "The models that a tenant can name, inherited ones included";
-    "price" "list" => ListPrices, PricePage, "The prices of models and from when until when each applies";
-    "tenant" "list" => ListTenants, TenantPage, "All tenants, if asked of the tenant steward; of any other only itself";
-    "tenant" "show" => ShowTenant, TenantRow, "A tenant's settings and state";
+    "cost" "report" => CostQuery, CostReport, ByScope, "What was spent, by tenant, project, principal, key, model, task or day";
+    "history" "replay" => ReplayQuery, Replay, OfTheTenant, "The events of a tenant in order: who, what, when and why";
+    "access" "explain" => ExplainQuery, Explanation, ByScope, "Whether a principal may do something, why, and what would allow it";
+    "access" "who-can" => WhoCanQuery, WhoCan, ByScope, "Who may do something at a scope, now or at a moment in the past";
+    "task" "list" => TaskListQuery, TaskList, ByScope, "The tasks of a tenant, newest first";
+    "task" "show" => TaskQuery, TaskView, ByScope, "One task with its steps";
+    "audit" "verify" => VerifyQuery, Verification, OfTheTenant, "Whether every hash chain of a tenant is whole";
+    "audit" "checkpoints" => CheckpointsQuery, Checkpoints, OfTheTenant, "The signed checkpoints of a tenant's history";
+    "audit" "tree" => TreeQuery, TreeState, OfTheTenant, "A tenant's tree of commits now, with the proof that it continues an earlier size";
+    "audit" "tile" => TileQuery, TileHashes, OfTheTenant, "One tile of a tenant's tree";
+    "audit" "inclusion" => InclusionQuery, InclusionProof, OfTheTenant, "The proof that a commit is in a tenant's tree";
+    "audit" "consistency" => ConsistencyQuery, ConsistencyProof, OfTheTenant, "The proof that a tenant's tree only grew";
+    "audit" "commits" => CommitsQuery, Commits, OfTheTenant, "A tenant's commits as they are stored, for an export";
+    "audit" "due" => DueQuery, Due, OfTheTenant, "Tenants whose tree has grown since the last signature; only in the tenant steward";
+    "metrics" "read" => MetricsQuery, Metrics, OfTheTenant, "The metrics of a tenant";
+    "user" "list" => ListUsers, UserPage, OfTheTenant, "A tenant's people";
+    "account" "list" => ListAccounts, AccountPage, OfTheTenant, "A tenant's service accounts";
+    "agent" "list" => ListAgents, AgentPage, OfTheTenant, "A tenant's agents as they are defined now";
+    "key" "list" => ListKeys, KeyPage, ByScope, "A tenant's API keys, revoked and expired ones included";
+    "role" "list" => ListRoles, RolePage, OfTheTenant, "The roles that mean something in a tenant, inherited ones included";
+    "grant" "list" => ListGrants, GrantPage, ByScope, "Who holds which role where, expired grants included";
+    "budget" "list" => ListBudgets, BudgetPage, ByScope, "A tenant's budgets, and what is spent, held and free of each";
+    "provider" "list" => ListProviders, ProviderPage, OfTheTenant, "The upstreams that a tenant's calls can go to, inherited ones included";
+    "model" "list" => ListModels, ModelPage, OfTheTenant, "The models that a tenant can name, inherited ones included";
+    "price" "list" => ListPrices, PricePage, OfTheTenant, "The prices of models and from when until when each applies";
+    "tenant" "list" => ListTenants, TenantPage, OfTheTenant, "All tenants, if asked of the tenant steward; of any other only itself";
+    "tenant" "show" => ShowTenant, TenantRow, OfTheTenant, "A tenant's settings and state";
 }
 
 /// The row of `view.verb`, if there is one.

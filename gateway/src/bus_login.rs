@@ -1,4 +1,5 @@
-//! Who may log in to the bus: the holders of API keys, as whom their key says, by the same fresh authority as over HTTP.
+//! Who may log in to the bus: the holders of API keys, as whom their key says, by the same fresh authority as over HTTP;
+//! and until when that holds.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use async_trait::async_trait;
 use steward_calls::{Access, AuthenticatedKey};
 use steward_events::event::DenialKind;
 use steward_events::id::TenantId;
+use steward_events::sender::KeyRef;
 use steward_ports::bus::{Authenticator, BusCaller, LoginRefused};
 use steward_ports::notes::{By, Note, Notes, What};
 
@@ -28,9 +30,25 @@ impl Authenticator for BusLogin {
         }
         // A connection outlives its login, so a holder that cannot be confirmed now stays out.
         let AuthenticatedKey { holder, .. } = self.access.find(secret).await.ok()?;
-        // On the bus a subject says who sends, not with which key.
-        let principal = holder.speaks_as();
-        Some(BusCaller { tenant: holder.tenant, principal, key: holder.key, expires: holder.expires })
+        let reads_log = self.access.may_read_log(&holder.key_ref(), &holder.principal);
+        Some(BusCaller {
+            tenant: holder.tenant,
+            principal: holder.principal,
+            key: holder.key,
+            expires: holder.expires,
+            whole: holder.whole,
+            reads_log,
+        })
+    }
+
+    fn holds(&self, caller: &BusCaller) -> bool {
+        let key = KeyRef { tenant: caller.tenant.clone(), key: caller.key.clone() };
+        self.access.still_holds(&key, &caller.principal)
+            && (!caller.reads_log || self.access.may_read_log(&key, &caller.principal))
+    }
+
+    fn version(&self) -> u64 {
+        self.access.authority().positions().iter().fold(0, |sum, position| sum.wrapping_add(position.0))
     }
 
     fn refused(&self, refused: LoginRefused<'_>) {

@@ -113,7 +113,12 @@ impl Door {
 
 /// The secret of `Authorization: Bearer …`.
 fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
-    let value = headers.get(header::AUTHORIZATION).ok_or(Error::NoKey)?;
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().ok_or(Error::NoKey)?;
+    if values.next().is_some() {
+        // Whoever stands between the caller and here may have looked at the other one.
+        return Err(Error::bad("Authorization", "is there more than once: send one key"));
+    }
     let value = value.to_str().map_err(|_| steward_calls::Error::WrongKey)?;
     let (scheme, secret) = value.split_once(' ').ok_or(Error::NoKey)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
@@ -126,6 +131,16 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_keys_are_none() {
+        for other in ["Bearer def", "Bearer abc", "Basic abc", ""] {
+            let mut headers = HeaderMap::new();
+            headers.append(header::AUTHORIZATION, "Bearer abc".parse().unwrap());
+            headers.append(header::AUTHORIZATION, other.parse().unwrap());
+            assert!(matches!(bearer(&headers), Err(Error::Call(steward_calls::Error::BadRequest { .. }))), "{other:?}");
+        }
+    }
 
     #[test]
     fn only_a_bearer_is_a_key() {

@@ -2,14 +2,16 @@
 //!
 //! It knows no view by name: [`crate::views`] lists them.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use steward_aggregates::authority::{AccessRequest, Context};
+use steward_aggregates::authority::{AccessRequest, Context, Sight};
 use steward_events::event::DenialKind;
 use steward_events::id::{PrincipalId, TenantId};
 use steward_events::quantity::Shard;
-use steward_events::query::{self, QuerySpec};
+use steward_events::query::{self, Answers, QuerySpec};
 use steward_events::rejection::Rejection;
 use steward_events::request::Request;
 use steward_events::scope::Scope;
@@ -29,14 +31,14 @@ impl Projectors {
         let spec = query::find(noun, verb).ok_or_else(unknown)?;
         let shard = self.placement.shard(tenant).await?;
         let shard = shard.ok_or_else(|| Rejection::UnknownTenant { tenant: tenant.clone() })?;
-        self.authorise(request, shard, spec).await?;
-        self.note_reading(request, spec);
+        let sight = self.sight(request, shard, spec).await?;
+        self.note_reading(request, sight.principal(), spec);
         let view = self.view_of(noun).ok_or_else(unknown)?;
-        view.answer(&Query { request, shard, kept: &self.kept }).await
+        view.answer(&Query { request, shard, sight: &sight, kept: &self.kept }).await
     }
 
-    /// Whether the caller may, by permissions that are fresh. A part of Steward sends queries for whom it names.
-    async fn authorise(&self, request: &Request, shard: Shard, spec: &QuerySpec) -> Result<(), NoAnswer> {
+    /// Where the caller may see, by permissions that are fresh. A part of Steward sends queries for whom it names.
+    async fn sight(&self, request: &Request, shard: Shard, spec: &QuerySpec) -> Result<Sight, NoAnswer> {
         let Config { fresh_age_max, position_wait_max, .. } = self.engine.config;
         let authority = &self.engine.authority;
         authority.confirm(STEWARD_SHARD, fresh_age_max, position_wait_max).await?;
@@ -51,8 +53,21 @@ impl Projectors {
             scope: Scope::tenant(&request.tenant),
             context: Context::default(),
         };
-        authority.read().authorise(&access, self.engine.ports.clock.now())?;
-        Ok(())
+        let ask = || {
+            let now = self.engine.ports.clock.now();
+            let authority = authority.read();
+            match spec.answers {
+                Answers::OfTheTenant => authority.whole_sight(&access, now),
+                Answers::ByScope => authority.sight(&access, now),
+            }
+        };
+        if let Ok(sight) = ask() {
+            return Ok(sight);
+        }
+        // Fresh enough to say yes is not fresh enough to say no: the grant may have been given a moment ago.
+        authority.confirm(STEWARD_SHARD, Duration::ZERO, position_wait_max).await?;
+        authority.confirm(shard, Duration::ZERO, position_wait_max).await?;
+        Ok(ask()?)
     }
 }
 
@@ -61,8 +76,7 @@ const ON_RECORD: &[(&str, &str)] = &[("history", "replay"), ("audit", "commits")
 
 impl Projectors {
     /// That somebody reads: in a journal if it is what people did, else in the log of this process.
-    fn note_reading(&self, request: &Request, spec: &QuerySpec) {
-        let who = caller(request);
+    fn note_reading(&self, request: &Request, who: &PrincipalId, spec: &QuerySpec) {
         if who.is_system() {
             return;
         }

@@ -127,6 +127,7 @@ async fn ledger(company: &mut Company, seed: u64, count: u64) -> Ledger {
             at,
             tenant: tenant("acme"),
             actor: principal("sys_gateway"),
+            key: None,
             on_behalf_of: None,
             timezone: "UTC".to_owned(),
             shards: 2,

@@ -124,7 +124,7 @@ fn the_report_on_real_bus_and_store_equals_the_events() {
         let running = tokio::spawn(Arc::clone(&runner).run(shutdown.clone()));
         caught_up(&runner).await;
         let query = CostQuery { by: vec![CostBy::Key], ..CostQuery::default() };
-        let report = runner.read(Shard(1), None, move |rows| cost::report(rows, &tenant("acme"), &query));
+        let report = runner.read(Shard(1), None, move |rows| cost::report(rows, &tenant("acme"), &query, |_| true));
         let report = report.await.unwrap().unwrap();
         shutdown.cancel();
         running.await.unwrap();

@@ -61,6 +61,8 @@ fn key(id: &str, who: &str, scope: &str, expires: Option<Timestamp>) -> Event {
         expires,
         agent: None,
         task: None,
+        permissions: vec![],
+        parent: None,
     }
     .into()
 }

@@ -170,6 +170,8 @@ async fn history_pages_show_every_event_once_and_no_secret() {
         expires: None,
         agent: None,
         task: None,
+        permissions: vec![],
+        parent: None,
     };
     company.writer.write(&stream(SHARD, "acme", AggregateKind::Identity, "main"), vec![issued.into()]).await;
     submit(&mut company, "t_1", "find the thief").await;
@@ -278,6 +280,7 @@ async fn submit(company: &mut Company, id: &str, prompt: &str) {
         input: Sealed::seal(&TaskInput { prompt: prompt.to_owned() }, owner, &key).unwrap(),
         limit: Some(NanoDollars(10_000_000)),
         submitted_by: principal("p_ana"),
+        submitted_with: None,
     };
     company.writer.write(&stream(SHARD, "acme", AggregateKind::Task, id), vec![submitted.into()]).await;
 }

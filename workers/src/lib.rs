@@ -104,6 +104,7 @@ impl Workers {
             dispatch: Dispatch::new(&self.ports),
             models: self.models.clone(),
             live: Live::start(Arc::clone(&self.ports.log), Arc::clone(&self.ports.clock)),
+            authority: Live::start(Arc::clone(&self.ports.log), Arc::clone(&self.ports.clock)),
             worker: format!("w_{}", self.ports.ids.unique()),
             claims: AtomicU64::new(0),
         });

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use steward_aggregates::authority::Authority;
 use steward_ports::live::Live;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +12,7 @@ use crate::{Config, WorkerPorts};
 
 mod claim;
 mod drive;
+mod ending;
 mod fairness;
 mod history;
 mod key;
@@ -26,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) dispatch: Dispatch,
     pub(crate) models: Models,
     pub(crate) live: Live<OpenTasks>,
+    /// Whose keys work: a task ends with the one by which it was submitted.
+    pub(crate) authority: Live<Authority>,
     /// This worker, by its run.
     pub(crate) worker: String,
     /// How many claims it has asked for.

@@ -17,6 +17,7 @@ use steward_events::ids::Ids;
 use steward_events::quantity::Position;
 use steward_events::rejection::Rejection;
 use steward_events::request::Reply;
+use steward_events::sender::KeyRef;
 use steward_events::timestamp::Timestamp;
 use steward_ports::append::{AppendError, append};
 use steward_ports::bus::Failure;
@@ -51,6 +52,7 @@ pub(crate) struct Job {
     pub(crate) id: CommandId,
     pub(crate) issued_at: Timestamp,
     pub(crate) actor: PrincipalId,
+    pub(crate) key: Option<KeyRef>,
     pub(crate) on_behalf_of: Option<PrincipalId>,
     pub(crate) causation: Option<String>,
     pub(crate) correlation: CorrelationId,
@@ -215,6 +217,7 @@ impl<A: Aggregate> Worker<A> {
             at: self.env.clock.now().max(last_at),
             tenant: self.folded.name.tenant.clone(),
             actor: job.actor.clone(),
+            key: job.key.clone(),
             on_behalf_of: job.on_behalf_of.clone(),
             timezone: job.timezone.clone(),
             shards: self.env.log.shards(),

@@ -12,6 +12,8 @@ use steward_events::ids::{DerivedIds, Ids};
 use steward_events::quantity::{Position, Shard};
 use steward_events::rejection::Rejection;
 use steward_events::request::{Reply, Request};
+use steward_events::scope::Scope;
+use steward_events::sender::KeyRef;
 use steward_events::shard::STEWARD_SHARD;
 use steward_events::stream::StreamName;
 use steward_ports::bus::{CommandService, Failure};
@@ -55,6 +57,16 @@ pub struct Handler {
     streams: Streams,
     notes: Notes,
     pace: Pace,
+}
+
+/// Who sends a command, once it is known that they may.
+struct Sender {
+    /// Who really acts.
+    principal: PrincipalId,
+    /// With which key, if that is known.
+    key: Option<KeyRef>,
+    /// The time zone of the tenant that it is about.
+    timezone: String,
 }
 
 impl Handler {
@@ -113,14 +125,14 @@ impl Handler {
         let Some(shard) = self.placement.shard(&request.tenant).await.map_err(unavailable)? else {
             return Ok(Err(Rejection::UnknownTenant { tenant: request.tenant }));
         };
-        let timezone = match self.allowed(&request, &command, shard).await? {
-            Ok(timezone) => timezone,
+        let sender = match self.allowed(&request, &command, shard).await? {
+            Ok(sender) => sender,
             Err(rejection) => return Ok(Err(rejection)),
         };
         if let Err(rejection) = self.check_references(&request.tenant, shard, &command).await? {
             return Ok(Err(rejection));
         }
-        self.queue(request, command, bytes, shard, timezone).await.map(Ok)
+        self.queue(request, command, bytes, shard, sender).await.map(Ok)
     }
 
     /// Reads the command; names what it makes after its id, so that a retry anywhere makes the same.
@@ -145,30 +157,48 @@ impl Handler {
         Ok((command, bytes))
     }
 
-    /// Whether the sender may, by what is known and fresh; the tenant's time zone if so.
+    /// Whether the sender may, by what is known and fresh; who they are if so.
     async fn allowed(
         &self,
         request: &Request,
         command: &Command,
         shard: Shard,
-    ) -> Result<Result<String, Rejection>, Failure> {
+    ) -> Result<Result<Sender, Rejection>, Failure> {
         self.confirm(shard, self.env.config.fresh_age_max).await?;
         if command.body().needs_open_tenant() && !self.opened(&request.tenant, shard).await? {
             let reason = format!("tenant {} is being opened; send the command again", request.tenant);
             return Ok(Err(Rejection::stale(reason)));
         }
+        let at = self.scope_recorded(&request.tenant, shard, command).await?;
         let ask = || {
             let authority = self.authority.read();
             let now = self.env.clock.now();
-            let allowed = authority.may_send(&request.tenant, &request.principal, command, now);
-            allowed.map(|_| authority.timezone(&request.tenant).to_owned())
+            let Request { tenant, principal, .. } = request;
+            let allowed = authority.may_send(tenant, principal, command, at.as_ref(), now)?;
+            let timezone = authority.timezone(tenant).to_owned();
+            Ok(Sender { principal: allowed.principal, key: allowed.key, timezone })
         };
-        if let Ok(timezone) = ask() {
-            return Ok(Ok(timezone));
+        if let Ok(sender) = ask() {
+            return Ok(Ok(sender));
         }
         // Fresh enough to say yes is not fresh enough to say no: the grant may have been given a moment ago.
         self.confirm(shard, Duration::ZERO).await?;
         Ok(ask())
+    }
+
+    /// Where the command concerns, if a stream says so: its first event does, and that never changes.
+    async fn scope_recorded(
+        &self,
+        tenant: &TenantId,
+        shard: Shard,
+        command: &Command,
+    ) -> Result<Option<Scope>, Failure> {
+        let Some(Reference { kind, id }) = command.body().concerns() else { return Ok(None) };
+        let stream = StreamName { shard, tenant: tenant.clone(), kind, id };
+        let Some(first) = self.env.log.slot(&stream, Position(0)).await.map_err(unavailable)? else { return Ok(None) };
+        let commit = first.commit().map_err(unavailable)?;
+        let mut events = commit.entries.iter().flat_map(|entry| &entry.events);
+        Ok(events.find_map(|event| event.scope().cloned()))
     }
 
     async fn confirm(&self, shard: Shard, age_max: Duration) -> Result<(), Failure> {
@@ -220,7 +250,7 @@ impl Handler {
         mut command: Command,
         bytes: usize,
         shard: Shard,
-        timezone: String,
+        sender: Sender,
     ) -> Result<Reply, Failure> {
         seal(&mut command, &request.tenant, &self.keyring).await.map_err(|error| {
             tracing::error!(tenant.id = %request.tenant, %error, "content cannot be sealed");
@@ -234,10 +264,11 @@ impl Handler {
             id: request.envelope.command,
             issued_at: request.envelope.issued_at,
             on_behalf_of: request.envelope.on_behalf_of.filter(|_| system),
-            actor: request.principal,
+            actor: sender.principal,
+            key: sender.key,
             causation: request.envelope.causation,
             correlation: request.envelope.correlation,
-            timezone,
+            timezone: sender.timezone,
             bytes,
             reply,
         };

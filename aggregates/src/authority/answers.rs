@@ -62,6 +62,7 @@ struct KeyTerms {
     scope: Scope,
     models: Vec<ModelId>,
     over: bool,
+    is_for_it: bool,
 }
 
 impl CachedRequest {
@@ -77,8 +78,9 @@ impl CachedRequest {
             active: *active,
             key: key.map(|key| KeyTerms {
                 scope: key.scope.clone(),
-                models: key.models.clone(),
-                over: key.is_over(*now),
+                models: key.models.to_vec(),
+                over: key.over,
+                is_for_it: key.is_for_it,
             }),
             grants_over: on.expiries.partition_point(|expires| *expires <= *now),
         }

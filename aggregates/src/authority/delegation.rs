@@ -2,32 +2,37 @@
 //!
 //! Beside the permission to send a command, some commands need what they pass on:
 //! * `grant give`, `grant revoke`: everything that the role permits, at the grant's scope and for as long;
-//! * `role define`: everything that the role will permit, in the whole tenant (in `steward`: everywhere, for its roles
+//! * `role define`: everything that the role will permit and what it permitted, in the whole tenant (in `steward`: everywhere, for its roles
 //!   hold in every tenant);
-//! * `key issue` for somebody else: everything that they hold and the key can reach. For oneself: nothing more. What
-//!   the other is granted later, the key has too, as with any key; who keeps its secret is to be trusted with that;
-//! * `user disable` of somebody else: everything that they hold.
+//! * `key issue` for somebody else: everything that they hold and the key can reach. What the other is granted later, the
+//!   key has too, as with any key; who keeps its secret is to be trusted with that. For oneself, as for others: the new key
+//!   is no more than the one that asks for it, in scope, models, permissions and end (see [`exceeds`]);
+//! * `key revoke` of somebody else's key, `user disable` of somebody else: everything that they hold, where the key reaches;
+//! * `task submit`: the agent's model, through the key that asks for it.
 //!
 //! To hold means by grants without conditions, not through a key narrowed to models, an agent or a task: a condition
 //! cannot be passed on, so a principal bound by one passes nothing on.
 
-use steward_events::command::{AccessCommand, Command, IdentityCommand, IssueKey};
+use steward_events::command::{AccessCommand, Command, IdentityCommand, IssueKey, TaskCommand};
 use steward_events::event::GrantId;
-use steward_events::id::{PrincipalId, TenantId};
-use steward_events::permission::PermissionPattern;
+use steward_events::id::{ModelId, PrincipalId, TenantId};
+use steward_events::permission::{Permission, PermissionPattern};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
+use super::actor::{Actor, HeldKey, MustNameKey};
 use super::rights::Rights;
-use super::words::forbidden;
-use super::{AccessRequest, Actor, Allowed, Authority, Context, suspended, system};
+use super::words::{forbidden, forbidden_to};
+use super::{AccessRequest, Allowed, Authority, Context, suspended, system};
+use crate::identity::{CALLING, Key};
 
 /// Something that is passed on: what, where and until when.
 type Passed = (PermissionPattern, Scope, Option<Timestamp>);
 
 impl Authority {
-    /// Whether `principal` may send `command` to `tenant`: the permission, and what the command passes on.
+    /// Whether `principal` may send `command` to `tenant`: the permission where it concerns, and what the command passes
+    /// on. `at` is where it concerns, if that is recorded in a stream and not said by the command.
     ///
     /// # Errors
     /// As [`Self::authorise`]; [`Rejection::NotFound`] if the command is about somebody who does not exist.
@@ -36,6 +41,7 @@ impl Authority {
         tenant: &TenantId,
         principal: &PrincipalId,
         command: &Command,
+        at: Option<&Scope>,
         now: Timestamp,
     ) -> Result<Allowed, Rejection> {
         let request = AccessRequest {
@@ -43,16 +49,17 @@ impl Authority {
             principal: principal.clone(),
             key: None,
             permission: command.spec().permission(),
-            scope: command.scope(tenant),
+            scope: at.cloned().unwrap_or_else(|| self.scope_of(tenant, command)),
             context: Context::default(),
         };
         let allowed = self.authorise(&request, now)?;
         if principal.is_system() {
-            self.check_system(&request, command)?;
+            self.check_system(&request, command, now)?;
             return Ok(allowed);
         }
-        let actor = self.actor(&request)?;
+        let actor = self.actor(&request, now)?;
         self.check_people(&request, command)?;
+        self.check_own_key(&request, &actor, command, now)?;
         let passed = self.passed_on(&request, &actor, command, now);
         if passed.is_empty() {
             return Ok(allowed);
@@ -61,18 +68,85 @@ impl Authority {
         match passed.iter().find(|passed| !holds(&rights, &actor, passed)) {
             None => Ok(allowed),
             Some((pattern, scope, until)) => {
-                let lasting = until.map_or_else(String::new, |until| format!(" until {until}"));
+                let (who, lasting) =
+                    (&actor.principal, until.map_or_else(String::new, |until| format!(" until {until}")));
                 let reason = format!(
-                    "a right can be given only by a principal that holds it: {principal} does not hold {pattern} at {scope}{lasting}"
+                    "a right can be given or taken only by a principal that holds it: {who} does not hold {pattern} at {scope}{lasting}"
                 );
                 let would_allow = format!("ask a principal that holds {pattern} at {scope}, e.g. an owner");
-                Err(forbidden(&request, reason, would_allow))
+                Err(forbidden_to(who, &request, reason, would_allow))
             }
         }
     }
 
+    /// Where a command concerns, as far as it says so itself or is known here.
+    fn scope_of(&self, tenant: &TenantId, command: &Command) -> Scope {
+        let of_key = match command {
+            Command::Identity(IdentityCommand::RevokeKey(revoke)) => {
+                self.identity(tenant).and_then(|id| id.key(&revoke.key))
+            }
+            _ => None,
+        };
+        of_key.map_or_else(|| command.scope(tenant), |key| key.scope.clone())
+    }
+
+    /// What a key makes is no more than itself: another key, or a task, which acts through a key of its own.
+    fn check_own_key(
+        &self,
+        request: &AccessRequest,
+        actor: &Actor<'_>,
+        command: &Command,
+        now: Timestamp,
+    ) -> Result<(), Rejection> {
+        let refused = |reason, would_allow| Err(forbidden_to(&actor.principal, request, reason, would_allow));
+        let held = actor.key.as_ref();
+        match (command, held) {
+            (Command::Identity(IdentityCommand::IssueKey(issue)), Some(held)) => {
+                match exceeds(held.key, issue, &request.tenant) {
+                    Some(reason) => refused(reason, "a key that is no more than yours".to_owned()),
+                    None => Ok(()),
+                }
+            }
+            (Command::Task(TaskCommand::SubmitTask(submit)), Some(held)) => {
+                let agent = &submit.agent;
+                let model = self.tenants.get(&request.tenant).and_then(|rules| rules.agents.get(agent));
+                match model.and_then(|model| self.cannot_think(held, model)) {
+                    Some(why) => refused(
+                        format!("agent {agent} could do nothing for you: {why}"),
+                        "a key that may call the agent's model".to_owned(),
+                    ),
+                    None => Ok(()),
+                }
+            }
+            (_, None) => match self.must_name_key(request, now) {
+                Some(MustNameKey { doubtful: true, send_as }) if outlasts(command) => {
+                    let reason =
+                        format!("a key of {} was revoked a moment ago, and this may come by it", actor.principal);
+                    refused(reason, send_as)
+                }
+                Some(MustNameKey { send_as, .. }) if matches!(command, Command::Task(TaskCommand::SubmitTask(_))) => {
+                    let reason =
+                        format!("a task ends with the key by which it was submitted; {} has several", actor.principal);
+                    refused(reason, send_as)
+                }
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// Why an agent may not call its model for somebody with this key, if so.
+    fn cannot_think(&self, HeldKey { key, .. }: &HeldKey<'_>, model: &ModelId) -> Option<String> {
+        if !key.models.is_empty() && !key.models.contains(model) {
+            let models: Vec<&str> = key.models.iter().map(AsRef::as_ref).collect();
+            return Some(format!("it thinks with {model}, and the key is only for {}", models.join(", ")));
+        }
+        let invoke = Permission::model_invoke();
+        (!self.is_for(key, &invoke)).then(|| format!("the key is not for {invoke}"))
+    }
+
     /// A part of Steward acts for tasks only where the table says so, and asks for no more while a tenant is suspended.
-    fn check_system(&self, request: &AccessRequest, command: &Command) -> Result<(), Rejection> {
+    fn check_system(&self, request: &AccessRequest, command: &Command, now: Timestamp) -> Result<(), Rejection> {
         let AccessRequest { tenant, principal, permission, .. } = request;
         let of_task = |key: &steward_events::id::KeyId| {
             self.identity(tenant).and_then(|identity| identity.key(key)).is_some_and(|key| key.task.is_some())
@@ -82,14 +156,31 @@ impl Authority {
             return Err(forbidden(request, reason, "nothing: the rights of the parts of Steward are fixed".to_owned()));
         }
         if let Command::Identity(IdentityCommand::IssueKey(issue)) = command
-            && let Some(reason) = self.inactive(tenant, &issue.principal)
+            && let Some(reason) = self.submitter_gone(tenant, issue, now)
         {
-            return Err(forbidden(request, reason, "a submitter who is active".to_owned()));
+            return Err(forbidden(request, reason, "a submitter who is active, by a key that works".to_owned()));
         }
         match self.suspended(tenant) {
             Some(reason) if system::asks_for_more(command) => Err(suspended(tenant, reason)),
             _ => Ok(()),
         }
+    }
+
+    /// Why nothing is done for the submitter of a task any more, or not this; none if it may be.
+    fn submitter_gone(&self, tenant: &TenantId, issue: &IssueKey, now: Timestamp) -> Option<String> {
+        let inactive = self.inactive(tenant, &issue.principal);
+        let Some(parent) = inactive.is_none().then_some(issue.parent.as_ref()).flatten() else { return inactive };
+        let Some(key) = self.key(parent).filter(|key| key.principal == issue.principal) else {
+            return Some(format!("{} has no key {parent}", issue.principal));
+        };
+        if self.is_over(key, now) {
+            return Some(format!(
+                "the key by which the task was submitted, {}, was revoked or has expired",
+                parent.key
+            ));
+        }
+        let held = HeldKey { named: parent.clone(), key, over: false };
+        issue.models.iter().find_map(|model| self.cannot_think(&held, model))
     }
 
     /// A grant goes to somebody who exists: a mistyped id must not wait for somebody who makes it theirs.
@@ -115,10 +206,22 @@ impl Authority {
                     permissions.patterns().cloned().collect::<Vec<_>>()
                 });
                 let patterns = define.permissions.iter().cloned().chain(inherited);
-                patterns.map(|pattern| (pattern, scope.clone(), None)).collect()
+                let given = patterns.map(|pattern| (pattern, scope.clone(), None));
+                let before = self.role_permissions(tenant, &define.role);
+                let taken = before.patterns().map(|pattern| (pattern.clone(), scope.clone(), Some(now)));
+                given.chain(taken).collect()
             }
             Command::Identity(IdentityCommand::IssueKey(issue)) if issue.principal != actor.principal => {
-                self.of_key(tenant, issue, now)
+                let reach = issue.scope.clone().unwrap_or_else(|| Scope::tenant(tenant));
+                self.of_principal_at(tenant, &issue.principal, &reach, issue.expires, now)
+            }
+            Command::Identity(IdentityCommand::RevokeKey(revoke)) => {
+                match self.identity(tenant).and_then(|identity| identity.key(&revoke.key)) {
+                    Some(key) if key.principal != actor.principal => {
+                        self.of_principal_at(tenant, &key.principal, &key.scope, Some(now), now)
+                    }
+                    _ => Vec::new(),
+                }
             }
             Command::Identity(IdentityCommand::DisableUser(disable)) if disable.principal != actor.principal => self
                 .of_principal(tenant, &disable.principal, now)
@@ -134,11 +237,17 @@ impl Authority {
         permissions.patterns().map(|pattern| (pattern.clone(), grant.on.clone(), until)).collect()
     }
 
-    /// What a key of somebody else could do: their grants, where the key's scope meets them.
-    fn of_key(&self, tenant: &TenantId, issue: &IssueKey, now: Timestamp) -> Vec<Passed> {
-        let reach = issue.scope.clone().unwrap_or_else(|| Scope::tenant(tenant));
+    /// What somebody could do through a key: their grants, where the key's scope meets them, until it ends.
+    fn of_principal_at(
+        &self,
+        tenant: &TenantId,
+        principal: &PrincipalId,
+        reach: &Scope,
+        until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Vec<Passed> {
         let meets = |on: Scope| {
-            if on.contains(&reach) {
+            if on.contains(reach) {
                 Some(reach.clone())
             } else if reach.contains(&on) {
                 Some(on)
@@ -146,8 +255,8 @@ impl Authority {
                 None
             }
         };
-        let held = self.of_principal(tenant, &issue.principal, now).into_iter();
-        let until = |expires: Option<Timestamp>| match (expires, issue.expires) {
+        let held = self.of_principal(tenant, principal, now).into_iter();
+        let until = |expires: Option<Timestamp>| match (expires, until) {
             (Some(grant), Some(key)) => Some(grant.min(key)),
             (grant, key) => grant.or(key),
         };
@@ -165,9 +274,42 @@ impl Authority {
     }
 }
 
+/// What makes or changes who may do what, or works on by itself: it would outlast the connection that it came by.
+const fn outlasts(command: &Command) -> bool {
+    matches!(command, Command::Identity(_) | Command::Access(_) | Command::Task(TaskCommand::SubmitTask(_)))
+}
+
+/// In what `issue` asks for more than `own`, if it does.
+fn exceeds(own: &Key, issue: &IssueKey, tenant: &TenantId) -> Option<String> {
+    let scope = issue.scope.clone().unwrap_or_else(|| Scope::tenant(tenant));
+    let for_what: Vec<PermissionPattern> = match (issue.permissions.is_empty(), issue.models.is_empty()) {
+        (false, _) => issue.permissions.clone(),
+        (true, false) => CALLING.iter().filter_map(|text| text.parse().ok()).collect(),
+        (true, true) => vec![PermissionPattern::everything()],
+    };
+    let other_models = issue.models.is_empty() || issue.models.iter().any(|model| !own.models.contains(model));
+    if own.agent.is_some() || own.task.is_some() {
+        return Some("a key made for a task makes no keys".to_owned());
+    }
+    if !own.scope.contains(&scope) {
+        return Some(format!("your key reaches {} and below, not {scope}", own.scope));
+    }
+    if !own.models.is_empty() && other_models {
+        let models: Vec<&str> = own.models.iter().map(AsRef::as_ref).collect();
+        return Some(format!("your key is only for {}", models.join(", ")));
+    }
+    if let Some(more) = for_what.iter().find(|pattern| !own.is_for_all_of(pattern)) {
+        return Some(format!("your key is not for {more}"));
+    }
+    let end = own.expires?;
+    issue.expires.is_none_or(|expires| expires > end).then(|| format!("your key ends at {end}"))
+}
+
 fn holds(rights: &Rights, actor: &Actor<'_>, (pattern, scope, until): &Passed) -> bool {
-    let through_key = actor.key.is_none_or(|key| {
-        key.models.is_empty() && key.agent.is_none() && key.task.is_none() && key.scope.contains(scope)
+    let through_key = actor.key.as_ref().is_none_or(|HeldKey { key, .. }| {
+        let whole = key.models.is_empty() && key.agent.is_none() && key.task.is_none();
+        let lasts = key.expires.is_none_or(|end| until.is_some_and(|until| until <= end));
+        whole && lasts && key.scope.contains(scope) && key.is_for_all_of(pattern)
     });
     through_key && rights.includes(pattern, scope, *until)
 }

@@ -27,7 +27,7 @@ impl Authority {
         let request = AccessRequest {
             tenant: tenant.clone(),
             principal: principal.clone(),
-            key: Some(holder.key.clone()),
+            key: Some(holder.key_ref()),
             permission: permission.clone(),
             scope: scope.clone(),
             context: Context { model: holder.models.first().cloned(), cost: Some(NanoDollars(0)) },

@@ -3,19 +3,22 @@
 use std::collections::BTreeSet;
 
 use steward_events::id::{PrincipalId, RoleId, TenantId};
-use steward_events::permission::Permission;
+use steward_events::permission::{Permission, PermissionPattern};
 use steward_events::query::{ExplainQuery, Explanation, MayDo, WhoCan, WhoCanQuery};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
+use steward_events::sender::KeyRef;
 use steward_events::timestamp::Timestamp;
 
+use super::actor::Actor;
 use super::held_rights::HeldRights;
 use super::policy::Verdict;
 use super::rights::Rights;
-use super::words::{forbidden, in_words, not_granted};
-use super::{AccessRequest, Actor, Authority, Context, suspended};
+use super::words::{forbidden_to, in_words, not_granted};
+use super::{AccessRequest, Authority, Context, suspended};
 use crate::access::Access;
 use crate::access::role::built_in_ids;
+use crate::identity::Key;
 
 /// The most principals that one answer names.
 pub(super) const WHO_CAN_MAX: usize = 10_000;
@@ -32,7 +35,7 @@ impl Authority {
     ) -> Rejection {
         let AccessRequest { tenant, permission, scope, .. } = request;
         let principal = &actor.principal;
-        let key = actor.key;
+        let key = actor.key.as_ref().map(|held| held.key);
         let new_key = |what: &str| format!("steward key issue {} {what}", key.map_or(principal, |key| &key.principal));
         let (reason, would_allow) = match verdict {
             Verdict::Forbidden(policy) => match policy.as_str() {
@@ -42,6 +45,7 @@ impl Authority {
                     "somebody who is active".to_owned(),
                 ),
                 "key-over" => ("the key was revoked or has expired".to_owned(), new_key(&format!("--on {scope}"))),
+                "key-permissions" => (key_is_for(key), new_key(&format!("--permission {permission}"))),
                 "key-scope" => (
                     format!("the key reaches {} and below, not {scope}", key.map_or("", |key| key.scope.as_str())),
                     new_key(&format!("--on {scope}")),
@@ -57,7 +61,8 @@ impl Authority {
                 (not_granted(&rights.held, request, now), self.would_allow(tenant, principal, permission, scope))
             }
         };
-        forbidden(request, reason, would_allow)
+        let said_by = key.map_or(principal, |key| &key.principal);
+        forbidden_to(said_by, request, reason, would_allow)
     }
 
     /// The grant of the least role that would do, as a command.
@@ -91,7 +96,17 @@ impl Authority {
             scope: scope.clone(),
             context: Context::default(),
         };
-        match self.authorise(&request, now) {
+        // Of somebody as such; a key that is named narrows them.
+        let actor = match KeyRef::spoken(principal, tenant) {
+            Some(_) => self.actor(&request, now),
+            None => Ok(Actor { principal: principal.clone(), key: None }),
+        };
+        let allowed = if principal.is_system() {
+            self.authorise(&request, now)
+        } else {
+            actor.and_then(|actor| self.authorise_actor(&request, &actor, now))
+        };
+        match allowed {
             Ok(allowed) => Explanation { allowed: true, reason: allowed.reason, would_allow: None },
             Err(rejection) => match self.may_under_conditions(&request, now) {
                 Some(reason) => Explanation { allowed: true, reason, would_allow: None },
@@ -143,6 +158,17 @@ impl Authority {
     fn name(&self, tenant: &TenantId, principal: &PrincipalId) -> Option<String> {
         let of = |tenant: &TenantId| self.identity(tenant)?.principal(principal)?.name.clone();
         of(tenant).or_else(|| of(&TenantId::steward()))
+    }
+}
+
+/// What the key is for.
+fn key_is_for(key: Option<&Key>) -> String {
+    match key {
+        Some(key) if !key.is_for_calling() => {
+            let named: Vec<&str> = key.permissions.iter().map(PermissionPattern::as_str).collect();
+            format!("the key is only for {}", named.join(", "))
+        }
+        _ => "the key names models, so it is only for calls and its holder's own tasks".to_owned(),
     }
 }
 

@@ -9,12 +9,12 @@ use cedar_policy::{
     Authorizer, Context as CedarContext, Decision, Entities, EntityId, EntityTypeName, EntityUid, PolicySet, Request,
     RestrictedExpression,
 };
+use steward_events::id::ModelId;
 use steward_events::permission::Permission;
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
 use super::request::Context;
-use crate::identity::Key;
 
 /// What the policies are asked about one request.
 pub(super) struct PolicyRequest {
@@ -32,7 +32,17 @@ pub(super) struct Circumstances<'a> {
     pub(super) suspended: bool,
     pub(super) operator: bool,
     pub(super) active: bool,
-    pub(super) key: Option<&'a Key>,
+    pub(super) key: Option<KeyTerms<'a>>,
+}
+
+/// What of a key its holder's requests depend on.
+#[derive(Clone, Copy)]
+pub(super) struct KeyTerms<'a> {
+    pub(super) scope: &'a Scope,
+    pub(super) models: &'a [ModelId],
+    pub(super) over: bool,
+    /// The permission asked for is one that the key is for.
+    pub(super) is_for_it: bool,
 }
 
 /// What the policies say.
@@ -130,7 +140,7 @@ impl PolicyRequest {
         }
         if let Some(key) = key {
             let scopes: Vec<&str> = scopes.iter().map(Scope::as_str).collect();
-            pairs.extend([("key", key_record(key, *now)?), ("scopes", texts(&scopes))]);
+            pairs.extend([("key", key_record(key)?), ("scopes", texts(&scopes))]);
         }
         let pairs = pairs.into_iter().map(|(name, value)| (name.to_owned(), value));
         Some(Self {
@@ -164,18 +174,20 @@ impl PolicyRequest {
 
 /// Which of several reasons to tell.
 fn precedence(id: &str) -> usize {
-    ["tenant-suspended", "principal-inactive", "key-over", "key-scope", "key-models"]
+    ["tenant-suspended", "principal-inactive", "key-over", "key-permissions", "key-scope", "key-models"]
         .iter()
         .position(|known| *known == id)
         .unwrap_or(usize::MAX)
 }
 
-fn key_record(key: &Key, now: Timestamp) -> Option<RestrictedExpression> {
-    let over = key.is_over(now);
-    let mut fields =
-        vec![("over".to_owned(), RestrictedExpression::new_bool(over)), ("scope".to_owned(), text(key.scope.as_str()))];
+fn key_record(key: &KeyTerms<'_>) -> Option<RestrictedExpression> {
+    let mut fields = vec![
+        ("over".to_owned(), RestrictedExpression::new_bool(key.over)),
+        ("is_for_it".to_owned(), RestrictedExpression::new_bool(key.is_for_it)),
+        ("scope".to_owned(), text(key.scope.as_str())),
+    ];
     if !key.models.is_empty() {
-        fields.push(("models".to_owned(), texts(&key.models)));
+        fields.push(("models".to_owned(), texts(key.models)));
     }
     RestrictedExpression::new_record(fields).ok()
 }

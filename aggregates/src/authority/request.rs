@@ -4,6 +4,7 @@ use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId, TenantId}
 use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;
 use steward_events::scope::Scope;
+use steward_events::sender::KeyRef;
 use steward_events::timestamp::Timestamp;
 
 /// Somebody wants to do something.
@@ -11,10 +12,10 @@ use steward_events::timestamp::Timestamp;
 pub struct AccessRequest {
     /// In whose data.
     pub tenant: TenantId,
-    /// Who. The id of a key (`key_…`) means its principal, narrowed to that key.
+    /// Who: a principal, or the holder of a key by the key's name (see [`steward_events::sender`]).
     pub principal: PrincipalId,
-    /// With which key, if with one.
-    pub key: Option<KeyId>,
+    /// With which key, if that is known otherwise than by the name.
+    pub key: Option<KeyRef>,
     /// What.
     pub permission: Permission,
     /// Where.
@@ -37,6 +38,10 @@ pub struct Context {
 pub struct Allowed {
     /// The grant and the path of roles.
     pub reason: String,
+    /// Who really acts.
+    pub principal: PrincipalId,
+    /// With which key, if that is known.
+    pub key: Option<KeyRef>,
 }
 
 /// Whose key a secret is.
@@ -58,23 +63,18 @@ pub struct KeyHolder {
     pub task: Option<TaskId>,
     /// Moment at which the key stops working.
     pub expires: Option<Timestamp>,
+    /// True if the key reaches all that its principal does, for good.
+    pub whole: bool,
 }
 
 impl KeyHolder {
-    /// True if the key reaches less than its principal does.
-    pub fn is_narrowed(&self) -> bool {
-        let whole = self.scope == Scope::everything() || self.scope == Scope::tenant(&self.tenant);
-        !whole || !self.models.is_empty() || self.agent.is_some() || self.task.is_some()
+    /// The key, by its name and tenant.
+    pub fn key_ref(&self) -> KeyRef {
+        KeyRef { tenant: self.tenant.clone(), key: self.key.clone() }
     }
 
-    /// As whom this key speaks where a request says only who sends it: a narrowed key as itself, so that what it can
-    /// reach is not forgotten on the way; any other as its principal.
+    /// As whom this key's holder sends requests: as the key itself, so that what it is never gets lost on the way.
     pub fn speaks_as(&self) -> PrincipalId {
-        if self.is_narrowed() {
-            // A key's id is a token, as every id.
-            PrincipalId::new(self.key.as_str()).unwrap_or_else(|_| self.principal.clone())
-        } else {
-            self.principal.clone()
-        }
+        self.key_ref().speaks_as()
     }
 }

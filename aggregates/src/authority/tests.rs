@@ -1,10 +1,13 @@
 use steward_events::command::{
     Command, CreateTenant, DefineRole, DisableUser, GiveGrant, IssueKey, RenewLease, RevokeGrant, RevokeKey, SetBudget,
+    SubmitTask,
 };
 use steward_events::event::{Condition, ContentMode, GrantId, KeyHash};
-use steward_events::permission::Permission;
+use steward_events::permission::{Permission, PermissionPattern};
 use steward_events::quantity::NanoDollars;
 use steward_events::query::{ExplainQuery, WhoCanQuery};
+use steward_events::scope::Scope;
+use steward_events::sender::SESSION_TIME_MAX;
 
 use super::answers::ANSWERS_KEPT_MAX;
 use super::*;
@@ -72,11 +75,14 @@ impl AuthorityEnv {
             expires: None,
             agent: None,
             task: None,
+            permissions: vec![],
+            parent: None,
         };
         change(&mut issue);
-        let IssueKey { key, principal, hash, scope, models, expires, agent, task } = issue;
+        let IssueKey { key, principal, hash, scope, models, expires, agent, task, permissions, parent } = issue;
         let (key, scope) = (key.unwrap(), scope.unwrap());
-        let event = IdentityEvent::KeyIssued { key, principal, hash, scope, models, expires, agent, task };
+        let event =
+            IdentityEvent::KeyIssued { key, principal, hash, scope, models, expires, agent, task, permissions, parent };
         fold(&mut self.0, &tenant.parse().unwrap(), T0, event);
         secret
     }
@@ -91,13 +97,13 @@ impl AuthorityEnv {
 
     fn invoke(&self, who: &str, key: Option<&str>, on: &str, model: &str, cost: u64) -> Result<Allowed, Rejection> {
         let mut request = request(who, "model:invoke", on);
-        request.key = key.map(|key| key.parse().unwrap());
+        request.key = key.map(|key| KeyRef { tenant: acme(), key: key.parse().unwrap() });
         request.context = Context { model: Some(model.parse().unwrap()), cost: Some(NanoDollars(cost)) };
         self.0.authorise(&request, T1)
     }
 
     fn send(&self, who: &str, command: impl Into<Command>) -> Result<Allowed, Rejection> {
-        self.0.may_send(&acme(), &who.parse().unwrap(), &command.into(), T1)
+        self.0.may_send(&acme(), &who.parse().unwrap(), &command.into(), None, T1)
     }
 }
 
@@ -135,6 +141,8 @@ fn issue(principal: &str) -> IssueKey {
         expires: None,
         agent: None,
         task: None,
+        permissions: vec![],
+        parent: None,
     }
 }
 
@@ -290,7 +298,8 @@ fn operators_reach_every_tenant_and_nobody_can_pass_for_one() {
     env.grant("steward", "p_ana", "owner", "*");
     assert!(env.may("p_ana", "budget:set", "acme").is_err(), "acme's p_ana is not steward's");
     let create = CreateTenant { tenant: "new".parse().unwrap(), timezone: "UTC".to_owned(), content: ContentMode::Off };
-    let sent = |who: &str| env.0.may_send(&TenantId::steward(), &who.parse().unwrap(), &create.clone().into(), T1);
+    let sent =
+        |who: &str| env.0.may_send(&TenantId::steward(), &who.parse().unwrap(), &create.clone().into(), None, T1);
     assert!(sent("op_root").is_ok());
     assert!(sent("p_bob").is_err());
 }
@@ -303,7 +312,7 @@ fn a_key_of_another_tenant_is_refused_despite_equal_names() {
     env.person("other", "p_ana");
     let secret = env.key("other", |_| {});
     let holder = env.0.authenticate(&secret, T0).unwrap();
-    let request = AccessRequest { key: Some(holder.key.clone()), ..request("p_ana", "budget:set", "acme") };
+    let request = AccessRequest { key: Some(holder.key_ref()), ..request("p_ana", "budget:set", "acme") };
     let (why, _) = reason(env.0.authorise_holder(&holder, &request, T0));
     assert_eq!(why, "the key key_1 belongs to tenant other");
 }
@@ -319,7 +328,10 @@ fn an_agent_has_only_the_rights_its_invoker_shares() {
     env.grant("acme", "p_ana", "owner", "acme");
     let allowed = env.invoke("p_ana", Some("key_1"), "acme", "small", 1).unwrap();
     assert!(allowed.reason.ends_with("acting through agent_researcher, which may too"), "{}", allowed.reason);
-    let with_key = AccessRequest { key: Some("key_1".parse().unwrap()), ..request("p_ana", "budget:set", "acme") };
+    let with_key = AccessRequest {
+        key: Some(KeyRef { tenant: acme(), key: "key_1".parse().unwrap() }),
+        ..request("p_ana", "budget:set", "acme")
+    };
     assert!(env.0.authorise(&with_key, T1).is_err(), "the agent may not");
     env.grant("acme", "agent_researcher", "billing", "acme");
     assert!(env.0.authorise(&with_key, T1).is_ok());
@@ -331,7 +343,10 @@ fn nobody_grants_what_they_do_not_hold() {
     env.grant("acme", "p_ana", "admin", "acme/support");
     assert!(env.send("p_ana", give("p_bob", "developer", "acme/support")).is_ok());
     let (why, help) = reason(env.send("p_ana", give("p_bob", "owner", "acme/support")));
-    assert_eq!(why, "a right can be given only by a principal that holds it: p_ana does not hold *:* at acme/support");
+    assert_eq!(
+        why,
+        "a right can be given or taken only by a principal that holds it: p_ana does not hold *:* at acme/support"
+    );
     assert_eq!(help, "ask a principal that holds *:* at acme/support, e.g. an owner");
     assert!(env.send("p_ana", give("p_bob", "developer", "acme")).is_err());
     let revoke = |role: &str| RevokeGrant {
@@ -374,6 +389,12 @@ fn nobody_makes_a_role_mean_more_than_they_hold() {
     assert!(env.send("p_ana", define("budget:*", &["developer"])).is_ok());
     assert!(env.send("p_ana", define("*:*", &[])).is_err());
     assert!(env.send("p_ana", define("budget:*", &["owner"])).is_err());
+    // Nor less: who holds the role would lose what the definer does not hold.
+    let (role, permissions) = ("mine".parse().unwrap(), patterns(&["*:*"]));
+    fold(&mut env.0, &acme(), T0, AccessEvent::RoleDefined { role, permissions, inherits: vec![] });
+    assert!(env.send("p_ana", define("budget:*", &[])).is_err());
+    env.grant("acme", "p_bob", "owner", "acme");
+    assert!(env.send("p_bob", define("budget:*", &[])).is_ok());
 }
 
 #[test]
@@ -599,4 +620,256 @@ fn who_could_call_no_model_at_all_is_told_before_a_request() {
     assert!(matches!(env.0.may_ever(&bob, &invoke, T0), Err(Rejection::Forbidden { .. })));
     env.suspend();
     assert!(matches!(env.0.may_ever(&ana, &invoke, T0), Err(Rejection::Suspended { .. })));
+}
+
+/// A key `key_<n>` of `p_ana`, who owns acme.
+fn with_key(change: impl FnOnce(&mut IssueKey)) -> AuthorityEnv {
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "owner", "acme");
+    env.key("acme", change);
+    env
+}
+
+fn patterns(texts: &[&str]) -> Vec<PermissionPattern> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn models(names: &[&str]) -> Vec<ModelId> {
+    names.iter().map(|name| name.parse().unwrap()).collect()
+}
+
+#[test]
+fn a_key_makes_no_key_that_is_more() {
+    type Change = fn(&mut IssueKey);
+    let end = Some(Timestamp(9_000_000));
+    let own: [(&str, Change); 4] = [
+        ("scope", |key| key.scope = Some("acme/support".parse().unwrap())),
+        ("models", |key| {
+            (key.models, key.permissions) = (models(&["small", "mid"]), patterns(&["key:issue", "task:*"]));
+        }),
+        ("end", |key| key.expires = Some(Timestamp(9_000_000))),
+        ("permissions", |key| key.permissions = patterns(&["key:issue", "budget:*"])),
+    ];
+    let support: Option<Scope> = Some("acme/support".parse().unwrap());
+    let new = |scope: &Option<Scope>, names: &[&str], expires, permissions: &[&str]| IssueKey {
+        scope: scope.clone(),
+        models: models(names),
+        expires,
+        permissions: patterns(permissions),
+        ..issue("p_ana")
+    };
+    let below: Option<Scope> = Some("acme/support/mail".parse().unwrap());
+    for (what, change) in own {
+        let env = with_key(change);
+        let (good, bad): (Vec<IssueKey>, Vec<IssueKey>) = match what {
+            "scope" => (
+                vec![new(&support, &[], None, &[]), new(&below, &["small"], end, &[])],
+                vec![new(&None, &[], None, &[]), new(&Some("acme/sales".parse().unwrap()), &[], None, &[])],
+            ),
+            "models" => (
+                vec![new(&None, &["small"], None, &["task:submit"]), new(&None, &["mid", "small"], None, &["task:*"])],
+                vec![
+                    new(&None, &[], None, &["task:submit"]),
+                    new(&None, &["small", "large"], None, &["task:submit"]),
+                    new(&None, &["small"], None, &[]),
+                    new(&None, &["small"], None, &["budget:set"]),
+                ],
+            ),
+            "end" => (
+                vec![new(&None, &[], end, &[]), new(&support, &[], Some(Timestamp(8_000_000)), &[])],
+                vec![new(&None, &[], None, &[]), new(&None, &[], Some(Timestamp(9_000_001)), &[])],
+            ),
+            _ => (
+                vec![new(&None, &[], None, &["budget:set"]), new(&None, &["small"], None, &["budget:*", "key:issue"])],
+                vec![
+                    new(&None, &[], None, &[]),
+                    new(&None, &["small"], None, &[]),
+                    new(&None, &[], None, &["budget:set", "key:revoke"]),
+                    new(&None, &[], None, &["*:set"]),
+                ],
+            ),
+        };
+        for key in good {
+            assert!(env.send("key_1", key.clone()).is_ok(), "{what}: {key:?}");
+            assert!(env.send("key_1", IssueKey { principal: "svc_bot".parse().unwrap(), ..key }).is_ok(), "{what}");
+        }
+        for key in bad {
+            assert!(env.send("key_1", key.clone()).is_err(), "{what}: {key:?}");
+            assert!(env.send("key_1", IssueKey { principal: "svc_bot".parse().unwrap(), ..key }).is_err(), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_ends_hands_on_nothing_that_lasts() {
+    let end = Timestamp(9_000_000);
+    let env = with_key(|key| key.expires = Some(end));
+    assert!(env.send("key_1", give("p_bob", "agent", "acme")).is_err());
+    assert!(env.send("key_1", GiveGrant { expires: Some(end), ..give("p_bob", "agent", "acme") }).is_ok());
+    assert!(
+        env.send("key_1", GiveGrant { expires: Some(Timestamp(end.0 + 1)), ..give("p_bob", "agent", "acme") }).is_err()
+    );
+}
+
+#[test]
+fn a_key_that_names_models_is_for_calls_and_own_tasks() {
+    let env = with_key(|key| key.models = models(&["small"]));
+    assert!(env.invoke("p_ana", Some("key_1"), "acme", "small", 1).is_ok());
+    for may in ["task:submit", "task:list", "task:show"] {
+        assert!(env.may("key_1", may, "acme").is_ok(), "{may}");
+    }
+    for may_not in ["task:cancel", "budget:set", "agent:define", "key:issue", "user:disable", "history:replay"] {
+        let (why, _) = reason(env.may("key_1", may_not, "acme"));
+        assert_eq!(why, "the key names models, so it is only for calls and its holder's own tasks", "{may_not}");
+    }
+    let env = with_key(|key| (key.models, key.permissions) = (models(&["small"]), patterns(&["budget:*"])));
+    assert!(env.may("key_1", "budget:set", "acme").is_ok());
+    assert_eq!(reason(env.may("key_1", "task:submit", "acme")).0, "the key is only for budget:*");
+    assert!(env.invoke("p_ana", Some("key_1"), "acme", "small", 1).is_err());
+}
+
+#[test]
+fn a_key_is_looked_up_where_its_holder_is() {
+    let mut env = AuthorityEnv::new();
+    env.key("steward", |key| (key.principal, key.scope) = ("op_root".parse().unwrap(), Some("*".parse().unwrap())));
+    env.key("acme", |key| key.principal = "svc_bot".parse().unwrap());
+    env.grant("acme", "p_ana", "owner", "acme");
+    assert!(env.may("op_key_1", "budget:set", "acme").is_ok(), "acme's key of the same id takes nothing from it");
+    assert!(env.may("key_1", "budget:set", "acme").is_err(), "and gets nothing by it");
+    let allowed = env.may("op_key_1", "budget:set", "acme").unwrap();
+    assert_eq!((allowed.principal.as_str(), allowed.key.unwrap().tenant), ("op_root", TenantId::steward()));
+    // A person of steward is nobody elsewhere, whoever has the same id there.
+    env.person("steward", "p_ana");
+    env.key("steward", |key| key.scope = Some("*".parse().unwrap()));
+    assert!(env.may("op_key_1", "budget:set", "acme").is_err());
+}
+
+#[test]
+fn nobody_revokes_a_key_of_somebody_who_holds_more() {
+    let mut env = with_key(|_| {});
+    env.grant("acme", "p_bob", "admin", "acme");
+    let revoke = RevokeKey { key: "key_1".parse().unwrap(), reason: String::new() };
+    assert!(env.send("p_bob", revoke.clone()).is_err());
+    assert!(env.send("p_ana", revoke.clone()).is_ok());
+    env.key("acme", |key| key.principal = "svc_bot".parse().unwrap());
+    assert!(env.send("p_bob", revoke.clone()).is_ok());
+    let unknown = RevokeKey { key: "key_2".parse().unwrap(), ..revoke };
+    assert!(env.send("p_bob", unknown).is_ok(), "that there is none is said where it is decided");
+}
+
+#[test]
+fn a_key_is_revoked_where_it_reaches() {
+    let mut env = with_key(|key| {
+        (key.principal, key.scope) = ("svc_bot".parse().unwrap(), Some("acme/support".parse().unwrap()));
+    });
+    env.person("acme", "p_sup");
+    let revoke = || RevokeKey { key: "key_1".parse().unwrap(), reason: String::new() };
+    env.grant("acme", "p_bob", "admin", "acme/sales");
+    assert!(env.send("p_bob", revoke()).is_err());
+    env.grant("acme", "p_sup", "admin", "acme/support");
+    assert!(env.send("p_sup", revoke()).is_ok());
+    env.key("acme", |key| key.principal = "svc_bot".parse().unwrap());
+    assert!(env.send("p_sup", revoke()).is_err(), "it reaches the whole tenant");
+}
+
+#[test]
+fn a_tasks_key_ends_with_the_one_that_submitted_it() {
+    let mut env = with_key(|_| {});
+    let revoked = |key: &str| IdentityEvent::KeyRevoked { key: key.parse().unwrap(), reason: String::new() };
+    let parent = |key: &str| Some(KeyRef { tenant: acme(), key: key.parse().unwrap() });
+    for (child, of) in [("key_2", "key_1"), ("key_3", "key_2")] {
+        env.key("acme", |key| {
+            (key.key, key.hash) = (Some(child.parse().unwrap()), KeyHash::of(child));
+            (key.task, key.parent) = (Some("t_1".parse().unwrap()), parent(of));
+        });
+    }
+    assert!(env.invoke("p_ana", Some("key_3"), "acme", "small", 1).is_ok());
+    let for_task = |of: &str| IssueKey {
+        task: Some("t_1".parse().unwrap()),
+        models: models(&["small"]),
+        parent: parent(of),
+        ..issue("p_ana")
+    };
+    assert!(env.send("sys_worker", for_task("key_1")).is_ok());
+    assert!(env.send("sys_worker", for_task("key_9")).is_err());
+    assert!(env.send("sys_worker", IssueKey { principal: "p_bob".parse().unwrap(), ..for_task("key_1") }).is_err());
+    fold(&mut env.0, &acme(), T0, revoked("key_1"));
+    for key in ["key_1", "key_2", "key_3"] {
+        let (why, _) = reason(env.invoke("p_ana", Some(key), "acme", "small", 1));
+        assert_eq!(why, "the key was revoked or has expired", "{key}");
+        assert!(env.send("sys_worker", for_task(key)).is_err(), "{key}");
+    }
+}
+
+#[test]
+fn a_task_is_submitted_only_by_a_key_that_may_call_its_model() {
+    let submit = || {
+        let body = r#"{"agent":"researcher","input":{"prompt":"why"},"scope":"acme/support"}"#;
+        serde_json::from_str::<SubmitTask>(body).unwrap()
+    };
+    let spec = r#"{"model":"large","instructions":""}"#;
+    let defined = AgentEvent::Defined {
+        agent: "researcher".parse().unwrap(),
+        revision: 1,
+        spec: serde_json::from_str(spec).unwrap(),
+    };
+    for (names, permissions, may) in [
+        (vec![], vec![], true),
+        (vec!["large", "small"], vec![], true),
+        (vec!["small"], vec![], false),
+        (vec![], vec!["task:submit"], false),
+        (vec![], vec!["task:submit", "model:invoke"], true),
+    ] {
+        let mut env = with_key(|key| (key.models, key.permissions) = (models(&names), patterns(&permissions)));
+        fold(&mut env.0, &acme(), T0, defined.clone());
+        let sent = env.send("key_1", submit());
+        assert_eq!(sent.is_ok(), may, "{names:?} {permissions:?}: {sent:?}");
+    }
+}
+
+#[test]
+fn under_its_name_a_principal_speaks_through_a_key_that_works() {
+    let mut env = with_key(|_| {});
+    let allowed = env.may("p_ana", "budget:set", "acme").unwrap();
+    assert_eq!(allowed.key.unwrap().key.as_str(), "key_1", "it can be no other");
+    env.key("acme", |key| (key.key, key.hash) = (Some("key_2".parse().unwrap()), KeyHash::of("2")));
+    assert_eq!(env.may("p_ana", "budget:set", "acme").unwrap().key, None, "it can be either");
+    let revoked = IdentityEvent::KeyRevoked { key: "key_1".parse().unwrap(), reason: String::new() };
+    fold(&mut env.0, &acme(), T0, revoked);
+    let (why, help) = reason(env.send("p_ana", issue("p_ana")));
+    assert_eq!(why, "a key of p_ana was revoked a moment ago, and this may come by it");
+    assert_eq!(help, "send it as your key, e.g. cmd.<tenant>.key_2.<noun>.<verb>");
+    assert!(env.send("p_ana", give("p_bob", "agent", "acme")).is_err());
+    assert!(
+        env.send("key_2", give("p_bob", "agent", "acme")).is_ok() && env.may("p_ana", "budget:set", "acme").is_ok()
+    );
+    let revoked = IdentityEvent::KeyRevoked { key: "key_2".parse().unwrap(), reason: String::new() };
+    fold(&mut env.0, &acme(), T0, revoked);
+    let (why, _) = reason(env.may("p_ana", "budget:set", "acme"));
+    assert_eq!(why, "the key of p_ana was revoked, and this may come by it");
+    let later = T0.plus(2 * SESSION_TIME_MAX);
+    assert!(env.0.authorise(&request("p_ana", "budget:set", "acme"), later).is_ok(), "no connection is that old");
+}
+
+#[test]
+fn somebody_sees_where_they_hold_the_permission() {
+    let mut env = with_key(|_| {});
+    env.grant("acme", "p_bob", "developer", "acme/support");
+    env.grant("acme", "p_bob", "agent", "acme/sales");
+    let sight = |env: &AuthorityEnv, who: &str| env.0.sight(&request(who, "task:list", "acme"), T1);
+    let scope = |text: &str| text.parse::<Scope>().unwrap();
+    let seen = sight(&env, "p_bob").unwrap();
+    for (on, sees) in [("acme/support", true), ("acme/support/mail", true), ("acme", false), ("acme/sales", false)] {
+        assert_eq!(seen.covers(&scope(on)), sees, "{on}");
+    }
+    assert!(sight(&env, "p_ana").unwrap().covers(&scope("acme")));
+    assert!(sight(&env, "svc_bot").is_err());
+    env.key("acme", |key| {
+        key.scope = Some(scope("acme/sales/mail"));
+        key.models = models(&["small"]);
+    });
+    let narrowed = sight(&env, "key_1").unwrap();
+    let (ana, bob) = ("p_ana".parse().unwrap(), "p_bob".parse().unwrap());
+    assert!(narrowed.covers_of(&scope("acme/sales/mail"), &ana));
+    assert!(!narrowed.covers_of(&scope("acme/sales"), &ana) && !narrowed.covers_of(&scope("acme/sales/mail"), &bob));
 }

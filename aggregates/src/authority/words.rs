@@ -4,6 +4,7 @@
 //! together: they never disagree.
 
 use steward_events::event::Condition;
+use steward_events::id::PrincipalId;
 use steward_events::permission::Permission;
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
@@ -49,8 +50,18 @@ pub(super) fn in_words(held: &HeldRights, permission: &Permission, scope: &Scope
 
 /// The no with these words.
 pub(super) fn forbidden(request: &AccessRequest, reason: String, would_allow: String) -> Rejection {
+    forbidden_to(&request.principal, request, reason, would_allow)
+}
+
+/// The same, to the one who really acts.
+pub(super) fn forbidden_to(
+    principal: &PrincipalId,
+    request: &AccessRequest,
+    reason: String,
+    would_allow: String,
+) -> Rejection {
     Rejection::Forbidden {
-        principal: request.principal.clone(),
+        principal: principal.clone(),
         permission: request.permission.clone(),
         scope: request.scope.clone(),
         reason,

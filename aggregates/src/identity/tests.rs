@@ -28,6 +28,8 @@ fn issue() -> IssueKey {
         expires: None,
         agent: None,
         task: None,
+        permissions: vec![],
+        parent: None,
     }
 }
 
@@ -41,6 +43,8 @@ fn issued() -> IdentityEvent {
         expires: None,
         agent: None,
         task: None,
+        permissions: vec![],
+        parent: None,
     }
 }
 

@@ -38,6 +38,7 @@ fn submitted() -> TaskEvent {
         input: sealed(&TaskInput { prompt: "why".to_owned() }),
         limit: None,
         submitted_by: "p_ana".parse().unwrap(),
+        submitted_with: None,
     }
 }
 
@@ -112,6 +113,7 @@ fn a_task_is_submitted_once() {
         input: command.input.sealed().unwrap().clone(),
         limit: None,
         submitted_by: "p_ana".parse().unwrap(),
+        submitted_with: None,
     };
     given::<Task>([]).when(TaskCommand::SubmitTask(command)).then([expected]);
     given::<Task>([submitted()]).when(TaskCommand::SubmitTask(submit())).then([]);

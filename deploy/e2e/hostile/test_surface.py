@@ -28,6 +28,8 @@ STRANGERS = ["nobody", "garbage", "wrong secret", "owner of another tenant", "wi
              "holder disabled", "narrowed to a model", "narrowed to another project", "of another project",
              "holder's role taken away"]
 REFUSED = {401, 403, 404}
+# What a key that names models is for beside calls: tasks, of which it is shown its holder's own.
+OWN_TASKS = ["task.submit", "task.list", "task.show"]
 
 
 class Scene:
@@ -131,6 +133,8 @@ def succeeded(scene: Scene, stranger: str, operation: Operation, answer: Answer)
         return f"{operation} shows {leaked}: {answer.status} {answer.text[:300]}"
     if answer.status in REFUSED or operation.is_face and answer.status == 200 and answer.json().get("data") == []:
         return None
+    if stranger == "narrowed to a model" and operation.name.removesuffix(".get") in OWN_TASKS:
+        return None if answer.status in (200, 400) else f"{operation}: {answer.status} {answer.text[:300]}"
     aside = stranger in ("narrowed to another project", "of another project")
     if aside and not operation.is_command and answer.status == 200:
         # A list is answered with what is theirs: nothing of the other project.
@@ -143,6 +147,7 @@ def test_over_http_no_stranger_gets_anything(scene, stranger):
     before = scene.recorded()
     own_faces = stranger in ("owner of another tenant", "narrowed to a model", "narrowed to another project", "of another project")
     tried = [operation for operation in scene.operations if not (own_faces and operation.is_face)]
+    tried = [operation for operation in tried if not (stranger == "narrowed to a model" and operation.name == "task.submit")]
     got = []
     for number, operation in enumerate(tried, 1):
         # From many addresses, as one that tries many wrong keys is refused whatever it sends.
@@ -194,6 +199,7 @@ class Client:
         names = {self.name, own["principal"], scene.owner["key"], scene.victim, scene.steward.operator_key.split("_")[1]}
         rows = [operation for operation in scene.operations if operation.method == "POST" and not operation.is_face]
         rows = [row for row in rows if row.name not in ("tenant.create", "audit.due")]  # of the tenant steward only
+        rows = [row for row in rows if not (stranger == "narrowed to a model" and row.name == "task.submit")]
         tried = await asyncio.gather(*(self.succeeded(row, stranger, who) for row in rows for who in sorted(names)))
         print(f"{stranger}: {len(tried)} attempts over the bus")
         return [what for what in tried if what]
@@ -223,7 +229,7 @@ def test_an_open_connection_is_worth_nothing_once_its_key_is_revoked(scene):
     before = scene.recorded()
     got = asyncio.run(run())
     assert not got, f"{len(got)} attempts succeeded:\n" + "\n".join(got)
-    assert scene.recorded() == before + 4, "more was recorded than the account, its grant, its key and the end of that"
+    assert scene.recorded() == before + 1, "more was recorded than the end of the key"
 
 
 @pytest.mark.parametrize("stranger", ["garbage", "wrong secret", "revoked", "expired", "holder disabled"])

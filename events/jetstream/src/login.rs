@@ -2,7 +2,7 @@
 //!
 //! The server passes on every login that is not one of the roles'. This service asks the [`Authenticator`] whose API key
 //! it is and answers with what that caller may do, signed; for anybody else it answers no. If nobody serves this, nobody
-//! but the roles gets in; so every gateway does, in one queue group.
+//! but the roles gets in; so every gateway does, in one queue group. What it let in it also shows out: see [`sessions`].
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,6 +23,9 @@ use crate::connection::Connection;
 
 mod jwt;
 mod permissions;
+mod sessions;
+
+use sessions::{ClientId, Sessions};
 
 /// Logins looked at at once; the others wait, and the server gives up on them after its own time-out.
 const IN_FLIGHT_MAX: usize = 64;
@@ -35,12 +38,13 @@ const ASKED: &str = "$SYS.REQ.USER.AUTH";
 
 /// Serves logins until `shutdown`; returns once it listens.
 ///
-/// `issuer_seed` is that of the account key which the server trusts: [`crate::server::Server::login_seed`].
+/// `closing` is a connection as [`crate::Role::Sessions`]. `issuer_seed` is that of the account key which the server trusts: [`crate::server::Server::login_seed`].
 ///
 /// # Errors
 /// If the seed is none, or the bus does not take the subscription.
 pub async fn serve(
     connection: &Connection,
+    closing: &Connection,
     issuer_seed: &str,
     authenticator: Arc<dyn Authenticator>,
     shutdown: CancellationToken,
@@ -48,12 +52,14 @@ pub async fn serve(
     let login = Arc::new(Login {
         connection: connection.clone(),
         issuer: KeyPair::from_seed(issuer_seed)?,
+        sessions: Arc::new(Sessions::new(closing.clone(), Arc::clone(&authenticator))),
         authenticator,
         clock: SystemClock::default(),
     });
     let mut asked = connection.client.queue_subscribe(ASKED, "login".to_owned()).await?;
     connection.flush().await?;
     let permits = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+    let watching = tokio::spawn(Arc::clone(&login.sessions).watch());
     Ok(tokio::spawn(async move {
         let mut begun = JoinSet::new();
         loop {
@@ -73,12 +79,14 @@ pub async fn serve(
             tracing::debug!(%error, "the connection was closed already");
         }
         while begun.join_next().await.is_some() {}
+        watching.abort();
     }))
 }
 
 struct Login {
     connection: Connection,
     issuer: KeyPair,
+    sessions: Arc<Sessions>,
     authenticator: Arc<dyn Authenticator>,
     clock: SystemClock,
 }
@@ -93,14 +101,14 @@ struct LoginRequest {
 struct ConnectingClient {
     server_id: ServerId,
     user_nkey: String,
-    connect_opts: ConnectOptions,
-    #[serde(default)]
     client_info: ClientInfo,
+    connect_opts: ConnectOptions,
 }
 
-/// Where a client comes from.
-#[derive(Default, Deserialize)]
+/// Which connection of its server it is, and where it comes from.
+#[derive(Deserialize)]
 struct ClientInfo {
+    id: u64,
     #[serde(default)]
     host: String,
 }
@@ -129,11 +137,16 @@ impl Login {
                 return;
             }
         };
-        let ConnectingClient { server_id, user_nkey, connect_opts, client_info } = asked.nats;
+        let ConnectingClient { server_id, user_nkey, client_info, connect_opts } = asked.nats;
         let now = self.clock.now();
         let address = client_info.host.parse().ok();
         let verdict = match self.look_up(&connect_opts, address).await {
-            Ok(caller) => jwt::user(&self.issuer, &user_nkey, &caller, now),
+            Ok(caller) => {
+                let token = jwt::user(&self.issuer, &user_nkey, &caller, now);
+                let client = ClientId { server: server_id.id.clone(), number: client_info.id };
+                // What ended while it was looked up is not begun.
+                if self.sessions.begin(&client, &caller, now) { token } else { Err("no such key".into()) }
+            }
             Err(why) => {
                 self.authenticator.refused(LoginRefused { caller: None, address, why });
                 Err(why.into())
@@ -150,7 +163,11 @@ impl Login {
     }
 
     async fn look_up(&self, given: &ConnectOptions, address: Option<IpAddr>) -> Result<BusCaller, &'static str> {
-        let secret = if given.auth_token.is_empty() { &given.pass } else { &given.auth_token };
+        let secret = match (given.auth_token.as_str(), given.pass.as_str()) {
+            ("", secret) | (secret, "") => secret,
+            (token, password) if token == password => token,
+            _ => return Err("two keys"),
+        };
         if secret.is_empty() {
             return Err("no credentials");
         }

@@ -29,6 +29,8 @@ pub enum Role {
     Gateway,
     /// Tells the server who a caller is.
     Login,
+    /// Closes connections of callers whose right to them has ended. The only role in the server's own account.
+    Sessions,
 }
 
 /// What a role may do, as subjects.
@@ -72,7 +74,7 @@ const NOTHING: RolePermissions =
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Admin,
         Self::Aggregates,
         Self::AggregatesResponder,
@@ -81,6 +83,7 @@ impl Role {
         Self::Workers,
         Self::Gateway,
         Self::Login,
+        Self::Sessions,
     ];
 
     /// The user's name.
@@ -94,6 +97,7 @@ impl Role {
             Self::Workers => "workers",
             Self::Gateway => "gateway",
             Self::Login => "login",
+            Self::Sessions => "sessions",
         }
     }
 
@@ -173,6 +177,7 @@ impl Role {
             Self::Login => {
                 RolePermissions { publish: &[&["$SYS._INBOX.>"]], subscribe: &["$SYS.REQ.USER.AUTH"], ..NOTHING }
             }
+            Self::Sessions => RolePermissions { publish: &[&["$SYS.REQ.SERVER.*.KICK"]], ..NOTHING },
         }
     }
 

@@ -6,7 +6,7 @@ mod support;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -28,17 +28,42 @@ use support::Bus;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Keys are `<tenant>/<principal>`, or `<tenant>/<principal>/<seconds to live>`.
-struct Keys;
+/// Keys are `<tenant>/<principal>`, `<tenant>/<principal>/<seconds to live>`, or `<tenant>/<principal>/blind`: may not
+/// read the log. All of them hold until they are ended together.
+#[derive(Default)]
+struct Keys {
+    ended: AtomicBool,
+    version: AtomicU64,
+}
+
+impl Keys {
+    fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+        self.version.fetch_add(1, Ordering::SeqCst);
+    }
+}
 
 #[async_trait]
 impl Authenticator for Keys {
     async fn authenticate(&self, secret: &str, _: Option<IpAddr>) -> Option<BusCaller> {
+        if self.ended.load(Ordering::SeqCst) {
+            return None;
+        }
         let mut parts = secret.split('/');
         let (tenant, principal) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-        let expires = parts.next().and_then(|seconds| seconds.parse().ok());
+        let rest = parts.next();
+        let expires = rest.and_then(|seconds| seconds.parse().ok());
         let expires = expires.map(|seconds| SystemClock::default().now().plus(Duration::from_secs(seconds)));
-        Some(BusCaller { tenant, principal, key: "key_1".parse().ok()?, expires })
+        let (key, reads_log) = ("key_1".parse().ok()?, rest != Some("blind"));
+        Some(BusCaller { tenant, principal, key, expires, whole: true, reads_log })
+    }
+
+    fn holds(&self, _: &BusCaller) -> bool {
+        !self.ended.load(Ordering::SeqCst)
+    }
+
+    fn version(&self) -> u64 {
+        self.version.load(Ordering::SeqCst)
     }
 }
 
@@ -56,6 +81,7 @@ impl CommandService for Agreeable {
 struct Installation {
     bus: Bus,
     log: Arc<dyn EventLog>,
+    keys: Arc<Keys>,
 }
 
 impl Installation {
@@ -63,13 +89,15 @@ impl Installation {
         let bus = Bus::start().await;
         let shutdown = CancellationToken::new();
         let login = bus.connect(Role::Login).await;
-        login::serve(&login, bus.server().login_seed(), Arc::new(Keys), shutdown.clone()).await.unwrap();
+        let (closing, keys) = (bus.connect(Role::Sessions).await, Arc::new(Keys::default()));
+        let asked = Arc::clone(&keys);
+        login::serve(&login, &closing, bus.server().login_seed(), asked, shutdown.clone()).await.unwrap();
         let responder = bus.connect(Role::AggregatesResponder).await;
         serve::commands(&responder, &["budget"], Arc::new(Agreeable), &serve::Requests::default(), shutdown)
             .await
             .unwrap();
         let log = bus.log(Role::Aggregates).await;
-        Self { bus, log }
+        Self { bus, log, keys }
     }
 
     /// A NATS client of nobody's making but its own, and what the server complains of.
@@ -131,7 +159,7 @@ async fn callers_act_in_their_tenant_and_operators_in_any() {
     let installation = Installation::start().await;
     let url = installation.bus.server().url();
     let ask = |as_of: &'static str, principal: &'static str, to: &'static str| async move {
-        let key = format!("{as_of}/{principal}");
+        let key = format!("{as_of}/{}", if principal == "key_1" { "p_1" } else { principal });
         let principal = principal.parse().unwrap();
         let credentials = Credentials::caller(url, &as_of.parse().unwrap(), &principal, key);
         let bus = JetStreamBus::connect(&credentials).await.unwrap().with_time_max(Duration::from_millis(500));
@@ -149,6 +177,7 @@ async fn callers_act_in_their_tenant_and_operators_in_any() {
     };
     assert_eq!(ask("acme", "p_1", "acme").await.unwrap().answer, "acme/p_1");
     assert_eq!(ask("steward", "op_1", "acme").await.unwrap().answer, "acme/op_1");
+    assert_eq!(ask("acme", "key_1", "acme").await.unwrap().answer, "acme/key_1", "as the key that it is");
     assert!(ask("acme", "p_1", "globex").await.is_err());
     assert!(ask("steward", "p_1", "acme").await.is_err());
     installation.bus.stop().await;
@@ -293,5 +322,50 @@ async fn one_connection_has_so_many_subscriptions() {
     let heard = tokio::time::timeout(Duration::from_secs(10), complaints.recv()).await;
     let heard = heard.expect("the server takes all of them").unwrap().to_lowercase();
     assert!(heard.contains("maximum subscriptions"), "{heard}");
+    installation.bus.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_is_closed_when_its_right_ends() {
+    let installation = Installation::start().await;
+    let (acme, _) = installation.client("acme/p_1", "_INBOX.acme.p_1").await;
+    let mut heard = acme.subscribe("evt.*.acme.>").await.unwrap();
+    acme.flush().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(acme.connection_state(), State::Connected);
+
+    let began = tokio::time::Instant::now();
+    installation.keys.end();
+    while acme.connection_state() == State::Connected {
+        assert!(began.elapsed() < Duration::from_secs(2), "the connection outlives its right");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    append(&*installation.log, Position(0), &commit(&stream("acme"), 1, CommitHash::default(), "x")).await.unwrap();
+    assert!(silent(&mut heard).await, "and it does not come back");
+    assert_ne!(acme.connection_state(), State::Connected);
+    installation.bus.stop().await;
+}
+
+#[tokio::test]
+async fn who_may_not_read_history_hears_nothing_of_it() {
+    let installation = Installation::start().await;
+    let (acme, mut complaints) = installation.client("acme/p_1/blind", "_INBOX.acme.p_1").await;
+    for subject in ["evt.*.acme.>", "evt.00.acme.tenant.main", "evt.*.acme.task.*"] {
+        let mut heard = acme.subscribe(subject).await.unwrap();
+        complaint(&mut complaints, subject).await;
+        assert!(silent(&mut heard).await);
+    }
+    assert!(acme.request("cmd.acme.p_1.budget.set", "{}".into()).await.is_ok(), "it may speak all the same");
+    installation.bus.stop().await;
+}
+
+#[tokio::test]
+async fn a_login_with_two_keys_is_refused() {
+    let installation = Installation::start().await;
+    let options = ConnectOptions::with_user_and_password("x".to_owned(), "acme/p_1".to_owned());
+    assert!(options.connect(installation.bus.server().url()).await.is_ok());
+    let both =
+        ConnectOptions::with_user_and_password("x".to_owned(), "acme/p_1".to_owned()).token("acme/p_2".to_owned());
+    assert!(both.connect(installation.bus.server().url()).await.is_err());
     installation.bus.stop().await;
 }

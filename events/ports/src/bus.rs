@@ -86,13 +86,24 @@ pub struct BusCaller {
     pub key: KeyId,
     /// When that ends.
     pub expires: Option<Timestamp>,
+    /// Whether the key reaches all that its principal does, for good: then the caller may also send under the
+    /// principal's name.
+    pub whole: bool,
+    /// Whether the caller may read its tenant's log.
+    pub reads_log: bool,
 }
 
-/// Tells who holds an API key.
+/// Tells who holds an API key, and for how long what that gives still holds.
 #[async_trait]
 pub trait Authenticator: Send + Sync + 'static {
     /// The caller whose key this is; none if it is no valid key now, or too many wrong ones came from `address`.
     async fn authenticate(&self, secret: &str, address: Option<IpAddr>) -> Option<BusCaller>;
+
+    /// Whether all that `caller` was let in for still holds, as far as is known here: key, principal, tenant, reading.
+    fn holds(&self, caller: &BusCaller) -> bool;
+
+    /// Another number whenever an answer of [`Self::holds`] may have changed otherwise than by time.
+    fn version(&self) -> u64;
 
     /// Hears of everybody who was not let in.
     fn refused(&self, _refused: LoginRefused<'_>) {}

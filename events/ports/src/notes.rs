@@ -94,6 +94,11 @@ impl Note {
         correlation: &CorrelationId,
     ) -> Option<Self> {
         let what = What::Denial(DenialKind::of(rejection)?);
+        // Who really acts, if it was decided by that: many keys of one principal have one share.
+        let principal = match rejection {
+            Rejection::Forbidden { principal, .. } => principal,
+            _ => principal,
+        };
         let (permission, scope, text) = match rejection {
             Rejection::Forbidden { permission, scope, reason, .. } => {
                 (Some(permission.clone()), Some(scope.clone()), reason.clone())

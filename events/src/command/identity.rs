@@ -7,8 +7,10 @@ use crate::command::Body;
 use crate::event::{KeyHash, Profile};
 use crate::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId, TenantId};
 use crate::ids::Ids;
+use crate::permission::PermissionPattern;
 use crate::scope::Scope;
 use crate::sealed::{Content, KeyOwner, Sealable};
+use crate::sender::KeyRef;
 use crate::timestamp::Timestamp;
 
 commands! {
@@ -94,6 +96,13 @@ pub struct IssueKey {
     /// Task for which the key is made; only parts of Steward may set this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskId>,
+    /// Permissions that the key is for; if empty, all that the grants allow, or only calls if it names models.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub permissions: Vec<PermissionPattern>,
+    /// Key that ends this one when it ends; only parts of Steward may set this.
+    #[schemars(skip)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<KeyRef>,
 }
 
 impl Body for IssueKey {

@@ -83,7 +83,7 @@ macro_rules! on_task {
     )*};
 }
 
-on_task!(CancelTask, ClaimTask, ExtendClaim, StartStep, FinishStep output, FinishTask output, FailTask);
+on_task!(ClaimTask, ExtendClaim, StartStep, FinishStep output, FinishTask output, FailTask);
 
 /// Cancels a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -94,6 +94,15 @@ pub struct CancelTask {
     /// Reason, for people.
     #[serde(default)]
     pub reason: String,
+}
+
+impl Body for CancelTask {
+    fn stream(&self) -> StreamId {
+        stream_of(&self.task)
+    }
+    fn concerns(&self) -> Option<Reference> {
+        Some(Reference { kind: AggregateKind::Task, id: self.stream() })
+    }
 }
 
 /// Claims a task that nobody drives.

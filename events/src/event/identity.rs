@@ -4,9 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId};
+use crate::permission::PermissionPattern;
 use crate::quantity::SchemaVersion;
 use crate::scope::Scope;
 use crate::sealed::Sealed;
+use crate::sender::KeyRef;
 use crate::timestamp::Timestamp;
 
 /// Events of a tenant's people, service accounts and keys.
@@ -52,6 +54,12 @@ pub enum IdentityEvent {
         agent: Option<AgentId>,
         /// The task it was made for, if one.
         task: Option<TaskId>,
+        /// The permissions it is for; empty means all that its grants allow, or calls only if it names models.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        permissions: Vec<PermissionPattern>,
+        /// The key that ends this one when it ends: that by which the task was submitted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<KeyRef>,
     },
     /// A key works no more.
     KeyRevoked {
@@ -63,7 +71,7 @@ pub enum IdentityEvent {
 }
 
 impl IdentityEvent {
-    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(1);
+    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(2);
 }
 
 /// What is known of a person.

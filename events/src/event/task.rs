@@ -8,6 +8,7 @@ use crate::id::{AgentId, PrincipalId, TaskId};
 use crate::quantity::{Epoch, NanoDollars, SchemaVersion, StepNumber};
 use crate::scope::Scope;
 use crate::sealed::Sealed;
+use crate::sender::KeyRef;
 use crate::timestamp::Timestamp;
 
 /// Events of one task.
@@ -28,6 +29,9 @@ pub enum TaskEvent {
         limit: Option<NanoDollars>,
         /// Who asked: the agent acts within their permissions.
         submitted_by: PrincipalId,
+        /// The key by which they asked: the task ends with it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        submitted_with: Option<KeyRef>,
     },
     /// A worker drives it until a moment. A higher epoch ends all earlier claims.
     Claimed {
@@ -93,7 +97,7 @@ pub enum TaskEvent {
 }
 
 impl TaskEvent {
-    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(2);
+    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(3);
 }
 
 /// What kind of step: a word. What else there is to say of a step of that kind (which tool, until when) stands in fields

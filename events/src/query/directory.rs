@@ -183,6 +183,10 @@ pub struct KeyRow {
     pub agent: Option<AgentId>,
     /// The task it was made for, if one.
     pub task: Option<TaskId>,
+    /// The permissions it is for; if empty, all that the grants allow, or only calls if it names models.
+    pub permissions: Vec<PermissionPattern>,
+    /// The key that ends this one when it ends, if there is one.
+    pub parent: Option<KeyId>,
     /// Whether it works.
     pub state: KeyState,
     /// Why it was revoked, if it was.

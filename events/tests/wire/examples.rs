@@ -8,6 +8,7 @@ use steward_events::id::*;
 use steward_events::quantity::*;
 use steward_events::scope::{Scope, ScopeSet, Subject};
 use steward_events::sealed::{KeyOwner, Sealed};
+use steward_events::sender::KeyRef;
 use steward_events::shared::Shared;
 use steward_events::timestamp::Timestamp;
 
@@ -66,6 +67,10 @@ fn provider() -> ProviderId {
 
 fn agent() -> AgentId {
     AgentId::new("researcher").unwrap()
+}
+
+fn key_ref() -> KeyRef {
+    KeyRef { tenant: tenant(), key: KeyId::new("key_2").unwrap() }
 }
 
 fn task() -> TaskId {
@@ -273,6 +278,8 @@ variants! {
             expires: Some(at(2_592_000)),
             agent: Some(agent()),
             task: Some(task()),
+            permissions: vec![],
+            parent: None,
         };
     Event::Identity(IdentityEvent::KeyRevoked { .. }) => "identity.key_revoked":
         IdentityEvent::KeyRevoked { key: key(), reason: reason() };
@@ -419,6 +426,7 @@ variants! {
             input: of_tenant(),
             limit: Some(NanoDollars(10_000_000)),
             submitted_by: PrincipalId::new("p_3m9x").unwrap(),
+            submitted_with: None,
         };
     Event::Task(TaskEvent::Claimed { .. }) => "task.claimed":
         TaskEvent::Claimed { epoch: epoch(), worker: "w_1".to_owned(), until: at(30) };
@@ -517,6 +525,24 @@ fn further() -> Vec<(&'static str, Event)> {
                 expires: None,
                 agent: None,
                 task: None,
+                permissions: vec![],
+                parent: None,
+            }
+            .into(),
+        ),
+        (
+            "identity.key_issued.parent",
+            IdentityEvent::KeyIssued {
+                key: key(),
+                principal: principal(),
+                hash: KeyHash::of("stw_acme_secret"),
+                scope: scope(),
+                models: vec![],
+                expires: None,
+                agent: None,
+                task: Some(task()),
+                permissions: vec!["model:invoke".parse().unwrap(), "task:*".parse().unwrap()],
+                parent: Some(key_ref()),
             }
             .into(),
         ),
@@ -579,6 +605,19 @@ fn further() -> Vec<(&'static str, Event)> {
             .into(),
         ),
         (
+            "task.submitted.with_key",
+            TaskEvent::Submitted {
+                task: task(),
+                agent: agent(),
+                scope: scope(),
+                input: of_tenant(),
+                limit: None,
+                submitted_by: principal(),
+                submitted_with: Some(key_ref()),
+            }
+            .into(),
+        ),
+        (
             "task.submitted.bare",
             TaskEvent::Submitted {
                 task: task(),
@@ -587,6 +626,7 @@ fn further() -> Vec<(&'static str, Event)> {
                 input: of_tenant(),
                 limit: None,
                 submitted_by: principal(),
+                submitted_with: None,
             }
             .into(),
         ),

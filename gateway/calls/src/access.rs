@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_aggregates::authority::{AccessRequest, Authority, Context, KeyHolder};
-use steward_events::id::{ModelId, TenantId};
+use steward_aggregates::authority::{AccessRequest, Authority, Context, KeyHolder, check_reach};
+use steward_events::id::{ModelId, PrincipalId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::quantity::{NanoDollars, Shard};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
 use steward_events::secret::tenant_of;
+use steward_events::sender::KeyRef;
 use steward_events::shard::STEWARD_SHARD;
 use steward_ports::clock::Clock;
 use steward_ports::live::{Live, NotFresh};
@@ -129,14 +130,7 @@ impl Access {
         scope: Scope,
         context: Context,
     ) -> Result<(), Rejection> {
-        let request = AccessRequest {
-            tenant: tenant.clone(),
-            principal: holder.principal.clone(),
-            key: Some(holder.key.clone()),
-            permission,
-            scope,
-            context,
-        };
+        let request = request(holder, tenant, permission, scope, context);
         self.authority.read().authorise_holder(holder, &request, self.clock.now()).map(|_| ())
     }
 
@@ -152,6 +146,31 @@ impl Access {
             check()?;
         }
         Ok(())
+    }
+
+    /// That `holder` may send what asks for `permission` to `tenant` at all; whether it is allowed there is decided there.
+    pub fn check_reach(holder: &KeyHolder, tenant: &TenantId, permission: Permission) -> Result<(), Rejection> {
+        check_reach(holder, &request(holder, tenant, permission, Scope::tenant(tenant), Context::default()))
+    }
+
+    /// Whether `principal`, with this key, may act at all: nobody may in a tenant that is suspended.
+    pub fn still_holds(&self, key: &KeyRef, principal: &PrincipalId) -> bool {
+        let authority = self.authority.read();
+        let ended = authority.ended(key, principal, &key.tenant, self.clock.now());
+        ended.is_none() && authority.suspended(&key.tenant).is_none()
+    }
+
+    /// Whether `principal`, with this key, may read all that is recorded in its tenant, as far as is known now.
+    pub fn may_read_log(&self, key: &KeyRef, principal: &PrincipalId) -> bool {
+        let request = AccessRequest {
+            tenant: key.tenant.clone(),
+            principal: principal.clone(),
+            key: Some(key.clone()),
+            permission: Permission::history_replay(),
+            scope: Scope::tenant(&key.tenant),
+            context: Context::default(),
+        };
+        self.authority.read().authorise(&request, self.clock.now()).is_ok()
     }
 
     /// Where `tenant` lives.
@@ -172,4 +191,15 @@ impl Access {
         let context = Context { model: Some(model.clone()), cost: Some(cost) };
         self.authorise(holder, &holder.tenant, Permission::model_invoke(), holder.scope.clone(), context)
     }
+}
+
+fn request(
+    holder: &KeyHolder,
+    tenant: &TenantId,
+    permission: Permission,
+    scope: Scope,
+    context: Context,
+) -> AccessRequest {
+    let (tenant, principal) = (tenant.clone(), holder.principal.clone());
+    AccessRequest { tenant, principal, key: Some(holder.key_ref()), permission, scope, context }
 }

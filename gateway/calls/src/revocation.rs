@@ -11,6 +11,7 @@ use steward_events::id::TenantId;
 use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;
 use steward_events::scope::ScopeSet;
+use steward_events::sender::KeyRef;
 use steward_ports::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
@@ -48,7 +49,8 @@ fn may_still(access: &Access, clock: &dyn Clock, tenant: &TenantId, scopes: &Sco
     let request = AccessRequest {
         tenant: tenant.clone(),
         principal: scopes.principal.clone(),
-        key: Some(scopes.key.clone()),
+        // A call is booked in the tenant of its key.
+        key: Some(KeyRef { tenant: tenant.clone(), key: scopes.key.clone() }),
         permission: Permission::model_invoke(),
         scope: scopes.path.clone(),
         // A grant may hold for cheap calls only; the cheapest is still a reason to keep the lease.

@@ -56,7 +56,7 @@ pub fn asyncapi() -> Value {
         "defaultContentType": "application/json",
         "servers": { "bus": {
             "host": "127.0.0.1:4222", "protocol": "nats",
-            "description": "Log in with an API key as the token. The principal in the subject must be its holder.",
+            "description": "Log in with an API key as the token. The principal in the subject is the key (`key_…`; `op_key_…` for a key of the tenant steward), or its holder if the key is not narrowed.",
         } },
         "channels": channels,
         "operations": operations,

@@ -2,7 +2,7 @@
 //!
 //! `POST /api/v1/tenants/<tenant>/<noun>s:<verb>` sends a command, `POST` or `GET …/<view>:<verb>` a query. Routes,
 //! documents and checks are made from the tables; only `key:issue` and `tenant:create` need something of their own. This
-//! face must not decide: it checks what only the edge can (the key's own bounds) and passes on as the caller.
+//! face must not decide: it finds the key and passes on as the key's holder.
 
 use std::sync::Arc;
 

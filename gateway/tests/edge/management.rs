@@ -58,13 +58,12 @@ async fn a_query_reaches_the_read_model_as_its_caller() {
     let issued = steward.command("acme", "keys:issue", json!({ "principal": principal })).await;
     let key = issued["answer"]["secret"].as_str().unwrap();
     let asked: Value = steward.get(key, "/api/v1/tenants/acme/cost:report?by=key,model").await.json().await.unwrap();
-    let expected = json!({ "principal": principal, "subject": format!("qry.acme.{principal}.cost.report"),
+    let sender = issued["answer"]["key"].as_str().unwrap();
+    let expected = json!({ "principal": sender, "subject": format!("qry.acme.{sender}.cost.report"),
                            "query": { "by": ["key", "model"] } });
     assert_eq!(asked, expected);
     let asked = steward.post(key, "/api/v1/tenants/acme/cost:report", &json!({ "by": ["day"] })).await;
     assert_eq!(asked.json::<Value>().await.unwrap()["query"], json!({ "by": ["day"] }));
-    let bot = steward.key("bot", None).await;
-    assert_eq!(steward.get(&bot, "/api/v1/tenants/acme/cost:report").await.status(), 403);
     assert_eq!(steward.get(key, "/api/v1/tenants/acme/budgets:set").await.status(), 405);
 }
 
@@ -162,12 +161,83 @@ async fn the_bus_accepts_the_keys_the_edge_accepts() {
     let key = steward.key("bot", Some("agent")).await;
     let login = steward.gateway.authenticator();
     let caller = login.authenticate(&key, None).await.unwrap();
-    // Its scope is a part of what its account may, and a subject has no other place to say so.
-    assert_eq!((caller.tenant.as_str(), caller.principal.as_str()), ("acme", caller.key.as_str()));
+    // Its scope is a part of what its account may, so it speaks as itself only; and it may not read the log.
+    assert_eq!((caller.tenant.as_str(), caller.whole, caller.reads_log), ("acme", false, false));
     let account = steward.command("acme", "accounts:create", json!({ "name": "bot" })).await;
     let principal = account["answer"]["principal"].as_str().unwrap();
     let whole = steward.command("acme", "keys:issue", json!({ "principal": principal })).await;
     let caller = login.authenticate(whole["answer"]["secret"].as_str().unwrap(), None).await.unwrap();
-    assert_eq!(caller.principal.as_str(), principal);
+    assert_eq!((caller.principal.as_str(), caller.whole, caller.reads_log), (principal, true, false));
+    let auditor = json!({ "to": principal, "role": "auditor", "on": "acme" });
+    steward.command("acme", "grants:give", auditor.clone()).await;
+    let reader = login.authenticate(whole["answer"]["secret"].as_str().unwrap(), None).await.unwrap();
+    assert!(reader.reads_log && login.holds(&reader) && login.holds(&caller));
+    let version = login.version();
+    steward.command("acme", "grants:revoke", auditor).await;
+    assert!(login.version() != version && !login.holds(&reader), "what was read is not to be read on");
+    assert!(login.holds(&caller));
+    steward.command("acme", "keys:revoke", json!({ "key": caller.key })).await;
+    assert!(!login.holds(&caller));
     assert!(login.authenticate("stw_acme_0", None).await.is_none());
+}
+
+#[tokio::test]
+async fn two_keys_in_one_request_are_refused() {
+    let steward = Installation::plain().await;
+    let key = steward.key("bot", Some("owner")).await;
+    for (first, second) in [(OPERATOR, key.as_str()), (key.as_str(), OPERATOR), (OPERATOR, OPERATOR)] {
+        for path in ["/v1/models", "/api/v1/tenants/acme/cost:report"] {
+            let request = steward.http.get(format!("{}{path}", steward.url));
+            let response = request.bearer_auth(first).header("authorization", format!("Bearer {second}")).send().await;
+            assert_eq!(response.unwrap().status(), 400, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_the_operators_is_nobody_elses_in_a_tenant() {
+    let steward = Installation::plain().await;
+    let login = steward.gateway.authenticator();
+    let operators = login.authenticate(OPERATOR, None).await.unwrap().key;
+    // A tenant may choose the same id: it takes nothing away from the operator, and gives its holder nothing.
+    let account = steward.command("acme", "accounts:create", json!({ "name": "twin" })).await;
+    let twin = json!({ "principal": account["answer"]["principal"], "key": operators });
+    let twin = steward.command("acme", "keys:issue", twin).await;
+    let secret = twin["answer"]["secret"].as_str().unwrap();
+    steward.command("acme", "budgets:set", json!({ "scope": "acme", "limit": "$5" })).await;
+    let set = json!({ "scope": "acme", "limit": "$9" });
+    assert_eq!(steward.post(secret, "/api/v1/tenants/acme/budgets:set", &set).await.status(), 403);
+    steward.command("acme", "keys:revoke", json!({ "key": operators })).await;
+    steward.command("acme", "tenants:suspend", json!({ "reason": "unpaid" })).await;
+}
+
+#[tokio::test]
+async fn a_key_gives_on_no_more_than_it_is_over_http() {
+    let steward = Installation::plain().await;
+    let account = steward.command("acme", "accounts:create", json!({ "name": "boss" })).await;
+    let boss = account["answer"]["principal"].as_str().unwrap();
+    steward.command("acme", "grants:give", json!({ "to": boss, "role": "owner", "on": "acme" })).await;
+    let issue = async |body: serde_json::Value| {
+        let issued = steward.command("acme", "keys:issue", body).await;
+        issued["answer"]["secret"].as_str().unwrap().to_owned()
+    };
+    let calling = issue(json!({ "principal": boss, "models": ["small"] })).await;
+    for (operation, body) in [
+        ("users:disable", json!({ "principal": boss })),
+        ("budgets:set", json!({ "scope": "acme", "limit": "$9" })),
+        ("agents:define", json!({ "agent": "a", "spec": { "model": "large", "instructions": "" } })),
+        ("keys:issue", json!({ "principal": boss })),
+        ("keys:issue", json!({ "principal": boss, "models": ["small"] })),
+    ] {
+        let response = steward.post(&calling, &format!("/api/v1/tenants/acme/{operation}"), &body).await;
+        assert_eq!(response.status(), 403, "{operation}");
+    }
+    let minute =
+        steward_ports::clock::Clock::now(&steward_ports::clock::SystemClock::default()).plus(Duration::from_mins(1));
+    let short = issue(json!({ "principal": boss, "expires": minute })).await;
+    let path = "/api/v1/tenants/acme/keys:issue";
+    assert_eq!(steward.post(&short, path, &json!({ "principal": boss })).await.status(), 403);
+    assert_eq!(steward.post(&short, path, &json!({ "principal": boss, "expires": minute })).await.status(), 200);
+    let grant = json!({ "to": boss, "role": "agent", "on": "acme" });
+    assert_eq!(steward.post(&short, "/api/v1/tenants/acme/grants:give", &grant).await.status(), 403, "for good");
 }

@@ -8,12 +8,14 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 
+use steward_aggregates::authority::Sight;
 use steward_events::BoxError;
 use steward_events::event::AggregateKind;
 use steward_events::id::TenantId;
 use steward_events::quantity::Shard;
 use steward_events::rejection::Rejection;
 use steward_events::request::Request;
+use steward_events::scope::Scope;
 use steward_ports::keys::KeyError;
 use steward_ports::live::NotFresh;
 use steward_ports::log::LogError;
@@ -33,7 +35,8 @@ pub trait ReadModel: Send + Sync + 'static {
     /// What keeps its rows current; none if it has no rows.
     fn rows(&self) -> Option<Arc<dyn KeepsRows>>;
 
-    /// Answers a query of one of its nouns. The caller is known to hold the query's permission.
+    /// Answers a query of one of its nouns. The caller is known to hold the query's permission: at the tenant, or, if its
+    /// row says that it is answered by scope, where [`Query::sight`] says; the view shows nothing else.
     ///
     /// # Errors
     /// [`NoAnswer`].
@@ -98,6 +101,8 @@ pub struct Query<'a> {
     pub request: &'a Request,
     /// Where its tenant lives.
     pub shard: Shard,
+    /// Where the caller may see.
+    pub sight: &'a Sight,
     /// The rows of all views, for a check of how far each has read.
     pub kept: &'a [Arc<dyn KeepsRows>],
 }
@@ -133,6 +138,34 @@ impl Query<'_> {
     /// If it cannot be written.
     pub fn write<T: Serialize>(&self, answer: &T) -> Result<Bytes, NoAnswer> {
         Ok(self.request.format.write(answer).map(Bytes::from)?)
+    }
+
+    /// That the caller may see what belongs to `scope`.
+    ///
+    /// # Errors
+    /// [`Rejection::Forbidden`].
+    pub fn check(&self, scope: &Scope) -> Result<(), NoAnswer> {
+        self.found(self.sight.covers(scope))
+    }
+
+    /// That what was found by its name is something that the caller may see.
+    ///
+    /// # Errors
+    /// [`Rejection::Forbidden`], which does not say where it belongs.
+    pub fn found(&self, is_seen: bool) -> Result<(), NoAnswer> {
+        if is_seen {
+            return Ok(());
+        }
+        let permission = format!("{}:{}", self.noun(), self.verb()).parse().map_err(|_| self.unknown())?;
+        let scope = Scope::tenant(self.tenant());
+        Err(Rejection::Forbidden {
+            principal: self.request.principal.clone(),
+            would_allow: format!("a grant of {permission} where it belongs, or on {scope}"),
+            reason: "it belongs to a scope where you may not see it".to_owned(),
+            permission,
+            scope,
+        }
+        .into())
     }
 
     /// There is no such query.

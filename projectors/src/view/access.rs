@@ -64,11 +64,13 @@ impl ReadModel for AccessView {
         match query.verb() {
             "explain" => {
                 let asked: ExplainQuery = query.read()?;
+                query.check(&asked.scope)?;
                 let explain = |view: &Authority, now| view.explain(query.tenant(), &asked, now);
                 query.write(&self.at(query, asked.at, explain).await?)
             }
             "who-can" => {
                 let asked: WhoCanQuery = query.read()?;
+                query.check(&asked.scope)?;
                 let who_can = |view: &Authority, now| view.who_can(query.tenant(), &asked, now);
                 query.write(&self.at(query, asked.at, who_can).await?)
             }

@@ -14,7 +14,7 @@ use steward_events::id::TenantId;
 use steward_events::quantity::NanoDollars;
 use steward_events::query::{CostBy, CostQuery, CostReport as Report, CostRow, CostSums};
 use steward_events::rejection::Rejection;
-use steward_events::scope::ScopeSet;
+use steward_events::scope::{InvalidScope, Scope, ScopeSet};
 use steward_events::timestamp::Timestamp;
 
 use crate::engine::Engine;
@@ -56,8 +56,9 @@ impl ReadModel for CostView {
         match query.verb() {
             "report" => {
                 let asked: CostQuery = query.read()?;
-                let (tenant, min_position) = (query.tenant().clone(), asked.min_position);
-                let read = self.rows.read(query.shard, min_position, move |rows| report(rows, &tenant, &asked));
+                let (tenant, min_position, sight) = (query.tenant().clone(), asked.min_position, query.sight.clone());
+                let seen = move |scope: &Scope| sight.covers(scope);
+                let read = self.rows.read(query.shard, min_position, move |rows| report(rows, &tenant, &asked, seen));
                 query.write(&read.await??)
             }
             _ => Err(query.unknown()),
@@ -65,7 +66,7 @@ impl ReadModel for CostView {
     }
 }
 
-/// The fold: one cell for each day and combination of project, principal, key, model, agent and task.
+/// The fold: one cell for each day and combination of scope, principal, key, model, agent and task.
 pub struct CostReport;
 
 /// The sums of one cell, and the prices they were charged at.
@@ -76,7 +77,7 @@ pub struct Cell {
 }
 
 impl Projector for CostReport {
-    const NAME: &'static str = "cost-report-v1";
+    const NAME: &'static str = "cost-report-v2";
     type Row = Cell;
 
     reads!(Usage => charge);
@@ -135,7 +136,7 @@ const fn day(at: Timestamp) -> u64 {
 fn key(tenant: &TenantId, at: Timestamp, scopes: &ScopeSet) -> Key {
     Key::of(tenant)
         .number(day(at))
-        .text(scopes.path.project().unwrap_or(""))
+        .text(scopes.path.as_str())
         .text(scopes.principal.as_str())
         .text(scopes.key.as_str())
         .text(scopes.model.as_str())
@@ -160,14 +161,19 @@ impl<'a> Parts<'a> {
         Some(Self { day: u64::from_be_bytes(*day), texts })
     }
 
+    /// Where its calls were booked.
+    fn scope(&self) -> Result<Scope, InvalidScope> {
+        self.texts[0].parse()
+    }
+
     fn value(&self, by: CostBy) -> String {
-        let [project, principal, key, model, agent, task] = self.texts;
+        let [scope, principal, key, model, agent, task] = self.texts;
         let text = match by {
             CostBy::Day => {
                 let midnight = Timestamp(self.day.saturating_mul(DAY_MICROSECONDS)).to_string();
                 return midnight.split('T').next().unwrap_or_default().to_owned();
             }
-            CostBy::Project => project,
+            CostBy::Project => scope.split('/').nth(1).unwrap_or(""),
             CostBy::Principal => principal,
             CostBy::Key => key,
             CostBy::Model => model,
@@ -190,7 +196,7 @@ const fn word(by: CostBy) -> &'static str {
     }
 }
 
-/// Answers `query` about `tenant` from the rows.
+/// Answers `query` about `tenant` from the rows of the scopes that are `seen`.
 ///
 /// # Errors
 /// If the store cannot be read; within, [`Rejection::Invalid`] for a report of too many rows.
@@ -198,6 +204,7 @@ pub fn report(
     rows: &Snapshot<'_>,
     tenant: &TenantId,
     query: &CostQuery,
+    seen: impl Fn(&Scope) -> bool,
 ) -> Result<Result<Report, Rejection>, BoxError> {
     let mut groups: BTreeMap<Vec<String>, Cell> = BTreeMap::new();
     let mut total = CostSums::default();
@@ -210,6 +217,9 @@ pub fn report(
         let Some(parts) = Parts::of(key, tenant) else { return true };
         if until.is_some_and(|until| parts.day >= until) {
             return false;
+        }
+        if !parts.scope().is_ok_and(|scope| seen(&scope)) {
+            return true;
         }
         add(&mut total, &cell.sums);
         let group = groups.entry(query.by.iter().map(|by| parts.value(*by)).collect()).or_default();

@@ -11,6 +11,7 @@ use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, RoleId, TaskId, T
 use steward_events::permission::PermissionPattern;
 use steward_events::scope::Scope;
 use steward_events::sealed::Sealed;
+use steward_events::sender::KeyRef;
 use steward_events::timestamp::Timestamp;
 
 use crate::engine::key::Key;
@@ -79,6 +80,8 @@ pub struct StoredKey {
     expires: Option<Timestamp>,
     agent: Option<AgentId>,
     task: Option<TaskId>,
+    permissions: Vec<PermissionPattern>,
+    parent: Option<KeyRef>,
     revoked: Option<String>,
     issued_at: Timestamp,
 }
@@ -103,7 +106,7 @@ pub struct StoredGrant {
 }
 
 impl Projector for Directory {
-    const NAME: &'static str = "directory-v1";
+    const NAME: &'static str = "directory-v2";
     type Row = DirectoryRow;
 
     reads!(Identity => fold_identity, Access => fold_access, Agent => fold_agent);
@@ -136,7 +139,18 @@ fn fold_identity(event: &IdentityEvent, recorded: &Recorded<'_>, rows: &mut Rows
                 }
             }
         }
-        IdentityEvent::KeyIssued { key, principal, hash: _, scope, models, expires, agent, task } => {
+        IdentityEvent::KeyIssued {
+            key,
+            principal,
+            hash: _,
+            scope,
+            models,
+            expires,
+            agent,
+            task,
+            permissions,
+            parent,
+        } => {
             let stored = StoredKey {
                 key: key.clone(),
                 principal: principal.clone(),
@@ -145,6 +159,8 @@ fn fold_identity(event: &IdentityEvent, recorded: &Recorded<'_>, rows: &mut Rows
                 expires: *expires,
                 agent: agent.clone(),
                 task: task.clone(),
+                permissions: permissions.clone(),
+                parent: parent.clone(),
                 revoked: None,
                 issued_at: at,
             };

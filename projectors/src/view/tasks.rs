@@ -19,6 +19,7 @@ use steward_ports::keys::{KeyError, Keyring};
 use crate::engine::Engine;
 use crate::engine::key::Key;
 use crate::engine::opening::open;
+use crate::engine::page::ROWS_READ_MAX;
 use crate::engine::projector::{Projector, reads};
 use crate::engine::read_model::{KeepsRows, NoAnswer, Query, ReadModel};
 use crate::engine::rows::Rows;
@@ -49,6 +50,7 @@ impl TasksView {
         let (tenant, id) = (query.tenant().clone(), task.clone());
         let found = self.rows.read(query.shard, min_position, move |rows| show(rows, &tenant, &id)).await?;
         let found = found.ok_or_else(|| Rejection::not_found("task", &task))?;
+        query.found(query.sight.covers_of(&found.view.scope, &found.view.submitted_by))?;
         let mut view = found.view;
         if let Some(output) = &found.output {
             match open(&self.keyring, output).await {
@@ -75,8 +77,10 @@ impl ReadModel for TasksView {
         match query.verb() {
             "list" => {
                 let TaskListQuery { count_max, min_position } = query.read()?;
-                let (tenant, count_max) = (query.tenant().clone(), count_max.unwrap_or(LIST_COUNT));
-                let read = self.rows.read(query.shard, min_position, move |rows| list(rows, &tenant, count_max));
+                let (tenant, count_max, sight) =
+                    (query.tenant().clone(), count_max.unwrap_or(LIST_COUNT), query.sight.clone());
+                let seen = move |task: &TaskView| sight.covers_of(&task.scope, &task.submitted_by);
+                let read = self.rows.read(query.shard, min_position, move |rows| list(rows, &tenant, count_max, seen));
                 query.write(&read.await?)
             }
             "show" => query.write(&self.show(query).await?),
@@ -116,7 +120,7 @@ impl Projector for Tasks {
 
 fn fold(event: &TaskEvent, recorded: &Recorded<'_>, rows: &mut Rows<TasksRow>) {
     let (tenant, id) = (&recorded.stream.tenant, recorded.stream.id.as_str());
-    if let TaskEvent::Submitted { task, agent, scope, submitted_by, input: _, limit: _ } = event {
+    if let TaskEvent::Submitted { task, agent, scope, submitted_by, submitted_with: _, input: _, limit: _ } = event {
         let view = TaskView {
             task: task.clone(),
             agent: agent.clone(),
@@ -216,24 +220,29 @@ pub fn show(rows: &Snapshot<'_>, tenant: &TenantId, task: &TaskId) -> Result<Opt
     })
 }
 
-/// The newest tasks of `tenant`, without their answers.
+/// The newest tasks of `tenant` among those that are `seen`, without their answers.
 ///
 /// # Errors
 /// If the store cannot be read.
-pub fn list(rows: &Snapshot<'_>, tenant: &TenantId, count_max: u32) -> Result<TaskList, BoxError> {
-    let mut newest_first = Vec::new();
+pub fn list(
+    rows: &Snapshot<'_>,
+    tenant: &TenantId,
+    count_max: u32,
+    seen: impl Fn(&TaskView) -> bool,
+) -> Result<TaskList, BoxError> {
+    let (mut tasks, mut read, mut failed) = (Vec::new(), 0, None);
     let count_max = usize::try_from(count_max.min(LIST_COUNT_MAX)).unwrap_or(usize::MAX);
     rows.scan::<TasksRow>(&newest(tenant), None, |_, row| {
-        if let TasksRow::Submitted(task) = row
-            && newest_first.len() < count_max
-        {
-            newest_first.push(task);
+        if tasks.len() >= count_max || read == ROWS_READ_MAX {
+            return false;
         }
-        newest_first.len() < count_max
+        read += 1;
+        let TasksRow::Submitted(task) = row else { return true };
+        match show(rows, tenant, &task) {
+            Ok(found) => tasks.extend(found.map(|found| found.view).filter(&seen)),
+            Err(error) => failed = Some(error),
+        }
+        failed.is_none()
     })?;
-    let mut tasks = Vec::with_capacity(newest_first.len());
-    for task in newest_first {
-        tasks.extend(show(rows, tenant, &task)?.map(|task| task.view));
-    }
-    Ok(TaskList { position: rows.position(), tasks })
+    failed.map_or(Ok(TaskList { position: rows.position(), tasks }), Err)
 }

@@ -16,6 +16,7 @@ use crate::dispatch::{Cause, DispatchError};
 use crate::pattern::{self, Done, Message, Next, Progress};
 use crate::step::model::{ModelAnswer, ModelRequest};
 use crate::task::claim::{self, Claim};
+use crate::task::ending;
 use crate::task::history::{ContentError, History};
 use crate::task::key::TaskKey;
 use crate::task::open_tasks::{OpenTask, OpenTasks, TaskRef};
@@ -73,6 +74,7 @@ pub(crate) async fn drive(shared: &Shared, task: &TaskRef, stop: &Stop) -> Left 
         () = closed(&shared.live, task, open.stream.shard) => Left::Closed,
         () = claim.keep() => Left::Lost,
         () = stop.now.cancelled() => Left::Released,
+        why = ending::ended(shared, task, &open) => drive.fail(&why).await,
         left = drive.to_its_end(&history, &stop.drain) => left,
     };
     if left == Left::Released {
@@ -120,16 +122,19 @@ impl Drive<'_> {
                 tracing::warn!(%reason, "task lost");
                 Left::Lost
             }
-            Broken::Fail(reason) => {
-                let reason: String = reason.chars().take(REASON_CHARS_MAX).collect();
-                tracing::warn!(%reason, "task failed");
-                let fail = FailTask { task: self.task.task.clone(), epoch: self.claim.epoch, reason };
-                match self.record(fail).await {
-                    Ok(_) => Left::Closed,
-                    Err(Broken::Release(_)) => Left::Released,
-                    Err(_) => Left::Lost,
-                }
-            }
+            Broken::Fail(reason) => self.fail(&reason).await,
+        }
+    }
+
+    /// Records that it cannot be done.
+    async fn fail(&self, reason: &str) -> Left {
+        let reason: String = reason.chars().take(REASON_CHARS_MAX).collect();
+        tracing::warn!(%reason, "task failed");
+        let fail = FailTask { task: self.task.task.clone(), epoch: self.claim.epoch, reason };
+        match self.record(fail).await {
+            Ok(_) => Left::Closed,
+            Err(Broken::Release(_)) => Left::Released,
+            Err(_) => Left::Lost,
         }
     }
 

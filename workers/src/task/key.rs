@@ -2,7 +2,8 @@
 //! the log knows its hash.
 //!
 //! It acts as the one who submitted the task, within the task's scope, for the agent's model only: an agent may do what
-//! both its definition and its invoker may. It is revoked by [`crate::process::task_ends`], and expires.
+//! both its definition and its invoker may. It ends with the key by which the task was submitted, is revoked by
+//! [`crate::process::task_ends`], and expires.
 
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ impl TaskKey {
             expires: Some(expires),
             agent: Some(open.agent.clone()),
             task: Some(task.task.clone()),
+            permissions: Vec::new(),
+            parent: open.submitted_with.clone(),
         };
         dispatch.send(&task.tenant, command, cause).await?;
         Ok(Self { secret, expires })

@@ -9,6 +9,7 @@ use steward_events::event::{AgentEvent, AgentSpec, TaskEvent, TenantEvent};
 use steward_events::id::{AgentId, CorrelationId, PrincipalId, TaskId, TenantId};
 use steward_events::quantity::{NanoDollars, Position};
 use steward_events::scope::Scope;
+use steward_events::sender::KeyRef;
 use steward_events::stream::StreamName;
 use steward_events::timestamp::Timestamp;
 use steward_events::view::Reads;
@@ -29,6 +30,7 @@ pub(crate) struct OpenTask {
     pub(crate) scope: Scope,
     pub(crate) limit: Option<NanoDollars>,
     pub(crate) submitted_by: PrincipalId,
+    pub(crate) submitted_with: Option<KeyRef>,
     pub(crate) correlation: CorrelationId,
     claimed_until: Option<Timestamp>,
 }
@@ -148,7 +150,7 @@ impl Reads<TaskEvent> for OpenTasks {
     fn read(&mut self, event: &TaskEvent, recorded: &Recorded<'_>) {
         let Some(task) = task_of(recorded.stream) else { return };
         match event {
-            TaskEvent::Submitted { agent, scope, limit, submitted_by, .. } => {
+            TaskEvent::Submitted { agent, scope, limit, submitted_by, submitted_with, .. } => {
                 let open = OpenTask {
                     stream: recorded.stream.clone(),
                     submitted_at: recorded.position,
@@ -156,6 +158,7 @@ impl Reads<TaskEvent> for OpenTasks {
                     scope: scope.clone(),
                     limit: *limit,
                     submitted_by: submitted_by.clone(),
+                    submitted_with: submitted_with.clone(),
                     correlation: recorded.entry.correlation.clone(),
                     claimed_until: None,
                 };

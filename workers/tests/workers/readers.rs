@@ -16,7 +16,7 @@ fn readers(kind: AggregateKind) -> &'static [&'static str] {
         AggregateKind::Ledger => &["lease_expiry", "task_ends"],
         AggregateKind::Usage => &["lease_expiry"],
         AggregateKind::Catalog => &["catalogs"],
-        AggregateKind::Agent => &["tasks"],
+        AggregateKind::Agent => &["authority", "tasks"],
         AggregateKind::Task => &["tasks", "task_ends"],
         AggregateKind::Denials | AggregateKind::Reads => &[],
         AggregateKind::Checkpoint => &["checkpoint_signing"],

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use steward_events::command::{IssueKey, RevokeKey, SubmitTask};
+use steward_events::event::{KeyHash, TaskEvent, TaskInput};
+use steward_events::sealed::Content;
 use steward_workers::Config;
 
 use crate::env::{WorkersEnv, eventually};
@@ -74,4 +77,44 @@ async fn a_step_without_any_answer_ends_the_task_in_time() {
     let _process = env.start_with(config, env.bus());
     env.submit("acme", "t_1", None).await;
     assert_eq!(env.end("acme", "t_1").await, "failed: step 1 (plan): no answer from the model: it took too long");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_ends_with_the_key_that_submitted_it() {
+    let env = WorkersEnv::new(Gateway::start(|_| Do::Hang).await).await.with_tenant("acme").await;
+    let issue = |key: &str| IssueKey {
+        key: Some(key.parse().unwrap()),
+        principal: "p_ana".parse().unwrap(),
+        hash: KeyHash::of(key),
+        scope: None,
+        models: vec![],
+        expires: None,
+        agent: None,
+        task: None,
+        permissions: vec![],
+        parent: None,
+    };
+    for key in ["key_1", "key_2"] {
+        env.send("acme", issue(key)).await.unwrap();
+    }
+    let _process = env.start();
+    for (key, task) in [("key_1", "t_1"), ("key_2", "t_2")] {
+        let submit = SubmitTask {
+            task: Some(task.parse().unwrap()),
+            agent: "researcher".parse().unwrap(),
+            input: Content::Plain(TaskInput { prompt: "What?".to_owned() }),
+            scope: None,
+            limit: None,
+        };
+        env.send_as(&key.parse().unwrap(), "acme", submit).await.unwrap();
+    }
+    eventually("both tasks call", async || env.gateway.calls().len() == 2).await;
+    let revoke = RevokeKey { key: "key_1".parse().unwrap(), reason: "lost".to_owned() };
+    let revoked = Instant::now();
+    env.send_as(&"key_2".parse().unwrap(), "acme", revoke).await.unwrap();
+    assert_eq!(env.end("acme", "t_1").await, "failed: the key key_1 was revoked or has expired");
+    assert!(revoked.elapsed() < Duration::from_secs(5), "{:?}", revoked.elapsed());
+    eventually("its key is taken back", async || left_over(&env).await == (2, 0)).await;
+    let other = env.task("acme", "t_2").await;
+    assert!(!other.iter().any(|event| matches!(event, TaskEvent::Failed { .. })), "{other:?}");
 }

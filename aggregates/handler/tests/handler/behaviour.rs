@@ -301,3 +301,65 @@ async fn a_tenant_that_sends_too_fast_is_told_so_and_others_are_not() {
     let other = env.command("steward", env.op.as_str(), "account", "create", &json!({"name": "other"}));
     accepted(handler.handle(other).await);
 }
+
+#[tokio::test]
+async fn a_revoked_key_is_refused_under_every_name_and_others_are_not() {
+    let env = HandlerEnv::new().await;
+    let handler = env.handler();
+    let send = async |who: &str, noun: &str, verb: &str, body: serde_json::Value| {
+        handler.handle(env.command("acme", who, noun, verb, &body)).await
+    };
+    let bot = accepted(handler.handle(env.account("bot")).await).answer["principal"].as_str().unwrap().to_owned();
+    accepted(handler.handle(env.op("grant", "give", &json!({"to": bot, "role": "owner", "on": "acme"}))).await);
+    for key in ["key_1", "key_2"] {
+        let hash = steward_events::event::KeyHash::of(key);
+        let issue = json!({"principal": bot, "key": key, "hash": hash});
+        accepted(handler.handle(env.op("key", "issue", &issue)).await);
+    }
+    let budget = || json!({"scope": "acme", "limit": "$5"});
+    for who in [bot.as_str(), "key_1", "key_2"] {
+        accepted(send(who, "budget", "set", budget()).await);
+    }
+    accepted(send("key_2", "key", "revoke", json!({"key": "key_1"})).await);
+    let set = refused(send("key_1", "budget", "set", budget()).await);
+    assert!(matches!(set, Rejection::Forbidden { .. }), "{set}");
+    for who in [bot.as_str(), "key_1"] {
+        for (noun, verb, body) in [
+            ("key", "issue", json!({"principal": bot, "hash": "0".repeat(64)})),
+            ("user", "disable", json!({"principal": bot})),
+        ] {
+            let refused = refused(send(who, noun, verb, body).await);
+            assert!(matches!(refused, Rejection::Forbidden { .. }), "{who} {noun}.{verb}: {refused}");
+        }
+    }
+    accepted(send("key_2", "budget", "set", json!({"scope": "acme", "limit": "$6"})).await);
+    accepted(handler.handle(env.op("key", "revoke", &json!({"key": "key_2"}))).await);
+    for who in [bot.as_str(), "key_1", "key_2"] {
+        let set = refused(send(who, "budget", "set", json!({"scope": "acme", "limit": "$7"})).await);
+        assert!(matches!(set, Rejection::Forbidden { .. }), "{who}: {set}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_is_cancelled_where_it_belongs() {
+    let env = HandlerEnv::new().await;
+    let handler = env.handler();
+    let spec = json!({"model": "small", "instructions": ""});
+    accepted(handler.handle(env.op("agent", "define", &json!({"agent": "a", "spec": spec}))).await);
+    let mut developers = Vec::new();
+    for project in ["support", "sales"] {
+        let made = accepted(handler.handle(env.account(project)).await).answer["principal"].clone();
+        let grant = json!({"to": made, "role": "developer", "on": format!("acme/{project}")});
+        accepted(handler.handle(env.op("grant", "give", &grant)).await);
+        developers.push(made.as_str().unwrap().to_owned());
+    }
+    let (support, sales) = (&developers[0], &developers[1]);
+    let submit = json!({"agent": "a", "task": "t_1", "input": {"prompt": "x"}, "scope": "acme/support"});
+    accepted(handler.handle(env.command("acme", support, "task", "submit", &submit)).await);
+    let cancel = |who: &str, task: &str| env.command("acme", who, "task", "cancel", &json!({"task": task}));
+    for (who, task) in [(sales, "t_1"), (sales, "t_2"), (support, "t_2")] {
+        let refused = refused(handler.handle(cancel(who, task)).await);
+        assert!(matches!(refused, Rejection::Forbidden { .. }), "{who} {task}: {refused}");
+    }
+    accepted(handler.handle(cancel(support, "t_1")).await);
+}

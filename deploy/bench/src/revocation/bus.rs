@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use steward_events::BoxError;
+use steward_events::id::PrincipalId;
 use steward_jetstream::{Credentials, JetStreamBus};
 use tokio::sync::oneshot;
 
@@ -31,9 +32,11 @@ pub(super) async fn measure(
     for trial in 1..=trials {
         progress.say(&format!("revocation on the bus: {trial} of {trials}"));
         let key = company::issue(operator, tenant, &admin.principal, tenant.as_str()).await?;
-        let credentials = Credentials::caller(system.place.bus_url(), tenant, &key.principal, key.secret.clone());
+        // As the key, so that whoever decides knows by which it comes.
+        let speaker = PrincipalId::new(&key.id)?;
+        let credentials = Credentials::caller(system.place.bus_url(), tenant, &speaker, key.secret.clone());
         let bus = JetStreamBus::connect(&credentials).await?.with_time_max(ANSWER_TIME_MAX);
-        let sender = Sender::new(Arc::new(bus), tenant.clone(), key.principal.clone());
+        let sender = Sender::new(Arc::new(bus), tenant.clone(), speaker);
         let (in_use, ready) = oneshot::channel();
         let commanding = tokio::spawn(command_until_refused(sender, in_use));
         if ready.await.is_err() {

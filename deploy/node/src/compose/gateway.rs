@@ -20,6 +20,7 @@ pub async fn gateway(
 ) -> Result<(), BoxError> {
     let connection = installation.connect(Role::Gateway).await?;
     let login = installation.connect(Role::Login).await?;
+    let sessions = installation.connect(Role::Sessions).await?;
     process.watch_connection("bus of gateway", &connection);
     let ports = GatewayPorts {
         log: Arc::new(JetStreamLog::over(&connection, process.config.bus.shards)),
@@ -37,7 +38,7 @@ pub async fn gateway(
     let authenticator = gateway.authenticator();
     let seed = installation.login_seed()?;
     let shutdown = process.core.clone();
-    let serving = steward_jetstream::login::serve(&login, &seed, authenticator, shutdown).await?;
+    let serving = steward_jetstream::login::serve(&login, &sessions, &seed, authenticator, shutdown).await?;
     process.watch("bus login", serving);
     let shutdown = process.edge.clone();
     process.spawn(Tier::Edge, "gateway", async move { gateway.run(listener, shutdown).await });

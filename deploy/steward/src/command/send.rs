@@ -19,9 +19,16 @@ pub(crate) fn shorthand(noun: &str, verb: &str) -> Shorthand {
         ("account", "create") => (&["name"], &[]),
         ("user", "invite") => (&["email"], &[]),
         ("user", "disable") => (&["principal"], &[]),
-        ("key", "issue") => {
-            (&["account"], &[("account", "principal"), ("on", "scope"), ("model", "models"), ("id", "key")])
-        }
+        ("key", "issue") => (
+            &["account"],
+            &[
+                ("account", "principal"),
+                ("on", "scope"),
+                ("model", "models"),
+                ("permission", "permissions"),
+                ("id", "key"),
+            ],
+        ),
         ("key", "revoke") => (&["id"], &[("id", "key")]),
         ("role", "define") => (&["role"], &[]),
         ("grant", "give" | "revoke") => (&["to", "role"], &[]),

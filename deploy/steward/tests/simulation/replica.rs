@@ -170,6 +170,7 @@ impl Replica {
             at,
             tenant: tenant(),
             actor: request.principal.clone(),
+            key: None,
             on_behalf_of: None,
             timezone: "Europe/Berlin".to_owned(),
             shards: 1,

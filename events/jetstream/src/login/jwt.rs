@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use steward_events::BoxError;
 use steward_events::ids::Ids;
+use steward_events::sender::SESSION_TIME_MAX;
 use steward_events::timestamp::Timestamp;
 use steward_ports::bus::BusCaller;
 use steward_ports::clock::RandomIds;
@@ -21,13 +22,14 @@ pub(super) fn payload<T: DeserializeOwned>(token: &[u8]) -> Result<T, BoxError> 
     Ok(serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload.trim_end_matches('='))?)?)
 }
 
-/// Lets `caller` in as the connection `user_nkey`, until its key expires: then the server closes the connection.
+/// Lets `caller` in as the connection `user_nkey`, until its key expires or it must log in again: then the server closes
+/// the connection.
 pub(super) fn user(issuer: &KeyPair, user_nkey: &str, caller: &BusCaller, now: Timestamp) -> Result<String, BoxError> {
     let may = permissions::of(caller);
     let mut claims = json!({
         "sub": user_nkey,
         "aud": ACCOUNT,
-        "name": format!("{}/{}", caller.tenant, caller.principal),
+        "name": format!("{}/{}/{}", caller.tenant, caller.principal, caller.key),
         "nats": {
             "type": "user",
             "version": 2,
@@ -39,9 +41,9 @@ pub(super) fn user(issuer: &KeyPair, user_nkey: &str, caller: &BusCaller, now: T
             "payload": -1,
         },
     });
-    if let Some(expires) = caller.expires {
-        claims["exp"] = json!(expires.0 / 1_000_000);
-    }
+    let again = now.plus(SESSION_TIME_MAX);
+    let until = caller.expires.map_or(again, |expires| expires.min(again));
+    claims["exp"] = json!(until.0 / 1_000_000);
     sign(issuer, claims, now)
 }
 
@@ -82,12 +84,24 @@ mod tests {
             tenant: "acme".parse().unwrap(),
             principal: "p_1".parse().unwrap(),
             key: "key_1".parse().unwrap(),
-            expires: Some(Timestamp(2_000_000_000)),
+            expires: Some(Timestamp(1_100_000_000)),
+            whole: true,
+            reads_log: false,
         };
         let token = user(&issuer, "UABC", &caller, Timestamp(1_000_000_000)).unwrap();
         let claims: Value = payload(token.as_bytes()).unwrap();
-        assert_eq!((&claims["exp"], &claims["iat"], &claims["sub"]), (&json!(2_000), &json!(1_000), &json!("UABC")));
-        assert_eq!(claims["nats"]["pub"]["allow"], json!(["cmd.acme.p_1.>", "qry.acme.p_1.>"]));
+        assert_eq!((&claims["exp"], &claims["iat"], &claims["sub"]), (&json!(1_100), &json!(1_000), &json!("UABC")));
+        assert_eq!(
+            claims["nats"]["pub"]["allow"],
+            json!(["cmd.acme.key_1.>", "qry.acme.key_1.>", "cmd.acme.p_1.>", "qry.acme.p_1.>"])
+        );
+        assert_eq!(claims["nats"]["sub"]["allow"], json!(["_INBOX.acme.key_1.>", "_INBOX.acme.p_1.>"]));
+        let lasting = BusCaller { expires: None, whole: false, reads_log: true, ..caller };
+        let token = user(&issuer, "UABC", &lasting, Timestamp(1_000_000_000)).unwrap();
+        let claims: Value = payload(token.as_bytes()).unwrap();
+        assert_eq!(claims["exp"], json!(1_000 + SESSION_TIME_MAX.as_secs()), "it must log in again");
+        assert_eq!(claims["nats"]["pub"]["allow"], json!(["cmd.acme.key_1.>", "qry.acme.key_1.>"]));
+        assert_eq!(claims["nats"]["sub"]["allow"], json!(["_INBOX.acme.key_1.>", "evt.*.acme.>"]));
         let (signed, signature) = token.rsplit_once('.').unwrap();
         issuer.verify(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).unwrap()).unwrap();
         assert!(payload::<Value>(b"nonsense").is_err());

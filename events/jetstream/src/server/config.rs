@@ -57,7 +57,9 @@ pub(super) fn write(dir: &Path, text: &str) -> Result<(), ServerError> {
 
 /// The text: JSON, which the server reads as well as its own format.
 pub(super) fn render(wanted: &Wanted<'_>) -> String {
-    let users: Vec<Value> = Role::ALL.into_iter().map(|role| user(role, wanted.secrets)).collect();
+    // The server's own account is for closing connections, and for nothing else.
+    let (own, users): (Vec<Role>, Vec<Role>) = Role::ALL.into_iter().partition(|role| *role == Role::Sessions);
+    let of = |roles: Vec<Role>| roles.into_iter().map(|role| user(role, wanted.secrets)).collect::<Vec<_>>();
     let names: Vec<&str> = Role::ALL.into_iter().map(Role::user).collect();
     let mut jetstream =
         json!({ "store_dir": text(&wanted.dir.join("jetstream")), "max_file_store": FILE_STORE_BYTES_MAX });
@@ -77,8 +79,8 @@ pub(super) fn render(wanted: &Wanted<'_>) -> String {
         "max_pending": PENDING_BYTES_MAX,
         "jetstream": jetstream,
         "accounts": {
-            ACCOUNT: { "jetstream": "enabled", "users": users },
-            "SYS": { "users": [] },
+            ACCOUNT: { "jetstream": "enabled", "users": of(users) },
+            "SYS": { "users": of(own) },
         },
         "system_account": "SYS",
         "authorization": {

@@ -28,13 +28,13 @@ pub(super) async fn send(
     spec: &'static CommandSpec,
     body: Bytes,
 ) -> Result<Response, Error> {
+    caller.check(spec.permission())?;
     let (mut format, mut body, mut secret) = (caller.format, body, None);
     if (spec.noun, spec.verb) == ("key", "issue") {
         (body, secret) = issue_key::complete(caller, &body)?;
         format = steward_events::request::Format::Json;
     }
     let command = Command::read(spec.noun, spec.verb, format, &body)?;
-    caller.check(spec.permission(), command.scope(&caller.tenant)).await?;
     if !ENDS_A_RIGHT.contains(&spec.verb) {
         (caller.management.capacity.commands)().map_err(Error::unavailable)?;
     }

@@ -35,9 +35,12 @@ impl BudgetsView {
         let after = after(&prefix, &paging)?;
         let now = self.engine.ports.clock.now();
         let timezone = self.engine.authority.read().timezone(query.tenant()).to_owned();
+        let sight = query.sight.clone();
         let wanted = move |row| match row {
             BudgetsRow::Budget(budget) => {
-                let wanted = asked.scope.as_ref().is_none_or(|scope| scope.contains(&budget.key.scope))
+                let seen = sight.covers(&budget.key.scope);
+                let wanted = seen
+                    && asked.scope.as_ref().is_none_or(|scope| scope.contains(&budget.key.scope))
                     && asked.unit.is_none_or(|unit| unit == budget.key.unit);
                 Ok(wanted.then(|| budget_row(*budget, now, &timezone)))
             }

@@ -143,11 +143,12 @@ impl DirectoryView {
     async fn keys(&self, query: &Query<'_>) -> Result<KeyPage, NoAnswer> {
         let asked: ListKeys = query.read()?;
         let (paging, prefix, tenant) = (asked.paging(), keys(query.tenant()), query.tenant().clone());
+        let sight = query.sight.clone();
         let after = after(&prefix, &paging)?;
         let (bounds, now) = ((paging.limit, ROWS_READ_MAX), self.clock.now());
         let read = move |rows: &Snapshot<'_>| {
             part(rows, &prefix, None, after.as_ref(), bounds, |row| match row {
-                DirectoryRow::Key(key) if matches_key(&asked, &key) => {
+                DirectoryRow::Key(key) if sight.covers(&key.scope) && matches_key(&asked, &key) => {
                     let row = key_row(rows, &tenant, *key, now)?;
                     Ok(asked.state.is_none_or(|state| state == row.state).then_some(row))
                 }
@@ -160,12 +161,13 @@ impl DirectoryView {
     async fn grants(&self, query: &Query<'_>) -> Result<GrantPage, NoAnswer> {
         let asked: ListGrants = query.read()?;
         let (paging, prefix, tenant) = (asked.paging(), grants(query.tenant()), query.tenant().clone());
+        let sight = query.sight.clone();
         let within = asked.principal.as_ref().map(|principal| grants_of(&tenant, principal));
         let after = after(&prefix, &paging)?;
         let (bounds, now) = ((paging.limit, ROWS_READ_MAX), self.clock.now());
         let read = move |rows: &Snapshot<'_>| {
             part(rows, &prefix, within.as_ref(), after.as_ref(), bounds, |row| match row {
-                DirectoryRow::Grant(grant) if matches_grant(&asked, &grant, now) => {
+                DirectoryRow::Grant(grant) if sight.covers(&grant.on) && matches_grant(&asked, &grant, now) => {
                     grant_row(rows, &tenant, grant, now).map(Some)
                 }
                 _ => Ok(None),
@@ -255,6 +257,8 @@ fn key_row(rows: &Snapshot<'_>, tenant: &TenantId, key: StoredKey, now: Timestam
         expires: key.expires,
         agent: key.agent,
         task: key.task,
+        permissions: key.permissions,
+        parent: key.parent.map(|parent| parent.key),
         state,
         reason: key.revoked,
         issued_at: key.issued_at,
