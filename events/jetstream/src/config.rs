@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::durability::Durability;
+use crate::login::Logins;
 use crate::provision;
 use crate::serve::Requests;
 use crate::server::{self, Cluster};
@@ -34,6 +35,8 @@ pub struct Config {
     pub cluster: Option<Cluster>,
     /// What the roles that answer requests take of them at a time: for each noun or view.
     pub requests: Requests,
+    /// How many connections callers have at once.
+    pub logins: Logins,
 }
 
 impl Default for Config {
@@ -47,6 +50,7 @@ impl Default for Config {
             free_bytes_min: None,
             cluster: None,
             requests: Requests::default(),
+            logins: Logins::default(),
         }
     }
 }

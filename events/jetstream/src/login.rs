@@ -8,11 +8,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::Message;
+use async_nats::{Message, Subscriber};
 use futures::StreamExt;
 use nkeys::KeyPair;
 use serde::Deserialize;
 use steward_events::BoxError;
+use steward_events::sender::SESSION_TIME_MAX;
+use steward_events::timestamp::Timestamp;
 use steward_ports::bus::{Authenticator, BusCaller, LoginRefused};
 use steward_ports::clock::{Clock, SystemClock};
 use tokio::sync::Semaphore;
@@ -21,10 +23,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection::Connection;
 
+mod connections;
 mod jwt;
 mod permissions;
 mod sessions;
 
+pub use connections::Logins;
+
+use connections::Connections;
 use sessions::{ClientId, Sessions};
 
 /// Logins looked at at once; the others wait, and the server gives up on them after its own time-out.
@@ -36,6 +42,9 @@ const LOOK_UP_TIME_MAX: Duration = Duration::from_secs(5);
 /// Where the server asks.
 const ASKED: &str = "$SYS.REQ.USER.AUTH";
 
+/// Where the server tells of connections that have closed.
+const CLOSED: &str = "$SYS.ACCOUNT.*.DISCONNECT";
+
 /// Serves logins until `shutdown`; returns once it listens.
 ///
 /// `closing` is a connection as [`crate::Role::Sessions`]. `issuer_seed` is that of the account key which the server trusts: [`crate::server::Server::login_seed`].
@@ -46,6 +55,7 @@ pub async fn serve(
     connection: &Connection,
     closing: &Connection,
     issuer_seed: &str,
+    bounds: &Logins,
     authenticator: Arc<dyn Authenticator>,
     shutdown: CancellationToken,
 ) -> Result<JoinHandle<()>, BoxError> {
@@ -53,13 +63,17 @@ pub async fn serve(
         connection: connection.clone(),
         issuer: KeyPair::from_seed(issuer_seed)?,
         sessions: Arc::new(Sessions::new(closing.clone(), Arc::clone(&authenticator))),
+        connections: Connections::new(bounds.clone(), SESSION_TIME_MAX),
         authenticator,
         clock: SystemClock::default(),
     });
+    let closed = closing.client.subscribe(CLOSED).await?;
+    closing.flush().await?;
     let mut asked = connection.client.queue_subscribe(ASKED, "login".to_owned()).await?;
     connection.flush().await?;
     let permits = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
     let watching = tokio::spawn(Arc::clone(&login.sessions).watch());
+    let counting = tokio::spawn(count_closed(Arc::clone(&login), closed));
     Ok(tokio::spawn(async move {
         let mut begun = JoinSet::new();
         loop {
@@ -80,6 +94,7 @@ pub async fn serve(
         }
         while begun.join_next().await.is_some() {}
         watching.abort();
+        counting.abort();
     }))
 }
 
@@ -87,8 +102,25 @@ struct Login {
     connection: Connection,
     issuer: KeyPair,
     sessions: Arc<Sessions>,
+    connections: Connections,
     authenticator: Arc<dyn Authenticator>,
     clock: SystemClock,
+}
+
+/// What of the news that a connection has closed matters here.
+#[derive(Deserialize)]
+struct ClosedClient {
+    server: ServerId,
+    client: ClientInfo,
+}
+
+/// Takes back connections as they close.
+async fn count_closed(login: Arc<Login>, mut closed: Subscriber) {
+    while let Some(message) = closed.next().await {
+        // Whatever else the server may tell of there is none of those that were let in here.
+        let Ok(ClosedClient { server, client }) = serde_json::from_slice(&message.payload) else { continue };
+        login.connections.end(&ClientId { server: server.id, number: client.id });
+    }
 }
 
 /// What of a request matters here.
@@ -142,10 +174,14 @@ impl Login {
         let address = client_info.host.parse().ok();
         let verdict = match self.look_up(&connect_opts, address).await {
             Ok(caller) => {
-                let token = jwt::user(&self.issuer, &user_nkey, &caller, now);
                 let client = ClientId { server: server_id.id.clone(), number: client_info.id };
-                // What ended while it was looked up is not begun.
-                if self.sessions.begin(&client, &caller, now) { token } else { Err("no such key".into()) }
+                match self.begin(&client, &caller, now) {
+                    Ok(()) => jwt::user(&self.issuer, &user_nkey, &caller, now),
+                    Err(why) => {
+                        self.authenticator.refused(LoginRefused { caller: Some(&caller), address, why });
+                        Err(why.into())
+                    }
+                }
             }
             Err(why) => {
                 self.authenticator.refused(LoginRefused { caller: None, address, why });
@@ -160,6 +196,17 @@ impl Login {
         if let Err(error) = sent {
             tracing::warn!(error, "a login could not be answered");
         }
+    }
+
+    /// Counts the connection and watches what it is let in for.
+    fn begin(&self, client: &ClientId, caller: &BusCaller, now: Timestamp) -> Result<(), &'static str> {
+        self.connections.begin(client.clone(), caller, self.clock.monotonic())?;
+        // What ended while it was looked up is not begun.
+        if self.sessions.begin(client, caller, now) {
+            return Ok(());
+        }
+        self.connections.end(client);
+        Err("no such key")
     }
 
     async fn look_up(&self, given: &ConnectOptions, address: Option<IpAddr>) -> Result<BusCaller, &'static str> {

@@ -177,7 +177,11 @@ impl Role {
             Self::Login => {
                 RolePermissions { publish: &[&["$SYS._INBOX.>"]], subscribe: &["$SYS.REQ.USER.AUTH"], ..NOTHING }
             }
-            Self::Sessions => RolePermissions { publish: &[&["$SYS.REQ.SERVER.*.KICK"]], ..NOTHING },
+            Self::Sessions => RolePermissions {
+                publish: &[&["$SYS.REQ.SERVER.*.KICK"]],
+                subscribe: &["$SYS.ACCOUNT.*.DISCONNECT"],
+                ..NOTHING
+            },
         }
     }
 

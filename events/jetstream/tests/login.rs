@@ -5,8 +5,8 @@
 mod support;
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -20,7 +20,7 @@ use steward_events::request::{Envelope, Format, Reply, Request};
 use steward_events::stream::StreamName;
 use steward_jetstream::{ConnectError, Connection, Credentials, JetStreamBus, Role, login, serve};
 use steward_ports::append::append;
-use steward_ports::bus::{Authenticator, BusCaller, CommandBus, CommandService, Failure};
+use steward_ports::bus::{Authenticator, BusCaller, CommandBus, CommandService, Failure, LoginRefused};
 use steward_ports::clock::{Clock, SystemClock};
 use steward_ports::log::{EventLog, Filter};
 use steward_ports::testing::commit;
@@ -34,6 +34,8 @@ use tokio_util::sync::CancellationToken;
 struct Keys {
     ended: AtomicBool,
     version: AtomicU64,
+    /// Who was not let in, and why.
+    refused: Mutex<Vec<(Option<String>, String)>>,
 }
 
 impl Keys {
@@ -65,6 +67,11 @@ impl Authenticator for Keys {
     fn version(&self) -> u64 {
         self.version.load(Ordering::SeqCst)
     }
+
+    fn refused(&self, LoginRefused { caller, why, .. }: LoginRefused<'_>) {
+        let who = caller.map(|caller| format!("{}/{}", caller.tenant, caller.principal));
+        self.refused.lock().unwrap().push((who, why.to_owned()));
+    }
 }
 
 /// Accepts everything and says who asked.
@@ -91,7 +98,9 @@ impl Installation {
         let login = bus.connect(Role::Login).await;
         let (closing, keys) = (bus.connect(Role::Sessions).await, Arc::new(Keys::default()));
         let asked = Arc::clone(&keys);
-        login::serve(&login, &closing, bus.server().login_seed(), asked, shutdown.clone()).await.unwrap();
+        login::serve(&login, &closing, bus.server().login_seed(), &login::Logins::default(), asked, shutdown.clone())
+            .await
+            .unwrap();
         let responder = bus.connect(Role::AggregatesResponder).await;
         serve::commands(&responder, &["budget"], Arc::new(Agreeable), &serve::Requests::default(), shutdown)
             .await
@@ -368,4 +377,36 @@ async fn a_login_with_two_keys_is_refused() {
         ConnectOptions::with_user_and_password("x".to_owned(), "acme/p_1".to_owned()).token("acme/p_2".to_owned());
     assert!(both.connect(installation.bus.server().url()).await.is_err());
     installation.bus.stop().await;
+}
+
+#[tokio::test]
+async fn a_principal_has_so_many_connections_and_others_have_theirs() {
+    let installation = Installation::start().await;
+    let url = installation.bus.server().url().to_owned();
+    let most = login::Logins::default().connections_per_principal_max;
+    let connect = |key: &'static str, inbox: &'static str| {
+        let options = ConnectOptions::with_token(key.to_owned()).custom_inbox_prefix(inbox);
+        let url = url.clone();
+        async move { options.connect(url).await }
+    };
+    let mine = || connect("acme/p_1", "_INBOX.acme.p_1");
+    let mut open = Vec::new();
+    for _ in 0..most {
+        open.push(mine().await.unwrap());
+    }
+    assert!(mine().await.is_err(), "one more than {most}");
+    assert!(connect("no such key", "_INBOX.acme.p_1").await.is_err());
+    let heard = installation.keys.refused.lock().unwrap().clone();
+    let of = |who: Option<&str>| heard.iter().any(|(refused, _)| refused.as_deref() == who);
+    assert!(of(Some("acme/p_1")) && of(None), "each is told, to be put on record: {heard:?}");
+    connect("acme/p_2", "_INBOX.acme.p_2").await.unwrap();
+    connect("globex/p_1", "_INBOX.globex.p_1").await.unwrap();
+    open.pop().unwrap().drain().await.unwrap();
+    for _ in 0..100 {
+        if mine().await.is_ok() {
+            return installation.bus.stop().await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("a connection that was closed is still counted");
 }

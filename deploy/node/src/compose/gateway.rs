@@ -38,7 +38,8 @@ pub async fn gateway(
     let authenticator = gateway.authenticator();
     let seed = installation.login_seed()?;
     let shutdown = process.core.clone();
-    let serving = steward_jetstream::login::serve(&login, &sessions, &seed, authenticator, shutdown).await?;
+    let bounds = &process.config.bus.logins;
+    let serving = steward_jetstream::login::serve(&login, &sessions, &seed, bounds, authenticator, shutdown).await?;
     process.watch("bus login", serving);
     let shutdown = process.edge.clone();
     process.spawn(Tier::Edge, "gateway", async move { gateway.run(listener, shutdown).await });
