@@ -76,7 +76,7 @@ pub(crate) async fn drive(shared: &Shared, task: &TaskRef, stop: &Stop) -> Left 
         () = closed(&shared.live, task, open.stream.shard) => Left::Closed,
         () = claim.keep() => Left::Lost,
         () = stop.now.cancelled() => Left::Released,
-        why = ending::ended(shared, task, &open) => drive.fail(&why).await,
+        why = ending::ended(shared, task, &open) => drive.fail(&why, None).await,
         left = drive.to_its_end(&history, &stop.drain) => left,
     };
     if left == Left::Released {
