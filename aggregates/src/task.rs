@@ -276,7 +276,7 @@ impl Aggregate for Task {
             TaskCommand::FailTask(fail) => {
                 self.must_hold(&fail.task, fail.epoch)?;
                 limit::reason(&fail.reason)?;
-                Ok(vec![TaskEvent::Failed { epoch: fail.epoch, reason: fail.reason.clone() }])
+                Ok(vec![TaskEvent::Failed { epoch: fail.epoch, reason: fail.reason.clone(), spent: fail.spent }])
             }
         }
     }
@@ -303,7 +303,10 @@ impl Aggregate for Task {
                 self.cost = NanoDollars(self.cost.0.saturating_add(cost.0));
             }
             TaskEvent::Finished { epoch, .. } => self.end = Some(TaskEnd::Finished(epoch)),
-            TaskEvent::Failed { epoch, .. } => self.end = Some(TaskEnd::Failed(epoch)),
+            TaskEvent::Failed { epoch, spent, .. } => {
+                self.end = Some(TaskEnd::Failed(epoch));
+                self.cost = NanoDollars(self.cost.0.saturating_add(spent.map_or(0, |spent| spent.cost.0)));
+            }
             TaskEvent::Cancelled { .. } => self.end = Some(TaskEnd::Cancelled),
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use steward_events::commit::Commit;
 use steward_events::event::AggregateKind;
-use steward_events::event::{CallOutcome, Event, UnsettledCall, UsageEvent};
+use steward_events::event::{Event, UnsettledCall, UsageEvent};
 use steward_events::id::{CallId, LeaseId};
 use steward_events::id::{HolderId, InvalidId, StreamId, TenantId};
 use steward_events::quantity::Shard;
@@ -91,7 +91,7 @@ impl Usage {
                 lease.used += *used;
                 lease.late += *late;
                 let left = open.worst.saturating_sub(*used);
-                if matches!(outcome, CallOutcome::Estimated { .. }) && !left.is_zero() {
+                if outcome.leaves_open() && !left.is_zero() {
                     lease.open.insert(call.clone(), OpenCall { worst: left, estimated: true });
                 } else {
                     lease.open.remove(call);
@@ -147,7 +147,9 @@ impl LeaseUsage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use steward_events::event::{AnswerSource, CallContext, Operation, PriceVersion, Saved, Tags, TokenUsage};
+    use steward_events::event::{
+        AnswerSource, CallContext, CallOutcome, Operation, PriceVersion, Saved, Tags, TokenUsage, UnpricedSet,
+    };
     use steward_events::quantity::{NanoDollars, Tokens};
     use steward_events::timestamp::Timestamp;
 
@@ -203,6 +205,7 @@ mod tests {
             tokens: TokenUsage::default(),
             cost: NanoDollars(used),
             variant: 0,
+            unpriced: UnpricedSet::default(),
             source: AnswerSource::Provider,
             saved: Saved::default(),
             used: tokens(used),
@@ -235,7 +238,7 @@ mod tests {
 
     #[test]
     fn an_estimate_leaves_the_rest_of_the_worst_case_open() {
-        let cut = CallOutcome::Estimated { reason: "stream cut".to_owned() };
+        let cut = CallOutcome::estimated("stream cut");
         let usage = fold(&[started("a", 10), finished("a", 7, cut)]);
         let of_lease = usage.lease(&lease()).unwrap();
         assert_eq!(of_lease.used, tokens(7));

@@ -146,7 +146,12 @@ fn task_command() -> impl Strategy<Value = TaskCommand> {
             duration_ms: 1,
         })),
         epoch.clone().prop_map(move |epoch| TaskCommand::FinishTask(FinishTask { task: id(), epoch, output: text() })),
-        epoch.prop_map(move |epoch| TaskCommand::FailTask(FailTask { task: id(), epoch, reason: String::new() })),
+        epoch.prop_map(move |epoch| TaskCommand::FailTask(FailTask {
+            task: id(),
+            epoch,
+            reason: String::new(),
+            spent: None
+        })),
         Just(()).prop_map(move |()| TaskCommand::CancelTask(CancelTask { task: id(), reason: String::new() })),
     ]
 }

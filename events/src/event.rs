@@ -39,10 +39,10 @@ pub use checkpoint::CheckpointEvent;
 pub use denials::{DenialEvent, DenialKind};
 pub use identity::{IdentityEvent, KeyHash, Profile};
 pub use ledger::{BudgetKey, BudgetSpec, LeaseTerms, LedgerEvent, UnsettledCall, WindowBounds};
-pub use price::{Hours, PriceVariant, PriceVersion, Rates, ServiceTier, TimeOfDay, Weekday};
+pub use price::{Hours, PriceVariant, PriceVersion, Rates, ServiceTier, TimeOfDay, Unpriced, UnpricedSet, Weekday};
 pub use reads::ReadEvent;
 pub use registry::RegistryEvent;
-pub use task::{StepKind, TaskEvent, TaskInput, TaskOutput};
+pub use task::{SpentStep, StepKind, TaskEvent, TaskInput, TaskOutput};
 pub use tenant::{ContentMode, TenantEvent};
 pub use usage::{UsageEvent, may_close_a_lease};
 

@@ -27,7 +27,7 @@ pub use budget::{BudgetPage, BudgetRow, ListBudgets, WindowRow};
 pub use catalog::{
     ListModels, ListPrices, ListProviders, ModelPage, ModelRow, PricePage, PriceRow, ProviderPage, ProviderRow,
 };
-pub use cost::{CostBy, CostQuery, CostReport, CostRow, CostSums};
+pub use cost::{CostBy, CostQuery, CostReport, CostRow, CostSums, ReportDay};
 pub use directory::{
     AccountPage, AccountRow, AgentPage, AgentRow, GrantPage, GrantRow, GrantState, KeyPage, KeyRow, KeyState,
     ListAccounts, ListAgents, ListGrants, ListKeys, ListRoles, ListUsers, PrincipalState, RolePage, RoleRow, UserPage,

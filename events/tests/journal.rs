@@ -9,7 +9,7 @@ use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{
     AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Saved, ServiceTier, Tags,
-    TokenUsage, UsageEvent,
+    TokenUsage, Unpriced, UnpricedSet, UsageEvent,
 };
 use steward_events::id::{CallId, CorrelationId, HolderId, LeaseId, PrincipalId};
 use steward_events::ids::{DerivedIds, Ids};
@@ -95,6 +95,7 @@ impl Writer {
             },
             cost: NanoDollars(1_252_000),
             variant: 0,
+            unpriced: UnpricedSet::default(),
             source: AnswerSource::Provider,
             saved: Saved::default(),
             used: Amounts { calls: 1, tokens: Tokens(2_446), money: NanoDollars(1_252_000) },
@@ -197,7 +198,7 @@ fn any_event() -> impl Strategy<Value = UsageEvent> {
     let outcome = prop_oneof![
         Just(CallOutcome::Completed),
         ".{0,9}".prop_map(|reason| CallOutcome::NotBilled { reason }),
-        ".{0,9}".prop_map(|reason| CallOutcome::Estimated { reason }),
+        (".{0,9}", any::<bool>()).prop_map(|(reason, closed)| CallOutcome::Estimated { reason, closed }),
     ];
     let source = prop_oneof![
         Just(AnswerSource::Provider),
@@ -216,25 +217,40 @@ fn any_event() -> impl Strategy<Value = UsageEvent> {
             tags,
         },
     );
-    let money = (any::<u32>(), any_amounts(), any_amounts(), saved, 0_u16..3);
+    let unpriced = prop::collection::vec(prop::sample::select(vec![Unpriced::Tier, Unpriced::Search]), 0..3)
+        .prop_map(|all| all.into_iter().collect());
+    let money = (any::<u32>(), any_amounts(), any_amounts(), saved, (0_u16..3, unpriced));
     let finished = (any_id(), lease(), any_context(), any_usage(), money, outcome, source, any::<u32>(), any_tags())
-        .prop_map(|(call, lease, context, tokens, (cost, used, late, saved, variant), outcome, source, ms, tags)| {
-            UsageEvent::CallFinished {
+        .prop_map(
+            |(
                 call,
                 lease,
                 context,
                 tokens,
-                cost: NanoDollars(cost.into()),
-                variant,
-                source,
-                saved,
-                used,
-                late,
+                (cost, used, late, saved, (variant, unpriced)),
                 outcome,
-                duration_ms: ms.into(),
+                source,
+                ms,
                 tags,
-            }
-        });
+            )| {
+                UsageEvent::CallFinished {
+                    call,
+                    lease,
+                    context,
+                    tokens,
+                    cost: NanoDollars(cost.into()),
+                    variant,
+                    unpriced,
+                    source,
+                    saved,
+                    used,
+                    late,
+                    outcome,
+                    duration_ms: ms.into(),
+                    tags,
+                }
+            },
+        );
     let closed = (lease(), ".{0,9}").prop_map(|(lease, reason)| UsageEvent::LeaseClosed { lease, reason });
     prop_oneof![3 => started, 3 => finished, 1 => closed]
 }

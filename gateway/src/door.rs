@@ -17,6 +17,7 @@ use steward_ports::clock::Clock;
 
 use crate::body::{self, BodyBounds};
 use crate::capacity::LogCapacity;
+use crate::coding;
 use crate::config::Config;
 use crate::error::Error;
 use crate::observe::Arrival;
@@ -67,6 +68,7 @@ impl Door {
         let permit = self.limits.enter(&by)?;
         let mut memory = self.limits.body_memory(&by);
         let body = body::read(body, self.body, &mut memory).await?;
+        let body = coding::unpack(&head.headers, body, self.body.bytes_max, &mut memory)?;
         // After the body: a client that still sends might not see the answer.
         (self.capacity.calls)().map_err(Error::unavailable)?;
         Ok(Accepted { key, permit, body, memory, request: Arrival::of(head).id.clone(), began })
@@ -99,9 +101,15 @@ impl Door {
     }
 
     /// Reads the body of a management request with this key, within bounds.
-    pub(crate) async fn read(&self, body: Body, key: &AuthenticatedKey) -> Result<(Bytes, BodyMemory), Error> {
+    pub(crate) async fn read(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        key: &AuthenticatedKey,
+    ) -> Result<(Bytes, BodyMemory), Error> {
         let mut memory = self.limits.body_memory(&Taker::from(&key.holder));
         let body = body::read(body, self.management_body, &mut memory).await?;
+        let body = coding::unpack(headers, body, self.management_body.bytes_max, &mut memory)?;
         Ok((body, memory))
     }
 

@@ -5,6 +5,9 @@ use steward_events::rejection::Rejection;
 use steward_ports::bus::BusError;
 use steward_ports::live::NotFresh;
 
+/// The codings of bodies that are taken, as `Accept-Encoding` names them.
+pub(crate) const CODINGS_TAKEN: &str = "gzip, deflate";
+
 /// Why not.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -17,6 +20,9 @@ pub(crate) enum Error {
     /// The body is too long.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
+    /// The body is coded in a way that is not taken.
+    #[error("a body coded as {0} is not taken: send it as it is, or coded as one of {CODINGS_TAKEN}")]
+    UnknownCoding(String),
     /// The body did not come in time.
     #[error("the body did not arrive in time")]
     TooSlow,

@@ -6,6 +6,7 @@
 mod body;
 mod bus_login;
 mod capacity;
+mod coding;
 mod config;
 mod documents;
 mod door;

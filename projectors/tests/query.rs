@@ -435,7 +435,8 @@ async fn metrics_count_each_event_once_and_sum_excess_tenants() {
     let claimed = TaskEvent::Claimed { epoch: Epoch(1), worker: "w1".to_owned(), until: after(60) };
     on_task(&mut company, "t_1", claimed.clone()).await;
     on_task(&mut company, "t_2", claimed).await;
-    on_task(&mut company, "t_2", TaskEvent::Failed { epoch: Epoch(1), reason: "no model".to_owned() }).await;
+    on_task(&mut company, "t_2", TaskEvent::Failed { epoch: Epoch(1), reason: "no model".to_owned(), spent: None })
+        .await;
 
     let own: Metrics = company.query("acme", "p_max", "metrics.read", &json!({})).await.unwrap();
     let dollars = |nano: u64| NanoDollars(nano).as_dollars_f64();

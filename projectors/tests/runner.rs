@@ -8,9 +8,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use steward_events::commit::Recorded;
-use steward_events::event::{AggregateKind, Event, UsageEvent};
-use steward_events::quantity::{NanoDollars, Position, Shard};
+use steward_events::event::{
+    AggregateKind, CallOutcome, ContentMode, Event, LeaseTerms, LedgerEvent, TenantEvent, Unpriced, UnsettledCall,
+    UsageEvent,
+};
+use steward_events::id::CallId;
+use steward_events::quantity::{Amounts, NanoDollars, Position, Shard, Tokens};
 use steward_events::query::{CostBy, CostQuery, CostReport as Report, CostSums};
+use steward_events::rejection::Rejection;
 use steward_ports::clock::SystemClock;
 use steward_ports::log::EventLog;
 use steward_ports::log::memory::MemoryLog;
@@ -58,7 +63,10 @@ async fn write_calls(writer: &mut Writer, dice: &mut Dice, commits: usize, sums:
             sum.cached += tokens.cached.0;
             sum.output += tokens.output.0;
             sum.cost = NanoDollars(sum.cost.0 + cost.0);
-            sum.estimated += u64::from(*outcome != steward_events::event::CallOutcome::Completed);
+            if *outcome != CallOutcome::Completed {
+                sum.estimated += 1;
+                sum.estimated_cost = NanoDollars(sum.estimated_cost.0 + cost.0);
+            }
         }
         let journal = stream(shard, of, AggregateKind::Usage, dice.pick(&["gw1-a", "gw1-b", "gw2-a"]));
         writer.write(&journal, events.into_iter().map(Event::from).collect()).await;
@@ -256,13 +264,122 @@ async fn a_report_takes_only_the_days_asked_for() {
         (Some("2026-12-24"), None, 0),
         (Some("1970-01-01"), None, 5),
     ] {
-        let moment = |text: &str| text.parse().unwrap();
+        let day = |text: &str| text.parse().unwrap();
         let query =
-            CostQuery { by: vec![CostBy::Day], since: since.map(moment), until: until.map(moment), min_position: None };
+            CostQuery { by: vec![CostBy::Day], since: since.map(day), until: until.map(day), min_position: None };
         let report = report(&runner, "acme", 0, query).await;
         assert_eq!(report.total.calls, calls, "{since:?} to {until:?}");
         assert_eq!(report.rows.len() as u64, calls);
     }
+}
+
+/// A tenant fourteen hours ahead: its days are the report's.
+#[tokio::test]
+async fn a_reports_days_are_the_tenants() {
+    let log = memory_log();
+    let mut writer = Writer::new(Arc::new(log.clone()));
+    let created = TenantEvent::Created {
+        tenant: tenant("acme"),
+        timezone: "Pacific/Kiritimati".to_owned(),
+        content: ContentMode::Off,
+    };
+    writer.at = "2026-11-01T00:00:00Z".parse().unwrap();
+    writer.write(&stream(0, "acme", AggregateKind::Tenant, "main"), vec![created.into()]).await;
+    let journal = stream(0, "acme", AggregateKind::Usage, "gw1-a");
+    let mut dice = Dice(1);
+    for at in ["2026-11-29T09:59:59Z", "2026-11-29T20:00:00Z", "2026-11-30T09:59:59Z", "2026-11-30T10:00:00Z"] {
+        writer.at = at.parse().unwrap();
+        writer.write(&journal, vec![finished("acme", &mut dice).into()]).await;
+    }
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let runner = Arc::new(Runner::<CostReport>::new(Arc::new(log), &store, config(2)));
+    tokio::spawn(Arc::clone(&runner).run(CancellationToken::new()));
+    caught_up(&runner).await;
+    let ask = async |since: Option<&str>, until: Option<&str>| {
+        let [since, until] = [since, until].map(|day| day.map(|day| day.parse().unwrap()));
+        let query = CostQuery { by: vec![CostBy::Day], since, until, min_position: None };
+        let read = runner
+            .read(Shard(0), None, move |rows| cost::report(rows, &tenant("acme"), &query, |_| true))
+            .await
+            .unwrap();
+        read.map(|report| {
+            let mut days: Vec<_> = report.rows.iter().map(|row| (row.by["day"].clone(), row.sums.calls)).collect();
+            days.sort();
+            days
+        })
+    };
+    let day = |day: &str, calls: u64| (day.to_owned(), calls);
+    let all = vec![day("2026-11-29", 1), day("2026-11-30", 2), day("2026-12-01", 1)];
+    assert_eq!(ask(None, None).await.unwrap(), all);
+    assert_eq!(ask(Some("2026-11-30"), None).await.unwrap(), all[1..]);
+    assert_eq!(ask(Some("2026-11-30"), Some("2026-12-01")).await.unwrap(), all[1..2]);
+    assert_eq!(ask(Some("2026-11-29T10:00:00Z"), None).await.unwrap(), all[1..], "when that day begins there");
+    for (since, until) in [
+        (Some("2026-11-30T00:00:00Z"), None),
+        (Some("2026-11-29T20:35:00Z"), None),
+        (None, Some("2026-11-29T23:59:59Z")),
+        (Some("2026-11-29"), Some("2026-11-30T09:59:59Z")),
+    ] {
+        let Err(Rejection::Invalid { reason, .. }) = ask(since, until).await else { panic!("{since:?} to {until:?}") };
+        assert!(reason.contains("Pacific/Kiritimati") && reason.contains("T10:00:00Z"), "{reason}");
+    }
+}
+
+/// What the report says beside sums: what was cut, what was not billed, what is an estimate, late or without a price.
+#[tokio::test]
+async fn a_report_tells_what_its_sums_are_made_of() {
+    let log = memory_log();
+    let mut writer = Writer::new(Arc::new(log.clone()));
+    let (journal, ledger) =
+        (stream(0, "acme", AggregateKind::Usage, "gw1-a"), stream(0, "acme", AggregateKind::Ledger, "main"));
+    let call = |change: &dyn Fn(&mut UsageEvent)| {
+        let mut event = finished("acme", &mut Dice(1));
+        change(&mut event);
+        Event::from(event)
+    };
+    let UsageEvent::CallFinished { lease, context, .. } = finished("acme", &mut Dice(1)) else { unreachable!() };
+    let money = |nano| Amounts { calls: 1, tokens: Tokens(nano), money: NanoDollars(nano) };
+    let terms = LeaseTerms { cap_total: money(9_000), until: writer.at, expires: writer.at };
+    let (scopes, granted_for) = (context.scopes.clone(), CallId::new("c1").unwrap());
+    let granted = LedgerEvent::LeaseGranted { lease: lease.clone(), scopes, call: granted_for, terms, windows: vec![] };
+    writer.write(&ledger, vec![granted.into()]).await;
+    let set = |to: CallOutcome| {
+        move |event: &mut UsageEvent| {
+            if let UsageEvent::CallFinished { outcome, cost, late, unpriced, .. } = event {
+                (*outcome, *cost) = (to.clone(), NanoDollars(100));
+                (*late, *unpriced) = (Amounts { calls: 0, ..money(40) }, [Unpriced::Search].into_iter().collect());
+            }
+        }
+    };
+    let refused = CallOutcome::NotBilled { reason: "status 429".to_owned() };
+    for outcome in [CallOutcome::Completed, CallOutcome::estimated("cut"), refused] {
+        writer.write(&journal, vec![call(&set(outcome))]).await;
+    }
+    let cut = |id: &str| UnsettledCall { call: CallId::new(id).unwrap(), worst: money(700) };
+    let rest = UnsettledCall { call: CallId::new("c4").unwrap(), worst: Amounts { calls: 0, ..money(5) } };
+    let ended = LedgerEvent::LeaseEnded {
+        lease: lease.clone(),
+        closed_at: Position(1),
+        used_total: money(200),
+        late_total: Amounts::ZERO,
+        unsettled: vec![cut("c2"), cut("c3"), rest],
+    };
+    writer.write(&ledger, vec![ended.into()]).await;
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let runner = Arc::new(Runner::<CostReport>::new(Arc::new(log), &store, config(2)));
+    tokio::spawn(Arc::clone(&runner).run(CancellationToken::new()));
+    caught_up(&runner).await;
+    let total = report(&runner, "acme", 0, CostQuery::default()).await.total;
+    assert_eq!((total.calls, total.estimated, total.not_billed, total.unpriced), (4, 3, 1, 2));
+    assert_eq!((total.cost.0, total.estimated_cost.0, total.late.0), (1_600, 1_500, 80));
+    // The end of one of them is heard of after all.
+    let (used, late, left) = (money(20), Amounts::ZERO, Amounts::ZERO);
+    let corrected = LedgerEvent::LeaseCorrected { lease, call: CallId::new("c2").unwrap(), used, late, left };
+    writer.write(&journal, vec![call(&set(CallOutcome::Completed))]).await;
+    writer.write(&ledger, vec![corrected.into()]).await;
+    caught_up(&runner).await;
+    let total = report(&runner, "acme", 0, CostQuery::default()).await.total;
+    assert_eq!((total.calls, total.estimated, total.cost.0, total.estimated_cost.0), (4, 2, 1_000, 800));
 }
 
 #[tokio::test]

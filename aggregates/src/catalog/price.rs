@@ -3,7 +3,7 @@
 //! A price has base rates and variants. Of the variants that apply to a call, the last counts, and it re-prices the whole
 //! call; if none applies, the base does. The hours of a call are those in which it began.
 
-use steward_events::event::{PriceVariant, Rates, TokenUsage};
+use steward_events::event::{PriceVariant, Rates, TokenUsage, Unpriced, UnpricedSet};
 use steward_events::quantity::{NanoDollars, PicoDollarsPerToken};
 use steward_events::timestamp::Timestamp;
 
@@ -53,9 +53,28 @@ impl Price {
         Charge { variant, cost: NanoDollars::from_pico_rounded_up(pico(rates, usage)) }
     }
 
-    /// What a call that begins at `begins` with at most `input_max` input tokens can cost, at whatever tier it is served.
-    pub fn ceiling(&self, input_max: u64, begins: Timestamp) -> Ceiling {
-        let mut dearest = vec![Dearest::of(&self.base)];
+    /// Of what `usage` says, what this price does not name at the rates of `variant` and charges as something else or not at
+    /// all: such a charge may differ from the bill.
+    pub fn unpriced(&self, usage: &TokenUsage, variant: u16) -> UnpricedSet {
+        let of_variant = usize::from(variant).checked_sub(1).and_then(|place| self.variants.get(place));
+        let rates = of_variant.map_or(&self.base, |variant| &variant.rates);
+        let is_its_tier = of_variant.is_some_and(|variant| variant.tier == Some(usage.tier));
+        let cache_write = usage.cache_write.0.saturating_add(usage.cache_write_1h.0) > 0;
+        let all = [
+            (Unpriced::Tier, !usage.tier.is_standard() && !is_its_tier),
+            (Unpriced::CacheWrite, cache_write && rates.cache_write.is_none()),
+            (Unpriced::AudioInput, usage.audio_input.0 > 0 && rates.audio_input.is_none()),
+            (Unpriced::AudioOutput, usage.audio_output.0 > 0 && rates.audio_output.is_none()),
+            (Unpriced::Search, usage.searches > 0 && rates.search.is_none()),
+            (Unpriced::Image, usage.images > 0 && rates.image.is_none()),
+        ];
+        all.into_iter().filter(|(_, lacks)| *lacks).map(|(what, _)| what).collect()
+    }
+
+    /// What a call that begins at `begins` with at most `input_max` input tokens and `searches_max` searches can cost, at
+    /// whatever tier it is served.
+    pub fn ceiling(&self, input_max: u64, searches_max: u64, begins: Timestamp) -> Ceiling {
+        let mut dearest = vec![Dearest::of(&self.base, searches_max)];
         for variant in &self.variants {
             let may_apply = variant.context_above.is_none_or(|above| input_max > above.0) && holds_at(variant, begins);
             if !may_apply {
@@ -65,7 +84,7 @@ impl Price {
                 // It applies to every such call, so that nothing before it counts.
                 dearest.clear();
             }
-            dearest.push(Dearest::of(&variant.rates));
+            dearest.push(Dearest::of(&variant.rates, searches_max));
         }
         Ceiling { input_max, dearest }
     }
@@ -92,14 +111,14 @@ struct Dearest {
 }
 
 impl Dearest {
-    fn of(rates: &Rates) -> Self {
+    fn of(rates: &Rates, searches_max: u64) -> Self {
         let max = |always: &[PicoDollarsPerToken], sometimes: &[Option<PicoDollarsPerToken>]| {
             always.iter().chain(sometimes.iter().flatten()).map(|rate| rate.0).max().unwrap_or(0)
         };
         Self {
             input: max(&[rates.input, rates.cached], &[rates.cache_write, rates.cache_write_1h, rates.audio_input]),
             output: max(&[rates.output], &[rates.reasoning, rates.audio_output]),
-            call: whole(rates.call),
+            call: whole(rates.call).saturating_add(whole(rates.search).saturating_mul(searches_max.into())),
         }
     }
 

@@ -2,12 +2,13 @@
 
 use steward_events::command::{RemoveBudget, SetBudget};
 use steward_events::event::{BudgetKey, BudgetSpec, LedgerEvent, WindowBounds};
-use steward_events::id::BudgetId;
+use steward_events::id::{BudgetId, LeaseId};
 use steward_events::quantity::Amounts;
 use steward_events::rejection::Rejection;
 use steward_events::window;
 
 use super::book::LedgerRow;
+use super::lease::Lease;
 use super::{BUDGETS_MAX, Budget, Ledger, WARN_MAX, mutations};
 use crate::aggregate::Stamp;
 
@@ -128,6 +129,29 @@ impl Ledger {
         let stays = |window: &WindowBounds| window.budget != *id;
         self.leases.values_mut().for_each(|lease| lease.windows.retain(stays));
         self.unsettled.values_mut().for_each(|call| call.windows.retain(stays));
+    }
+
+    /// Where `late` usage leaves a hard budget with less than nothing, what is lent is asked back from all but `own`.
+    pub(super) fn overdrawn(&self, own: Option<&LeaseId>, windows: &[WindowBounds], late: Amounts) -> Vec<LedgerEvent> {
+        let is_over = |window: &&WindowBounds| {
+            let Some(budget) = self.budgets.get(&window.budget).filter(|budget| budget.spec.hard) else { return false };
+            let more = u128::from(late.get(budget.key.unit));
+            let out = self.book.row(window).map_or(0, LedgerRow::exposure);
+            more > 0 && out + more > u128::from(budget.spec.limit)
+        };
+        let over: Vec<&WindowBounds> = windows.iter().filter(is_over).collect();
+        if !mutations::asks_holders(!over.is_empty()) {
+            return Vec::new();
+        }
+        let holds = |lease: &Lease| {
+            over.iter().any(|window| {
+                let unit = self.budgets.get(&window.budget).map(|budget| budget.key.unit);
+                unit.is_some_and(|unit| lease.held().get(unit) > 0) && lease.windows.contains(window)
+            })
+        };
+        let asked =
+            self.leases.iter().filter(|(id, lease)| own != Some(id) && lease.recalled.is_none() && holds(lease));
+        asked.map(|(id, _)| LedgerEvent::LeaseRecalled { lease: id.clone() }).collect()
     }
 
     /// The thresholds that `spent` on top crosses in these windows, for the first time in each.

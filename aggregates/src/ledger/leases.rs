@@ -82,6 +82,7 @@ impl Ledger {
             call,
         });
         events.extend(self.crossed(&lease.windows, used.saturating_sub(lease.used) + late.saturating_sub(lease.late)));
+        events.extend(self.overdrawn(Some(&command.lease), &lease.windows, late.saturating_sub(lease.late)));
         Ok(events)
     }
 
@@ -113,6 +114,7 @@ impl Ledger {
             unsettled: command.unsettled.clone(),
         }];
         events.extend(self.crossed(&lease.windows, used.saturating_sub(lease.used) + late.saturating_sub(lease.late)));
+        events.extend(self.overdrawn(Some(&command.lease), &lease.windows, late.saturating_sub(lease.late)));
         events
     }
 
@@ -132,6 +134,7 @@ impl Ledger {
         let (lease, id) = (command.lease.clone(), command.call.clone());
         let mut events = vec![LedgerEvent::LeaseCorrected { lease, call: id, used, late, left }];
         events.extend(self.crossed(&call.windows, used + late));
+        events.extend(self.overdrawn(None, &call.windows, late));
         Ok(events)
     }
 }

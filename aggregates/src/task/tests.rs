@@ -92,7 +92,7 @@ fn finished(epoch: u32) -> TaskEvent {
 }
 
 fn fail(epoch: u32) -> TaskCommand {
-    TaskCommand::FailTask(FailTask { task: task(), epoch: Epoch(epoch), reason: "no model".to_owned() })
+    TaskCommand::FailTask(FailTask { task: task(), epoch: Epoch(epoch), reason: "no model".to_owned(), spent: None })
 }
 
 fn cancel() -> TaskCommand {

@@ -7,7 +7,7 @@ use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{
     AgentEvent, AgentSpec, AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PatternKind,
-    PriceVersion, Saved, Tags, TokenUsage, UsageEvent,
+    PriceVersion, Saved, Tags, TokenUsage, UnpricedSet, UsageEvent,
 };
 use steward_events::id::{
     AgentId, CallId, CommandId, CommitId, CorrelationId, HolderId, KeyId, LeaseId, ModelId, PrincipalId, ProviderId,
@@ -166,6 +166,7 @@ fn call_event(holder: &HolderId, number: u64) -> Result<Event, BoxError> {
             tokens: TokenUsage { input: Tokens(7), output: Tokens(30), ..TokenUsage::default() },
             cost: NanoDollars(37_000),
             variant: 0,
+            unpriced: UnpricedSet::default(),
             source: AnswerSource::Provider,
             saved: Saved::default(),
             used,

@@ -291,7 +291,8 @@ class Laws:
             self.fail("law 4", f"{data['call']} finished and was never started")
         if call["finish"]:
             self.fail("law 4", f"{data['call']} finished twice")
-        lease, used, estimated = call["lease"], data["used"], "estimated" in data["outcome"]
+        lease, used = call["lease"], data["used"]
+        estimated = "estimated" in data["outcome"] and not data["outcome"]["estimated"].get("closed", False)
         call["finish"], before = data, lease.recorded()
         lease.finishes.append((self.position, plus(before[0], used), plus(before[1], data["late"])))
         del lease.open[data["call"]]

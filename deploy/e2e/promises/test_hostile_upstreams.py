@@ -172,8 +172,9 @@ def test_a_client_that_leaves_in_the_middle_of_its_stream(cluster):
             while b"word" not in seen:
                 seen += client.recv(4096)
 
+    # It is read on, because a model may have thought unseen: to what was reserved, and no further.
     finish = ended(cluster, leave)
-    assert kind(finish) == "estimated" and 1 <= finish["tokens"]["output"] < 64
+    assert kind(finish) == "estimated" and 64 <= finish["tokens"]["output"] <= 128
 
 
 def test_a_client_that_leaves_before_its_answer_begins(cluster):

@@ -85,7 +85,7 @@ class Books:
 
     def report(self):
         """The cost report is the sum of the events."""
-        events = self.finished.values()
+        events = [call for call in self.finished.values() if "not_billed" not in call["outcome"]]
         sums = {name: sum(call["tokens"][name] for call in events) for name in ("input", "cached", "output")}
         sums |= {"calls": len(events), "cost": sum(call["cost"] for call in events)}
         sums["estimated"] = sum("estimated" in call["outcome"] for call in events)

@@ -14,9 +14,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("steward-aggregates", &["steward-events", "steward-tlog"]),
     ("steward-handler", &["steward-events", "steward-ports", "steward-aggregates"]),
     ("steward-projectors", &["steward-events", "steward-ports", "steward-tlog", "steward-aggregates"]),
-    ("steward-workers", &["steward-events", "steward-ports", "steward-tlog", "steward-aggregates"]),
-    ("steward-calls", &["steward-events", "steward-ports", "steward-aggregates"]),
-    ("steward-providers", &["steward-events", "steward-calls"]),
+    ("steward-workers", &["steward-events", "steward-ports", "steward-tlog", "steward-aggregates", "steward-answers"]),
+    ("steward-answers", &["steward-events"]),
+    ("steward-calls", &["steward-events", "steward-ports", "steward-aggregates", "steward-answers"]),
+    ("steward-providers", &["steward-events", "steward-answers", "steward-calls"]),
     ("steward-gateway", &["steward-events", "steward-ports", "steward-aggregates", "steward-calls"]),
     ("steward-observability", &[]),
     (

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Body, Reference};
-use crate::event::{AggregateKind, StepKind, TaskInput, TaskOutput, TokenUsage};
+use crate::event::{AggregateKind, SpentStep, StepKind, TaskInput, TaskOutput, TokenUsage};
 use crate::id::{AgentId, StreamId, TaskId, TenantId};
 use crate::ids::Ids;
 use crate::quantity::{Epoch, NanoDollars, StepNumber};
@@ -189,4 +189,7 @@ pub struct FailTask {
     pub epoch: Epoch,
     /// Why.
     pub reason: String,
+    /// What the step cost at which it failed, if that was paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<SpentStep>,
 }

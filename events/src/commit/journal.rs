@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Entry;
 use super::compact::{COUNTS, Compact, Numbers, UNITS};
-use crate::event::{AnswerSource, CallContext, CallOutcome, Event, Saved, ServiceTier, Tags, TokenUsage, UsageEvent};
+use crate::event::{
+    AnswerSource, CallContext, CallOutcome, Event, Saved, ServiceTier, Tags, TokenUsage, UnpricedSet, UsageEvent,
+};
 use crate::id::{CallId, CommandId, CorrelationId, LeaseId, PrincipalId};
 use crate::quantity::{Amounts, NanoDollars};
 use crate::shared::Shared;
@@ -73,6 +75,8 @@ struct More {
     tier: Option<ServiceTier>,
     #[serde(skip_serializing_if = "Option::is_none")]
     variant: Option<u16>,
+    #[serde(skip_serializing_if = "UnpricedSet::is_empty")]
+    unpriced: UnpricedSet,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<AnswerSource>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,6 +124,7 @@ impl Journal {
                 tokens,
                 cost,
                 variant,
+                unpriced,
                 source,
                 saved,
                 used,
@@ -133,6 +138,7 @@ impl Journal {
                     late: (!late.is_zero()).then(|| (*late).into()),
                     tier: (!tokens.tier.is_standard()).then_some(tokens.tier),
                     variant: (*variant != 0).then_some(*variant),
+                    unpriced: *unpriced,
                     source: (!source.is_provider()).then(|| source.clone()),
                     saved: (!saved.is_nothing()).then_some(*saved),
                     tags: (!tags.is_empty()).then(|| number_of(&mut self.tags, tags)),
@@ -198,7 +204,8 @@ impl Tables<'_> {
                 tags: tags(tagged)?,
             },
             Row::Finish(FinishRow(context, lease, Compact(call), counts, cost, used, duration_ms, more)) => {
-                let More { outcome, late, tier, variant, source, saved, tags: tagged } = more.unwrap_or_default();
+                let More { outcome, late, tier, variant, unpriced, source, saved, tags: tagged } =
+                    more.unwrap_or_default();
                 UsageEvent::CallFinished {
                     call,
                     lease: row_of(self.leases, lease, "lease")?,
@@ -206,6 +213,7 @@ impl Tables<'_> {
                     tokens: TokenUsage { tier: tier.unwrap_or_default(), ..counts.into() },
                     cost: NanoDollars(cost),
                     variant: variant.unwrap_or_default(),
+                    unpriced,
                     source: source.unwrap_or_default(),
                     saved: saved.unwrap_or_default(),
                     used: used.into(),

@@ -162,7 +162,28 @@ pub enum CallOutcome {
     Estimated {
         /// What was seen.
         reason: String,
+        /// True if the answer was whole, so that nothing more of it can be billed: what was reserved beyond the estimate is
+        /// free again. Else it stays charged to the budgets.
+        #[serde(default, skip_serializing_if = "is_open")]
+        closed: bool,
     },
+}
+
+impl CallOutcome {
+    /// An estimate of a call of which more may be billed.
+    pub fn estimated(reason: impl Into<String>) -> Self {
+        Self::Estimated { reason: reason.into(), closed: false }
+    }
+
+    /// True if more than what is posted may be billed: what was reserved beyond it stays charged.
+    pub const fn leaves_open(&self) -> bool {
+        matches!(self, Self::Estimated { closed: false, .. })
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's form
+const fn is_open(closed: &bool) -> bool {
+    !*closed
 }
 
 /// The caller's own words about a call, e.g. `team = support`. They stand in the log in clear text.

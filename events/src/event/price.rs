@@ -88,6 +88,71 @@ impl ServiceTier {
     }
 }
 
+/// What a call used that its price does not name: it is charged as something else or not at all, so its cost may differ
+/// from the bill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Unpriced {
+    /// A tier, charged at the usual rates.
+    Tier,
+    /// Input written to the provider's cache, charged as input.
+    CacheWrite,
+    /// Sound in the input, charged as input.
+    AudioInput,
+    /// Sound in the output, charged as output.
+    AudioOutput,
+    /// Searches, not charged.
+    Search,
+    /// Images, not charged.
+    Image,
+}
+
+impl Unpriced {
+    const ALL: [Self; 6] =
+        [Self::Tier, Self::CacheWrite, Self::AudioInput, Self::AudioOutput, Self::Search, Self::Image];
+}
+
+/// Some of them, each once.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct UnpricedSet(u8);
+
+impl UnpricedSet {
+    /// True if there are none.
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde's form
+    pub const fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+
+    /// Each of them.
+    pub fn iter(self) -> impl Iterator<Item = Unpriced> {
+        Unpriced::ALL.into_iter().filter(move |what| self.0 & (1 << *what as u8) != 0)
+    }
+}
+
+impl FromIterator<Unpriced> for UnpricedSet {
+    fn from_iter<I: IntoIterator<Item = Unpriced>>(all: I) -> Self {
+        Self(all.into_iter().fold(0, |set, what| set | 1 << what as u8))
+    }
+}
+
+impl fmt::Debug for UnpricedSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+impl Serialize for UnpricedSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for UnpricedSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Vec::<Unpriced>::deserialize(deserializer)?.into_iter().collect())
+    }
+}
+
 /// Hours of some days of the week, in UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

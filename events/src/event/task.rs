@@ -88,6 +88,9 @@ pub enum TaskEvent {
         epoch: Epoch,
         /// Why.
         reason: String,
+        /// What the step cost at which it failed, if that was paid.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        spent: Option<SpentStep>,
     },
     /// Somebody does not want it any more.
     Cancelled {
@@ -130,6 +133,20 @@ impl std::fmt::Display for StepKind {
             Self::Wait => "wait",
         })
     }
+}
+
+/// What a step cost that came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SpentStep {
+    /// The step.
+    pub step: StepNumber,
+    /// The tokens it used.
+    #[schemars(skip)]
+    #[serde(default)]
+    pub tokens: TokenUsage,
+    /// What it cost.
+    pub cost: NanoDollars,
 }
 
 /// What a task is to do.

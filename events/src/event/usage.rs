@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{AnswerSource, CallContext, CallOutcome, Saved, Tags, TokenUsage};
+use crate::event::{AnswerSource, CallContext, CallOutcome, Saved, Tags, TokenUsage, UnpricedSet};
 use crate::id::{CallId, CorrelationId, LeaseId};
 use crate::quantity::{Amounts, NanoDollars, SchemaVersion};
 use crate::shared::Shared;
@@ -47,6 +47,9 @@ pub enum UsageEvent {
         /// Which of that price's variants was charged, from 1; 0 for its base.
         #[serde(default, skip_serializing_if = "is_base")]
         variant: u16,
+        /// What of this the price does not name.
+        #[serde(default, skip_serializing_if = "UnpricedSet::is_empty")]
+        unpriced: UnpricedSet,
         /// Where the answer came from.
         source: AnswerSource,
         /// What was saved where the provider was not asked.

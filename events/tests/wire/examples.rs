@@ -164,6 +164,7 @@ fn finished_in_full() -> UsageEvent {
         },
         cost: NanoDollars(1_290_000),
         variant: 2,
+        unpriced: UnpricedSet::default(),
         source: AnswerSource::Shared { call: call() },
         saved: Saved { tokens: Tokens(1_290), money: NanoDollars(1_290_000) },
         used: amounts(1),
@@ -370,6 +371,7 @@ variants! {
             tokens: tokens(),
             cost: NanoDollars(1_290_000),
             variant: 0,
+            unpriced: UnpricedSet::default(),
             source: AnswerSource::Provider,
             saved: Saved::default(),
             used: amounts(1),
@@ -447,7 +449,7 @@ variants! {
     Event::Task(TaskEvent::Finished { .. }) => "task.finished":
         TaskEvent::Finished { epoch: epoch(), output: of_tenant() };
     Event::Task(TaskEvent::Failed { .. }) => "task.failed":
-        TaskEvent::Failed { epoch: epoch(), reason: "the model does not exist".to_owned() };
+        TaskEvent::Failed { epoch: epoch(), reason: "the model does not exist".to_owned(), spent: None };
     Event::Task(TaskEvent::Cancelled { .. }) => "task.cancelled":
         TaskEvent::Cancelled { reason: "no longer needed".to_owned() };
     Event::Denials(DenialEvent::Denied { .. }) => "denials.denied":
@@ -499,6 +501,7 @@ fn further() -> Vec<(&'static str, Event)> {
         tokens: TokenUsage::default(),
         cost: NanoDollars(0),
         variant: 0,
+        unpriced: UnpricedSet::default(),
         source: AnswerSource::Provider,
         saved: Saved::default(),
         used: Amounts::ZERO,
@@ -593,7 +596,7 @@ fn further() -> Vec<(&'static str, Event)> {
             }
             .into(),
         ),
-        ("usage.call_finished.estimated", finished(CallOutcome::Estimated { reason: "stream cut".to_owned() }).into()),
+        ("usage.call_finished.estimated", finished(CallOutcome::estimated("stream cut")).into()),
         (
             "catalog.provider_set.scripted",
             CatalogEvent::ProviderSet {

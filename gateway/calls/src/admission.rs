@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use steward_aggregates::usage;
 use steward_events::BoxError;
-use steward_events::event::{CallContext, CallOutcome, TokenUsage};
+use steward_events::event::{CallContext, CallOutcome, TokenUsage, UnpricedSet};
 use steward_events::id::{CallId, CorrelationId, HolderId, LeaseId, TenantId};
 use steward_events::ids::Ids;
 use steward_events::quantity::{Amounts, NanoDollars, Shard};
@@ -113,6 +113,8 @@ pub struct Finish {
     pub cost: NanoDollars,
     /// Which of that price's variants was charged, from 1; 0 for its base.
     pub variant: u16,
+    /// What of this the price does not name.
+    pub unpriced: UnpricedSet,
     /// How it ended.
     pub outcome: CallOutcome,
     /// From sending to the last byte.

@@ -37,6 +37,7 @@ mod accepted;
 mod answered;
 mod authorised;
 mod failure;
+mod manners;
 mod planned;
 mod relay;
 mod reply;
@@ -48,6 +49,7 @@ pub use reply::{CallSummary, Reply, ReplyBody};
 
 use answered::{Answered, CallAnswer, Sender, Stop, Unanswered};
 use authorised::{Authorised, authorise};
+use manners::Manners;
 use planned::Planner;
 use relay::Relay;
 use reserved::Reserver;
@@ -91,12 +93,21 @@ impl Pipeline {
             tracker,
             cut: cut.clone(),
             stall_max: config.client_stall_max,
+            keep_alive_every: config.keep_alive_every,
+            read_on_max: config.abandoned_time_max,
         };
         let wait_max: Duration = config.admission.wait_max + config.record_wait_max;
         Self {
             planner: Planner::new(catalogs, Arc::clone(&clock), config.fresh_wait_max),
             reserver: Reserver { access: Arc::clone(&access), admission, clock: Arc::clone(&clock), wait_max },
-            sender: Sender { access: Arc::clone(&access), providers, settler: settler.clone(), clock },
+            sender: Sender {
+                access: Arc::clone(&access),
+                providers,
+                settler: settler.clone(),
+                clock,
+                manners: Manners::default(),
+                read_on_max: config.abandoned_time_max,
+            },
             relay: Arc::new(relay),
             settler,
             access,
@@ -121,6 +132,9 @@ impl Pipeline {
         match answer {
             CallAnswer::Whole(body, measured) => {
                 reply::whole(&self.settler, authorised, reserved, (body, measured)).await
+            }
+            CallAnswer::Unusable(measured, why) => {
+                Err(reply::unusable(&self.settler, &authorised, reserved, (measured, why)).await)
             }
             CallAnswer::Stream(events) => Ok(Relay::start(&self.relay, authorised, reserved, events)),
         }

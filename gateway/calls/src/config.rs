@@ -29,6 +29,16 @@ pub struct Config {
     pub record_wait_max: Duration,
     /// Targets of a route that one request tries.
     pub attempts_max: NonZeroU32,
+    /// How often a caller of a streamed answer is sent a comment while its model says nothing, so that neither it nor a proxy
+    /// on the way takes the connection for dead.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
+    pub keep_alive_every: Duration,
+    /// How long an answer is read on after its caller has gone, to hear what it came to; then all of its output that was
+    /// reserved is posted.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
+    pub abandoned_time_max: Duration,
     /// How long a client may leave a piece of its answer unread before it counts as gone.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Span")]
@@ -43,6 +53,8 @@ impl Default for Config {
             admission: AdmissionConfig::default(),
             record_wait_max: Duration::from_secs(15),
             attempts_max: NonZeroU32::MIN.saturating_add(3),
+            keep_alive_every: Duration::from_secs(2),
+            abandoned_time_max: Duration::from_secs(10),
             client_stall_max: Duration::from_mins(1),
         }
     }

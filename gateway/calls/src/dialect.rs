@@ -4,10 +4,13 @@
 //! callers, budgets or routes.
 
 use bytes::{Bytes, BytesMut};
-use steward_events::event::TokenUsage;
+pub use steward_answers::chat::ChoicePiece;
+use steward_answers::problem::Problem;
+use steward_answers::usage::Usage;
 use steward_events::id::{CorrelationId, ModelId};
 
 use crate::error::Error;
+use crate::refused::Refused;
 use crate::settled::Settled;
 
 mod fields;
@@ -17,12 +20,9 @@ mod sse;
 pub use fields::Fields;
 use openai_chat::LimitField;
 
-/// What is not JSON, or not the JSON that was expected.
-pub type Unreadable = serde_json::Error;
-
 /// A language of model calls.
 pub trait Dialect: Send + Sync {
-    /// Reads a request. What is not understood passes through.
+    /// Reads a request. What is not understood passes through, and counts.
     ///
     /// # Errors
     /// [`Error::BadRequest`] or [`Error::NoSuchModel`], in words for the caller.
@@ -31,20 +31,23 @@ pub trait Dialect: Send + Sync {
     /// The request as an upstream gets it.
     fn write(&self, request: &ModelRequest, to: &Recipient<'_>) -> Bytes;
 
+    /// How to speak with an upstream that would not take what was written for `spoken`; none if that is not what it says.
+    fn otherwise(&self, refused: &Refused, spoken: Speaks) -> Option<Speaks>;
+
     /// Reads a whole answer, as far as it must be understood.
-    ///
-    /// # Errors
-    /// If it is no answer.
-    fn read_answer(&self, body: &[u8]) -> Result<Measured, Unreadable>;
+    fn read_answer(&self, body: &Bytes) -> WholeAnswer;
 
     /// Reads the data of one event of a streamed answer.
-    ///
-    /// # Errors
-    /// If it is no event.
-    fn read_event(&self, request: &ModelRequest, data: &Bytes) -> Result<AnswerEvent, Unreadable>;
+    fn read_event(&self, request: &ModelRequest, data: &Bytes) -> AnswerEvent;
+
+    /// The data of the events as which a whole answer is streamed.
+    fn as_events(&self, answer: &Bytes) -> Vec<Bytes>;
 
     /// Adds an event with this data to what goes to the caller.
     fn put_event(&self, to: &mut BytesMut, data: &[u8]);
+
+    /// What goes to the caller so that the connection is not taken for dead: no event.
+    fn keep_alive(&self) -> Bytes;
 
     /// The data of the event that says, as a provider would, that the answer ends here for its length.
     fn cut_off(&self, cut: &CutOff<'_>) -> Bytes;
@@ -75,12 +78,23 @@ pub struct ModelRequest {
 /// How many tokens a request can be worth at most.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestSize {
+    /// Bytes of the whole body.
+    pub bytes: u64,
     /// How many messages.
     pub messages: u64,
     /// Tokens of all messages.
     pub message_tokens: u64,
-    /// Tokens of each part that explains tools or a format to the model.
+    /// Tokens of each part around which a provider may write words of its own: tools, formats, what nobody here knows.
     pub tooling_tokens: Vec<u64>,
+    /// Tokens of all else that is not known to be a setting.
+    pub other_tokens: u64,
+    /// Tokens that may count as output too, beside what is limited: a prediction that does not come true.
+    pub output_tokens: u64,
+    /// True if the model may be given what does not stand in the request: a file by its id or address, what a search
+    /// finds. Then only the model's context bounds the input.
+    pub reads_elsewhere: bool,
+    /// True if the provider may search for it.
+    pub searches: bool,
 }
 
 /// An upstream, as far as a request is written for it.
@@ -99,16 +113,31 @@ pub struct Recipient<'a> {
 pub enum Speaks {
     /// OpenAI's chat completions.
     OpenAiChat {
-        /// The field that limits the output, where the caller named none.
+        /// The field that limits the output.
         limit_field: LimitField,
+        /// True if it knows no other: then also a caller's own is written so.
+        only_that: bool,
+        /// Whether it knows `stream_options`, by which a stream is asked to tell its usage.
+        stream_options: bool,
     },
 }
 
+/// What a body says that came as a whole answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WholeAnswer {
+    /// It is one.
+    Good(Measured),
+    /// It tells what went wrong instead.
+    Problem(Problem),
+    /// It cannot be passed on, but tells perhaps what was used.
+    Unusable(Measured, &'static str),
+}
+
 /// What a whole answer says of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
-    /// What was used, if the provider said so.
-    pub usage: Option<TokenUsage>,
+    /// What was used, as far as the provider said so.
+    pub usage: Option<Usage>,
     /// Bytes of generated text, to estimate by where the provider did not say.
     pub text_bytes: u64,
 }
@@ -116,26 +145,29 @@ pub struct Measured {
 /// One event of a streamed answer.
 #[derive(Debug)]
 pub enum AnswerEvent {
+    /// It says nothing.
+    Nothing,
     /// The provider says that the answer is whole.
     Done,
     /// The provider failed after it began.
-    Failed {
-        /// In its own words.
-        message: String,
-    },
+    Failed(Problem),
+    /// The answer came at once: what its events would have been.
+    Several(Vec<Bytes>),
     /// Something of the answer.
     Piece {
         /// What to pass on; none if it only says what the caller did not ask for.
         data: Option<Bytes>,
-        /// What was used so far or in all, if it says so.
-        usage: Option<TokenUsage>,
+        /// What was used so far or in all, as far as it says so.
+        usage: Option<Usage>,
         /// True if it holds no choice: the report of usage at the end.
         only_usage: bool,
         /// Bytes of generated text.
         text_bytes: u64,
-        /// True if a choice ended here.
-        finished: bool,
+        /// The choices of which it holds something, and whether each ended here.
+        choices: Vec<ChoicePiece>,
     },
+    /// It is no event.
+    Unreadable,
 }
 
 /// An answer that is cut off because its reservation is used up.

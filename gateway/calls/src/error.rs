@@ -60,6 +60,9 @@ pub enum Error {
     /// No provider took the request; nothing was billed.
     #[error("{0}")]
     UpstreamFailed(String),
+    /// The account that pays the provider has nothing left; nothing was billed, and asking again does not help.
+    #[error("{0}")]
+    UpstreamOutOfCredit(String),
     /// A provider took too long, and may have billed it.
     #[error("{0}")]
     UpstreamTimedOut(String),

@@ -20,6 +20,15 @@ const TOOLING_TOKENS: u64 = 1_024;
 const CLAMPED_OUTPUT_MIN: u64 = 16;
 /// Bytes of text that one token is worth in an estimate of what was used.
 const BYTES_PER_TOKEN: u64 = 4;
+/// Bytes that a request gains on its way: the limit, and the provider's name of the model.
+const REWRITING_BYTES: u64 = 64;
+/// Bytes that a request for a stream gains beside: that usage is wanted.
+const USAGE_WANTED_BYTES: u64 = 48;
+/// Searches that a provider may make for one call.
+const SEARCHES_MAX: u64 = 10;
+/// How often a provider that runs tools itself may read and write a whole context for one call. Beyond that, what it says
+/// it used is not believed.
+const ROUNDS_MAX: u64 = 128;
 
 /// The price of one call, pinned when the call is planned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +56,10 @@ pub(crate) struct Estimate {
     pub(crate) input_max: u64,
     /// Output tokens of one choice, at most.
     pub(crate) output_max: u64,
+    /// Output tokens beside the choices, at most.
+    output_beside: u64,
+    /// All that the model reads and writes at once.
+    context_max: u64,
     /// How many choices.
     pub(crate) choices: u64,
     /// True if the caller did not say how much output it wants: then less may be reserved.
@@ -68,19 +81,26 @@ impl Estimate {
             .tooling_tokens
             .iter()
             .fold(0, |sum: u64, tokens| sum.saturating_add(TOOLING_TOKENS).saturating_add(*tokens));
+        let gained = if request.stream { REWRITING_BYTES + USAGE_WANTED_BYTES } else { REWRITING_BYTES };
         let input = text
             .saturating_add(tooling)
+            .saturating_add(request.size.other_tokens)
             .saturating_add(REQUEST_TOKENS)
-            .saturating_add(MESSAGE_TOKENS.saturating_mul(request.size.messages));
+            .saturating_add(MESSAGE_TOKENS.saturating_mul(request.size.messages))
+            // However it is made into text, there are no more tokens than bytes.
+            .max(request.size.bytes.saturating_add(gained));
         let asked = request.output_limit.unwrap_or(spec.output_max.0);
         // No model reads or writes more than its context.
-        let input_max = input.min(spec.context_max.0);
+        let input_max = if request.size.reads_elsewhere { spec.context_max.0 } else { input.min(spec.context_max.0) };
+        let searches_max = if request.size.searches { SEARCHES_MAX } else { 0 };
         Self {
             input_max,
             output_max: asked.min(spec.output_max.0).max(1),
             choices: request.choices,
             clampable: request.output_limit.is_none(),
-            ceiling: rate.price.ceiling(input_max, rate.began),
+            output_beside: request.size.output_tokens,
+            context_max: spec.context_max.0,
+            ceiling: rate.price.ceiling(input_max, searches_max, rate.began),
             rate,
             input_bytes: text,
         }
@@ -97,14 +117,20 @@ impl Estimate {
     }
 
     fn with_output(&self, each: u64) -> Amounts {
-        let output = each.saturating_mul(self.choices);
+        let output = self.output(each);
         Amounts { calls: 1, tokens: Tokens(self.input_max.saturating_add(output)), money: self.ceiling.cost(output) }
+    }
+
+    /// All output, if each choice has so much.
+    pub(crate) fn output(&self, each: u64) -> u64 {
+        each.saturating_mul(self.choices).saturating_add(self.output_beside)
     }
 
     /// The output of one choice that `granted` pays for; none if not even one token.
     pub(crate) fn output_for(&self, granted: Amounts) -> Option<u64> {
-        let by_tokens = granted.tokens.0.checked_sub(self.input_max)? / self.choices;
-        let by_money = self.ceiling.output_for(granted.money)? / self.choices;
+        let of_choices = |output: u64| Some(output.checked_sub(self.output_beside)? / self.choices);
+        let by_tokens = of_choices(granted.tokens.0.checked_sub(self.input_max)?)?;
+        let by_money = of_choices(self.ceiling.output_for(granted.money)?)?;
         Some(self.output_max.min(by_tokens).min(by_money)).filter(|output| *output > 0)
     }
 
@@ -112,6 +138,20 @@ impl Estimate {
     pub(crate) fn probable(&self, output: u64) -> TokenUsage {
         let input = self.input_bytes.div_ceil(BYTES_PER_TOKEN).min(self.input_max);
         TokenUsage { input: Tokens(input), output: Tokens(output), ..TokenUsage::default() }
+    }
+}
+
+impl Estimate {
+    /// None if `said` can be; else, where it is more than any call of this model can use, what is posted instead: no more
+    /// than the model reads and writes at once.
+    pub(crate) fn instead_of(&self, said: TokenUsage) -> Option<TokenUsage> {
+        let most = self.context_max.saturating_mul(ROUNDS_MAX);
+        if said.input.0 <= most && said.output.0 <= most.saturating_mul(self.choices) && said.searches <= most {
+            return None;
+        }
+        let input = said.input.min(Tokens(self.context_max));
+        let output = said.output.min(Tokens(self.context_max.saturating_mul(self.choices)));
+        Some(TokenUsage { input, output, tier: said.tier, ..TokenUsage::default() })
     }
 }
 
@@ -128,8 +168,8 @@ mod tests {
     use steward_events::quantity::PicoDollarsPerToken;
 
     use super::*;
-    use crate::dialect::Dialect;
-    use crate::dialect::openai_chat::OpenAiChat;
+    use crate::dialect::openai_chat::{LimitField, OpenAiChat, any_json};
+    use crate::dialect::{Dialect, Recipient, Speaks};
 
     const SPEC: ModelSpec = ModelSpec { context_max: Tokens(8_192), output_max: Tokens(2_048) };
 
@@ -139,8 +179,20 @@ mod tests {
     }
 
     fn bounds(input_max: u64, output_max: u64, choices: u64, rate: &Rate) -> Estimate {
-        let ceiling = rate.price.ceiling(input_max, rate.began);
-        Estimate { input_max, output_max, choices, clampable: true, rate: rate.clone(), ceiling, input_bytes: 0 }
+        let ceiling = rate.price.ceiling(input_max, 0, rate.began);
+        let (output_beside, context_max) = (0, 8_192);
+        let rate = rate.clone();
+        Estimate {
+            input_max,
+            output_max,
+            output_beside,
+            context_max,
+            choices,
+            clampable: true,
+            rate,
+            ceiling,
+            input_bytes: 0,
+        }
     }
 
     fn estimate(body: &Value) -> Estimate {
@@ -203,6 +255,26 @@ mod tests {
             let whole = bounds(10_000, 10_000, 1, &rate(a, b, c));
             let tokens = TokenUsage { input: Tokens(input), cached: Tokens(cached), output: Tokens(output), ..TokenUsage::default() };
             prop_assert!(whole.rate.charge(&tokens, &CallOutcome::Completed).cost <= whole.worst().money);
+        }
+
+        #[test]
+        fn no_more_is_sent_than_the_bound_of_the_input(
+            fields in prop::collection::btree_map("[a-z_]{1,12}", any_json(&["text", "image_url", "max_tokens"]), 0..5),
+            text in ".{0,60}", stream in any::<bool>(), pretty in any::<bool>(),
+        ) {
+            let mut body = json!({ "model": "m", "messages": [{ "role": "user", "content": text }], "stream": stream });
+            for (name, value) in fields {
+                body.as_object_mut().unwrap().entry(name).or_insert(value);
+            }
+            let text = if pretty { serde_json::to_string_pretty(&body).unwrap() } else { body.to_string() };
+            if let Ok(request) = OpenAiChat.read(&text.into()) {
+                let spec = ModelSpec { context_max: Tokens(u64::MAX), ..SPEC };
+                let estimate = Estimate::of(&request, &spec, rate(1, 1, 1));
+                let speaks = Speaks::OpenAiChat { limit_field: LimitField::MaxCompletionTokens, only_that: false, stream_options: true };
+                let model = "a-provider/a-model-of-2026";
+                let sent = OpenAiChat.write(&request, &Recipient { speaks, model, output_max: 1_000 });
+                prop_assert!(sent.len() as u64 <= estimate.input_max, "{} > {}", sent.len(), estimate.input_max);
+            }
         }
 
         #[test]

@@ -15,6 +15,7 @@ mod estimate;
 mod limits;
 mod meter;
 mod metrics;
+mod refused;
 mod revocation;
 mod secrets;
 mod settled;

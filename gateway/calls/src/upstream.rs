@@ -6,17 +6,18 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use http::StatusCode;
+use steward_answers::problem::Problem;
 use steward_events::event::ProviderKind;
 use steward_events::id::ProviderId;
 
 use crate::dialect::Speaks;
+pub use crate::refused::Refused;
 use crate::secrets::Secrets;
 
 /// Speaks with one kind of upstream.
@@ -87,21 +88,6 @@ pub enum Cause {
     Broke(String),
 }
 
-/// What a provider answered instead of an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// The status.
-    pub status: StatusCode,
-    /// The provider's message, if its body had one.
-    pub message: Option<String>,
-    /// The provider's own code, if it gave one.
-    pub code: Option<String>,
-    /// The field it blames.
-    pub param: Option<String>,
-    /// When the provider wants to be asked again.
-    pub retry_after: Option<Duration>,
-}
-
 /// A failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -120,6 +106,15 @@ impl Failure {
     /// It may have been billed.
     pub fn possibly(cause: Cause) -> Self {
         Self { cause, billed: Billed::Possibly }
+    }
+
+    /// The provider answered with a good status, and this in place of an answer.
+    pub fn instead_of_answer(problem: Problem) -> Self {
+        let status = problem.status.and_then(|status| StatusCode::from_u16(status).ok());
+        Self::unbilled(Cause::Refused(Refused {
+            as_answer: true,
+            ..Refused::telling(status.unwrap_or(StatusCode::BAD_GATEWAY), problem)
+        }))
     }
 
     /// The provider answered with an error status before any answer.
@@ -146,13 +141,6 @@ impl Failure {
             Cause::Unreachable(why) | Cause::Broke(why) => why.clone(),
             Cause::TimedOut(what) => (*what).to_owned(),
         }
-    }
-}
-
-impl Refused {
-    /// True of answers that the same request gets everywhere.
-    pub(crate) fn is_about_the_request(&self) -> bool {
-        matches!(self.status.as_u16(), 400 | 413 | 415 | 422)
     }
 }
 

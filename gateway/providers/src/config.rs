@@ -47,7 +47,7 @@ impl Default for Config {
             idle_time_max: Duration::from_mins(1),
             total_time_max: Duration::from_mins(10),
             answer_bytes_max: 16 * 1024 * 1024,
-            event_bytes_max: 1024 * 1024,
+            event_bytes_max: 16 * 1024 * 1024,
             tenant_providers_anywhere: false,
             scripted: false,
             proxy: None,

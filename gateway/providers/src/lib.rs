@@ -10,12 +10,12 @@ use steward_calls::upstream::{Provider, Providers};
 use steward_events::BoxError;
 use steward_events::event::ProviderKind;
 
+mod coding;
 mod config;
 mod openai;
-mod openai_error;
 mod public_address;
+mod reading;
 mod scripted;
-mod sse;
 
 pub use config::Config;
 

@@ -1,29 +1,27 @@
 //! OpenAI's HTTP API, or anything compatible.
 
-use std::collections::{HashMap, VecDeque};
-use std::error::Error as _;
-use std::pin::Pin;
+use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use futures::{Stream, StreamExt, stream};
-use http::{HeaderMap, StatusCode, header};
+use futures::{StreamExt, stream};
+use http::{HeaderMap, header};
 use reqwest::Url;
+use steward_answers::problem::Problem;
+use steward_answers::retry_after::AskAgain;
 use steward_calls::dialect::Speaks;
 use steward_calls::dialect::openai_chat::LimitField;
-use steward_calls::upstream::{Cause, Failure, Outgoing, Provider, UpstreamAnswer};
+use steward_calls::upstream::{Cause, Failure, Outgoing, Provider, Refused, UpstreamAnswer};
 use steward_events::BoxError;
 use tokio::time::Instant;
 
+use crate::coding::Unpacking;
 use crate::config::Config;
-use crate::openai_error::refused;
 use crate::public_address::{PublicOnly, may_be_public};
-use crate::sse::Parser;
+use crate::reading::{Reading, innermost};
 
 /// Bytes of an error's body that are read.
-const ERROR_BYTES_MAX: usize = 64 * 1024;
+const ERROR_BYTES_MAX: usize = 256 * 1024;
 
 /// A client of OpenAI-compatible upstreams.
 pub(crate) struct OpenAi {
@@ -82,6 +80,10 @@ impl OpenAi {
             None => builder.no_proxy(),
         })
     }
+
+    fn reading(&self, answer: reqwest::Response, unpacking: Unpacking, ends: Instant) -> Reading {
+        Reading::new(answer.bytes_stream(), unpacking, self.bounds.idle_time_max, ends)
+    }
 }
 
 #[async_trait]
@@ -90,7 +92,7 @@ impl Provider for OpenAi {
     fn speaks(&self, url: &str) -> Speaks {
         let is_openai = url.contains("//api.openai.com");
         let limit_field = if is_openai { LimitField::MaxCompletionTokens } else { LimitField::MaxTokens };
-        Speaks::OpenAiChat { limit_field }
+        Speaks::OpenAiChat { limit_field, only_that: false, stream_options: true }
     }
 
     async fn send(&self, outgoing: Outgoing) -> Result<UpstreamAnswer, Failure> {
@@ -108,6 +110,7 @@ impl Provider for OpenAi {
         let mut request = (http.post(url))
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::CONTENT_LENGTH, length)
+            .header(header::ACCEPT_ENCODING, "identity")
             .body(reqwest::Body::wrap_stream(body));
         if let Some(secret) = outgoing.key {
             request = request.bearer_auth(secret);
@@ -119,19 +122,21 @@ impl Provider for OpenAi {
             Ok(Ok(answer)) => answer,
         };
         let (status, headers) = (answer.status(), answer.headers().clone());
-        let pieces = answer.bytes_stream();
-        if status != StatusCode::OK {
-            let body = read(pieces, ERROR_BYTES_MAX, self.bounds.idle_time_max, ends).await.unwrap_or_default();
-            return Err(refused(status, retry_after(&headers), &body));
+        let unpacking = Unpacking::of(&headers);
+        if !status.is_success() {
+            let reading = self.reading(answer, unpacking.unwrap_or(Unpacking::Plain), ends);
+            let body = reading.beginning(ERROR_BYTES_MAX).await;
+            let refused = Refused::telling(status, Problem::of_refusal(&body));
+            return Err(Failure::refused(Refused { ask_again: ask_again(&headers), ..refused }));
         }
-        if outgoing.stream && is_event_stream(&headers) {
-            return Ok(UpstreamAnswer::Stream(events(pieces, &self.bounds, ends).boxed()));
+        let unpacking = unpacking.map_err(|unknown| Failure::possibly(Cause::Broke(unknown.to_string())))?;
+        let mut reading = self.reading(answer, unpacking, ends);
+        // Official clients do not look at the type: what begins like a stream is one. Where the type says so too, nothing is
+        // waited for.
+        if outgoing.stream && (is_event_stream(&headers) || reading.begins_like_a_stream().await?) {
+            return Ok(UpstreamAnswer::Stream(reading.events(self.bounds.event_bytes_max).boxed()));
         }
-        let body = read(pieces, self.bounds.answer_bytes_max, self.bounds.idle_time_max, ends).await?;
-        if outgoing.stream {
-            return Err(Failure::possibly(Cause::Broke("a stream was asked for and another answer came".to_owned())));
-        }
-        Ok(UpstreamAnswer::Whole(body))
+        Ok(UpstreamAnswer::Whole(reading.whole(self.bounds.answer_bytes_max).await?))
     }
 }
 
@@ -147,106 +152,21 @@ fn failed_to_send(error: &reqwest::Error) -> Failure {
     }
 }
 
-/// The deepest cause: the outer ones name the URL, which is nobody's business.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    if error.source().is_none() { "the request could not be sent".to_owned() } else { cause.to_string() }
-}
-
 fn is_event_stream(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     content_type.trim_start().to_ascii_lowercase().starts_with("text/event-stream")
 }
 
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.min(3_600)))
-}
-
-/// The next piece, waited for no longer than `idle_max` and never beyond `ends`.
-async fn next<S>(pieces: &mut S, idle_max: Duration, ends: Instant) -> Result<Option<Bytes>, Failure>
-where
-    S: Stream<Item = reqwest::Result<Bytes>> + Unpin,
-{
-    let until = ends.min(Instant::now() + idle_max);
-    match tokio::time::timeout_at(until, pieces.next()).await {
-        Err(_) => Err(Failure::possibly(Cause::TimedOut("its answer stalled"))),
-        Ok(None) => Ok(None),
-        Ok(Some(Ok(piece))) => Ok(Some(piece)),
-        Ok(Some(Err(error))) if error.is_timeout() => {
-            Err(Failure::possibly(Cause::TimedOut("its answer took too long")))
-        }
-        Ok(Some(Err(error))) => Err(Failure::possibly(Cause::Broke(innermost(&error)))),
-    }
-}
-
-async fn read<S>(pieces: S, bytes_max: usize, idle_max: Duration, ends: Instant) -> Result<Bytes, Failure>
-where
-    S: Stream<Item = reqwest::Result<Bytes>> + Unpin,
-{
-    let mut pieces = pieces;
-    let mut body = BytesMut::new();
-    while let Some(piece) = next(&mut pieces, idle_max, ends).await? {
-        if body.len() + piece.len() > bytes_max {
-            return Err(Failure::possibly(Cause::Broke(format!("an answer of more than {bytes_max} bytes"))));
-        }
-        body.extend_from_slice(&piece);
-    }
-    Ok(body.freeze())
-}
-
-/// Reads events until the body ends or something breaks; what was complete before the break comes first.
-fn events<S>(pieces: S, bounds: &Config, ends: Instant) -> impl Stream<Item = Result<Bytes, Failure>> + use<S>
-where
-    S: Stream<Item = reqwest::Result<Bytes>> + Send + 'static,
-{
-    struct Reading<S> {
-        pieces: Pin<Box<S>>,
-        parser: Parser,
-        ready: VecDeque<Bytes>,
-        /// Nothing more is read: the body ended, or this broke it.
-        end: Option<Result<(), Failure>>,
-    }
-    let idle_max = bounds.idle_time_max;
-    let reading = Reading {
-        pieces: Box::pin(pieces),
-        parser: Parser::new(bounds.event_bytes_max),
-        ready: VecDeque::new(),
-        end: None,
-    };
-    stream::unfold(reading, move |mut reading| async move {
-        loop {
-            if let Some(event) = reading.ready.pop_front() {
-                return Some((Ok(event), reading));
-            }
-            match reading.end.replace(Ok(())) {
-                Some(Ok(())) => return None,
-                Some(Err(failure)) => return Some((Err(failure), reading)),
-                None => {}
-            }
-            let Reading { pieces, parser, ready, end } = &mut reading;
-            *end = match next(pieces, idle_max, ends).await {
-                Ok(None) => {
-                    ready.extend(parser.finish());
-                    Some(Ok(()))
-                }
-                Ok(Some(piece)) => {
-                    let fed = parser.feed(&piece, |event| ready.push_back(event));
-                    fed.err().map(|too_long| Err(Failure::possibly(Cause::Broke(too_long.to_string()))))
-                }
-                Err(failure) => Some(Err(failure)),
-            };
-        }
-    })
+fn ask_again(headers: &HeaderMap) -> Option<AskAgain> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    AskAgain::read(text("retry-after-ms"), text("retry-after"))
 }
 
 #[cfg(test)]
 mod tests {
     use std::future::ready;
 
+    use bytes::Bytes;
     use futures::FutureExt;
     use steward_calls::upstream::Revoked;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -287,7 +207,7 @@ mod tests {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let openai = OpenAi::new(&Config::default()).unwrap();
         let field = |url: &str| match openai.speaks(url) {
-            Speaks::OpenAiChat { limit_field } => limit_field,
+            Speaks::OpenAiChat { limit_field, .. } => limit_field,
         };
         assert_eq!(field("https://api.openai.com/v1"), LimitField::MaxCompletionTokens);
         assert_eq!(field("http://127.0.0.1:9090/v1"), LimitField::MaxTokens);

@@ -23,13 +23,12 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
+use steward_answers::problem::Problem;
 use steward_calls::dialect::Speaks;
 use steward_calls::dialect::openai_chat::LimitField;
-use steward_calls::upstream::{Cause, Failure, Outgoing, Provider, UpstreamAnswer};
+use steward_calls::upstream::{Cause, Failure, Outgoing, Provider, Refused, UpstreamAnswer};
 use steward_events::event::TokenUsage;
 use steward_events::quantity::Tokens;
-
-use crate::openai_error::refused;
 
 /// Words that a script can ask for.
 const WORDS_MAX: usize = 100_000;
@@ -76,7 +75,7 @@ impl Script {
 #[async_trait]
 impl Provider for Scripted {
     fn speaks(&self, _: &str) -> Speaks {
-        Speaks::OpenAiChat { limit_field: LimitField::MaxTokens }
+        Speaks::OpenAiChat { limit_field: LimitField::MaxTokens, only_that: false, stream_options: true }
     }
 
     async fn send(&self, outgoing: Outgoing) -> Result<UpstreamAnswer, Failure> {
@@ -100,7 +99,7 @@ impl Provider for Scripted {
         if let Some(status) = script.error {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let body = json!({ "error": { "message": "refused by the script", "code": "scripted" } }).to_string();
-            return Err(refused(status, None, body.as_bytes()));
+            return Err(Failure::refused(Refused::telling(status, Problem::of_refusal(body.as_bytes()))));
         }
         let words = words(&script, &asked, &body);
         let usage = usage(&body, words.len());

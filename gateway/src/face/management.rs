@@ -83,7 +83,7 @@ async fn handle(
     let tenant = read_tenant(tenant)?;
     let found = Operation::find(operation).ok_or_else(|| Error::NoSuchPath(parts.uri.path().to_owned()))?;
     // The memory is held until the answer is there.
-    let (body, _memory) = management.door.read(body, &key).await?;
+    let (body, _memory) = management.door.read(&parts.headers, body, &key).await?;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let format = Format::of(content_type, &body);
     let caller = ManagementCaller { management, parts, key, tenant, format };

@@ -9,7 +9,7 @@ use serde_json::Value;
 use steward_events::event::DenialKind;
 use steward_events::rejection::Rejection;
 
-use crate::error::Error;
+use crate::error::{CODINGS_TAKEN, Error};
 use crate::observe::Denied;
 
 /// How long a client is asked to wait when the cause says nothing about it.
@@ -42,6 +42,7 @@ impl RefusalRow {
                 ..row(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded")
             },
             Error::TooLarge(_) => row(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large"),
+            Error::UnknownCoding(_) => row(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding"),
             Error::TooSlow => row(StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Error::NoSuchPath(_) => row(StatusCode::NOT_FOUND, "unknown_url"),
             Error::NoSuchMethod(_) => row(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
@@ -92,6 +93,9 @@ fn of_call(error: &steward_calls::Error) -> RefusalRow {
             RefusalRow { param: param.clone(), ..row(*status, code.as_deref().unwrap_or("upstream_refused")) }
         }
         Error::UpstreamFailed(_) => row(StatusCode::BAD_GATEWAY, "upstream_failed"),
+        Error::UpstreamOutOfCredit(_) => {
+            RefusalRow { again: false, ..row(StatusCode::BAD_GATEWAY, "upstream_out_of_credit") }
+        }
         Error::UpstreamTimedOut(_) => {
             RefusalRow { again: false, ..row(StatusCode::GATEWAY_TIMEOUT, "upstream_timed_out") }
         }
@@ -131,6 +135,9 @@ pub(super) fn respond(error: &Error, row: &RefusalRow, body: &Value, content_typ
         // Whole seconds, never sooner than said.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+    if row.code == "unsupported_content_encoding" {
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(CODINGS_TAKEN));
     }
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -4,12 +4,15 @@
 // Helpers of tests are tests too: what must hold is unwrapped.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bounds;
 mod calls;
+mod cases;
 mod failures;
 mod freezing;
 mod freshness;
 mod installation;
 mod management;
+mod raw;
 mod refusals;
 mod shares;
 mod stops;

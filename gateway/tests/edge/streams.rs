@@ -102,7 +102,7 @@ async fn an_endless_answer_is_cut_at_its_reservation() {
     let last: Value = serde_json::from_str(&events[events.len() - 2]).unwrap();
     assert_eq!(last["choices"][0]["finish_reason"], "length");
     let finished = steward.finished_calls().await;
-    assert!(matches!(&finished[0].outcome, CallOutcome::Estimated { reason } if reason.contains("used up")));
+    assert!(matches!(&finished[0].outcome, CallOutcome::Estimated { reason, .. } if reason.contains("used up")));
     for _ in 0..100 {
         if steward.upstream.running() == 0 {
             return;
@@ -114,7 +114,8 @@ async fn an_endless_answer_is_cut_at_its_reservation() {
 
 #[tokio::test]
 async fn a_disconnecting_client_ends_its_call_and_usage_is_recorded() {
-    let steward = Installation::plain().await;
+    let steward =
+        Installation::start(|settings| settings.config.calls.abandoned_time_max = Duration::from_millis(300)).await;
     steward.model("small", &["mock/stall-mid"]).await;
     let key = steward.key("bot", Some("agent")).await;
     let mut pieces = steward.chat(&key, &streamed_chat_body("small", "hello")).await.bytes_stream();
@@ -122,7 +123,7 @@ async fn a_disconnecting_client_ends_its_call_and_usage_is_recorded() {
     assert_eq!(steward.upstream.running(), 1);
     drop(pieces);
     let finished = steward.await_finished(1).await;
-    assert!(matches!(&finished[0].outcome, CallOutcome::Estimated { reason } if reason.contains("caller")));
+    assert!(matches!(&finished[0].outcome, CallOutcome::Estimated { reason, .. } if reason.contains("caller")));
     for _ in 0..100 {
         if steward.upstream.running() == 0 {
             return;

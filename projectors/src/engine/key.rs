@@ -35,7 +35,7 @@ impl Key {
     }
 
     /// A key as it was stored.
-    pub(super) const fn from_bytes(bytes: Vec<u8>) -> Self {
+    pub(crate) const fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 

@@ -74,6 +74,19 @@ impl<R: Serialize + DeserializeOwned> Rows<R> {
         }
     }
 
+    /// The row at `key`, only to be read, and kept for the next time: for rows that many events ask for.
+    pub fn keep(&mut self, key: &Key) -> Option<&R> {
+        let key = key.as_bytes();
+        if !self.held.contains_key(key) {
+            let row = self.store.get(key).unwrap_or_else(|error| {
+                self.failed.get_or_insert(error);
+                None
+            });
+            self.held.insert(Arc::from(key), BufferedRow { row, changed: false });
+        }
+        self.held.get(key).and_then(|held| held.row.as_ref())
+    }
+
     /// The keys that begin with `prefix` and have a row now, in order. Reads the store: for events that are rare.
     pub fn keys(&mut self, prefix: &Key) -> Vec<Key> {
         let stored = self.store.keys(prefix).unwrap_or_else(|error| {

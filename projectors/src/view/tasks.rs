@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use steward_events::BoxError;
 use steward_events::commit::Recorded;
-use steward_events::event::{TaskEvent, TaskOutput, TokenUsage};
+use steward_events::event::{SpentStep, TaskEvent, TaskOutput, TokenUsage};
 use steward_events::id::{TaskId, TenantId};
 use steward_events::quantity::{Epoch, NanoDollars};
 use steward_events::query::{StepView, TaskList, TaskListQuery, TaskQuery, TaskState, TaskView};
@@ -166,13 +166,19 @@ impl Task {
                 at.tokens = *tokens;
                 at.cost = *cost;
                 at.duration_ms = *duration_ms;
-                view.cost = NanoDollars(view.steps.iter().fold(0, |sum, step| sum.saturating_add(step.cost.0)));
+                view.cost = sum(&view.steps);
             }
             TaskEvent::Finished { output, epoch: _ } => {
                 view.state = TaskState::Finished;
                 self.output = Some(output.clone());
             }
-            TaskEvent::Failed { reason, epoch: _ } => {
+            TaskEvent::Failed { reason, spent, epoch: _ } => {
+                if let Some(SpentStep { step, tokens, cost }) = spent {
+                    let at = step_at(view, step.0);
+                    at.tokens = *tokens;
+                    at.cost = *cost;
+                    view.cost = sum(&view.steps);
+                }
                 view.state = TaskState::Failed;
                 view.reason = Some(reason.clone());
             }
@@ -182,6 +188,10 @@ impl Task {
             }
         }
     }
+}
+
+fn sum(steps: &[StepView]) -> NanoDollars {
+    NanoDollars(steps.iter().fold(0, |sum, step| sum.saturating_add(step.cost.0)))
 }
 
 /// The step with this number, made if it is new.

@@ -11,7 +11,7 @@ use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{
     AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Saved, Tags, TokenUsage,
-    UsageEvent,
+    UnpricedSet, UsageEvent,
 };
 use steward_events::id::{
     AgentId, CallId, CommandId, CommitId, CorrelationId, HolderId, KeyId, LeaseId, ModelId, PrincipalId, ProviderId,
@@ -129,15 +129,12 @@ pub fn finished(of: &str, dice: &mut Dice) -> UsageEvent {
         },
         cost: NanoDollars(cost),
         variant: 0,
+        unpriced: UnpricedSet::default(),
         source: AnswerSource::Provider,
         saved: Saved::default(),
         used: Amounts { calls: 1, tokens: Tokens(input + output), money: NanoDollars(cost) },
         late: Amounts::ZERO,
-        outcome: if dice.below(10) == 0 {
-            CallOutcome::Estimated { reason: "cut".to_owned() }
-        } else {
-            CallOutcome::Completed
-        },
+        outcome: if dice.below(10) == 0 { CallOutcome::estimated("cut") } else { CallOutcome::Completed },
         duration_ms: 12,
         tags: Tags::default(),
     }

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, redirect};
-use serde::Deserialize;
 use serde_json::json;
+use steward_answers::chat;
+use steward_answers::problem::Problem;
+use steward_answers::retry_after::AskAgain;
 use steward_events::BoxError;
 use steward_events::event::TokenUsage;
 use steward_events::id::ModelId;
@@ -16,8 +18,9 @@ use steward_ports::trace;
 
 use crate::pattern::Message;
 
-/// The longest answer that is read, in bytes.
-const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// The longest answer that is read, in bytes: what the gateway passes on, and a little more.
+const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+const TOO_LONG: &str = "the model's answer is longer than a step may be: lower the agent's output_max";
 /// The longest reason that is passed on, in characters: a task records at most 1000 bytes of it.
 const REASON_CHARS_MAX: usize = 200;
 /// The pause after the first attempt that may go better later; doubled after each further one, up to [`PAUSE_MAX`].
@@ -59,6 +62,18 @@ pub(crate) enum CallError {
     Refused(String),
     #[error("no answer from the model: {0}")]
     Unanswered(String),
+    /// What was answered is paid, and cannot be used.
+    #[error("{reason}")]
+    Paid { reason: String, tokens: TokenUsage, cost: NanoDollars },
+}
+
+/// Why the body of an answer was not read.
+#[derive(Debug, thiserror::Error)]
+enum Unread {
+    #[error("{TOO_LONG}")]
+    TooLong,
+    #[error("{0}")]
+    Broke(String),
 }
 
 /// One attempt did not work out, but a later one may.
@@ -72,34 +87,6 @@ struct Later {
 pub(crate) struct Models {
     client: Client,
     completions: String,
-}
-
-#[derive(Deserialize)]
-struct Completion {
-    choices: Vec<Choice>,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    message: Said,
-}
-
-#[derive(Deserialize)]
-struct Said {
-    #[serde(default)]
-    content: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Failed {
-    error: FailedBody,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct FailedBody {
-    message: String,
-    code: Option<String>,
 }
 
 impl Models {
@@ -158,17 +145,22 @@ impl Models {
         }
         let response = request.send().await.map_err(|error| Later { reason: chain(&error), after: None })?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = read(response).await.map_err(|reason| Later { reason, after: None })?;
+        let body = match read(response).await {
+            Ok(body) => body,
+            // It is paid: asked again it would be as long, and paid again.
+            Err(Unread::TooLong) if status.is_success() => return Ok(Err(paid(&headers, TOO_LONG))),
+            Err(unread) => return Err(Later { reason: unread.to_string(), after: None }),
+        };
         if status.is_success() { Ok(understand(&headers, &body)) } else { refusal(status, &headers, &body) }
     }
 }
 
 /// The body, if it is not too long.
-async fn read(mut response: Response) -> Result<Vec<u8>, String> {
+async fn read(mut response: Response) -> Result<Vec<u8>, Unread> {
     let mut body = Vec::new();
-    while let Some(part) = response.chunk().await.map_err(|error| chain(&error))? {
+    while let Some(part) = response.chunk().await.map_err(|error| Unread::Broke(chain(&error)))? {
         if body.len() + part.len() > ANSWER_BYTES_MAX {
-            return Err(format!("an answer of more than {ANSWER_BYTES_MAX} bytes"));
+            return Err(Unread::TooLong);
         }
         body.extend_from_slice(&part);
     }
@@ -176,13 +168,18 @@ async fn read(mut response: Response) -> Result<Vec<u8>, String> {
 }
 
 fn understand(headers: &HeaderMap, body: &[u8]) -> Result<ModelAnswer, CallError> {
-    let completion: Completion = serde_json::from_slice(body)
-        .map_err(|error| CallError::Refused(format!("its answer is no chat completion: {error}")))?;
-    let said = completion.choices.into_iter().next().and_then(|choice| choice.message.content);
-    let text = said.ok_or_else(|| CallError::Refused("the model gave no text".to_owned()))?;
     let (tokens, cost) = charged(headers)
         .ok_or_else(|| CallError::Refused("its answer does not say what was charged for the call".to_owned()))?;
-    Ok(ModelAnswer { text, tokens, cost })
+    match chat::text_of(body) {
+        Some(text) => Ok(ModelAnswer { text, tokens, cost }),
+        None => Err(paid(headers, "the model gave no text")),
+    }
+}
+
+/// The call was answered and is paid, but its answer is of no use.
+fn paid(headers: &HeaderMap, reason: &str) -> CallError {
+    let (tokens, cost) = charged(headers).unwrap_or_default();
+    CallError::Paid { reason: reason.to_owned(), tokens, cost }
 }
 
 /// What the ledger has of the call, as the gateway says it. Without that the cost is unknown, and unknown is not free.
@@ -201,9 +198,11 @@ fn charged(headers: &HeaderMap) -> Option<(TokenUsage, NanoDollars)> {
 
 /// The gateway's own words decide, then the status.
 fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Result<ModelAnswer, CallError>, Later> {
-    let failed = serde_json::from_slice::<Failed>(body).map(|failed| failed.error).unwrap_or_default();
-    let reason = if failed.message.is_empty() { format!("status {status}") } else { shorten(&failed.message) };
-    let error = match (failed.code.as_deref(), status.as_u16()) {
+    let Problem { message, code, .. } = Problem::of_refusal(body);
+    let reason = message.map_or_else(|| format!("status {status}"), |message| shorten(&message));
+    let error = match (code.as_deref(), status.as_u16()) {
+        // The operators' account, not the task's budget; nobody mends that within a step.
+        (Some("upstream_out_of_credit"), _) => CallError::Refused(reason),
         (Some("insufficient_quota"), _) | (_, 402) => CallError::BudgetExhausted(reason),
         (_, 401 | 403) => CallError::NotAllowed(reason),
         (Some("model_not_found"), _) | (_, 404) => CallError::ModelGone(reason),
@@ -214,8 +213,12 @@ fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Resul
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: f64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Duration::try_from_secs_f64(seconds).ok().map(|after| after.clamp(PAUSE_MIN, RETRY_AFTER_MAX))
+    let said = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    match AskAgain::read(None, Some(said))? {
+        AskAgain::In(after) => Some(after.clamp(PAUSE_MIN, RETRY_AFTER_MAX)),
+        // The gateway says it in seconds.
+        AskAgain::At(_) => None,
+    }
 }
 
 fn shorten(text: &str) -> String {
@@ -259,23 +262,32 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_answer_is_no_answer() {
+    fn a_hostile_answer_is_no_answer_and_paid() {
+        let headers = charge().into_iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+        let headers: HeaderMap = headers.collect();
         for body in ["", "[]", "{\"choices\":[]}", "{\"choices\":[{\"message\":{\"content\":null}}]}"] {
-            assert!(matches!(understand(&HeaderMap::new(), body.as_bytes()), Err(CallError::Refused(_))), "{body}");
+            let Err(CallError::Paid { cost, tokens, .. }) = understand(&headers, body.as_bytes()) else {
+                panic!("{body}")
+            };
+            assert_eq!((cost, tokens.input), (NanoDollars(15_000), Tokens(10)));
         }
+    }
+
+    fn charge() -> [(&'static str, &'static str); 5] {
+        [
+            ("x-steward-input-tokens", "10"),
+            ("x-steward-cached-tokens", "2"),
+            ("x-steward-output-tokens", "5"),
+            ("x-steward-reasoning-tokens", "1"),
+            ("x-steward-response-cost", "$0.000015"),
+        ]
     }
 
     #[test]
     fn an_answer_without_its_charge_is_not_free() {
         let body =
             br#"{"choices":[{"message":{"content":"hello"}}],"usage":{"prompt_tokens":9,"completion_tokens":9}}"#;
-        let charge = [
-            ("x-steward-input-tokens", "10"),
-            ("x-steward-cached-tokens", "2"),
-            ("x-steward-output-tokens", "5"),
-            ("x-steward-reasoning-tokens", "1"),
-            ("x-steward-response-cost", "$0.000015"),
-        ];
+        let charge = charge();
         let headers = |left_out: &str, wrong: &str| {
             let said = charge.iter().filter(|(name, _)| *name != left_out);
             let said = said.map(|(name, value)| (*name, if *name == wrong { "much" } else { value }));
@@ -302,5 +314,7 @@ mod tests {
         assert_eq!(retry_after(&headers("1e12")), Some(RETRY_AFTER_MAX));
         assert_eq!(retry_after(&headers("-1")), None);
         assert_eq!(retry_after(&headers("soon")), None);
+        let empty = r#"{"error":{"message":"no credit left","code":"upstream_out_of_credit"}}"#;
+        assert!(matches!(refused(502, empty), Some(CallError::Refused(_))), "nobody mends that within a step");
     }
 }

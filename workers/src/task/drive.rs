@@ -3,7 +3,7 @@
 //! Knows the order of things. Must not know what a step asks ([`crate::pattern`]) or whether a record is allowed.
 
 use steward_events::command::{Command, FailTask, FinishStep, FinishTask, SetBudget, StartStep};
-use steward_events::event::{AgentSpec, StepKind, TaskOutput};
+use steward_events::event::{AgentSpec, SpentStep, StepKind, TaskOutput};
 use steward_events::quantity::{Limit, Position, Shard, StepNumber, Unit, Window};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Subject;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::{Cause, DispatchError};
 use crate::pattern::{self, Done, Message, Next, Progress};
-use crate::step::model::{ModelAnswer, ModelRequest};
+use crate::step::model::{CallError, ModelAnswer, ModelRequest};
 use crate::task::claim::{self, Claim};
 use crate::task::ending;
 use crate::task::history::{ContentError, History};
@@ -34,6 +34,8 @@ enum Broken {
     Lose(String),
     /// It cannot be done; this is recorded.
     Fail(String),
+    /// The same, although a step was paid.
+    FailPaid(String, SpentStep),
 }
 
 /// Drives `task` until it is closed, lost or given up.
@@ -74,7 +76,7 @@ pub(crate) async fn drive(shared: &Shared, task: &TaskRef, stop: &Stop) -> Left 
         () = closed(&shared.live, task, open.stream.shard) => Left::Closed,
         () = claim.keep() => Left::Lost,
         () = stop.now.cancelled() => Left::Released,
-        why = ending::ended(shared, task, &open) => drive.fail(&why).await,
+        why = ending::ended(shared, task, &open) => drive.fail(&why, None).await,
         left = drive.to_its_end(&history, &stop.drain) => left,
     };
     if left == Left::Released {
@@ -113,6 +115,10 @@ impl Drive<'_> {
             Ok(()) => return Left::Closed,
             Err(broken) => broken,
         };
+        let (broken, spent) = match broken {
+            Broken::FailPaid(reason, spent) => (Broken::Fail(reason), Some(spent)),
+            other => (other, None),
+        };
         match broken {
             Broken::Release(reason) => {
                 tracing::info!(%reason, "task given up for now");
@@ -122,15 +128,15 @@ impl Drive<'_> {
                 tracing::warn!(%reason, "task lost");
                 Left::Lost
             }
-            Broken::Fail(reason) => self.fail(&reason).await,
+            Broken::Fail(reason) | Broken::FailPaid(reason, _) => self.fail(&reason, spent).await,
         }
     }
 
     /// Records that it cannot be done.
-    async fn fail(&self, reason: &str) -> Left {
+    async fn fail(&self, reason: &str, spent: Option<SpentStep>) -> Left {
         let reason: String = reason.chars().take(REASON_CHARS_MAX).collect();
         tracing::warn!(%reason, "task failed");
-        let fail = FailTask { task: self.task.task.clone(), epoch: self.claim.epoch, reason };
+        let fail = FailTask { task: self.task.task.clone(), epoch: self.claim.epoch, reason, spent };
         match self.record(fail).await {
             Ok(_) => Left::Closed,
             Err(Broken::Release(_)) => Left::Released,
@@ -233,21 +239,28 @@ impl Drive<'_> {
             output_max: agent.output_max,
         };
         let answered = self.shared.models.call(&request, self.shared.config.step_time_max).await;
-        let ModelAnswer { text, tokens, cost } =
-            answered.map_err(|error| self.failed_call(step, kind, &error.to_string()))?;
+        let ModelAnswer { text, tokens, cost } = answered.map_err(|error| self.failed_call(step, kind, &error))?;
         let taken = clock.monotonic().saturating_sub(began);
         let duration_ms = u64::try_from(taken.as_millis()).unwrap_or(u64::MAX);
         let output = Content::Plain(TaskOutput { text: text.clone() });
-        self.record(FinishStep { task: task.clone(), epoch, step, kind, output, tokens, cost, duration_ms }).await?;
+        let finish = FinishStep { task: task.clone(), epoch, step, kind, output, tokens, cost, duration_ms };
+        self.record(finish).await.map_err(|broken| match broken {
+            Broken::Fail(reason) => Broken::FailPaid(reason, SpentStep { step, tokens, cost }),
+            other => other,
+        })?;
         tracing::info!(step = step.0, kind = %kind, duration_ms, cost = %cost, "step finished");
         Ok(text)
     }
 
-    fn failed_call(&self, step: StepNumber, kind: StepKind, reason: &str) -> Broken {
+    fn failed_call(&self, step: StepNumber, kind: StepKind, error: &CallError) -> Broken {
         if self.shared.live.read().is_suspended(&self.task.tenant) {
             return Broken::Release("the tenant is suspended".to_owned());
         }
-        Broken::Fail(format!("step {step} ({kind}): {reason}"))
+        let reason = format!("step {step} ({kind}): {error}");
+        match *error {
+            CallError::Paid { tokens, cost, .. } => Broken::FailPaid(reason, SpentStep { step, tokens, cost }),
+            _ => Broken::Fail(reason),
+        }
     }
 
     /// Records something in the task's stream, under the claim.

@@ -31,6 +31,8 @@ pub(crate) enum Do {
     SayAfter(Duration, &'static str),
     /// Answer with so many bytes.
     SayMuch(usize),
+    /// Answer with this content, as JSON.
+    SayContent(&'static str),
     /// Refuse with this status, code and message.
     Refuse(u16, &'static str, &'static str),
     /// Never answer.
@@ -119,10 +121,10 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Respons
     let todo = (inner.script)(&call);
     inner.calls.lock().unwrap().push(call);
     let _open = OpenCall::new(&inner);
-    let said = |text: &str| {
+    let said_content = |content: &Value| {
         let body = json!({
             "id": "chatcmpl-1", "object": "chat.completion", "model": "small",
-            "choices": [{ "index": 0, "message": { "role": "assistant", "content": text }, "finish_reason": "stop" }],
+            "choices": [{ "index": 0, "message": { "role": "assistant", "content": content }, "finish_reason": "stop" }],
             "usage": { "prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15,
                        "prompt_tokens_details": { "cached_tokens": 2 } },
         });
@@ -135,6 +137,7 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Respons
             .body(Full::from(body.to_string()))
             .unwrap()
     };
+    let said = |text: &str| said_content(&json!(text));
     Ok(match todo {
         Do::Say(text) => said(text),
         Do::SayAfter(pause, text) => {
@@ -142,6 +145,7 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Respons
             said(text)
         }
         Do::SayMuch(bytes) => said(&"a".repeat(bytes)),
+        Do::SayContent(content) => said_content(&serde_json::from_str(content).unwrap()),
         Do::Refuse(status, code, message) => {
             let body = json!({ "error": { "message": message, "type": code, "param": null, "code": code } });
             Response::builder().status(status).body(Full::from(body.to_string())).unwrap()

@@ -47,11 +47,39 @@ async fn a_task_without_its_budget_ends_with_the_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_too_long_to_record_ends_its_task_once() {
-    let env = WorkersEnv::new(Gateway::start(|_| Do::SayMuch(200_000)).await).await.with_tenant("acme").await;
+    for bytes in [200_000, 1_200_000] {
+        let gateway = Gateway::start(move |_| Do::SayMuch(bytes)).await;
+        let env = WorkersEnv::new(gateway).await.with_tenant("acme").await;
+        let _process = env.start();
+        env.submit("acme", "t_1", None).await;
+        let end = env.end("acme", "t_1").await;
+        assert!(end.starts_with("failed: cannot be recorded: body: has "), "{end}");
+        assert_eq!(env.gateway.calls().len(), 1, "asked once, paid once");
+        let Some(TaskEvent::Failed { spent: Some(spent), .. }) = env.task("acme", "t_1").await.pop() else {
+            panic!("what it cost is not recorded")
+        };
+        assert_eq!((spent.step.0, spent.cost.0), (1, 15_000));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_text_parts_of_an_answer_are_its_text() {
+    let parts =
+        r#"[{"type":"thinking","thinking":[{"type":"text","text":"let me see"}]},{"type":"text","text":"good day"}]"#;
+    let env = WorkersEnv::new(Gateway::start(|_| Do::SayContent(parts)).await).await.with_tenant("acme").await;
+    let _process = env.start();
+    env.submit("acme", "t_1", None).await;
+    assert_eq!(env.end("acme", "t_1").await, "finished");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_account_of_the_operators_is_not_waited_for() {
+    let script = |_: &Call| Do::Refuse(502, "upstream_out_of_credit", "provider local has no credit left");
+    let env = WorkersEnv::new(Gateway::start(script).await).await.with_tenant("acme").await;
     let _process = env.start();
     env.submit("acme", "t_1", None).await;
     let end = env.end("acme", "t_1").await;
-    assert!(end.starts_with("failed: cannot be recorded: body: has 2"), "{end}");
+    assert!(end.contains("no credit left"), "{end}");
     assert_eq!(env.gateway.calls().len(), 1);
 }
 

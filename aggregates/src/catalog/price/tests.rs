@@ -89,7 +89,7 @@ fn a_long_context_re_prices_the_whole_call() {
     let price = Price { variants: vec![above], ..rates(2_000_000, 100_000, 10_000_000).into() };
     assert_eq!(price.charge(&used(272_000, 0), BEGAN), Charge { variant: 0, cost: NanoDollars(544_000_000) });
     assert_eq!(price.charge(&used(272_001, 0), BEGAN), Charge { variant: 1, cost: NanoDollars(1_088_004_000) });
-    assert_eq!(price.ceiling(272_000, BEGAN).cost(0), NanoDollars(544_000_000), "no call that short is re-priced");
+    assert_eq!(price.ceiling(272_000, 0, BEGAN).cost(0), NanoDollars(544_000_000), "no call that short is re-priced");
 }
 
 #[test]
@@ -113,8 +113,12 @@ fn the_last_variant_that_applies_counts() {
 fn a_ceiling_knows_the_hour() {
     let night = PriceVariant { hours: vec![hours("00:00", "06:00")], ..variant(rates(1_000, 1_000, 1_000)) };
     let price = Price { variants: vec![night], ..rates(2_000, 2_000, 2_000).into() };
-    assert_eq!(price.ceiling(10, Timestamp(0)).cost(10), NanoDollars(20), "every call at night has the night's price");
-    assert_eq!(price.ceiling(10, Timestamp(6 * 3_600_000_000)).cost(10), NanoDollars(40));
+    assert_eq!(
+        price.ceiling(10, 0, Timestamp(0)).cost(10),
+        NanoDollars(20),
+        "every call at night has the night's price"
+    );
+    assert_eq!(price.ceiling(10, 0, Timestamp(6 * 3_600_000_000)).cost(10), NanoDollars(40));
 }
 
 fn any_rates() -> impl Strategy<Value = Rates> {
@@ -187,14 +191,14 @@ proptest! {
         price in any_price(), usage in any_usage(10_000, 10_000), minute in 0_u64..20_000,
     ) {
         let began = Timestamp(minute * 60_000_000);
-        prop_assert!(price.charge(&usage, began).cost <= price.ceiling(10_000, began).cost(10_000));
+        prop_assert!(price.charge(&usage, began).cost <= price.ceiling(10_000, usage.searches, began).cost(10_000));
     }
 
     #[test]
     fn money_pays_for_the_output_that_it_is_cut_to(
         price in any_price(), money in 0_u64..u64::MAX / 2, usage in any_usage(5_000, 1),
     ) {
-        let ceiling = price.ceiling(5_000, BEGAN);
+        let ceiling = price.ceiling(5_000, 0, BEGAN);
         if let Some(output) = ceiling.output_for(NanoDollars(money)) {
             prop_assert!(output == u64::MAX || ceiling.cost(output) <= NanoDollars(money));
             let output = output.min(100_000);
@@ -207,7 +211,7 @@ proptest! {
 
     #[test]
     fn the_worst_case_pays_for_itself(price in any_price(), input in 0_u64..10_000, output in 0_u64..10_000) {
-        let ceiling = price.ceiling(input, BEGAN);
+        let ceiling = price.ceiling(input, 0, BEGAN);
         prop_assert!(ceiling.output_for(ceiling.cost(output)).unwrap() >= output);
     }
 
@@ -221,6 +225,35 @@ proptest! {
             tier: ServiceTier::Standard,
         };
         price.charge(&usage, BEGAN);
-        price.ceiling(input, BEGAN).cost(output);
+        price.ceiling(input, 0, BEGAN).cost(output);
     }
+}
+
+#[test]
+fn what_a_price_does_not_name_is_told() {
+    let flex =
+        PriceVariant { context_above: None, tier: Some(ServiceTier::Flex), hours: vec![], rates: Rates::default() };
+    let plain = Price::from(Rates::default());
+    let with_flex = Price { variants: vec![flex], ..plain.clone() };
+    let named = Rates {
+        cache_write: Some(PicoDollarsPerToken(1)),
+        audio_input: Some(PicoDollarsPerToken(1)),
+        audio_output: Some(PicoDollarsPerToken(1)),
+        search: Some(NanoDollars(1)),
+        ..Rates::default()
+    };
+    let usage = TokenUsage {
+        cache_write: Tokens(1),
+        audio_input: Tokens(1),
+        audio_output: Tokens(1),
+        searches: 1,
+        tier: ServiceTier::Flex,
+        ..TokenUsage::default()
+    };
+    let all = [Unpriced::Tier, Unpriced::CacheWrite, Unpriced::AudioInput, Unpriced::AudioOutput, Unpriced::Search];
+    let listed = |set: UnpricedSet| set.iter().collect::<Vec<_>>();
+    assert_eq!(listed(plain.unpriced(&usage, 0)), all);
+    assert_eq!(listed(Price::from(named).unpriced(&usage, 0)), [Unpriced::Tier]);
+    assert_eq!(listed(with_flex.unpriced(&usage, with_flex.charge(&usage, BEGAN).variant)), all[1..]);
+    assert!(plain.unpriced(&TokenUsage::default(), 0).is_empty());
 }

@@ -3,10 +3,16 @@
 use std::collections::BTreeMap;
 
 use clap::ArgMatches;
+use jiff::ToSpan;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde_json::Map;
 use steward_events::BoxError;
 use steward_events::id::TenantId;
-use steward_events::query::{AccountRow, CostBy, CostQuery, CostReport, CostSums, KeyRow};
+use steward_events::query::{
+    AccountRow, CostBy, CostQuery, CostReport, CostSums, KeyRow, ReportDay, ShowTenant, TenantRow,
+};
+use steward_ports::clock::{Clock, SystemClock};
 
 use crate::client::Client;
 use crate::command::list::fetch;
@@ -20,9 +26,15 @@ pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Re
         .map(|word| serde_json::from_value(serde_json::Value::String(word.clone())))
         .collect::<Result<_, _>>()
         .map_err(|error| format!("--by: {error}"))?;
-    let time = |name: &str| matches.get_one::<String>(name).map(|text| moment(text)).transpose();
-    let query = CostQuery { by, since: time("since")?, until: time("until")?, min_position: None };
     let tenant = client.tenant()?;
+    let (since, until) = (matches.get_one::<String>("since"), matches.get_one::<String>("until"));
+    let today = if [since, until].into_iter().flatten().any(|text| days_ago(text).is_some()) {
+        Some(today(client, &tenant).await)
+    } else {
+        None
+    };
+    let day = |text: Option<&String>| text.map(|text| day(text, today)).transpose();
+    let query = CostQuery { by, since: day(since)?, until: day(until)?, min_position: None };
     let mut report: CostReport = client.query(&tenant, "cost", "report", &query).await?;
     if json {
         return output::json(&report);
@@ -32,6 +44,30 @@ pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Re
     }
     print(&query, &report);
     Ok(())
+}
+
+/// A day of the tenant's, which is not to be taken for a moment; or whatever else stands for one.
+fn day(text: &str, today: Option<Date>) -> Result<ReportDay, BoxError> {
+    if let (Some(days), Some(today)) = (days_ago(text), today) {
+        return Ok(ReportDay::Day(today.checked_sub(days.days())?));
+    }
+    match text.parse() {
+        Ok(day @ ReportDay::Day(_)) => Ok(day),
+        _ => Ok(ReportDay::Moment(moment(text)?)),
+    }
+}
+
+/// `today`, or whole days and weeks back such as `7d`.
+fn days_ago(text: &str) -> Option<i64> {
+    let number = |unit: &str| text.strip_suffix(unit)?.parse::<u16>().ok().map(i64::from);
+    if text == "today" { Some(0) } else { number("d").or_else(|| Some(number("w")? * 7)) }
+}
+
+/// Today where the tenant is; by UTC if its settings may not be seen.
+async fn today(client: &Client, tenant: &TenantId) -> Date {
+    let shown: Result<TenantRow, _> = client.query(tenant, "tenant", "show", &ShowTenant::default()).await;
+    let zone = shown.ok().and_then(|row| TimeZone::get(&row.timezone).ok()).unwrap_or(TimeZone::UTC);
+    SystemClock::default().now().to_jiff().to_zoned_datetime(zone).date()
 }
 
 /// People read names: `support-bot` for a principal, `support-bot …n904n9a` for a key. Ids where names may not be listed.
@@ -88,10 +124,52 @@ fn print(query: &CostQuery, report: &CostReport) {
         rows.push(line(names, &report.total, String::new()));
     }
     output::say_lines(&output::table(&headings, &numbers, rows));
-    if report.total.estimated > 0 {
-        println!(
-            "the cost of {} calls is an estimate: the stream was cut, or the provider reported no usage",
-            report.total.estimated
+    for note in notes(&report.total) {
+        println!("{note}");
+    }
+}
+
+/// What the sums alone do not say.
+fn notes(total: &CostSums) -> Vec<String> {
+    let CostSums { estimated, estimated_cost, late, unpriced, not_billed, .. } = total;
+    let mut notes = Vec::new();
+    if *estimated > 0 {
+        notes.push(format!(
+            "the cost of {estimated} calls, {estimated_cost}, is an estimate: the answer or the gateway was cut off, or the \
+             provider did not say what was used"
+        ));
+    }
+    if late.0 > 0 {
+        notes.push(format!("{late} was billed beyond what could be held out for its calls"));
+    }
+    if *unpriced > 0 {
+        notes.push(format!(
+            "{unpriced} calls used what their price does not name (a service tier, sound, writes to a cache, searches), so \
+             their cost may differ from the bill: see `steward price set --help`"
+        ));
+    }
+    if *not_billed > 0 {
+        notes.push(format!("{not_billed} attempts were not billed"));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_days_back_are_days_and_times_stay_times() {
+        let today = Some(Date::constant(2026, 11, 30));
+        let read = |text: &str| day(text, today).unwrap().to_string();
+        assert_eq!(
+            (read("today"), read("7d"), read("2w")),
+            ("2026-11-30".into(), "2026-11-23".into(), "2026-11-16".into())
         );
+        assert_eq!(
+            (read("2026-11-29"), read("2026-11-29T20:35:00Z")),
+            ("2026-11-29".into(), "2026-11-29T20:35:00Z".into())
+        );
+        assert_eq!((days_ago("12h"), days_ago("2026-11-29"), days_ago("d")), (None, None, None));
     }
 }

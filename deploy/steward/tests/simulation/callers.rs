@@ -7,7 +7,7 @@ use std::time::Duration;
 use steward_calls::admission::{
     Admission, AdmissionConfig, AdmissionPorts, Finish, Refusal, Reservation, ReservationRequest,
 };
-use steward_events::event::{CallContext, CallOutcome, Operation, PriceVersion, TokenUsage};
+use steward_events::event::{CallContext, CallOutcome, Operation, PriceVersion, TokenUsage, UnpricedSet};
 use steward_events::id::HolderId;
 use steward_events::ids::Ids;
 use steward_events::quantity::{Amounts, NanoDollars, Shard, Tokens};
@@ -262,13 +262,14 @@ impl SimCaller {
             CallEnd::NotBilled => (CallOutcome::NotBilled { reason: "refused".to_owned() }, Amounts::ZERO),
             CallEnd::Cut => {
                 let metered = bill.zip(bill, |all, _| all / 2);
-                (CallOutcome::Estimated { reason: "cut".to_owned() }, metered)
+                (CallOutcome::estimated("cut"), metered)
             }
         };
         let finish = Finish {
             tokens: TokenUsage { output: metered.tokens, ..TokenUsage::default() },
             cost: metered.money,
             variant: 0,
+            unpriced: UnpricedSet::default(),
             outcome,
             duration_ms: 1,
         };

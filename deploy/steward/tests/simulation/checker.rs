@@ -9,7 +9,7 @@ use steward_aggregates::aggregate::Aggregate;
 use steward_aggregates::ledger::{CALL_TIME_MAX, Ledger, LedgerRow, Ticket};
 use steward_events::command::LeaseRequest;
 use steward_events::commit::{Commit, Entry};
-use steward_events::event::{CallOutcome, Event, LedgerEvent, UsageEvent, WindowBounds};
+use steward_events::event::{Event, LedgerEvent, UsageEvent, WindowBounds};
 use steward_events::id::{BudgetId, CallId, HolderId, LeaseId};
 use steward_events::quantity::{Amounts, Position, Unit, Window};
 use steward_events::scope::ScopeSet;
@@ -351,7 +351,7 @@ impl Checker {
                 life.finishes += 1;
                 life.used += *used;
                 life.late += *late;
-                life.estimated = matches!(outcome, CallOutcome::Estimated { .. });
+                life.estimated = outcome.leaves_open();
                 if !late.is_zero() {
                     self.seen.late += 1;
                 }

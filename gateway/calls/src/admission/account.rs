@@ -55,6 +55,8 @@ pub(super) struct Account {
     line: VecDeque<Waiting>,
     calls: BTreeMap<CallId, Call>,
     contact: LedgerContact,
+    /// Calls whose end is recorded and whose excess the ledger has yet to hear of.
+    unreleased: Vec<(LeaseId, Settled, oneshot::Sender<Settled>)>,
     /// Nothing is admitted any more, for this reason.
     stopped: Option<String>,
     used_at: Duration,
@@ -76,6 +78,7 @@ impl Account {
             line: VecDeque::new(),
             calls: BTreeMap::new(),
             contact: LedgerContact::default(),
+            unreleased: Vec::new(),
             stopped: None,
             used_at: now.mono,
             left: None,
@@ -121,10 +124,7 @@ impl Account {
         let free = if held.is_usable(now.mono) { held.free() } else { Amounts::ZERO };
         let used = billed.min(known.reserved) + over.min(free);
         let late = billed.saturating_sub(used);
-        let open = match finish.outcome {
-            CallOutcome::Estimated { .. } => known.reserved.saturating_sub(used),
-            CallOutcome::Completed | CallOutcome::NotBilled { .. } => Amounts::ZERO,
-        };
+        let open = if finish.outcome.leaves_open() { known.reserved.saturating_sub(used) } else { Amounts::ZERO };
         held.finish(known.reserved, used, open);
         let finished = journal::Finished { call: call.clone(), finish, used, late, open, settled };
         self.outbox.finishes.push_back(finished);
@@ -279,7 +279,7 @@ impl Account {
         }
         for held in self.leases.values().filter(|held| !held.closed) {
             if let Some(may_send) = may_send {
-                at(may_send.max(held.renew_at()));
+                at(if held.has_untold_late() { may_send } else { may_send.max(held.renew_at()) });
             }
             for moment in [held.start_until, self.used_at + self.config.idle_max] {
                 if moment > now.mono {

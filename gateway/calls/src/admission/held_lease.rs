@@ -39,6 +39,8 @@ pub(super) struct HeldLease {
     pub(super) reported: Amounts,
     /// What acknowledged finishes used beyond.
     pub(super) late: Amounts,
+    /// What of that the ledger has heard.
+    pub(super) late_told: Amounts,
     /// Reserved for calls that have not finished.
     pub(super) running: Amounts,
     /// Used by finishes that are not acknowledged yet …
@@ -68,6 +70,7 @@ impl HeldLease {
             used: Amounts::ZERO,
             reported: Amounts::ZERO,
             late: Amounts::ZERO,
+            late_told: Amounts::ZERO,
             running: Amounts::ZERO,
             finishing: Amounts::ZERO,
             finishing_gap: Amounts::ZERO,
@@ -129,6 +132,12 @@ impl HeldLease {
     /// True if a window has turned, so that nothing starts here any more.
     pub(super) fn has_turned(&self, now: Duration) -> bool {
         self.start_until < self.expires && now >= self.start_until
+    }
+
+    /// True if more was billed than the ledger knows of. It hears that at once, and gets back what is free: budgets may be
+    /// overdrawn.
+    pub(super) fn has_untold_late(&self) -> bool {
+        self.late != self.late_told
     }
 
     pub(super) fn reserve(&mut self, amount: Amounts) {

@@ -1,8 +1,9 @@
 //! Reserved → answered: the request goes to the provider, after a last check that it still may; or its end is recorded.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt, stream};
 use steward_events::event::{CallOutcome, TokenUsage};
 use steward_ports::clock::Clock;
 use tokio::sync::oneshot;
@@ -11,15 +12,20 @@ use tracing::Instrument;
 
 use super::authorised::Authorised;
 use super::failure::told;
+use super::manners::Manners;
 use super::planned::ResolvedTarget;
 use super::reserved::Reserved;
 use super::settle::Settler;
 use crate::access::Access;
-use crate::dialect::{Measured, Recipient};
+use crate::dialect::{Measured, Recipient, WholeAnswer};
 use crate::error::Error;
+use crate::meter::{Meter, abandoned};
 use crate::upstream::{
     Billed, Cause, Failure, Outgoing, PreSendCheck, Providers, Revoked, UpstreamAnswer, UpstreamEvents,
 };
+
+/// How often one attempt is asked again in other words.
+const REWORDINGS_MAX: u32 = 2;
 
 /// An attempt that is being answered.
 pub(super) struct Answered {
@@ -31,6 +37,8 @@ pub(super) struct Answered {
 pub(super) enum CallAnswer {
     /// At once, as the provider wrote it.
     Whole(bytes::Bytes, Measured),
+    /// At once, but it is of no use to the caller: what is known of it, and why.
+    Unusable(Measured, &'static str),
     /// Piece by piece.
     Stream(UpstreamEvents),
 }
@@ -64,6 +72,10 @@ pub(super) struct Sender {
     pub(super) providers: Providers,
     pub(super) settler: Settler,
     pub(super) clock: Arc<dyn Clock>,
+    /// What was learnt of how providers want to be asked.
+    pub(super) manners: Manners,
+    /// How long an answer is waited for whose caller has gone.
+    pub(super) read_on_max: Duration,
 }
 
 impl Sender {
@@ -79,11 +91,11 @@ impl Sender {
             return Err(self.not_sent(reserved, why).await);
         }
         self.settler.metrics.sent(reserved.overhead);
-        let (check, mut revoked) = pre_send_check(&self.access, call);
+        let mut revoked = None;
         let sending = async {
             tokio::select! {
-                answer = self.exchange(call, target, reserved.output.each(), check) => answer.map_err(Some),
-                () = stop.client_gone.cancelled() => Err(None),
+                answer = self.exchange(call, target, reserved.output.each(), &mut revoked) => answer.map_err(Some),
+                () = self.gone_for_long(stop.client_gone) => Err(None),
                 () = stop.cut.cancelled() => Err(None),
             }
         };
@@ -94,65 +106,114 @@ impl Sender {
                 Ok(Answered { reserved, answer })
             }
             Err(None) => {
-                let outcome = CallOutcome::Estimated { reason: "the caller broke off".to_owned() };
-                let recorded = self.settler.settle(reserved, TokenUsage::default(), outcome).await;
+                let estimate = &call.plan.estimate;
+                let (tokens, reason) = if stop.cut.is_cancelled() {
+                    (estimate.probable(0), "cut: the gateway stopped")
+                } else {
+                    (abandoned(&Meter::default(), estimate, reserved.output.each()), "the caller broke off")
+                };
+                let recorded = self.settler.settle(reserved, tokens, CallOutcome::estimated(reason)).await;
                 Err(Unanswered::GiveUp(recorded.err().unwrap_or_else(broke_off)))
             }
-            Err(Some(failure)) => match revoked.try_recv() {
-                Ok(why) => Err(self.not_sent(reserved, why).await),
-                Err(_) => Err(self.failed(reserved, failure).await),
+            Err(Some(failure)) => match revoked.and_then(|mut revoked| revoked.try_recv().ok()) {
+                Some(why) => Err(self.not_sent(reserved, why).await),
+                None => Err(self.failed(call, reserved, failure).await),
             },
         }
     }
 
-    /// Asks the provider, and reads a whole answer as far as it must be understood.
+    /// The caller has gone, and nothing was heard for a while: a provider works on, and bills, whoever listens.
+    async fn gone_for_long(&self, client_gone: &CancellationToken) {
+        client_gone.cancelled().await;
+        tokio::time::sleep(self.read_on_max).await;
+    }
+
+    /// Asks the provider, once more in other words if it did not take the first, and reads a whole answer as far as it must
+    /// be understood.
     async fn exchange(
         &self,
         call: &Authorised,
-        ResolvedTarget { target, provider, trusted }: &ResolvedTarget,
+        target: &ResolvedTarget,
         output_max: u64,
-        pre_send_check: PreSendCheck,
+        revoked: &mut Option<oneshot::Receiver<Error>>,
     ) -> Result<CallAnswer, Failure> {
+        let (url, model) = (&target.provider.url, target.target.upstream_model.as_str());
+        let usual = self.providers.get(target.provider.kind)?.speaks(url);
+        let mut speaks = self.manners.of(url, model, usual);
+        let mut rewordings = 0..REWORDINGS_MAX;
+        let answer = loop {
+            let (pre_send_check, hears) = pre_send_check(&self.access, call);
+            *revoked = Some(hears);
+            let to = Recipient { speaks, model, output_max };
+            let failure = match self.ask(call, target, &to, pre_send_check).await {
+                Ok(answer) => break answer,
+                Err(failure) => failure,
+            };
+            // Nothing was billed for certain, so that the same reservation serves again.
+            let otherwise = match &failure {
+                Failure { billed: Billed::No, cause: Cause::Refused(refused) } => {
+                    call.dialect.otherwise(refused, speaks)
+                }
+                _ => None,
+            };
+            let Some(otherwise) = otherwise.filter(|_| rewordings.next().is_some()) else { return Err(failure) };
+            self.manners.learn(url, model, otherwise);
+            speaks = otherwise;
+        };
+        match answer {
+            UpstreamAnswer::Stream(events) => Ok(CallAnswer::Stream(events)),
+            UpstreamAnswer::Whole(body) => match call.dialect.read_answer(&body) {
+                WholeAnswer::Good(_) if call.request.stream => {
+                    let events = call.dialect.as_events(&body).into_iter().map(Ok);
+                    Ok(CallAnswer::Stream(stream::iter(events).boxed()))
+                }
+                WholeAnswer::Good(measured) => Ok(CallAnswer::Whole(body, measured)),
+                WholeAnswer::Problem(problem) => Err(Failure::instead_of_answer(problem)),
+                WholeAnswer::Unusable(measured, why) => Ok(CallAnswer::Unusable(measured, why)),
+            },
+        }
+    }
+
+    async fn ask(
+        &self,
+        call: &Authorised,
+        ResolvedTarget { target, provider, trusted }: &ResolvedTarget,
+        to: &Recipient<'_>,
+        pre_send_check: PreSendCheck,
+    ) -> Result<UpstreamAnswer, Failure> {
         let key = self.providers.key(&target.provider, provider.key.as_deref())?;
-        let upstream = self.providers.get(provider.kind)?;
-        let to = Recipient { speaks: upstream.speaks(&provider.url), model: &target.upstream_model, output_max };
-        let answer = upstream.send(Outgoing {
+        let outgoing = Outgoing {
             url: provider.url.clone(),
             key,
-            body: call.dialect.write(&call.request, &to),
+            body: call.dialect.write(&call.request, to),
             stream: call.request.stream,
             trusted: *trusted,
             pre_send_check,
-        });
-        match answer.await? {
-            UpstreamAnswer::Stream(events) => Ok(CallAnswer::Stream(events)),
-            UpstreamAnswer::Whole(body) => match call.dialect.read_answer(&body) {
-                Ok(measured) => Ok(CallAnswer::Whole(body, measured)),
-                Err(error) => Err(Failure::possibly(Cause::Broke(format!("its answer cannot be read: {error}")))),
-            },
-        }
+        };
+        self.providers.get(provider.kind)?.send(outgoing).await
     }
 
     async fn not_sent(&self, reserved: Reserved, why: Error) -> Unanswered {
         Unanswered::GiveUp(self.settler.not_sent(reserved).await.err().unwrap_or(why))
     }
 
-    async fn failed(&self, reserved: Reserved, failure: Failure) -> Unanswered {
+    async fn failed(&self, call: &Authorised, reserved: Reserved, failure: Failure) -> Unanswered {
         let provider = reserved.provider.clone();
         tracing::warn!(
             provider.id = %provider, call.id = %reserved.call(), reason = failure.reason(), "an attempt failed"
         );
-        let outcome = match failure.billed {
-            Billed::No => CallOutcome::NotBilled { reason: failure.reason() },
-            Billed::Possibly => CallOutcome::Estimated { reason: failure.reason() },
+        let (tokens, outcome) = match failure.billed {
+            Billed::No => (TokenUsage::default(), CallOutcome::NotBilled { reason: failure.reason() }),
+            // It was asked, so it has read what it was asked.
+            Billed::Possibly => (call.plan.estimate.probable(0), CallOutcome::estimated(failure.reason())),
         };
-        if let Err(error) = self.settler.settle(reserved, TokenUsage::default(), outcome).await {
+        if let Err(error) = self.settler.settle(reserved, tokens, outcome).await {
             return Unanswered::GiveUp(error);
         }
         if failure.may_work_elsewhere() {
-            Unanswered::TryNext(told(failure, &provider))
+            Unanswered::TryNext(told(failure, &provider, self.clock.now()))
         } else {
-            Unanswered::GiveUp(told(failure, &provider))
+            Unanswered::GiveUp(told(failure, &provider, self.clock.now()))
         }
     }
 }

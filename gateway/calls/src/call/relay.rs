@@ -20,7 +20,7 @@ use super::reserved::Reserved;
 use super::settle::Settler;
 use crate::dialect::{AnswerEvent, CutOff};
 use crate::error::Error;
-use crate::meter::Meter;
+use crate::meter::{Meter, abandoned};
 use crate::settled::Settled;
 use crate::upstream::{Failure, UpstreamEvents};
 
@@ -54,6 +54,10 @@ pub(super) struct Relay {
     pub(super) cut: CancellationToken,
     /// How long a client may leave a piece unread.
     pub(super) stall_max: Duration,
+    /// How often a client hears something while the model says nothing.
+    pub(super) keep_alive_every: Duration,
+    /// How long an answer is read on after its client has gone.
+    pub(super) read_on_max: Duration,
 }
 
 impl Relay {
@@ -69,8 +73,6 @@ impl Relay {
             meter: Meter::default(),
             ready: BytesMut::new(),
             held: None,
-            usage_said: false,
-            choice_ended: false,
         };
         self.tracker.spawn(passing.run(events));
         Reply { summary, body: ReplyBody::Stream(receiver) }
@@ -88,17 +90,18 @@ struct Passing {
     ready: BytesMut,
     /// The provider's report of usage, kept for the end.
     held: Option<Bytes>,
-    /// The provider's report of usage came.
-    usage_said: bool,
-    choice_ended: bool,
 }
 
 impl Passing {
-    async fn run(mut self, events: UpstreamEvents) {
-        // Returning ends the call at the provider, if it is not over.
-        let end = self.pass(events).await;
+    async fn run(mut self, mut events: UpstreamEvents) {
+        let mut end = self.pass(&mut events).await;
+        if matches!(end, RelayEnd::CallerGone) {
+            end = self.read_on(&mut events).await;
+        }
+        // This ends the call at the provider, if it is not over.
+        drop(events);
         let Self { relay, call, reserved, sender, meter, held, .. } = self;
-        let (tokens, outcome) = used(&call, &meter, &end);
+        let (tokens, outcome) = used(&call, &meter, &end, reserved.output.each());
         let settled = relay.settler.settle(reserved, tokens, outcome).await;
         if let Some(last) = last_piece(end, settled, &call, held, &*relay.clock) {
             let _ = tokio::time::timeout(relay.stall_max, sender.send(last)).await;
@@ -106,7 +109,7 @@ impl Passing {
     }
 
     /// Passes on until there is a reason to end.
-    async fn pass(&mut self, mut events: UpstreamEvents) -> RelayEnd {
+    async fn pass(&mut self, events: &mut UpstreamEvents) -> RelayEnd {
         // The first goes at once, alone: people wait for it.
         let mut gathers = false;
         loop {
@@ -114,6 +117,11 @@ impl Passing {
                 next = events.next() => next,
                 () = self.sender.closed() => return RelayEnd::CallerGone,
                 () = self.relay.cut.cancelled() => return RelayEnd::Stopped,
+                () = tokio::time::sleep(self.relay.keep_alive_every) => {
+                    // One that does not read what came before needs no more.
+                    let _ = self.sender.try_send(Ok(self.call.dialect.keep_alive()));
+                    continue;
+                }
             };
             let mut end = self.take(next);
             while gathers && end.is_none() && self.ready.len() < PIECE_BYTES_MAX {
@@ -135,6 +143,26 @@ impl Passing {
         }
     }
 
+    /// Reads on for a while after the client has gone: what the answer came to is said at its end, and who leaves before that
+    /// pays it all the same.
+    async fn read_on(&mut self, events: &mut UpstreamEvents) -> RelayEnd {
+        let (cut, read_on_max) = (self.relay.cut.clone(), self.relay.read_on_max);
+        let reading = async {
+            loop {
+                let next = events.next().await;
+                self.ready.clear();
+                if let Some(end) = self.take(next) {
+                    return end;
+                }
+            }
+        };
+        tokio::select! {
+            end = reading => end,
+            () = tokio::time::sleep(read_on_max) => RelayEnd::CallerGone,
+            () = cut.cancelled() => RelayEnd::Stopped,
+        }
+    }
+
     /// Sends what is ready. False if the client does not take it.
     async fn send_ready(&mut self) -> bool {
         if self.ready.is_empty() {
@@ -149,30 +177,33 @@ impl Passing {
         let data = match next {
             Some(Ok(data)) => data,
             // All has been said: what breaks now takes nothing away.
-            Some(Err(_)) if self.choice_ended && self.usage_said => return Some(RelayEnd::Done),
-            Some(Err(failure)) => return Some(RelayEnd::Broke(told(failure, &self.reserved.provider))),
-            // Some providers leave out `[DONE]`; an answer that ended is whole all the same.
-            None if self.choice_ended => return Some(RelayEnd::Done),
+            Some(Err(_)) if self.meter.is_whole() && self.meter.is_said() => return Some(RelayEnd::Done),
+            Some(Err(failure)) => {
+                return Some(RelayEnd::Broke(told(failure, &self.reserved.provider, self.relay.clock.now())));
+            }
+            // Some providers leave out `[DONE]`; an answer of which each choice ended is whole all the same.
+            None if self.meter.is_whole() => return Some(RelayEnd::Done),
             None => return Some(RelayEnd::Broke(self.broke("its answer ended before it was whole"))),
         };
-        let Ok(event) = self.call.dialect.read_event(&self.call.request, &data) else {
-            return Some(RelayEnd::Broke(self.broke("a piece of its answer cannot be read")));
-        };
-        match event {
+        match self.call.dialect.read_event(&self.call.request, &data) {
+            AnswerEvent::Nothing => None,
             AnswerEvent::Done => Some(RelayEnd::Done),
-            AnswerEvent::Failed { message } => Some(RelayEnd::Broke(self.broke(&message))),
-            AnswerEvent::Piece { data, usage, only_usage, text_bytes, finished } => {
-                self.meter.count(text_bytes, usage);
-                self.choice_ended |= finished;
+            AnswerEvent::Unreadable => Some(RelayEnd::Broke(self.broke("a piece of its answer cannot be read"))),
+            AnswerEvent::Failed(problem) => {
+                let message = problem.message.or(problem.code).or(problem.kind);
+                Some(RelayEnd::Broke(self.broke(message.as_deref().unwrap_or("it failed"))))
+            }
+            AnswerEvent::Several(events) => events.into_iter().find_map(|event| self.take(Some(Ok(event)))),
+            AnswerEvent::Piece { data, usage, only_usage, text_bytes, choices } => {
+                self.meter.count(text_bytes, usage, &choices);
                 if only_usage {
-                    self.usage_said = true;
                     self.held = data;
                 } else if let Some(data) = data {
                     self.call.dialect.put_event(&mut self.ready, &data);
                 }
-                let reserved = self.reserved.output.each().saturating_mul(self.call.plan.estimate.choices);
+                let reserved = self.call.plan.estimate.output(self.reserved.output.each());
                 // At an end of its own a provider may count a little more than was asked for: that is late, not endless.
-                let goes_on = !finished && !only_usage;
+                let goes_on = !only_usage && !choices.iter().any(|choice| choice.ends);
                 (goes_on && self.meter.certain_output() > reserved).then_some(RelayEnd::UsedUp)
             }
         }
@@ -184,17 +215,19 @@ impl Passing {
 }
 
 /// What to record.
-fn used(call: &Authorised, meter: &Meter, end: &RelayEnd) -> (TokenUsage, CallOutcome) {
-    let reason = match (end, meter.reported()) {
-        (RelayEnd::Done, Some(reported)) => return (reported, CallOutcome::Completed),
-        (RelayEnd::Done, None) => "the provider did not say what it used".to_owned(),
-        (RelayEnd::Broke(Error::UpstreamTimedOut(_)), _) => "the stream broke off (504)".to_owned(),
-        (RelayEnd::Broke(_), _) => "the stream broke off (502)".to_owned(),
-        (RelayEnd::UsedUp, _) => "cut off: the reservation is used up".to_owned(),
-        (RelayEnd::CallerGone, _) => "the caller broke off".to_owned(),
-        (RelayEnd::Stopped, _) => "cut: the gateway stopped".to_owned(),
+fn used(call: &Authorised, meter: &Meter, end: &RelayEnd, each: u64) -> (TokenUsage, CallOutcome) {
+    let estimate = &call.plan.estimate;
+    let reason = match end {
+        RelayEnd::Done => return meter.whole(estimate),
+        RelayEnd::CallerGone => {
+            return (abandoned(meter, estimate, each), CallOutcome::estimated("the caller broke off"));
+        }
+        RelayEnd::Broke(Error::UpstreamTimedOut(_)) => "the stream broke off (504)",
+        RelayEnd::Broke(_) => "the stream broke off (502)",
+        RelayEnd::UsedUp => "cut off: the reservation is used up",
+        RelayEnd::Stopped => "cut: the gateway stopped",
     };
-    (meter.probable(&call.plan.estimate), CallOutcome::Estimated { reason })
+    (meter.probable(estimate), CallOutcome::estimated(reason))
 }
 
 /// What goes out last, once it is known whether the end is recorded; nothing if the client has gone.

@@ -12,7 +12,7 @@ use super::reserved::Reserved;
 use super::settle::Settler;
 use crate::dialect::Measured;
 use crate::error::Error;
-use crate::estimate::tokens_of;
+use crate::meter::Meter;
 use crate::settled::Settled;
 
 /// A call that is answered.
@@ -65,14 +65,26 @@ pub(super) async fn whole(
     reserved: Reserved,
     (body, measured): (Bytes, Measured),
 ) -> Result<Reply, Error> {
-    let (tokens, outcome) = match measured.usage {
-        Some(tokens) => (tokens, CallOutcome::Completed),
-        None => (
-            call.plan.estimate.probable(tokens_of(measured.text_bytes)),
-            CallOutcome::Estimated { reason: "the provider did not say what it used".to_owned() },
-        ),
-    };
+    let (tokens, outcome) = Meter::from(measured).whole(&call.plan.estimate);
     let summary = CallSummary::of(&call, &reserved);
     let settled = settler.settle(reserved, tokens, outcome).await?;
     Ok(Reply { summary, body: ReplyBody::Whole(body, settled) })
+}
+
+/// Settles a call whose answer cannot be passed on, for what is known of it.
+pub(super) async fn unusable(
+    settler: &Settler,
+    call: &Authorised,
+    reserved: Reserved,
+    (measured, why): (Measured, &'static str),
+) -> Error {
+    let provider = reserved.provider.clone();
+    let meter = Meter::from(measured);
+    let (tokens, outcome) = if meter.is_said() {
+        meter.whole(&call.plan.estimate)
+    } else {
+        (meter.probable(&call.plan.estimate), CallOutcome::estimated(why))
+    };
+    let settled = settler.settle(reserved, tokens, outcome).await;
+    settled.err().unwrap_or_else(|| Error::UpstreamBroke(format!("provider {provider}: {why}")))
 }

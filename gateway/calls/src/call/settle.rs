@@ -35,16 +35,18 @@ impl Settler {
         outcome: CallOutcome,
     ) -> Result<Settled, Error> {
         let Charge { variant, cost } = reserved.rate.charge(&tokens, &outcome);
+        let unpriced = reserved.rate.price.unpriced(&tokens, variant);
         self.metrics.finished(&outcome, &tokens, cost);
         trace::used(&reserved.span, &tokens, cost);
-        if let CallOutcome::NotBilled { reason } | CallOutcome::Estimated { reason } = &outcome {
+        if let CallOutcome::NotBilled { reason } | CallOutcome::Estimated { reason, .. } = &outcome {
             trace::failed(&reserved.span, reason);
         }
         let took = self.clock.monotonic().saturating_sub(reserved.since);
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let call = reserved.reservation.call.clone();
         let recorded =
-            Settled::record(reserved.reservation, Finish { tokens, cost, variant, outcome, duration_ms }).await;
+            Settled::record(reserved.reservation, Finish { tokens, cost, variant, unpriced, outcome, duration_ms })
+                .await;
         recorded.map_err(|error| {
             tracing::error!(%error, call.id = %call, "the end of a call could not be recorded yet");
             Error::Unanswered(error.to_string())

@@ -44,10 +44,24 @@ impl Fields {
         }
     }
 
+    /// Takes a field away.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.0.retain(|(known, _)| known != name);
+    }
+
+    /// Names and values, in their order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// About how many bytes the object has as JSON.
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.iter().map(|(name, value)| (name.len() + value.len() + 4) as u64).sum::<u64>() + 2
+    }
+
     /// The object, as JSON.
     pub(super) fn write(&self) -> Bytes {
-        let length: usize = self.0.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-        let mut text = Vec::with_capacity(length + 2);
+        let mut text = Vec::with_capacity(usize::try_from(self.bytes()).unwrap_or(0));
         for (name, value) in &self.0 {
             text.push(if text.is_empty() { b'{' } else { b',' });
             // A text is always JSON, and memory takes what is written to it.

@@ -2,20 +2,22 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Map, Value, json};
+use steward_answers::chat::{self, Answer, Chunk, Event};
+use steward_answers::sse::Parser;
 
-use super::{AnswerEvent, CutOff, Dialect, Fields, Measured, ModelRequest, Recipient, Speaks, Unreadable, sse};
+use super::{AnswerEvent, CutOff, Dialect, Fields, Measured, ModelRequest, Recipient, Speaks, WholeAnswer, sse};
 use crate::error::Error;
+use crate::refused::Refused;
 use crate::settled::Settled;
 
-mod answer;
 #[cfg(test)]
 mod any_json;
-mod chunk;
-mod generated;
+mod names;
 mod request;
 mod size;
-mod usage;
 
+#[cfg(test)]
+pub(crate) use any_json::any_json;
 pub use request::LimitField;
 
 /// The dialect.
@@ -28,27 +30,90 @@ impl Dialect for OpenAiChat {
     }
 
     fn write(&self, request: &ModelRequest, to: &Recipient<'_>) -> Bytes {
-        let Speaks::OpenAiChat { limit_field } = to.speaks;
+        let Speaks::OpenAiChat { limit_field, only_that, stream_options } = to.speaks;
         let mut body = request.body.clone();
         body.set("model", Value::from(to.model).to_string().into());
-        let field = request::limit_field(&body).unwrap_or(limit_field);
-        body.set(field.name(), to.output_max.to_string().into());
-        if request.stream {
+        let named = request::limit_field(&body).filter(|_| !only_that);
+        if only_that {
+            body.remove(limit_field.other().name());
+        }
+        body.set(named.unwrap_or(limit_field).name(), to.output_max.to_string().into());
+        if !stream_options {
+            body.remove("stream_options");
+        } else if request.stream {
             ask_for_usage(&mut body);
         }
         body.write()
     }
 
-    fn read_answer(&self, body: &[u8]) -> Result<Measured, Unreadable> {
-        answer::read(body)
+    /// Told by the field that is blamed, or by the words: `max_tokens` where `max_completion_tokens` is wanted or the other
+    /// way round, and `stream_options` where nobody knows it.
+    fn otherwise(&self, refused: &Refused, spoken: Speaks) -> Option<Speaks> {
+        let Speaks::OpenAiChat { limit_field, only_that, stream_options } = spoken;
+        if !matches!(refused.status.as_u16(), 400 | 422) {
+            return None;
+        }
+        let blames = |field: &str| match refused.param.as_deref() {
+            Some(param) if !param.is_empty() => param.rsplit('.').next() == Some(field),
+            _ => refused.message.as_deref().is_some_and(|message| names::mentions(message, field)),
+        };
+        if stream_options && blames("stream_options") {
+            return Some(Speaks::OpenAiChat { limit_field, only_that, stream_options: false });
+        }
+        if only_that {
+            return None;
+        }
+        let wants = |field: LimitField| {
+            let names_the_right_one =
+                refused.message.as_deref().is_some_and(|message| names::mentions(message, field.name()));
+            blames(field.other().name()) && (names_the_right_one || refused.says_unknown())
+        };
+        let limit_field =
+            [LimitField::MaxCompletionTokens, LimitField::MaxTokens].into_iter().find(|field| wants(*field))?;
+        Some(Speaks::OpenAiChat { limit_field, only_that: true, stream_options })
     }
 
-    fn read_event(&self, request: &ModelRequest, data: &Bytes) -> Result<AnswerEvent, Unreadable> {
-        chunk::read(data, request.include_usage)
+    fn read_answer(&self, body: &Bytes) -> WholeAnswer {
+        match chat::read_whole(body) {
+            Answer::Whole { usage, text_bytes } => WholeAnswer::Good(Measured { usage, text_bytes }),
+            Answer::Problem(problem) => WholeAnswer::Problem(problem),
+            Answer::Streamed => {
+                WholeAnswer::Unusable(measured(body), "it answered with a stream that nobody asked for")
+            }
+            Answer::Unreadable => WholeAnswer::Unusable(Measured::default(), "its answer cannot be read"),
+        }
+    }
+
+    fn read_event(&self, request: &ModelRequest, data: &Bytes) -> AnswerEvent {
+        match chat::read_event(data) {
+            Event::Nothing => AnswerEvent::Nothing,
+            Event::Done => AnswerEvent::Done,
+            Event::Problem(problem) => AnswerEvent::Failed(problem),
+            Event::Whole => AnswerEvent::Several(chat::as_chunks(data)),
+            Event::Unreadable => AnswerEvent::Unreadable,
+            Event::Chunk(Chunk { usage, has_usage_field, text_bytes, choices }) => {
+                let only_usage = choices.is_empty() && usage.is_some();
+                let data = match (request.include_usage, has_usage_field) {
+                    (false, _) if only_usage => None,
+                    (false, true) => Some(chat::without_usage(data).into()),
+                    _ => Some(data.clone()),
+                };
+                AnswerEvent::Piece { data, usage, only_usage, text_bytes, choices }
+            }
+        }
+    }
+
+    fn as_events(&self, answer: &Bytes) -> Vec<Bytes> {
+        chat::as_chunks(answer)
     }
 
     fn put_event(&self, to: &mut BytesMut, data: &[u8]) {
         sse::put_event(to, data);
+    }
+
+    /// A comment: clients pass over it.
+    fn keep_alive(&self) -> Bytes {
+        Bytes::from_static(b": the model is at work\n\n")
     }
 
     /// As a provider says that it stopped at `max_tokens`.
@@ -78,6 +143,22 @@ impl Dialect for OpenAiChat {
     }
 }
 
+/// What a stream says that came as a whole answer.
+fn measured(body: &Bytes) -> Measured {
+    let mut measured = Measured::default();
+    let mut count = |data: Bytes| {
+        if let Event::Chunk(Chunk { usage, text_bytes, .. }) = chat::read_event(&data) {
+            measured.usage = usage.map(|usage| usage.after(measured.usage)).or(measured.usage);
+            measured.text_bytes += text_bytes;
+        }
+    };
+    let mut parser = Parser::new(body.len());
+    // No event is longer than all of them.
+    let _ = parser.feed(body, &mut count);
+    parser.finish().into_iter().for_each(count);
+    measured
+}
+
 /// Always asked for: without it a stream does not say what it used.
 fn ask_for_usage(body: &mut Fields) {
     let mut options = body.read_as::<Map<String, Value>>("stream_options").ok().flatten().unwrap_or_default();
@@ -91,7 +172,11 @@ mod tests {
 
     fn written(body: &Value, limit_field: LimitField) -> Value {
         let request = OpenAiChat.read(&body.to_string().into()).unwrap();
-        let to = Recipient { speaks: Speaks::OpenAiChat { limit_field }, model: "theirs", output_max: 7 };
+        let to = Recipient {
+            speaks: Speaks::OpenAiChat { limit_field, only_that: false, stream_options: true },
+            model: "theirs",
+            output_max: 7,
+        };
         serde_json::from_slice(&OpenAiChat.write(&request, &to)).unwrap()
     }
 
@@ -117,6 +202,66 @@ mod tests {
                 assert_eq!(seen.as_object().unwrap().len(), 3, "{seen}");
             }
         }
+    }
+
+    #[test]
+    fn an_upstream_that_knows_one_field_gets_that_one() {
+        let body = json!({ "model": "ours", "messages": [{}], "max_tokens": 90, "stream": true });
+        let speaks =
+            Speaks::OpenAiChat { limit_field: LimitField::MaxCompletionTokens, only_that: true, stream_options: false };
+        let request = OpenAiChat.read(&body.to_string().into()).unwrap();
+        let seen = OpenAiChat.write(&request, &Recipient { speaks, model: "theirs", output_max: 7 });
+        let seen: Value = serde_json::from_slice(&seen).unwrap();
+        assert_eq!(seen, json!({ "model": "theirs", "messages": [{}], "stream": true, "max_completion_tokens": 7 }));
+    }
+
+    #[test]
+    fn what_an_upstream_will_not_take_is_learnt_from_its_refusal() {
+        let plain = Speaks::OpenAiChat { limit_field: LimitField::MaxTokens, only_that: false, stream_options: true };
+        let learnt = |status: u16, message: &str, param: Option<&str>, code: Option<&str>| {
+            let status = http::StatusCode::from_u16(status).unwrap();
+            let [param, code] = [param, code].map(|text| text.map(str::to_owned));
+            let refused = Refused { message: Some(message.to_owned()), param, code, ..Refused::of(status) };
+            OpenAiChat.otherwise(&refused, plain)
+        };
+        let newer =
+            Speaks::OpenAiChat { limit_field: LimitField::MaxCompletionTokens, only_that: true, stream_options: true };
+        let without =
+            Speaks::OpenAiChat { limit_field: LimitField::MaxTokens, only_that: false, stream_options: false };
+        let words = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.";
+        assert_eq!(learnt(400, words, Some("max_tokens"), Some("unsupported_parameter")), Some(newer));
+        assert_eq!(learnt(400, words, None, None), Some(newer));
+        assert_eq!(learnt(422, "unknown field", Some("max_tokens"), Some("unknown_field")), Some(newer));
+        assert_eq!(learnt(422, "stream_options is not a field of this API", None, None), Some(without));
+        assert_eq!(learnt(422, "extra inputs are not permitted", Some("body.stream_options"), None), Some(without));
+        assert_eq!(learnt(400, "max_tokens is too large: 90", Some("max_tokens"), Some("invalid_value")), None);
+        assert_eq!(learnt(500, words, Some("max_tokens"), None), None);
+        assert_eq!(learnt(400, "no such tool", Some("tools"), None), None);
+    }
+
+    #[test]
+    fn usage_is_hidden_unless_requested() {
+        let passed_on = |data: &'static str, include_usage: bool| {
+            let body = json!({ "model": "m", "messages": [{}], "stream": true, "stream_options": { "include_usage": include_usage } });
+            let request = OpenAiChat.read(&body.to_string().into()).unwrap();
+            match OpenAiChat.read_event(&request, &Bytes::from_static(data.as_bytes())) {
+                AnswerEvent::Piece { data, .. } => data.map(|data| String::from_utf8(data.to_vec()).unwrap()),
+                other => panic!("{other:?}"),
+            }
+        };
+        let last = r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
+        assert_eq!(passed_on(last, false), None);
+        assert_eq!(passed_on(last, true).as_deref(), Some(last));
+        let piece = r#"{"id":"x","usage":null,"choices":[{"delta":{"content":"a"}}]}"#;
+        assert_eq!(passed_on(piece, false).as_deref(), Some(r#"{"id":"x","choices":[{"delta":{"content":"a"}}]}"#));
+        assert_eq!(passed_on(piece, true).as_deref(), Some(piece));
+    }
+
+    #[test]
+    fn what_a_stream_says_that_nobody_asked_for_is_measured() {
+        let body = Bytes::from_static(b"data: {\"choices\":[{\"delta\":{\"content\":\"good day\"}}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":5}}\n\ndata: [DONE]\n\n");
+        let WholeAnswer::Unusable(measured, _) = OpenAiChat.read_answer(&body) else { panic!() };
+        assert_eq!((measured.usage.unwrap().tokens.total().0, measured.text_bytes), (15, 8));
     }
 
     #[test]

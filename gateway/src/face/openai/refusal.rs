@@ -50,11 +50,13 @@ fn kind(error: &Error) -> &'static str {
             Call::Unavailable(_)
             | Call::Unanswered(_)
             | Call::UpstreamFailed(_)
+            | Call::UpstreamOutOfCredit(_)
             | Call::UpstreamTimedOut(_)
             | Call::UpstreamBroke(_),
         ) => "server_error",
         Error::NoKey
         | Error::TooLarge(_)
+        | Error::UnknownCoding(_)
         | Error::TooSlow
         | Error::NoSuchPath(_)
         | Error::NoSuchMethod(_)
@@ -102,6 +104,7 @@ mod tests {
             (Rejection::Busy { reason: text() }.into(), "429 requests rate_limit_exceeded 1 -"),
             (Error::bad("n", "why"), "400 invalid_request_error invalid_value - -"),
             (Error::TooLarge(1), "413 invalid_request_error request_too_large - -"),
+            (Error::UnknownCoding(text()), "415 invalid_request_error unsupported_content_encoding - -"),
             (Error::TooSlow, "408 invalid_request_error request_timeout - -"),
             (Error::NoSuchPath(text()), "404 invalid_request_error unknown_url - -"),
             (Error::NoSuchMethod(text()), "405 invalid_request_error method_not_allowed - -"),
@@ -115,6 +118,7 @@ mod tests {
             (Call::Unanswered(text()).into(), "504 server_error unanswered - once"),
             (refused(StatusCode::BAD_REQUEST), "400 invalid_request_error upstream_refused - -"),
             (Call::UpstreamFailed(text()).into(), "502 server_error upstream_failed - -"),
+            (Call::UpstreamOutOfCredit(text()).into(), "502 server_error upstream_out_of_credit - once"),
             (Call::UpstreamTimedOut(text()).into(), "504 server_error upstream_timed_out - once"),
             (Call::UpstreamBroke(text()).into(), "502 server_error upstream_broke_off - once"),
         ] {

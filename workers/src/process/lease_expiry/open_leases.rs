@@ -8,9 +8,7 @@ use std::collections::BTreeMap;
 use steward_aggregates::usage;
 use steward_events::command::CorrectLease;
 use steward_events::commit::Commit;
-use steward_events::event::{
-    AggregateKind, CallOutcome, Event, LedgerEvent, UnsettledCall, UsageEvent, may_close_a_lease,
-};
+use steward_events::event::{AggregateKind, Event, LedgerEvent, UnsettledCall, UsageEvent, may_close_a_lease};
 use steward_events::id::{CallId, LeaseId, TenantId};
 use steward_events::quantity::{Amounts, Position, Shard};
 use steward_events::scope::ScopeSet;
@@ -234,7 +232,7 @@ impl Account {
                 }
             }
             UsageEvent::CallFinished { call, lease: of, used, late, outcome, .. } => {
-                let estimated = matches!(outcome, CallOutcome::Estimated { .. });
+                let estimated = outcome.leaves_open();
                 let finish = Finish { used: *used, late: *late, estimated };
                 match lease {
                     Some(open) if open.closed_at.is_some_and(|closed_at| position > closed_at) => {

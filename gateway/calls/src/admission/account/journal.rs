@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use steward_events::commit::{Commit, Entry};
-use steward_events::event::{AnswerSource, CallOutcome, Saved, Tags, TokenUsage, UsageEvent};
+use steward_events::event::{AnswerSource, CallOutcome, Saved, Tags, TokenUsage, UnpricedSet, UsageEvent};
 use steward_events::id::{CallId, CommandId, CommitId, CorrelationId, LeaseId, PrincipalId, SystemPart};
 use steward_events::quantity::{Amounts, NanoDollars, Position};
 use steward_events::stream::StreamName;
@@ -128,6 +128,7 @@ impl Account {
                 tokens: finished.finish.tokens,
                 cost: finished.finish.cost,
                 variant: finished.finish.variant,
+                unpriced: finished.finish.unpriced,
                 source: AnswerSource::Provider,
                 saved: Saved::default(),
                 used: finished.used,
@@ -234,13 +235,19 @@ impl Account {
     fn settle(&mut self, finished: Finished) {
         let Some(call) = self.calls.remove(&finished.call) else { return };
         let Finished { used, late, open, settled, .. } = finished;
+        let mut waits = false;
         if let Some(held) = self.leases.get_mut(&call.lease) {
             held.finished(call.reserved, used, late, open);
+            // Of a lease that is closed, others tell.
+            waits = !late.is_zero() && !held.closed && held.closing.is_none();
+            held.pressure |= waits;
         }
-        let budget_left = self.budget_left();
-        if let Some(settled) = settled {
+        let recorded = Settled { used, late, budget_left: self.budget_left() };
+        match settled {
+            Some(sender) if waits => self.unreleased.push((call.lease, recorded, sender)),
             // Nobody may be listening any more; the event stands.
-            let _ = settled.send(Settled { used, late, budget_left });
+            Some(sender) => _ = sender.send(recorded),
+            None => {}
         }
     }
 
@@ -285,6 +292,10 @@ impl Account {
         for (id, held) in &mut self.leases {
             held.closed |= self.usage.is_closed(id);
         }
+        let closed = self.unreleased.iter().map(|(lease, ..)| lease).filter(|lease| self.usage.is_closed(lease));
+        for lease in closed.cloned().collect::<Vec<_>>() {
+            self.release_settled(&lease);
+        }
         if let Some(flying) = self.outbox.flying.take() {
             self.decide_again(flying);
         }
@@ -312,6 +323,7 @@ pub(in crate::admission) fn never_sent(reason: &str) -> Finish {
         tokens: TokenUsage::default(),
         cost: NanoDollars(0),
         variant: 0,
+        unpriced: UnpricedSet::default(),
         outcome: CallOutcome::NotBilled { reason: reason.to_owned() },
         duration_ms: 0,
     }

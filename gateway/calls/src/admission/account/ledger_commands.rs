@@ -81,7 +81,7 @@ impl Account {
         let serves = self.current.clone().filter(|_| !self.line.is_empty() && now.mono >= self.contact.poll_at);
         let due = |held: &HeldLease| {
             let returns = held.pressure && !held.cap.fits(held.floor());
-            !held.closed && (held.recalled || returns || now.mono >= held.renew_at())
+            !held.closed && (held.recalled || returns || held.has_untold_late() || now.mono >= held.renew_at())
         };
         let (id, held) = self.leases.iter_mut().find(|(id, held)| serves.as_ref() != Some(id) && due(held))?;
         let id = id.clone();
@@ -122,6 +122,12 @@ impl Account {
     /// What came of the command that was under way.
     pub(in crate::admission) fn replied(&mut self, outcome: CommandOutcome, now: Now) {
         let Some((command, sent)) = self.contact.flying.take() else { return };
+        match &command {
+            LedgerCommand::RenewLease(RenewLease { lease, .. }) | LedgerCommand::EndLease(EndLease { lease, .. }) => {
+                self.release_settled(lease);
+            }
+            _ => {}
+        }
         let reply = match outcome {
             Ok(reply) => reply,
             Err(trouble) => {
@@ -138,6 +144,18 @@ impl Account {
             LedgerCommand::EndLease(command) if reply.accepted => self.ended(&command.lease),
             LedgerCommand::WithdrawRequest(_) => {}
             _ => self.contact.pause_until = now.mono + TROUBLE_PAUSE,
+        }
+    }
+
+    /// Calls that were billed beyond their reservations are told that they are settled once the ledger was asked to take that
+    /// in, whatever came of it: whoever calls next finds the budget as it is.
+    pub(super) fn release_settled(&mut self, lease: &LeaseId) {
+        let (released, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.unreleased).into_iter().partition(|(of, ..)| of == lease);
+        self.unreleased = kept;
+        for (_, settled, sender) in released {
+            // Nobody may be listening any more; the event stands.
+            let _ = sender.send(settled);
         }
     }
 
@@ -168,6 +186,7 @@ impl Account {
             },
         };
         if let Some(held) = self.leases.get_mut(&command.lease) {
+            held.late_told = command.late_total;
             held.pressure = held.recalled || mutations::hands_back(answer.others_wait);
             match answer.lease {
                 Some(state) => take_terms(held, &state, command.turn, sent),
@@ -254,6 +273,7 @@ impl Account {
     fn forget_if_over(&mut self, lease: &LeaseId) {
         if self.leases.get(lease).is_some_and(|held| held.closed && !held.end_due && held.calls == 0) {
             self.leases.remove(lease);
+            self.release_settled(lease);
             self.usage.forget(lease);
         }
     }

@@ -116,6 +116,24 @@ fn usage_beyond_a_reservation_takes_free_amounts_then_is_late() {
 }
 
 #[test]
+fn usage_beyond_a_reservation_is_told_to_the_ledger_at_once() {
+    let mut scene = Scene::new();
+    scene.reserve(1, 10, 10, at(0));
+    let lease = scene.lent(amount(9, 90));
+    scene.append(at(0));
+    scene.finish(1, 500, CallOutcome::Completed, at(0));
+    assert!(scene.command(at(0)).is_none(), "not before it is recorded");
+    scene.append(at(0));
+    let Some(LedgerCommand::RenewLease(RenewLease { late_total, keep_total, .. })) = scene.command(at(0)) else {
+        panic!("the ledger is not told");
+    };
+    assert_eq!((late_total, keep_total), (amount(0, 410), amount(1, 90)), "and it gets back what is free");
+    scene.reply(Outcome::Nothing, 1, amount(1, 90), false, at(0));
+    assert!(!scene.account.leases[&lease].has_untold_late());
+    assert!(scene.command(at(0)).is_none(), "it is told once");
+}
+
+#[test]
 fn a_shrink_keeps_unacknowledged_amounts_and_returns_the_rest() {
     let mut scene = Scene::new();
     scene.reserve(1, 10, 10, at(0));
@@ -156,7 +174,7 @@ fn an_estimate_keeps_its_open_rest_charged() {
     scene.reserve(1, 10, 10, at(0));
     let lease = scene.lent(amount(9, 15));
     scene.append(at(0));
-    scene.finish(1, 4, CallOutcome::Estimated { reason: "cut".to_owned() }, at(0));
+    scene.finish(1, 4, CallOutcome::estimated("cut"), at(0));
     scene.append(at(0));
     scene.reserve(2, 6, 6, at(0));
     assert!(scene.appends(at(0)).is_none(), "5 of 15 tokens are free");

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 /// Values in which some objects have a field of one of `names`.
-pub(super) fn any_json(names: &'static [&'static str]) -> impl Strategy<Value = Value> {
+pub(crate) fn any_json(names: &'static [&'static str]) -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use serde_json::error::Category;
 
-use super::size::{Messages, Size};
+use super::names::{self, Meaning, Twins};
+use super::size::{Place, Size};
 use crate::dialect::{Fields, ModelRequest, RequestSize};
 use crate::error::Error;
 
@@ -27,12 +28,17 @@ impl LimitField {
             Self::MaxCompletionTokens => "max_completion_tokens",
         }
     }
+
+    /// The other one.
+    pub(super) const fn other(self) -> Self {
+        match self {
+            Self::MaxTokens => Self::MaxCompletionTokens,
+            Self::MaxCompletionTokens => Self::MaxTokens,
+        }
+    }
 }
 
-/// Parts that explain tools or a format to the model.
-const TOOLING: [&str; 4] = ["tools", "functions", "response_format", "prediction"];
-
-/// Reads a body. Unknown fields pass through.
+/// Reads a body. Unknown fields pass through, and count as text.
 pub(super) fn read(body: &Bytes) -> Result<ModelRequest, Error> {
     let body = Fields::read(body).map_err(|error| {
         let message = match error.classify() {
@@ -46,24 +52,15 @@ pub(super) fn read(body: &Bytes) -> Result<ModelRequest, Error> {
         Ok(None) | Err(_) => return Err(Error::bad("model", "you must provide a model parameter")),
     };
     let model = model.parse().map_err(|_| Error::NoSuchModel(model.chars().take(80).collect()))?;
-    let messages = match body.read_as::<Messages>("messages") {
-        Ok(Some(Messages { count: 0, .. })) => {
-            return Err(Error::bad("messages", "messages must hold at least one message"));
-        }
-        Ok(Some(messages)) => messages,
-        Ok(None) => return Err(Error::bad("messages", "messages must be an array of objects")),
-        Err(error) => return Err(Error::bad("messages", format!("messages must be an array of objects: {error}"))),
-    };
-    let mut tooling_tokens = Vec::new();
-    for name in TOOLING {
-        let size = body.read_as::<Size>(name).map_err(|error| Error::bad(name, format!("{name}: {error}")))?;
-        tooling_tokens.extend(size.map(|Size(tokens)| tokens));
-    }
+    let size = size(&body)?;
     let stream = flag(&body, "stream")?;
     let include_usage = match body.get("stream_options") {
         Some(options) if &**options != b"null" => {
             let options = Fields::read(options)
                 .map_err(|error| Error::bad("stream_options", format!("stream_options must be an object: {error}")))?;
+            if options.iter().any(|(name, _)| name != "include_usage" && names::fold(name) == "include_usage") {
+                return Err(Error::bad("stream_options", "write `include_usage` in small letters"));
+            }
             flag(&options, "include_usage")?
         }
         _ => false,
@@ -80,9 +77,81 @@ pub(super) fn read(body: &Bytes) -> Result<ModelRequest, Error> {
     if old.is_some() && new.is_some() {
         return Err(Error::bad("max_tokens", "set max_tokens or max_completion_tokens, not both"));
     }
-    let Messages { count: messages, tokens: message_tokens } = messages;
-    let size = RequestSize { messages, message_tokens, tooling_tokens };
     Ok(ModelRequest { model, output_limit: new.or(old), choices, stream, include_usage, size, body })
+}
+
+/// How large the body is. Every field counts, but for settings that are known to be numbers or words.
+fn size(body: &Fields) -> Result<RequestSize, Error> {
+    let mut all = RequestSize { bytes: body.bytes(), ..RequestSize::default() };
+    let mut twins = Twins::default();
+    for (name, value) in body.iter() {
+        let meaning = match names::meaning(name) {
+            Ok(meaning) => meaning,
+            Err(right) => return Err(Error::bad(right, format!("the field `{right}` must be written so"))),
+        };
+        if twins.has(name) {
+            return Err(Error::bad(name, format!("the field `{name}` stands there twice, if case does not count")));
+        }
+        if let Meaning::Refused(why) = meaning {
+            return Err(Error::bad(name, format!("`{name}` {why}")));
+        }
+        count_field(&mut all, name, meaning, value)?;
+    }
+    if all.messages == 0 {
+        return Err(Error::bad("messages", "messages must be an array of objects, and hold at least one"));
+    }
+    Ok(all)
+}
+
+fn count_field(all: &mut RequestSize, name: &str, meaning: Meaning, value: &Bytes) -> Result<(), Error> {
+    if meaning == Meaning::Decides && name != "messages" {
+        return Ok(());
+    }
+    let place = match (meaning, name) {
+        (_, "messages") => Place::Messages,
+        (_, "tools") => Place::Tools,
+        (Meaning::Tooling | Meaning::Schema | Meaning::Prediction, _) | (_, "metadata" | "logit_bias") => Place::Text,
+        _ => Place::Settings,
+    };
+    let read = place.read(value).map_err(|error| Error::bad(name, format!("{name}: {error}")))?;
+    let tokens = read.tokens.max(value.len() as u64);
+    all.reads_elsewhere |= read.elsewhere;
+    all.searches |= read.searches;
+    match meaning {
+        Meaning::Decides => {
+            all.messages = read.items;
+            all.message_tokens = tokens;
+        }
+        Meaning::Tooling if value.as_ref() != b"null" => all.tooling_tokens.push(tokens),
+        Meaning::Prediction => {
+            all.output_tokens = tokens;
+            all.tooling_tokens.push(tokens);
+        }
+        Meaning::Setting if read.is_number() || read.is_off() || value.as_ref() == b"true" => {}
+        Meaning::Elsewhere | Meaning::Search if read.is_off() => {}
+        Meaning::Elsewhere | Meaning::Search => {
+            all.reads_elsewhere = true;
+            all.searches |= meaning == Meaning::Search;
+        }
+        Meaning::Unknown => count_unknown(all, name, &read, tokens)?,
+        _ => all.other_tokens = all.other_tokens.saturating_add(tokens).saturating_add(name.len() as u64),
+    }
+    Ok(())
+}
+
+/// What nobody here knows may be text for the model, around which the provider puts words of its own.
+fn count_unknown(all: &mut RequestSize, name: &str, read: &Size, tokens: u64) -> Result<(), Error> {
+    if read.is_number() {
+        if names::limits_output(name) {
+            let message =
+                format!("`{name}` may limit the output; say so with `max_tokens` or `max_completion_tokens`, and `n`");
+            return Err(Error::bad(name, message));
+        }
+        all.other_tokens = all.other_tokens.saturating_add(tokens).saturating_add(name.len() as u64);
+    } else if !read.is_off() {
+        all.tooling_tokens.push(tokens.saturating_add(name.len() as u64));
+    }
+    Ok(())
 }
 
 /// The field by which the caller limits the output of a request that was read, if it does.
@@ -133,6 +202,13 @@ mod tests {
             ("messages", json!([])),
             ("messages", json!("hi")),
             ("messages", json!(["hi"])),
+            ("messages", json!(null)),
+            ("n_predict", json!(9)),
+            ("best_of", json!("9")),
+            ("options", json!({ "num_predict": 9 })),
+            ("extra_body", json!({ "a": [{ "model": "dear" }] })),
+            ("models", json!(["dear"])),
+            ("chat_template", json!("{{ x }}")),
             ("n", json!(0)),
             ("n", json!(129)),
             ("max_tokens", json!(-1)),
@@ -148,8 +224,70 @@ mod tests {
                 other => panic!("{field}: {other:?}"),
             }
         }
+        for (field, other) in [
+            ("model", "Model"),
+            ("messages", "me\u{17f}\u{17f}ages"),
+            ("max_tokens", "MAX_TOKENS"),
+            ("n", "N"),
+            ("tools", "Tools"),
+            ("stream", "maxTokens"),
+        ] {
+            let mut body = good.clone();
+            body[other] = json!(9);
+            assert!(matches!(read(&body), Err(Error::BadRequest { .. })), "{field} as {other}");
+        }
+        let text = r#"{"model":"small","messages":[{}],"ab":1,"AB":2}"#;
+        assert!(matches!(super::read(&Bytes::from(text)), Err(Error::BadRequest { .. })));
         assert!(matches!(read(&json!({ "model": "No Such/Model", "messages": [{}] })), Err(Error::NoSuchModel(_))));
         assert!(read(&good).is_ok());
+    }
+
+    #[test]
+    fn everything_counts_that_is_no_known_setting() {
+        let text = "word ".repeat(1_000);
+        for field in [
+            "documents",
+            "context",
+            "system",
+            "my_field",
+            "stop",
+            "user",
+            "tools",
+            "prediction",
+            "reasoning_effort",
+            "temperature",
+            "role",
+        ] {
+            let size = |value: Value| {
+                let mut body = json!({ "model": "m", "messages": [{}] });
+                body[field] = value;
+                let RequestSize { tooling_tokens, other_tokens, .. } = read(&body).unwrap().size;
+                other_tokens + tooling_tokens.iter().sum::<u64>()
+            };
+            assert!(size(json!(text)) >= 5_000, "{field}");
+            assert!(size(json!([{ "text": text }])) >= 5_000, "{field}");
+        }
+        let body = json!({ "model": "m", "messages": [{}], "temperature": 0.5, "top_p": null, "logprobs": true });
+        let RequestSize { tooling_tokens, other_tokens, .. } = read(&body).unwrap().size;
+        assert_eq!((tooling_tokens, other_tokens), (vec![], 0));
+    }
+
+    #[test]
+    fn what_does_not_stand_there_is_known() {
+        let size = |field: &str, value: Value| {
+            let mut body = json!({ "model": "m", "messages": [{}] });
+            body[field] = value;
+            read(&body).unwrap().size
+        };
+        assert!(size("previous_response_id", json!("resp_1")).reads_elsewhere);
+        assert!(size("options", json!({ "file_ids": ["a"] })).reads_elsewhere);
+        assert!(
+            size("web_search_options", json!({})).searches && size("plugins", json!([{ "id": "web" }])).reads_elsewhere
+        );
+        assert!(
+            !size("enable_search", json!(false)).searches
+                && !size("metadata", json!({ "output_id": "7" })).reads_elsewhere
+        );
     }
 
     proptest! {

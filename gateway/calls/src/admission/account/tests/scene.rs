@@ -11,7 +11,7 @@ use steward_events::command::{GrantLease, LedgerCommand};
 use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{
-    CallContext, CallOutcome, Event, LeaseTerms, Operation, PriceVersion, TokenUsage, UsageEvent,
+    CallContext, CallOutcome, Event, LeaseTerms, Operation, PriceVersion, TokenUsage, UnpricedSet, UsageEvent,
 };
 use steward_events::id::{LeaseId, TenantId};
 use steward_events::ids::CountingIds;
@@ -154,7 +154,14 @@ impl Scene {
 
     pub(super) fn finish(&mut self, number: u64, tokens: u64, outcome: CallOutcome, now: Now) {
         let tokens = TokenUsage { output: Tokens(tokens), ..TokenUsage::default() };
-        let finish = Finish { tokens, cost: NanoDollars(0), variant: 0, outcome, duration_ms: 1 };
+        let finish = Finish {
+            tokens,
+            cost: NanoDollars(0),
+            variant: 0,
+            unpriced: UnpricedSet::default(),
+            outcome,
+            duration_ms: 1,
+        };
         self.account.finish(&id(&format!("call{number}")), finish, now, None);
     }
 }

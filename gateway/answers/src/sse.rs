@@ -9,11 +9,11 @@ use bytes::Bytes;
 /// One event grew beyond the bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an event of more than {0} bytes")]
-pub(crate) struct TooLong(pub(crate) usize);
+pub struct TooLong(pub usize);
 
 /// Reads a stream of events.
 #[derive(Debug)]
-pub(crate) struct Parser {
+pub struct Parser {
     event_bytes_max: usize,
     /// The line that is not complete yet.
     line: Vec<u8>,
@@ -27,12 +27,12 @@ pub(crate) struct Parser {
 
 impl Parser {
     /// Refuses events longer than `event_bytes_max`.
-    pub(crate) fn new(event_bytes_max: usize) -> Self {
+    pub fn new(event_bytes_max: usize) -> Self {
         Self { event_bytes_max, line: Vec::new(), data: Vec::new(), after_cr: false, at_start: true }
     }
 
     /// Takes in what was read and hands each event that is complete now to `take`.
-    pub(crate) fn feed(&mut self, mut bytes: &[u8], mut take: impl FnMut(Bytes)) -> Result<(), TooLong> {
+    pub fn feed(&mut self, mut bytes: &[u8], mut take: impl FnMut(Bytes)) -> Result<(), TooLong> {
         if self.after_cr && bytes.first() == Some(&b'\n') {
             bytes = &bytes[1..];
         }
@@ -59,7 +59,7 @@ impl Parser {
 
     /// The event ends here; none if it has no data. At the stream's end too: an event that lacks only its empty line is
     /// taken for whole, as clients do.
-    pub(crate) fn finish(&mut self) -> Option<Bytes> {
+    pub fn finish(&mut self) -> Option<Bytes> {
         self.data.pop()?;
         Some(Bytes::from(std::mem::take(&mut self.data)))
     }
