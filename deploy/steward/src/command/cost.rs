@@ -10,7 +10,7 @@ use steward_events::query::{AccountRow, CostBy, CostQuery, CostReport, CostSums,
 
 use crate::client::Client;
 use crate::command::list::fetch;
-use crate::command::options::moment;
+use crate::command::options::past_moment;
 use crate::output;
 
 pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Result<(), BoxError> {
@@ -20,7 +20,7 @@ pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Re
         .map(|word| serde_json::from_value(serde_json::Value::String(word.clone())))
         .collect::<Result<_, _>>()
         .map_err(|error| format!("--by: {error}"))?;
-    let time = |name: &str| matches.get_one::<String>(name).map(|text| moment(text)).transpose();
+    let time = |name: &str| matches.get_one::<String>(name).map(|text| past_moment(text)).transpose();
     let query = CostQuery { by, since: time("since")?, until: time("until")?, min_position: None };
     let tenant = client.tenant()?;
     let mut report: CostReport = client.query(&tenant, "cost", "report", &query).await?;
