@@ -46,8 +46,8 @@ pub(super) fn refused(caller: &ManagementCaller<'_>, issue: &IssueKey, made_here
     let authority = caller.management.access.authority().read();
     let issued = authority.identity(&caller.tenant).and_then(|known| known.key(id)).is_some_and(|key| {
         let scope = issue.scope.clone().unwrap_or_else(|| Scope::tenant(&caller.tenant));
-        (&key.principal, &key.scope, &key.models, key.expires)
-            == (&issue.principal, &scope, &issue.models, issue.expires)
+        (&key.principal, &key.scope, &key.models, &key.permissions, key.expires)
+            == (&issue.principal, &scope, &issue.models, &issue.permissions, issue.expires)
     });
     if !issued {
         return why;
