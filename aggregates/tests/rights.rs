@@ -10,9 +10,7 @@ use std::fmt::Write as _;
 use steward_aggregates::authority::{AccessRequest, Authority, Context};
 use steward_aggregates::spec::fold;
 use steward_events::command::{Audience, COMMANDS, Command, CommandSpec};
-use steward_events::event::{
-    AccessEvent, AgentEvent, Event, GrantId, IdentityEvent, KeyHash, TenantEvent,
-};
+use steward_events::event::{AccessEvent, AgentEvent, Event, GrantId, IdentityEvent, KeyHash, TenantEvent};
 use steward_events::id::{KeyId, PrincipalId, TenantId};
 use steward_events::query::{Answers, QUERIES, QuerySpec};
 use steward_events::rejection::Rejection;
