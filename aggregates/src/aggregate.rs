@@ -4,6 +4,7 @@ use steward_events::command::Commands;
 use steward_events::event::AggregateEvents;
 use steward_events::id::{CommandId, PrincipalId, TenantId};
 use steward_events::rejection::Rejection;
+use steward_events::scope::Scope;
 use steward_events::sender::KeyRef;
 use steward_events::timestamp::Timestamp;
 
@@ -22,6 +23,9 @@ pub struct Stamp {
     pub key: Option<KeyRef>,
     /// For whom, if not for themselves.
     pub on_behalf_of: Option<PrincipalId>,
+    /// The widest scope at which the actor holds the permission for the command: `*` for operators. What is set belongs to
+    /// that level.
+    pub reach: Scope,
     /// IANA name of the tenant's time zone, in which budget windows turn.
     pub timezone: String,
     /// How many shards there are, to place a tenant.

@@ -135,13 +135,14 @@ impl Authority {
         if !tenant.is_steward() && !scope.is_within(tenant) {
             return Err(Rejection::invalid("scope", format!("{scope} is outside tenant {tenant}")));
         }
+        let operator = self.is_operator(&actor.principal);
         let circumstances = Circumstances {
             now,
             permission,
             scope,
             context: &request.context,
-            suspended: rules.life.suspended().is_some(),
-            operator: self.is_operator(&actor.principal),
+            suspended: rules.life.suspended().is_some() && !policy::audits(permission, operator),
+            operator,
             active: self.inactive(tenant, &actor.principal).is_none(),
             key: actor.key.as_ref().map(|held| KeyTerms {
                 scope: &held.key.scope,

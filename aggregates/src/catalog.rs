@@ -1,4 +1,5 @@
-//! Guards what can be called and at which price: upstreams are sane, a price that was charged never changes.
+//! Guards what can be called and at which price: upstreams are sane, a price that was charged never changes, and who pays
+//! decides (ADR 23): a tenant's models, routes and prices are for calls that go to its own providers.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +9,7 @@ use steward_events::event::{CatalogEvent, ModelSpec, PriceVariant, PriceVersion,
 use steward_events::id::{ModelId, ProviderId};
 use steward_events::quantity::{NanoDollars, PicoDollarsPerToken, Tokens};
 use steward_events::rejection::Rejection;
+use steward_events::scope::Scope;
 use steward_events::shared::Shared;
 use steward_events::timestamp::Timestamp;
 
@@ -19,7 +21,7 @@ mod upstream;
 mod view;
 
 pub use price::{Ceiling, Charge, Price};
-pub use view::Catalogs;
+pub use view::{Catalogs, Offer};
 
 /// The most models, and the most providers, of one tenant.
 pub const ITEMS_MAX: usize = 10_000;
@@ -51,7 +53,7 @@ pub const HOURS_MAX: usize = 14;
 /// The longest source of a price, in bytes.
 pub const SOURCE_BYTES_MAX: usize = 500;
 
-/// What one tenant set; what it did not set, it has from the tenant `steward` (see [`Catalogs`]).
+/// What one tenant set for calls to its own providers; all other calls follow the catalog of `steward` ([`Catalogs`]).
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     providers: BTreeMap<ProviderId, Provider>,
@@ -134,7 +136,8 @@ impl Catalog {
         Ok(vec![CatalogEvent::ModelSet { model, spec }])
     }
 
-    /// Other tenants may route to models and providers of `steward`, which this stream does not know.
+    /// A route leads to providers of the same catalog: with those of `steward` go their key and their bill, so only
+    /// `steward` says what is asked of them.
     fn set_route(&self, set: &SetRoute, stamp: &Stamp) -> Result<Vec<CatalogEvent>, Rejection> {
         let SetRoute { model, targets } = set.clone();
         if targets.is_empty() {
@@ -146,12 +149,12 @@ impl Catalog {
                 return Err(Rejection::invalid("targets.upstream_model", "is empty"));
             }
             limit::text("targets.upstream_model", &target.upstream_model, UPSTREAM_MODEL_BYTES_MAX)?;
-            if stamp.tenant.is_steward() && !self.providers.contains_key(&target.provider) {
-                return Err(Rejection::not_found("provider", &target.provider));
+            if !self.providers.contains_key(&target.provider) {
+                return Err(not_own(stamp, "route:set", ("provider", target.provider.as_str())));
             }
         }
-        if stamp.tenant.is_steward() && !self.models.contains_key(&model) {
-            return Err(Rejection::not_found("model", &model));
+        if !self.models.contains_key(&model) {
+            return Err(not_own(stamp, "route:set", ("model", model.as_str())));
         }
         if self.routes.get(&model) == Some(&targets) {
             return Ok(vec![]);
@@ -165,6 +168,9 @@ impl Catalog {
         let model = set.model.clone();
         let from = set.from.unwrap_or(stamp.at);
         check_price(set, from)?;
+        if !stamp.tenant.is_steward() && !self.routes.contains_key(&model) {
+            return Err(not_own(stamp, "price:set", ("route of the model", model.as_str())));
+        }
         let price = priced(set);
         let known = self.prices.get(&model);
         let at_that_moment = known.and_then(|prices| prices.get(&from));
@@ -183,6 +189,26 @@ impl Catalog {
         limit::count("prices", known.map_or(0, BTreeMap::len) + 1, PRICES_MAX)?;
         let Price { until, base, variants, source } = price;
         Ok(vec![CatalogEvent::PriceSet { model, from, until, price: base, variants, source }])
+    }
+}
+
+/// Somebody names what stands in no catalog of theirs: in `steward` there is none; for a tenant it may be the platform's.
+fn not_own(stamp: &Stamp, permission: &str, (what, id): (&str, &str)) -> Rejection {
+    let Ok(permission) = permission.parse() else { return Rejection::not_found(what, &id) };
+    if stamp.tenant.is_steward() {
+        return Rejection::not_found(what, &id);
+    }
+    let tenant = &stamp.tenant;
+    Rejection::Forbidden {
+        principal: stamp.actor.clone(),
+        permission,
+        scope: Scope::everything(),
+        reason: format!(
+            "{tenant} has no {what} {id} of its own; who pays for a provider decides what is called there, and at which price"
+        ),
+        would_allow: format!(
+            "an operator's command in the tenant steward; or, for a provider of {tenant}, steward provider set, model set and route set with --tenant {tenant} first"
+        ),
     }
 }
 

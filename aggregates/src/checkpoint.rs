@@ -107,6 +107,7 @@ mod tests {
             actor: "sys_worker".parse().unwrap(),
             key: None,
             on_behalf_of: None,
+            reach: tenant.parse().unwrap(),
             timezone: "UTC".to_owned(),
             shards: 8,
         }

@@ -3,7 +3,7 @@
 //! Pure, like every decision, but of no command: at the first start there is nobody who could be allowed to send one.
 //! Each function says what its stream still lacks, so that a start that died half-way is finished by the next.
 
-use steward_events::event::{AccessEvent, ContentMode, GrantId, IdentityEvent, KeyHash, RegistryEvent, TenantEvent};
+use steward_events::event::{AccessEvent, GrantId, IdentityEvent, KeyHash, RegistryEvent, TenantEvent};
 use steward_events::id::{KeyId, PrincipalId, TenantId};
 use steward_events::scope::Scope;
 use steward_events::shard::STEWARD_SHARD;
@@ -33,12 +33,7 @@ pub fn place(registry: &Registry) -> Vec<RegistryEvent> {
     if registry.shard().is_some() {
         return vec![];
     }
-    vec![RegistryEvent::TenantPlaced {
-        tenant: TenantId::steward(),
-        shard: STEWARD_SHARD,
-        timezone: "UTC".to_owned(),
-        content: ContentMode::Off,
-    }]
+    vec![RegistryEvent::TenantPlaced { tenant: TenantId::steward(), shard: STEWARD_SHARD, timezone: "UTC".to_owned() }]
 }
 
 /// The operator and their key.
@@ -95,5 +90,5 @@ pub fn open(tenant: &Tenant) -> Vec<TenantEvent> {
     if tenant.is_open() {
         return vec![];
     }
-    vec![TenantEvent::Created { tenant: TenantId::steward(), timezone: "UTC".to_owned(), content: ContentMode::Off }]
+    vec![TenantEvent::Created { tenant: TenantId::steward(), timezone: "UTC".to_owned() }]
 }

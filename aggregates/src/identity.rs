@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::json;
 use steward_events::command::{CreateAccount, DisableUser, IdentityCommand, InviteUser, IssueKey, RevokeKey};
+use steward_events::digest::BodyHash;
 use steward_events::event::{IdentityEvent, KeyHash};
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId, TenantId, is_token};
 use steward_events::permission::{Permission, PermissionPattern};
@@ -36,6 +37,8 @@ pub struct Identity {
 pub struct Principal {
     /// A service account's name; people's are sealed.
     pub name: Option<String>,
+    /// Digest of a person's sealed profile.
+    pub profile: Option<BodyHash>,
     /// Why it may do nothing any more, if so.
     pub disabled: Option<String>,
 }
@@ -141,7 +144,8 @@ impl Identity {
         };
         match self.principals.get(&principal) {
             Some(known) if known.disabled.is_some() => Err(disabled_for_good(&principal)),
-            Some(_) => Ok(vec![]),
+            Some(known) if known.profile == Some(profile.digest()) => Ok(vec![]),
+            Some(_) => Err(exists("principal", &principal)),
             None => {
                 limit::count("principals", self.principals.len() + 1, PRINCIPALS_MAX)?;
                 Ok(vec![IdentityEvent::UserInvited { principal, profile: profile.clone() }])
@@ -284,10 +288,11 @@ impl Aggregate for Identity {
     fn apply(&mut self, event: &IdentityEvent, _: Timestamp) {
         match event.clone() {
             IdentityEvent::AccountCreated { principal, name } => {
-                self.principals.insert(principal, Principal { name: Some(name), disabled: None });
+                self.principals.insert(principal, Principal { name: Some(name), profile: None, disabled: None });
             }
-            IdentityEvent::UserInvited { principal, .. } => {
-                self.principals.insert(principal, Principal { name: None, disabled: None });
+            IdentityEvent::UserInvited { principal, profile } => {
+                let profile = Some(profile.digest());
+                self.principals.insert(principal, Principal { name: None, profile, disabled: None });
             }
             IdentityEvent::UserDisabled { principal, reason } => {
                 if let Some(known) = self.principals.get_mut(&principal) {

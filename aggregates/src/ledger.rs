@@ -19,6 +19,7 @@ mod book;
 mod budgets;
 mod lease;
 mod leases;
+mod levels;
 mod line;
 mod mutations;
 mod room;
@@ -34,8 +35,11 @@ use book::Book;
 use leases::Renewal;
 use line::Line;
 
-/// The most budgets of one tenant.
+/// The most budgets of one tenant that it sets itself.
 pub const BUDGETS_MAX: usize = 4_096;
+
+/// The most that operators set for it: a tenant that has used up its own number does not keep them from it.
+pub const PLATFORM_BUDGETS_MAX: usize = 512;
 
 /// The most thresholds of one budget.
 pub const WARN_MAX: usize = 10;
@@ -77,7 +81,7 @@ impl Aggregate for Ledger {
     fn decide(&self, command: &LedgerCommand, stamp: &Stamp) -> Result<Vec<LedgerEvent>, Rejection> {
         match command {
             LedgerCommand::SetBudget(command) => self.set_budget(command, stamp),
-            LedgerCommand::RemoveBudget(command) => self.remove_budget(command),
+            LedgerCommand::RemoveBudget(command) => self.remove_budget(command, stamp),
             LedgerCommand::GrantLease(command) => self.grant(command, stamp),
             LedgerCommand::RenewLease(command) => self.renew(command, stamp),
             LedgerCommand::WithdrawRequest(command) => Ok((self.line.ticket(&command.call).into_iter())

@@ -1,7 +1,7 @@
 //! Guards one rule: a tenant's name is taken once, and its place never changes.
 
 use steward_events::command::RegistryCommand;
-use steward_events::event::{ContentMode, RegistryEvent};
+use steward_events::event::RegistryEvent;
 use steward_events::id::TenantId;
 use steward_events::quantity::Shard;
 use steward_events::rejection::Rejection;
@@ -22,7 +22,6 @@ struct TenantPlace {
     tenant: TenantId,
     shard: Shard,
     timezone: String,
-    content: ContentMode,
 }
 
 impl Registry {
@@ -43,25 +42,23 @@ impl Aggregate for Registry {
         }
         limit::time_zone(&create.timezone)?;
         match &self.placed {
-            Some(placed) if placed.timezone == create.timezone && placed.content == create.content => Ok(vec![]),
+            Some(placed) if placed.timezone == create.timezone => Ok(vec![]),
             Some(placed) => Err(Rejection::AlreadyExists { what: "tenant".to_owned(), id: placed.tenant.to_string() }),
             None => Ok(vec![RegistryEvent::TenantPlaced {
                 tenant: create.tenant.clone(),
                 shard: choose_shard(&create.tenant, stamp.shards),
                 timezone: create.timezone.clone(),
-                content: create.content,
             }]),
         }
     }
 
     fn apply(&mut self, event: &RegistryEvent, _: Timestamp) {
-        let RegistryEvent::TenantPlaced { tenant, shard, timezone, content } = event;
+        let RegistryEvent::TenantPlaced { tenant, shard, timezone } = event;
         // The first to take the name has it, whatever else stands in the stream.
         self.placed.get_or_insert_with(|| TenantPlace {
             tenant: tenant.clone(),
             shard: *shard,
             timezone: timezone.clone(),
-            content: *content,
         });
     }
 
@@ -81,17 +78,13 @@ mod tests {
     use crate::spec::given;
 
     fn create(tenant: &str, timezone: &str) -> RegistryCommand {
-        RegistryCommand::CreateTenant(CreateTenant {
-            tenant: tenant.parse().unwrap(),
-            timezone: timezone.to_owned(),
-            content: ContentMode::Off,
-        })
+        RegistryCommand::CreateTenant(CreateTenant { tenant: tenant.parse().unwrap(), timezone: timezone.to_owned() })
     }
 
     fn placed(tenant: &str) -> RegistryEvent {
         let tenant: TenantId = tenant.parse().unwrap();
         let shard = choose_shard(&tenant, 8);
-        RegistryEvent::TenantPlaced { tenant, shard, timezone: "UTC".to_owned(), content: ContentMode::Off }
+        RegistryEvent::TenantPlaced { tenant, shard, timezone: "UTC".to_owned() }
     }
 
     #[test]

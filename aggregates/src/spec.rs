@@ -7,6 +7,7 @@ use steward_events::event::Event;
 use steward_events::id::{CommandId, CorrelationId, PrincipalId, StreamId, TenantId};
 use steward_events::quantity::{Position, Shard, Version};
 use steward_events::rejection::Rejection;
+use steward_events::scope::Scope;
 use steward_events::stream::StreamName;
 use steward_events::timestamp::Timestamp;
 use steward_events::view::View;
@@ -23,6 +24,7 @@ pub fn stamp() -> Stamp {
         actor: PrincipalId::new("p_ana").unwrap(),
         key: None,
         on_behalf_of: None,
+        reach: Scope::tenant(&TenantId::new("acme").unwrap()),
         timezone: "UTC".to_owned(),
         shards: 8,
     }
@@ -52,6 +54,12 @@ impl<A: Aggregate> Given<A> {
     /// Decides at this moment.
     pub fn at(mut self, at: Timestamp) -> Self {
         self.stamp.at = at;
+        self
+    }
+
+    /// In the stream of this tenant.
+    pub fn of(mut self, tenant: TenantId) -> Self {
+        self.stamp.tenant = tenant;
         self
     }
 
@@ -92,6 +100,7 @@ pub fn fold(view: &mut impl View, tenant: &TenantId, at: Timestamp, event: impl 
         on_behalf_of: None,
         causation: None,
         correlation: CorrelationId::new("r1").unwrap(),
+        body: None,
         events: vec![event.clone()],
     };
     let (position, version) = (Position(1), Version(1));

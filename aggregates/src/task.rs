@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use steward_events::command::{ClaimTask, ExtendClaim, FinishStep, StartStep, SubmitTask, TaskCommand};
+use steward_events::digest::BodyHash;
 use steward_events::event::{StepKind, TaskEvent};
 use steward_events::id::{AgentId, PrincipalId, TaskId};
 use steward_events::quantity::{Epoch, NanoDollars, StepNumber};
@@ -51,6 +52,8 @@ pub struct Submitted {
     pub limit: Option<NanoDollars>,
     /// Who asked.
     pub submitted_by: PrincipalId,
+    /// Digest of its sealed input.
+    pub input: BodyHash,
 }
 
 /// Who drives it.
@@ -128,6 +131,7 @@ impl Task {
             let same = known.agent == submit.agent
                 && known.scope == scope
                 && known.limit == submit.limit
+                && submit.input.sealed().is_some_and(|input| input.digest() == known.input)
                 && known.submitted_by == submitted_by;
             let taken = || Rejection::AlreadyExists { what: "task".to_owned(), id: task.to_string() };
             return if same { Ok(vec![]) } else { Err(taken()) };
@@ -283,8 +287,9 @@ impl Aggregate for Task {
 
     fn apply(&mut self, event: &TaskEvent, _: Timestamp) {
         match event.clone() {
-            TaskEvent::Submitted { task, agent, scope, input: _, limit, submitted_by, submitted_with: _ } => {
-                self.submitted = Some(Submitted { task, agent, scope, limit, submitted_by });
+            TaskEvent::Submitted { task, agent, scope, input, limit, submitted_by, submitted_with: _ } => {
+                let input = input.digest();
+                self.submitted = Some(Submitted { task, agent, scope, limit, submitted_by, input });
             }
             TaskEvent::Claimed { epoch, worker, until } => {
                 self.claim = Some(Claim { epoch, worker, until });

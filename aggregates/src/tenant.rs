@@ -1,7 +1,7 @@
 //! Guards a tenant's life: opened once, suspended and resumed by those who may.
 
 use steward_events::command::TenantCommand;
-use steward_events::event::{ContentMode, TenantEvent};
+use steward_events::event::TenantEvent;
 use steward_events::id::TenantId;
 use steward_events::rejection::Rejection;
 use steward_events::timestamp::Timestamp;
@@ -20,7 +20,6 @@ pub struct Tenant {
 struct OpenedTenant {
     tenant: TenantId,
     timezone: String,
-    content: ContentMode,
 }
 
 impl Tenant {
@@ -39,11 +38,6 @@ impl Tenant {
         self.open.as_ref().map_or("UTC", |open| &open.timezone)
     }
 
-    /// Whether prompts and answers are kept.
-    pub fn content(&self) -> ContentMode {
-        self.open.as_ref().map_or(ContentMode::Off, |open| open.content)
-    }
-
     fn must_be_open(&self, stamp: &Stamp) -> Result<(), Rejection> {
         if self.is_open() { Ok(()) } else { Err(Rejection::UnknownTenant { tenant: stamp.tenant.clone() }) }
     }
@@ -58,11 +52,7 @@ impl Aggregate for Tenant {
             TenantCommand::OpenTenant(_) if self.is_open() => Ok(vec![]),
             TenantCommand::OpenTenant(open) => {
                 limit::time_zone(&open.timezone)?;
-                Ok(vec![TenantEvent::Created {
-                    tenant: stamp.tenant.clone(),
-                    timezone: open.timezone.clone(),
-                    content: open.content,
-                }])
+                Ok(vec![TenantEvent::Created { tenant: stamp.tenant.clone(), timezone: open.timezone.clone() }])
             }
             TenantCommand::SuspendTenant(suspend) => {
                 self.must_be_open(stamp)?;
@@ -87,9 +77,8 @@ impl Aggregate for Tenant {
 
     fn apply(&mut self, event: &TenantEvent, _: Timestamp) {
         match event {
-            TenantEvent::Created { tenant, timezone, content } => {
-                self.open =
-                    Some(OpenedTenant { tenant: tenant.clone(), timezone: timezone.clone(), content: *content });
+            TenantEvent::Created { tenant, timezone } => {
+                self.open = Some(OpenedTenant { tenant: tenant.clone(), timezone: timezone.clone() });
             }
             TenantEvent::Suspended { reason } => self.suspended = Some(reason.clone()),
             TenantEvent::Resumed => self.suspended = None,
@@ -112,7 +101,7 @@ mod tests {
     use crate::spec::given;
 
     fn open() -> TenantCommand {
-        TenantCommand::OpenTenant(OpenTenant { timezone: "Europe/Berlin".to_owned(), content: ContentMode::Off })
+        TenantCommand::OpenTenant(OpenTenant { timezone: "Europe/Berlin".to_owned() })
     }
 
     fn suspend(reason: &str) -> TenantCommand {
@@ -125,7 +114,7 @@ mod tests {
 
     fn created() -> TenantEvent {
         let tenant = "acme".parse().unwrap();
-        TenantEvent::Created { tenant, timezone: "Europe/Berlin".to_owned(), content: ContentMode::Off }
+        TenantEvent::Created { tenant, timezone: "Europe/Berlin".to_owned() }
     }
 
     fn suspended() -> TenantEvent {

@@ -20,8 +20,8 @@ use steward_events::command::{
     StartStep, SubmitTask, TaskCommand,
 };
 use steward_events::event::{
-    AccessEvent, Condition, ContentMode, Event, GrantId, IdentityEvent, KeyHash, Rates, StepKind, TaskEvent, TaskInput,
-    TaskOutput, TenantEvent, TokenUsage,
+    AccessEvent, Condition, Event, GrantId, IdentityEvent, KeyHash, Rates, StepKind, TaskEvent, TaskInput, TaskOutput,
+    TenantEvent, TokenUsage,
 };
 use steward_events::id::{PrincipalId, RoleId, TenantId};
 use steward_events::permission::{Permission, PermissionPattern};
@@ -37,7 +37,7 @@ fn acme() -> TenantId {
 }
 
 fn sealed<T: serde::Serialize + serde::de::DeserializeOwned>(content: &T) -> Content<T> {
-    Content::Sealed(Sealed::seal(content, KeyOwner::Tenant(acme()), &DataKey::from_bytes([7; 32])).unwrap())
+    Content::Sealed(Sealed::seal(content, KeyOwner::Tenant(acme()), &DataKey::from_bytes([7; 32]), "").unwrap())
 }
 
 fn moment() -> impl Strategy<Value = Timestamp> {
@@ -201,7 +201,7 @@ fn folds_anyhow<A: Aggregate>(history: &[A::Event], order: &[prop::sample::Index
 /// A view of `acme` in which everyone exists and these access events hold.
 fn authority(events: &[AccessEvent]) -> Authority {
     let mut authority = Authority::default();
-    let created = TenantEvent::Created { tenant: acme(), timezone: "UTC".to_owned(), content: ContentMode::Off };
+    let created = TenantEvent::Created { tenant: acme(), timezone: "UTC".to_owned() };
     fold(&mut authority, &acme(), Timestamp(0), created);
     for principal in ["p_ana", "p_bob", "svc_bot"] {
         let principal: PrincipalId = principal.parse().unwrap();

@@ -14,10 +14,10 @@ use steward_events::command::{
     CorrectLease, EndLease, GrantLease, LeaseRequest, LedgerCommand, RecallLease, RemoveBudget, RenewLease, SetBudget,
     WithdrawRequest,
 };
-use steward_events::event::{LedgerEvent, UnsettledCall};
-use steward_events::id::LeaseId;
+use steward_events::event::{BudgetLevel, LedgerEvent, UnsettledCall};
+use steward_events::id::{BudgetId, LeaseId};
 use steward_events::quantity::{Amounts, Limit, NanoDollars, Position, Tokens, Turn, Unit, Window};
-use steward_events::scope::{ScopeSet, Subject};
+use steward_events::scope::{Scope, ScopeSet, Subject};
 use steward_events::timestamp::Timestamp;
 
 fn id<T: FromStr<Err: Debug>>(text: &str) -> T {
@@ -70,14 +70,20 @@ fn budget() -> impl Strategy<Value = (&'static str, Option<Subject>, Unit, Windo
     (scope, subject, unit, prop_oneof![Just(Window::Minute), Just(Window::Total)])
 }
 
+fn level() -> impl Strategy<Value = Option<BudgetLevel>> {
+    let word = prop_oneof![Just(BudgetLevel::Platform), Just(BudgetLevel::Tenant), Just(BudgetLevel::Project)];
+    proptest::option::of(word)
+}
+
 fn command() -> impl Strategy<Value = LedgerCommand> {
     prop_oneof![
-        3 => (budget(), 0..200_u64, any::<bool>()).prop_map(|((scope, subject, unit, per), amount, hard)| {
-            let limit = Limit { unit, amount };
-            LedgerCommand::SetBudget(SetBudget { scope: id(scope), subject, limit, per, hard, warn: vec![50, 100] })
-        }),
-        1 => budget().prop_map(|(scope, subject, unit, per)| {
-            LedgerCommand::RemoveBudget(RemoveBudget { scope: id(scope), subject, unit, per })
+        3 => (budget(), 0..200_u64, any::<bool>(), level()).prop_map(
+            |((scope, subject, unit, per), amount, hard, level)| {
+                let (scope, limit) = (id(scope), Limit { unit, amount });
+                LedgerCommand::SetBudget(SetBudget { scope, subject, limit, per, hard, warn: vec![50, 100], level })
+            }),
+        1 => (budget(), level()).prop_map(|((scope, subject, unit, per), level)| {
+            LedgerCommand::RemoveBudget(RemoveBudget { scope: id(scope), subject, unit, per, level })
         }),
         6 => (lease(), scopes(), request())
             .prop_map(|(lease, scopes, request)| LedgerCommand::GrantLease(GrantLease { lease, scopes, request })),
@@ -101,6 +107,38 @@ fn command() -> impl Strategy<Value = LedgerCommand> {
     ]
 }
 
+/// Where the sender of a command about a budget holds the right: at its scope or above. None for parts of Steward.
+fn reach(command: &LedgerCommand, level: usize) -> Option<Scope> {
+    let (LedgerCommand::SetBudget(SetBudget { scope, .. }) | LedgerCommand::RemoveBudget(RemoveBudget { scope, .. })) =
+        command
+    else {
+        return None;
+    };
+    let held: Vec<Scope> = scope.ancestors().collect();
+    held.get(level).cloned()
+}
+
+/// A budget is changed and removed by those who hold the right at its level, and is never another one.
+fn check_level(ledger: &Ledger, named: &mut BTreeSet<BudgetId>, event: &LedgerEvent, reach: &Scope) {
+    let known = |id: &BudgetId| ledger.budgets().find(|(known, _)| *known == id).map(|(_, budget)| budget.key.clone());
+    match event {
+        LedgerEvent::BudgetSet { budget, key, .. } => {
+            assert!(reach.contains(&key.level) && key.level.contains(&key.scope), "{key:?} set by a right on {reach}");
+            match known(budget) {
+                Some(before) => assert_eq!(before, *key, "one budget is not changed in place of another"),
+                None => assert!(named.insert(budget.clone()), "{budget} had a life before"),
+            }
+            let same = ledger.budgets().filter(|(id, other)| *id != budget && other.key == *key).count();
+            assert_eq!(same, 0, "two budgets of one key");
+        }
+        LedgerEvent::BudgetRemoved { budget } => {
+            let removed = known(budget).unwrap();
+            assert!(reach.contains(&removed.level), "{removed:?} removed by a right on {reach}");
+        }
+        _ => {}
+    }
+}
+
 fn rows(ledger: &Ledger) -> BTreeMap<(String, Timestamp), LedgerRow> {
     ledger.rows().map(|(budget, from, row)| ((budget.to_string(), from), row.clone())).collect()
 }
@@ -121,20 +159,24 @@ proptest! {
 
     #[test]
     fn no_sequence_of_commands_overspends_reopens_or_shrinks(
-        commands in proptest::collection::vec((command(), 0..30_000_u64), 1..60)
+        commands in proptest::collection::vec((command(), 0..30_000_u64, 0..4_usize), 1..60)
     ) {
         let (mut ledger, mut history) = (Ledger::default(), Vec::new());
         let mut opened = BTreeSet::new();
         let mut at = Timestamp(1_790_000_000_000_000);
-        for (number, (command, later)) in commands.into_iter().enumerate() {
-            at = at.plus(Duration::from_millis(later));
+        let mut named = BTreeSet::new();
+        for (number, (command, later, level)) in commands.into_iter().enumerate() {
+            at = at.plus(Duration::from_millis(later + 1));
+            let reach = reach(&command, level);
             let stamp = Stamp {
-                command: id(&format!("c{number}")),
+                // Ids of commands are their senders' choice: here they are often the same.
+                command: id(&format!("c{}", number % 3)),
                 at,
                 tenant: id("acme"),
-                actor: id("sys_gateway"),
+                actor: if reach.is_some() { id("p_ana") } else { id("sys_gateway") },
                 key: None,
                 on_behalf_of: None,
+                reach: reach.clone().unwrap_or_else(Scope::everything),
                 timezone: "UTC".to_owned(),
                 shards: 1,
             };
@@ -142,6 +184,7 @@ proptest! {
             prop_assert_eq!(&decided, &ledger.decide(&command, &stamp), "a decision is pure");
             for event in decided.into_iter().flatten() {
                 let before = rows(&ledger);
+                check_level(&ledger, &mut named, &event, &stamp.reach);
                 if let LedgerEvent::LeaseGranted { lease, .. } = &event {
                     prop_assert!(opened.insert(lease.clone()), "{} was opened twice", lease);
                 }

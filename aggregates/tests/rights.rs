@@ -10,9 +10,7 @@ use std::fmt::Write as _;
 use steward_aggregates::authority::{AccessRequest, Authority, Context};
 use steward_aggregates::spec::fold;
 use steward_events::command::{Audience, COMMANDS, Command, CommandSpec};
-use steward_events::event::{
-    AccessEvent, AgentEvent, ContentMode, Event, GrantId, IdentityEvent, KeyHash, TenantEvent,
-};
+use steward_events::event::{AccessEvent, AgentEvent, Event, GrantId, IdentityEvent, KeyHash, TenantEvent};
 use steward_events::id::{KeyId, PrincipalId, TenantId};
 use steward_events::query::{Answers, QUERIES, QuerySpec};
 use steward_events::rejection::Rejection;
@@ -127,8 +125,7 @@ impl World {
     fn new() -> Self {
         let mut world = Self(Authority::default());
         for of in ["steward", "acme", "globex"] {
-            let (timezone, content) = ("UTC".to_owned(), ContentMode::Off);
-            world.tell(of, TenantEvent::Created { tenant: tenant(of), timezone, content });
+            world.tell(of, TenantEvent::Created { tenant: tenant(of), timezone: "UTC".to_owned() });
         }
         world.person("steward", "op_root", "owner", "*");
         world.person("globex", "p_other", "owner", "globex");

@@ -9,7 +9,7 @@ use steward_aggregates::access::role::built_in_ids;
 use steward_aggregates::authority::{AccessRequest, Authority, Context};
 use steward_aggregates::spec::fold;
 use steward_events::command::{Audience, COMMANDS};
-use steward_events::event::{AccessEvent, ContentMode, GrantId, IdentityEvent, TenantEvent};
+use steward_events::event::{AccessEvent, GrantId, IdentityEvent, TenantEvent};
 use steward_events::id::{PrincipalId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::query::QUERIES;
@@ -21,8 +21,7 @@ const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/role_matrix.txt")
 /// One principal a role, named after it, and one without any.
 fn world(tenant: &TenantId) -> Authority {
     let mut authority = Authority::default();
-    let created =
-        TenantEvent::Created { tenant: tenant.clone(), timezone: "UTC".to_owned(), content: ContentMode::Off };
+    let created = TenantEvent::Created { tenant: tenant.clone(), timezone: "UTC".to_owned() };
     fold(&mut authority, tenant, Timestamp(0), created);
     for role in built_in_ids() {
         let principal: PrincipalId = format!("p_{role}").parse().unwrap();

@@ -49,6 +49,11 @@ pub trait Body {
         Scope::tenant(tenant)
     }
 
+    /// True if what it sets belongs to the level at which the sender holds the permission.
+    fn has_level(&self) -> bool {
+        false
+    }
+
     /// Fills in ids that the sender left out. The handler does this once, before deciding.
     fn complete(&mut self, _fresh: &dyn Ids) {}
 

@@ -6,7 +6,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::CommitHash;
+use crate::digest::{BodyHash, CommitHash};
 use crate::event::{AggregateEvents, AggregateKind, Event, UsageEvent};
 use crate::id::{CommandId, CommitId, CorrelationId, PrincipalId, StreamId, TenantId};
 use crate::quantity::{Position, SchemaVersion, Version};
@@ -37,6 +37,10 @@ pub struct Entry<E = Event> {
     pub causation: Option<String>,
     /// The chain it belongs to.
     pub correlation: CorrelationId,
+    /// What the command asked for, so that its id is not used for another. None for parts of Steward, whose commands are
+    /// idempotent by nature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<BodyHash>,
     /// What happened; never empty.
     pub events: Vec<E>,
 }
@@ -241,6 +245,7 @@ impl<E: Into<Event>> Entry<E> {
             on_behalf_of: self.on_behalf_of,
             causation: self.causation,
             correlation: self.correlation,
+            body: self.body,
             events: self.events.into_iter().map(Into::into).collect(),
         }
     }

@@ -41,6 +41,31 @@ impl fmt::Debug for CommitHash {
     }
 }
 
+/// What a command asked for, in 128 bits: tells whether its id is used again for something else. Of content that is
+/// sealed it says nothing without the key ([`crate::sealed::DataKey::digest`]).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BodyHash(#[serde(with = "serde_bytes")] [u8; 16]);
+
+impl BodyHash {
+    /// The hash of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self::shortened(&blake3::hash(bytes))
+    }
+
+    /// The first half of a hash.
+    pub(crate) fn shortened(hash: &blake3::Hash) -> Self {
+        let mut first = [0; 16];
+        first.copy_from_slice(&hash.as_bytes()[..16]);
+        Self(first)
+    }
+}
+
+impl fmt::Debug for BodyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
 /// The bytes of one hash.
 pub const HASH_BYTES: usize = 32;
 

@@ -38,12 +38,12 @@ pub use catalog::{CatalogEvent, ModelSpec, ProviderKind, Target};
 pub use checkpoint::CheckpointEvent;
 pub use denials::{DenialEvent, DenialKind};
 pub use identity::{IdentityEvent, KeyHash, Profile};
-pub use ledger::{BudgetKey, BudgetSpec, LeaseTerms, LedgerEvent, UnsettledCall, WindowBounds};
+pub use ledger::{BudgetKey, BudgetLevel, BudgetSpec, LeaseTerms, LedgerEvent, UnsettledCall, WindowBounds};
 pub use price::{Hours, PriceVariant, PriceVersion, Rates, ServiceTier, TimeOfDay, Unpriced, UnpricedSet, Weekday};
 pub use reads::ReadEvent;
 pub use registry::RegistryEvent;
 pub use task::{SpentStep, StepKind, TaskEvent, TaskInput, TaskOutput};
-pub use tenant::{ContentMode, TenantEvent};
+pub use tenant::TenantEvent;
 pub use usage::{UsageEvent, may_close_a_lease};
 
 /// The events of one aggregate.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::id::{PrincipalId, TenantId};
+use crate::id::{CommandId, PrincipalId, TenantId};
 use crate::permission::Permission;
 use crate::scope::Scope;
 use crate::timestamp::Timestamp;
@@ -80,6 +80,12 @@ pub enum Rejection {
         #[schemars(with = "Option<Timestamp>")]
         resets_at: Option<Timestamp>,
     },
+    /// The command's id was used before, for something else: nothing of this was done.
+    #[error("the id {id} (Idempotency-Key) was used for another command before; send this one with a new id")]
+    Reused {
+        /// The id.
+        id: CommandId,
+    },
     /// A later claim, turn or state made it pointless.
     #[error("no longer valid: {reason}")]
     Stale {
@@ -123,6 +129,7 @@ impl Rejection {
             Self::AlreadyExists { .. } => "already_exists",
             Self::Invalid { .. } => "invalid",
             Self::BudgetExhausted { .. } => "budget_exhausted",
+            Self::Reused { .. } => "reused",
             Self::Stale { .. } => "stale",
             Self::Expired => "expired",
             Self::Busy { .. } => "busy",
@@ -160,6 +167,7 @@ mod tests {
                 limit: text("$1.00"),
                 resets_at: Some(Timestamp(1_795_474_800_000_000)),
             },
+            Rejection::Reused { id: CommandId::new("c_1").unwrap() },
             Rejection::stale("claimed by another"),
             Rejection::Expired,
             Rejection::Busy { reason: text("too many requests wait") },

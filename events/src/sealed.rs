@@ -12,6 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
+use crate::digest::BodyHash;
 use crate::id::{PrincipalId, TenantId};
 
 /// Whose data key seals something.
@@ -76,6 +77,21 @@ impl DataKey {
         &self.0
     }
 
+    /// A digest that only holders of this key can make.
+    pub fn digest(&self, bytes: &[u8]) -> BodyHash {
+        BodyHash::shortened(&self.keyed("steward 2026-11 digests of commands", &[bytes]))
+    }
+
+    fn keyed(&self, purpose: &str, parts: &[&[u8]]) -> blake3::Hash {
+        let key = Zeroizing::new(blake3::derive_key(purpose, self.0.as_slice()));
+        let mut hasher = blake3::Hasher::new_keyed(&key);
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+        hasher.finalize()
+    }
+
     /// Encrypts `plain`, bound to `context`: it opens only with the same.
     ///
     /// # Errors
@@ -83,6 +99,10 @@ impl DataKey {
     pub fn encrypt(&self, plain: &[u8], context: &[u8]) -> Result<Vec<u8>, crate::BoxError> {
         let mut nonce = [0_u8; 24];
         getrandom::fill(&mut nonce)?;
+        self.encrypt_with(nonce, plain, context)
+    }
+
+    fn encrypt_with(&self, nonce: [u8; 24], plain: &[u8], context: &[u8]) -> Result<Vec<u8>, crate::BoxError> {
         let cipher = XChaCha20Poly1305::new(&Key::from(*self.0));
         let sealed = cipher
             .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: context })
@@ -122,16 +142,26 @@ impl<T> Sealed<T> {
     pub const fn owner(&self) -> &KeyOwner {
         &self.owner
     }
+
+    /// Equal for equal content that was sealed with one key for one place.
+    pub fn digest(&self) -> BodyHash {
+        BodyHash::of(&self.bytes)
+    }
 }
 
 impl<T: Serialize + DeserializeOwned> Sealed<T> {
-    /// Seals `content` with the owner's key.
+    /// Seals `content` with the owner's key, for a place: the same content in the same place is the same bytes, so that a
+    /// command that comes again is known. In another place nobody sees that it is the same.
     ///
     /// # Errors
-    /// If there is no randomness or the content cannot be serialised.
-    pub fn seal(content: &T, owner: KeyOwner, key: &DataKey) -> Result<Self, crate::BoxError> {
+    /// If the content cannot be serialised.
+    pub fn seal(content: &T, owner: KeyOwner, key: &DataKey, place: &str) -> Result<Self, crate::BoxError> {
         let plain = Zeroizing::new(rmp_serde::to_vec_named(content)?);
-        let bytes = key.encrypt(&plain, owner.vault_name().as_bytes())?;
+        let context = owner.vault_name();
+        // Made of all that is sealed and where, by a key that nobody else has: two contents do not share a nonce.
+        let nonce = key.keyed("steward 2026-11 nonces of content", &[context.as_bytes(), place.as_bytes(), &plain]);
+        let nonce = nonce.as_bytes().first_chunk().copied().unwrap_or([0; 24]);
+        let bytes = key.encrypt_with(nonce, &plain, context.as_bytes())?;
         Ok(Self { owner, bytes, what: PhantomData })
     }
 
@@ -209,11 +239,11 @@ pub trait Sealable: Send {
     /// True until it is sealed.
     fn is_plain(&self) -> bool;
 
-    /// Seals it with the owner's key, unless it is sealed already.
+    /// Seals it with the owner's key, for a place, unless it is sealed already.
     ///
     /// # Errors
     /// As [`Sealed::seal`].
-    fn seal(&mut self, owner: KeyOwner, key: &DataKey) -> Result<(), crate::BoxError>;
+    fn seal(&mut self, owner: KeyOwner, key: &DataKey, place: &str) -> Result<(), crate::BoxError>;
 }
 
 impl<T: Serialize + DeserializeOwned + Send> Sealable for Content<T> {
@@ -221,9 +251,9 @@ impl<T: Serialize + DeserializeOwned + Send> Sealable for Content<T> {
         matches!(self, Self::Plain(_))
     }
 
-    fn seal(&mut self, owner: KeyOwner, key: &DataKey) -> Result<(), crate::BoxError> {
+    fn seal(&mut self, owner: KeyOwner, key: &DataKey, place: &str) -> Result<(), crate::BoxError> {
         if let Self::Plain(plain) = self {
-            *self = Self::Sealed(Sealed::seal(plain, owner, key)?);
+            *self = Self::Sealed(Sealed::seal(plain, owner, key, place)?);
         }
         Ok(())
     }
@@ -262,11 +292,16 @@ mod tests {
     fn sealed_content_opens_only_with_its_key_in_its_place() {
         let owner = KeyOwner::Tenant(TenantId::new("acme").unwrap());
         let key = DataKey::random().unwrap();
-        let sealed = Sealed::seal(&"hello".to_owned(), owner, &key).unwrap();
+        let sealed = Sealed::seal(&"hello".to_owned(), owner.clone(), &key, "t_1").unwrap();
         assert_eq!(sealed.open(&key).unwrap(), "hello");
         assert_eq!(sealed.open(&DataKey::random().unwrap()), Err(SealError::DoesNotOpen));
         let moved = Sealed::<String> { owner: KeyOwner::Tenant(TenantId::new("other").unwrap()), ..sealed.clone() };
         assert_eq!(moved.open(&key), Err(SealError::DoesNotOpen));
+        let seal = |text: &str, place| Sealed::seal(&text.to_owned(), owner.clone(), &key, place).unwrap().digest();
+        assert_eq!(sealed.digest(), seal("hello", "t_1"), "sent again, it is the same");
+        for other in [seal("hello", "t_2"), seal("hallo", "t_1")] {
+            assert_ne!(sealed.digest(), other);
+        }
         let mut changed = sealed.clone();
         *changed.bytes.last_mut().unwrap() ^= 1;
         assert_eq!(changed.open(&key), Err(SealError::DoesNotOpen));

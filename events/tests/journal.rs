@@ -68,6 +68,7 @@ impl Writer {
             on_behalf_of: Some(self.context.scopes.principal.clone()),
             causation: None,
             correlation: request.clone(),
+            body: None,
             events: vec![event.into()],
         }
     }
@@ -267,6 +268,7 @@ fn any_entry() -> impl Strategy<Value = Entry> {
                 on_behalf_of,
                 causation: (at == 2).then(|| "evt.03.acme.ledger.main@41".to_owned()),
                 correlation,
+                body: None,
                 events: events.into_iter().map(Event::from).collect(),
             }
         },

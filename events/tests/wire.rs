@@ -42,6 +42,7 @@ fn entry(events: Vec<Event>) -> Entry {
         on_behalf_of: None,
         causation: None,
         correlation: CorrelationId::new("01correlation").unwrap(),
+        body: None,
         events,
     }
 }

@@ -13,7 +13,7 @@ use steward_aggregates::ledger::{Ledger, LedgerRow};
 use steward_events::command::{
     CorrectLease, EndLease, GrantLease, LeaseRequest, LedgerCommand, RemoveBudget, RenewLease, SetBudget,
 };
-use steward_events::event::{AggregateKind, Event, UnsettledCall};
+use steward_events::event::{AggregateKind, BudgetLevel, Event, UnsettledCall};
 use steward_events::id::{CallId, HolderId, KeyId, LeaseId, ModelId};
 use steward_events::quantity::{Amounts, Limit, NanoDollars, Position, Shard, Tokens, Turn, Unit, Window};
 use steward_events::query::{BudgetPage, BudgetRow};
@@ -64,6 +64,10 @@ fn scopes(dice: &mut Dice) -> ScopeSet {
     }
 }
 
+fn level(dice: &mut Dice) -> Option<BudgetLevel> {
+    [None, Some(BudgetLevel::Platform), Some(BudgetLevel::Tenant), None][usize::try_from(dice.below(4)).unwrap()]
+}
+
 fn budget(dice: &mut Dice) -> (&'static str, Option<Subject>, Unit, Window) {
     let scope = ["acme", "acme/support", "acme/sales"][usize::try_from(dice.below(3)).unwrap()];
     let subject = (dice.below(3) == 0).then(|| Subject::Key(KeyId::new("key_1").unwrap()));
@@ -83,11 +87,17 @@ fn command(dice: &mut Dice) -> LedgerCommand {
             let (scope, subject, unit, per) = budget(dice);
             let limit = Limit { unit, amount: dice.below(400) };
             let (scope, hard, warn) = (scope.parse().unwrap(), dice.below(2) == 0, vec![50, 100]);
-            LedgerCommand::SetBudget(SetBudget { scope, subject, limit, per, hard, warn })
+            LedgerCommand::SetBudget(SetBudget { scope, subject, limit, per, hard, warn, level: level(dice) })
         }
         3 => {
             let (scope, subject, unit, per) = budget(dice);
-            LedgerCommand::RemoveBudget(RemoveBudget { scope: scope.parse().unwrap(), subject, unit, per })
+            LedgerCommand::RemoveBudget(RemoveBudget {
+                scope: scope.parse().unwrap(),
+                subject,
+                unit,
+                per,
+                level: level(dice),
+            })
         }
         4..=6 => {
             let (lease, scopes, request) = (lease(dice), scopes(dice), request(dice));
@@ -129,6 +139,7 @@ async fn ledger(company: &mut Company, seed: u64, count: u64) -> Ledger {
             actor: principal("sys_gateway"),
             key: None,
             on_behalf_of: None,
+            reach: steward_events::scope::Scope::everything(),
             timezone: "UTC".to_owned(),
             shards: 2,
         };
@@ -167,6 +178,7 @@ async fn a_budget_list_equals_the_ledger() {
                 (known.spec.limit, known.spec.hard, &known.spec.warn_percent)
             );
             assert_eq!((&row.scope, &row.subject, row.per), (&known.key.scope, &known.key.subject, known.key.window));
+            assert_eq!((&row.set_at, row.level), (&known.key.level, BudgetLevel::of(&known.key.level)));
             assert!(row.window.from <= NOW && row.window.to.is_none_or(|to| NOW < to), "{row:?}");
             let (spent, held) = expected(&ledger, row);
             let left = u128::from(known.spec.limit).saturating_sub(spent + held);

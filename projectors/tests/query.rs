@@ -277,7 +277,7 @@ async fn submit(company: &mut Company, id: &str, prompt: &str) {
         task: TaskId::new(id).unwrap(),
         agent: AgentId::new("researcher").unwrap(),
         scope: "acme/support".parse().unwrap(),
-        input: Sealed::seal(&TaskInput { prompt: prompt.to_owned() }, owner, &key).unwrap(),
+        input: Sealed::seal(&TaskInput { prompt: prompt.to_owned() }, owner, &key, "").unwrap(),
         limit: Some(NanoDollars(10_000_000)),
         submitted_by: principal("p_ana"),
         submitted_with: None,
@@ -293,7 +293,7 @@ async fn on_task(company: &mut Company, id: &str, event: TaskEvent) {
 async fn task_output(company: &Company, text: &str) -> Sealed<TaskOutput> {
     let owner = KeyOwner::Tenant(tenant("acme"));
     let key = company.keyring.find_or_make(&owner).await.unwrap();
-    Sealed::seal(&TaskOutput { text: text.to_owned() }, owner, &key).unwrap()
+    Sealed::seal(&TaskOutput { text: text.to_owned() }, owner, &key, "").unwrap()
 }
 
 #[tokio::test]

@@ -70,7 +70,13 @@ async fn founded() -> Company {
         company.writer.write(&stream(SHARD, "acme", AggregateKind::Identity, "main"), vec![key.into()]).await;
         let budget = LedgerEvent::BudgetSet {
             budget: format!("b_{project}").parse().unwrap(),
-            key: BudgetKey { scope: scope.parse().unwrap(), subject: None, unit: Unit::Calls, window: Window::Total },
+            key: BudgetKey {
+                scope: scope.parse().unwrap(),
+                level: steward_events::scope::Scope::everything(),
+                subject: None,
+                unit: Unit::Calls,
+                window: Window::Total,
+            },
             spec: BudgetSpec { limit: 10, hard: true, warn_percent: vec![] },
             window: WindowBounds { budget: format!("b_{project}").parse().unwrap(), from: events::NOON, to: None },
         };
@@ -80,7 +86,7 @@ async fn founded() -> Company {
             task: task.clone(),
             agent: "researcher".parse().unwrap(),
             scope: scope.parse().unwrap(),
-            input: Sealed::seal(&TaskInput { prompt: "why".to_owned() }, owner.clone(), &data_key).unwrap(),
+            input: Sealed::seal(&TaskInput { prompt: "why".to_owned() }, owner.clone(), &data_key, "").unwrap(),
             limit: None,
             submitted_by: principal(&who),
             submitted_with: None,

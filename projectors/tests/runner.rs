@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use steward_events::commit::Recorded;
 use steward_events::event::{
-    AggregateKind, CallOutcome, ContentMode, Event, LeaseTerms, LedgerEvent, TenantEvent, Unpriced, UnsettledCall,
-    UsageEvent,
+    AggregateKind, CallOutcome, Event, LeaseTerms, LedgerEvent, TenantEvent, Unpriced, UnsettledCall, UsageEvent,
 };
 use steward_events::id::CallId;
 use steward_events::quantity::{Amounts, NanoDollars, Position, Shard, Tokens};
@@ -278,11 +277,7 @@ async fn a_report_takes_only_the_days_asked_for() {
 async fn a_reports_days_are_the_tenants() {
     let log = memory_log();
     let mut writer = Writer::new(Arc::new(log.clone()));
-    let created = TenantEvent::Created {
-        tenant: tenant("acme"),
-        timezone: "Pacific/Kiritimati".to_owned(),
-        content: ContentMode::Off,
-    };
+    let created = TenantEvent::Created { tenant: tenant("acme"), timezone: "Pacific/Kiritimati".to_owned() };
     writer.at = "2026-11-01T00:00:00Z".parse().unwrap();
     writer.write(&stream(0, "acme", AggregateKind::Tenant, "main"), vec![created.into()]).await;
     let journal = stream(0, "acme", AggregateKind::Usage, "gw1-a");

@@ -112,6 +112,7 @@ impl Start {
                 on_behalf_of: None,
                 causation: None,
                 correlation: CorrelationId::new("first-start")?,
+                body: None,
                 events: events.iter().cloned().map(Into::into).collect(),
             };
             let id = CommitId::new(self.ids.unique())?;

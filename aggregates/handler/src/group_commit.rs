@@ -11,12 +11,14 @@ use std::time::Duration;
 use steward_aggregates::aggregate::{Aggregate, Stamp};
 use steward_events::command::{Command, Commands};
 use steward_events::commit::{COMMIT_BYTES_MAX, Entry};
+use steward_events::digest::BodyHash;
 use steward_events::event::Event;
 use steward_events::id::{CommandId, CommitId, CorrelationId, PrincipalId};
 use steward_events::ids::Ids;
 use steward_events::quantity::Position;
 use steward_events::rejection::Rejection;
 use steward_events::request::Reply;
+use steward_events::scope::Scope;
 use steward_events::sender::KeyRef;
 use steward_events::timestamp::Timestamp;
 use steward_ports::append::{AppendError, append};
@@ -46,6 +48,13 @@ pub(crate) struct Env {
     pub(crate) skew: Skew,
 }
 
+impl Env {
+    /// Whether decisions may go by the clock of this process.
+    pub(crate) async fn clock_is_right(&self) -> Result<(), Failure> {
+        self.skew.check(&*self.clock, &*self.log).await.map_err(|error| Failure(error.to_string()))
+    }
+}
+
 /// One command, read, authorised and sealed, waiting to be decided.
 pub(crate) struct Job {
     pub(crate) command: Command,
@@ -56,6 +65,9 @@ pub(crate) struct Job {
     pub(crate) on_behalf_of: Option<PrincipalId>,
     pub(crate) causation: Option<String>,
     pub(crate) correlation: CorrelationId,
+    pub(crate) reach: Scope,
+    /// What was asked; none of parts of Steward.
+    pub(crate) body: Option<BodyHash>,
     pub(crate) timezone: String,
     pub(crate) bytes: usize,
     pub(crate) reply: oneshot::Sender<Result<Reply, Failure>>,
@@ -187,9 +199,11 @@ impl<A: Aggregate> Worker<A> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut in_batch: HashMap<(&CommandId, &PrincipalId), usize> = HashMap::new();
         for (index, job) in batch.iter().enumerate() {
-            let twin = in_batch.get(&(&job.id, &job.actor)).and_then(|first| outcomes.get(*first).cloned());
+            let twin =
+                in_batch.get(&(&job.id, &job.actor)).map(|first| (&batch[*first], outcomes.get(*first).cloned()));
             let outcome = match twin {
-                Some(recorded) => recorded,
+                Some((first, Some(recorded))) if first.body == job.body => recorded,
+                Some(_) => Outcome::Refused(Rejection::Reused { id: job.id.clone() }),
                 None => self.decide_one(job, &mut entries),
             };
             if matches!(outcome, Outcome::Recorded { .. }) {
@@ -205,6 +219,9 @@ impl<A: Aggregate> Worker<A> {
             return Outcome::Refused(Rejection::not_found("command", &"in this stream"));
         };
         if let Some(seen) = self.folded.recent.find(&job.id, &job.actor) {
+            if seen.body != job.body {
+                return Outcome::Refused(Rejection::Reused { id: job.id.clone() });
+            }
             let answer = self.folded.pending_state.answer(command);
             return Outcome::AlreadyDecided { events: seen.events.to_vec(), position: Some(seen.position), answer };
         }
@@ -219,6 +236,7 @@ impl<A: Aggregate> Worker<A> {
             actor: job.actor.clone(),
             key: job.key.clone(),
             on_behalf_of: job.on_behalf_of.clone(),
+            reach: job.reach.clone(),
             timezone: job.timezone.clone(),
             shards: self.env.log.shards(),
         };
@@ -242,25 +260,19 @@ impl<A: Aggregate> Worker<A> {
             on_behalf_of: stamp.on_behalf_of,
             causation: job.causation.clone(),
             correlation: job.correlation.clone(),
+            body: job.body,
             events,
         });
         Outcome::Recorded { events: names, answer }
     }
 
-    /// Now and then, whether the broker's clock agrees with ours.
-    async fn compare_clocks(&self, sent: Timestamp, position: Position) {
-        let Env { log, clock, skew, .. } = &*self.env;
-        if skew.is_due(&**clock)
-            && let Ok(Some(stored)) = log.at(self.folded.name.shard, position).await
-        {
-            skew.compare(sent, stored.stored_at, &**clock);
-        }
-    }
-
     /// Appends the entries as one commit. If that fails, nothing of them is left in the fold.
     async fn commit(&mut self, entries: Vec<Entry>) -> Result<Position, AppendError> {
         let id = CommitId::new(self.env.ids.unique()).map_err(|error| AppendError::Refused(error.into()));
-        let sent = self.env.clock.now();
+        if !self.env.skew.still_holds(&*self.env.clock) {
+            self.folded.fall_back();
+            return Err(AppendError::Unavailable("the clock of this process was set meanwhile".into()));
+        }
         let outcome = match id {
             Ok(id) => {
                 let commit = self.folded.end.next(id, self.folded.name.clone(), entries);
@@ -272,7 +284,6 @@ impl<A: Aggregate> Worker<A> {
         match outcome {
             Ok((commit, appended)) => {
                 self.folded.advance(&commit, appended, self.env.clock.now());
-                self.compare_clocks(sent, appended.position).await;
                 Ok(appended.position)
             }
             Err(error) => {

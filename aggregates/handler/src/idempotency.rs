@@ -8,9 +8,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use quick_cache::sync::Cache;
+
 use steward_events::commit::Entry;
+use steward_events::digest::BodyHash;
 use steward_events::event::Event;
-use steward_events::id::{CommandId, PrincipalId};
+use steward_events::id::{CommandId, PrincipalId, TenantId};
 use steward_events::quantity::Position;
 use steward_events::timestamp::Timestamp;
 
@@ -35,6 +38,8 @@ pub(crate) struct Seen {
     pub(crate) events: Arc<[String]>,
     /// Where they stand.
     pub(crate) position: Position,
+    /// What was asked.
+    pub(crate) body: Option<BodyHash>,
 }
 
 /// A command and its sender, as 128 bits under keys of this process that nobody else knows: no two meet.
@@ -63,7 +68,7 @@ impl Recent {
             self.names = names.into();
         }
         let id = self.fingerprint(&entry.command, &entry.actor);
-        if self.seen.insert(id, Seen { events: Arc::clone(&self.names), position }).is_none() {
+        if self.seen.insert(id, Seen { events: Arc::clone(&self.names), position, body: entry.body }).is_none() {
             self.order.push_back((entry.at, id));
         }
         if self.order.len() > REMEMBERED_MAX {
@@ -98,6 +103,36 @@ impl Recent {
     }
 }
 
+/// The commands of all streams that this process saw decided: a stream knows only its own, and an id is used for one
+/// command, wherever that belongs. Best effort, as other replicas know of others; no stream's own answer rests on it.
+pub(crate) struct Decided(Cache<BodyHash, BodyHash>);
+
+/// How many commands are kept, at some hundred bytes each.
+const DECIDED_MAX: usize = 50_000;
+
+impl Default for Decided {
+    fn default() -> Self {
+        Self(Cache::new(DECIDED_MAX))
+    }
+}
+
+impl Decided {
+    /// The name of a command: its sender and its id.
+    pub(crate) fn name(tenant: &TenantId, actor: &PrincipalId, id: &CommandId) -> BodyHash {
+        BodyHash::of(format!("{tenant}\0{actor}\0{id}").as_bytes())
+    }
+
+    /// True if the command of this name asked for something else.
+    pub(crate) fn is_another(&self, name: &BodyHash, body: BodyHash) -> bool {
+        self.0.get(name).is_some_and(|known| known != body)
+    }
+
+    /// Remembers it.
+    pub(crate) fn remember(&self, name: BodyHash, body: BodyHash) {
+        self.0.insert(name, body);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +146,7 @@ mod tests {
             on_behalf_of: None,
             causation: None,
             correlation: "r1".parse().unwrap(),
+            body: None,
             events: vec![TenantEvent::Resumed.into()],
         }
     }
@@ -123,7 +159,7 @@ mod tests {
     fn a_command_is_remembered_for_its_sender_and_its_time() {
         let mut recent = Recent::default();
         recent.remember(&entry("c1", "p_ana", Timestamp(0)), Position(7), Timestamp(0));
-        let seen = Seen { events: ["tenant.resumed".to_owned()].into(), position: Position(7) };
+        let seen = Seen { events: ["tenant.resumed".to_owned()].into(), position: Position(7), body: None };
         assert_eq!(find(&recent, "c1", "p_ana"), Some(&seen));
         assert_eq!(find(&recent, "c1", "p_eve"), None);
         let end = Timestamp(0).plus(REMEMBER);

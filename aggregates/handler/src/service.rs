@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 
 use crate::config::HandlerConfig;
 use crate::group_commit::{Env, Job};
-use crate::idempotency::{ISSUED_AGO_MAX, ISSUED_AHEAD_MAX};
+use crate::idempotency::{Decided, ISSUED_AGO_MAX, ISSUED_AHEAD_MAX};
 use crate::pace::Pace;
 use crate::seal::seal;
 use crate::skew::Skew;
@@ -57,6 +57,7 @@ pub struct Handler {
     streams: Streams,
     notes: Notes,
     pace: Pace,
+    decided: Decided,
 }
 
 /// Who sends a command, once it is known that they may.
@@ -65,6 +66,8 @@ struct Sender {
     principal: PrincipalId,
     /// With which key, if that is known.
     key: Option<KeyRef>,
+    /// The widest scope at which they hold the permission.
+    reach: Scope,
     /// The time zone of the tenant that it is about.
     timezone: String,
 }
@@ -89,6 +92,7 @@ impl Handler {
             // What somebody unknown did is none of its business, so nobody speaks for them.
             notes: Notes::start(log, clock, ids, SystemPart::Bootstrap),
             pace,
+            decided: Decided::default(),
             env,
         })
     }
@@ -107,17 +111,12 @@ impl Handler {
     }
 
     async fn decide(&self, request: Request) -> Result<Result<Reply, Rejection>, Failure> {
-        if let Some(by) = self.env.skew.off(&*self.env.clock) {
-            return Err(Failure(format!(
-                "the clock of this process differs by {} ms from the broker's",
-                by.as_millis()
-            )));
-        }
         if !request.principal.is_system()
             && let Err(busy) = self.pace.count(&request.tenant, request.body.len(), self.env.clock.monotonic())
         {
             return Ok(Err(busy));
         }
+        self.env.clock_is_right().await?;
         let (command, bytes) = match self.read(&request) {
             Ok(read) => read,
             Err(rejection) => return Ok(Err(rejection)),
@@ -132,7 +131,7 @@ impl Handler {
         if let Err(rejection) = self.check_references(&request.tenant, shard, &command).await? {
             return Ok(Err(rejection));
         }
-        self.queue(request, command, bytes, shard, sender).await.map(Ok)
+        self.queue(request, command, bytes, shard, sender).await
     }
 
     /// Reads the command; names what it makes after its id, so that a retry anywhere makes the same.
@@ -176,7 +175,8 @@ impl Handler {
             let Request { tenant, principal, .. } = request;
             let allowed = authority.may_send(tenant, principal, command, at.as_ref(), now)?;
             let timezone = authority.timezone(tenant).to_owned();
-            Ok(Sender { principal: allowed.principal, key: allowed.key, timezone })
+            let reach = authority.reach(tenant, principal, command, now);
+            Ok(Sender { principal: allowed.principal, key: allowed.key, reach, timezone })
         };
         if let Ok(sender) = ask() {
             return Ok(Ok(sender));
@@ -251,11 +251,17 @@ impl Handler {
         bytes: usize,
         shard: Shard,
         sender: Sender,
-    ) -> Result<Reply, Failure> {
-        seal(&mut command, &request.tenant, &self.keyring).await.map_err(|error| {
+    ) -> Result<Result<Reply, Rejection>, Failure> {
+        let body = seal(&mut command, &request.tenant, &self.keyring).await.map_err(|error| {
             tracing::error!(tenant.id = %request.tenant, %error, "content cannot be sealed");
             Failure("content cannot be sealed now; send the command again".to_owned())
         })?;
+        let id = request.envelope.command.clone();
+        let name = Decided::name(&request.tenant, &sender.principal, &id);
+        let body = (!request.principal.is_system()).then_some(body);
+        if body.is_some_and(|body| self.decided.is_another(&name, body)) {
+            return Ok(Err(Rejection::Reused { id }));
+        }
         let stream = StreamName { shard, tenant: request.tenant, kind: command.aggregate(), id: command.stream() };
         let (reply, replied) = oneshot::channel();
         let system = request.principal.is_system();
@@ -268,12 +274,19 @@ impl Handler {
             key: sender.key,
             causation: request.envelope.causation,
             correlation: request.envelope.correlation,
+            reach: sender.reach,
+            body,
             timezone: sender.timezone,
             bytes,
             reply,
         };
         self.streams.send(&stream, job).await?;
-        replied.await.unwrap_or_else(|_| Err(Failure("the decision was lost; send the command again".to_owned())))
+        let lost = |_| Err(Failure("the decision was lost; send the command again".to_owned()));
+        let reply = replied.await.unwrap_or_else(lost)?;
+        if let Some(body) = body.filter(|_| reply.accepted && !reply.events.is_empty()) {
+            self.decided.remember(name, body);
+        }
+        Ok(Ok(reply))
     }
 }
 

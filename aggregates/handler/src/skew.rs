@@ -1,16 +1,15 @@
-//! A replica whose clock is off does not decide: its stamps would end leases, keys and windows at the wrong moments.
+//! A replica whose clock is off does not decide: its stamps would end leases, keys and windows at the wrong moments, and
+//! stand in the log for ever.
 //!
-//! The broker's clock is the measure. Now and then a commit that was just recorded is read back: the broker stored it
-//! between sending and acknowledgement, or the clocks disagree. A clock found off stays so until it is set.
+//! The log's clock is the measure. It is asked before the first decision, every few seconds, and at once when the wall
+//! clock was set against the monotonic one. A clock found off stays so until it is set.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use steward_events::timestamp::Timestamp;
-use steward_ports::clock::Clock;
-
-/// How far this process's clock may be from the broker's.
-const OFF_MAX: Duration = Duration::from_secs(2);
+use steward_ports::clock::{Clock, OFF_MAX};
+use steward_ports::log::{EventLog, LogError};
 
 /// How often to compare.
 const COMPARE_EVERY: Duration = Duration::from_secs(10);
@@ -20,19 +19,27 @@ const SET_MIN: Duration = Duration::from_millis(500);
 
 /// What is known of this process's clock.
 #[derive(Debug, Default)]
-pub(crate) struct Skew(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    compared_at: Option<Duration>,
-    off: Option<Off>,
-}
+pub(crate) struct Skew(Mutex<Option<Compared>>);
 
 #[derive(Clone, Copy, Debug)]
-struct Off {
-    by: Duration,
+struct Compared {
+    /// When, by the monotonic clock.
+    at: Duration,
     /// The moment, by the wall clock, at which the monotonic clock began.
     began: Timestamp,
+    /// By how much the two differ, if that is too much.
+    off: Option<Duration>,
+}
+
+/// Why this process does not decide.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotRight {
+    /// Its clock is wrong.
+    #[error("the clock of this process differs by {} ms from the log's; set it right: see /readyz", .0.as_millis())]
+    Off(Duration),
+    /// Nobody knows.
+    #[error("the clock of this process cannot be compared with the log's: {0}")]
+    Unknown(LogError),
 }
 
 fn began(clock: &dyn Clock) -> Timestamp {
@@ -44,36 +51,50 @@ fn distance(a: Timestamp, b: Timestamp) -> Duration {
 }
 
 impl Skew {
-    /// True if it is time to compare again; the caller then does.
-    pub(crate) fn is_due(&self, clock: &dyn Clock) -> bool {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = clock.monotonic();
-        let due = state.compared_at.is_none_or(|at| now.saturating_sub(at) >= COMPARE_EVERY);
-        if due {
-            state.compared_at = Some(now);
+    /// Whether decisions may go by `clock` now.
+    pub(crate) async fn check(&self, clock: &dyn Clock, log: &dyn EventLog) -> Result<(), NotRight> {
+        let known = self.known(clock);
+        if let Some(known) = known
+            && clock.monotonic().saturating_sub(known.at) < COMPARE_EVERY
+        {
+            return known.off.map_or(Ok(()), |by| Err(NotRight::Off(by)));
         }
-        due
+        if let Some(known) = known {
+            // One asks; the others go on by what is known.
+            self.keep(Compared { at: clock.monotonic(), ..known });
+        }
+        let asked = clock.now();
+        match log.time().await {
+            Ok(said) => self.compare(asked, said, clock),
+            Err(error) if known.is_none() => return Err(NotRight::Unknown(error)),
+            Err(_) => {}
+        }
+        self.known(clock).and_then(|known| known.off).map_or(Ok(()), |by| Err(NotRight::Off(by)))
     }
 
-    /// Compares: what was sent at `sent` and acknowledged by now was stored at `stored_at` by the broker's clock.
-    pub(crate) fn compare(&self, sent: Timestamp, stored_at: Timestamp, clock: &dyn Clock) {
-        let by = sent.since(stored_at).max(stored_at.since(clock.now()));
-        let off = (by > OFF_MAX).then(|| Off { by, began: began(clock) });
+    /// False if `clock` was set since it was compared: what was decided by it meanwhile is not recorded.
+    pub(crate) fn still_holds(&self, clock: &dyn Clock) -> bool {
+        self.known(clock).is_some_and(|known| known.off.is_none())
+    }
+
+    /// Compares: between `asked` and now the log's clock said `said`.
+    fn compare(&self, asked: Timestamp, said: Timestamp, clock: &dyn Clock) {
+        let by = asked.since(said).max(said.since(clock.now()));
+        let off = (by > OFF_MAX).then_some(by);
         if off.is_some() {
             tracing::error!(off_ms = by.as_millis(), "this process's clock is off; it decides nothing until it is set");
         }
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).off = off;
+        self.keep(Compared { at: clock.monotonic(), began: began(clock), off });
     }
 
-    /// By how much the clock is off, if it is and was not set since.
-    pub(crate) fn off(&self, clock: &dyn Clock) -> Option<Duration> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let off = state.off?;
-        if distance(began(clock), off.began) < SET_MIN {
-            return Some(off.by);
-        }
-        *state = State::default();
-        None
+    /// What was found, unless the clock was set since.
+    fn known(&self, clock: &dyn Clock) -> Option<Compared> {
+        let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.filter(|known| distance(began(clock), known.began) < SET_MIN)
+    }
+
+    fn keep(&self, found: Compared) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
     }
 }
 
@@ -109,24 +130,22 @@ mod tests {
     fn two_seconds_are_borne_and_more_are_not() {
         let clock = at(100);
         let skew = Skew::default();
-        for (stored_at, off) in [(98_000_000, false), (97_999_999, true), (102_000_000, false), (102_000_001, true)] {
-            skew.compare(clock.now(), Timestamp(stored_at), &clock);
-            assert_eq!(skew.off(&clock).is_some(), off, "{stored_at}");
+        for (said, holds) in [(98_000_000, true), (97_999_999, false), (102_000_000, true), (102_000_001, false)] {
+            skew.compare(clock.now(), Timestamp(said), &clock);
+            assert_eq!(skew.still_holds(&clock), holds, "{said}");
         }
     }
 
     #[test]
-    fn a_clock_that_was_set_is_compared_at_once() {
+    fn what_was_found_holds_until_the_clock_is_set() {
         let clock = at(100);
         let skew = Skew::default();
-        assert!(skew.is_due(&clock));
-        assert!(!skew.is_due(&clock));
-        skew.compare(clock.now(), Timestamp(90_000_000), &clock);
+        assert!(!skew.still_holds(&clock), "nothing is known yet");
+        skew.compare(clock.now(), Timestamp(100_000_000), &clock);
         clock.wall.fetch_add(5_000_000, Ordering::Relaxed);
         clock.monotonic.fetch_add(5_000_000, Ordering::Relaxed);
-        assert!(skew.off(&clock).is_some(), "time alone mends nothing");
-        clock.wall.fetch_sub(10_000_000, Ordering::Relaxed);
-        assert_eq!(skew.off(&clock), None);
-        assert!(skew.is_due(&clock));
+        assert!(skew.still_holds(&clock), "time passes");
+        clock.wall.fetch_add(600_000, Ordering::Relaxed);
+        assert!(!skew.still_holds(&clock), "the clock was set");
     }
 }

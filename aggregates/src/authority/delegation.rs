@@ -145,6 +145,30 @@ impl Authority {
         (!self.is_for(key, &invoke)).then(|| format!("the key is not for {invoke}"))
     }
 
+    /// The widest scope at which `principal` could send `command`: `*` for operators and parts of Steward. Asked only of
+    /// commands to which it matters: of the others, their own scope.
+    pub fn reach(&self, tenant: &TenantId, principal: &PrincipalId, command: &Command, now: Timestamp) -> Scope {
+        let scope = command.scope(tenant);
+        if !command.body().has_level() {
+            return scope;
+        }
+        let at = |scope: &Scope| AccessRequest {
+            tenant: tenant.clone(),
+            principal: principal.clone(),
+            key: None,
+            permission: command.spec().permission(),
+            scope: scope.clone(),
+            context: Context::default(),
+        };
+        let of_platform =
+            principal.is_system() || self.actor(&at(&scope), now).is_ok_and(|actor| self.is_operator(&actor.principal));
+        if of_platform {
+            return Scope::everything();
+        }
+        let above = scope.ancestors().filter(|at| at.is_within(tenant));
+        above.filter(|above| self.authorise(&at(above), now).is_ok()).last().unwrap_or(scope)
+    }
+
     /// A part of Steward acts for tasks only where the table says so, and asks for no more while a tenant is suspended.
     fn check_system(&self, request: &AccessRequest, command: &Command, now: Timestamp) -> Result<(), Rejection> {
         let AccessRequest { tenant, principal, permission, .. } = request;

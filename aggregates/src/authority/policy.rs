@@ -11,6 +11,7 @@ use cedar_policy::{
 };
 use steward_events::id::ModelId;
 use steward_events::permission::Permission;
+use steward_events::query;
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
@@ -29,6 +30,7 @@ pub(super) struct Circumstances<'a> {
     pub(super) permission: &'a Permission,
     pub(super) scope: &'a Scope,
     pub(super) context: &'a Context,
+    /// True if the tenant is suspended and this is not what it is looked at with (see [`audits`]).
     pub(super) suspended: bool,
     pub(super) operator: bool,
     pub(super) active: bool,
@@ -43,6 +45,18 @@ pub(super) struct KeyTerms<'a> {
     pub(super) over: bool,
     /// The permission asked for is one that the key is for.
     pub(super) is_for_it: bool,
+}
+
+/// True for what shows a tenant's past and nothing else: a suspension stops what a tenant does, not those who look into
+/// it. Operators also list what it has.
+pub(super) fn audits(permission: &Permission, operator: bool) -> bool {
+    let (noun, verb) = permission.parts();
+    match (noun, verb) {
+        ("history" | "audit" | "access", _) | ("cost", "report") | ("tenant", "show") | ("checkpoint", "request") => {
+            true
+        }
+        _ => operator && query::find(noun, verb).is_some(),
+    }
 }
 
 /// What the policies say.

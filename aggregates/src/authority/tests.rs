@@ -2,7 +2,7 @@ use steward_events::command::{
     Command, CreateTenant, DefineRole, DisableUser, GiveGrant, IssueKey, RenewLease, RevokeGrant, RevokeKey, SetBudget,
     SubmitTask,
 };
-use steward_events::event::{Condition, ContentMode, GrantId, KeyHash};
+use steward_events::event::{Condition, GrantId, KeyHash};
 use steward_events::permission::{Permission, PermissionPattern};
 use steward_events::quantity::NanoDollars;
 use steward_events::query::{ExplainQuery, WhoCanQuery};
@@ -27,11 +27,7 @@ impl AuthorityEnv {
     fn new() -> Self {
         let mut env = Self(Authority::default());
         for tenant in [TenantId::steward(), acme(), "other".parse().unwrap()] {
-            let created = TenantEvent::Created {
-                tenant: tenant.clone(),
-                timezone: "Europe/Berlin".to_owned(),
-                content: ContentMode::Off,
-            };
+            let created = TenantEvent::Created { tenant: tenant.clone(), timezone: "Europe/Berlin".to_owned() };
             fold(&mut env.0, &tenant, T0, created);
         }
         env.person("steward", "op_root");
@@ -287,7 +283,27 @@ fn a_suspended_tenant_can_only_be_resumed_by_operators() {
     assert_eq!(env.may("p_ana", "model:invoke", "acme"), refused);
     assert_eq!(env.may("op_root", "budget:set", "acme"), refused);
     assert!(env.may("op_root", "tenant:resume", "acme").is_ok());
+    assert_eq!(env.may("p_ana", "key:issue", "acme"), refused);
     assert_eq!(env.0.suspended(&acme()), Some("unpaid"));
+}
+
+/// A suspended tenant is looked into by those who look into it otherwise, and nobody does anything there.
+#[test]
+fn a_suspended_tenant_can_be_audited() {
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "auditor", "acme");
+    env.suspend();
+    for query in ["history:replay", "audit:verify", "audit:commits", "checkpoint:request", "access:explain"] {
+        assert!(env.may("p_ana", query, "acme").is_ok(), "{query}");
+        assert!(env.may("op_root", query, "acme").is_ok(), "{query}");
+        assert!(env.may("p_ben", query, "acme").is_err(), "{query}");
+    }
+    assert!(env.may("op_root", "key:list", "acme").is_ok());
+    for spec in steward_events::command::COMMANDS {
+        let (what, words) = (spec.permission(), format!("{}:{}", spec.noun, spec.verb));
+        let stays = ["tenant:resume", "checkpoint:request"].contains(&words.as_str());
+        assert_eq!(env.may("op_root", what.as_str(), "acme").is_ok(), stays, "{words}");
+    }
 }
 
 #[test]
@@ -297,7 +313,7 @@ fn operators_reach_every_tenant_and_nobody_can_pass_for_one() {
     env.person("steward", "p_ana");
     env.grant("steward", "p_ana", "owner", "*");
     assert!(env.may("p_ana", "budget:set", "acme").is_err(), "acme's p_ana is not steward's");
-    let create = CreateTenant { tenant: "new".parse().unwrap(), timezone: "UTC".to_owned(), content: ContentMode::Off };
+    let create = CreateTenant { tenant: "new".parse().unwrap(), timezone: "UTC".to_owned() };
     let sent =
         |who: &str| env.0.may_send(&TenantId::steward(), &who.parse().unwrap(), &create.clone().into(), None, T1);
     assert!(sent("op_root").is_ok());

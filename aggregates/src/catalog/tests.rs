@@ -42,32 +42,37 @@ fn provider(key: Option<&str>) -> SetProvider {
     }
 }
 
+/// In the tenant `steward`, whose models need no route to have a price.
+fn in_steward(events: impl IntoIterator<Item = CatalogEvent>) -> crate::spec::Given<Catalog> {
+    given::<Catalog>(events).of(TenantId::steward())
+}
+
 fn steward() -> Stamp {
     Stamp { tenant: TenantId::steward(), ..stamp() }
 }
 
 #[test]
 fn a_price_without_a_start_begins_now() {
-    given::<Catalog>([]).when(set_price(None, 5)).then([price_set(NOW.0, 5)]);
-    given::<Catalog>([price_set(1, 5)]).when(set_price(None, 5)).then([]);
-    given::<Catalog>([price_set(1, 5)]).when(set_price(None, 6)).then([price_set(NOW.0, 6)]);
+    in_steward([]).when(set_price(None, 5)).then([price_set(NOW.0, 5)]);
+    in_steward([price_set(1, 5)]).when(set_price(None, 5)).then([]);
+    in_steward([price_set(1, 5)]).when(set_price(None, 6)).then([price_set(NOW.0, 6)]);
 }
 
 #[test]
 fn only_the_first_price_may_begin_in_the_past() {
-    given::<Catalog>([]).when(set_price(Some(10), 5)).then([price_set(10, 5)]);
+    in_steward([]).when(set_price(Some(10), 5)).then([price_set(10, 5)]);
     let refused = Rejection::invalid(
         "from",
         "1970-01-01T00:00:00.00002Z is in the past, and small already had a price then; a price must begin now or later",
     );
-    given::<Catalog>([price_set(10, 5)]).when(set_price(Some(20), 6)).then_rejected(&refused);
-    given::<Catalog>([price_set(10, 5)]).when(set_price(Some(10), 5)).then([]);
-    given::<Catalog>([price_set(10, 5)]).when(set_price(Some(2_000_000), 6)).then([price_set(2_000_000, 6)]);
+    in_steward([price_set(10, 5)]).when(set_price(Some(20), 6)).then_rejected(&refused);
+    in_steward([price_set(10, 5)]).when(set_price(Some(10), 5)).then([]);
+    in_steward([price_set(10, 5)]).when(set_price(Some(2_000_000), 6)).then([price_set(2_000_000, 6)]);
 }
 
 #[test]
 fn a_price_has_a_bound() {
-    given::<Catalog>([])
+    in_steward([])
         .when(set_price(None, PRICE_MAX.0 + 1))
         .then_rejected(&Rejection::invalid("price", "must be at most one dollar a token"));
 }
@@ -96,7 +101,7 @@ fn a_price_that_has_ended_leaves_none_until_another_begins() {
 
 #[test]
 fn a_price_may_begin_in_a_past_without_price() {
-    let ended = || given::<Catalog>([price_set(5, 4), priced(10, Some(20), 5)]);
+    let ended = || in_steward([price_set(5, 4), priced(10, Some(20), 5)]);
     ended().when(set_price(Some(20), 6)).then([price_set(20, 6)]);
     let refused = Rejection::invalid(
         "from",
@@ -105,7 +110,7 @@ fn a_price_may_begin_in_a_past_without_price() {
     ended().when(set_price(Some(19), 6)).then_rejected(&refused);
     let refused = Rejection::invalid("until", "is not after the price's beginning");
     let never = SetPrice { until: Some(NOW), ..from_on(None, 5) };
-    given::<Catalog>([]).when(CatalogCommand::SetPrice(never)).then_rejected(&refused);
+    in_steward([]).when(CatalogCommand::SetPrice(never)).then_rejected(&refused);
 }
 
 #[test]
@@ -119,8 +124,8 @@ fn a_price_with_all_fields_is_recorded_whole() {
     };
     let SetPrice { model, until, price, variants, source, .. } = set.clone();
     let event = CatalogEvent::PriceSet { model, from: Timestamp(2_000_000), until, price, variants, source };
-    given::<Catalog>([]).when(CatalogCommand::SetPrice(set.clone())).then([event.clone()]);
-    given::<Catalog>([event]).when(CatalogCommand::SetPrice(set)).then([]);
+    in_steward([]).when(CatalogCommand::SetPrice(set.clone())).then([event.clone()]);
+    in_steward([event]).when(CatalogCommand::SetPrice(set)).then([]);
 }
 
 #[test]
@@ -129,7 +134,7 @@ fn a_variant_says_when_it_applies_and_is_bounded() {
     let hours = |from: &str, to: &str| Hours { days: vec![], from: from.parse().unwrap(), to: to.parse().unwrap() };
     let refused = |variants: Vec<PriceVariant>, field: &str, reason: &str| {
         let set = CatalogCommand::SetPrice(SetPrice { variants, ..from_on(None, 5) });
-        given::<Catalog>([]).when(set).then_rejected(&Rejection::invalid(field, reason));
+        in_steward([]).when(set).then_rejected(&Rejection::invalid(field, reason));
     };
     refused(vec![always.clone()], "variants", "one says of no call that it applies");
     let dear = PriceVariant { context_above: Some(Tokens(1)), rates: price(PRICE_MAX.0 + 1), ..always.clone() };
@@ -151,7 +156,7 @@ fn the_price_of_image_search_or_call_is_bounded() {
     ] {
         let set = CatalogCommand::SetPrice(SetPrice { price: dear, ..from_on(None, 5) });
         let refused = Rejection::invalid("price", "a price of one image, search or call is at most $1000.00");
-        given::<Catalog>([]).when(set).then_rejected(&refused);
+        in_steward([]).when(set).then_rejected(&refused);
     }
 }
 
@@ -193,8 +198,53 @@ fn a_default_route_leads_somewhere() {
     given::<Catalog>([]).when(route(vec![])).then_rejected(&nowhere);
     let many = Rejection::invalid("targets", "would have 9 entries; at most 8 are allowed");
     given::<Catalog>([]).when(route(vec![target.clone(); TARGETS_MAX + 1])).then_rejected(&many);
-    let in_steward = Catalog::default().decide(&route(vec![target.clone()]), &steward());
+    let in_steward = Catalog::default().decide(&route(vec![target]), &steward());
     assert_eq!(in_steward, Err(Rejection::not_found("provider", &"local")));
-    let set = CatalogEvent::RouteSet { model: model(), targets: vec![target.clone()] };
-    given::<Catalog>([]).when(route(vec![target])).then([set]);
+}
+
+/// The tenant's own provider, its model, and a target there.
+fn own() -> (CatalogEvent, CatalogEvent, Target) {
+    let SetProvider { provider, kind, url, key } = provider(None);
+    let target = Target { provider: provider.clone(), upstream_model: "smollm2".to_owned() };
+    let spec = ModelSpec { context_max: Tokens(100), output_max: Tokens(10) };
+    (CatalogEvent::ProviderSet { provider, kind, url, key }, CatalogEvent::ModelSet { model: model(), spec }, target)
+}
+
+#[test]
+fn a_tenant_routes_to_its_own_providers_only() {
+    let (provider, model_set, target) = own();
+    let foreign = Target { provider: "platforms".parse().unwrap(), upstream_model: "dear".to_owned() };
+    let route = |targets| CatalogCommand::SetRoute(SetRoute { model: model(), targets });
+    let routed = CatalogEvent::RouteSet { model: model(), targets: vec![target.clone()] };
+    given::<Catalog>([provider.clone(), model_set.clone()]).when(route(vec![target.clone()])).then([routed]);
+    for (given, targets) in [
+        (vec![provider.clone(), model_set.clone()], vec![foreign.clone()]),
+        (vec![provider.clone(), model_set], vec![target.clone(), foreign]),
+        // A model of the platform, which is not said to be the tenant's own.
+        (vec![provider], vec![target]),
+    ] {
+        let mut catalog = Catalog::default();
+        for event in &given {
+            catalog.apply(event, NOW);
+        }
+        let refused = catalog.decide(&route(targets), &stamp()).unwrap_err();
+        assert_eq!(refused.code(), "forbidden", "{refused}");
+        let Rejection::Forbidden { would_allow, .. } = refused else { unreachable!() };
+        assert!(would_allow.contains("operator") && would_allow.contains("--tenant acme"), "{would_allow}");
+    }
+}
+
+#[test]
+fn a_tenant_prices_only_what_goes_to_its_own_providers() {
+    let (provider, model_set, target) = own();
+    let routed = CatalogEvent::RouteSet { model: model(), targets: vec![target] };
+    for given in [vec![], vec![provider.clone()], vec![provider.clone(), model_set.clone()]] {
+        let mut catalog = Catalog::default();
+        for event in &given {
+            catalog.apply(event, NOW);
+        }
+        let refused = catalog.decide(&set_price(None, 0), &stamp()).unwrap_err();
+        assert_eq!(refused.code(), "forbidden", "{refused}");
+    }
+    given::<Catalog>([provider, model_set, routed]).when(set_price(None, 0)).then([price_set(NOW.0, 0)]);
 }

@@ -1,10 +1,10 @@
-//! All catalogs as one view: what a tenant did not set, it has from the tenant `steward`.
+//! All catalogs as one view: what a tenant can call, each model by the catalog of whose providers are called.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use steward_events::commit::Recorded;
 use steward_events::event::{CatalogEvent, ModelSpec, PriceVersion, Target};
-use steward_events::id::{ModelId, ProviderId, TenantId};
+use steward_events::id::{ModelId, TenantId};
 use steward_events::shared::Shared;
 use steward_events::timestamp::Timestamp;
 use steward_events::view::Reads;
@@ -18,41 +18,58 @@ pub struct Catalogs {
     tenants: HashMap<TenantId, Catalog>,
 }
 
+/// What stands behind a model's name for one tenant. All of it is from one catalog, that of whose providers are called and
+/// pay: bounds, targets and price. A tenant whose own catalog does not route the model can only lower its output.
+#[derive(Clone, Debug)]
+pub struct Offer<'a> {
+    /// Its bounds.
+    pub spec: ModelSpec,
+    /// Where calls go, in order; at least one.
+    pub targets: Vec<(&'a Target, &'a Provider)>,
+    /// True if the operators set it, not the tenant.
+    pub of_platform: bool,
+    catalog: &'a Catalog,
+    model: ModelId,
+}
+
+impl Offer<'_> {
+    /// The price in force at `at`.
+    pub fn price_at(&self, at: Timestamp) -> Option<(PriceVersion, Shared<Price>)> {
+        self.catalog.price_at(&self.model, at)
+    }
+}
+
 impl Catalogs {
-    /// The tenant's own catalog, then the one it falls back on.
-    fn own_then_shared(&self, tenant: &TenantId) -> impl Iterator<Item = &Catalog> {
-        let shared = if tenant.is_steward() { None } else { self.tenants.get(&TenantId::steward()) };
-        self.tenants.get(tenant).into_iter().chain(shared)
-    }
-
-    /// A model, as the tenant sees it.
-    pub fn model(&self, tenant: &TenantId, model: &ModelId) -> Option<&ModelSpec> {
-        self.own_then_shared(tenant).find_map(|catalog| catalog.model(model))
-    }
-
-    /// All models that the tenant can name.
-    pub fn models(&self, tenant: &TenantId) -> BTreeMap<&ModelId, &ModelSpec> {
-        let mut models = BTreeMap::new();
-        for (model, spec) in self.own_then_shared(tenant).flat_map(Catalog::models) {
-            models.entry(model).or_insert(spec);
+    /// What `tenant` calls under the name `model`: of its own if it routes that name to its own providers, else the
+    /// platform's.
+    pub fn offer(&self, tenant: &TenantId, model: &ModelId) -> Option<Offer<'_>> {
+        let own = self.tenants.get(tenant);
+        if let Some(offer) = own.and_then(|own| offer(own, model, tenant.is_steward())) {
+            return Some(offer);
         }
-        models
+        let platform = self.tenants.get(&TenantId::steward()).filter(|_| !tenant.is_steward())?;
+        let mut offer = offer(platform, model, true)?;
+        if let Some(lowered) = own.and_then(|own| own.model(model)) {
+            offer.spec.output_max = offer.spec.output_max.min(lowered.output_max);
+        }
+        Some(offer)
     }
 
-    /// Where the tenant's calls of a model go, in order; empty if nowhere.
-    pub fn route(&self, tenant: &TenantId, model: &ModelId) -> &[Target] {
-        self.own_then_shared(tenant).find_map(|catalog| catalog.route(model)).unwrap_or_default()
+    /// All models that the tenant can call.
+    pub fn models(&self, tenant: &TenantId) -> BTreeSet<&ModelId> {
+        let steward = TenantId::steward();
+        let catalogs = [tenant, &steward].into_iter().filter_map(|of| self.tenants.get(of));
+        let named = catalogs.flat_map(|catalog| catalog.models().map(|(model, _)| model));
+        named.filter(|model| self.offer(tenant, model).is_some()).collect()
     }
+}
 
-    /// An upstream, as the tenant sees it.
-    pub fn provider(&self, tenant: &TenantId, provider: &ProviderId) -> Option<&Provider> {
-        self.own_then_shared(tenant).find_map(|catalog| catalog.provider(provider))
-    }
-
-    /// The price of a model in force at `at`.
-    pub fn price_at(&self, tenant: &TenantId, model: &ModelId, at: Timestamp) -> Option<(PriceVersion, Shared<Price>)> {
-        self.own_then_shared(tenant).find_map(|catalog| catalog.price_at(model, at))
-    }
+/// What `catalog` offers under a name, with nothing but what it holds itself.
+fn offer<'a>(catalog: &'a Catalog, model: &ModelId, of_platform: bool) -> Option<Offer<'a>> {
+    let spec = catalog.model(model)?.clone();
+    let resolve = |target: &'a Target| Some((target, catalog.provider(&target.provider)?));
+    let targets: Vec<_> = catalog.route(model)?.iter().filter_map(resolve).collect();
+    (!targets.is_empty()).then(|| Offer { spec, targets, of_platform, catalog, model: model.clone() })
 }
 
 steward_events::view!(Catalogs, reads CatalogEvent);
@@ -63,3 +80,6 @@ impl Reads<CatalogEvent> for Catalogs {
         catalog.apply(event, recorded.entry.at);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,7 @@ fn command(issue: IssueKey) -> IdentityCommand {
 fn sealed_profile() -> Sealed<Profile> {
     let profile = Profile { email: "ana@acme.example".to_owned(), name: "Ana".to_owned() };
     let owner = KeyOwner::Person("acme".parse().unwrap(), "p_ana".parse().unwrap());
-    Sealed::seal(&profile, owner, &DataKey::from_bytes([7; 32])).unwrap()
+    Sealed::seal(&profile, owner, &DataKey::from_bytes([7; 32]), "").unwrap()
 }
 
 #[test]

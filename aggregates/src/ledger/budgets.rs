@@ -3,13 +3,14 @@
 use steward_events::command::{RemoveBudget, SetBudget};
 use steward_events::event::{BudgetKey, BudgetSpec, LedgerEvent, WindowBounds};
 use steward_events::id::{BudgetId, LeaseId};
+use steward_events::ids::{DerivedIds, Ids};
 use steward_events::quantity::Amounts;
 use steward_events::rejection::Rejection;
 use steward_events::window;
 
 use super::book::LedgerRow;
 use super::lease::Lease;
-use super::{BUDGETS_MAX, Budget, Ledger, WARN_MAX, mutations};
+use super::{Budget, Ledger, WARN_MAX, mutations};
 use crate::aggregate::Stamp;
 
 impl Ledger {
@@ -20,24 +21,16 @@ impl Ledger {
         }
         let warn_percent = thresholds(&command.warn)?;
         let spec = BudgetSpec { limit: command.limit.amount, hard: command.hard, warn_percent };
-        let key = BudgetKey {
-            scope: command.scope.clone(),
-            subject: command.subject.clone(),
-            unit: command.limit.unit,
-            window: command.per,
-        };
+        let SetBudget { scope, subject, level, .. } = command;
+        let key = self.addressed((scope, subject.as_ref(), command.limit.unit, command.per), *level, stamp)?;
         if let Some((id, budget)) = self.budgets.iter().find(|(_, budget)| budget.key == key) {
             if budget.spec == spec {
                 return Ok(Vec::new());
             }
             return Ok(self.change_budget(id, budget, spec, stamp));
         }
-        if self.budgets.len() >= BUDGETS_MAX {
-            return Err(Rejection::invalid("scope", format!("a tenant has at most {BUDGETS_MAX} budgets")));
-        }
-        // A command makes at most one budget, so its id is the budget's.
-        let budget = BudgetId::new(stamp.command.as_str())
-            .map_err(|invalid| Rejection::invalid("command", invalid.to_string()))?;
+        self.check_room(&key)?;
+        let budget = budget_id(stamp)?;
         let (from, to) = window::bounds(key.window, stamp.at, &stamp.timezone);
         let window = WindowBounds { budget: budget.clone(), from, to };
         let new = Budget { key, spec, window };
@@ -82,12 +75,12 @@ impl Ledger {
         events
     }
 
-    pub(super) fn remove_budget(&self, command: &RemoveBudget) -> Result<Vec<LedgerEvent>, Rejection> {
-        let RemoveBudget { scope, subject, unit, per } = command.clone();
-        let key = BudgetKey { scope, subject, unit, window: per };
+    pub(super) fn remove_budget(&self, command: &RemoveBudget, stamp: &Stamp) -> Result<Vec<LedgerEvent>, Rejection> {
+        let RemoveBudget { scope, subject, unit, per, level } = command;
+        let key = self.addressed((scope, subject.as_ref(), *unit, *per), *level, stamp)?;
         match self.budgets.iter().find(|(_, budget)| budget.key == key) {
             Some((budget, _)) => Ok(vec![LedgerEvent::BudgetRemoved { budget: budget.clone() }]),
-            None => Err(Rejection::not_found("budget", &key)),
+            None => Err(self.not_at_this_level(&key, stamp)),
         }
     }
 
@@ -165,6 +158,13 @@ impl Ledger {
         }
         events
     }
+}
+
+/// A name that no other budget ever had: ids of commands are chosen by their senders, and only each sender's own differ.
+pub(super) fn budget_id(stamp: &Stamp) -> Result<BudgetId, Rejection> {
+    let Stamp { tenant, actor, command, at, .. } = stamp;
+    let id = DerivedIds::from_seed(format!("budget\0{tenant}\0{actor}\0{command}\0{at}")).unique();
+    BudgetId::new(id).map_err(|invalid| Rejection::invalid("command", invalid.to_string()))
 }
 
 /// Percentages at which to warn, each once and in order.

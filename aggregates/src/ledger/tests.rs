@@ -34,22 +34,22 @@ fn amount(tokens: u64) -> Amounts {
 }
 
 fn key(window: Window) -> BudgetKey {
-    BudgetKey { scope: id("acme"), subject: None, unit: Unit::Tokens, window }
+    BudgetKey { scope: id("acme"), level: id("acme"), subject: None, unit: Unit::Tokens, window }
 }
 
 fn window(window: Window) -> WindowBounds {
     let (from, to) = steward_events::window::bounds(window, NOW, "UTC");
-    WindowBounds { budget: id("c1"), from, to }
+    WindowBounds { budget: budgets::budget_id(&stamp()).unwrap(), from, to }
 }
 
 fn budget_set(limit: u64, per: Window) -> LedgerEvent {
     let spec = BudgetSpec { limit, hard: true, warn_percent: vec![] };
-    LedgerEvent::BudgetSet { budget: id("c1"), key: key(per), spec, window: window(per) }
+    LedgerEvent::BudgetSet { budget: window(per).budget, key: key(per), spec, window: window(per) }
 }
 
 fn set_budget(limit: u64) -> SetBudget {
     let limit = Limit { unit: Unit::Tokens, amount: limit };
-    SetBudget { scope: id("acme"), subject: None, limit, per: Window::Total, hard: true, warn: vec![] }
+    SetBudget { scope: id("acme"), subject: None, limit, per: Window::Total, hard: true, warn: vec![], level: None }
 }
 
 fn terms(cap: Amounts, at: Timestamp) -> LeaseTerms {
@@ -308,9 +308,16 @@ fn a_new_budget_counts_leases_already_granted_below_it() {
     assert_eq!((row(&ledger).leased, row(&ledger).unsettled, row(&ledger).posted), (50, 30, 0));
 }
 
+fn named(event: &LedgerEvent) -> Option<BudgetId> {
+    match event {
+        LedgerEvent::BudgetSet { budget, .. } => Some(budget.clone()),
+        _ => None,
+    }
+}
+
 #[test]
 fn a_budget_removed_and_set_again_is_another() {
-    let remove = RemoveBudget { scope: id("acme"), subject: None, unit: Unit::Tokens, per: Window::Total };
+    let remove = RemoveBudget { scope: id("acme"), subject: None, unit: Unit::Tokens, per: Window::Total, level: None };
     let (ledger, outcomes) = run(&[
         (0, LedgerCommand::SetBudget(set_budget(100))),
         (0, grant(1, "a", 60)),
@@ -321,7 +328,10 @@ fn a_budget_removed_and_set_again_is_another() {
     ]);
     assert!(matches!(outcomes[3], Err(Rejection::NotFound { .. })));
     assert_eq!(outcomes[5], Ok(vec![]));
-    assert_eq!(ledger.budgets().next().unwrap().0.as_str(), "c5");
+    let names: Vec<_> = outcomes.iter().flatten().flatten().filter_map(named).collect();
+    assert_eq!(names.len(), 2);
+    assert_ne!(names[0], names[1]);
+    assert_eq!(ledger.budgets().next().unwrap().0, &names[1]);
     assert_eq!(row(&ledger).leased, 73);
 }
 

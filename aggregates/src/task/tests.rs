@@ -14,7 +14,7 @@ fn task() -> TaskId {
 }
 
 fn sealed<T: serde::Serialize + serde::de::DeserializeOwned>(content: &T) -> Sealed<T> {
-    Sealed::seal(content, KeyOwner::Tenant("acme".parse().unwrap()), &DataKey::from_bytes([7; 32])).unwrap()
+    Sealed::seal(content, KeyOwner::Tenant("acme".parse().unwrap()), &DataKey::from_bytes([7; 32]), "").unwrap()
 }
 
 fn output() -> Sealed<TaskOutput> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use steward_aggregates::authority::{AccessRequest, Authority, Context};
 use steward_events::BoxError;
 use steward_events::commit::{Entry, Recorded};
-use steward_events::event::{AccessEvent, ContentMode, Event, GrantId, IdentityEvent, TenantEvent};
+use steward_events::event::{AccessEvent, Event, GrantId, IdentityEvent, TenantEvent};
 use steward_events::id::{CommandId, CorrelationId, ModelId, PrincipalId, StreamId, TenantId};
 use steward_events::quantity::{Position, Version};
 use steward_events::stream::StreamName;
@@ -36,14 +36,15 @@ pub(super) fn measure() -> Result<Figures, BoxError> {
             on_behalf_of: None,
             causation: None,
             correlation: CorrelationId::new("c1")?,
+            body: None,
             events: Vec::new(),
         };
         let (position, version) = (Position(1), Version(1));
         authority.apply(&Recorded { stream: &stream, position, version, index: 0, entry: &entry, event: &event });
         Ok(())
     };
-    let (timezone, content) = ("UTC".to_owned(), ContentMode::Off);
-    fold(TenantEvent::Created { tenant: tenant.clone(), timezone, content }.into())?;
+    let timezone = "UTC".to_owned();
+    fold(TenantEvent::Created { tenant: tenant.clone(), timezone }.into())?;
     for number in 0..PRINCIPALS {
         let name = format!("bot-{number}");
         fold(IdentityEvent::AccountCreated { principal: principal(number)?, name }.into())?;

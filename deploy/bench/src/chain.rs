@@ -75,6 +75,7 @@ impl Chain {
             actor: PrincipalId::new("svc_bench")?,
             on_behalf_of: None,
             causation: None,
+            body: None,
             events: vec![event],
         })
     }

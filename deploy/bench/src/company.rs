@@ -54,7 +54,7 @@ impl Company {
     /// Adds the tenant `name` to the models that are there.
     pub(super) async fn add(operator: Client, name: &str) -> Result<Self, BoxError> {
         let tenant = TenantId::new(name)?;
-        let body = json!({ "tenant": name, "timezone": "UTC", "content": "off" });
+        let body = json!({ "tenant": name, "timezone": "UTC" });
         command(&operator, &TenantId::steward(), "tenant", "create", &body).await?;
         let budget = json!({ "scope": name, "limit": "$1000000", "per": "day", "hard": true, "warn": [80] });
         command(&operator, &tenant, "budget", "set", &budget).await?;

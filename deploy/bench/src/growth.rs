@@ -129,7 +129,7 @@ impl Growth<'_> {
         let commands = stream::iter(numbers).map(|number| async move {
             match holding {
                 Holding::Tenants => {
-                    let body = json!({ "tenant": format!("t{number}"), "timezone": "UTC", "content": "off" });
+                    let body = json!({ "tenant": format!("t{number}"), "timezone": "UTC" });
                     company::command(operator, &TenantId::steward(), "tenant", "create", &body).await?;
                 }
                 Holding::Keys => {

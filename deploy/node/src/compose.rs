@@ -9,9 +9,9 @@ use futures::FutureExt;
 use steward_events::BoxError;
 use steward_events::ids::Ids;
 use steward_gateway::{Probes, serve_probes};
-use steward_jetstream::Connection;
+use steward_jetstream::{Connection, JetStreamLog};
 use steward_observability::{Health, Metrics, Service};
-use steward_ports::clock::{Clock, RandomIds, SystemClock};
+use steward_ports::clock::{Clock, RandomIds, SystemClock, keep_right};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -61,6 +61,7 @@ pub struct Process {
     pub core: CancellationToken,
     /// Sends what is left of traces when the process ends.
     _telemetry: steward_observability::Guard,
+    clock_is_watched: bool,
     edge_parts: Parts,
     core_parts: Parts,
 }
@@ -95,6 +96,7 @@ impl Process {
         });
         let (health, metrics) = (Arc::<Health>::default(), Metrics::new(&service));
         metrics.watch(Arc::clone(&health));
+        health.check("clock", || SystemClock::steady().check());
         let edge = CancellationToken::new();
         stop_on_signal(edge.clone())?;
         Ok(Self {
@@ -107,6 +109,7 @@ impl Process {
             edge,
             core: CancellationToken::new(),
             _telemetry: guard,
+            clock_is_watched: false,
             edge_parts: JoinSet::new(),
             core_parts: JoinSet::new(),
         })
@@ -130,6 +133,18 @@ impl Process {
         let connection = connection.clone();
         self.health.check(name, move || {
             if connection.is_connected() { Ok(()) } else { Err("the bus is not connected".to_owned()) }
+        });
+    }
+
+    /// Compares the clock of this process with the log's, over the first connection that it has.
+    pub(crate) fn watch_clock(&mut self, connection: &Connection) {
+        if std::mem::replace(&mut self.clock_is_watched, true) {
+            return;
+        }
+        let (log, shutdown) = (JetStreamLog::over(connection, self.config.bus.shards), self.core.clone());
+        self.spawn(Tier::Core, "clock", async move {
+            keep_right(SystemClock::steady(), &log, &shutdown).await;
+            Ok::<_, BoxError>(())
         });
     }
 

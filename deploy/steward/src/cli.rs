@@ -112,9 +112,22 @@ fn bench() -> Command {
 fn views() -> Vec<Command> {
     vec![
         Command::new("apply")
-            .about("Make the platform as company.toml describes it: show the difference, send the commands")
+            .about("Make the platform as company.toml describes it: show each difference, send the commands")
             .arg(required("file", "company.toml"))
-            .arg(flag("plan", "Only show the difference")),
+            .arg(flag("plan", "Only show the differences"))
+            .arg(flag("prune", "Also take back budgets and grants that are only in the log"))
+            .after_help(
+                "Differences: + only in the file, ~ other in the file, - only in the log.\n\
+                 Exit status: 0 if there is nothing to do or all was done, 1 if something failed, 2 if --plan found something to do.",
+            ),
+        Command::new("export-config")
+            .about("Print what holds as a company.toml, with which steward apply finds nothing to do")
+            .arg(
+                option("only", "TENANTS", "Only these tenants, without what the platform offers")
+                    .value_delimiter(',')
+                    .action(ArgAction::Append),
+            )
+            .after_help("Not in it: people, keys and other secrets, operators and their grants, and prices that are over."),
         Command::new("cost")
             .about("What was spent")
             .arg(
@@ -122,11 +135,11 @@ fn views() -> Vec<Command> {
                     .value_delimiter(',')
                     .action(ArgAction::Append),
             )
-            .arg(option("since", "DAY", "From this day on, e.g. 2026-11-01 or today"))
+            .arg(option("since", "DAY", "From this day on: 2026-11-01, today, or 7d for a week ago"))
             .arg(option("until", "DAY", "Before this day")),
         Command::new("replay")
             .about("A tenant's history: who, what, when and why")
-            .arg(option("from", "TIME", "Events recorded at or after this moment"))
+            .arg(option("from", "TIME", "Events recorded at or after this moment, e.g. 2026-11-01, today, or 2h for two hours ago"))
             .arg(option("to", "TIME", "Events recorded before this moment"))
             .arg(
                 option("kind", "KINDS", "Only events of these kinds, e.g. ledger,task")

@@ -19,6 +19,7 @@ mod config;
 mod cost;
 mod docs;
 mod doctor;
+mod export_config;
 pub(crate) mod list;
 mod options;
 mod replay;
@@ -48,7 +49,8 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<ExitCode, BoxError> {
         }
         ("doctor", _) => return doctor::run(&config, typed, json).await,
         ("config", _) => config::show(file, json)?,
-        ("apply", _) => apply::run(typed, &connect()?).await?,
+        ("apply", _) => return apply::run(typed, &connect()?, json).await,
+        ("export-config", _) => export_config::run(typed, &connect()?).await?,
         ("cost", _) => cost::run(typed, &connect()?, json).await?,
         ("replay", _) => replay::run(typed, &connect()?, json).await?,
         ("docs", _) => docs::run(typed)?,

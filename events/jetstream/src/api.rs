@@ -189,6 +189,8 @@ const NO_MESSAGE: u32 = 10037;
 #[derive(Deserialize)]
 struct InfoAnswer {
     state: InfoState,
+    /// When the stream's leader answered, by the clock that stamps what it stores.
+    ts: String,
 }
 
 #[derive(Deserialize)]
@@ -201,6 +203,13 @@ pub(crate) async fn last_sequence(client: &Client, stream: &str) -> Result<u64, 
     let subject = format!("$JS.API.STREAM.INFO.{stream}");
     let answer: InfoAnswer = call(client, &subject, &serde_json::Map::new()).await?;
     Ok(answer.state.last_seq)
+}
+
+/// What time it is by the clock of `stream`'s leader.
+pub(crate) async fn time(client: &Client, stream: &str) -> Result<Timestamp, CallError> {
+    let subject = format!("$JS.API.STREAM.INFO.{stream}");
+    let answer: InfoAnswer = call(client, &subject, &serde_json::Map::new()).await?;
+    answer.ts.parse().map_err(|error: InvalidQuantity| CallError::NoAnswer { subject, source: error.into() })
 }
 
 #[derive(Deserialize)]

@@ -12,7 +12,9 @@ use futures::future::try_join_all;
 use steward_events::BoxError;
 use steward_events::id::CommitId;
 use steward_events::quantity::{Position, Shard};
+use steward_events::shard::STEWARD_SHARD;
 use steward_events::stream::StreamName;
+use steward_events::timestamp::Timestamp;
 use steward_ports::log::{EventLog, Filter, Follow, LogError, Published, Stored};
 
 use crate::ANSWER_TIME_MAX;
@@ -149,6 +151,10 @@ impl EventLog for JetStreamLog {
             return Ok(None);
         }
         self.get(shard, &Get { seq: Some(position.0), ..Get::default() }).await
+    }
+
+    async fn time(&self) -> Result<Timestamp, LogError> {
+        api::time(&self.client, &self.stream(STEWARD_SHARD)?).await.map_err(unavailable)
     }
 
     async fn follow(&self, filter: &Filter, after: Position) -> Result<Follow, LogError> {

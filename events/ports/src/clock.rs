@@ -1,11 +1,15 @@
 //! Time and new ids, as ports: a decision never asks the operating system.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use steward_events::ids::{Ids, base32};
 use steward_events::timestamp::Timestamp;
+
+mod steady;
+
+pub use steady::{OFF_MAX, Steady, keep_right};
 
 /// What time it is, and waiting.
 pub trait Clock: Send + Sync + 'static {
@@ -13,19 +17,44 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
     /// Time since this process began, never set back: for "is that answer still fresh".
     fn monotonic(&self) -> Duration;
+    /// By how much the time is known to be wrong; then nothing is decided by it. None if it is right as far as is known.
+    fn off(&self) -> Option<Duration> {
+        None
+    }
 }
 
-/// The machine's clock.
-#[derive(Debug)]
-pub struct SystemClock(std::time::Instant);
+/// The machine's clock, as this process goes by it: [`Steady`], and one for the whole process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock(());
 
-impl Default for SystemClock {
-    fn default() -> Self {
-        Self(std::time::Instant::now())
+static MACHINE: LazyLock<Steady<Machine>> = LazyLock::new(|| Steady::new(Machine(std::time::Instant::now())));
+
+impl SystemClock {
+    /// The clock of this process, to be compared with the log's.
+    pub fn steady() -> &'static Steady<Machine> {
+        &MACHINE
     }
 }
 
 impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        MACHINE.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        MACHINE.monotonic()
+    }
+
+    fn off(&self) -> Option<Duration> {
+        MACHINE.off()
+    }
+}
+
+/// The hands of the machine's clock.
+#[derive(Debug)]
+pub struct Machine(std::time::Instant);
+
+impl Clock for Machine {
     #[allow(clippy::disallowed_methods)] // this is the one place that asks
     fn now(&self) -> Timestamp {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

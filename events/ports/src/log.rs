@@ -173,6 +173,9 @@ pub trait EventLog: Send + Sync + 'static {
     /// The commit at `position` in `shard`, if one is there.
     async fn at(&self, shard: Shard, position: Position) -> Result<Option<Stored>, LogError>;
 
+    /// What time it is by the log's own clock, which is the measure of all others: it stamps what is stored.
+    async fn time(&self) -> Result<Timestamp, LogError>;
+
     /// What matches, after `after`, in order, and then whatever comes. Ends only with an error.
     async fn follow(&self, filter: &Filter, after: Position) -> Result<Follow, LogError>;
 }

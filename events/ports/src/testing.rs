@@ -94,6 +94,7 @@ pub fn commit(stream: &StreamName, version: u64, prev: CommitHash, what: &str) -
         on_behalf_of: None,
         causation: None,
         correlation: CorrelationId::new("test").unwrap(),
+        body: None,
         events: vec![Event::Tenant(TenantEvent::Suspended { reason: what.to_owned() })],
     };
     Commit {

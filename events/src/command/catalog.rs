@@ -34,7 +34,8 @@ pub struct SetProvider {
 
 impl Body for SetProvider {}
 
-/// Says that a model can be named.
+/// Says that a model can be named. Of a model of the platform a tenant can lower `output_max`, and nothing else, as long as
+/// it does not route that name to its own providers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetModel {
@@ -52,13 +53,13 @@ impl Body for SetModel {}
 pub struct SetRoute {
     /// The model.
     pub model: ModelId,
-    /// The targets, tried in order.
+    /// The targets, tried in order: providers of the same tenant, because who pays decides what is called.
     pub targets: Vec<Target>,
 }
 
 impl Body for SetRoute {}
 
-/// Sets a price.
+/// Sets a price of a model that goes to providers of the same tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetPrice {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Body;
-use crate::event::UnsettledCall;
+use crate::event::{BudgetLevel, UnsettledCall};
 use crate::id::{CallId, LeaseId, TenantId};
 use crate::quantity::{Amounts, Limit, Position, Turn, Unit, Window};
 use crate::scope::{Scope, ScopeSet, Subject};
@@ -40,18 +40,25 @@ pub struct SetBudget {
     /// Window over which the budget counts.
     #[serde(default)]
     pub per: Window,
-    /// True: nothing over the limit is admitted. False: only thresholds are told.
+    /// True: nothing over the limit is admitted. False: spending beyond the thresholds is recorded, and nothing is refused.
     #[serde(default = "yes")]
     pub hard: bool,
-    /// Percentages of the limit at which somebody is told.
+    /// Percentages of the limit: the first spending beyond each of them is recorded, as `ledger.threshold_crossed`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(range(min = 1, max = 100)))]
     pub warn: Vec<u8>,
+    /// Level of the budget: `platform` (operators), `tenant` or `project`. The sender's own if left out; a lower one can
+    /// be named, a higher one cannot. Budgets of all levels bind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<BudgetLevel>,
 }
 
 impl Body for SetBudget {
     fn scope(&self, _: &TenantId) -> Scope {
         self.scope.clone()
+    }
+    fn has_level(&self) -> bool {
+        true
     }
 }
 
@@ -69,11 +76,17 @@ pub struct RemoveBudget {
     /// Window of the budget.
     #[serde(default)]
     pub per: Window,
+    /// Level of the budget, as in `budget set`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<BudgetLevel>,
 }
 
 impl Body for RemoveBudget {
     fn scope(&self, _: &TenantId) -> Scope {
         self.scope.clone()
+    }
+    fn has_level(&self) -> bool {
+        true
     }
 }
 

@@ -4,7 +4,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Body;
-use crate::event::ContentMode;
 use crate::id::{StreamId, TenantId};
 use crate::scope::Scope;
 
@@ -27,9 +26,6 @@ pub struct CreateTenant {
     /// IANA time zone of the tenant: days, weeks and months of its budgets follow it.
     #[serde(default = "utc")]
     pub timezone: String,
-    /// Whether prompts and answers are kept.
-    #[serde(default)]
-    pub content: ContentMode,
 }
 
 impl Body for CreateTenant {

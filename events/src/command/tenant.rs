@@ -4,7 +4,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Body;
-use crate::event::ContentMode;
 
 commands! {
     TenantCommand of Tenant {
@@ -20,8 +19,6 @@ commands! {
 pub struct OpenTenant {
     /// IANA time zone of the tenant: days, weeks and months of its budgets follow it.
     pub timezone: String,
-    /// Whether prompts and answers are kept.
-    pub content: ContentMode,
 }
 
 impl Body for OpenTenant {

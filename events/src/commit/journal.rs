@@ -94,7 +94,7 @@ impl Journal {
     }
 
     fn entry(&mut self, entry: &Entry) -> Option<EntryRow> {
-        let Entry { command, at, actor, on_behalf_of, causation, correlation, events } = entry;
+        let Entry { command, at, actor, on_behalf_of, causation, correlation, body: _, events } = entry;
         let origin =
             Origin { at: *at, actor: actor.clone(), on_behalf_of: on_behalf_of.clone(), causation: causation.clone() };
         let first = events.first().and_then(|event| if let Event::Usage(event) = event { event.call() } else { None });
@@ -189,7 +189,7 @@ impl Tables<'_> {
             (None, None) => return Err("an entry names no command and holds no call".to_owned()),
         };
         let events = events.into_iter().map(Event::Usage).collect();
-        Ok(Entry { command, at, actor, on_behalf_of, causation, correlation, events })
+        Ok(Entry { command, at, actor, on_behalf_of, causation, correlation, body: None, events })
     }
 
     fn event(&self, row: Row, correlation: &CorrelationId) -> Result<UsageEvent, String> {

@@ -10,7 +10,8 @@ use crate::id::{ModelId, ProviderId};
 use crate::quantity::{SchemaVersion, Tokens};
 use crate::timestamp::Timestamp;
 
-/// Events of what can be called and at which price. The tenant `steward` has the defaults; a tenant may override.
+/// Events of what can be called and at which price: each for calls to providers of the same tenant (`steward`: the
+/// platform's, which every tenant can call).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum CatalogEvent {

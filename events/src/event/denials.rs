@@ -69,6 +69,7 @@ impl DenialKind {
             Rejection::Busy { .. } => Some(Self::TooMuch),
             Rejection::AlreadyExists { .. }
             | Rejection::Invalid { .. }
+            | Rejection::Reused { .. }
             | Rejection::Stale { .. }
             | Rejection::Expired => None,
         }

@@ -120,12 +120,15 @@ impl LedgerEvent {
     pub(super) const SCHEMA: SchemaVersion = SchemaVersion(1);
 }
 
-/// What a budget counts. A tenant has at most one budget with the same key.
+/// What a budget counts, and who set it. A tenant has at most one budget with the same key; those of several levels that
+/// count the same bind together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetKey {
     /// Scope: calls at this scope and below count.
     pub scope: Scope,
+    /// Where the right was held by which it was set: `*` for operators. Who holds that right there changes it.
+    pub level: Scope,
     /// Only calls of this subject count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Subject>,
@@ -133,6 +136,41 @@ pub struct BudgetKey {
     pub unit: Unit,
     /// Over this span.
     pub window: Window,
+}
+
+/// Who sets a budget, changes it and removes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BudgetLevel {
+    /// Operators.
+    Platform,
+    /// Principals with the right on the whole tenant, and operators.
+    Tenant,
+    /// Principals with the right on a project, and those above.
+    Project,
+}
+
+impl BudgetLevel {
+    /// The level of a right that is held at `scope`.
+    pub fn of(scope: &Scope) -> Self {
+        if *scope == Scope::everything() {
+            Self::Platform
+        } else if scope.project().is_none() {
+            Self::Tenant
+        } else {
+            Self::Project
+        }
+    }
+}
+
+impl fmt::Display for BudgetLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Platform => "platform",
+            Self::Tenant => "tenant",
+            Self::Project => "project",
+        })
+    }
 }
 
 impl fmt::Display for BudgetKey {
@@ -153,9 +191,9 @@ impl fmt::Display for BudgetKey {
 pub struct BudgetSpec {
     /// The limit: calls, tokens or nano-dollars by the key's unit.
     pub limit: u64,
-    /// True: nothing over the limit is admitted. False: only thresholds are told.
+    /// True: nothing over the limit is admitted. False: spending beyond the thresholds is recorded, and nothing is refused.
     pub hard: bool,
-    /// Percentages of the limit at which somebody is told.
+    /// Percentages of the limit: the first spending beyond each of them in a window is recorded.
     pub warn_percent: Vec<u8>,
 }
 

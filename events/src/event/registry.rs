@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::ContentMode;
 use crate::id::TenantId;
 use crate::quantity::{SchemaVersion, Shard};
 
@@ -18,8 +17,6 @@ pub enum RegistryEvent {
         shard: Shard,
         /// IANA name of the time zone its budget windows turn in.
         timezone: String,
-        /// Whether prompts and answers are kept.
-        content: ContentMode,
     },
 }
 

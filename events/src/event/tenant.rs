@@ -1,6 +1,5 @@
 //! A tenant's life.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::TenantId;
@@ -16,8 +15,6 @@ pub enum TenantEvent {
         tenant: TenantId,
         /// IANA name of the time zone its budget windows turn in.
         timezone: String,
-        /// Whether prompts and answers are kept.
-        content: ContentMode,
     },
     /// Nothing of it may act until it is resumed.
     Suspended {
@@ -30,15 +27,4 @@ pub enum TenantEvent {
 
 impl TenantEvent {
     pub(super) const SCHEMA: SchemaVersion = SchemaVersion(1);
-}
-
-/// Whether prompts and answers of model calls are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ContentMode {
-    /// Not kept.
-    #[default]
-    Off,
-    /// Kept, encrypted with the tenant's data key.
-    Sealed,
 }

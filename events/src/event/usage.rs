@@ -130,6 +130,7 @@ mod tests {
             on_behalf_of: None,
             causation: None,
             correlation: "r1".parse().unwrap(),
+            body: None,
             events: vec![Event::Usage(UsageEvent::LeaseClosed { lease, reason: "idle".to_owned() })],
         };
         let (id, version, prev) = ("m1".parse().unwrap(), Version(1), CommitHash::default());

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::page::{Page, Paging, list_query};
+use crate::event::BudgetLevel;
 use crate::id::BudgetId;
 use crate::quantity::{Limit, Position, Unit, Window};
 use crate::scope::{Scope, Subject};
@@ -16,6 +17,8 @@ list_query! {
         scope: Scope,
         /// Only those that count this unit: `calls`, `tokens` or `money`.
         unit: Unit,
+        /// Only those of this level: `platform`, `tenant` or `project`.
+        level: BudgetLevel,
     }
 }
 
@@ -25,19 +28,23 @@ pub type BudgetPage = Page<BudgetRow>;
 /// One budget and its present window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BudgetRow {
-    /// Which life of it: the command that set it first.
+    /// Which life of it.
     pub budget: BudgetId,
     /// Scope: calls at this scope and below count.
     pub scope: Scope,
     /// Only calls of this subject count.
     pub subject: Option<Subject>,
+    /// Who set it, changes it and removes it: operators, or principals with the right on the tenant or the project.
+    pub level: BudgetLevel,
+    /// Where that right is held: `*`, the tenant, or the project.
+    pub set_at: Scope,
     /// Window over which the budget counts.
     pub per: Window,
     /// How much.
     pub limit: Limit,
-    /// True: nothing over the limit is admitted. False: only thresholds are told.
+    /// True: nothing over the limit is admitted. False: spending beyond the thresholds is recorded, and nothing is refused.
     pub hard: bool,
-    /// Percentages of the limit at which someone is told.
+    /// Percentages of the limit at which spending is recorded.
     pub warn: Vec<u8>,
     /// The present window.
     pub window: WindowRow,

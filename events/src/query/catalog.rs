@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::page::{Page, Paging, list_query};
 use crate::event::{ModelSpec, PriceVariant, ProviderKind, Rates, Target};
 use crate::id::{ModelId, ProviderId};
-use crate::quantity::Position;
+use crate::quantity::{Position, Tokens};
 use crate::timestamp::Timestamp;
 
 list_query! {
@@ -57,7 +57,7 @@ pub struct ProviderRow {
 pub struct ModelRow {
     /// Name that callers use.
     pub model: ModelId,
-    /// What is known of it.
+    /// What is known of it; of a model of the platform, with the output that the tenant lowered.
     pub spec: ModelSpec,
     /// Where its calls go, tried in order; nowhere if empty.
     pub targets: Vec<Target>,
@@ -65,6 +65,9 @@ pub struct ModelRow {
     pub price: Option<Rates>,
     /// True if the tenant has it from the platform.
     pub inherited: bool,
+    /// What the tenant lowered the output of a model of the platform to, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lowered: Option<Tokens>,
 }
 
 /// One price of one model.
@@ -87,6 +90,6 @@ pub struct PriceRow {
     /// Who says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// True if the tenant has it from the platform; a price of the tenant's own goes before.
+    /// True if the tenant has it from the platform.
     pub inherited: bool,
 }

@@ -4,7 +4,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::page::{Page, Paging, list_query};
-use crate::event::ContentMode;
 use crate::id::TenantId;
 use crate::quantity::{Position, Shard};
 use crate::timestamp::Timestamp;
@@ -38,8 +37,6 @@ pub struct TenantRow {
     pub shard: Shard,
     /// IANA name of the time zone its budget windows turn in.
     pub timezone: String,
-    /// Whether prompts and answers are kept.
-    pub content: ContentMode,
     /// Whether it may be used.
     pub state: TenantState,
     /// Why it is suspended, if it is.

@@ -254,10 +254,9 @@ variants! {
             tenant: tenant(),
             shard: Shard(3),
             timezone: "Europe/Berlin".to_owned(),
-            content: ContentMode::Sealed,
         };
     Event::Tenant(TenantEvent::Created { .. }) => "tenant.created":
-        TenantEvent::Created { tenant: tenant(), timezone: "Europe/Berlin".to_owned(), content: ContentMode::Off };
+        TenantEvent::Created { tenant: tenant(), timezone: "Europe/Berlin".to_owned() };
     Event::Tenant(TenantEvent::Suspended { .. }) => "tenant.suspended":
         TenantEvent::Suspended { reason: "the bill is open".to_owned() };
     Event::Tenant(TenantEvent::Resumed) => "tenant.resumed": TenantEvent::Resumed;
@@ -303,6 +302,7 @@ variants! {
             budget: budget(),
             key: BudgetKey {
                 scope: scope(),
+                level: Scope::everything(),
                 subject: Some(Subject::Model(model())),
                 unit: Unit::Money,
                 window: Window::Day,
@@ -512,7 +512,7 @@ fn further() -> Vec<(&'static str, Event)> {
     };
     let budget_set = |subject, unit, window_kind| LedgerEvent::BudgetSet {
         budget: budget(),
-        key: BudgetKey { scope: scope(), subject, unit, window: window_kind },
+        key: BudgetKey { scope: scope(), level: scope(), subject, unit, window: window_kind },
         spec: BudgetSpec { limit: u64::MAX, hard: false, warn_percent: vec![] },
         window: WindowBounds { to: None, ..window() },
     };

@@ -8,6 +8,7 @@ use steward_aggregates::catalog::Catalogs;
 use steward_events::id::{HolderId, ModelId};
 use steward_events::ids::Ids;
 use steward_events::quantity::NanoDollars;
+use steward_events::rejection::Rejection;
 use steward_ports::bus::CommandBus;
 use steward_ports::clock::Clock;
 use steward_ports::live::Live;
@@ -102,10 +103,17 @@ impl Calls {
     }
 
     /// The models that this key may call.
-    pub fn models(&self, key: &AuthenticatedKey) -> Vec<ModelId> {
-        let mut models: Vec<ModelId> = self.catalogs.read().models(&key.holder.tenant).into_keys().cloned().collect();
+    ///
+    /// # Errors
+    /// If the tenant is suspended, and may call none.
+    pub fn models(&self, key: &AuthenticatedKey) -> Result<Vec<ModelId>, Error> {
+        let tenant = &key.holder.tenant;
+        if let Some(reason) = self.access.authority().read().suspended(tenant) {
+            return Err(Rejection::Suspended { tenant: tenant.clone(), reason: reason.to_owned() }.into());
+        }
+        let mut models: Vec<ModelId> = self.catalogs.read().models(tenant).into_iter().cloned().collect();
         models.retain(|model| self.access.may_invoke(key, model, NanoDollars(0)).is_ok());
-        models
+        Ok(models)
     }
 
     /// Hands back what was lent for calls that can no longer come, until `shutdown`.

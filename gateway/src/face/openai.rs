@@ -63,11 +63,12 @@ async fn chat_completions(State(face): State<Arc<OpenAi>>, request: Request) -> 
 /// `GET /v1/models`: what this key may call, and nothing else.
 async fn models(State(face): State<Arc<OpenAi>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let listed = face.door.authenticate(&parts).await.map(|key| {
-        let data: Vec<Value> = face.calls.models(&key).iter().map(shown).collect();
-        Json(json!({ "object": "list", "data": data })).into_response()
-    });
-    face.finish(&parts, listed)
+    let listed = async {
+        let key = face.door.authenticate(&parts).await?;
+        let data: Vec<Value> = face.calls.models(&key)?.iter().map(shown).collect();
+        Ok(Json(json!({ "object": "list", "data": data })).into_response())
+    };
+    face.finish(&parts, listed.await)
 }
 
 /// `GET /v1/models/{model}`.
@@ -75,7 +76,7 @@ async fn model(State(face): State<Arc<OpenAi>>, Path(name): Path<String>, reques
     let (parts, _) = request.into_parts();
     let found = async {
         let key = face.door.authenticate(&parts).await?;
-        let found = face.calls.models(&key).into_iter().find(|id| id.as_str() == name);
+        let found = face.calls.models(&key)?.into_iter().find(|id| id.as_str() == name);
         let found = found.ok_or(steward_calls::Error::NoSuchModel(name))?;
         Ok(Json(shown(&found)).into_response())
     };

@@ -112,6 +112,10 @@ fn rejected(rejection: &Rejection) -> RefusalRow {
         Rejection::AlreadyExists { .. } | Rejection::Stale { .. } | Rejection::Expired => {
             row(StatusCode::CONFLICT, code)
         }
+        Rejection::Reused { .. } => RefusalRow {
+            param: Some("Idempotency-Key".to_owned()),
+            ..row(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused")
+        },
         Rejection::Invalid { field, .. } => {
             RefusalRow { param: Some(field.clone()), ..row(StatusCode::BAD_REQUEST, "invalid_value") }
         }

@@ -104,7 +104,11 @@ async fn a_tenants_own_provider_cannot_reach_private_addresses() {
         steward.command("acme", "providers:set", own).await;
         let route =
             serde_json::json!({ "model": "small", "targets": [{ "provider": "own", "upstream_model": "plain" }] });
+        let spec = serde_json::json!({ "context_max": 8192, "output_max": 1024 });
+        steward.command("acme", "models:set", serde_json::json!({ "model": "small", "spec": spec })).await;
         steward.command("acme", "routes:set", route).await;
+        let free = serde_json::json!({ "input": 0, "cached": 0, "output": 0 });
+        steward.command("acme", "prices:set", serde_json::json!({ "model": "small", "price": free })).await;
         assert_eq!(steward.chat(&key, &chat_body("small", "hello")).await.status(), 502, "{url}");
     }
     assert_eq!(steward.upstream.asked().len(), 1);

@@ -177,7 +177,7 @@ impl Installation {
     /// What the worker does when it sees a tenant placed.
     pub(crate) async fn open_tenant(&self, tenant: &str) {
         let ids = RandomIds::default();
-        let body = json!({ "timezone": "UTC", "content": "off" }).to_string();
+        let body = json!({ "timezone": "UTC" }).to_string();
         let request = Request {
             tenant: TenantId::new(tenant).unwrap(),
             principal: PrincipalId::system(SystemPart::Worker),

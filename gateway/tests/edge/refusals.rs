@@ -182,6 +182,8 @@ async fn revoked_keys_and_suspended_tenants_are_refused_at_once() {
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     let (status, body) = refused(steward.chat(&key, &chat_body("small", "hi")).await).await;
     assert_eq!((status, body.contains("unpaid")), (403, true), "{body}");
+    let (status, body) = refused(steward.get(&key, "/v1/models").await).await;
+    assert_eq!((status, body.contains("unpaid")), (403, true), "{body}");
     steward.command("acme", "tenants:resume", json!({})).await;
     let account = steward.command("acme", "accounts:create", json!({ "name": "other" })).await;
     let issued = steward.command("acme", "keys:issue", json!({ "principal": account["answer"]["principal"] })).await;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use steward_events::commit::Recorded;
 use steward_events::event::{
-    CatalogEvent, ContentMode, ModelSpec, PriceVariant, ProviderKind, Rates, RegistryEvent, Target, TenantEvent,
+    CatalogEvent, ModelSpec, PriceVariant, ProviderKind, Rates, RegistryEvent, Target, TenantEvent,
 };
 use steward_events::id::{ModelId, ProviderId, TenantId};
 use steward_events::quantity::Shard;
@@ -87,7 +87,6 @@ pub struct StoredPlace {
     tenant: TenantId,
     shard: Shard,
     timezone: String,
-    content: ContentMode,
     placed_at: Timestamp,
 }
 
@@ -95,7 +94,6 @@ pub struct StoredPlace {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredLife {
     timezone: String,
-    content: ContentMode,
     suspended: Option<String>,
     created_at: Timestamp,
 }
@@ -149,12 +147,11 @@ impl Projector for Settings {
 }
 
 fn fold_registry(event: &RegistryEvent, recorded: &Recorded<'_>, rows: &mut Rows<SettingsRow>) {
-    let RegistryEvent::TenantPlaced { tenant, shard, timezone, content } = event;
+    let RegistryEvent::TenantPlaced { tenant, shard, timezone } = event;
     *rows.row(&places(&recorded.stream.tenant).text(tenant.as_str())) = Some(SettingsRow::Placed(StoredPlace {
         tenant: tenant.clone(),
         shard: *shard,
         timezone: timezone.clone(),
-        content: *content,
         placed_at: recorded.entry.at,
     }));
 }
@@ -162,9 +159,9 @@ fn fold_registry(event: &RegistryEvent, recorded: &Recorded<'_>, rows: &mut Rows
 fn fold_tenant(event: &TenantEvent, recorded: &Recorded<'_>, rows: &mut Rows<SettingsRow>) {
     let row = rows.row(&life_key(&recorded.stream.tenant));
     match event {
-        TenantEvent::Created { tenant: _, timezone, content } => {
+        TenantEvent::Created { tenant: _, timezone } => {
             let (timezone, created_at) = (timezone.clone(), recorded.entry.at);
-            *row = Some(SettingsRow::Life(StoredLife { timezone, content: *content, suspended: None, created_at }));
+            *row = Some(SettingsRow::Life(StoredLife { timezone, suspended: None, created_at }));
         }
         TenantEvent::Suspended { reason } => {
             if let Some(SettingsRow::Life(life)) = row {

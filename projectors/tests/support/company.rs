@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use steward_events::event::{
-    AccessEvent, AggregateKind, ContentMode, Event, GrantId, IdentityEvent, RegistryEvent, TenantEvent,
-};
+use steward_events::event::{AccessEvent, AggregateKind, Event, GrantId, IdentityEvent, RegistryEvent, TenantEvent};
 use steward_events::id::{CommandId, CorrelationId, PrincipalId, RoleId};
 use steward_events::quantity::Shard;
 use steward_events::rejection::Rejection;
@@ -67,18 +65,13 @@ impl Company {
         let log = MemoryLog::new(2, Arc::new(SystemClock::default()));
         let mut writer = Writer::new(Arc::new(log.clone()));
         let open = |of: &str| {
-            let created =
-                TenantEvent::Created { tenant: tenant(of), timezone: "UTC".to_owned(), content: ContentMode::Off };
+            let created = TenantEvent::Created { tenant: tenant(of), timezone: "UTC".to_owned() };
             vec![Event::from(created)]
         };
         writer.write(&stream(0, "steward", AggregateKind::Tenant, "main"), open("steward")).await;
         for of in ["acme", "globex"] {
-            let placed = RegistryEvent::TenantPlaced {
-                tenant: tenant(of),
-                shard: Shard(SHARD),
-                timezone: "UTC".to_owned(),
-                content: ContentMode::Off,
-            };
+            let placed =
+                RegistryEvent::TenantPlaced { tenant: tenant(of), shard: Shard(SHARD), timezone: "UTC".to_owned() };
             writer.write(&registry_stream(&tenant(of)), vec![placed.into()]).await;
             writer.write(&stream(SHARD, of, AggregateKind::Tenant, "main"), open(of)).await;
         }

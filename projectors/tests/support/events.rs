@@ -76,6 +76,7 @@ impl Writer {
             on_behalf_of: None,
             causation: None,
             correlation: CorrelationId::new("r1").unwrap(),
+            body: None,
             events,
         };
         let id = CommitId::new(format!("commit{}", self.commits)).unwrap();

@@ -259,6 +259,9 @@ impl Shared {
     async fn rang(&self, timer: &ExpiryTimer, tenant: &TenantId) -> Result<(), BoxError> {
         let lease = self.lease_now(timer, tenant).await?;
         let Some(open) = lease else { return Ok(()) };
+        if self.ports.clock.off().is_some() {
+            return Err("the clock of this process is wrong: no lease is ended by it".into());
+        }
         let now = self.ports.clock.now();
         let unanswered = open.recalled.is_some_and(|since| now >= since.plus(RECALL_MAX));
         if !unanswered && now < open.expires {

@@ -11,7 +11,7 @@ use futures::StreamExt;
 use futures::stream;
 use steward_events::command::{Command, RemoveBudget, RevokeKey};
 use steward_events::commit::Recorded;
-use steward_events::event::{AggregateKind, BudgetKey, IdentityEvent, LedgerEvent, TaskEvent};
+use steward_events::event::{AggregateKind, BudgetKey, BudgetLevel, IdentityEvent, LedgerEvent, TaskEvent};
 use steward_events::id::{BudgetId, KeyId, TaskId, TenantId};
 use steward_events::scope::Subject;
 use steward_events::view::{Reads, View};
@@ -41,8 +41,8 @@ impl Resource {
             Self::Key(key) => {
                 RevokeKey { key, reason: "its task has ended or passed to another worker".to_owned() }.into()
             }
-            Self::Budget(BudgetKey { scope, subject, unit, window }) => {
-                RemoveBudget { scope, subject, unit, per: window }.into()
+            Self::Budget(BudgetKey { scope, level, subject, unit, window }) => {
+                RemoveBudget { scope, subject, unit, per: window, level: Some(BudgetLevel::of(&level)) }.into()
             }
         }
     }

@@ -47,12 +47,12 @@ steward_events::view!(Unopened, reads RegistryEvent, TenantEvent);
 
 impl Reads<RegistryEvent> for Unopened {
     fn read(&mut self, event: &RegistryEvent, recorded: &Recorded<'_>) {
-        let RegistryEvent::TenantPlaced { tenant, timezone, content, .. } = event;
+        let RegistryEvent::TenantPlaced { tenant, timezone, .. } = event;
         if self.opened_early.remove(tenant) {
             return;
         }
         let placed = PlacedTenant {
-            open: OpenTenant { timezone: timezone.clone(), content: *content },
+            open: OpenTenant { timezone: timezone.clone() },
             causation: format!("{}@{}", recorded.stream, recorded.position),
             correlation: recorded.entry.correlation.clone(),
         };

@@ -34,7 +34,8 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 pub(crate) struct ModelRequest<'a> {
     /// The task's key.
     pub(crate) secret: &'a str,
-    /// The same for each attempt at one step, by any worker: a recorded answer is never paid twice.
+    /// The same for each attempt at one step, by any worker, for gateways and providers that know a request by it. A step
+    /// that was recorded is not asked again; one that was cut off before that may be paid twice.
     pub(crate) idempotency_key: String,
     pub(crate) model: &'a ModelId,
     pub(crate) messages: &'a [Message],

@@ -214,6 +214,7 @@ impl Drive<'_> {
             per: Window::Total,
             hard: true,
             warn: Vec::new(),
+            level: None,
         };
         let sent = self.shared.dispatch.send(&self.task.tenant, command, self.cause).await;
         sent.map(|_| ()).map_err(|error| broken_by(error, "no budget for the task"))

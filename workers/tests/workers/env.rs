@@ -9,7 +9,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use steward_events::BoxError;
 use steward_events::command::{Command, CreateTenant, DefineAgent, GiveGrant, InviteUser, OpenTenant, SubmitTask};
 use steward_events::commit::Commit;
-use steward_events::event::{AgentSpec, ContentMode, Event, PatternKind, Profile, TaskEvent, TaskInput};
+use steward_events::event::{AgentSpec, Event, PatternKind, Profile, TaskEvent, TaskInput};
 use steward_events::id::{PrincipalId, SystemPart, TaskId, TenantId};
 use steward_events::ids::Ids;
 use steward_events::quantity::{Position, Shard, Tokens};
@@ -94,14 +94,14 @@ impl WorkersEnv {
 
     /// Places a tenant; a worker opens it.
     pub(crate) async fn place(&self, name: &str) {
-        let create = CreateTenant { tenant: tenant(name), timezone: "UTC".to_owned(), content: ContentMode::Off };
+        let create = CreateTenant { tenant: tenant(name), timezone: "UTC".to_owned() };
         self.send_as(&self.desk.operator, "steward", create).await.unwrap();
     }
 
     /// A tenant that is open, with the agent `researcher` and the owner `p_ana`.
     pub(crate) async fn with_tenant(self, name: &str) -> Self {
         self.place(name).await;
-        let open = OpenTenant { timezone: "UTC".to_owned(), content: ContentMode::Off };
+        let open = OpenTenant { timezone: "UTC".to_owned() };
         self.send_as(&PrincipalId::system(SystemPart::Worker), name, open).await.unwrap();
         let ana = PrincipalId::new("p_ana").unwrap();
         let profile = Content::Plain(Profile { email: "ana@example.com".to_owned(), name: "Ana".to_owned() });

@@ -279,11 +279,28 @@ async fn a_handler_with_a_wrong_clock_decides_nothing() {
     let ahead = Arc::new(Ahead { clock: SystemClock::default(), by: AtomicU64::new(5) });
     env.clock = Arc::clone(&ahead) as Arc<dyn Clock>;
     let handler = env.handler();
-    accepted(handler.handle(env.account("found-out-by-this")).await);
     let failure = handler.handle(env.account("bot")).await.unwrap_err();
     assert!(failure.to_string().contains("clock of this process"), "{failure}");
     ahead.by.store(0, Ordering::Relaxed);
     accepted(handler.handle(env.account("bot")).await);
+    assert_eq!(env.events(AggregateKind::Identity, "main").await.len(), 1);
+}
+
+/// It jumps between two decisions, and stands right again later: nothing is decided by it meanwhile.
+#[tokio::test]
+async fn a_clock_that_jumps_records_nothing_with_tomorrows_time() {
+    let mut env = HandlerEnv::new().await;
+    let ahead = Arc::new(Ahead { clock: SystemClock::default(), by: AtomicU64::new(0) });
+    env.clock = Arc::clone(&ahead) as Arc<dyn Clock>;
+    let handler = env.handler();
+    accepted(handler.handle(env.account("before")).await);
+    ahead.by.store(25 * 3_600, Ordering::Relaxed);
+    for _ in 0..3 {
+        let failure = handler.handle(env.account("tomorrow")).await.unwrap_err();
+        assert!(failure.to_string().contains("clock of this process"), "{failure}");
+    }
+    ahead.by.store(0, Ordering::Relaxed);
+    accepted(handler.handle(env.account("after")).await);
     assert_eq!(env.events(AggregateKind::Identity, "main").await.len(), 2);
 }
 

@@ -6,5 +6,6 @@ mod behaviour;
 mod faults;
 mod names;
 mod nats;
+mod reuse;
 mod speed;
 mod support;

@@ -10,6 +10,7 @@ use steward_events::event::AggregateKind;
 use steward_events::id::CommitId;
 use steward_events::quantity::{Position, Shard};
 use steward_events::stream::StreamName;
+use steward_events::timestamp::Timestamp;
 use steward_ports::bus::CommandService;
 use steward_ports::log::{EventLog, Filter, Follow, LogError, Published, Stored};
 
@@ -43,6 +44,9 @@ impl EventLog for SlowLog {
     }
     async fn at(&self, shard: Shard, position: Position) -> Result<Option<Stored>, LogError> {
         self.inner.at(shard, position).await
+    }
+    async fn time(&self) -> Result<Timestamp, LogError> {
+        self.inner.time().await
     }
     async fn follow(&self, filter: &Filter, after: Position) -> Result<Follow, LogError> {
         self.inner.follow(filter, after).await

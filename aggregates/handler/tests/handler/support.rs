@@ -54,7 +54,7 @@ impl HandlerEnv {
         let handler = env.handler();
         let create = env.command("steward", env.op.as_str(), "tenant", "create", &json!({"tenant": "acme"}));
         accepted(handler.handle(create).await);
-        let open = json!({"timezone": "UTC", "content": "off"});
+        let open = json!({"timezone": "UTC"});
         accepted(handler.handle(env.command("acme", "sys_worker", "tenant", "open", &open)).await);
         env
     }

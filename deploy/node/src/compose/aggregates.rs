@@ -21,6 +21,7 @@ pub async fn aggregates(installation: &Installation, process: &mut Process, only
     let writer = installation.connect(Role::Aggregates).await?;
     let responder = installation.connect(Role::AggregatesResponder).await?;
     process.watch_connection("bus of aggregates", &writer);
+    process.watch_clock(&writer);
     let ports = HandlerPorts {
         log: Arc::new(JetStreamLog::over(&writer, process.config.bus.shards)),
         keyring: keyring(&writer, &process.config)?,

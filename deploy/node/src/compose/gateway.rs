@@ -22,6 +22,7 @@ pub async fn gateway(
     let login = installation.connect(Role::Login).await?;
     let sessions = installation.connect(Role::Sessions).await?;
     process.watch_connection("bus of gateway", &connection);
+    process.watch_clock(&connection);
     let ports = GatewayPorts {
         log: Arc::new(JetStreamLog::over(&connection, process.config.bus.shards)),
         bus: Arc::new(JetStreamBus::over(&connection)),

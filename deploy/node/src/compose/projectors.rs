@@ -28,6 +28,7 @@ pub async fn projectors(
     let reader = installation.connect(Role::Projectors).await?;
     let responder = installation.connect(Role::ProjectorsResponder).await?;
     process.watch_connection("bus of projectors", &reader);
+    process.watch_clock(&reader);
     let folder = store.unwrap_or_else(|| process.config.data.join("views"));
     let store = SledStore::open(&folder, &process.config.store)?;
     let ports = ProjectorPorts {

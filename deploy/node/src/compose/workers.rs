@@ -13,6 +13,7 @@ use super::{Installation, PACE, Process, Tier};
 pub async fn workers(installation: &Installation, process: &mut Process) -> Result<(), BoxError> {
     let connection = installation.connect(Role::Workers).await?;
     process.watch_connection("bus of workers", &connection);
+    process.watch_clock(&connection);
     let log = JetStreamLog::over(&connection, process.config.bus.shards);
     let ports = WorkerPorts {
         journals: Arc::new(log.clone().paced(PACE)),

@@ -9,7 +9,7 @@ use steward_events::query::{ExplainQuery, Explanation, WhoCan, WhoCanQuery};
 use steward_events::scope::Scope;
 
 use crate::client::Client;
-use crate::command::options::{moment, principal};
+use crate::command::options::{past_moment, principal};
 use crate::output;
 
 fn required<'a>(matches: &'a ArgMatches, name: &str) -> Result<&'a String, BoxError> {
@@ -33,7 +33,7 @@ pub(super) async fn explain(matches: &ArgMatches, client: &Client, json: bool) -
         principal: principal(&tenant, required(matches, "principal")?)?,
         permission: required(matches, "permission")?.parse()?,
         scope,
-        at: matches.get_one::<String>("at").map(|text| moment(text)).transpose()?,
+        at: matches.get_one::<String>("at").map(|text| past_moment(text)).transpose()?,
     };
     let explanation: Explanation = client.query(&tenant, "access", "explain", &query).await?;
     if json {
@@ -53,7 +53,7 @@ pub(super) async fn who_can(matches: &ArgMatches, client: &Client, json: bool) -
     let query = WhoCanQuery {
         permission: required(matches, "permission")?.parse()?,
         scope,
-        at: matches.get_one::<String>("at").map(|text| moment(text)).transpose()?,
+        at: matches.get_one::<String>("at").map(|text| past_moment(text)).transpose()?,
     };
     let answer: WhoCan = client.query(&tenant, "access", "who-can", &query).await?;
     if json {

@@ -1,120 +1,153 @@
-//! `steward apply company.toml`: shows the difference to what holds and sends commands. The log stays the truth: what is
-//! only there is left alone.
+//! `steward apply company.toml`: shows each difference between the file and the log, and sends the commands that make the
+//! log as the file says. What is only in the log is shown, and with `--prune` taken back where a command can.
+//!
+//! Exit status: 0 if there is nothing to do or all was done, 1 if something failed or cannot be done, 2 if `--plan` found
+//! something to do. What is only in the log is something to do with `--prune`, as far as a command takes it back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
 
 use clap::ArgMatches;
 use indicatif::ProgressBar;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use steward_events::BoxError;
+use steward_events::event::BudgetLevel;
 use steward_events::id::TenantId;
-use steward_events::query::Page;
+use steward_events::quantity::Position;
 
 use crate::client::Client;
-use crate::command::list::fetch;
+use crate::output;
 
 mod company;
+mod difference;
+mod names;
+mod one_or_many;
 mod price;
+pub(crate) mod recorded;
+pub(crate) mod setting;
 
-use company::{Company, Desired};
+use company::Company;
+use difference::{Difference, differences};
+use recorded::recorded;
+use setting::{Kind, Sending, Settings};
 
-pub(super) async fn run(matches: &ArgMatches, client: &Client) -> Result<(), BoxError> {
+/// Exit status of a plan with something to do.
+const DIFFERS: u8 = 2;
+
+pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Result<ExitCode, BoxError> {
     let path = matches.get_one::<String>("file").ok_or("which file?")?;
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
-    let company: Company = toml::from_str(&text).map_err(|error| format!("{path}: {error}"))?;
-    let desired = company.desired().map_err(|error| format!("{path}: {error}"))?;
-    let known = known(&desired, client).await?;
-    let missing: Vec<&Desired> = desired.iter().filter(|wanted| !holds(wanted, &known)).collect();
-    for wanted in &missing {
-        println!("  + {}", wanted.line);
+    let named = |error: BoxError| format!("{path}: {error}");
+    let company = Company::read(&text).map_err(named)?;
+    let of_platform = client.own_tenant()?.is_steward();
+    let level = if of_platform { BudgetLevel::Platform } else { BudgetLevel::Tenant };
+    let file = company.settings(level).map_err(named)?;
+    let tenants: BTreeSet<TenantId> = company.tenants().cloned().collect();
+    let offers = file.keys().any(|name| name.tenant.is_steward());
+    let log = recorded(client, offers, Some(&tenants)).await?.settings;
+    let found = differences(&file, &log);
+    let (plan, prune) = (matches.get_flag("plan"), matches.get_flag("prune"));
+    if json {
+        output::json(&found.iter().map(Difference::json).collect::<Vec<Value>>())?;
+    } else {
+        show(&found, prune);
     }
-    let same = desired.len() - missing.len();
-    if missing.is_empty() {
-        println!("  nothing to do: all {same} settings are as the file says");
-        return Ok(());
+    let impossible = found.iter().find_map(Difference::impossible);
+    if let Some(why) = impossible.filter(|_| !plan) {
+        return Err(format!("nothing was sent: {why}; correct the file").into());
     }
-    if matches.get_flag("plan") {
-        println!(
-            "  {} commands would be sent, {same} settings are as the file says. Nothing was changed. Run without --plan to send them.",
-            missing.len()
-        );
-        return Ok(());
+    let todo = todo(&found, prune)?;
+    let nothing = todo.is_empty() && impossible.is_none();
+    if (plan || nothing) && !json {
+        output::say(format_args!("{}", sum_up(&found, todo.len(), &file, prune)));
     }
-    send(&missing, client).await
+    if nothing {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if plan {
+        return Ok(ExitCode::from(DIFFERS));
+    }
+    send(todo, client, json).await?;
+    Ok(ExitCode::SUCCESS)
 }
 
-async fn send(missing: &[&Desired], client: &Client) -> Result<(), BoxError> {
-    let bar = ProgressBar::new(missing.len() as u64);
-    let mut position = 0;
-    for (sent, wanted) in missing.iter().enumerate() {
-        let outcome = client.command(&wanted.tenant, wanted.noun, wanted.verb, &wanted.body).await;
+fn show(found: &[Difference], prune: bool) {
+    for one in found {
+        output::say(format_args!("  {}", one.line()));
+        if let Some(why) = one.impossible() {
+            output::say(format_args!("      {why}"));
+        }
+        if let Difference::OnlyInLog(setting) = one
+            && prune
+            && setting.removal().is_none()
+        {
+            output::say(format_args!("      no command takes back a {}", setting.kind.noun()));
+        }
+    }
+}
+
+fn sum_up(found: &[Difference], commands: usize, file: &Settings, prune: bool) -> String {
+    let only_in_log = found.iter().filter(|one| matches!(one, Difference::OnlyInLog(_))).count();
+    let same = file.len() + only_in_log - found.len();
+    let hint = match only_in_log {
+        0 => String::new(),
+        _ if prune => format!(" {only_in_log} are only in the log."),
+        _ => format!(" {only_in_log} are only in the log; --prune takes back budgets and grants."),
+    };
+    if found.len() == only_in_log && commands == 0 {
+        return format!("  nothing to do: all {same} settings are as the file says.{hint}");
+    }
+    format!(
+        "  {commands} commands would be sent, {same} settings are as the file says.{hint} Nothing was changed. Run without --plan to send them."
+    )
+}
+
+/// What is sent, and which lists show it afterwards.
+fn todo(found: &[Difference], prune: bool) -> Result<Vec<(Sending, TenantId, Kind)>, BoxError> {
+    let mut all = Vec::new();
+    for one in found.iter().filter(|one| one.impossible().is_none()) {
+        let setting = one.setting();
+        let sending = match one {
+            Difference::OnlyInLog(_) if prune => setting.removal(),
+            Difference::OnlyInLog(_) => None,
+            Difference::New(_) | Difference::Changed(..) => Some(setting.command()?),
+        };
+        all.extend(sending.map(|sending| (sending, setting.tenant.clone(), setting.kind)));
+    }
+    Ok(all)
+}
+
+async fn send(todo: Vec<(Sending, TenantId, Kind)>, client: &Client, json: bool) -> Result<(), BoxError> {
+    let bar = ProgressBar::new(todo.len() as u64);
+    let mut shown: BTreeMap<(TenantId, &'static str), Position> = BTreeMap::new();
+    let (count, mut position) = (todo.len(), Position(0));
+    for (sent, (Sending { tenant, noun, verb, body }, about, kind)) in todo.into_iter().enumerate() {
+        let outcome = client.command(&tenant, noun, verb, &body).await;
         let reply = outcome.map_err(|error| {
             format!(
-                "{} {}: {error}\n  {sent} of {} commands were accepted; correct the file and apply it again; what is done is skipped",
-                wanted.noun,
-                wanted.verb,
-                missing.len()
+                "{noun} {verb}: {error}\n  {sent} of {count} commands were accepted; correct the file and apply it again; what is done is skipped"
             )
         })?;
-        position = reply.position.0;
+        position = reply.position;
+        // A tenant's creation stands in the tenant steward, and its list there.
+        let listed_by = if kind == Kind::Tenant { tenant } else { about };
+        shown.insert((listed_by, kind.list()), position);
         bar.inc(1);
     }
     bar.finish_and_clear();
-    println!("  {} accepted, log position {position}", missing.len());
+    for ((tenant, noun), position) in shown {
+        // So that whoever looks next sees what was done.
+        let one = json!({ "limit": 1, "min_position": position });
+        let _: Map<String, Value> = client.query(&tenant, noun, "list", &one).await?;
+    }
+    if !json {
+        output::say(format_args!("  {count} accepted, log position {position}"));
+    }
     Ok(())
 }
 
-/// What holds now: the rows of every list of every tenant that is spoken of.
-type CurrentState = BTreeMap<(TenantId, &'static str), Vec<Value>>;
-
-/// Reads the lists that are compared with; nothing of a tenant that does not exist yet.
-async fn known(desired: &[Desired], client: &Client) -> Result<CurrentState, BoxError> {
-    let mut known = CurrentState::new();
-    for wanted in desired {
-        let place = (wanted.about.clone(), wanted.list);
-        if known.contains_key(&place) {
-            continue;
-        }
-        let rows = match fetch(client, &wanted.about, wanted.list, Map::new()).await {
-            Ok(Page { next: None, rows, .. }) => rows,
-            Ok(_) => return Err(format!("{} has more of {} than can be compared", wanted.about, wanted.list).into()),
-            Err(error) if error.to_string().contains("there is no tenant") => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        known.insert(place, rows);
-    }
-    Ok(known)
-}
-
-/// True if a row says what is wanted. What a tenant has from the platform, it has not set itself.
-fn holds(wanted: &Desired, known: &CurrentState) -> bool {
-    let rows = known.get(&(wanted.about.clone(), wanted.list));
-    let is_own = |row: &Value| row.get("inherited") != Some(&Value::Bool(true));
-    rows.into_iter().flatten().any(|row| is_own(row) && contains(row, &wanted.row))
-}
-
-/// True if `data` has all that `part` has; what is left out is none.
-fn contains(data: &Value, part: &Value) -> bool {
-    match (data, part) {
-        (Value::Object(data), Value::Object(part)) => {
-            part.iter().all(|(name, value)| contains(data.get(name).unwrap_or(&Value::Null), value))
-        }
-        (data, part) => data == part,
-    }
-}
-
+/// What a file's text says, for tests of its inverse.
 #[cfg(test)]
-mod tests {
-    use super::contains;
-    use serde_json::json;
-
-    #[test]
-    fn a_part_is_within_the_whole() {
-        let data = json!({ "key": { "scope": "acme", "unit": "money" }, "spec": { "limit": 5 }, "expires": null });
-        assert!(contains(&data, &json!({ "key": { "scope": "acme" } })));
-        assert!(contains(&data, &json!({ "expires": null, "condition": null })), "what is left out is none");
-        assert!(!contains(&data, &json!({ "key": { "scope": "acme", "subject": "x" } })));
-        assert!(!contains(&data, &json!({ "spec": { "limit": 6 } })));
-        assert!(!contains(&data, &json!({ "expires": "2026-11-23T00:00:00Z" })));
-    }
+pub(super) fn read(text: &str, level: BudgetLevel) -> Result<Settings, BoxError> {
+    Company::read(text)?.settings(level)
 }

@@ -16,7 +16,7 @@ use steward_ports::clock::{Clock, SystemClock};
 
 use crate::client::Client;
 use crate::command::list::fetch;
-use crate::command::options::moment;
+use crate::command::options::past_moment;
 use crate::output;
 
 pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Result<(), BoxError> {
@@ -53,7 +53,7 @@ fn day(text: &str, today: Option<Date>) -> Result<ReportDay, BoxError> {
     }
     match text.parse() {
         Ok(day @ ReportDay::Day(_)) => Ok(day),
-        _ => Ok(ReportDay::Moment(moment(text)?)),
+        _ => Ok(ReportDay::Moment(past_moment(text)?)),
     }
 }
 

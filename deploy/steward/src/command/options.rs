@@ -1,5 +1,7 @@
 //! Options made from a body's JSON schema: one a property, those of a nested object by their own names.
 
+use std::time::Duration;
+
 use clap::ArgMatches;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value};
@@ -165,14 +167,26 @@ pub(crate) fn principal(tenant: &TenantId, text: &str) -> Result<PrincipalId, Bo
     Ok(if is_id { PrincipalId::new(text)? } else { PrincipalId::service_account(tenant, text) })
 }
 
-/// A moment, `today`, or a span from now such as `30d`.
+/// A moment, `today`, or a span from now on such as `30d`.
 pub(crate) fn moment(text: &str) -> Result<Timestamp, BoxError> {
+    moment_at(text, Timestamp::plus)
+}
+
+/// A moment of what has been: `today`, or a span back from now such as `7d`.
+pub(crate) fn past_moment(text: &str) -> Result<Timestamp, BoxError> {
+    moment_at(text, |now, span| {
+        let span = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        Timestamp(now.0.saturating_sub(span))
+    })
+}
+
+fn moment_at(text: &str, after: fn(Timestamp, Duration) -> Timestamp) -> Result<Timestamp, BoxError> {
     let now = SystemClock::default().now();
     if text == "today" {
         return Ok(now.to_string()[..10].parse()?);
     }
     match humantime::parse_duration(text) {
-        Ok(span) => Ok(now.plus(span)),
+        Ok(span) => Ok(after(now, span)),
         Err(_) => Ok(text.parse()?),
     }
 }
@@ -199,6 +213,16 @@ pub(crate) fn target(text: &str) -> Result<Value, BoxError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_span_points_where_it_is_meant() {
+        let now = SystemClock::default().now();
+        let week = Duration::from_hours(7 * 24);
+        assert!(moment("7d").unwrap() >= now.plus(week));
+        let past = past_moment("7d").unwrap();
+        assert!(past.plus(week) >= now && past < now);
+        assert_eq!(past_moment("2026-11-01").unwrap(), moment("2026-11-01").unwrap());
+    }
 
     #[test]
     fn a_price_is_written_for_a_million_tokens() {

@@ -6,11 +6,11 @@ use steward_events::id::TenantId;
 use steward_events::query::{HistoryEvent, Replay, ReplayQuery};
 
 use crate::client::Client;
-use crate::command::options::moment;
+use crate::command::options::past_moment;
 use crate::output;
 
 pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Result<(), BoxError> {
-    let time = |name: &str| matches.get_one::<String>(name).map(|text| moment(text)).transpose();
+    let time = |name: &str| matches.get_one::<String>(name).map(|text| past_moment(text)).transpose();
     let query = ReplayQuery {
         from: time("from")?,
         to: time("to")?,

@@ -10,6 +10,7 @@ use steward_events::commit::Commit;
 use steward_events::id::CommitId;
 use steward_events::quantity::{Position, Shard};
 use steward_events::stream::StreamName;
+use steward_events::timestamp::Timestamp;
 use steward_ports::log::memory::MemoryLog;
 use steward_ports::log::{EventLog, Filter, Follow, LogError, Published, Stored};
 use tokio::sync::mpsc;
@@ -248,6 +249,11 @@ impl EventLog for LogPort {
     async fn at(&self, shard: Shard, position: Position) -> Result<Option<Stored>, LogError> {
         let at = self.read(|log| log.at(shard, position).now_or_never()).await?;
         at.ok_or_else(|| LogError::Unavailable("the memory log waits".into()))?
+    }
+
+    async fn time(&self) -> Result<Timestamp, LogError> {
+        let time = self.read(|log| log.time().now_or_never()).await?;
+        time.ok_or_else(|| LogError::Unavailable("the memory log waits".into()))?
     }
 
     async fn follow(&self, filter: &Filter, after: Position) -> Result<Follow, LogError> {

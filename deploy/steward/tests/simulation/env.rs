@@ -263,6 +263,7 @@ impl SimEnv {
             per,
             hard: true,
             warn: vec![50],
+            level: None,
         };
         let id = self.around.ids.unique();
         let request = Request {

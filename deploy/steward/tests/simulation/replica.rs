@@ -19,6 +19,7 @@ use steward_events::ids::Ids;
 use steward_events::quantity::{Position, Shard, Version};
 use steward_events::rejection::Rejection;
 use steward_events::request::{Reply, Request};
+use steward_events::scope::Scope;
 use steward_events::stream::StreamName;
 use steward_events::timestamp::Timestamp;
 use steward_ports::append::{AppendError, append};
@@ -172,6 +173,7 @@ impl Replica {
             actor: request.principal.clone(),
             key: None,
             on_behalf_of: None,
+            reach: Scope::everything(),
             timezone: "Europe/Berlin".to_owned(),
             shards: 1,
         };
@@ -198,6 +200,7 @@ impl Replica {
                         on_behalf_of: None,
                         causation: None,
                         correlation: request.envelope.correlation.clone(),
+                        body: None,
                         events: events.into_iter().map(Event::from).collect(),
                     });
                 }

@@ -27,6 +27,7 @@ pub const fn status(rejection: &Rejection) -> u16 {
         Rejection::AlreadyExists { .. } | Rejection::Stale { .. } => 409,
         Rejection::Expired => 410,
         Rejection::Busy { .. } => 429,
+        Rejection::Reused { .. } => 422,
     }
 }
 

@@ -17,7 +17,7 @@ pub enum ProgramError {
     /// It is nowhere.
     #[error(
         "no nats-server found (looked at {looked}). Run `make tools`, which puts one under .tools/bin; or install one \
-         from https://github.com/nats-io/nats-server/releases and have it in PATH; or name one with --nats-server"
+         from https://github.com/nats-io/nats-server/releases and have it in PATH; or name one in STEWARD_NATS_SERVER or as bus.program in steward.toml"
     )]
     NotFound {
         /// Where it was looked for.
@@ -45,7 +45,7 @@ pub enum ProgramError {
 /// else `.tools/bin/nats-server` in this directory or one above.
 pub fn find(given: Option<&Path>) -> Result<PathBuf, ProgramError> {
     if let Some(program) = given {
-        return named(program, "--nats-server");
+        return named(program, "bus.program");
     }
     if let Some(program) = env::var_os("STEWARD_NATS_SERVER") {
         return named(Path::new(&program), "STEWARD_NATS_SERVER");

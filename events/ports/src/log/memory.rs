@@ -9,6 +9,7 @@ use futures::StreamExt;
 use steward_events::id::CommitId;
 use steward_events::quantity::{Position, Shard};
 use steward_events::stream::StreamName;
+use steward_events::timestamp::Timestamp;
 use tokio::sync::watch;
 
 use crate::clock::{Clock, SystemClock};
@@ -105,6 +106,10 @@ impl EventLog for MemoryLog {
         let held = self.0.held(filter.shard)?;
         let last = held.commits.iter().rev().find(|stored| filter.matches(&stored.stream));
         Ok(last.map_or(Position(0), |stored| stored.position))
+    }
+
+    async fn time(&self) -> Result<Timestamp, LogError> {
+        Ok(self.0.clock.now())
     }
 
     async fn at(&self, shard: Shard, position: Position) -> Result<Option<Stored>, LogError> {

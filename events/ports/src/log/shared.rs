@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use steward_events::id::CommitId;
 use steward_events::quantity::{Position, Shard};
+use steward_events::timestamp::Timestamp;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
@@ -75,6 +76,10 @@ impl EventLog for SharedLog {
 
     async fn at(&self, shard: Shard, position: Position) -> Result<Option<Stored>, LogError> {
         self.log.at(shard, position).await
+    }
+
+    async fn time(&self) -> Result<Timestamp, LogError> {
+        self.log.time().await
     }
 
     async fn follow(&self, filter: &Filter, after: Position) -> Result<Follow, LogError> {
@@ -334,6 +339,9 @@ mod tests {
         }
         async fn at(&self, shard: Shard, position: Position) -> Result<Option<Stored>, LogError> {
             self.log.at(shard, position).await
+        }
+        async fn time(&self) -> Result<Timestamp, LogError> {
+            self.log.time().await
         }
         async fn follow(&self, filter: &Filter, after: Position) -> Result<Follow, LogError> {
             self.follows.fetch_add(1, Ordering::Relaxed);

@@ -155,6 +155,7 @@ impl Writer {
             on_behalf_of: None,
             causation: None,
             correlation: correlation.unwrap_or(own),
+            body: None,
             events: vec![event.clone()],
         };
         entries.entry((tenant, event.kind())).or_default().push(entry);

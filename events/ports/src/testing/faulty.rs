@@ -8,6 +8,7 @@ use bytes::Bytes;
 use steward_events::id::CommitId;
 use steward_events::quantity::{Position, Shard};
 use steward_events::stream::StreamName;
+use steward_events::timestamp::Timestamp;
 
 use crate::log::{EventLog, Filter, Follow, LogError, Published, Stored};
 
@@ -131,6 +132,10 @@ impl EventLog for FaultyLog {
     async fn at(&self, shard: Shard, position: Position) -> Result<Option<Stored>, LogError> {
         self.readable()?;
         self.inner.at(shard, position).await
+    }
+
+    async fn time(&self) -> Result<Timestamp, LogError> {
+        self.inner.time().await
     }
 
     async fn follow(&self, filter: &Filter, after: Position) -> Result<Follow, LogError> {

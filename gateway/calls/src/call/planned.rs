@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use steward_aggregates::catalog::{Catalogs, Provider};
 use steward_events::event::{PriceVersion, Target};
-use steward_events::id::TenantId;
 use steward_events::quantity::NanoDollars;
 use steward_events::shard::STEWARD_SHARD;
 use steward_ports::clock::Clock;
@@ -93,21 +92,15 @@ impl Planner {
     fn look_up(&self, key: &AuthenticatedKey, request: &ModelRequest) -> Result<Plan, Error> {
         let (tenant, model) = (&key.holder.tenant, &request.model);
         let catalogs = self.catalogs.read();
-        let unknown = || Error::NoSuchModel(model.to_string());
-        let spec = catalogs.model(tenant, model).ok_or_else(unknown)?;
-        let steward = TenantId::steward();
-        let resolve = |target: &Target| {
-            let provider = catalogs.provider(tenant, &target.provider)?;
-            let trusted = catalogs.provider(&steward, &target.provider) == Some(provider);
-            Some(ResolvedTarget { target: target.clone(), provider: provider.clone(), trusted })
+        let offer = catalogs.offer(tenant, model).ok_or_else(|| Error::NoSuchModel(model.to_string()))?;
+        let resolved = |&(target, provider): &(&Target, &Provider)| ResolvedTarget {
+            target: target.clone(),
+            provider: provider.clone(),
+            trusted: offer.of_platform,
         };
-        let targets: Vec<ResolvedTarget> = catalogs.route(tenant, model).iter().filter_map(resolve).collect();
-        if targets.is_empty() {
-            return Err(unknown());
-        }
+        let targets = offer.targets.iter().map(resolved).collect();
         let began = self.clock.now();
-        let (version, price) =
-            catalogs.price_at(tenant, model, began).ok_or_else(|| Error::NoPrice(model.to_string()))?;
-        Ok(Plan { targets, estimate: Estimate::of(request, spec, Rate { price, began }), price: version })
+        let (version, price) = offer.price_at(began).ok_or_else(|| Error::NoPrice(model.to_string()))?;
+        Ok(Plan { targets, estimate: Estimate::of(request, &offer.spec, Rate { price, began }), price: version })
     }
 }

@@ -77,6 +77,9 @@ pub(super) struct Reserver {
 impl Reserver {
     /// Reserves for the attempt with this number, at `to`.
     pub(super) async fn reserve(&self, call: &Authorised, to: &ResolvedTarget, number: u32) -> Result<Reserved, Error> {
+        if self.clock.off().is_some() {
+            return Err(Error::Unavailable("the clock of this process is wrong: see /readyz".to_owned()));
+        }
         let plan = &call.plan;
         let reserving = self.admission.reserve(ReservationRequest {
             tenant: call.key.holder.tenant.clone(),

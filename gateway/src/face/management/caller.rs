@@ -72,10 +72,16 @@ impl ManagementCaller<'_> {
         Ok(Access::check_reach(&self.key.holder, &self.tenant, permission)?)
     }
 
-    pub(super) fn request(&self, noun: &str, verb: &str, format: Format, body: Bytes) -> Result<Request, Error> {
+    pub(super) fn request(
+        &self,
+        (noun, verb): (&str, &str),
+        command: CommandId,
+        format: Format,
+        body: Bytes,
+    ) -> Result<Request, Error> {
         let AuthenticatedKey { holder, .. } = &self.key;
         let envelope = Envelope {
-            command: self.command_id()?,
+            command,
             issued_at: match self.header("steward-issued-at") {
                 Some(text) => text.parse().map_err(|_| Error::bad("steward-issued-at", "is no RFC 3339 time"))?,
                 None => self.management.clock.now(),
@@ -99,7 +105,7 @@ impl ManagementCaller<'_> {
     }
 
     /// `Idempotency-Key` is the command's id: the same is decided once.
-    fn command_id(&self) -> Result<CommandId, Error> {
+    pub(super) fn command_id(&self) -> Result<CommandId, Error> {
         let given = self.parts.headers.get("idempotency-key").or_else(|| self.parts.headers.get("steward-command-id"));
         let fresh = || format!("c_{}", self.management.ids.unique());
         let text = match given {

@@ -30,17 +30,24 @@ pub(super) async fn send(
 ) -> Result<Response, Error> {
     caller.check(spec.permission())?;
     let (mut format, mut body, mut secret) = (caller.format, body, None);
+    let id = caller.command_id()?;
     if (spec.noun, spec.verb) == ("key", "issue") {
-        (body, secret) = issue_key::complete(caller, &body)?;
+        (body, secret) = issue_key::complete(caller, &id, &body)?;
         format = steward_events::request::Format::Json;
     }
     let command = Command::read(spec.noun, spec.verb, format, &body)?;
     if !ENDS_A_RIGHT.contains(&spec.verb) {
         (caller.management.capacity.commands)().map_err(Error::unavailable)?;
     }
-    let request = caller.request(spec.noun, spec.verb, format, body)?;
-    let mut reply = caller.management.bus.command(request).await?.into_result().map_err(Error::Decided)?;
-    let shown = show_to_own_views(caller, &command, &reply).await;
+    let request = caller.request((spec.noun, spec.verb), id, format, body)?;
+    let decided = caller.management.bus.command(request).await?.into_result();
+    let mut reply = decided.map_err(|why| match &command {
+        Command::Identity(IdentityCommand::IssueKey(issue)) => {
+            Error::Decided(issue_key::refused(caller, issue, secret.is_some(), why))
+        }
+        _ => Error::Decided(why),
+    })?;
+    show_to_own_views(caller, &command, &reply).await;
     let mut status = StatusCode::OK;
     match &command {
         Command::Registry(RegistryCommand::CreateTenant(create)) if !opened(caller, &create.tenant).await => {
@@ -48,7 +55,7 @@ pub(super) async fn send(
             status = StatusCode::ACCEPTED;
         }
         Command::Identity(IdentityCommand::IssueKey(issue)) => {
-            issue_key::show(caller, &mut reply, issue, secret, shown)?;
+            issue_key::show(&mut reply, issue, secret);
         }
         _ => {}
     }
@@ -60,15 +67,13 @@ pub(super) async fn send(
 
 /// Waits until this gateway itself knows of what was recorded, so that a caller that goes on here finds it. Not in time is
 /// no failure: it was recorded, and a part that needs to be sure confirms.
-async fn show_to_own_views(caller: &ManagementCaller<'_>, command: &Command, reply: &Reply) -> bool {
+async fn show_to_own_views(caller: &ManagementCaller<'_>, command: &Command, reply: &Reply) {
     let (management, kind, time_max) = (caller.management, command.aggregate(), caller.management.waits.known_max);
-    let Ok(Some(shard)) = management.access.shard(&caller.tenant).await else { return false };
+    let Ok(Some(shard)) = management.access.shard(&caller.tenant).await else { return };
     if Authority::KINDS.contains(&kind) {
-        management.access.authority().reached(shard, reply.position, time_max).await.is_ok()
+        _ = management.access.authority().reached(shard, reply.position, time_max).await;
     } else if Catalogs::KINDS.contains(&kind) {
-        management.catalogs.reached(shard, reply.position, time_max).await.is_ok()
-    } else {
-        true
+        _ = management.catalogs.reached(shard, reply.position, time_max).await;
     }
 }
 

@@ -5,16 +5,22 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use steward_events::command::IssueKey;
 use steward_events::event::KeyHash;
-use steward_events::id::TenantId;
+use steward_events::id::{CommandId, TenantId};
+use steward_events::ids::{DerivedIds, Ids};
 use steward_events::rejection::Rejection;
 use steward_events::request::Reply;
+use steward_events::scope::Scope;
 use steward_events::secret::{api_key, letters};
 
 use super::caller::ManagementCaller;
 use crate::error::Error;
 
 /// The command with a hash and an id, and the secret if it was made here.
-pub(super) fn complete(caller: &ManagementCaller<'_>, body: &[u8]) -> Result<(Bytes, Option<String>), Error> {
+pub(super) fn complete(
+    caller: &ManagementCaller<'_>,
+    command: &CommandId,
+    body: &[u8],
+) -> Result<(Bytes, Option<String>), Error> {
     let invalid = |reason: String| Error::from(Rejection::invalid("body", reason));
     let mut body: Value = caller.format.read(body).map_err(invalid)?;
     let Some(fields) = body.as_object_mut() else { return Err(invalid("must be an object".to_owned())) };
@@ -25,34 +31,38 @@ pub(super) fn complete(caller: &ManagementCaller<'_>, body: &[u8]) -> Result<(By
         secret = Some(made);
     }
     if fields.get("key").is_none_or(Value::is_null) {
-        fields.insert("key".to_owned(), json!(format!("key_{}", caller.management.ids.unique())));
+        // A retry names the same key, though its secret is another.
+        let seed = format!("key\0{}\0{}\0{command}", caller.tenant, caller.key.holder.key);
+        fields.insert("key".to_owned(), json!(format!("key_{}", DerivedIds::from_seed(seed).unique())));
     }
     Ok((Bytes::from(body.to_string()), secret))
 }
 
-/// Adds the secret to the answer. `up_to_date` tells whether this gateway knows already what was recorded.
-pub(super) fn show(
-    caller: &ManagementCaller<'_>,
-    reply: &mut Reply,
-    issue: &IssueKey,
-    secret: Option<String>,
-    up_to_date: bool,
-) -> Result<(), Error> {
-    let Some(secret) = secret else { return Ok(()) };
+/// What a refusal of this command is to its sender: a retry comes with a secret of its own, and is no other command for that.
+pub(super) fn refused(caller: &ManagementCaller<'_>, issue: &IssueKey, made_here: bool, why: Rejection) -> Rejection {
+    let Some(id) = issue.key.as_ref().filter(|_| made_here && matches!(why, Rejection::Reused { .. })) else {
+        return why;
+    };
     let authority = caller.management.access.authority().read();
-    let recorded = authority.identity(&caller.tenant).is_some_and(|known| known.key_of_hash(&issue.hash).is_some());
-    drop(authority);
-    if up_to_date && !recorded {
-        // Decided before, under the same Idempotency-Key: with another secret, which nobody can show again.
-        let what = "a key issued by this Idempotency-Key; its secret was shown then and".to_owned();
-        let id = reply.answer.get("key").and_then(Value::as_str).unwrap_or("").to_owned();
-        return Err(Rejection::AlreadyExists { what, id }.into());
+    let issued = authority.identity(&caller.tenant).and_then(|known| known.key(id)).is_some_and(|key| {
+        let scope = issue.scope.clone().unwrap_or_else(|| Scope::tenant(&caller.tenant));
+        (&key.principal, &key.scope, &key.models, &key.permissions, key.expires)
+            == (&issue.principal, &scope, &issue.models, &issue.permissions, issue.expires)
+    });
+    if !issued {
+        return why;
     }
+    let what = "a key issued by this Idempotency-Key; its secret was shown then and".to_owned();
+    Rejection::AlreadyExists { what, id: id.to_string() }
+}
+
+/// Adds the secret to the answer.
+pub(super) fn show(reply: &mut Reply, issue: &IssueKey, secret: Option<String>) {
+    let Some(secret) = secret else { return };
     if !reply.answer.is_object() {
         reply.answer = json!({ "key": issue.key });
     }
     reply.answer["secret"] = Value::String(secret);
-    Ok(())
 }
 
 /// `stw_<tenant>_<32 letters>`: 160 random bits.

@@ -16,7 +16,7 @@ pub(super) async fn send(
     body: Bytes,
 ) -> Result<Response, Error> {
     caller.check(spec.permission())?;
-    let request = caller.request(spec.view, spec.verb, caller.format, body)?;
+    let request = caller.request((spec.view, spec.verb), caller.command_id()?, caller.format, body)?;
     let answer = caller.management.bus.query(request).await?.map_err(Error::Decided)?;
     Ok(caller.respond(answer))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use steward_events::event::BudgetLevel;
 use steward_events::quantity::{Limit, Unit};
 use steward_events::query::{BudgetPage, BudgetRow, ListBudgets, WindowRow};
 use steward_events::timestamp::Timestamp;
@@ -41,7 +42,8 @@ impl BudgetsView {
                 let seen = sight.covers(&budget.key.scope);
                 let wanted = seen
                     && asked.scope.as_ref().is_none_or(|scope| scope.contains(&budget.key.scope))
-                    && asked.unit.is_none_or(|unit| unit == budget.key.unit);
+                    && asked.unit.is_none_or(|unit| unit == budget.key.unit)
+                    && asked.level.is_none_or(|level| level == BudgetLevel::of(&budget.key.level));
                 Ok(wanted.then(|| budget_row(*budget, now, &timezone)))
             }
             _ => Ok(None),
@@ -78,6 +80,8 @@ fn budget_row(stored: StoredBudget, now: Timestamp, timezone: &str) -> BudgetRow
         limit: Limit { unit: key.unit, amount: spec.limit },
         scope: key.scope,
         subject: key.subject,
+        level: BudgetLevel::of(&key.level),
+        set_at: key.level,
         per: key.window,
         hard: spec.hard,
         warn: spec.warn_percent,

@@ -1,7 +1,10 @@
-//! Upstreams, models and prices as a tenant sees them: its own, else those of the platform.
+//! Upstreams, models and prices as a tenant sees them: a model that it routes to its own providers is its own, with its
+//! own prices; every other one is the platform's.
+
+use std::collections::BTreeSet;
 
 use steward_events::event::Rates;
-use steward_events::id::{ProviderId, TenantId};
+use steward_events::id::{ModelId, ProviderId, TenantId};
 use steward_events::query::{
     ListModels, ListPrices, ListProviders, ModelPage, ModelRow, Paging, PricePage, PriceRow, ProviderPage, ProviderRow,
 };
@@ -59,13 +62,34 @@ impl SettingsView {
             _ => None,
         };
         let within = |tenant: &TenantId| asked.model.as_ref().map(|model| prices_of(tenant, model));
+        let routed = self.routed(query, &paging).await?;
         let (own, inherited) = self.both(query, &paging, prices, within, wanted).await?;
+        let applies = |is_own: bool| {
+            let routed = &routed;
+            move |price: &StoredPrice| routed.contains(&price.model) == is_own
+        };
         Ok(own.merge(inherited, paging.limit, |own, inherited| {
+            let own = own.filter(applies(true));
             let is_inherited = own.is_none();
-            let StoredPrice { model, from, until: ends, next, price, variants, source } = own.or(inherited)?;
+            let found = own.or_else(|| inherited.filter(applies(false)))?;
+            let StoredPrice { model, from, until: ends, next, price, variants, source } = found;
             let until = [ends, next].into_iter().flatten().min();
             Some(PriceRow { model, from, ends, until, price, variants, source, inherited: is_inherited })
         }))
+    }
+
+    /// The models that the tenant routes to its own providers. In `steward` all prices are its own.
+    async fn routed(&self, query: &Query<'_>, paging: &Paging) -> Result<BTreeSet<ModelId>, NoAnswer> {
+        let prefix = models(query.tenant());
+        let of_platform = query.tenant().is_steward();
+        let is_routed = move |row: SettingsRow| match row {
+            SettingsRow::Model(row) if of_platform || row.is_routed() => Ok(Some(row.model)),
+            _ => Ok(None),
+        };
+        let all = (usize::MAX, usize::MAX);
+        let read = move |rows: &Snapshot<'_>| part(rows, &prefix, None, None, all, is_routed);
+        let page = self.rows.read(query.shard, paging.min_position, read).await?.page();
+        Ok(page.rows.into_iter().collect())
     }
 
     /// A part of the tenant's own list, and the same part of the platform's.
@@ -101,21 +125,28 @@ fn provider_row(row: StoredProvider, inherited: bool) -> ProviderRow {
     ProviderRow { provider, kind, url, key, inherited }
 }
 
-/// Each part of a model is the tenant's own, else the platform's; a model of which only a part is known is none.
+impl StoredModel {
+    /// True if its calls go to providers of the same catalog.
+    fn is_routed(&self) -> bool {
+        self.spec.is_some() && self.targets.as_ref().is_some_and(|targets| !targets.is_empty())
+    }
+}
+
+/// A model that the tenant routes is its own; of another it can lower the output. One of which only a part is known is
+/// none.
 fn model_row(own: Option<StoredModel>, inherited: Option<StoredModel>, now: Timestamp) -> Option<ModelRow> {
-    let of = |stored: Option<StoredModel>| match stored {
-        Some(StoredModel { model, spec, targets, prices }) => (Some(model), spec, targets, price_at(&prices, now)),
-        None => (None, None, None, None),
+    let lowered = own.as_ref().and_then(|own| own.spec.as_ref()).map(|spec| spec.output_max);
+    let (stored, is_inherited) = match (own, inherited) {
+        (Some(own), None) => (own, false),
+        (Some(own), Some(_)) if own.is_routed() => (own, false),
+        (_, inherited) => (inherited?, true),
     };
-    let (own_model, own_spec, own_targets, own_price) = of(own);
-    let (model, spec, targets, price) = of(inherited);
-    Some(ModelRow {
-        model: own_model.or(model)?,
-        inherited: own_spec.is_none(),
-        spec: own_spec.or(spec)?,
-        targets: own_targets.or(targets).unwrap_or_default(),
-        price: own_price.or(price),
-    })
+    let StoredModel { model, spec, targets, prices } = stored;
+    let mut spec = spec?;
+    let lowered = lowered.filter(|_| is_inherited);
+    spec.output_max = lowered.map_or(spec.output_max, |lowered| spec.output_max.min(lowered));
+    let (targets, price) = (targets.unwrap_or_default(), price_at(&prices, now));
+    Some(ModelRow { model, spec, targets, price, inherited: is_inherited, lowered })
 }
 
 fn price_at(prices: &[ModelPrice], now: Timestamp) -> Option<Rates> {

@@ -86,16 +86,16 @@ fn life(rows: &Snapshot<'_>, tenant: &TenantId) -> Result<Option<StoredLife>, Bo
 }
 
 fn tenant_row(place: StoredPlace, life: Option<StoredLife>) -> TenantRow {
-    let StoredPlace { tenant, shard, timezone, content, placed_at } = place;
+    let StoredPlace { tenant, shard, timezone, placed_at } = place;
     if let Some(life) = life {
         return open_row(tenant, shard, life);
     }
     let state = TenantState::Placed;
-    TenantRow { tenant, shard, timezone, content, state, reason: None, created_at: placed_at }
+    TenantRow { tenant, shard, timezone, state, reason: None, created_at: placed_at }
 }
 
 fn open_row(tenant: TenantId, shard: Shard, life: StoredLife) -> TenantRow {
-    let StoredLife { timezone, content, suspended: reason, created_at } = life;
+    let StoredLife { timezone, suspended: reason, created_at } = life;
     let state = if reason.is_some() { TenantState::Suspended } else { TenantState::Open };
-    TenantRow { tenant, shard, timezone, content, state, reason, created_at }
+    TenantRow { tenant, shard, timezone, state, reason, created_at }
 }

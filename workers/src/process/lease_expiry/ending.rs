@@ -125,6 +125,7 @@ fn closing(
         on_behalf_of: None,
         causation: None,
         correlation: CorrelationId::new(ports.ids.unique())?,
+        body: None,
         events: vec![event.into()],
     };
     Ok(end.next(CommitId::new(ports.ids.unique())?, stream.clone(), vec![entry]))

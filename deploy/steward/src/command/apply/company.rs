@@ -1,17 +1,19 @@
-//! company.toml: providers, models, tenants, roles, grants, budgets, agents; and the commands that make them so.
+//! company.toml: providers, models, tenants with their roles, accounts, grants, budgets and agents.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 use steward_events::BoxError;
-use steward_events::event::{AgentSpec, ContentMode, ProviderKind};
-use steward_events::id::{PrincipalId, TenantId};
+use steward_events::event::{AgentSpec, BudgetLevel, Condition, ProviderKind};
+use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TenantId};
 use steward_events::quantity::{Limit, Window};
-use steward_events::scope::Scope;
+use steward_events::scope::{Scope, Subject};
 use steward_events::timestamp::Timestamp;
 
+use super::one_or_many::OneOrMany;
 use super::price::Price;
+use super::setting::{Kind, OUTPUT_MAX, Setting, Settings};
 use crate::command::options::{principal, target};
 
 /// The file.
@@ -37,21 +39,16 @@ struct Provider {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Model {
+    #[serde(default)]
     route: Vec<String>,
-    price: Price,
-    #[serde(default = "context_max")]
-    context_max: u64,
-    #[serde(default = "output_max")]
-    output_max: u64,
+    #[serde(default)]
+    price: OneOrMany<Price>,
+    context_max: Option<u64>,
+    output_max: Option<u64>,
 }
 
-const fn context_max() -> u64 {
-    8192
-}
-
-const fn output_max() -> u64 {
-    1024
-}
+/// Context of a model of which the file does not say it.
+const CONTEXT_MAX: u64 = 8_192;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,15 +56,21 @@ struct Tenant {
     #[serde(default = "utc")]
     timezone: String,
     #[serde(default)]
-    content: ContentMode,
+    provider: BTreeMap<String, Provider>,
+    #[serde(default)]
+    model: BTreeMap<String, Model>,
     #[serde(default)]
     role: BTreeMap<String, Role>,
     #[serde(default)]
-    agent: BTreeMap<String, AgentSpec>,
+    account: Vec<String>,
     #[serde(default)]
-    project: BTreeMap<String, ScopeSettings>,
-    #[serde(flatten)]
-    whole: ScopeSettings,
+    agent: BTreeMap<AgentId, AgentSpec>,
+    #[serde(default)]
+    project: BTreeMap<String, Project>,
+    #[serde(default)]
+    budget: OneOrMany<Budget>,
+    #[serde(default)]
+    grant: OneOrMany<Grant>,
 }
 
 fn utc() -> String {
@@ -77,32 +80,20 @@ fn utc() -> String {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Role {
+    #[serde(default)]
     permissions: Vec<String>,
     #[serde(default)]
     inherits: Vec<String>,
 }
 
-/// What holds at a scope.
-#[derive(Debug, Default, Deserialize)]
-struct ScopeSettings {
-    #[serde(default)]
-    budget: Budgets,
-    #[serde(default)]
-    grant: Vec<Grant>,
-}
-
-/// One budget, or several.
+/// What holds at a project and below.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Budgets {
-    One(Budget),
-    Many(Vec<Budget>),
-}
-
-impl Default for Budgets {
-    fn default() -> Self {
-        Self::Many(Vec::new())
-    }
+#[serde(deny_unknown_fields)]
+struct Project {
+    #[serde(default)]
+    budget: OneOrMany<Budget>,
+    #[serde(default)]
+    grant: OneOrMany<Grant>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -115,6 +106,11 @@ struct Budget {
     hard: bool,
     #[serde(default)]
     warn: Vec<String>,
+    level: Option<BudgetLevel>,
+    principal: Option<String>,
+    key: Option<KeyId>,
+    model: Option<ModelId>,
+    agent: Option<AgentId>,
 }
 
 const fn yes() -> bool {
@@ -127,159 +123,197 @@ struct Grant {
     to: String,
     role: String,
     expires: Option<toml::value::Datetime>,
-}
-
-/// Something that is to hold, and the command that makes it so.
-#[derive(Debug)]
-pub(super) struct Desired {
-    /// Whose command it is.
-    pub(super) tenant: TenantId,
-    /// In whose list it stands.
-    pub(super) about: TenantId,
-    pub(super) noun: &'static str,
-    pub(super) verb: &'static str,
-    pub(super) body: Value,
-    /// For people.
-    pub(super) line: String,
-    /// The noun of that list.
-    pub(super) list: &'static str,
-    /// What a row of the list says if it holds already.
-    pub(super) row: Value,
+    condition: Option<Condition>,
 }
 
 impl Company {
-    /// What is to hold, in the order in which it can be made.
-    pub(super) fn desired(&self) -> Result<Vec<Desired>, BoxError> {
-        let mut all = Vec::new();
-        for (name, provider) in &self.provider {
-            all.push(provider.desired(name));
-        }
-        for (name, model) in &self.model {
-            model.desired(name, &mut all).map_err(|error| format!("[model.{name}] {error}"))?;
-        }
+    /// Reads the file's text.
+    ///
+    /// # Errors
+    /// With the line, and for a name that nothing has, the nearest one.
+    pub(super) fn read(text: &str) -> Result<Self, BoxError> {
+        toml::from_str(text).map_err(|error| {
+            let hint = super::names::nearest_to(error.message());
+            let hint = hint.map_or_else(String::new, |near| format!("did you mean {near}?\n"));
+            format!("{error}{hint}").trim_end().to_owned().into()
+        })
+    }
+
+    /// The tenants that it speaks of.
+    pub(super) fn tenants(&self) -> impl Iterator<Item = &TenantId> {
+        self.tenant.keys()
+    }
+
+    /// What is to hold. `level` is that of budgets of which the file does not say it: the sender's own.
+    pub(super) fn settings(&self, level: BudgetLevel) -> Result<Settings, BoxError> {
+        let mut all = Collected { settings: Settings::new(), tenant: TenantId::steward(), level };
+        all.catalog(&self.provider, &self.model)?;
         for (name, tenant) in &self.tenant {
-            tenant.desired(name, &mut all).map_err(|error| format!("[tenant.{name}] {error}"))?;
+            all.tenant = name.clone();
+            tenant.collect(&mut all).map_err(|error| format!("[tenant.{name}] {error}"))?;
         }
-        Ok(all)
+        Ok(all.settings)
     }
 }
 
-/// Something in the tenant `steward`'s catalog.
-fn in_catalog(noun: &'static str, body: Value, (list, row): (&'static str, Value), line: String) -> Desired {
-    let tenant = TenantId::steward();
-    Desired { about: tenant.clone(), tenant, noun, verb: "set", body, line, list, row }
+/// Settings of the tenant that is read now.
+struct Collected {
+    settings: Settings,
+    tenant: TenantId,
+    level: BudgetLevel,
 }
 
-impl Provider {
-    fn desired(&self, name: &str) -> Desired {
-        let body = json!({ "provider": name, "kind": self.kind, "url": self.url, "key": self.key });
-        let line = format!("provider {name} at {}", self.url);
-        in_catalog("provider", body.clone(), ("provider", body), line)
+impl Collected {
+    fn put(&mut self, kind: Kind, (id, label): (Value, String), fields: Value) -> Result<(), BoxError> {
+        let setting = Setting::new(&self.tenant, kind, (id, label), fields);
+        let twice = format!("{} {} stands there twice", kind.noun(), setting.label);
+        match self.settings.insert(setting.name(), setting) {
+            Some(_) if kind != Kind::Account => Err(twice.into()),
+            _ => Ok(()),
+        }
     }
-}
 
-impl Model {
-    fn desired(&self, name: &str, all: &mut Vec<Desired>) -> Result<(), BoxError> {
-        let spec = json!({ "context_max": self.context_max, "output_max": self.output_max });
-        let body = json!({ "model": name, "spec": spec });
-        all.push(in_catalog("model", body.clone(), ("model", body), format!("model {name}")));
-        let targets: Vec<Value> = self.route.iter().map(|text| target(text)).collect::<Result<_, _>>()?;
-        let body = json!({ "model": name, "targets": targets });
-        let line = format!("route {name} to {}", self.route.join(", "));
-        all.push(in_catalog("route", body.clone(), ("model", body), line));
-        let (body, row, line) = self.price.desired(name)?;
-        all.push(in_catalog("price", body, ("price", row), line));
+    fn catalog(
+        &mut self,
+        providers: &BTreeMap<String, Provider>,
+        models: &BTreeMap<String, Model>,
+    ) -> Result<(), BoxError> {
+        for (name, Provider { kind, url, key }) in providers {
+            let fields = json!({ "kind": kind, "url": url, "key": key });
+            self.put(Kind::Provider, (json!({ "provider": name }), name.clone()), fields)?;
+        }
+        for (name, model) in models {
+            self.model(name, model).map_err(|error| format!("[model.{name}] {error}"))?;
+        }
         Ok(())
     }
+
+    fn model(&mut self, name: &str, model: &Model) -> Result<(), BoxError> {
+        // Of a model of the platform a tenant says the most output, and no more.
+        let lowers = !self.tenant.is_steward() && model.route.is_empty();
+        let output_max = json!(model.output_max.unwrap_or(OUTPUT_MAX));
+        let spec = match (lowers, model.context_max) {
+            (true, Some(_)) => {
+                return Err("context_max is of models with a route; of others it is the platform's".into());
+            }
+            (true, None) => json!({ "output_max": output_max }),
+            (false, context_max) => {
+                json!({ "context_max": context_max.unwrap_or(CONTEXT_MAX), "output_max": output_max })
+            }
+        };
+        let id = || (json!({ "model": name }), name.to_owned());
+        self.put(Kind::Model, id(), spec)?;
+        for text in &model.route {
+            target(text)?;
+        }
+        if !model.route.is_empty() {
+            self.put(Kind::Route, id(), json!({ "targets": model.route }))?;
+        }
+        for price in &model.price.0 {
+            let (from, fields) = price.setting()?;
+            let id = json!({ "model": name, "from": from });
+            self.put(Kind::Price, (id, format!("{name} from {from}")), fields)?;
+        }
+        Ok(())
+    }
+
+    fn account(&mut self, name: &str) -> Result<(), BoxError> {
+        self.put(Kind::Account, (json!({ "name": name }), name.to_owned()), json!({}))
+    }
+
+    fn budgets(&mut self, scope: &Scope, budgets: &OneOrMany<Budget>) -> Result<(), BoxError> {
+        for budget in &budgets.0 {
+            let mut warn: Vec<u8> = budget.warn.iter().map(|text| percent(text)).collect::<Result<_, _>>()?;
+            warn.sort_unstable();
+            warn.dedup();
+            let subject = budget.subject(&self.tenant)?;
+            let level = budget.level.unwrap_or(self.level);
+            let Budget { limit, per, hard, .. } = budget;
+            let id = budget_id(scope, level, subject.as_ref(), (*limit, *per));
+            self.put(Kind::Budget, id, json!({ "limit": limit, "hard": hard, "warn": warn }))?;
+        }
+        Ok(())
+    }
+
+    fn grants(&mut self, scope: &Scope, grants: &OneOrMany<Grant>) -> Result<(), BoxError> {
+        for Grant { to: whom, role, expires, condition } in &grants.0 {
+            let to = principal(&self.tenant, whom)?;
+            if to.as_str() != whom {
+                self.account(whom)?;
+            }
+            let expires = expires.as_ref().map(|at| at.to_string().parse::<Timestamp>()).transpose()?;
+            let id = grant_id(&to, whom, role, scope);
+            self.put(Kind::Grant, id, json!({ "expires": expires, "condition": condition }))?;
+        }
+        Ok(())
+    }
+}
+
+/// What tells a budget from others, and its name for people.
+pub(super) fn budget_id(
+    scope: &Scope,
+    level: BudgetLevel,
+    subject: Option<&Subject>,
+    (limit, per): (Limit, Window),
+) -> (Value, String) {
+    let whose = subject.map_or_else(String::new, |subject| format!(" for {subject}"));
+    let span = if per == Window::Total { "in total".to_owned() } else { format!("a {per}") };
+    let label = format!("{scope}{whose} {span} ({level})");
+    (json!({ "scope": scope, "level": level, "subject": subject, "unit": limit.unit, "per": per }), label)
+}
+
+/// What tells a grant from others, and its name for people.
+pub(super) fn grant_id(to: &PrincipalId, name: &str, role: &str, on: &Scope) -> (Value, String) {
+    (json!({ "to": to, "role": role, "on": on }), format!("{name} is {role} on {on}"))
 }
 
 impl Tenant {
-    fn desired(&self, name: &TenantId, all: &mut Vec<Desired>) -> Result<(), BoxError> {
-        let body = json!({ "tenant": name, "timezone": self.timezone, "content": self.content });
-        let make = Maker { tenant: name };
-        let row = json!({ "tenant": name });
-        let made = make.one("tenant", "create", body, ("tenant", row), format!("tenant {name}"));
-        all.push(Desired { tenant: TenantId::steward(), ..made });
-        for (role, meaning) in &self.role {
-            let body = json!({ "role": role, "permissions": meaning.permissions, "inherits": meaning.inherits });
-            let line = format!("role {role} in {name}");
-            all.push(make.one("role", "define", body.clone(), ("role", body), line));
+    fn collect(&self, all: &mut Collected) -> Result<(), BoxError> {
+        let name = all.tenant.clone();
+        if name.is_steward() {
+            return Err("steward is the platform itself: its providers and models stand at the top".into());
         }
-        let mut accounts = Vec::new();
-        let whole = Scope::tenant(name);
-        let mut places = vec![(whole.clone(), &self.whole)];
-        for (project, place) in &self.project {
-            places.push((whole.child(project)?, place));
+        all.put(Kind::Tenant, (json!({ "tenant": name }), name.to_string()), json!({ "timezone": self.timezone }))?;
+        all.catalog(&self.provider, &self.model)?;
+        for (role, Role { permissions, inherits }) in &self.role {
+            let fields = json!({ "permissions": permissions, "inherits": inherits });
+            all.put(Kind::Role, (json!({ "role": role }), format!("{role} in {name}")), fields)?;
         }
-        for (scope, place) in places {
-            place.desired(&make, &scope, &mut accounts, all)?;
+        for account in &self.account {
+            all.account(account)?;
+        }
+        let whole = Scope::tenant(&name);
+        all.budgets(&whole, &self.budget)?;
+        all.grants(&whole, &self.grant)?;
+        for (project, at) in &self.project {
+            let scope = whole.child(project)?;
+            let within = |error: BoxError| format!("[project.{project}] {error}");
+            all.budgets(&scope, &at.budget).map_err(within)?;
+            all.grants(&scope, &at.grant).map_err(within)?;
         }
         for (agent, spec) in &self.agent {
-            let body = json!({ "agent": agent, "spec": spec });
-            all.push(make.one("agent", "define", body.clone(), ("agent", body), format!("agent {agent} in {name}")));
+            all.put(Kind::Agent, (json!({ "agent": agent }), format!("{agent} in {name}")), json!(spec))?;
         }
         Ok(())
     }
 }
 
-impl ScopeSettings {
-    fn desired(
-        &self,
-        make: &Maker<'_>,
-        scope: &Scope,
-        accounts: &mut Vec<String>,
-        all: &mut Vec<Desired>,
-    ) -> Result<(), BoxError> {
-        let budgets = match &self.budget {
-            Budgets::One(budget) => std::slice::from_ref(budget),
-            Budgets::Many(budgets) => budgets,
-        };
-        for budget in budgets {
-            let warn: Vec<u8> = budget.warn.iter().map(|text| percent(text)).collect::<Result<_, _>>()?;
-            let Budget { limit, per, hard, .. } = budget;
-            let body = json!({ "scope": scope, "limit": limit, "per": per, "hard": hard, "warn": warn });
-            let crossed: BTreeSet<u8> = warn.iter().copied().collect();
-            let mut row = body.clone();
-            (row["subject"], row["warn"]) = (Value::Null, json!(crossed));
-            let span = if *per == Window::Total { "in total".to_owned() } else { format!("a {per}") };
-            let line = format!("budget {scope} {limit} {span}{}", if *hard { ", hard" } else { ", soft" });
-            all.push(make.one("budget", "set", body, ("budget", row), line));
+impl Budget {
+    fn subject(&self, tenant: &TenantId) -> Result<Option<Subject>, BoxError> {
+        let Self { principal: whom, key, model, agent, .. } = self;
+        let whom = whom.as_ref().map(|name| principal(tenant, name)).transpose()?;
+        let named = [
+            whom.map(Subject::Principal),
+            key.clone().map(Subject::Key),
+            model.clone().map(Subject::Model),
+            agent.clone().map(Subject::Agent),
+        ];
+        let mut named = named.into_iter().flatten();
+        let first = named.next();
+        match named.next() {
+            None => Ok(first),
+            Some(_) => Err("a budget counts one principal, key, model or agent, or everything".into()),
         }
-        for grant in &self.grant {
-            let to = principal(make.tenant, &grant.to)?;
-            if to.as_str() != grant.to && !accounts.contains(&grant.to) {
-                accounts.push(grant.to.clone());
-                all.push(make.account(&to, &grant.to));
-            }
-            let expires: Option<Timestamp> = grant.expires.as_ref().map(|at| at.to_string().parse()).transpose()?;
-            let body = json!({ "to": to, "role": grant.role, "on": scope, "expires": expires });
-            let line = format!("grant {} is {} on {scope}", grant.to, grant.role);
-            all.push(make.one("grant", "give", body.clone(), ("grant", body), line));
-        }
-        Ok(())
-    }
-}
-
-struct Maker<'a> {
-    tenant: &'a TenantId,
-}
-
-impl Maker<'_> {
-    fn one(
-        &self,
-        noun: &'static str,
-        verb: &'static str,
-        body: Value,
-        (list, row): (&'static str, Value),
-        line: String,
-    ) -> Desired {
-        let tenant = self.tenant.clone();
-        Desired { about: tenant.clone(), tenant, noun, verb, body, line, list, row }
-    }
-
-    fn account(&self, principal: &PrincipalId, name: &str) -> Desired {
-        let line = format!("account {name} in {} ({principal})", self.tenant);
-        self.one("account", "create", json!({ "name": name }), ("account", json!({ "principal": principal })), line)
     }
 }
 
@@ -290,47 +324,4 @@ fn percent(text: &str) -> Result<u8, BoxError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const EXAMPLE: &str = r#"
-        [provider.local]
-        kind = "openai"
-        url = "http://127.0.0.1:9090/v1"
-        [model.small]
-        route = ["local/smollm2"]
-        price = { from = 2026-11-01, input = "$1.00/M", output = "$1.00/M" }
-        [tenant.acme]
-        timezone = "Europe/Berlin"
-        [tenant.acme.project.support]
-        budget = { limit = "$5.00", per = "day", hard = true, warn = ["80%"] }
-        grant = [{ to = "support-bot", role = "agent" }]
-    "#;
-
-    #[test]
-    fn the_example_becomes_commands_in_an_order_that_works() {
-        let company: Company = toml::from_str(EXAMPLE).unwrap();
-        let order: Vec<String> = company.desired().unwrap().iter().map(|d| format!("{} {}", d.noun, d.verb)).collect();
-        assert_eq!(
-            order,
-            [
-                "provider set",
-                "model set",
-                "route set",
-                "price set",
-                "tenant create",
-                "budget set",
-                "account create",
-                "grant give"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_slip_is_named() {
-        let text = EXAMPLE.replace("\"80%\"", "\"80\"");
-        let error = toml::from_str::<Company>(&text).unwrap().desired().unwrap_err().to_string();
-        assert!(error.contains("80%"), "{error}");
-        assert!(toml::from_str::<Company>("[tenat.acme]").is_err());
-    }
-}
+mod tests;

@@ -82,26 +82,13 @@ impl Variant {
 }
 
 impl Price {
-    /// What `price.set` is told of `model`, what a row of the list says if it holds already, and a line for people.
-    pub(super) fn desired(&self, model: &str) -> Result<(Value, Value, String), BoxError> {
+    /// From when it applies, and its fields as commands take them.
+    pub(super) fn setting(&self) -> Result<(Timestamp, Value), BoxError> {
         let moment = |at: &toml::value::Datetime| at.to_string().parse::<Timestamp>();
-        let from = moment(&self.from)?;
         let until = self.until.as_ref().map(moment).transpose()?;
-        let rates = self.rates()?;
         let variants = self.variants.iter().map(Variant::variant).collect::<Result<Vec<_>, _>>()?;
-        let mut body = json!({ "model": model, "from": from, "price": rates, "source": self.source });
-        let mut row = body.clone();
-        (body["until"], row["ends"]) = (json!(until), json!(until));
-        // What is left out here must not stand there.
-        for rate in
-            ["cache_write", "cache_write_1h", "reasoning", "audio_input", "audio_output", "image", "search", "call"]
-        {
-            row["price"].as_object_mut().map(|rates| rates.entry(rate).or_insert(Value::Null));
-        }
-        row["variants"] = if variants.is_empty() { Value::Null } else { json!(variants) };
-        body["variants"] = json!(variants);
-        let line = format!("price {model} {} in, {} out, from {}", self.input, self.output, self.from);
-        Ok((body, row, line))
+        let fields = json!({ "until": until, "price": self.rates()?, "variants": variants, "source": self.source });
+        Ok((moment(&self.from)?, fields))
     }
 }
 
@@ -131,14 +118,15 @@ mod tests {
         "#,
         )
         .unwrap();
-        let (body, row, _) = price.desired("sol").unwrap();
+        let (from, mut body) = price.setting().unwrap();
+        (body["model"], body["from"]) = (json!("sol"), json!(from));
         let set: SetPrice = serde_json::from_value(body).unwrap();
         assert_eq!(set.price.cache_write, Some(PicoDollarsPerToken(2_500_000)));
         assert_eq!(set.price.search, Some(NanoDollars(10_000_000)));
         assert_eq!(set.variants[0].rates.cached, PicoDollarsPerToken(200_000));
         assert_eq!(set.variants[1].rates.cached, PicoDollarsPerToken(1_000_000), "as input, if it is left out");
         assert_eq!(set.variants[2].hours[0].from.to_string(), "01:00");
-        assert_eq!(row["price"]["reasoning"], Value::Null);
+        assert_eq!(set.price.reasoning, None);
     }
 
     #[test]

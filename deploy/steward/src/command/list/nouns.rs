@@ -63,7 +63,7 @@ pub(super) const LISTS: &[KnownList] = &[
     KnownList {
         noun: "budget",
         columns: BUDGET,
-        examples: &["steward budget list --tenant acme", "steward budget list --scope acme/support --unit money"],
+        examples: &["steward budget list --tenant acme", "steward budget list --scope acme/support --level platform"],
         make_one: "steward budget set TENANT \"$5.00\" --per day",
     },
     KnownList {
@@ -145,6 +145,7 @@ const AGENT: &[KnownColumn] = &[
 
 const BUDGET: &[KnownColumn] = &[
     ("SCOPE", false, |row| text(row, "/scope")),
+    ("LEVEL", false, |row| text(row, "/level")),
     ("FOR", false, subject),
     ("PER", false, |row| text(row, "/per")),
     ("LIMIT", true, |row| text(row, "/limit")),
@@ -189,7 +190,6 @@ const TENANT: &[KnownColumn] = &[
     ("TENANT", false, |row| text(row, "/tenant")),
     ("STATE", false, |row| text(row, "/state")),
     ("TIME ZONE", false, |row| text(row, "/timezone")),
-    ("CONTENT", false, |row| text(row, "/content")),
     ("SHARD", true, |row| text(row, "/shard")),
     ("CREATED", false, |row| moment(row, "/created_at")),
     ("REASON", false, |row| text(row, "/reason")),

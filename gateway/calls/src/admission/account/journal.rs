@@ -168,6 +168,7 @@ impl Account {
             on_behalf_of: Some(self.me.scopes.principal.clone()),
             causation: None,
             correlation: request.clone(),
+            body: None,
             events: vec![event.into()],
         }
     }

@@ -180,6 +180,7 @@ pub(super) fn closed(lease: &LeaseId, position: u64, stream: &StreamName) -> Sto
         on_behalf_of: None,
         causation: None,
         correlation: id("r"),
+        body: None,
         events: vec![event.into()],
     };
     let commit = Commit {
