@@ -72,6 +72,10 @@ struct RolePermissions {
 const NOTHING: RolePermissions =
     RolePermissions { publish: &[], publish_never: &[], subscribe: &[], timers: false, keys: false };
 
+/// Hears of connections that have closed, and closes others.
+const CLOSING: RolePermissions =
+    RolePermissions { publish: &[&["$SYS.REQ.SERVER.*.KICK"]], subscribe: &["$SYS.ACCOUNT.*.DISCONNECT"], ..NOTHING };
+
 impl Role {
     /// All of them.
     pub const ALL: [Self; 9] = [
@@ -177,11 +181,7 @@ impl Role {
             Self::Login => {
                 RolePermissions { publish: &[&["$SYS._INBOX.>"]], subscribe: &["$SYS.REQ.USER.AUTH"], ..NOTHING }
             }
-            Self::Sessions => RolePermissions {
-                publish: &[&["$SYS.REQ.SERVER.*.KICK"]],
-                subscribe: &["$SYS.ACCOUNT.*.DISCONNECT"],
-                ..NOTHING
-            },
+            Self::Sessions => CLOSING,
         }
     }
 
