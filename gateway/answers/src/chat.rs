@@ -220,7 +220,7 @@ mod tests {
             (r#"{"id":"x","usage":null,"choices":[{"delta":{}}]}"#, r#"{"id":"x","choices":[{"delta":{}}]}"#),
             (r#"{"usage":null,"id":"x"}"#, r#"{"id":"x"}"#),
             (r#"{"usage":null , "usage":{"a":1}, "id":"x"}"#, r#"{  "id":"x"}"#),
-            (r#"{"id":"x" , "usage" : {"a":1} }"#, r#"{"id":"x" }"#),
+            (r#"{"id":"x" , "usage" : {"a":1} }"#, r#"{"id":"x"  }"#),
             (r#"{ "usage" : 7 }"#, "{  }"),
             (r#"{"id":"x","\u0075sage":null,"n":1}"#, r#"{"id":"x","n":1}"#),
             (r#"{"id":"usage"}"#, r#"{"id":"usage"}"#),
