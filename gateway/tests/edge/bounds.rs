@@ -37,7 +37,7 @@ fn heed(value: &Value, limit: &mut u64, choices: &mut u64) {
         match (name.as_str(), number) {
             ("n" | "best_of" | "candidate_count", Some(number)) => *choices = number,
             (_, Some(number)) if name.contains("token") || name.contains("predict") || name.contains("length") => {
-                *limit = number
+                *limit = number;
             }
             ("messages" | "tools" | "functions" | "metadata", _) => {}
             _ => heed(value, limit, choices),

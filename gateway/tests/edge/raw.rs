@@ -118,7 +118,7 @@ pub(crate) const USAGE: &str =
 
 /// Events with these data.
 pub(crate) fn events<T: AsRef<str>>(data: &[T]) -> String {
-    data.iter().map(|data| format!("data: {}\n\n", data.as_ref())).collect()
+    data.iter().flat_map(|data| ["data: ", data.as_ref(), "\n\n"]).collect()
 }
 
 /// `good day`, streamed.

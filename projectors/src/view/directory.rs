@@ -127,18 +127,7 @@ fn fold_identity(event: &IdentityEvent, recorded: &Recorded<'_>, rows: &mut Rows
             *rows.row(&key) =
                 Some(DirectoryRow::Person(StoredPerson { principal, profile, disabled: None, invited_at: at }));
         }
-        IdentityEvent::UserDisabled { principal, reason } => {
-            // A person or a service account: looked at first, so that no row is made where there is none.
-            for key in [person_key(tenant, principal), account_key(tenant, principal)] {
-                if rows.peek(&key).is_some() {
-                    match rows.row(&key) {
-                        Some(DirectoryRow::Person(row)) => row.disabled = Some(reason.clone()),
-                        Some(DirectoryRow::Account(row)) => row.disabled = Some(reason.clone()),
-                        _ => {}
-                    }
-                }
-            }
-        }
+        IdentityEvent::UserDisabled { principal, reason } => disable(tenant, principal, reason, rows),
         IdentityEvent::KeyIssued {
             key,
             principal,
@@ -169,6 +158,19 @@ fn fold_identity(event: &IdentityEvent, recorded: &Recorded<'_>, rows: &mut Rows
         IdentityEvent::KeyRevoked { key, reason } => {
             if let Some(DirectoryRow::Key(stored)) = rows.row(&key_key(tenant, key)) {
                 stored.revoked = Some(reason.clone());
+            }
+        }
+    }
+}
+
+/// Disables a person or a service account: looked at first, so that no row is made where there is none.
+fn disable(tenant: &TenantId, principal: &PrincipalId, reason: &str, rows: &mut Rows<DirectoryRow>) {
+    for key in [person_key(tenant, principal), account_key(tenant, principal)] {
+        if rows.peek(&key).is_some() {
+            match rows.row(&key) {
+                Some(DirectoryRow::Person(row)) => row.disabled = Some(reason.to_owned()),
+                Some(DirectoryRow::Account(row)) => row.disabled = Some(reason.to_owned()),
+                _ => {}
             }
         }
     }

@@ -35,7 +35,7 @@ enum Broken {
     /// It cannot be done; this is recorded.
     Fail(String),
     /// The same, although a step was paid.
-    FailPaid(String, SpentStep),
+    FailPaid(String, Box<SpentStep>),
 }
 
 /// Drives `task` until it is closed, lost or given up.
@@ -115,10 +115,6 @@ impl Drive<'_> {
             Ok(()) => return Left::Closed,
             Err(broken) => broken,
         };
-        let (broken, spent) = match broken {
-            Broken::FailPaid(reason, spent) => (Broken::Fail(reason), Some(spent)),
-            other => (other, None),
-        };
         match broken {
             Broken::Release(reason) => {
                 tracing::info!(%reason, "task given up for now");
@@ -128,7 +124,8 @@ impl Drive<'_> {
                 tracing::warn!(%reason, "task lost");
                 Left::Lost
             }
-            Broken::Fail(reason) | Broken::FailPaid(reason, _) => self.fail(&reason, spent).await,
+            Broken::Fail(reason) => self.fail(&reason, None).await,
+            Broken::FailPaid(reason, spent) => self.fail(&reason, Some(*spent)).await,
         }
     }
 
@@ -246,7 +243,7 @@ impl Drive<'_> {
         let output = Content::Plain(TaskOutput { text: text.clone() });
         let finish = FinishStep { task: task.clone(), epoch, step, kind, output, tokens, cost, duration_ms };
         self.record(finish).await.map_err(|broken| match broken {
-            Broken::Fail(reason) => Broken::FailPaid(reason, SpentStep { step, tokens, cost }),
+            Broken::Fail(reason) => Broken::FailPaid(reason, Box::new(SpentStep { step, tokens, cost })),
             other => other,
         })?;
         tracing::info!(step = step.0, kind = %kind, duration_ms, cost = %cost, "step finished");
@@ -259,7 +256,9 @@ impl Drive<'_> {
         }
         let reason = format!("step {step} ({kind}): {error}");
         match *error {
-            CallError::Paid { tokens, cost, .. } => Broken::FailPaid(reason, SpentStep { step, tokens, cost }),
+            CallError::Paid { tokens, cost, .. } => {
+                Broken::FailPaid(reason, Box::new(SpentStep { step, tokens, cost }))
+            }
             _ => Broken::Fail(reason),
         }
     }

@@ -131,14 +131,10 @@ impl<P: Projector> Runner<P> {
             } else {
                 None
             };
-            let ended = match next {
+            let ended = match next.map(|next| batch.take_next::<P>(next)) {
+                Some(Ok(())) => continue,
+                Some(Err(end)) => Some(end),
                 None => None,
-                Some(None) => Some(FoldEnd::Failed("the log ended its stream".into())),
-                Some(Some(Err(error))) => Some(error.into()),
-                Some(Some(Ok(stored))) => match batch.take::<P>(stored) {
-                    Ok(()) => continue,
-                    Err(error) => Some(error.into()),
-                },
             };
             batch = write(followed, batch, self.config.rows_held_max.min(P::ROWS_HELD_MAX)).await?;
             due = Due::after_write(&self.config);
@@ -229,6 +225,12 @@ struct Batch<R> {
 }
 
 impl<R> Batch<R> {
+    /// Takes what the log gave, or says why it goes no further.
+    fn take_next<P: Projector<Row = R>>(&mut self, next: Option<Result<Stored, LogError>>) -> Result<(), FoldEnd> {
+        let stored = next.ok_or_else(|| FoldEnd::Failed("the log ended its stream".into()))??;
+        Ok(self.take::<P>(stored)?)
+    }
+
     fn take<P: Projector<Row = R>>(&mut self, stored: Stored) -> Result<(), LogError> {
         if stored.position <= self.position {
             let (shard, at, now) = (stored.stream.shard, self.position, stored.position);
