@@ -98,7 +98,20 @@ async fn a_grant_given_a_moment_ago_counts() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_handlers_race_and_every_command_is_decided_once() {
-    const COMMANDS: usize = 300;
+    // How many commands wait together is up to the machine; that some never do would be a fault.
+    const RACES: usize = 10;
+    for _ in 0..RACES {
+        if commits_of_a_race().await < COMMANDS {
+            return;
+        }
+    }
+    panic!("in {RACES} races each command had a commit of its own: none carries several");
+}
+
+const COMMANDS: usize = 300;
+
+/// Races two handlers, and returns how many commits hold what they decided.
+async fn commits_of_a_race() -> usize {
     let env = HandlerEnv::new().await;
     let handlers = [env.handler(), env.handler()];
     let mut sent = tokio::task::JoinSet::new();
@@ -122,11 +135,11 @@ async fn two_handlers_race_and_every_command_is_decided_once() {
     let created = env.events(AggregateKind::Identity, "main").await;
     assert_eq!(created.len(), COMMANDS, "each once");
     let commits = env.commits(AggregateKind::Identity, "main").await;
-    assert!(commits.len() < COMMANDS, "{} commits: some carry several commands", commits.len());
     let at = |reply: &steward_events::request::Reply| commits.iter().find(|(position, _)| *position == reply.position);
     for replies in replies.values() {
         assert!(at(&replies[0]).is_some(), "each reply names the commit that holds it");
     }
+    commits.len()
 }
 
 #[tokio::test]
