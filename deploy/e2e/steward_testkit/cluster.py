@@ -90,12 +90,12 @@ class Cluster:
     def wait_report(self, calls: int) -> dict:
         return wait_for(f"a report of {calls} calls", lambda: (t := self.total())["calls"] == calls and t, 30)
 
-    def worst_of_a_call(self, max_tokens: int) -> dict:
+    def worst_of_a_call(self, max_tokens: int, stream: bool = False) -> dict:
         """What a call reserves, seen at one made outside of all projects, so that their budgets stay untouched."""
         self.steward.cli("account", "create", "prober", "--tenant", "acme")
         self.steward.cli("grant", "give", "prober", "agent", "--on", "acme", "--tenant", "acme")
         key = self.steward.key("prober", "acme", "--on", "acme")
-        assert self.caller(1, key).call(max_tokens=max_tokens)[0] == 200
+        assert self.caller(1, key).call(max_tokens=max_tokens, stream=stream)[0] == 200
         (call,) = self.started_and_finished()[0].values()
         return call["worst"]
 

@@ -8,7 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Server(ThreadingHTTPServer):
-    """Gateways are killed here: that their connections break is no news."""
+    """Gateways are killed here: that their connections break is no news. Many may connect at once."""
+
+    request_queue_size = 1024
 
     def handle_error(self, request, client_address):
         if not isinstance(sys.exc_info()[1], OSError):

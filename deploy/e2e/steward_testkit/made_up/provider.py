@@ -30,5 +30,5 @@ impl Provider for Canned {
 def grow(it: Growth):
     it.create("gateway/providers/src/canned.rs", CANNED)
     it.before("gateway/providers/src/lib.rs", "mod config;", "mod canned;")
-    it.after("gateway/providers/src/lib.rs", "(ProviderKind::Openai, Arc::new(", "(ProviderKind::Canned, Arc::new(canned::Canned)),")
+    it.before("gateway/providers/src/lib.rs", "if config.scripted {", "list.push((ProviderKind::Canned, Arc::new(canned::Canned)));")
     it.before("events/src/event/catalog.rs", "/// Answers from a script", '/// Nobody is ever there.\nCanned = "canned",')
