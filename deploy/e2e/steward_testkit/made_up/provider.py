@@ -17,7 +17,7 @@ pub(crate) struct Canned;
 #[async_trait]
 impl Provider for Canned {
     fn speaks(&self, _: &str) -> Speaks {
-        Speaks::OpenAiChat { limit_field: LimitField::MaxTokens }
+        Speaks::OpenAiChat { limit_field: LimitField::MaxTokens, only_that: false, stream_options: true }
     }
 
     async fn send(&self, _: Outgoing) -> Result<UpstreamAnswer, Failure> {

@@ -100,4 +100,4 @@ def grow(it: Growth):
     it.create("events/src/query/census.rs", QUERY)
     it.before("events/src/query.rs", "mod cost;", "mod census;")
     it.before("events/src/query.rs", "pub use cost::", "pub use census::{Census, CensusQuery};")
-    it.before("events/src/query.rs", '"cost" "report" =>', '"census" "read" => CensusQuery, Census, "How many tenants there are";')
+    it.before("events/src/query.rs", '"cost" "report" =>', '"census" "read" => CensusQuery, Census, OfTheTenant, "How many tenants there are";')
