@@ -14,6 +14,13 @@ FETCH_PROMETHEUS = (mkdir -p .tools/debian && cd .tools/debian \
 	&& { apt-get download -qq '$(PROMETHEUS)' 2>/dev/null || { apt-get update -qq && apt-get download -qq '$(PROMETHEUS)'; } } \
 	&& dpkg -x prometheus_*.deb . && rm prometheus_*.deb)
 
+# Reads and merges the profiles that this compiler's programs write: the version of LLVM must be its own.
+LLVM := llvm-22
+FETCH_LLVM = (mkdir -p .tools/debian && cd .tools/debian \
+	&& { apt-get download -qq $(LLVM) lib$(subst -,,$(LLVM)) 2>/dev/null || { apt-get update -qq && apt-get download -qq $(LLVM) lib$(subst -,,$(LLVM)); } } \
+	&& for package in $(LLVM)_*.deb lib$(subst -,,$(LLVM))_*.deb; do dpkg -x $$package . && rm $$package; done)
+PROFDATA := .tools/debian/usr/lib/$(LLVM)/bin/llvm-profdata
+
 # Cargo builds a crate once for each set of features. To build a test turns on what all tests need, so this asks for one:
 # the binary and its libraries are then those of the tests, and nothing is built twice.
 BUILD := build --workspace --bin steward --test architecture
@@ -27,7 +34,7 @@ export STEWARD_SEEDS
 # References made from the tables of the code: what `steward docs` calls them, and their file in docs/.
 DOCS := commands:COMMANDS.md configuration:CONFIGURATION.md
 
-.PHONY: help tools build demo test test-rust test-e2e check lint structure docs docs-check storm bench
+.PHONY: help tools build demo test test-rust test-e2e check lint structure docs docs-check storm bench dist
 
 help:                          ## what can be made
 	@grep -hE '^[a-z0-9-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -82,6 +89,17 @@ storm: tools                   ## the long tests: thousands of seeds, roles stru
 	STEWARD_SEEDS=10000 cargo nextest run --workspace -E 'binary(simulation)'
 	cargo $(BUILD) --quiet
 	$(PYTEST) -m storm -n 2 --dist loadgroup
+
+dist: tools                    ## the binary as it is shipped, fitted to what `steward bench` does; half an hour
+	@test -x $(PROFDATA) || $(FETCH_LLVM)
+	@rm -rf target/dist-trained/raw && mkdir -p target/dist-trained/raw
+	RUSTFLAGS="-Cprofile-generate=$(CURDIR)/target/dist-trained/raw" \
+		cargo build --profile dist --target-dir target/dist-trained --bin steward
+	target/dist-trained/dist/steward bench --only gateway,commands,replay > /dev/null
+	LD_LIBRARY_PATH=.tools/debian/usr/lib/x86_64-linux-gnu:.tools/debian/usr/lib/$(LLVM)/lib \
+		$(PROFDATA) merge -o target/dist-trained/merged.profdata target/dist-trained/raw
+	RUSTFLAGS="-Cprofile-use=$(CURDIR)/target/dist-trained/merged.profdata" cargo build --profile dist --bin steward
+	@ls -l target/dist/steward
 
 bench: tools                   ## how fast it is here, into docs/PERFORMANCE.md; some minutes on a machine left alone
 	cargo run --quiet --release -p steward -- bench --growth --write docs/PERFORMANCE.md

@@ -32,9 +32,9 @@ impl Authenticator for BusLogin {
         let AuthenticatedKey { holder, .. } = self.access.find(secret).await.ok()?;
         let reads_log = self.access.may_read_log(&holder.key_ref(), &holder.principal);
         Some(BusCaller {
-            tenant: holder.tenant,
-            principal: holder.principal,
-            key: holder.key,
+            tenant: holder.tenant.clone(),
+            principal: holder.principal.clone(),
+            key: holder.key.clone(),
             expires: holder.expires,
             whole: holder.whole,
             reads_log,

@@ -64,7 +64,7 @@ impl Door {
         let key = self.authenticate(head).await?;
         // Before a byte of the body is read: who may call nothing takes no room from those who may.
         self.access.may_call_something(&key).await?;
-        let by = Taker::from(&key.holder);
+        let by = Taker::from(&*key.holder);
         let permit = self.limits.enter(&by)?;
         let mut memory = self.limits.body_memory(&by);
         let body = body::read(body, self.body, &mut memory).await?;
@@ -107,7 +107,7 @@ impl Door {
         body: Body,
         key: &AuthenticatedKey,
     ) -> Result<(Bytes, BodyMemory), Error> {
-        let mut memory = self.limits.body_memory(&Taker::from(&key.holder));
+        let mut memory = self.limits.body_memory(&Taker::from(&*key.holder));
         let body = body::read(body, self.management_body, &mut memory).await?;
         let body = coding::unpack(headers, body, self.management_body.bytes_max, &mut memory)?;
         Ok((body, memory))

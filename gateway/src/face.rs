@@ -17,6 +17,7 @@ use steward_ports::clock::Clock;
 use crate::door::Door;
 use crate::error::Error;
 use crate::observe::Arrival;
+use crate::router::HotRoute;
 
 mod management;
 mod openai;
@@ -30,6 +31,8 @@ pub(crate) struct Face {
     pub(crate) root: &'static str,
     /// Its paths, whole, each with how it refuses a method.
     pub(crate) routes: fn(&Bundles) -> Router,
+    /// Those of them on which most requests come.
+    pub(crate) hot: fn(&Bundles) -> Vec<HotRoute>,
     /// How it says no.
     pub(crate) refuse: Refuse,
     /// Its paths, as OpenAPI describes them.

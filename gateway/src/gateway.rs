@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use steward_calls::upstream::Providers;
 use steward_calls::{Access, Calls, CallsPorts};
 use steward_events::BoxError;
@@ -26,7 +25,7 @@ use crate::face::{Bundles, Management};
 use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::probes::Probes;
-use crate::router::router;
+use crate::router::Routes;
 use crate::serve::{ServeBounds, serve};
 use crate::status::{Readiness, Status};
 use crate::wrong_keys::WrongKeys;
@@ -57,7 +56,7 @@ pub struct Gateway {
     login: Arc<BusLogin>,
     calls: Arc<Calls>,
     status: Arc<Status>,
-    router: Router,
+    routes: Routes,
     config: Config,
 }
 
@@ -95,9 +94,9 @@ impl Gateway {
         };
         let bundles =
             Bundles { door, calls: Arc::clone(&calls), management: Arc::new(management), clock: Arc::clone(&clock) };
-        let router = router(&bundles, &probes, Observer { clock, ids, metrics, notes: notes.clone() });
+        let routes = Routes::new(&bundles, &probes, Observer { clock, ids, metrics, notes: notes.clone() });
         let login = Arc::new(BusLogin { access, wrong_keys, notes });
-        Self { login, calls, status, router, config }
+        Self { login, calls, status, routes, config }
     }
 
     /// Whether this gateway may be given work: a part of what the process says of itself.
@@ -126,7 +125,8 @@ impl Gateway {
             head_time_max: self.config.receive_time_max,
             write_stall_max: self.config.calls.client_stall_max,
         };
-        let connections = serve(listener, self.router.clone(), bounds, &shutdown).await?;
+        let routes = self.routes.clone();
+        let connections = serve(listener, move |request| routes.answer(request), bounds, &shutdown).await?;
         catching_up.abort();
         self.status.drain();
         self.calls.drain(connections.shutdown(), self.config.drain_time_max).await;

@@ -97,24 +97,34 @@ impl Observer {
     }
 }
 
-/// Gives the request its id, times it and counts it.
-pub(crate) async fn observe(State(observer): State<Arc<Observer>>, mut request: Request, next: Next) -> Response {
+/// The same as a layer of a router, for all that it matched.
+pub(crate) async fn observe_matched(State(observer): State<Arc<Observer>>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("other", MatchedPath::as_str);
+    observe(&observer, route, request, |request| next.run(request)).await
+}
+
+/// Gives the request its id, times it and counts it, as one of `route`, which `next` answers.
+pub(crate) async fn observe<F: Future<Output = Response>>(
+    observer: &Observer,
+    route: &str,
+    mut request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let at = observer.clock.monotonic();
     let id = request_id(&*observer.ids, &request);
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let route = route.unwrap_or_else(|| "other".to_owned());
     let (arrival, peer) = (Arrival::new(id.clone(), at), request.extensions().get::<Peer>().copied());
     request.extensions_mut().insert(arrival.clone());
-    let span = trace::request(request.method().as_str(), &route, &id);
+    let span = trace::request(request.method().as_str(), route, &id);
     let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
     steward_ports::trace::follow(&span, traceparent);
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut response = next(request).instrument(span.clone()).await;
     span.record("http.response.status_code", response.status().as_u16());
     if let Some(denied) = response.extensions().get::<Arc<Denied>>() {
         observer.note(denied, &arrival, peer);
     }
     let took = observer.clock.monotonic().saturating_sub(at);
-    observer.metrics.answered(&route, response.status().as_u16());
+    observer.metrics.answered(route, response.status().as_u16());
     tracing::debug!(
         parent: &span,
         http.route = route,

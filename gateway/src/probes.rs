@@ -14,6 +14,7 @@ use http::{StatusCode, header};
 use steward_events::BoxError;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use crate::door::Door;
 use crate::face::Refuse;
@@ -94,7 +95,11 @@ pub async fn serve_probes(listener: TcpListener, probes: Probes, shutdown: Cance
         head_time_max: CLIENT_TIME_MAX,
         write_stall_max: CLIENT_TIME_MAX,
     };
-    let connections = serve(listener, router, bounds, &shutdown).await?;
+    let answer = move |request| {
+        let answered = router.clone().oneshot(request);
+        async { answered.await.unwrap_or_else(|never| match never {}) }
+    };
+    let connections = serve(listener, answer, bounds, &shutdown).await?;
     // Whoever still waits after that learns nothing more.
     let _ = tokio::time::timeout(DRAIN_TIME_MAX, connections.shutdown()).await;
     Ok(())

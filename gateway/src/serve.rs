@@ -8,8 +8,9 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -17,7 +18,6 @@ use steward_events::BoxError;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tower::Service;
 
 use crate::write_stall::WriteStallTimeout;
 
@@ -85,13 +85,13 @@ impl Drop for Counted {
     }
 }
 
-/// Serves `router` to those who come to `listener` until `shutdown`. Gives back what ends the connections that are open.
+/// Answers those who come to `listener` until `shutdown`. Gives back what ends the connections that are open.
 ///
 /// # Errors
 /// None in practice: only if the bound on connections were taken away.
-pub(crate) async fn serve(
+pub(crate) async fn serve<F: Future<Output = Response> + Send + 'static>(
     listener: TcpListener,
-    router: Router,
+    answer: impl Fn(Request) -> F + Clone + Send + 'static,
     bounds: ServeBounds,
     shutdown: &CancellationToken,
 ) -> Result<GracefulShutdown, BoxError> {
@@ -118,7 +118,7 @@ pub(crate) async fn serve(
             tracing::debug!(client.address = %peer.ip(), "too many connections from this address; closed");
             continue;
         };
-        let served = graceful.watch(connection(stream, peer.ip(), router.clone(), bounds));
+        let served = graceful.watch(connection(stream, peer.ip(), answer.clone(), bounds));
         tokio::spawn(async move {
             // A client that breaks off is no event of ours.
             let _ = served.await;
@@ -128,21 +128,26 @@ pub(crate) async fn serve(
     Ok(graceful)
 }
 
-fn connection(
+fn connection<A, F>(
     stream: TcpStream,
     peer: IpAddr,
-    router: Router,
+    answer: A,
     bounds: ServeBounds,
 ) -> http1::Connection<
     TokioIo<WriteStallTimeout<TcpStream>>,
     impl hyper::service::HttpService<hyper::body::Incoming, ResBody = Body, Error = std::convert::Infallible, Future: Send>
-    + use<>,
-> {
+    + use<A, F>,
+>
+where
+    A: Fn(Request) -> F + Send + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
     // Else a small chunk of a stream waits for the acknowledgement of the one before: 40 ms.
     let _ = stream.set_nodelay(true);
     let service = hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer(peer));
-        router.clone().call(request.map(Body::new))
+        let answering = answer(request.map(Body::new));
+        async { Ok(answering.await) }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())

@@ -108,7 +108,8 @@ def meanwhile(steward, seconds: float = 3.0):
         thread.join()
     assert not failed, failed
     bound = max(SLOWER_MAX * steward.calm, SLOW)
-    print(f"{len(took)} visits, {max(took) * 1000:.0f} ms at most")
+    times = statistics.median(took) / steward.calm
+    print(f"{len(took)} visits: {times:.1f} times as long as when calm (median), {max(took) * 1000:.0f} ms at most")
     assert len(took) >= 3 and max(took) < bound, took
 
 

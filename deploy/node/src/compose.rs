@@ -85,6 +85,7 @@ impl Process {
             name: format!("steward-{role}"),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             instance: ids.unique(),
+            traced: steward_ports::trace::TRACED,
         };
         let guard = steward_observability::init(&config.telemetry, &service)?;
         if let Err(error) = crate::harden::harden() {

@@ -15,6 +15,14 @@ pub struct Propagation {
     pub follow: fn(&Span, &str),
 }
 
+/// The target of spans that only a collector of traces reads: without one they are not made.
+pub const TRACED: &str = "traced";
+
+/// Whether somebody collects traces.
+pub fn is_traced() -> bool {
+    tracing::enabled!(target: TRACED, tracing::Level::INFO)
+}
+
 static INSTALLED: OnceLock<Propagation> = OnceLock::new();
 
 /// Installs the back end. The first one stays.

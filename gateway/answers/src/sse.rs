@@ -4,93 +4,143 @@
 //! LF or both, `data` lines of one event are joined, everything else is of no use here. Works on bytes: a character
 //! may be split over two reads.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 /// One event grew beyond the bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an event of more than {0} bytes")]
 pub struct TooLong(pub usize);
 
-/// Reads a stream of events.
+/// Reads a stream of events. What stands in one piece is passed on as a slice of it, without a copy.
 #[derive(Debug)]
 pub struct Parser {
     event_bytes_max: usize,
-    /// The line that is not complete yet.
-    line: Vec<u8>,
-    /// The data of the event that is not complete yet, each line ended with LF.
-    data: Vec<u8>,
+    /// The beginning of a line that is not complete yet.
+    line: BytesMut,
+    /// The data of the event that is not complete yet.
+    data: Data,
     /// The last byte was CR: an LF next belongs to it.
     after_cr: bool,
     /// Nothing has been read yet: a byte order mark may come.
     at_start: bool,
 }
 
+/// The lines of data of one event.
+#[derive(Debug)]
+enum Data {
+    None,
+    One(Bytes),
+    /// Joined with LF.
+    Several(BytesMut),
+}
+
+impl Data {
+    fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(line) => line.len() + 1,
+            Self::Several(lines) => lines.len() + 1,
+        }
+    }
+
+    fn add(&mut self, line: Bytes) {
+        *self = match std::mem::replace(self, Self::None) {
+            Self::None => Self::One(line),
+            Self::One(first) => {
+                let mut lines = BytesMut::with_capacity(first.len() + line.len() + 1);
+                lines.extend_from_slice(&first);
+                Self::Several(joined(lines, &line))
+            }
+            Self::Several(lines) => Self::Several(joined(lines, &line)),
+        };
+    }
+
+    fn take(&mut self) -> Option<Bytes> {
+        match std::mem::replace(self, Self::None) {
+            Self::None => None,
+            Self::One(line) => Some(line),
+            Self::Several(lines) => Some(lines.freeze()),
+        }
+    }
+}
+
+fn joined(mut lines: BytesMut, line: &[u8]) -> BytesMut {
+    lines.extend_from_slice(b"\n");
+    lines.extend_from_slice(line);
+    lines
+}
+
 impl Parser {
     /// Refuses events longer than `event_bytes_max`.
     pub fn new(event_bytes_max: usize) -> Self {
-        Self { event_bytes_max, line: Vec::new(), data: Vec::new(), after_cr: false, at_start: true }
+        Self { event_bytes_max, line: BytesMut::new(), data: Data::None, after_cr: false, at_start: true }
     }
 
     /// Takes in what was read and hands each event that is complete now to `take`.
-    pub fn feed(&mut self, mut bytes: &[u8], mut take: impl FnMut(Bytes)) -> Result<(), TooLong> {
-        if self.after_cr && bytes.first() == Some(&b'\n') {
-            bytes = &bytes[1..];
-        }
-        if !bytes.is_empty() {
+    ///
+    /// # Errors
+    /// [`TooLong`], also of an event that is not complete.
+    pub fn feed(&mut self, piece: &Bytes, mut take: impl FnMut(Bytes)) -> Result<(), TooLong> {
+        let mut at = usize::from(self.after_cr && piece.first() == Some(&b'\n'));
+        if !piece.is_empty() {
             self.after_cr = false;
         }
-        while let Some(end) = bytes.iter().position(|b| matches!(b, b'\r' | b'\n')) {
-            self.grow(&bytes[..end])?;
-            let cr = bytes[end] == b'\r';
-            bytes = &bytes[end + 1..];
-            if cr {
-                match bytes.first() {
-                    Some(b'\n') => bytes = &bytes[1..],
+        while let Some(length) = memchr::memchr2(b'\r', b'\n', &piece[at..]) {
+            let end = at + length;
+            self.check(length)?;
+            let line = if self.line.is_empty() {
+                piece.slice(at..end)
+            } else {
+                self.line.extend_from_slice(&piece[at..end]);
+                self.line.split().freeze()
+            };
+            at = end + 1;
+            if piece[end] == b'\r' {
+                match piece.get(at) {
+                    Some(b'\n') => at += 1,
                     Some(_) => {}
                     None => self.after_cr = true,
                 }
             }
-            if let Some(event) = self.end_line() {
+            if let Some(event) = self.end_line(line) {
                 take(event);
             }
         }
-        self.grow(bytes)
+        self.check(piece.len() - at)?;
+        self.line.extend_from_slice(&piece[at..]);
+        Ok(())
     }
 
     /// The event ends here; none if it has no data. At the stream's end too: an event that lacks only its empty line is
     /// taken for whole, as clients do.
     pub fn finish(&mut self) -> Option<Bytes> {
-        self.data.pop()?;
-        Some(Bytes::from(std::mem::take(&mut self.data)))
+        self.data.take()
     }
 
-    fn grow(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
-        if self.line.len() + self.data.len() + bytes.len() > self.event_bytes_max {
+    /// That so many bytes more are not too many.
+    fn check(&self, more: usize) -> Result<(), TooLong> {
+        if self.line.len() + self.data.len() + more > self.event_bytes_max {
             return Err(TooLong(self.event_bytes_max));
         }
-        self.line.extend_from_slice(bytes);
         Ok(())
     }
 
     /// The line is complete; so may be the event.
-    fn end_line(&mut self) -> Option<Bytes> {
-        let line = std::mem::take(&mut self.line);
-        let line = if std::mem::take(&mut self.at_start) {
-            line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line)
-        } else {
-            &line
-        };
+    fn end_line(&mut self, mut line: Bytes) -> Option<Bytes> {
+        if std::mem::take(&mut self.at_start) && line.starts_with(b"\xef\xbb\xbf") {
+            line = line.slice(3..);
+        }
         if line.is_empty() {
             return self.finish();
         }
-        let value = line.strip_prefix(b"data")?;
-        let value = match value.split_first() {
-            None => value,
-            Some((b':', value)) => value.strip_prefix(b" ").unwrap_or(value),
-            Some(_) => return None, // another field whose name begins so
-        };
-        self.data.extend_from_slice(value);
-        self.data.push(b'\n');
+        if line.starts_with(b"data") {
+            match line.get(4..) {
+                Some([b':', b' ', ..]) => self.data.add(line.slice(6..)),
+                Some([b':', ..]) => self.data.add(line.slice(5..)),
+                Some([]) => self.data.add(Bytes::new()),
+                _ => {} // another field whose name begins so
+            }
+        }
         None
     }
 }
@@ -105,7 +155,7 @@ mod tests {
         let mut parser = Parser::new(max);
         let mut events = Vec::new();
         for piece in pieces {
-            parser.feed(piece, |event| events.push(String::from_utf8_lossy(&event).into_owned()))?;
+            parser.feed(&Bytes::copy_from_slice(piece), |event| events.push(String::from_utf8_lossy(&event).into_owned()))?;
         }
         Ok(events)
     }
@@ -145,7 +195,7 @@ mod tests {
         ) {
             let mut parser = Parser::new(32);
             for piece in &pieces {
-                if parser.feed(piece, |event| assert!(event.len() <= 32)).is_err() {
+                if parser.feed(&Bytes::copy_from_slice(piece), |event| assert!(event.len() <= 32)).is_err() {
                     break;
                 }
                 // Each data line adds its own end.

@@ -36,7 +36,7 @@ pub struct Access {
 #[derive(Clone, Debug)]
 pub struct AuthenticatedKey {
     /// Who, with which key.
-    pub holder: KeyHolder,
+    pub holder: Arc<KeyHolder>,
     /// The shard of their tenant.
     pub shard: Shard,
 }
@@ -71,7 +71,10 @@ impl Access {
         let Some(tenant) = tenant_of(secret) else { return Err(Error::WrongKey) };
         let Some(shard) = self.shard(&tenant).await? else { return Err(Error::WrongKey) };
         self.confirm(shard).await?;
-        let holder = || self.authority.read().authenticate(secret, self.clock.now()).filter(|at| at.tenant == tenant);
+        let holder = || {
+            let found = self.authority.read().authenticate(secret, self.clock.now());
+            found.filter(|at| at.tenant == tenant).map(Arc::new)
+        };
         if let Some(holder) = holder() {
             return Ok(AuthenticatedKey { holder, shard });
         }
@@ -97,6 +100,9 @@ impl Access {
         let confirm = |shard| self.authority.confirm(shard, age_max, self.fresh_wait_max);
         if shard == STEWARD_SHARD {
             return confirm(shard).await;
+        }
+        if self.authority.is_fresh(shard, age_max) && self.authority.is_fresh(STEWARD_SHARD, age_max) {
+            return Ok(());
         }
         let (own, inherited) = tokio::join!(confirm(shard), confirm(STEWARD_SHARD));
         own.and(inherited)

@@ -31,6 +31,7 @@ use crate::config::Config;
 use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::metrics::Metrics;
+use crate::run_to_end::Left;
 use crate::upstream::Providers;
 
 mod accepted;
@@ -38,6 +39,7 @@ mod answered;
 mod authorised;
 mod failure;
 mod manners;
+mod pieces;
 mod planned;
 mod relay;
 mod reply;
@@ -45,6 +47,7 @@ mod reserved;
 mod settle;
 
 pub use accepted::Accepted;
+pub use pieces::Pieces;
 pub use reply::{CallSummary, Reply, ReplyBody};
 
 use answered::{Answered, CallAnswer, Sender, Stop, Unanswered};
@@ -92,7 +95,6 @@ impl Pipeline {
             clock: Arc::clone(&clock),
             tracker,
             cut: cut.clone(),
-            stall_max: config.client_stall_max,
             keep_alive_every: config.keep_alive_every,
             read_on_max: config.abandoned_time_max,
         };
@@ -117,15 +119,15 @@ impl Pipeline {
         }
     }
 
-    /// Makes the call. Must run to its end even if the client has gone, which `client_gone` tells until the answer begins:
+    /// Makes the call. Must run to its end even if the client has gone, which `left` tells until the answer begins:
     /// what was started must be recorded.
     pub(crate) async fn run(
         &self,
         accepted: Accepted,
         dialect: &'static dyn Dialect,
-        client_gone: &CancellationToken,
+        left: &Left,
     ) -> Result<Reply, Error> {
-        let stop = Stop { client_gone, cut: &self.cut };
+        let stop = Stop { left, cut: &self.cut };
         let planned = self.planner.plan(accepted, dialect).await?;
         let authorised = authorise(&self.access, &self.metrics, planned).await?;
         let Answered { reserved, answer } = self.first_that_answers(&authorised, stop).await?;

@@ -1,9 +1,11 @@
-//! The model calls of one run: makes them, each in a task of its own, and ends them in order when the process stops.
+//! The model calls of one run: makes them, each to its end, and ends them in order when the process stops.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use steward_aggregates::catalog::Catalogs;
 use steward_events::id::{HolderId, ModelId};
 use steward_events::ids::Ids;
@@ -25,6 +27,7 @@ use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::revocation;
+use crate::run_to_end::{Left, RunToEnd};
 use crate::upstream::Providers;
 
 /// How long cut calls have to record their end.
@@ -91,14 +94,13 @@ impl Calls {
     /// # Errors
     /// Why it was not made, or got no good answer.
     pub async fn make(self: &Arc<Self>, dialect: &'static dyn Dialect, accepted: Accepted) -> Result<Reply, Error> {
-        let client_gone = CancellationToken::new();
-        let guard = client_gone.clone().drop_guard();
-        let calls = Arc::clone(self);
-        let running = async move { calls.pipeline.run(accepted, dialect, &client_gone).await };
-        let replied = self.tracker.spawn(running.in_current_span()).await;
-        guard.disarm();
-        replied.unwrap_or_else(|error| {
-            Err(Error::Unanswered(format!("the call ended with an error of the gateway: {error}")))
+        let (calls, left) = (Arc::clone(self), Left::default());
+        let hears = left.clone();
+        let running = async move { calls.pipeline.run(accepted, dialect, &hears).await }.in_current_span();
+        let caught = AssertUnwindSafe(running).catch_unwind();
+        RunToEnd::new(caught, left, &self.tracker).await.unwrap_or_else(|_| {
+            tracing::error!("a call ended with an error of the gateway");
+            Err(Error::Unanswered("the call ended with an error of the gateway".to_owned()))
         })
     }
 

@@ -17,13 +17,14 @@ mod meter;
 mod metrics;
 mod refused;
 mod revocation;
+mod run_to_end;
 mod secrets;
 mod settled;
 mod trace;
 pub mod upstream;
 
 pub use access::{Access, AuthenticatedKey};
-pub use call::{Accepted, CallSummary, Reply, ReplyBody};
+pub use call::{Accepted, CallSummary, Pieces, Reply, ReplyBody};
 pub use calls::{Calls, CallsPorts};
 pub use config::Config;
 pub use error::Error;

@@ -37,6 +37,9 @@ pub struct Config {
     /// An HTTP proxy for calls to providers. The environment's proxy settings are not read, and names
     /// are resolved by the proxy, which must then keep tenants' providers off private addresses.
     pub proxy: Option<String>,
+    /// Whether providers at `https` addresses are asked over HTTP/2 where they have it: fewer connections, but more work a
+    /// call. Else each call at once has a connection of its own, over HTTP/1.1.
+    pub http2: bool,
 }
 
 impl Default for Config {
@@ -51,6 +54,7 @@ impl Default for Config {
             tenant_providers_anywhere: false,
             scripted: false,
             proxy: None,
+            http2: false,
         }
     }
 }

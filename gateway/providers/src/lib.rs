@@ -12,6 +12,8 @@ use steward_events::event::ProviderKind;
 
 mod coding;
 mod config;
+mod http;
+mod http1;
 mod openai;
 mod public_address;
 mod reading;

@@ -1,12 +1,8 @@
 //! OpenAI's HTTP API, or anything compatible.
 
-use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
-
 use async_trait::async_trait;
-use futures::{StreamExt, stream};
+use futures::StreamExt;
 use http::{HeaderMap, header};
-use reqwest::Url;
 use steward_answers::problem::Problem;
 use steward_answers::retry_after::AskAgain;
 use steward_calls::dialect::Speaks;
@@ -17,72 +13,26 @@ use tokio::time::Instant;
 
 use crate::coding::Unpacking;
 use crate::config::Config;
-use crate::public_address::{PublicOnly, may_be_public};
-use crate::reading::{Reading, innermost};
+use crate::http::{Http, HttpAnswer, Incoming, Message};
+use crate::reading::Reading;
 
 /// Bytes of an error's body that are read.
 const ERROR_BYTES_MAX: usize = 256 * 1024;
 
 /// A client of OpenAI-compatible upstreams.
 pub(crate) struct OpenAi {
-    /// For providers that may be anywhere.
-    anywhere: reqwest::Client,
-    /// For providers that may be at public addresses only.
-    public: reqwest::Client,
-    endpoints: Endpoints,
+    http: Http,
     bounds: Config,
-}
-
-/// Where base URLs lead, each parsed once.
-#[derive(Default)]
-struct Endpoints(RwLock<HashMap<String, Url>>);
-
-/// Base URLs whose endpoints are kept; beyond that all are forgotten.
-const ENDPOINTS_MAX: usize = 1_024;
-
-impl Endpoints {
-    /// The endpoint of chats at `base`.
-    fn of(&self, base: &str) -> Result<Url, Failure> {
-        if let Some(url) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(base) {
-            return Ok(url.clone());
-        }
-        let text = format!("{}/chat/completions", base.trim_end_matches('/'));
-        let url: Url = text
-            .parse()
-            .map_err(|error| Failure::unbilled(Cause::Unreachable(format!("its address is no URL: {error}"))))?;
-        let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= ENDPOINTS_MAX {
-            kept.clear();
-        }
-        kept.insert(base.to_owned(), url.clone());
-        Ok(url)
-    }
 }
 
 impl OpenAi {
     /// With these bounds.
     pub(crate) fn new(bounds: &Config) -> Result<Self, BoxError> {
-        let anywhere = Self::client(bounds)?.build()?;
-        let public = Self::client(bounds)?.dns_resolver(PublicOnly).build()?;
-        Ok(Self { anywhere, public, endpoints: Endpoints::default(), bounds: bounds.clone() })
+        Ok(Self { http: Http::new("/chat/completions", bounds)?, bounds: bounds.clone() })
     }
 
-    fn client(bounds: &Config) -> Result<reqwest::ClientBuilder, BoxError> {
-        let builder = reqwest::Client::builder()
-            .connect_timeout(bounds.connect_time_max)
-            .timeout(bounds.total_time_max)
-            // A redirected POST would lose its body, or carry the provider's key elsewhere.
-            .redirect(reqwest::redirect::Policy::none())
-            .tcp_nodelay(true)
-            .user_agent(concat!("steward/", env!("CARGO_PKG_VERSION")));
-        Ok(match &bounds.proxy {
-            Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy)?),
-            None => builder.no_proxy(),
-        })
-    }
-
-    fn reading(&self, answer: reqwest::Response, unpacking: Unpacking, ends: Instant) -> Reading {
-        Reading::new(answer.bytes_stream(), unpacking, self.bounds.idle_time_max, ends)
+    const fn reading(&self, body: Incoming, unpacking: Unpacking, ends: Instant) -> Reading {
+        Reading::new(body, unpacking, self.bounds.idle_time_max, ends)
     }
 }
 
@@ -97,58 +47,25 @@ impl Provider for OpenAi {
 
     async fn send(&self, outgoing: Outgoing) -> Result<UpstreamAnswer, Failure> {
         let ends = Instant::now() + self.bounds.total_time_max;
-        let trusted = outgoing.trusted || self.bounds.tenant_providers_anywhere;
-        let url = self.endpoints.of(&outgoing.url)?;
-        if !trusted && !may_be_public(&url) {
-            return Err(Failure::unbilled(Cause::Unreachable("it has no public address".to_owned())));
-        }
-        let http = if trusted { &self.anywhere } else { &self.public };
-        let (body, check) = (outgoing.body, outgoing.pre_send_check);
-        let length = body.len();
-        // A stream of one piece, so that the check is made when the connection asks for it.
-        let body = stream::once(async move { check.await.map(|()| body) });
-        let mut request = (http.post(url))
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::CONTENT_LENGTH, length)
-            .header(header::ACCEPT_ENCODING, "identity")
-            .body(reqwest::Body::wrap_stream(body));
-        if let Some(secret) = outgoing.key {
-            request = request.bearer_auth(secret);
-        }
-        let answer = tokio::time::timeout(self.bounds.first_byte_time_max, request.send()).await;
-        let answer = match answer {
-            Err(_) => return Err(Failure::possibly(Cause::TimedOut("no first byte in time"))),
-            Ok(Err(error)) => return Err(failed_to_send(&error)),
-            Ok(Ok(answer)) => answer,
-        };
-        let (status, headers) = (answer.status(), answer.headers().clone());
+        let Outgoing { url: base, key, body, stream, trusted, pre_send_check: check } = outgoing;
+        let anywhere = trusted || self.bounds.tenant_providers_anywhere;
+        let answer = self.http.post(Message { base, key, body, anywhere, check }).await?;
+        let HttpAnswer { status, headers, body } = answer;
         let unpacking = Unpacking::of(&headers);
         if !status.is_success() {
-            let reading = self.reading(answer, unpacking.unwrap_or(Unpacking::Plain), ends);
+            let reading = self.reading(body, unpacking.unwrap_or(Unpacking::Plain), ends);
             let body = reading.beginning(ERROR_BYTES_MAX).await;
             let refused = Refused::telling(status, Problem::of_refusal(&body));
             return Err(Failure::refused(Refused { ask_again: ask_again(&headers), ..refused }));
         }
         let unpacking = unpacking.map_err(|unknown| Failure::possibly(Cause::Broke(unknown.to_string())))?;
-        let mut reading = self.reading(answer, unpacking, ends);
+        let mut reading = self.reading(body, unpacking, ends);
         // Official clients do not look at the type: what begins like a stream is one. Where the type says so too, nothing is
         // waited for.
-        if outgoing.stream && (is_event_stream(&headers) || reading.begins_like_a_stream().await?) {
+        if stream && (is_event_stream(&headers) || reading.begins_like_a_stream().await?) {
             return Ok(UpstreamAnswer::Stream(reading.events(self.bounds.event_bytes_max).boxed()));
         }
         Ok(UpstreamAnswer::Whole(reading.whole(self.bounds.answer_bytes_max).await?))
-    }
-}
-
-fn failed_to_send(error: &reqwest::Error) -> Failure {
-    let why = innermost(error);
-    if error.is_connect() || error.is_builder() {
-        // Nothing of the request can have arrived.
-        Failure::unbilled(Cause::Unreachable(why))
-    } else if error.is_timeout() {
-        Failure::possibly(Cause::TimedOut("no answer in time"))
-    } else {
-        Failure::possibly(Cause::Broke(why))
     }
 }
 

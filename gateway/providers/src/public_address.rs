@@ -3,25 +3,29 @@
 //!
 //! Names are checked as they are resolved for the very connection, so a name that changes its mind gains nothing.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use steward_events::BoxError;
 
 /// Resolves names to public addresses only.
 pub(crate) struct PublicOnly;
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<_> = found.filter(|address| is_public(address.ip())).collect();
-            if public.is_empty() {
-                return Err("it has no public address".into());
-            }
-            Ok(Box::new(public.into_iter()) as Addrs)
-        })
+        Box::pin(async move { Ok(Box::new(resolve(name.as_str()).await?.into_iter()) as Addrs) })
     }
+}
+
+/// The public addresses of `name`.
+///
+/// # Errors
+/// If it has none.
+pub(crate) async fn resolve(name: &str) -> Result<Vec<SocketAddr>, BoxError> {
+    let found = tokio::net::lookup_host((name, 0)).await?;
+    let public: Vec<_> = found.filter(|address| is_public(address.ip())).collect();
+    if public.is_empty() { Err("it has no public address".into()) } else { Ok(public) }
 }
 
 /// False if `url` names, instead of a host, an address that is not public; those are never resolved.

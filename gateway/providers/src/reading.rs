@@ -4,21 +4,21 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures::stream::BoxStream;
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, stream};
 use steward_answers::chat;
 use steward_answers::sse::Parser;
 use steward_calls::upstream::{Cause, Failure};
 use tokio::time::Instant;
 
 use crate::coding::Unpacking;
+use crate::http::Incoming;
 
 /// Bytes that show how a body begins.
 const BEGINNING_BYTES: usize = 8;
 
 /// A body that comes.
 pub(crate) struct Reading {
-    pieces: BoxStream<'static, reqwest::Result<Bytes>>,
+    incoming: Incoming,
     unpacking: Unpacking,
     idle_max: Duration,
     ends: Instant,
@@ -30,13 +30,8 @@ pub(crate) struct Reading {
 
 impl Reading {
     /// With at most `idle_max` between two pieces, and no longer than to `ends`.
-    pub(crate) fn new(
-        pieces: impl Stream<Item = reqwest::Result<Bytes>> + Send + 'static,
-        unpacking: Unpacking,
-        idle_max: Duration,
-        ends: Instant,
-    ) -> Self {
-        Self { pieces: pieces.boxed(), unpacking, idle_max, ends, packed: Bytes::new(), begun: None }
+    pub(crate) const fn new(incoming: Incoming, unpacking: Unpacking, idle_max: Duration, ends: Instant) -> Self {
+        Self { incoming, unpacking, idle_max, ends, packed: Bytes::new(), begun: None }
     }
 
     /// The next piece; none at the end.
@@ -52,16 +47,22 @@ impl Reading {
                     return Ok(Some(unpacked));
                 }
             }
-            let until = self.ends.min(Instant::now() + self.idle_max);
-            match tokio::time::timeout_at(until, self.pieces.next()).await {
-                Err(_) => return Err(Failure::possibly(Cause::TimedOut("its answer stalled"))),
-                Ok(None) => return Ok(None),
-                Ok(Some(Ok(piece))) => self.packed = piece,
-                Ok(Some(Err(error))) if error.is_timeout() => {
-                    return Err(Failure::possibly(Cause::TimedOut("its answer took too long")));
-                }
-                Ok(Some(Err(error))) => return Err(Failure::possibly(Cause::Broke(innermost(&error)))),
-            }
+            // Most of it is there when it is asked for, and then nothing is timed.
+            let next = match self.incoming.next_read()? {
+                Some(next) => next,
+                None => self.wait().await?,
+            };
+            let Some(piece) = next else { return Ok(None) };
+            self.packed = piece;
+        }
+    }
+
+    async fn wait(&mut self) -> Result<Option<Bytes>, Failure> {
+        let until = self.ends.min(Instant::now() + self.idle_max);
+        match tokio::time::timeout_at(until, self.incoming.next()).await {
+            Ok(next) => next,
+            Err(_) if until == self.ends => Err(Failure::possibly(Cause::TimedOut("its answer took too long"))),
+            Err(_) => Err(Failure::possibly(Cause::TimedOut("its answer stalled"))),
         }
     }
 
@@ -172,18 +173,5 @@ impl Events {
             }
         };
         fed.err().map(|why| Err(Failure::possibly(Cause::Broke(why))))
-    }
-}
-
-/// The deepest cause: the outer ones name the URL, which is nobody's business.
-pub(crate) fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    if std::error::Error::source(error).is_none() {
-        "the request could not be sent".to_owned()
-    } else {
-        cause.to_string()
     }
 }

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Value, json};
@@ -19,18 +19,18 @@ use steward_calls::dialect::openai_chat::OpenAiChat;
 use steward_calls::{CallSummary, Calls, Reply, ReplyBody, Settled};
 use steward_events::id::ModelId;
 use steward_ports::clock::Clock;
-use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Bundles, Face, no_such_method};
 use crate::door::Door;
 use crate::error::Error;
 use crate::observe::Arrival;
+use crate::router::HotRoute;
 
 mod describe;
 mod refusal;
 
 /// The face.
-pub(super) const FACE: Face = Face { root: "/v1/", routes, refuse: refusal::refuse, describe: describe::paths };
+pub(super) const FACE: Face = Face { root: "/v1/", routes, hot, refuse: refusal::refuse, describe: describe::paths };
 
 /// What its paths need.
 struct OpenAi {
@@ -39,15 +39,26 @@ struct OpenAi {
     clock: Arc<dyn Clock>,
 }
 
+/// Where chats are completed.
+const CHAT_COMPLETIONS: &str = "/v1/chat/completions";
+
+fn state(Bundles { door, calls, clock, .. }: &Bundles) -> Arc<OpenAi> {
+    Arc::new(OpenAi { door: Arc::clone(door), calls: Arc::clone(calls), clock: Arc::clone(clock) })
+}
+
+fn hot(bundles: &Bundles) -> Vec<HotRoute> {
+    let face = state(bundles);
+    let handle = move |request| chat_completions(State(Arc::clone(&face)), request).boxed();
+    vec![HotRoute { path: CHAT_COMPLETIONS, handle: Box::new(handle) }]
+}
+
 fn routes(bundles: &Bundles) -> Router {
-    let Bundles { door, calls, clock, .. } = bundles;
-    let state = OpenAi { door: Arc::clone(door), calls: Arc::clone(calls), clock: Arc::clone(clock) };
     Router::new()
-        .route("/v1/chat/completions", post(chat_completions))
+        .route(CHAT_COMPLETIONS, post(chat_completions))
         .route("/v1/models", get(models))
         .route("/v1/models/{model}", get(model))
         .method_not_allowed_fallback(no_such_method(refusal::refuse_known_path))
-        .with_state(Arc::new(state))
+        .with_state(state(bundles))
 }
 
 /// `POST /v1/chat/completions`.
@@ -109,7 +120,7 @@ fn respond(Reply { summary, body }: Reply) -> Response {
             response
         }
         ReplyBody::Stream(pieces) => {
-            let pieces = ReceiverStream::new(pieces).map(|piece| Ok::<_, Infallible>(piece.unwrap_or_else(failed)));
+            let pieces = pieces.map(|piece| Ok::<_, Infallible>(piece.unwrap_or_else(failed)));
             let mut response = Response::new(Body::from_stream(pieces));
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));

@@ -20,6 +20,7 @@ use crate::access::Access;
 use crate::dialect::{Measured, Recipient, WholeAnswer};
 use crate::error::Error;
 use crate::meter::{Meter, abandoned};
+use crate::run_to_end::Left;
 use crate::upstream::{
     Billed, Cause, Failure, Outgoing, PreSendCheck, Providers, Revoked, UpstreamAnswer, UpstreamEvents,
 };
@@ -55,14 +56,14 @@ pub(super) enum Unanswered {
 #[derive(Clone, Copy)]
 pub(super) struct Stop<'a> {
     /// The client broke off before its answer began.
-    pub(super) client_gone: &'a CancellationToken,
+    pub(super) left: &'a Left,
     /// This process stops and cannot wait.
     pub(super) cut: &'a CancellationToken,
 }
 
 impl Stop<'_> {
     fn is_set(self) -> bool {
-        self.client_gone.is_cancelled() || self.cut.is_cancelled()
+        self.left.is_set() || self.cut.is_cancelled()
     }
 }
 
@@ -95,7 +96,7 @@ impl Sender {
         let sending = async {
             tokio::select! {
                 answer = self.exchange(call, target, reserved.output.each(), &mut revoked) => answer.map_err(Some),
-                () = self.gone_for_long(stop.client_gone) => Err(None),
+                () = self.gone_for_long(stop.left) => Err(None),
                 () = stop.cut.cancelled() => Err(None),
             }
         };
@@ -123,8 +124,8 @@ impl Sender {
     }
 
     /// The caller has gone, and nothing was heard for a while: a provider works on, and bills, whoever listens.
-    async fn gone_for_long(&self, client_gone: &CancellationToken) {
-        client_gone.cancelled().await;
+    async fn gone_for_long(&self, left: &Left) {
+        left.wait().await;
         tokio::time::sleep(self.read_on_max).await;
     }
 

@@ -9,12 +9,12 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, poll};
 use steward_events::event::{CallOutcome, TokenUsage};
 use steward_ports::clock::Clock;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::authorised::Authorised;
 use super::failure::told;
+use super::pieces::{Pieces, Slot};
 use super::reply::{CallSummary, Reply, ReplyBody};
 use super::reserved::Reserved;
 use super::settle::Settler;
@@ -26,11 +26,6 @@ use crate::upstream::{Failure, UpstreamEvents};
 
 /// Bytes of events that came together and go on as one piece: each piece costs a system call here, another at the client.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
-
-/// Pieces that wait for a slow client.
-const PIECES_WAITING_MAX: usize = 4;
-
-type Sender = mpsc::Sender<Result<Bytes, Error>>;
 
 /// Why no more is passed on.
 enum RelayEnd {
@@ -52,8 +47,6 @@ pub(super) struct Relay {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tracker: TaskTracker,
     pub(super) cut: CancellationToken,
-    /// How long a client may leave a piece unread.
-    pub(super) stall_max: Duration,
     /// How often a client hears something while the model says nothing.
     pub(super) keep_alive_every: Duration,
     /// How long an answer is read on after its client has gone.
@@ -61,21 +54,20 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    /// Replies with what comes, in a task of its own.
+    /// Replies with what comes, as the client's connection asks for it.
     pub(super) fn start(self: &Arc<Self>, call: Authorised, reserved: Reserved, events: UpstreamEvents) -> Reply {
-        let (sender, receiver) = mpsc::channel(PIECES_WAITING_MAX);
         let summary = CallSummary::of(&call, &reserved);
+        let slot = Slot::default();
         let passing = Passing {
             relay: Arc::clone(self),
             call,
             reserved,
-            sender,
+            slot: slot.clone(),
             meter: Meter::default(),
             ready: BytesMut::new(),
             held: None,
         };
-        self.tracker.spawn(passing.run(events));
-        Reply { summary, body: ReplyBody::Stream(receiver) }
+        Reply { summary, body: ReplyBody::Stream(Pieces::new(passing.run(events), slot, &self.tracker)) }
     }
 }
 
@@ -84,7 +76,7 @@ struct Passing {
     relay: Arc<Relay>,
     call: Authorised,
     reserved: Reserved,
-    sender: Sender,
+    slot: Slot,
     meter: Meter,
     /// Events that came together, ready to go.
     ready: BytesMut,
@@ -100,45 +92,39 @@ impl Passing {
         }
         // This ends the call at the provider, if it is not over.
         drop(events);
-        let Self { relay, call, reserved, sender, meter, held, .. } = self;
+        let Self { relay, call, reserved, slot, meter, held, .. } = self;
         let (tokens, outcome) = used(&call, &meter, &end, reserved.output.each());
         let settled = relay.settler.settle(reserved, tokens, outcome).await;
         if let Some(last) = last_piece(end, settled, &call, held, &*relay.clock) {
-            let _ = tokio::time::timeout(relay.stall_max, sender.send(last)).await;
+            slot.put(last).await;
         }
     }
 
-    /// Passes on until there is a reason to end.
+    /// Passes on until there is a reason to end: each event as soon as it comes, and with it what is there already.
     async fn pass(&mut self, events: &mut UpstreamEvents) -> RelayEnd {
-        // The first goes at once, alone: people wait for it.
-        let mut gathers = false;
         loop {
             let next = tokio::select! {
-                next = events.next() => next,
-                () = self.sender.closed() => return RelayEnd::CallerGone,
+                biased;
+                () = self.slot.left().wait() => return RelayEnd::CallerGone,
                 () = self.relay.cut.cancelled() => return RelayEnd::Stopped,
+                next = events.next() => next,
                 () = tokio::time::sleep(self.relay.keep_alive_every) => {
-                    // One that does not read what came before needs no more.
-                    let _ = self.sender.try_send(Ok(self.call.dialect.keep_alive()));
+                    self.slot.put(Ok(self.call.dialect.keep_alive())).await;
                     continue;
                 }
             };
             let mut end = self.take(next);
-            while gathers && end.is_none() && self.ready.len() < PIECE_BYTES_MAX {
-                // The connection hands over one piece at a time, when it is its turn.
-                tokio::task::yield_now().await;
+            while end.is_none() && self.ready.len() < PIECE_BYTES_MAX {
                 match poll!(events.next()) {
                     Poll::Ready(next) => end = self.take(next),
                     Poll::Pending => break,
                 }
             }
-            gathers = true;
-            let heard = self.send_ready().await;
+            if !self.ready.is_empty() {
+                self.slot.put(Ok(self.ready.split().freeze())).await;
+            }
             if let Some(end) = end {
                 return end;
-            }
-            if !heard {
-                return RelayEnd::CallerGone;
             }
         }
     }
@@ -161,15 +147,6 @@ impl Passing {
             () = tokio::time::sleep(read_on_max) => RelayEnd::CallerGone,
             () = cut.cancelled() => RelayEnd::Stopped,
         }
-    }
-
-    /// Sends what is ready. False if the client does not take it.
-    async fn send_ready(&mut self) -> bool {
-        if self.ready.is_empty() {
-            return true;
-        }
-        let piece = self.ready.split().freeze();
-        matches!(tokio::time::timeout(self.relay.stall_max, self.sender.send(Ok(piece))).await, Ok(Ok(())))
     }
 
     /// Makes what comes next ready to go on, or says why nothing does any more.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use steward_events::event::CallOutcome;
 use steward_events::id::{CallId, TenantId};
-use tokio::sync::mpsc;
 
 use super::authorised::Authorised;
+use super::pieces::Pieces;
 use super::reserved::Reserved;
 use super::settle::Settler;
 use crate::dialect::Measured;
@@ -43,7 +43,7 @@ pub enum ReplyBody {
     /// At once; the call's end is recorded.
     Whole(Bytes, Settled),
     /// Piece by piece. An error is the last piece: the face says it in its own words.
-    Stream(mpsc::Receiver<Result<Bytes, Error>>),
+    Stream(Pieces),
 }
 
 impl CallSummary {
