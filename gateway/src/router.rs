@@ -45,11 +45,7 @@ impl Routes {
         }
         let observing = from_fn_with_state(Arc::clone(&observer), observe_matched);
         let hot = face::ALL.iter().flat_map(|face| (face.hot)(bundles)).collect();
-        Self {
-            hot: Arc::new(hot),
-            router: router.fallback(face::no_such_path(elsewhere)).layer(observing),
-            observer,
-        }
+        Self { hot: Arc::new(hot), router: router.fallback(face::no_such_path(elsewhere)).layer(observing), observer }
     }
 
     /// Answers `request`.

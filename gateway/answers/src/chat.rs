@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::json::Json;
+use crate::json::{Json, Object};
 use crate::problem::Problem;
 use crate::usage::{self, Usage};
 
@@ -35,12 +35,13 @@ pub fn read_whole(body: &[u8]) -> Answer {
         return Answer::Streamed;
     }
     let Some(json) = Json::read(body).filter(|json| json.is_object()) else { return Answer::Unreadable };
+    let json = json.object();
     let has_choices = json.get("choices").is_some_and(|choices| !choices.is_nothing());
-    if !has_choices && let Some(problem) = Problem::instead_of_answer(json) {
+    if !has_choices && let Some(problem) = Problem::instead_of_answer(&json) {
         return Answer::Problem(problem);
     }
     let messages = || json.get("choices").into_iter().flat_map(Json::items).filter_map(|choice| choice.get("message"));
-    Answer::Whole { usage: usage::of(json), text_bytes: messages().map(generated::bytes).sum() }
+    Answer::Whole { usage: usage::of(&json), text_bytes: messages().map(generated::bytes).sum() }
 }
 
 /// True if `body` begins like a stream of events, whatever type it says it has.
@@ -98,22 +99,24 @@ pub fn read_event(data: &[u8]) -> Event {
         return Event::Done;
     }
     let Some(json) = Json::read(data).filter(|json| json.is_object()) else { return Event::Unreadable };
-    if let Some(problem) = Problem::instead_of_answer(json) {
+    let json = json.object();
+    if let Some(problem) = Problem::instead_of_answer(&json) {
         return Event::Problem(problem);
     }
-    let choices: Vec<Json<'_>> = json.get("choices").into_iter().flat_map(Json::items).collect();
-    if choices.iter().any(|choice| choice.said("message").is_some() && choice.said("delta").is_none()) {
-        return Event::Whole;
+    let (mut text_bytes, mut choices) = (0, Vec::new());
+    for choice in json.get("choices").into_iter().flat_map(Json::items) {
+        let choice = choice.object();
+        if choice.said("message").is_some() && choice.said("delta").is_none() {
+            return Event::Whole;
+        }
+        text_bytes += choice.get("delta").map_or(0, generated::bytes);
+        choices.push(piece(&choice));
     }
-    Event::Chunk(Chunk {
-        usage: usage::of(json),
-        has_usage_field: json.get("usage").is_some(),
-        text_bytes: choices.iter().filter_map(|choice| choice.get("delta")).map(generated::bytes).sum(),
-        choices: choices.iter().map(|choice| piece(*choice)).collect(),
-    })
+    let has_usage_field = json.get("usage").is_some();
+    Event::Chunk(Chunk { usage: usage::of(&json), has_usage_field, text_bytes, choices })
 }
 
-fn piece(choice: Json<'_>) -> ChoicePiece {
+fn piece(choice: &Object<'_>) -> ChoicePiece {
     ChoicePiece {
         index: choice.get("index").and_then(Json::count).unwrap_or(0),
         ends: choice.get("finish_reason").is_some_and(|reason| !reason.is_nothing()),

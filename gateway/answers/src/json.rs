@@ -56,6 +56,11 @@ impl<'a> Json<'a> {
         Fields { text: self.0, at: 1, is_over: !self.is_object() }
     }
 
+    /// The same, looked at once for many questions.
+    pub fn object(self) -> Object<'a> {
+        Object::of(self)
+    }
+
     /// The items of a list; of anything else none.
     pub fn items(self) -> Items<'a> {
         Items { text: self.0, at: 1, is_over: !self.is_list() }
@@ -101,11 +106,7 @@ impl<'a> Json<'a> {
     /// True of this text.
     pub fn is(self, text: &str) -> bool {
         let Some(inner) = self.0.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) else { return false };
-        if memchr::memchr(b'\\', inner).is_none() {
-            inner == text.as_bytes()
-        } else {
-            self.text().as_deref() == Some(text)
-        }
+        inner == text.as_bytes() || (inner.contains(&b'\\') && self.text().as_deref() == Some(text))
     }
 
     /// A number, also one that is written as a text.
@@ -132,6 +133,47 @@ impl<'a> Json<'a> {
     fn pieces(self) -> Option<Pieces<'a>> {
         let rest = self.0.strip_prefix(b"\"")?;
         Some(Pieces(rest.strip_suffix(b"\"").unwrap_or(rest)))
+    }
+}
+
+/// Fields that an [`Object`] remembers; one with more is looked through at each question.
+const REMEMBERED_MAX: usize = 24;
+
+/// An object whose fields were found once: answers are asked for a dozen names each.
+#[derive(Clone, Copy, Debug)]
+pub struct Object<'a> {
+    whole: Json<'a>,
+    fields: [(Json<'a>, Json<'a>); REMEMBERED_MAX],
+    /// How many there are; none if they are not all here.
+    count: Option<usize>,
+}
+
+impl<'a> Object<'a> {
+    fn of(whole: Json<'a>) -> Self {
+        let mut fields = [(Json(b""), Json(b"")); REMEMBERED_MAX];
+        let mut count = 0;
+        for field in whole.fields() {
+            let Some(place) = fields.get_mut(count) else { return Self { whole, fields, count: None } };
+            *place = field;
+            count += 1;
+        }
+        Self { whole, fields, count: Some(count) }
+    }
+
+    /// All of it.
+    pub const fn whole(&self) -> Json<'a> {
+        self.whole
+    }
+
+    /// The field of this name: the last one.
+    pub fn get(&self, name: &str) -> Option<Json<'a>> {
+        let Some(count) = self.count else { return self.whole.get(name) };
+        self.fields[..count].iter().rev().find(|(known, _)| known.is(name)).map(|(_, value)| *value)
+    }
+
+    /// The field of this name, unless it is `null`.
+    pub fn said(&self, name: &str) -> Option<Json<'a>> {
+        self.get(name).filter(|value| value.0 != b"null")
     }
 }
 
@@ -359,6 +401,23 @@ mod tests {
             ("😀\"\n".into(), Some(6))
         );
         assert_eq!(Json::read(b"\"\xff\"").unwrap().text().unwrap(), "\u{fffd}");
+    }
+
+    #[test]
+    fn an_object_says_the_same_as_its_text_however_many_fields_it_has() {
+        for count in [0, 1, REMEMBERED_MAX - 1, REMEMBERED_MAX, REMEMBERED_MAX + 1, 200] {
+            let fields: Vec<String> = (0..count).map(|at| format!(r#""f{}":{at},"n":null"#, at % 7)).collect();
+            let text = format!("{{{}}}", fields.join(","));
+            let (whole, object) = (json(&text), json(&text).object());
+            for name in ["f0", "f6", "n", "none"] {
+                assert_eq!(
+                    (object.get(name), object.said(name)),
+                    (whole.get(name), whole.said(name)),
+                    "{name} of {text}"
+                );
+            }
+        }
+        assert_eq!(json("[1]").object().get("x"), None);
     }
 
     #[test]

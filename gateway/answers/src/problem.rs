@@ -1,6 +1,6 @@
 //! An error, in whatever public shape it is told.
 
-use crate::json::Json;
+use crate::json::{Json, Object};
 
 /// Characters of a provider's own words that are kept.
 const WORDS_MAX: usize = 2_000;
@@ -32,27 +32,27 @@ impl Problem {
                 .map(|message| Self { message: Some(short(&message)), ..Self::default() })
                 .unwrap_or_default();
         }
-        Self::told(json).unwrap_or_else(|| Self::flat(json))
+        Self::told(&json.object()).unwrap_or_else(|| Self::flat(json))
     }
 
     /// The problem that stands where an answer, or a piece of one, was expected; none if it is an answer.
-    pub fn instead_of_answer(json: Json<'_>) -> Option<Self> {
+    pub fn instead_of_answer(json: &Object<'_>) -> Option<Self> {
         if let Some(problem) = Self::told(json) {
             return Some(problem);
         }
         let names_itself = ["object", "type"].iter().any(|name| json.get(name).is_some_and(|word| word.is("error")));
         let is_answer = json.get("choices").is_some() || json.said("usage").is_some();
         let is_flat = ["detail", "message"].iter().any(|name| json.get(name).is_some_and(|said| !said.is_nothing()));
-        (names_itself || (!is_answer && is_flat)).then(|| Self::flat(json))
+        (names_itself || (!is_answer && is_flat)).then(|| Self::flat(json.whole()))
     }
 
     /// Under `error`, unless that says that nothing is wrong.
-    fn told(json: Json<'_>) -> Option<Self> {
+    fn told(json: &Object<'_>) -> Option<Self> {
         let error = json.get("error").filter(|error| !error.is_nothing())?;
         if error.is_object() {
             return Some(Self::flat(error));
         }
-        let around = Self::flat(json);
+        let around = Self::flat(json.whole());
         let message = error.text().map(|text| short(&text)).or(around.message);
         Some(Self { message, ..around })
     }
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn an_error_that_says_nothing_is_none() {
-        let instead = |text: &str| Problem::instead_of_answer(Json::read(text.as_bytes()).unwrap());
+        let instead = |text: &str| Problem::instead_of_answer(&Json::read(text.as_bytes()).unwrap().object());
         for nothing in ["null", "\"\"", "{}", "false", "0", "[]"] {
             assert_eq!(instead(&format!(r#"{{"choices":[],"error":{nothing}}}"#)), None, "{nothing}");
         }

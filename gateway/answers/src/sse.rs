@@ -155,7 +155,9 @@ mod tests {
         let mut parser = Parser::new(max);
         let mut events = Vec::new();
         for piece in pieces {
-            parser.feed(&Bytes::copy_from_slice(piece), |event| events.push(String::from_utf8_lossy(&event).into_owned()))?;
+            parser.feed(&Bytes::copy_from_slice(piece), |event| {
+                events.push(String::from_utf8_lossy(&event).into_owned())
+            })?;
         }
         Ok(events)
     }

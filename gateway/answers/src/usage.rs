@@ -3,7 +3,7 @@
 use steward_events::event::{ServiceTier, TokenUsage};
 use steward_events::quantity::Tokens;
 
-use crate::json::Json;
+use crate::json::{Json, Object};
 
 /// What was used, as far as the provider says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,19 +37,20 @@ impl Usage {
 
 /// What an answer, or a piece of one, says it used: beside its choices, in the last of them (Moonshot), or where Groq's
 /// streams have it. None if it says nothing.
-pub fn of(answer: Json<'_>) -> Option<Usage> {
-    let beside = || read(answer.said("usage")?);
-    let in_choices = || answer.get("choices")?.items().filter_map(|choice| read(choice.said("usage")?)).last();
-    let of_groq = || read(answer.get("x_groq")?.said("usage")?);
+pub fn of(answer: &Object<'_>) -> Option<Usage> {
+    let beside = || read(&answer.said("usage")?.object());
+    let in_choices =
+        || answer.get("choices")?.items().filter_map(|choice| read(&choice.said("usage")?.object())).last();
+    let of_groq = || read(&answer.get("x_groq")?.said("usage")?.object());
     let mut usage = beside().or_else(in_choices).or_else(of_groq)?;
     usage.tokens.tier = answer.get("service_tier").map_or(ServiceTier::Standard, served_at);
     Some(usage)
 }
 
 /// Reads an object of usage; none if it is none, or says neither input nor output.
-fn read(usage: Json<'_>) -> Option<Usage> {
+fn read(usage: &Object<'_>) -> Option<Usage> {
     let count = |of: Option<Json<'_>>, names: &[&str]| names.iter().find_map(|name| of?.said(name)?.count());
-    let plain = |names: &[&str]| count(Some(usage), names);
+    let plain = |names: &[&str]| names.iter().find_map(|name| usage.said(name)?.count());
     let of_input = usage.said("prompt_tokens_details").or_else(|| usage.said("input_tokens_details"));
     let of_output = usage.said("completion_tokens_details").or_else(|| usage.said("output_tokens_details"));
 
@@ -123,7 +124,7 @@ mod tests {
     use super::*;
 
     fn read_value(body: &Value) -> Option<Usage> {
-        read(Json::read(body.to_string().as_bytes()).unwrap())
+        read(&Json::read(body.to_string().as_bytes()).unwrap().object())
     }
 
     fn usage(input: u64, cached: u64, output: u64, reasoning: u64) -> TokenUsage {
@@ -192,7 +193,7 @@ mod tests {
             format!(r#"{{"usage":null,"choices":[{{"index":0}},{{"index":1,"usage":{numbers}}}]}}"#),
             format!(r#"{{"choices":[],"x_groq":{{"usage":{numbers}}}}}"#),
         ] {
-            let read = of(Json::read(text.as_bytes()).unwrap()).unwrap();
+            let read = of(&Json::read(text.as_bytes()).unwrap().object()).unwrap();
             assert_eq!(read.tokens, usage(1_000, 0, 500, 0), "{text}");
         }
     }
@@ -219,7 +220,7 @@ mod tests {
     fn the_tier_is_read_and_nonsense_is_the_usual_one() {
         let tier = |tier: Value| {
             let body = json!({ "usage": { "prompt_tokens": 5 }, "service_tier": tier }).to_string();
-            of(Json::read(body.as_bytes()).unwrap()).unwrap().tokens.tier
+            of(&Json::read(body.as_bytes()).unwrap().object()).unwrap().tokens.tier
         };
         assert_eq!(tier(json!("flex")), ServiceTier::Flex);
         assert_eq!(tier(json!("priority")), ServiceTier::Priority);

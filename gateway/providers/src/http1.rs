@@ -77,7 +77,8 @@ impl Post<'_> {
         head_by: Instant,
     ) -> Result<Answer, Failed> {
         let Self { endpoint, key, body } = self;
-        let head = endpoint.head(key, body.len()).ok_or_else(|| Failed::Unreachable("its key is no header".to_owned()))?;
+        let head =
+            endpoint.head(key, body.len()).ok_or_else(|| Failed::Unreachable("its key is no header".to_owned()))?;
         let mut connection = match endpoint.idle() {
             Some(connection) => connection,
             None => connector.connect(endpoint).await?,

@@ -35,7 +35,8 @@ pub(crate) use caller::Management;
 use caller::ManagementCaller;
 
 /// The face.
-pub(super) const FACE: Face = Face { root: "/api/v1/", routes, hot: |_| Vec::new(), refuse: refusal::refuse, describe: describe::paths };
+pub(super) const FACE: Face =
+    Face { root: "/api/v1/", routes, hot: |_| Vec::new(), refuse: refusal::refuse, describe: describe::paths };
 
 fn routes(bundles: &Bundles) -> Router {
     Router::new()
