@@ -28,9 +28,17 @@ pub(crate) struct Endpoint {
     home: Arc<Home>,
 }
 
-/// Connections that wait.
+/// Where connections wait.
 #[derive(Default)]
-pub(super) struct Home(Mutex<Vec<(Instant, Connection)>>);
+pub(super) struct Home(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    /// Since when each.
+    connections: Vec<(Instant, Connection)>,
+    /// Whether somebody looks after them.
+    is_swept: bool,
+}
 
 impl Endpoint {
     /// Where `url` leads, if this client can go there: `http` or `https`, without a user's name.
@@ -72,10 +80,10 @@ impl Endpoint {
     /// A connection that waits and can be used.
     pub(super) fn idle(&self) -> Option<Connection> {
         loop {
-            let (since, mut connection) = self.home.lock().pop()?;
+            let (since, mut connection) = self.home.lock().connections.pop()?;
             // The last that came is the first to go: if it is too old, so are all.
             if since.elapsed() > IDLE_MAX {
-                self.home.lock().clear();
+                self.home.lock().connections.clear();
             } else if connection.is_quiet() {
                 return Some(connection);
             }
@@ -92,18 +100,19 @@ impl Home {
     /// Puts a connection aside.
     pub(super) fn put(self: &Arc<Self>, connection: Connection) {
         let mut waiting = self.lock();
-        if waiting.len() >= WAITING_MAX {
+        if waiting.connections.len() >= WAITING_MAX {
             return;
         }
-        waiting.push((Instant::now(), connection));
-        if waiting.len() == 1
+        waiting.connections.push((Instant::now(), connection));
+        if !waiting.is_swept
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
+            waiting.is_swept = true;
             runtime.spawn(sweep(Arc::downgrade(self)));
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(Instant, Connection)>> {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -114,8 +123,9 @@ async fn sweep(home: Weak<Home>) {
         tokio::time::sleep(SWEEP_EVERY).await;
         let Some(home) = home.upgrade() else { return };
         let mut waiting = home.lock();
-        waiting.retain(|(since, _)| since.elapsed() <= IDLE_MAX);
-        if waiting.is_empty() {
+        waiting.connections.retain(|(since, _)| since.elapsed() <= IDLE_MAX);
+        if waiting.connections.is_empty() {
+            waiting.is_swept = false;
             return;
         }
     }

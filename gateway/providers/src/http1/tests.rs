@@ -121,6 +121,18 @@ async fn a_connection_serves_again_however_its_answer_ends() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_used_again_and_again_leaves_nothing_behind() {
+    let (address, connections) = serve(vec![(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", true); 50]).await;
+    let (endpoint, connector) = (endpoint(address), connector());
+    for _ in 0..50 {
+        whole(post(&endpoint, &connector, b"{}").await.unwrap()).await.unwrap();
+    }
+    assert_eq!(connections.await.unwrap(), 1);
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    assert!(tasks <= 1, "{tasks} tasks look after one connection");
+}
+
+#[tokio::test]
 async fn a_connection_that_cannot_serve_again_is_not_asked_to() {
     let (address, connections) = serve(vec![
         (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok", false),
