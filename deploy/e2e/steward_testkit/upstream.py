@@ -1,6 +1,7 @@
 """A mock upstream that keeps its own books: every call that reached it is billed there."""
 
 import json
+import ssl
 import sys
 import threading
 import time
@@ -20,7 +21,7 @@ class Server(ThreadingHTTPServer):
 class Upstream:
     """OpenAI-compatible; answers every chat completion with `output_tokens` tokens after `delay` seconds."""
 
-    def __init__(self, delay: float = 0.0, output_tokens: int = 5):
+    def __init__(self, delay: float = 0.0, output_tokens: int = 5, tls: ssl.SSLContext | None = None):
         self.delay, self.output_tokens = delay, output_tokens
         self.calls: list[dict] = []
         self.lock = threading.Lock()
@@ -75,6 +76,9 @@ class Upstream:
         self.server = Server(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
+        if tls:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
+            self.url = f"https://localhost:{self.server.server_port}/v1"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def misbehave(self, _handler, _body) -> bool:
