@@ -1,7 +1,8 @@
 //! Who may do what, now and at any past moment: a fold of the tenants' lives, identities and access rules.
 //!
-//! Cedar decides, over few static policies (`authority/policies.cedar`); what Steward adds is where its input comes
-//! from, and words: each yes names the grant, each no the check that failed and the command that would have helped.
+//! Few static policies decide (`authority/policies.cedar`), compiled, with Cedar as the judge; what Steward adds is where
+//! their input comes from, and words: each yes names the grant, each no the check that failed and the command that would
+//! have helped.
 //! This module must not know buses or stores: gateways and handlers keep it live, projectors fold it up to a moment.
 //!
 //! Rules that are easily missed:
@@ -16,7 +17,7 @@
 use std::collections::HashMap;
 
 use steward_events::commit::Recorded;
-use steward_events::event::{AccessEvent, AgentEvent, IdentityEvent, TenantEvent};
+use steward_events::event::{AccessEvent, AgentEvent, AggregateKind, IdentityEvent, TenantEvent};
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TenantId};
 use steward_events::rejection::Rejection;
 use steward_events::secret::tenant_of;
@@ -30,11 +31,13 @@ use crate::identity::{Identity, Key};
 use crate::tenant::Tenant;
 
 mod actor;
-mod answers;
+mod cedar;
+mod compiled;
 mod delegation;
 mod ever;
 mod explain;
 mod held_rights;
+mod policies;
 mod policy;
 mod prepared;
 mod request;
@@ -48,16 +51,20 @@ pub use request::{AccessRequest, Allowed, Context, KeyHolder};
 pub use sight::Sight;
 
 use actor::{Actor, WholeKeys};
-use answers::PolicyAnswer;
+use policies::Policies;
 use policy::{Circumstances, KeyTerms, Verdict};
 use prepared::Prepared;
-use words::forbidden;
+use words::{forbidden, in_words};
+
+/// Whose events change who may do what.
+pub const CHANGES_RIGHTS: &[AggregateKind] = &[AggregateKind::Tenant, AggregateKind::Identity, AggregateKind::Access];
 
 /// Everything that decides on access, of all tenants.
 #[derive(Debug, Default)]
 pub struct Authority {
     tenants: HashMap<TenantId, Rules>,
     prepared: Prepared,
+    policies: Policies,
 }
 
 /// What one tenant's log says.
@@ -151,13 +158,12 @@ impl Authority {
                 is_for_it: self.is_for(held.key, permission),
             }),
         };
-        let cannot_evaluate =
-            || forbidden(request, "the request cannot be put to the policies".to_owned(), String::new());
+        let policies = self.policies.for_request();
         let rights = self.rights(tenant, &actor.principal);
-        let PolicyAnswer { verdict, reason } = rights.evaluate(&circumstances).ok_or_else(cannot_evaluate)?;
-        if verdict != Verdict::Granted {
-            return Err(self.denied(request, actor, &rights, &verdict, now));
-        }
+        let reason = match rights.evaluate(&circumstances, policies) {
+            (Verdict::Granted, Some(grant)) => in_words(grant, permission, scope),
+            (verdict, _) => return Err(self.denied(request, actor, &rights, verdict, now)),
+        };
         let by = |reason| Allowed {
             reason,
             principal: actor.principal.clone(),
@@ -166,10 +172,10 @@ impl Authority {
         let Some(agent) = actor.key.as_ref().and_then(|held| held.key.agent.as_ref()) else { return Ok(by(reason)) };
         let agent = agent_principal(agent);
         let agents = self.rights(tenant, &agent);
-        let PolicyAnswer { verdict, .. } = agents.evaluate(&circumstances).ok_or_else(cannot_evaluate)?;
+        let (verdict, _) = agents.evaluate(&circumstances, policies);
         if verdict != Verdict::Granted {
             let narrowed = Actor { principal: agent, key: actor.key.clone() };
-            return Err(self.denied(request, &narrowed, &agents, &verdict, now));
+            return Err(self.denied(request, &narrowed, &agents, verdict, now));
         }
         Ok(by(format!("{reason}, acting through {agent}, which may too")))
     }
@@ -251,17 +257,16 @@ impl Authority {
     /// Why `principal` may do nothing in `tenant`, whatever it was granted; none if it is active.
     fn inactive(&self, tenant: &TenantId, principal: &PrincipalId) -> Option<String> {
         let known = |tenant: &TenantId| self.tenants.get(tenant)?.identity.principal(principal);
-        let steward = TenantId::steward();
-        let known = known(tenant).or_else(|| if is_of_steward(principal) { known(&steward) } else { None });
-        match known {
+        let steward = || if is_of_steward(principal) { known(&TenantId::steward()) } else { None };
+        match known(tenant).or_else(steward) {
             None => Some(format!("there is no principal {principal} in tenant {tenant}")),
             Some(known) => known.disabled.as_ref().map(|reason| format!("{principal} is disabled: {reason}")),
         }
     }
 
     fn is_operator(&self, principal: &PrincipalId) -> bool {
-        let steward = self.tenants.get(&TenantId::steward());
-        is_of_steward(principal) && steward.is_some_and(|rules| rules.identity.principal(principal).is_some())
+        let known = || self.tenants.get(&TenantId::steward())?.identity.principal(principal);
+        is_of_steward(principal) && known().is_some()
     }
 }
 

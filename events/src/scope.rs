@@ -1,5 +1,6 @@
 //! Scopes: paths at which grants and budgets hold, and the set of scopes that one call touches.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -54,7 +55,7 @@ impl Scope {
 
     /// True if this is `tenant` or lies below it.
     pub fn is_within(&self, tenant: &TenantId) -> bool {
-        Self::tenant(tenant).contains(self)
+        self.0.split('/').next() == Some(tenant.as_str())
     }
 
     /// The first segment below the tenant, if there is one.
@@ -64,16 +65,23 @@ impl Scope {
 
     /// This scope and all above it, the nearest first, ending with [`Scope::everything`].
     pub fn ancestors(&self) -> impl Iterator<Item = Scope> + '_ {
-        let mut next = Some(self.clone());
-        std::iter::from_fn(move || {
-            let current = next.take()?;
-            next = match current.0.rfind('/') {
-                Some(at) => Some(Scope(Arc::from(&current.0[..at]))),
-                None if &*current.0 == "*" => None,
-                None => Some(Scope::everything()),
-            };
-            Some(current)
+        self.ancestor_paths().map(|path| Self(Arc::from(path)))
+    }
+
+    /// The same as text.
+    pub fn ancestor_paths(&self) -> impl Iterator<Item = &str> {
+        std::iter::successors(Some(&*self.0), |path| match path.rsplit_once('/') {
+            Some((above, _)) => Some(above),
+            None if *path == "*" => None,
+            None => Some("*"),
         })
+    }
+}
+
+/// So that a map by scope is asked with a path.
+impl Borrow<str> for Scope {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -12,7 +12,7 @@ use steward_events::timestamp::Timestamp;
 
 use super::actor::Actor;
 use super::held_rights::HeldRights;
-use super::policy::Verdict;
+use super::policy::{Policy, Verdict};
 use super::rights::Rights;
 use super::words::{forbidden_to, in_words, not_granted};
 use super::{AccessRequest, Authority, Context, suspended};
@@ -30,7 +30,7 @@ impl Authority {
         request: &AccessRequest,
         actor: &Actor<'_>,
         rights: &Rights,
-        verdict: &Verdict,
+        verdict: Verdict,
         now: Timestamp,
     ) -> Rejection {
         let AccessRequest { tenant, permission, scope, .. } = request;
@@ -38,25 +38,30 @@ impl Authority {
         let key = actor.key.as_ref().map(|held| held.key);
         let new_key = |what: &str| format!("steward key issue {} {what}", key.map_or(principal, |key| &key.principal));
         let (reason, would_allow) = match verdict {
-            Verdict::Forbidden(policy) => match policy.as_str() {
-                "tenant-suspended" => return suspended(tenant, self.suspended(tenant).unwrap_or("")),
-                "principal-inactive" => (
+            Verdict::Forbidden(policy) => match policy {
+                Policy::TenantSuspended => return suspended(tenant, self.suspended(tenant).unwrap_or("")),
+                Policy::PrincipalInactive => (
                     self.inactive(tenant, principal).unwrap_or_else(|| format!("{principal} is not active")),
                     "somebody who is active".to_owned(),
                 ),
-                "key-over" => ("the key was revoked or has expired".to_owned(), new_key(&format!("--on {scope}"))),
-                "key-permissions" => (key_is_for(key), new_key(&format!("--permission {permission}"))),
-                "key-scope" => (
+                Policy::KeyOver => ("the key was revoked or has expired".to_owned(), new_key(&format!("--on {scope}"))),
+                Policy::KeyPermissions => (key_is_for(key), new_key(&format!("--permission {permission}"))),
+                Policy::KeyScope => (
                     format!("the key reaches {} and below, not {scope}", key.map_or("", |key| key.scope.as_str())),
                     new_key(&format!("--on {scope}")),
                 ),
-                "key-models" => {
+                Policy::KeyModels => {
                     let models: Vec<&str> = key.into_iter().flat_map(|key| &key.models).map(AsRef::as_ref).collect();
                     let wanted = request.context.model.as_ref().map_or("MODEL", AsRef::as_ref);
                     (format!("the key is only for {}", models.join(", ")), new_key(&format!("--model {wanted}")))
                 }
-                other => (format!("the policy {other} forbids it"), String::new()),
+                Policy::GrantOver | Policy::GrantModels | Policy::GrantCost => {
+                    (format!("the policy {} forbids it", policy.id()), String::new())
+                }
             },
+            Verdict::InDoubt => {
+                ("what the policies say of it is in doubt; the log of this process says more".to_owned(), String::new())
+            }
             Verdict::NotGranted | Verdict::Granted => {
                 (not_granted(&rights.held, request, now), self.would_allow(tenant, principal, permission, scope))
             }

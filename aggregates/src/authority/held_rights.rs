@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use cedar_policy::EntityUid;
 use steward_events::event::GrantId;
 use steward_events::permission::{Permission, PermissionPattern};
 use steward_events::quantity::NanoDollars;
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
-use super::policy::{grant_uid, right_uid};
 use super::request::Context;
 use crate::access::Terms;
 use crate::access::role::Closure;
@@ -23,22 +21,9 @@ pub(super) struct HeldRights {
     pub(super) grant: GrantId,
     pub(super) terms: Terms,
     pub(super) permissions: RolePermissions,
-    pub(super) uid: EntityUid,
 }
 
 impl HeldRights {
-    /// The grant number `index` of its principal, as recorded or as implied. Two tenants may record the same one.
-    pub(super) fn new(index: usize, grant: GrantId, terms: Terms, permissions: RolePermissions) -> Self {
-        let uid = grant_uid(&format!("{index} {grant}"));
-        Self { grant, terms, permissions, uid }
-    }
-
-    /// The right that permits this here, terms aside, in the policies' words.
-    pub(super) fn policy_right(&self, permission: &Permission) -> Option<EntityUid> {
-        let pattern = self.permissions.covering(permission)?;
-        Some(right_uid(pattern.as_str(), &self.grant.on))
-    }
-
     /// The pattern that permits this here, terms aside.
     pub(super) fn covers(&self, permission: &Permission, scope: &Scope) -> Option<&PermissionPattern> {
         let here = self.grant.on.contains(scope);

@@ -97,8 +97,8 @@ impl Authority {
         let steward = TenantId::steward();
         let mut held = Vec::new();
         let mut take = |of: &TenantId, grant: GrantId, terms: Terms| {
-            let meaning = self.role_permissions(of, &grant.role);
-            held.push(HeldRights::new(held.len(), grant, terms, meaning));
+            let permissions = self.role_permissions(of, &grant.role);
+            held.push(HeldRights { grant, terms, permissions });
         };
         let from_steward = !tenant.is_steward() && self.is_operator(principal);
         let tenants = std::iter::once(tenant).chain(from_steward.then_some(&steward));

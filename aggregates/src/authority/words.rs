@@ -3,6 +3,8 @@
 //! The policies decide; here the same grants are read once more to say why. A law (`tests/laws.rs`) holds the two
 //! together: they never disagree.
 
+use std::fmt::Write;
+
 use steward_events::event::Condition;
 use steward_events::id::PrincipalId;
 use steward_events::permission::Permission;
@@ -11,41 +13,29 @@ use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
 use super::held_rights::HeldRights;
-use super::request::{AccessRequest, Context};
-
-/// The grant that allows, in words.
-pub(super) fn granted(
-    held: &[HeldRights],
-    permission: &Permission,
-    scope: &Scope,
-    context: &Context,
-    now: Timestamp,
-) -> String {
-    let allows =
-        |held: &&HeldRights| held.covers(permission, scope).is_some() && held.terms_fail(context, now).is_none();
-    held.iter().find(allows).map_or_else(String::new, |held| in_words(held, permission, scope))
-}
+use super::request::AccessRequest;
 
 /// `svc_1 is admin on acme (admin → developer permits task:*), only for small, until 2026-12-01T00:00:00Z`
 pub(super) fn in_words(held: &HeldRights, permission: &Permission, scope: &Scope) -> String {
     let mut words = held.grant.to_string();
+    // Writing to a text does not fail.
     if let Some(pattern) = held.covers(permission, scope) {
         let path: Vec<&str> = held.permissions.path(pattern).into_iter().map(AsRef::as_ref).collect();
-        words = format!("{words} ({} permits {pattern})", path.join(" → "));
+        _ = write!(words, " ({} permits {pattern})", path.join(" → "));
     }
     if let Some(Condition { models, cost_max }) = &held.terms.condition {
         if !models.is_empty() {
             let models: Vec<&str> = models.iter().map(AsRef::as_ref).collect();
-            words = format!("{words}, only for {}", models.join(", "));
+            _ = write!(words, ", only for {}", models.join(", "));
         }
         if let Some(cost_max) = cost_max {
-            words = format!("{words}, only for calls that cost at most {cost_max}");
+            _ = write!(words, ", only for calls that cost at most {cost_max}");
         }
     }
-    match held.terms.expires {
-        Some(expires) => format!("{words}, until {expires}"),
-        None => words,
+    if let Some(expires) = held.terms.expires {
+        _ = write!(words, ", until {expires}");
     }
+    words
 }
 
 /// The no with these words.

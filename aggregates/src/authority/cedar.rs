@@ -1,0 +1,166 @@
+//! Cedar, asked: the policies as they are written, and a question put to them in its words. It is the judge of the
+//! compiled ones.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use cedar_policy::{
+    Authorizer, Context as CedarContext, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet,
+    Request, RestrictedExpression,
+};
+use steward_events::scope::Scope;
+
+use super::policy::{self, Asker, Circumstances, KeyTerms, Policy, Verdict};
+
+struct Engine {
+    policies: PolicySet,
+    authorizer: Authorizer,
+    principal: EntityTypeName,
+    grant: EntityTypeName,
+    right: EntityTypeName,
+    action: EntityTypeName,
+    scope: EntityTypeName,
+}
+
+static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
+    // Literals of this build; a test asks them.
+    #[allow(clippy::expect_used)]
+    let name = |text: &str| text.parse().expect("a type name");
+    #[allow(clippy::expect_used)]
+    let policies = include_str!("policies.cedar").parse().expect("the policies are well formed");
+    Engine {
+        policies,
+        authorizer: Authorizer::new(),
+        principal: name("Principal"),
+        grant: name("Grant"),
+        right: name("Right"),
+        action: name("Action"),
+        scope: name("Scope"),
+    }
+});
+
+/// Whether the asker may; none if the question cannot be put, or a policy cannot be evaluated or is not known here.
+pub(super) fn verdict(of: &Circumstances<'_>, asker: &Asker<'_>) -> Option<Verdict> {
+    let who = entity(asker, of)?;
+    let (principal, action) = (who.uid(), uid(&ENGINE.action, of.permission.as_str()));
+    let request = Request::new(principal, action, uid(&ENGINE.scope, of.scope.as_str()), context(of)?, None).ok()?;
+    // Rights are no entities of their own, so there is no circle or double.
+    let entities = Entities::from_entities([who], None).ok()?;
+    let response = ENGINE.authorizer.is_authorized(&request, &ENGINE.policies, &entities);
+    // A policy that fails to evaluate counts for nothing, so a failing `forbid` would let everyone through.
+    if response.diagnostics().errors().next().is_some() {
+        return None;
+    }
+    if response.decision() == Decision::Allow {
+        return Some(Verdict::Granted);
+    }
+    let named = response.diagnostics().reason().map(|id| Policy::of_id(ENGINE.policies.annotation(id, "id")?));
+    let told = named.collect::<Option<Vec<Policy>>>()?.into_iter().min();
+    Some(told.map_or(Verdict::NotGranted, Verdict::Forbidden))
+}
+
+fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
+}
+
+fn right(pattern: &str, scope: &Scope) -> EntityUid {
+    uid(&ENGINE.right, &format!("{pattern}@{scope}"))
+}
+
+/// The asker, below the right that the grant which is put gives for what is asked.
+fn entity(asker: &Asker<'_>, of: &Circumstances<'_>) -> Option<Entity> {
+    let held = asker.held();
+    let rights = held.and_then(|held| Some(right(held.permissions.covering(of.permission)?.as_str(), &held.grant.on)));
+    let rights = rights.into_iter().collect();
+    match asker {
+        Asker::Principal(id, _) => Some(Entity::new_no_attrs(uid(&ENGINE.principal, id.as_str()), rights)),
+        Asker::Grant(held) => {
+            let mut terms: HashMap<String, RestrictedExpression> = HashMap::new();
+            if let Some(expires) = held.terms.expires {
+                terms.insert("expires".to_owned(), long(expires.0));
+            }
+            if let Some(condition) = &held.terms.condition {
+                if !condition.models.is_empty() {
+                    terms.insert("models".to_owned(), texts(&condition.models));
+                }
+                if let Some(cost_max) = condition.cost_max {
+                    terms.insert("cost_max".to_owned(), long(cost_max.0));
+                }
+            }
+            Entity::new(uid(&ENGINE.grant, &held.grant.to_string()), terms, rights).ok()
+        }
+    }
+}
+
+fn context(of: &Circumstances<'_>) -> Option<CedarContext> {
+    let Circumstances { now, permission, scope, context, suspended, operator, active, key } = of;
+    let (noun, verb) = permission.parts();
+    let patterns = [permission.as_str(), &format!("{noun}:*"), &format!("*:{verb}"), "*:*"];
+    let scopes: Vec<Scope> = scope.ancestors().collect();
+    let rights = scopes.iter().flat_map(|at| patterns.iter().map(|pattern| right(pattern, at)));
+    let mut pairs = vec![
+        ("now", long(now.0)),
+        ("rights", RestrictedExpression::new_set(rights.map(RestrictedExpression::new_entity_uid))),
+        ("suspended", RestrictedExpression::new_bool(*suspended)),
+        ("operator", RestrictedExpression::new_bool(*operator)),
+        ("active", RestrictedExpression::new_bool(*active)),
+    ];
+    if let Some(model) = &context.model {
+        pairs.push(("model", text(model.as_str())));
+    }
+    if let Some(cost) = context.cost {
+        pairs.push(("cost", long(cost.0)));
+    }
+    if let Some(key) = key {
+        let scopes: Vec<&str> = scopes.iter().map(Scope::as_str).collect();
+        pairs.extend([("key", key_record(key)?), ("scopes", texts(&scopes))]);
+    }
+    CedarContext::from_pairs(pairs.into_iter().map(|(name, value)| (name.to_owned(), value))).ok()
+}
+
+fn key_record(key: &KeyTerms<'_>) -> Option<RestrictedExpression> {
+    let mut fields = vec![
+        ("over".to_owned(), RestrictedExpression::new_bool(key.over)),
+        ("is_for_it".to_owned(), RestrictedExpression::new_bool(key.is_for_it)),
+        ("scope".to_owned(), text(key.scope.as_str())),
+    ];
+    if !key.models.is_empty() {
+        fields.push(("models".to_owned(), texts(key.models)));
+    }
+    RestrictedExpression::new_record(fields).ok()
+}
+
+fn long(value: u64) -> RestrictedExpression {
+    RestrictedExpression::new_long(policy::long(value))
+}
+
+fn texts<T: AsRef<str>>(values: &[T]) -> RestrictedExpression {
+    RestrictedExpression::new_set(values.iter().map(|value| text(value.as_ref())))
+}
+
+fn text(value: &str) -> RestrictedExpression {
+    RestrictedExpression::new_string(value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use cedar_policy::Effect;
+
+    use super::*;
+
+    #[test]
+    fn every_written_policy_is_compiled_and_no_other() {
+        let written = |effect: Effect| -> Vec<&str> {
+            let all = ENGINE.policies.policies().filter(|policy| policy.effect() == effect);
+            all.map(|policy| policy.annotation("id").expect("each policy has an id")).collect()
+        };
+        assert_eq!(written(Effect::Permit), ["granted"]);
+        let forbid = written(Effect::Forbid);
+        assert_eq!(forbid.len(), Policy::ALL.len());
+        let compiled: BTreeSet<&str> = Policy::ALL.into_iter().map(Policy::id).collect();
+        assert_eq!(forbid.into_iter().collect::<BTreeSet<_>>(), compiled);
+        assert!(Policy::ALL.is_sorted(), "what is told of several is the first of them in both forms");
+    }
+}
