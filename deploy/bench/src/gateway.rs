@@ -2,23 +2,26 @@
 
 #![allow(clippy::cast_precision_loss)] // rates
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use steward_events::BoxError;
 use steward_events::quantity::Shard;
-use steward_jetstream::{JetStreamLog, Role};
+use steward_jetstream::{Connection, JetStreamLog, Role, provision};
 use steward_ports::log::{EventLog, Filter};
 
 use super::company::Company;
 use super::figures::Figures;
-use super::load::{Call, Outcome, drive};
+use super::load::{Call, Line, Outcome, drive};
 use super::machine;
-use super::sample::nanos;
+use super::sample::{Sample, nanos};
 use super::system::{Gateway, SHARDS, System, Upstream, until};
 use super::{Effort, Progress};
 
 /// Connections under full load.
 pub(super) const CONNECTIONS: usize = 32;
+
+/// Between two streams of a paced load.
+const PACE: Duration = Duration::from_millis(50);
 
 /// How long the cost report may take to show everything.
 const REPORT_TIME_MAX: Duration = Duration::from_secs(60);
@@ -32,8 +35,8 @@ pub(super) async fn measure(
     progress: &Progress,
 ) -> Result<Figures, BoxError> {
     let gateway = system.gateways.first().ok_or("there is no gateway")?;
-    let log = system.place.log(Role::Projectors).await?;
-    let bench = Bench { gateway, upstream, company, log, span: effort.span };
+    let (admin, pids) = (system.place.connect(Role::Admin).await?, system.pids()?);
+    let bench = Bench { gateway, upstream, company, admin, pids, span: effort.span };
     let mut checks = Checks { books_before: calls(upstream).await?, ..Checks::default() };
     let reported_before = company.calls_reported().await?;
     // The first calls make connections and leases.
@@ -49,7 +52,7 @@ pub(super) async fn measure(
     figures.set("gateway.refused", checks.refused as f64);
     // Once more under full load: how far are the projectors behind when it ends?
     checks.through(&drive(&company.call(gateway, false), CONNECTIONS, effort.span).await?);
-    let ended = std::time::Instant::now();
+    let ended = Instant::now();
     let wanted = reported_before + checks.through;
     let reported = until("the cost report shows all calls", REPORT_TIME_MAX, async || {
         let reported = company.calls_reported().await?;
@@ -85,11 +88,54 @@ impl Checks {
     }
 }
 
+/// What calls cost.
+struct Spent {
+    /// Processor time of the gateway.
+    gateway: Duration,
+    /// Of all processes.
+    all: Duration,
+    /// Messages in the log.
+    appends: u64,
+    /// Their bytes.
+    log_bytes: u64,
+}
+
+impl Spent {
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            gateway: self.gateway.saturating_sub(before.gateway),
+            all: self.all.saturating_sub(before.all),
+            appends: self.appends.saturating_sub(before.appends),
+            log_bytes: self.log_bytes.saturating_sub(before.log_bytes),
+        }
+    }
+}
+
+/// How long the first bytes of streams took that are so far apart that processors sleep in between; the two in turns.
+async fn paced(calls: [&Call; 2], span: Duration) -> Result<(Sample, Sample), BoxError> {
+    let mut lines = [Line::connect(calls[0].address).await?, Line::connect(calls[1].address).await?];
+    let mut took = [Vec::new(), Vec::new()];
+    let (began, mut pace) = (Instant::now(), tokio::time::interval(PACE));
+    while began.elapsed() < span {
+        for ((call, line), took) in calls.iter().zip(&mut lines).zip(&mut took) {
+            pace.tick().await;
+            let answer = line.call(&call.bytes).await?;
+            if answer.status != 200 {
+                return Err(format!("a paced stream was answered {}: {}", answer.status, line.body()).into());
+            }
+            took.push(nanos(answer.first_byte));
+        }
+    }
+    let [straight, through] = took;
+    Ok((Sample::of_nanos(straight), Sample::of_nanos(through)))
+}
+
 struct Bench<'a> {
     gateway: &'a Gateway,
     upstream: &'a Upstream,
     company: &'a Company,
-    log: JetStreamLog,
+    admin: Connection,
+    pids: Vec<u32>,
     span: Duration,
 }
 
@@ -100,13 +146,16 @@ impl Bench<'_> {
         let through = |stream| self.company.call(self.gateway, stream);
 
         let straight = drive(&direct(false), CONNECTIONS, self.span).await?;
-        let (cpu, end) = (machine::cpu(self.gateway.pid())?, self.end().await?);
+        let before = self.spent().await?;
         let loaded = drive(&through(false), CONNECTIONS, self.span).await?;
-        let (cpu, appends) = (machine::cpu(self.gateway.pid())?.saturating_sub(cpu), self.end().await? - end);
+        let spent = self.spent().await?.since(&before);
+        let a_call = |sum: f64| sum / loaded.calls.max(1) as f64;
         figures.set("gateway.direct_per_s", straight.per_s());
         figures.set("gateway.calls_per_s", loaded.per_s());
-        figures.set("gateway.cpu_us_per_call", nanos(cpu) as f64 / 1e3 / loaded.calls.max(1) as f64);
-        figures.set("gateway.appends_per_call", appends as f64 / loaded.calls.max(1) as f64);
+        figures.set("gateway.cpu_us_per_call", a_call(nanos(spent.gateway) as f64 / 1e3));
+        figures.set("gateway.system_cpu_us_per_call", a_call(nanos(spent.all) as f64 / 1e3));
+        figures.set("gateway.appends_per_call", a_call(spent.appends as f64));
+        figures.set("gateway.log_bytes_per_call", a_call(spent.log_bytes as f64));
         figures.set("gateway.p50_us_at_32", loaded.whole.quantile_us(0.5));
         figures.set("gateway.p99_us_at_32", loaded.whole.quantile_us(0.99));
         checks.direct += straight.calls;
@@ -135,12 +184,25 @@ impl Bench<'_> {
         figures.set("gateway.added_first_byte_p99_us", added(0.99));
         checks.direct += straight.calls;
         checks.through(&single);
+
+        let (straight, single) = paced([&direct(true), &through(true)], self.span * 2).await?;
+        let added = single.quantile_us(0.5) - straight.quantile_us(0.5);
+        figures.set("gateway.added_paced_first_byte_p50_us", added);
+        checks.direct += straight.count();
+        checks.through += single.count();
         Ok(figures)
     }
 
-    /// How many messages the log holds.
-    async fn end(&self) -> Result<u64, BoxError> {
-        end(&self.log).await
+    /// What was spent so far.
+    async fn spent(&self) -> Result<Spent, BoxError> {
+        let states = provision::states(&self.admin).await?;
+        let log = || states.iter().filter(|state| state.name.starts_with("EVT_"));
+        Ok(Spent {
+            gateway: machine::cpu(self.gateway.pid())?,
+            all: machine::cpu_of(&self.pids)?,
+            appends: log().map(|state| state.last).sum(),
+            log_bytes: log().map(|state| state.bytes).sum(),
+        })
     }
 }
 

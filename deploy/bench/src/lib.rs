@@ -33,6 +33,7 @@ mod machine;
 mod neighbour;
 mod page;
 mod part;
+mod peers;
 mod plot;
 mod process;
 mod replay;
@@ -57,15 +58,18 @@ pub const PARTS: &[(&str, &str)] = &[
     ("authorise", "one decision on access at 10,000 grants"),
     ("process", "how soon `steward up` is ready, and its memory"),
     ("strict", "gateway and log again with durability = \"strict\""),
+    ("peers", "nginx and TensorZero bare over the same mock, where they are found; only if named"),
     ("growth", "many tenants, keys, grants, events and gateways; takes long, so only if named"),
 ];
 
 /// What to measure and how long.
 pub struct Options {
-    /// Names of [`PARTS`]; all but growth if empty.
+    /// Names of [`PARTS`]; all but growth and peers if empty.
     pub only: Vec<String>,
     /// Growth too, which takes long.
     pub growth: bool,
+    /// Other gateways beside Steward, and programs of theirs that are used before those that are found.
+    pub peers: Option<Vec<PathBuf>>,
     /// Short: to see that it works.
     pub quick: bool,
     /// Where the processes keep their files; a temporary folder, removed in the end, if not given.
@@ -129,10 +133,10 @@ pub async fn run(config: &Config, options: &Options) -> Result<Report, BoxError>
     let effort = Effort::new(options.quick);
     let bench = Bench { config, root: &root, options, effort, progress: Progress::new() };
     // Everything that was started has ended when this has, so that its processor time is known to be ours.
-    let (figures, growth) = bench.measure().await?;
+    let (figures, growth, notes) = bench.measure().await?;
     machine.others = busy.others_since(machine.cores);
     let build = if cfg!(debug_assertions) { "debug" } else { "release" };
-    let report = Report { machine, build, quick: options.quick, runs: effort.runs, figures, growth };
+    let report = Report { machine, build, quick: options.quick, runs: effort.runs, figures, growth, notes };
     if let Some(page) = &options.write {
         page::write(&report, page)?;
     }
@@ -154,13 +158,14 @@ struct Running {
 }
 
 impl Bench<'_> {
-    async fn measure(&self) -> Result<(Figures, Vec<Series>), BoxError> {
+    async fn measure(&self) -> Result<(Figures, Vec<Series>, Vec<String>), BoxError> {
         let Self { config, root, effort, progress, .. } = self;
         let quick = self.options.quick;
         let upstream = Upstream::start(root).await?;
-        let mut figures = Figures::default();
-        if ["gateway", "commands", "revocation", "neighbour"].into_iter().any(|part| self.wants(part)) {
-            figures.extend(self.running(&upstream).await?);
+        let (mut figures, mut notes) = (Figures::default(), Vec::new());
+        let of_one_system = ["gateway", "commands", "revocation", "neighbour"];
+        if self.wants_peers() || of_one_system.into_iter().any(|part| self.wants(part)) {
+            figures.extend(self.running(&upstream, &mut notes).await?);
         }
         if self.wants("log") {
             figures.extend(log::measure(root, config, Durability::ProcessCrash, effort, progress).await?);
@@ -182,12 +187,12 @@ impl Bench<'_> {
             figures.extend(log.prefixed(STRICT));
         }
         if !self.options.growth && !self.options.only.iter().any(|part| part == "growth") {
-            return Ok((figures, Vec::new()));
+            return Ok((figures, Vec::new(), notes));
         }
         let growth = Growth { root, config, upstream: &upstream, effort: *effort, quick, progress };
         let (more, series) = growth.measure().await?;
         figures.extend(more);
-        Ok((figures, series))
+        Ok((figures, series, notes))
     }
 
     fn wants(&self, part: &str) -> bool {
@@ -195,8 +200,12 @@ impl Bench<'_> {
         only.is_empty() || only.iter().any(|name| name == part)
     }
 
+    fn wants_peers(&self) -> bool {
+        self.options.peers.is_some() || self.options.only.iter().any(|name| name == "peers")
+    }
+
     /// What is measured of one system with every role.
-    async fn running(&self, upstream: &Upstream) -> Result<Figures, BoxError> {
+    async fn running(&self, upstream: &Upstream, notes: &mut Vec<String>) -> Result<Figures, BoxError> {
         let Self { effort, progress, .. } = self;
         let mut figures = Figures::default();
         let mut running = self.start("roles", Durability::ProcessCrash, upstream).await?;
@@ -204,6 +213,12 @@ impl Bench<'_> {
             figures.extend(self.gateway(&running, upstream).await?);
         }
         let Running { system, company } = &mut running;
+        if self.wants_peers() {
+            let named = self.options.peers.as_deref().unwrap_or_default();
+            let measured = peers::measure(self.root, named, (&*system, upstream, &*company), effort, progress).await?;
+            figures.extend(measured.0);
+            notes.extend(measured.1);
+        }
         if self.wants("commands") {
             // In a tenant of its own: its budgets are no burden to the calls of others.
             let gateway = system.gateways.first().ok_or("there is no gateway")?;

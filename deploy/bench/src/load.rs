@@ -29,6 +29,11 @@ pub(super) struct Call {
 impl Call {
     /// A chat completion of `model`, at most 40 tokens.
     pub(super) fn chat(address: SocketAddr, key: &str, model: &str, stream: bool) -> Self {
+        Self::post(address, "/v1/chat/completions", key, model, stream)
+    }
+
+    /// The same to another path.
+    pub(super) fn post(address: SocketAddr, path: &str, key: &str, model: &str, stream: bool) -> Self {
         let messages = json!([{ "role": "user", "content": "Say hello to everybody who is here." }]);
         let mut body = json!({ "model": model, "messages": messages, "max_tokens": 40 });
         if stream {
@@ -38,7 +43,7 @@ impl Call {
         let body = body.to_string();
         let length = body.len();
         let text = format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\
+            "POST {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\
              content-type: application/json\r\naccept: */*\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         Self { address, bytes: text.into() }

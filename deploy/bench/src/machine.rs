@@ -72,6 +72,11 @@ pub(super) fn cpu(pid: u32) -> Result<Duration, BoxError> {
     Ok(spent(pid, &[11, 12])?)
 }
 
+/// The processor time that these processes have used together.
+pub(super) fn cpu_of(pids: &[u32]) -> Result<Duration, BoxError> {
+    pids.iter().map(|pid| cpu(*pid)).sum()
+}
+
 /// The sum of the times that stand in these fields of a process, counted after its name.
 fn spent(pid: u32, fields: &[usize]) -> std::io::Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;

@@ -64,9 +64,18 @@ mod tests {
         let mut figures = Figures::default();
         figures.set("gateway.calls_per_s", 5.0);
         let growth = vec![Series { name, title, x, y, by_factors: true, lines }];
-        let report = Report { machine, build: "release", quick: false, runs: 3, figures, growth };
+        let report = Report {
+            machine,
+            build: "release",
+            quick: false,
+            runs: 3,
+            figures,
+            growth,
+            notes: vec!["nginx was not measured.".to_owned()],
+        };
         write(&report, &page).unwrap();
         let text = std::fs::read_to_string(&page).unwrap();
+        assert!(text.contains("\nnginx was not measured.\n"), "{text}");
         assert!(text.contains("not quiet") && text.contains("![Until ready](performance/ready.svg)"), "{text}");
         assert!(folder.path().join("performance/ready.svg").is_file());
     }

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use steward_events::BoxError;
 
+/// What stands before the words of a program of others.
+const PROGRAM: &str = "program";
+
 /// How long a process may take to become ready.
 const READY_TIME_MAX: Duration = Duration::from_secs(120);
 
@@ -29,9 +32,19 @@ pub(super) struct Part {
 impl Part {
     /// Starts `steward <words>`; its output goes to `<name>.log` in `folder`.
     pub(super) fn start(folder: &Path, name: &str, words: &[&str]) -> Result<Self, BoxError> {
+        let has_server = words.iter().any(|word| ["bus", "up"].contains(word));
+        Self::start_words(folder, name, has_server, words)
+    }
+
+    /// Starts a program of others, with these words.
+    pub(super) fn start_program(folder: &Path, name: &str, program: &str, words: &[&str]) -> Result<Self, BoxError> {
+        let all: Vec<&str> = [PROGRAM, program].into_iter().chain(words.iter().copied()).collect();
+        Self::start_words(folder, name, false, &all)
+    }
+
+    fn start_words(folder: &Path, name: &str, has_server: bool, words: &[&str]) -> Result<Self, BoxError> {
         let log = folder.join(format!("{name}.log"));
         let out = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
-        let has_server = words.iter().any(|word| ["bus", "up"].contains(word));
         let mut command = Command::new(std::env::current_exe()?);
         // After `--`, so that what they say is not taken for the bench's own options.
         command.args(["bench-part", "--"]).args(words);
@@ -114,9 +127,11 @@ impl Drop for Part {
     }
 }
 
-/// What a part begins with: it is tied to the bench and then becomes `steward <words>`, or the mock upstream.
+/// What a part begins with: it is tied to the bench and then becomes `steward <words>`, the mock upstream, or a program of
+/// others.
 pub async fn become_part(words: &[String]) -> Result<(), BoxError> {
-    let has_server = words.iter().any(|word| ["bus", "up"].contains(&word.as_str()));
+    let theirs = words.split_first().filter(|(first, _)| *first == PROGRAM).and_then(|(_, rest)| rest.split_first());
+    let has_server = theirs.is_none() && words.iter().any(|word| ["bus", "up"].contains(&word.as_str()));
     set_parent_process_death_signal(Some(if has_server { Signal::TERM } else { Signal::KILL }))?;
     // The bench may have ended before the kernel was asked.
     if getppid().is_none_or(Pid::is_init) {
@@ -124,6 +139,9 @@ pub async fn become_part(words: &[String]) -> Result<(), BoxError> {
     }
     if words.first().map(String::as_str) == Some("upstream") {
         return super::upstream::serve().await;
+    }
+    if let Some((program, words)) = theirs {
+        return Err(format!("cannot become {program}: {}", Command::new(program).args(words).exec()).into());
     }
     Err(format!("cannot become steward: {}", Command::new(std::env::current_exe()?).args(words).exec()).into())
 }

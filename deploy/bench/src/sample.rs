@@ -20,6 +20,11 @@ impl Sample {
         Self::of_nanos(durations.into_iter().map(nanos).collect())
     }
 
+    /// How many.
+    pub(super) fn count(&self) -> u64 {
+        self.0.len() as u64
+    }
+
     /// The smallest one that `quantile` (0 to 1) of all do not exceed, in microseconds; 0 of none.
     pub(super) fn quantile_us(&self, quantile: f64) -> f64 {
         let rank = (quantile * self.0.len() as f64).ceil() as usize;

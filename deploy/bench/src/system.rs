@@ -154,7 +154,7 @@ pub(super) struct System {
     pub(super) gateways: Vec<Gateway>,
     /// Workers, projectors, deciders.
     roles: Vec<Part>,
-    _bus: Part,
+    bus: Part,
     /// Where it is.
     pub(super) place: InstallationFolder,
 }
@@ -163,7 +163,7 @@ impl System {
     /// Starts everything with so many gateways; returns when all of it is ready.
     pub(super) async fn start(place: InstallationFolder, gateways: usize) -> Result<Self, BoxError> {
         let bus = place.start_bus().await?;
-        let mut system = Self { gateways: Vec::new(), roles: Vec::new(), _bus: bus, place };
+        let mut system = Self { gateways: Vec::new(), roles: Vec::new(), bus, place };
         for role in ["aggregates", "workers", "projectors"] {
             let part = system.place.start(role, &[role])?;
             system.roles.push(part);
@@ -173,6 +173,13 @@ impl System {
         }
         system.ensure_gateways(gateways).await?;
         Ok(system)
+    }
+
+    /// All its processes, nats-server included.
+    pub(super) fn pids(&self) -> Result<Vec<u32>, BoxError> {
+        let gateways = self.gateways.iter().map(Gateway::pid);
+        let rest = self.roles.iter().chain([&self.bus]).map(Part::pid);
+        Ok(gateways.chain(rest).chain([self.place.server_pid()?]).collect())
     }
 
     /// Starts more gateways until there are `count`.

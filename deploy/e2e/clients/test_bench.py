@@ -9,7 +9,8 @@ import subprocess
 from steward_testkit.running import BINARY, NATS_SERVER, wait_for
 
 PROMISED = {
-    "gateway": ["direct_per_s", "calls_per_s", "cpu_us_per_call", "added_p50_us", "added_p99_us", "streams_per_s", "added_first_byte_p50_us"],
+    "gateway": ["direct_per_s", "calls_per_s", "cpu_us_per_call", "added_p50_us", "added_p99_us", "streams_per_s", "added_first_byte_p50_us",
+                "system_cpu_us_per_call", "log_bytes_per_call", "added_paced_first_byte_p50_us"],
     "commands": ["per_s", "hot_ledger_per_s"],
     "log": ["append_per_s", "raw_append_per_s"],
     "replay": ["events_per_s", "raw_events_per_s"],
@@ -19,7 +20,7 @@ PROMISED = {
     "projectors": ["lag_ms"],
 }
 # What is added at one connection is a difference, and a revocation may be known elsewhere before it is acknowledged.
-MAY_BE_NOTHING = {"added_p50_us", "added_p99_us", "added_first_byte_p50_us", "p99_ms"}
+MAY_BE_NOTHING = {"added_p50_us", "added_p99_us", "added_first_byte_p50_us", "added_paced_first_byte_p50_us", "p99_ms"}
 ENVIRONMENT = {**{k: v for k, v in os.environ.items() if not k.startswith("STEWARD_")}, "STEWARD_NATS_SERVER": NATS_SERVER}
 
 

@@ -104,6 +104,13 @@ fn bench() -> Command {
         ))
         .arg(option("only", "PARTS", "Only these parts, e.g. gateway,log").value_delimiter(',').action(ArgAction::Append))
         .arg(flag("growth", "Also measure with many tenants, keys, grants, events and gateways; takes long"))
+        .arg(
+            option("peers", "PROGRAMS", "Also measure nginx and TensorZero, where they are found; or these programs of theirs")
+                .num_args(0..)
+                .require_equals(true)
+                .value_delimiter(',')
+                .value_parser(clap::value_parser!(PathBuf)),
+        )
         .arg(flag("quick", "One short run, to see that everything works; the figures mean nothing"))
         .arg(option("out", "DIR", "Folder for the files of the processes; a temporary folder if not given"))
         .arg(option("write", "FILE", "Write the tables into this page, and the plots into a folder beside it"))

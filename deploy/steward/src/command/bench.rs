@@ -13,6 +13,7 @@ pub(super) async fn run(config: &Config, matches: &ArgMatches, json: bool) -> Re
     let options = Options {
         only: matches.get_many::<String>("only").unwrap_or_default().cloned().collect(),
         growth: matches.get_flag("growth"),
+        peers: matches.get_many::<PathBuf>("peers").map(|named| named.cloned().collect()),
         quick: matches.get_flag("quick"),
         out: matches.get_one::<String>("out").map(PathBuf::from),
         write: matches.get_one::<String>("write").map(PathBuf::from),
