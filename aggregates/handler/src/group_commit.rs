@@ -1,4 +1,4 @@
-//! One stream's decisions, one commit at a time: while one is on its way to the log, what queues up is the next.
+//! One stream's decisions, one commit at a time: while one is on its way to the log, what queues up is the next (see `lane`).
 //!
 //! Nothing is promised before it is known. An acceptance leaves when its commit is acknowledged. A refusal, or an
 //! acceptance that changes nothing, leaves when the state it rests on is: by the commit of its batch, or, if nothing of
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use steward_aggregates::aggregate::{Aggregate, Stamp};
 use steward_events::command::{Command, Commands};
-use steward_events::commit::{COMMIT_BYTES_MAX, Entry};
+use steward_events::commit::Entry;
 use steward_events::digest::BodyHash;
 use steward_events::event::Event;
 use steward_events::id::{CommandId, CommitId, CorrelationId, PrincipalId};
@@ -20,19 +20,18 @@ use steward_events::rejection::Rejection;
 use steward_events::request::Reply;
 use steward_events::scope::Scope;
 use steward_events::sender::KeyRef;
+use steward_events::stream::StreamName;
 use steward_events::timestamp::Timestamp;
 use steward_ports::append::{AppendError, append};
 use steward_ports::bus::Failure;
 use steward_ports::clock::Clock;
 use steward_ports::log::{EventLog, LogError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use crate::config::HandlerConfig;
 use crate::skew::Skew;
 use crate::stream::Folded;
-
-/// What a command may add to a commit beyond its own size, in bytes: an estimate to keep commits well below the bound.
-const ENTRY_BYTES: usize = 2_048;
 
 /// After so many lost races a worker waits before the next …
 const RIVALRY: u32 = 4;
@@ -46,6 +45,8 @@ pub(crate) struct Env {
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) config: HandlerConfig,
     pub(crate) skew: Skew,
+    /// Where streams get tasks of their own.
+    pub(crate) runtime: Handle,
 }
 
 impl Env {
@@ -84,43 +85,41 @@ enum Outcome {
     Refused(Rejection),
 }
 
-/// Decides what comes for one stream until nobody can send any more.
-pub(crate) async fn run<A: Aggregate>(env: Arc<Env>, folded: Folded<A>, mut jobs: mpsc::Receiver<Job>) {
-    let mut worker = Worker { env, folded, loaded: false };
-    let mut held_over = None;
-    loop {
-        let first = match held_over.take() {
-            Some(job) => job,
-            None => match jobs.recv().await {
-                Some(job) => job,
-                None => return,
-            },
-        };
-        let mut bytes = first.bytes + ENTRY_BYTES;
-        let mut batch = vec![first];
-        while batch.len() < worker.env.config.batch_max.get()
-            && let Ok(next) = jobs.try_recv()
-        {
-            bytes += next.bytes + ENTRY_BYTES;
-            if bytes > COMMIT_BYTES_MAX / 2 {
-                held_over = Some(next);
-                break;
-            }
-            batch.push(next);
-        }
-        worker.settle_or_split(batch).await;
-    }
-}
-
-struct Worker<A> {
+/// Decides for one stream.
+pub(crate) struct Worker<A> {
     env: Arc<Env>,
     folded: Folded<A>,
     loaded: bool,
+    /// False while a decision is under way.
+    settled: bool,
 }
 
 impl<A: Aggregate> Worker<A> {
+    /// Of a stream of which nothing is known yet.
+    pub(crate) fn new(env: &Arc<Env>, name: &StreamName) -> Box<Self> {
+        let (env, folded) = (Arc::clone(env), Folded::empty(name.clone()));
+        Box::new(Self { env, folded, loaded: false, settled: true })
+    }
+
+    /// True if it need not read the stream first.
+    pub(crate) const fn is_ready(&self) -> bool {
+        self.loaded
+    }
+
+    /// False if it was left in the middle of a decision: it may know less than is recorded.
+    pub(crate) const fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Settles the batch, and tells the senders.
+    pub(crate) async fn settle_or_split(&mut self, batch: Vec<Job>) {
+        self.settled = false;
+        self.settle_whole_or_split(batch).await;
+        self.settled = true;
+    }
+
     /// Settles the batch as one commit; if the log will not take that, each command as its own.
-    async fn settle_or_split(&mut self, batch: Vec<Job>) {
+    async fn settle_whole_or_split(&mut self, batch: Vec<Job>) {
         let Err(refused) = self.settle(batch).await else { return };
         for job in refused {
             if let Err(refused) = self.settle(vec![job]).await {
@@ -206,7 +205,7 @@ impl<A: Aggregate> Worker<A> {
                 Some(_) => Outcome::Refused(Rejection::Reused { id: job.id.clone() }),
                 None => self.decide_one(job, &mut entries),
             };
-            if matches!(outcome, Outcome::Recorded { .. }) {
+            if batch.len() > 1 && matches!(outcome, Outcome::Recorded { .. }) {
                 in_batch.entry((&job.id, &job.actor)).or_insert(index);
             }
             outcomes.push(outcome);

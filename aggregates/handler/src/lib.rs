@@ -12,6 +12,7 @@ pub mod bootstrap;
 mod config;
 mod group_commit;
 mod idempotency;
+mod lane;
 mod pace;
 mod seal;
 mod service;

@@ -11,15 +11,15 @@ use steward_ports::keys::Keyring;
 /// same keys if there is content: erased content cannot be guessed from it.
 pub(crate) async fn seal(command: &mut Command, tenant: &TenantId, keyring: &Keyring) -> Result<BodyHash, BoxError> {
     let spec = command.spec();
-    let asked = [spec.noun, ".", spec.verb, " "].concat().into_bytes();
-    let asked = [&asked[..], &command.write(Format::MessagePack)?[..]].concat();
+    let asked =
+        [spec.noun.as_bytes(), b".", spec.verb.as_bytes(), b" ", &command.write(Format::MessagePack)?[..]].concat();
     let mut digest = BodyHash::of(&asked);
-    let place = command.stream().to_string();
+    let place = command.stream();
     for (content, owner) in command.body_mut().sealed(tenant) {
         if content.is_plain() {
             let key = keyring.find_or_make(&owner).await?;
             digest = key.digest(&asked);
-            content.seal(owner, &key, &place)?;
+            content.seal(owner, &key, place.as_str())?;
         }
     }
     Ok(digest)

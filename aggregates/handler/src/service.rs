@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use steward_aggregates::authority::Authority;
+use steward_aggregates::authority::{Authority, CHANGES_RIGHTS};
 use steward_events::command::{Command, Reference};
 use steward_events::event::DenialKind;
 use steward_events::id::{PrincipalId, SystemPart, TenantId};
@@ -83,6 +83,7 @@ impl Handler {
             ids: Arc::clone(&ids),
             config,
             skew: Skew::default(),
+            runtime: tokio::runtime::Handle::current(),
         });
         Arc::new(Self {
             keyring,
@@ -280,10 +281,18 @@ impl Handler {
             bytes,
             reply,
         };
-        self.streams.send(&stream, job).await?;
+        self.streams.lane(&stream)?.bring(job).await?;
         let lost = |_| Err(Failure("the decision was lost; send the command again".to_owned()));
         let reply = replied.await.unwrap_or_else(lost)?;
-        if let Some(body) = body.filter(|_| reply.accepted && !reply.events.is_empty()) {
+        let changed = reply.accepted && !reply.events.is_empty();
+        if changed && CHANGES_RIGHTS.contains(&stream.kind) {
+            // Who is told that a right is gone finds it gone with the next command, not only once what is known is too old.
+            let folded = self.authority.reached(shard, reply.position, self.env.config.fresh_wait_max).await;
+            if let Err(error) = folded {
+                tracing::warn!(%stream, %error, "a change of rights is recorded and not known here yet");
+            }
+        }
+        if let Some(body) = body.filter(|_| changed) {
             self.decided.remember(name, body);
         }
         Ok(Ok(reply))

@@ -1,4 +1,4 @@
-//! Which streams are folded in memory: one worker each, the least used ones let go.
+//! Which streams are folded in memory, the least used ones let go.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,10 +7,9 @@ use steward_aggregates::aggregate::Aggregate;
 use steward_aggregates::deciders::{ForAggregate, for_aggregate};
 use steward_events::stream::StreamName;
 use steward_ports::bus::Failure;
-use tokio::sync::mpsc;
 
-use crate::group_commit::{Env, Job, run};
-use crate::stream::Folded;
+use crate::group_commit::Env;
+use crate::lane::{Decides, Lane};
 
 /// The streams that are open.
 pub(crate) struct Streams {
@@ -25,7 +24,7 @@ struct OpenStreams {
 }
 
 struct Entrance {
-    jobs: mpsc::Sender<Job>,
+    lane: Arc<dyn Decides>,
     used: u64,
 }
 
@@ -34,56 +33,40 @@ impl Streams {
         Self { env, open: Mutex::default() }
     }
 
-    /// Queues a command for its stream.
-    pub(crate) async fn send(&self, stream: &StreamName, job: Job) -> Result<(), Failure> {
-        let entrance = self.entrance(stream)?;
-        let sent = tokio::time::timeout(self.env.config.queue_wait_max, entrance.send(job)).await;
-        match sent {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Failure("the stream's worker ended; send the command again".to_owned())),
-            Err(_) => Err(Failure("too many commands wait for the same decision; send it again later".to_owned())),
-        }
-    }
-
-    fn entrance(&self, stream: &StreamName) -> Result<mpsc::Sender<Job>, Failure> {
+    /// Where commands of `stream` wait. One that is let go decides what waits there all the same; should it be opened again
+    /// meanwhile, the two are rivals like any two replicas.
+    ///
+    /// # Errors
+    /// [`Failure`] if nothing is decided there.
+    pub(crate) fn lane(&self, stream: &StreamName) -> Result<Arc<dyn Decides>, Failure> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.uses += 1;
         let used = open.uses;
-        if let Some(entrance) = open.streams.get_mut(stream)
-            && !entrance.jobs.is_closed()
-        {
+        if let Some(entrance) = open.streams.get_mut(stream) {
             entrance.used = used;
-            return Ok(entrance.jobs.clone());
+            return Ok(Arc::clone(&entrance.lane));
         }
         if open.streams.len() >= self.env.config.streams_max {
             open.let_go(self.env.config.streams_max);
         }
-        let jobs = self.start(stream)?;
-        open.streams.insert(stream.clone(), Entrance { jobs: jobs.clone(), used });
-        Ok(jobs)
-    }
-
-    fn start(&self, stream: &StreamName) -> Result<mpsc::Sender<Job>, Failure> {
-        let started = for_aggregate(stream.kind, Start { env: &self.env, stream });
-        started.ok_or_else(|| Failure(format!("{} is a journal: it has no decider", stream.kind)))
+        let lane = for_aggregate(stream.kind, Open { env: &self.env, stream })
+            .ok_or_else(|| Failure(format!("{} is a journal: it has no decider", stream.kind)))?;
+        open.streams.insert(stream.clone(), Entrance { lane: Arc::clone(&lane), used });
+        Ok(lane)
     }
 }
 
-/// Starts the worker of a stream.
-struct Start<'a> {
+/// Opens a stream.
+struct Open<'a> {
     env: &'a Arc<Env>,
     stream: &'a StreamName,
 }
 
-impl ForAggregate for Start<'_> {
-    type Output = mpsc::Sender<Job>;
+impl ForAggregate for Open<'_> {
+    type Output = Arc<dyn Decides>;
 
-    fn run<A: Aggregate>(self) -> mpsc::Sender<Job> {
-        let (jobs, queue) = mpsc::channel(self.env.config.queue_max.get());
-        // It ends when its last sender is dropped, after deciding what was queued. Should a new worker of the same
-        // stream start meanwhile, the two are rivals like any two replicas.
-        tokio::spawn(run::<A>(Arc::clone(self.env), Folded::empty(self.stream.clone()), queue));
-        jobs
+    fn run<A: Aggregate>(self) -> Arc<dyn Decides> {
+        Lane::<A>::new(Arc::clone(self.env), self.stream.clone())
     }
 }
 

@@ -16,7 +16,8 @@ use crate::support::{HandlerEnv, SHARDS};
 const COMMANDS: usize = 40;
 const TRIES_MAX: usize = 100;
 
-async fn every_command_once(seed: u64) {
+/// `patience` is how long a sender waits at its attempt of this number before it goes away.
+async fn every_command_once(seed: u64, patience: fn(usize) -> Duration) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let sound: Arc<dyn EventLog> = Arc::new(MemoryLog::new(SHARDS, Arc::clone(&clock)));
     let mut env = HandlerEnv::on(Arc::clone(&sound), clock).await;
@@ -28,12 +29,13 @@ async fn every_command_once(seed: u64) {
         senders.spawn(async move {
             // As a sender does: the same command again, to whichever replica, until there is an answer.
             for attempt in 0..TRIES_MAX {
-                match handlers[(number + attempt) % 2].handle(request.clone()).await {
-                    Ok(reply) => {
+                let handled = handlers[(number + attempt) % 2].handle(request.clone());
+                match tokio::time::timeout(patience(attempt), handled).await {
+                    Ok(Ok(reply)) => {
                         assert!(reply.accepted, "{:?}", reply.message);
                         return reply.events;
                     }
-                    Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                    _ => tokio::time::sleep(Duration::from_millis(5)).await,
                 }
             }
             panic!("command {number} got no answer in {TRIES_MAX} tries");
@@ -58,6 +60,13 @@ async fn every_command_once(seed: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_answers_lose_no_command_and_repeat_no_decision() {
     for seed in 0..8 {
-        every_command_once(seed).await;
+        every_command_once(seed, |_| Duration::from_secs(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn senders_that_go_away_in_the_middle_hold_nothing_up() {
+    for seed in 0..8 {
+        every_command_once(seed, |attempt| Duration::from_millis(2 * attempt as u64)).await;
     }
 }
