@@ -19,7 +19,7 @@ use std::io;
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::Subscriber;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
@@ -33,8 +33,6 @@ pub struct Service {
     pub version: String,
     /// Which run of it.
     pub instance: String,
-    /// The target of spans that only a collector reads: they are made only if there is one.
-    pub traced: &'static str,
 }
 
 /// Telemetry cannot be set up as asked.
@@ -67,6 +65,13 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Guard {
     traces: Option<SdkTracerProvider>,
+}
+
+impl Guard {
+    /// True if spans are sent to a collector.
+    pub const fn sends_traces(&self) -> bool {
+        self.traces.is_some()
+    }
 }
 
 impl Drop for Guard {
@@ -104,8 +109,6 @@ where
     let level: Targets =
         (config.filter.parse()).map_err(|reason| Error::Level { level: config.filter.clone(), reason })?;
     let traces = traces::provider(&config.otlp, service)?;
-    let traced = if traces.is_some() { LevelFilter::INFO } else { LevelFilter::OFF };
-    let level = level.with_target(service.traced, traced);
     let logs: Box<dyn Layer<_> + Send + Sync> = match config.log_format() {
         LogFormat::Json => Box::new(logs::Ecs::new(service.clone(), writer)),
         LogFormat::Human => Box::new(tracing_subscriber::fmt::layer().compact().with_writer(writer)),

@@ -42,7 +42,7 @@ fn config() -> Config {
 }
 
 fn service() -> Service {
-    Service { name: "steward-test".into(), version: "1.2.3".into(), instance: "run-1".into(), traced: "traced" }
+    Service { name: "steward-test".into(), version: "1.2.3".into(), instance: "run-1".into() }
 }
 
 fn logged(act: impl FnOnce()) -> Vec<Value> {

@@ -25,7 +25,7 @@ fn config(otlp: &str) -> Config {
 }
 
 fn service() -> Service {
-    Service { name: "steward-test".into(), version: "1.2.3".into(), instance: "run-1".into(), traced: "traced" }
+    Service { name: "steward-test".into(), version: "1.2.3".into(), instance: "run-1".into() }
 }
 
 /// A gRPC server of one method, by hand: keeps what it is sent and answers with an empty message and status 0.

@@ -85,7 +85,6 @@ impl Process {
             name: format!("steward-{role}"),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             instance: ids.unique(),
-            traced: steward_ports::trace::TRACED,
         };
         let guard = steward_observability::init(&config.telemetry, &service)?;
         if let Err(error) = crate::harden::harden() {
@@ -94,6 +93,7 @@ impl Process {
         steward_ports::trace::install(steward_ports::trace::Propagation {
             current: steward_observability::propagate::current_traceparent,
             follow: steward_observability::propagate::follow,
+            recorded: guard.sends_traces(),
         });
         let (health, metrics) = (Arc::<Health>::default(), Metrics::new(&service));
         metrics.watch(Arc::clone(&health));

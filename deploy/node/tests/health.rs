@@ -27,8 +27,7 @@ struct Served {
 async fn served() -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let service =
-        Service { name: "steward-test".into(), version: "1.2.3".into(), instance: "run-1".into(), traced: "traced" };
+    let service = Service { name: "steward-test".into(), version: "1.2.3".into(), instance: "run-1".into() };
     let (health, metrics, shutdown) = (Arc::new(Health::default()), Metrics::new(&service), CancellationToken::new());
     let task = tokio::spawn(serve_probes(listener, probes(Arc::clone(&health), metrics.clone()), shutdown.clone()));
     Served { address, health, metrics, shutdown, task }

@@ -80,21 +80,46 @@ pub(crate) async fn call<Q: Serialize + Sync, A: DeserializeOwned>(
 ) -> Result<A, CallError> {
     let none = |source: BoxError| CallError::NoAnswer { subject: subject.to_owned(), source };
     let body = serde_json::to_vec(request).map_err(|error| none(error.into()))?;
-    send(client, subject, HeaderMap::new(), body.into(), ANSWER_TIME_MAX).await
+    let answer = send(client, subject, HeaderMap::new(), body.into(), ANSWER_TIME_MAX).await?;
+    // A refusal looks like an answer with an `error` beside it, so that is looked for first.
+    if answer.len() <= REFUSAL_BYTES_MAX
+        && let Ok(Refused { error }) = serde_json::from_slice(&answer)
+    {
+        return Err(error.into());
+    }
+    serde_json::from_slice(&answer).map_err(|error| none(error.into()))
 }
 
-/// Sends a message and reads the answer: that of the API, or a stream's acknowledgement.
-pub(crate) async fn send<A: DeserializeOwned>(
+/// Stores a message in the stream of its subject: where it stands then, and in which stream.
+pub(crate) async fn publish(
     client: &Client,
     subject: &str,
     headers: HeaderMap,
     body: Bytes,
     time_max: Duration,
-) -> Result<A, CallError> {
+) -> Result<Ack, CallError> {
     let none = |source: BoxError| CallError::NoAnswer { subject: subject.to_owned(), source };
-    let request = Request::new().headers(headers).payload(body).timeout(Some(time_max));
+    let answer = send(client, subject, headers, body, time_max).await?;
+    match serde_json::from_slice(&answer) {
+        Ok(Acknowledged { error: Some(error), .. }) => Err(error.into()),
+        Ok(Acknowledged { stream: Some(stream), seq, error: None }) => Ok(Ack { stream, seq }),
+        Ok(_) => Err(none("it is no acknowledgement".into())),
+        Err(error) => Err(none(error.into())),
+    }
+}
+
+/// Sends a message and waits for the answer.
+async fn send(
+    client: &Client,
+    subject: &str,
+    headers: HeaderMap,
+    body: Bytes,
+    time_max: Duration,
+) -> Result<Bytes, CallError> {
+    let none = |source: BoxError| CallError::NoAnswer { subject: subject.to_owned(), source };
+    // Bounded below: also the wait for room to send, which the client does not bound.
+    let request = Request::new().headers(headers).payload(body).timeout(None);
     let sent = client.send_request(subject.to_owned(), request);
-    // The client bounds the wait for an answer, not the wait for room to send.
     let message = match answered(client, time_max, sent).await {
         Ok(Ok(message)) => message,
         Ok(Err(error)) if error.kind() == RequestErrorKind::MaxPayloadExceeded => {
@@ -108,20 +133,23 @@ pub(crate) async fn send<A: DeserializeOwned>(
     {
         return Err(none(format!("status {status}").into()));
     }
-    // A refused publish looks like an acknowledgement with an `error` beside it, so that is looked for first.
-    if message.payload.len() <= REFUSAL_BYTES_MAX
-        && let Ok(Refused { error }) = serde_json::from_slice(&message.payload)
-    {
-        return Err(error.into());
-    }
-    serde_json::from_slice(&message.payload).map_err(|error| none(error.into()))
+    Ok(message.payload)
 }
 
 /// No refusal is longer.
 const REFUSAL_BYTES_MAX: usize = 4096;
 
+/// What a stream answers to a message that it was to store. A refusal has an `error`, and may name the stream all the same.
+#[derive(Deserialize)]
+struct Acknowledged {
+    stream: Option<String>,
+    #[serde(default)]
+    seq: u64,
+    error: Option<ApiError>,
+}
+
 /// A stream's acknowledgement.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(crate) struct Ack {
     /// Which stream.
     pub(crate) stream: String,

@@ -47,13 +47,13 @@ impl JetStreamBus {
     /// Sends `request` and takes the one message that answers it: cheaper, for no subscription is made for it.
     async fn request_once(&self, subject: String, request: &Request) -> Result<BusAnswer, BusError> {
         let sent = client::Request::new().headers(envelope::write_headers(request)).payload(request.body.clone());
-        let sent = self.client.send_request(subject.clone(), sent.timeout(Some(self.time_max)));
+        // Bounded below: also the wait for room to send, which the client does not bound.
+        let sent = self.client.send_request(subject.clone(), sent.timeout(None));
         let last = match answered(&self.client, self.time_max, sent).await {
             Ok(Ok(message)) => message,
             Ok(Err(error)) => {
                 return Err(match error.kind() {
                     RequestErrorKind::NoResponders => BusError::NobodyListens { subject },
-                    RequestErrorKind::TimedOut => BusError::TimedOut { subject },
                     _ => BusError::Unavailable(error.into()),
                 });
             }

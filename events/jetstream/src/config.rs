@@ -1,5 +1,6 @@
 //! The section `[bus]` of steward.toml.
 
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -24,6 +25,9 @@ pub struct Config {
     pub program: Option<PathBuf>,
     /// Where our own listens; 0 takes a free port.
     pub port: u16,
+    /// Threads on which our own works at once; half of the cores that there are, if not set. `GOMAXPROCS` in the
+    /// environment goes before.
+    pub threads: Option<NonZeroU16>,
     /// Copies of each stream; 3 needs a cluster.
     pub replicas: u8,
     /// Streams that tenants are spread over; fixed at the first start.
@@ -45,6 +49,7 @@ impl Default for Config {
             url: OWN.to_owned(),
             program: None,
             port: 4222,
+            threads: None,
             replicas: 1,
             shards: 8,
             free_bytes_min: None,
@@ -73,6 +78,7 @@ impl Config {
             program: self.program.clone(),
             port: (self.port != 0).then_some(self.port),
             durability,
+            threads: self.threads,
             cluster: self.cluster.clone(),
         }
     }

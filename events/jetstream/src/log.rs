@@ -18,7 +18,7 @@ use steward_events::timestamp::Timestamp;
 use steward_ports::log::{EventLog, Filter, Follow, LogError, Published, Stored};
 
 use crate::ANSWER_TIME_MAX;
-use crate::api::{self, Ack, CallError, Get, StoredMessage};
+use crate::api::{self, CallError, Get, StoredMessage};
 use crate::connection::{ConnectError, Connection, Credentials};
 use crate::names::log_stream;
 
@@ -100,7 +100,7 @@ impl EventLog for JetStreamLog {
         headers.insert(async_nats::header::NATS_EXPECTED_STREAM, holder.as_str());
         headers.insert(async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, expected.0.to_string());
         headers.insert(async_nats::header::NATS_MESSAGE_ID, commit.as_str());
-        match api::send::<Ack>(&self.client, &stream.to_string(), headers, bytes, self.publish_time_max).await {
+        match api::publish(&self.client, &stream.to_string(), headers, bytes, self.publish_time_max).await {
             Ok(ack) if ack.stream == holder && ack.seq > 0 => Published::Stored(Position(ack.seq)),
             Ok(ack) => Published::Unknown(format!("acknowledged by {} at {}", ack.stream, ack.seq).into()),
             Err(CallError::Api(error)) if error.is_wrong_sequence() => Published::Conflict,

@@ -221,6 +221,13 @@ pub fn inbox(tenant: &str, principal: &str) -> String {
     format!("_INBOX.{tenant}.{principal}")
 }
 
+/// True if `subject` lies in the [`inbox`] of that principal.
+pub(crate) fn is_in_inbox(subject: &str, tenant: &str, principal: &str) -> bool {
+    let tokens = ["_INBOX", tenant, principal];
+    let below = tokens.iter().try_fold(subject, |rest, token| rest.strip_prefix(token)?.strip_prefix('.'));
+    below.is_some_and(|rest| !rest.is_empty())
+}
+
 /// Where nobody listens: what is sent there says only that the server has come so far.
 pub(crate) fn nobody(inbox: &str) -> String {
     format!("{inbox}.nobody")

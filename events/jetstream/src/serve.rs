@@ -4,6 +4,7 @@
 //! of the caller, by its subject; and the connection that answers may publish to inboxes only, which the server sees to.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +81,11 @@ struct ServedRow {
 trait Responds: Send + Sync + 'static {
     async fn respond(&self, request: Request) -> Result<ServiceAnswer, Failure>;
 
+    /// True if an answer takes moments of the processor. Then what arrives together is worked on in the one task that
+    /// listens, without a wake of another, and what follows from it leaves together: a message by itself costs its
+    /// sender, the server and its receiver a system call each. What takes long gets tasks of its own.
+    fn is_brief(&self) -> bool;
+
     /// Hears of a request that was refused before it came that far.
     fn refused(&self, tenant: &TenantId, principal: &PrincipalId, kind: DenialKind, why: &str);
 }
@@ -91,6 +97,10 @@ impl Responds for Commands {
     async fn respond(&self, request: Request) -> Result<ServiceAnswer, Failure> {
         let format = request.format;
         self.0.handle(request).await.map(|reply| ServiceAnswer::reply(&reply, format))
+    }
+
+    fn is_brief(&self) -> bool {
+        true
     }
 
     fn refused(&self, tenant: &TenantId, principal: &PrincipalId, kind: DenialKind, why: &str) {
@@ -108,6 +118,10 @@ impl Responds for Queries {
             Ok(body) => ServiceAnswer::good(body, format),
             Err(rejection) => ServiceAnswer::rejected(rejection, format),
         })
+    }
+
+    fn is_brief(&self) -> bool {
+        false
     }
 
     fn refused(&self, tenant: &TenantId, principal: &PrincipalId, kind: DenialKind, why: &str) {
@@ -170,11 +184,12 @@ async fn listen(
 /// One service: all its endpoints, until the shutdown and then until what was begun is answered.
 async fn serve(mut work: Work, service: Service, endpoints: Vec<Endpoint>, shutdown: CancellationToken) {
     let mut requests = futures::stream::select_all(endpoints);
+    let mut ending = pin!(shutdown.cancelled());
     loop {
         work.begin();
         tokio::select! {
-            () = shutdown.cancelled() => break,
-            () = work.ended() => {}
+            () = &mut ending => break,
+            Some(()) = work.ended() => {}
             request = requests.next() => match request {
                 Some(request) => work.take(request).await,
                 None => break,
@@ -193,10 +208,9 @@ async fn serve(mut work: Work, service: Service, endpoints: Vec<Endpoint>, shutd
         }
         loop {
             work.begin();
-            if work.begun.is_empty() {
+            if work.ended().await.is_none() {
                 break;
             }
-            work.ended().await;
         }
     };
     if tokio::time::timeout(DRAIN_TIME_MAX, finished).await.is_err() {

@@ -33,7 +33,7 @@ pub use secrets::Secrets;
 pub use supervise::Supervised;
 
 use files::create_private_dir;
-use process::{Process, State};
+use process::{Launch, Process, State};
 
 /// The longest that a server may take until it answers.
 pub const READY_TIME_MAX: Duration = Duration::from_secs(30);
@@ -61,7 +61,8 @@ impl Server {
         create_private_dir(&dir)?;
         let lock = lock(&dir)?;
         let secrets = Secrets::load_or_generate(&dir)?;
-        let left_behind = process::left_behind(&program, &dir).await?;
+        let launch = Launch { program, dir: dir.clone(), threads: options.threads };
+        let left_behind = process::left_behind(&launch).await?;
         let port = match (options.port, &left_behind) {
             (Some(port), _) => port,
             (None, Some(running)) => running.state.port,
@@ -86,7 +87,7 @@ impl Server {
             running.stop().await?;
         }
         config::write(&dir, &text)?;
-        let process = run(&program, &dir, &url, port, &secrets).await?;
+        let process = run(launch, &url, port, &secrets).await?;
         tracing::info!(process.pid = process.state.pid, port, "nats-server started");
         Ok(Self { url, secrets, process, adopted: false, _lock: lock })
     }
@@ -133,8 +134,8 @@ impl Server {
 
     /// Starts it again where it was, after its death.
     async fn start_again(&mut self) -> Result<(), ServerError> {
-        let Process { program, dir, state, .. } = &self.process;
-        self.process = run(program, dir, &self.url, state.port, &self.secrets).await?;
+        let Process { launch, state, .. } = &self.process;
+        self.process = run(launch.clone(), &self.url, state.port, &self.secrets).await?;
         self.adopted = false;
         Ok(())
     }
@@ -202,9 +203,9 @@ async fn is_ready(url: &str, secrets: &Secrets, time_max: Duration) -> Result<()
     answer.map(|_| ()).map_err(Into::into)
 }
 
-/// Spawns the server of `dir`; returns when it answers.
-async fn run(program: &Path, dir: &Path, url: &str, port: u16, secrets: &Secrets) -> Result<Process, ServerError> {
-    let mut process = Process::spawn(program, dir, port)?;
+/// Spawns the server; returns when it answers.
+async fn run(launch: Launch, url: &str, port: u16, secrets: &Secrets) -> Result<Process, ServerError> {
+    let mut process = Process::spawn(launch, port)?;
     match wait_until_ready(url, secrets, &mut process).await {
         Ok(()) => Ok(process),
         Err(reason) => {

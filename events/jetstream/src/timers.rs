@@ -19,7 +19,7 @@ use steward_events::timestamp::Timestamp;
 use steward_ports::timers::{Due, TimerKey, Timers};
 
 use crate::ANSWER_TIME_MAX;
-use crate::api::{self, Ack};
+use crate::api;
 use crate::connection::{ConnectError, Connection, Credentials};
 use crate::names::TIMERS_STREAM;
 
@@ -86,7 +86,7 @@ impl Timers for JetStreamTimers {
         headers.insert("Nats-Schedule-Target", subject("due", key)?);
         headers.insert(AT, at.to_string());
         let subject = subject("tmr", key)?;
-        api::send::<Ack>(&self.client, &subject, headers, payload.into(), ANSWER_TIME_MAX).await?;
+        api::publish(&self.client, &subject, headers, payload.into(), ANSWER_TIME_MAX).await?;
         Ok(())
     }
 

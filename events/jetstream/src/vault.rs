@@ -10,7 +10,7 @@ use steward_events::BoxError;
 use steward_ports::keys::KeyVault;
 
 use crate::ANSWER_TIME_MAX;
-use crate::api::{self, Ack, CallError, Get};
+use crate::api::{self, CallError, Get};
 use crate::connection::{ConnectError, Connection, Credentials};
 use crate::names::KEYS_STREAM;
 
@@ -66,7 +66,7 @@ impl KeyVault for JetStreamVault {
         headers.insert(async_nats::header::NATS_EXPECTED_STREAM, KEYS_STREAM);
         headers.insert(async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
         let subject = subject(name)?;
-        match api::send::<Ack>(&self.client, &subject, headers, wrapped.clone().into(), ANSWER_TIME_MAX).await {
+        match api::publish(&self.client, &subject, headers, wrapped.clone().into(), ANSWER_TIME_MAX).await {
             Ok(_) => Ok(wrapped),
             Err(CallError::Api(error)) if error.is_wrong_sequence() => {
                 self.get(name).await?.ok_or_else(|| format!("key {name} was destroyed meanwhile").into())

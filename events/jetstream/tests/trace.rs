@@ -42,6 +42,7 @@ fn install() {
             let id = Span::current().id()?.into_u64();
             FOLLOWED.lock().unwrap().as_ref()?.get(&id).cloned()
         },
+        recorded: true,
     });
 }
 

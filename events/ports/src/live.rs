@@ -3,15 +3,20 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use futures::StreamExt;
-use steward_events::commit::Commit;
+use futures::{FutureExt, StreamExt};
 use steward_events::quantity::{Position, Shard};
 use steward_events::view::View;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::log::{EventLog, Filter, LogError};
+use crate::log::{EventLog, Filter, LogError, Stored};
+
+/// How many commits that have come together are folded together, and …
+const TOGETHER_MAX: usize = 64;
+
+/// … about how many bytes of them.
+const TOGETHER_BYTES_MAX: usize = 256 * 1024;
 
 /// The view is not known to be fresh: who needs that must refuse.
 #[derive(Debug, thiserror::Error)]
@@ -189,26 +194,44 @@ impl<V: View> Inner<V> {
 
     async fn fold_from(&self, filter: &Filter, after: Position, state: &ShardState) -> LogError {
         let mut stream = match self.log.follow(filter, after).await {
-            Ok(stream) => stream,
+            // Fused: it may end while what has come together is taken.
+            Ok(stream) => stream.fuse(),
             Err(error) => return error,
         };
         while let Some(next) = stream.next().await {
-            let stored = match next {
-                Ok(stored) => stored,
-                Err(error) => return error,
-            };
-            let commit = match Commit::decode(&stored.stream, &stored.bytes) {
-                Ok(commit) => commit,
-                Err(error) => return error.into(),
-            };
-            let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
-            for recorded in commit.recorded(stored.position) {
-                view.apply(&recorded);
+            let (mut together, mut bytes, mut next) = (Vec::new(), 0, Some(next));
+            let mut failed = None;
+            while let Some(stored) = next {
+                // Decoded here, before the view is locked.
+                match stored.and_then(|stored| stored.commit().map(|_| ()).map_err(LogError::from).map(|()| stored)) {
+                    Ok(stored) => {
+                        bytes += stored.bytes.len();
+                        together.push(stored);
+                    }
+                    Err(error) => failed = Some(error),
+                }
+                let room = failed.is_none() && together.len() < TOGETHER_MAX && bytes < TOGETHER_BYTES_MAX;
+                next = if room { stream.next().now_or_never().flatten() } else { None };
             }
-            drop(view);
-            let _ = state.folded.send_replace(Ok(stored.position));
+            self.fold(&together, state);
+            if let Some(error) = failed {
+                return error;
+            }
         }
         LogError::Unavailable("the log ended its stream".into())
+    }
+
+    /// Takes in what has come together: it is locked, and who waits is woken, once.
+    fn fold(&self, together: &[Stored], state: &ShardState) {
+        let Some(last) = together.last() else { return };
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        for (commit, position) in together.iter().filter_map(|stored| Some((stored.commit().ok()?, stored.position))) {
+            for recorded in commit.recorded(position) {
+                view.apply(&recorded);
+            }
+        }
+        drop(view);
+        let _ = state.folded.send_replace(Ok(last.position));
     }
 }
 

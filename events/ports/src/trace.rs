@@ -13,14 +13,8 @@ pub struct Propagation {
     pub current: fn() -> Option<String>,
     /// Makes a span, not yet entered, a child of what a `traceparent` header says. Hostile text is ignored.
     pub follow: fn(&Span, &str),
-}
-
-/// The target of spans that only a collector of traces reads: without one they are not made.
-pub const TRACED: &str = "traced";
-
-/// Whether somebody collects traces.
-pub fn is_traced() -> bool {
-    tracing::enabled!(target: TRACED, tracing::Level::INFO)
+    /// True if spans go to somebody who looks at them, and not only into log lines.
+    pub recorded: bool,
 }
 
 static INSTALLED: OnceLock<Propagation> = OnceLock::new();
@@ -28,6 +22,11 @@ static INSTALLED: OnceLock<Propagation> = OnceLock::new();
 /// Installs the back end. The first one stays.
 pub fn install(propagation: Propagation) {
     let _ = INSTALLED.set(propagation);
+}
+
+/// True if spans go to somebody who looks at them: only then are they worth more than what log lines say of them.
+pub fn is_recorded() -> bool {
+    INSTALLED.get().is_some_and(|installed| installed.recorded)
 }
 
 /// What to send as `traceparent`.

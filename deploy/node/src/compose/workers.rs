@@ -16,7 +16,7 @@ pub async fn workers(installation: &Installation, process: &mut Process) -> Resu
     process.watch_clock(&connection);
     let log = JetStreamLog::over(&connection, process.config.bus.shards);
     let ports = WorkerPorts {
-        journals: Arc::new(log.clone().paced(PACE)),
+        paced: Arc::new(log.clone().paced(PACE)),
         bus: Arc::new(JetStreamBus::over(&connection)),
         timers: Arc::new(JetStreamTimers::over(&connection)),
         keyring: keyring(&connection, &process.config)?,

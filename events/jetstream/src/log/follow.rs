@@ -7,19 +7,21 @@
 //! Who must hear at once is sent each commit by itself (`push.rs`); who may hear some milliseconds later asks for all
 //! that has gathered (`pull.rs`), which costs the server and the reader a fraction.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use async_nats::{Client, Message, Subject};
-use futures::StreamExt;
+use async_nats::{Client, Message, Subject, Subscriber};
+use futures::{FutureExt, StreamExt};
 use serde::{Deserialize, Serialize};
 use steward_events::ids::Ids;
 use steward_events::quantity::Position;
+use steward_events::stream::StreamName;
 use steward_events::timestamp::Timestamp;
 use steward_ports::clock::RandomIds;
 use steward_ports::log::{Filter, Follow, LogError, Stored};
 
 use super::unavailable;
-use crate::api::{self, StoredMessage};
+use crate::api;
 use pull::Pull;
 use push::Push;
 
@@ -34,6 +36,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(3);
 
 /// How long the server keeps a consumer that nobody listens to.
 const UNUSED_MAX: Duration = Duration::from_secs(10);
+
+/// Names of streams that are kept by their subjects. A shard has a journal for each gateway and set of scopes.
+const NAMES_MAX: usize = 1_024;
 
 /// A log that looks shorter than what was read from it is asked again this often: a new leader may still be catching up.
 const WENT_BACK_LOOKS: u32 = 5;
@@ -96,6 +101,8 @@ struct Following {
     after: Position,
     pace: Option<Duration>,
     running: Option<Running>,
+    /// Streams that match, by subject: the same come again and again.
+    names: HashMap<Box<str>, StreamName>,
 }
 
 /// What matches `filter` in `holder` after `after`, and then whatever comes: each at once or, with a pace, what has
@@ -107,49 +114,59 @@ pub(super) async fn follow(
     after: Position,
     pace: Option<Duration>,
 ) -> Result<Follow, LogError> {
-    let mut following = Following { client, holder, filter, after, pace, running: None };
+    let mut following = Following { client, holder, filter, after, pace, running: None, names: HashMap::new() };
     following.running = Some(following.start().await?);
-    let next = |following: Option<Following>| async move {
+    // Boxed: it is handed on with each commit.
+    let next = |following: Option<Box<Following>>| async move {
         let mut following = following?;
         match following.next().await {
             Ok(stored) => Some((Ok(stored), Some(following))),
             Err(error) => Some((Err(error), None)),
         }
     };
-    Ok(futures::stream::unfold(Some(following), next).boxed())
+    Ok(futures::stream::unfold(Some(Box::new(following)), next).boxed())
 }
 
 impl Following {
     async fn next(&mut self) -> Result<Stored, LogError> {
         loop {
-            let mut running = match self.running.take() {
-                Some(running) => running,
-                None => self.start().await?,
-            };
-            let Some(message) = running.message(&self.client).await? else {
-                tracing::debug!(stream = self.holder, after = %self.after, "the consumer was lost; making another");
+            let Some(running) = &mut self.running else {
+                self.running = Some(self.start().await?);
                 continue;
             };
-            let delivered = delivered(&message).map_err(unavailable)?;
+            let Some((message, delivered)) = running.message(&self.client).await? else {
+                tracing::debug!(stream = self.holder, after = %self.after, "the consumer was lost; making another");
+                self.running = None;
+                continue;
+            };
             if delivered.count != running.delivered + 1 || delivered.sequence <= self.after.0 {
                 tracing::debug!(stream = self.holder, after = %self.after, "a delivery was lost; beginning again there");
+                self.running = None;
                 continue;
             }
             running.delivered = delivered.count;
-            self.running = Some(running);
-            let held = StoredMessage {
-                subject: message.subject.to_string(),
-                sequence: delivered.sequence,
-                stored_at: delivered.stored_at,
-                bytes: message.payload,
-            };
-            let stored = super::stored(self.filter.shard, held)?;
-            if !self.filter.matches(&stored.stream) {
-                return Err(unavailable(format!("{} was delivered and not asked for", stored.stream)));
-            }
+            let Message { subject, payload, .. } = message;
+            let stream = self.name(&subject)?;
+            let stored = Stored::new(stream, Position(delivered.sequence), delivered.stored_at, payload);
             self.after = stored.position;
             return Ok(stored);
         }
+    }
+
+    /// The stream that a delivery belongs to.
+    fn name(&mut self, subject: &str) -> Result<StreamName, LogError> {
+        if let Some(known) = self.names.get(subject) {
+            return Ok(known.clone());
+        }
+        let stream: StreamName = subject.parse().map_err(unavailable)?;
+        if !self.filter.matches(&stream) {
+            return Err(unavailable(format!("{stream} was delivered and not asked for")));
+        }
+        if self.names.len() >= NAMES_MAX {
+            self.names.clear();
+        }
+        self.names.insert(subject.into(), stream.clone());
+        Ok(stream)
     }
 
     async fn start(&self) -> Result<Running, LogError> {
@@ -220,13 +237,32 @@ impl Following {
 }
 
 impl Running {
-    /// The next delivery; none if the consumer is lost.
-    async fn message(&mut self, client: &Client) -> Result<Option<Message>, LogError> {
-        match &mut self.messages {
-            Messages::Push(push) => push.message(client, self.delivered).await,
-            Messages::Pull(pull) => pull.message(client).await,
+    /// The next delivery and what is said of it; none if the consumer is lost.
+    async fn message(&mut self, client: &Client) -> Result<Option<(Message, Delivered)>, LogError> {
+        let message = match &mut self.messages {
+            Messages::Push(push) => push.message(client, self.delivered).await?,
+            Messages::Pull(pull) => pull.message(client).await?,
+        };
+        let Some(message) = message else { return Ok(None) };
+        let delivered = delivered(&message).map_err(unavailable)?;
+        if let Messages::Pull(pull) = &mut self.messages {
+            pull.came(delivered.pending);
         }
+        Ok(Some((message, delivered)))
     }
+}
+
+/// What the server says next; none after a silence that means that the consumer is lost.
+async fn heard(messages: &mut Subscriber) -> Result<Option<Message>, LogError> {
+    // What is there already needs no clock.
+    let heard = match messages.next().now_or_never() {
+        Some(heard) => heard,
+        None => match tokio::time::timeout(SILENCE_MAX, messages.next()).await {
+            Ok(heard) => heard,
+            Err(_) => return Ok(None),
+        },
+    };
+    heard.map(Some).ok_or_else(|| unavailable("the connection closed"))
 }
 
 struct Delivered {
@@ -240,16 +276,19 @@ struct Delivered {
 /// Reads `$JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<deliveries>.<sequence>.<count>.<time>.<pending>[.<token>]`.
 fn delivered(message: &Message) -> Result<Delivered, String> {
     let reply = message.reply.as_ref().map(Subject::as_str).unwrap_or_default();
-    let tokens: Vec<&str> = reply.split('.').collect();
-    let from = if tokens.len() == 9 { 5 } else { 7 };
-    let number = |at: usize| tokens.get(at).and_then(|token| token.parse::<u64>().ok());
-    let numbers = (number(from), number(from + 1), number(from + 2), number(from + 3));
-    match (tokens.starts_with(&["$JS", "ACK"]), numbers) {
-        (true, (Some(sequence), Some(count), Some(nanos), Some(pending))) => {
-            Ok(Delivered { sequence, count, stored_at: Timestamp(nanos / 1_000), pending })
-        }
-        _ => Err(format!("{reply:?} does not say where a delivery stands")),
-    }
+    let read = || {
+        let tokens = reply.strip_prefix("$JS.ACK.")?;
+        // Before the numbers that matter: stream, consumer, deliveries; and a domain and an account before these.
+        let others = if tokens.bytes().filter(|byte| *byte == b'.').count() == 6 { 3 } else { 5 };
+        let mut numbers = tokens.split('.').skip(others).map_while(|token| token.parse::<u64>().ok());
+        let (sequence, count, nanos) = (numbers.next()?, numbers.next()?, numbers.next()?);
+        Some(Delivered { sequence, count, stored_at: Timestamp(nanos / 1_000), pending: numbers.next()? })
+    };
+    read().ok_or_else(|| format!("{reply:?} does not say where a delivery stands"))
+}
+
+fn header(message: &Message, name: &'static str) -> Option<u64> {
+    message.headers.as_ref()?.get_last(name)?.as_str().parse().ok()
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -96,13 +96,11 @@ fn one_line(message: &str) -> String {
 /// Their own inbox; an operator's or a part of Steward's, which stand in the tenant `steward`, whichever tenant they send
 /// to; and the gateway's, which sends for callers that it has authenticated.
 pub(super) fn is_inbox_of(reply: &str, tenant: &TenantId, principal: &PrincipalId) -> bool {
-    let below =
-        |prefix: String| reply.strip_prefix(&prefix).is_some_and(|rest| rest.starts_with('.') && rest.len() > 1);
     let steward = TenantId::steward();
     let acts_anywhere = principal.is_system() || principal.as_str().starts_with("op_");
-    below(role::inbox(tenant.as_str(), principal.as_str()))
-        || (acts_anywhere && below(role::inbox(steward.as_str(), principal.as_str())))
-        || below(role::inbox(steward.as_str(), SystemPart::Gateway.principal()))
+    role::is_in_inbox(reply, tenant.as_str(), principal.as_str())
+        || (acts_anywhere && role::is_in_inbox(reply, steward.as_str(), principal.as_str()))
+        || role::is_in_inbox(reply, steward.as_str(), SystemPart::Gateway.principal())
 }
 
 #[cfg(test)]

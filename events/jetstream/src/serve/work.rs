@@ -1,10 +1,14 @@
 //! Requests of one service from when they come to when they are answered: taken or refused at once, begun in turn.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Subject;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use steward_events::event::DenialKind;
 use steward_events::id::{PrincipalId, TenantId};
 use steward_events::rejection::Rejection;
@@ -12,9 +16,8 @@ use steward_events::request::Request;
 use steward_ports::bus::Failure;
 use steward_ports::clock::{RandomIds, SystemClock};
 use steward_ports::trace;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, Span};
 
 use super::Responds;
@@ -34,40 +37,25 @@ struct Arrived {
 
 /// Requests that wait or are being worked on.
 pub(super) struct Work {
-    connection: Connection,
+    connection: Arc<Connection>,
     responds: Arc<dyn Responds>,
     ids: Arc<RandomIds>,
     body_bytes_max: usize,
     waiting: Queue<Arrived>,
-    pub(super) begun: JoinSet<()>,
-    /// Where places come back, also those of requests that broke.
-    ended: (mpsc::UnboundedSender<Place>, mpsc::UnboundedReceiver<Place>),
+    /// What was begun; each ends with its place, also one that broke.
+    begun: FuturesUnordered<BoxFuture<'static, Place>>,
     misbehaved: OnceASecond,
-}
-
-/// Gives its place back when it is dropped.
-struct Held {
-    place: Place,
-    to: mpsc::UnboundedSender<Place>,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        // Nobody takes it back after the end.
-        let _ = self.to.send(self.place.clone());
-    }
 }
 
 impl Work {
     pub(super) fn new(connection: Connection, responds: Arc<dyn Responds>, bounds: Requests) -> Self {
         Self {
-            connection,
+            connection: Arc::new(connection),
             responds,
             ids: Arc::default(),
             body_bytes_max: bounds.body_bytes_max,
             waiting: Queue::new(bounds),
-            begun: JoinSet::new(),
-            ended: mpsc::unbounded_channel(),
+            begun: FuturesUnordered::new(),
             misbehaved: OnceASecond::default(),
         }
     }
@@ -76,7 +64,7 @@ impl Work {
     pub(super) async fn take(&mut self, request: async_nats::service::Request) {
         let Some(sender) = self.sender(&request) else { return };
         let bytes = request.message.payload.len();
-        let Sender { tenant, principal, .. } = sender.clone();
+        let (tenant, principal) = (sender.tenant.clone(), sender.principal.clone());
         let (request, why) = if bytes > self.body_bytes_max {
             let most = self.body_bytes_max;
             (request, Rejection::invalid("body", format!("has {bytes} bytes; at most {most} are allowed")))
@@ -128,23 +116,25 @@ impl Work {
 
     /// Begins all whose turn it is.
     pub(super) fn begin(&mut self) {
-        while self.begun.try_join_next().is_some() {}
         while let Some((place, Arrived { request, sender })) = self.waiting.next() {
-            let held = Held { place, to: self.ended.0.clone() };
-            let (responds, connection) = (Arc::clone(&self.responds), self.connection.clone());
+            let (responds, connection) = (Arc::clone(&self.responds), Arc::clone(&self.connection));
             let ids = Arc::clone(&self.ids);
-            self.begun.spawn(async move {
-                handle(&connection, request, sender, &*responds, &ids).await;
-                drop(held);
+            let is_brief = responds.is_brief();
+            let handled = async move { handle(&connection, request, sender, &*responds, &ids).await };
+            // The panic was reported when it happened.
+            self.begun.push(if is_brief {
+                AssertUnwindSafe(handled).catch_unwind().map(|_| place).boxed()
+            } else {
+                AbortOnDropHandle::new(tokio::spawn(handled)).map(|_| place).boxed()
             });
         }
     }
 
-    /// Waits until a request has ended.
-    pub(super) async fn ended(&mut self) {
-        if let Some(place) = self.ended.1.recv().await {
-            self.waiting.end(&place);
-        }
+    /// Goes on with what was begun until one of it has ended; none if nothing is begun.
+    pub(super) async fn ended(&mut self) -> Option<()> {
+        let place = self.begun.next().await?;
+        self.waiting.end(&place);
+        Some(())
     }
 }
 
@@ -206,9 +196,20 @@ async fn handle(
     }
 }
 
-/// The span of one request: a child of the sender's, wherever that is.
+/// The span of one request: a child of the sender's, wherever that is. Log lines need what it is about; the rest is for
+/// those who look at traces.
 fn span(request: &Request) -> Span {
-    let span = tracing::info_span!(
+    let span = if trace::is_recorded() {
+        full_span(request)
+    } else {
+        tracing::info_span!("process", tenant.id = %request.tenant, request.id = %request.envelope.correlation)
+    };
+    trace::follow(&span, request.envelope.traceparent.as_deref());
+    span
+}
+
+fn full_span(request: &Request) -> Span {
+    tracing::info_span!(
         "process",
         otel.name = format!("process {}.{}", request.noun, request.verb),
         otel.kind = "server",
@@ -218,7 +219,5 @@ fn span(request: &Request) -> Span {
         messaging.destination.name = format!("{}.{}", request.noun, request.verb),
         tenant.id = %request.tenant,
         request.id = %request.envelope.correlation,
-    );
-    trace::follow(&span, request.envelope.traceparent.as_deref());
-    span
+    )
 }

@@ -1,5 +1,6 @@
 //! How a nats-server of our own is run.
 
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -30,6 +31,8 @@ pub struct Options {
     pub port: Option<u16>,
     /// What an acknowledgement survives.
     pub durability: Durability,
+    /// Threads on which it works at once; half of the cores that there are, if not given.
+    pub threads: Option<NonZeroU16>,
     /// Its place among others, if there are others.
     pub cluster: Option<Cluster>,
 }
@@ -37,6 +40,13 @@ pub struct Options {
 impl Options {
     /// One server with everything in `data_dir`.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self { data_dir: data_dir.into(), program: None, port: None, durability: Durability::default(), cluster: None }
+        Self {
+            data_dir: data_dir.into(),
+            program: None,
+            port: None,
+            durability: Durability::default(),
+            threads: None,
+            cluster: None,
+        }
     }
 }

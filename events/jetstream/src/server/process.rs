@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
+use std::num::{NonZero, NonZeroU16};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -47,30 +48,56 @@ impl State {
     }
 }
 
+/// How the server is run, at its start and whenever it is started again.
+#[derive(Clone, Debug)]
+pub(super) struct Launch {
+    pub(super) program: PathBuf,
+    pub(super) dir: PathBuf,
+    /// Threads on which it works at once.
+    pub(super) threads: Option<NonZeroU16>,
+}
+
+/// How many threads of the server work at once, for those who run Go programs.
+const THREADS: &str = "GOMAXPROCS";
+
+impl Launch {
+    /// Half of the cores, if nothing else was chosen: what asks the server runs beside it, and a server with more threads
+    /// than it needs spends a fifth of its time on waking and stopping them.
+    fn threads(&self) -> NonZeroU16 {
+        self.threads.unwrap_or_else(|| {
+            let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+            u16::try_from(cores / 2).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN)
+        })
+    }
+}
+
 /// A server process, spawned here or adopted.
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) state: State,
-    pub(super) program: PathBuf,
-    pub(super) dir: PathBuf,
+    pub(super) launch: Launch,
     /// Only if it was spawned here.
     child: Option<Child>,
 }
 
 /// The server that an earlier process has left running, if it is ours.
-pub(super) async fn left_behind(program: &Path, dir: &Path) -> Result<Option<Process>, ServerError> {
-    let Some(state) = State::read(dir)? else { return Ok(None) };
-    let process = Process { state, program: program.to_owned(), dir: dir.to_owned(), child: None };
+pub(super) async fn left_behind(launch: &Launch) -> Result<Option<Process>, ServerError> {
+    let Some(state) = State::read(&launch.dir)? else { return Ok(None) };
+    let process = Process { state, launch: launch.clone(), child: None };
     Ok(if process.is_running().await { Some(process) } else { None })
 }
 
 impl Process {
-    pub(super) fn spawn(program: &Path, dir: &Path, port: u16) -> Result<Self, ServerError> {
+    pub(super) fn spawn(launch: Launch, port: u16) -> Result<Self, ServerError> {
+        let Launch { program, dir, .. } = &launch;
         let mut command = Command::new(program);
         command.arg("--config").arg(config::path(dir));
         // What is wrong with a configuration is said there, before there is a log.
         let said = fs::File::create(config::said_path(dir)).map_err(ServerError::file(dir))?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+        if std::env::var_os(THREADS).is_none() {
+            command.env(THREADS, launch.threads().to_string());
+        }
         // Not ended by a Ctrl-C meant for us: it is stopped last, after everything is written.
         #[cfg(unix)]
         command.process_group(0);
@@ -78,7 +105,7 @@ impl Process {
         let pid = child.id().unwrap_or_default();
         let state = State { pid, port };
         state.write(dir)?;
-        Ok(Self { state, program: program.to_owned(), dir: dir.to_owned(), child: Some(child) })
+        Ok(Self { state, launch, child: Some(child) })
     }
 
     /// How it ended, if it has and was spawned here.
@@ -117,7 +144,7 @@ impl Process {
 
     /// The server's own command sends signals, so that none has to be sent from here: `quit` is SIGINT, `stop` SIGKILL.
     async fn signal(&self, signal: &str) {
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(&self.launch.program);
         command.arg("--signal").arg(format!("{signal}={}", self.state.pid));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         match tokio::time::timeout(STOP_TIME_MAX, command.status()).await {
@@ -129,13 +156,13 @@ impl Process {
 
     /// True if a process with that id runs with our configuration: ids are used again, command lines tell.
     pub(super) async fn is_running(&self) -> bool {
-        let ours = config::path(&self.dir).to_string_lossy().into_owned();
+        let ours = config::path(&self.launch.dir).to_string_lossy().into_owned();
         command_line(self.state.pid).await.is_some_and(|line| line.contains(&ours))
     }
 
     /// The last that it logged and said.
     pub(super) fn log_tail(&self) -> String {
-        let paths = [config::log_path(&self.dir), config::said_path(&self.dir)];
+        let paths = [config::log_path(&self.launch.dir), config::said_path(&self.launch.dir)];
         paths.iter().filter_map(|path| tail(path).ok()).collect::<Vec<_>>().join("\n")
     }
 }

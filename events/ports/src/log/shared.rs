@@ -1,6 +1,6 @@
-//! One delivery of a shard for all who follow the whole of it within a process.
+//! One delivery of a shard for all who follow it within a process.
 //!
-//! Several views read the same shard to its end and then wait for the same commits. With a delivery each, the log sends
+//! Several views read the same shard, or the same kinds in it, to its end and then wait for the same commits. With a delivery each, the log sends
 //! and the process reads every commit so many times. Here one is held for a while: each reader takes it at its own pace,
 //! and it is decoded once (see [`Stored::commit`]). A reader that is further behind than what is held follows the log by
 //! itself until it has caught up; so does everybody while the shared delivery is lost, so that it needs no care.
@@ -13,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
+use steward_events::event::AggregateKind;
 use steward_events::id::CommitId;
 use steward_events::quantity::{Position, Shard};
 use steward_events::timestamp::Timestamp;
@@ -30,22 +31,28 @@ const HELD_BYTES: usize = 256 * 1024;
 /// After the shared delivery was lost.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// A log whose followers of a whole shard share one delivery. All else is passed on.
+/// A log whose followers of a shard share one delivery. All else is passed on.
 pub struct SharedLog {
     log: Arc<dyn EventLog>,
     tails: Vec<Arc<Tail>>,
 }
 
 impl SharedLog {
-    /// Over `log`. Needs a tokio runtime once somebody follows.
+    /// Over `log`, for those who follow whole shards. Needs a tokio runtime once somebody follows.
     pub fn new(log: Arc<dyn EventLog>) -> Self {
-        Self::bounded(log, WAITING_BYTES_MAX, HELD_BYTES)
+        Self::bounded(log, &[], WAITING_BYTES_MAX, HELD_BYTES)
     }
 
-    fn bounded(log: Arc<dyn EventLog>, waiting_bytes_max: usize, held_bytes: usize) -> Self {
+    /// The same, for those who follow some of these kinds.
+    pub fn of_kinds(log: Arc<dyn EventLog>, kinds: &[AggregateKind]) -> Self {
+        Self::bounded(log, kinds, WAITING_BYTES_MAX, HELD_BYTES)
+    }
+
+    fn bounded(log: Arc<dyn EventLog>, kinds: &[AggregateKind], waiting_bytes_max: usize, held_bytes: usize) -> Self {
         let tail = |shard| {
             let (log, held, moved) = (Arc::clone(&log), Mutex::default(), Notify::new());
-            Arc::new(Tail { log, shard, waiting_bytes_max, held_bytes, held, moved })
+            let delivered = Filter::shard(shard).kinds(kinds);
+            Arc::new(Tail { log, delivered, waiting_bytes_max, held_bytes, held, moved })
         };
         let tails = (0..log.shards()).map(|shard| tail(Shard(shard))).collect();
         Self { log, tails }
@@ -84,7 +91,7 @@ impl EventLog for SharedLog {
 
     async fn follow(&self, filter: &Filter, after: Position) -> Result<Follow, LogError> {
         match self.tails.get(usize::from(filter.shard.0)) {
-            Some(tail) if *filter == Filter::shard(filter.shard) => Arc::clone(tail).follow(after).await,
+            Some(tail) if tail.delivers(filter) => Arc::clone(tail).follow(filter, after).await,
             _ => self.log.follow(filter, after).await,
         }
     }
@@ -93,7 +100,8 @@ impl EventLog for SharedLog {
 /// The newest commits of one shard.
 struct Tail {
     log: Arc<dyn EventLog>,
-    shard: Shard,
+    /// What is delivered.
+    delivered: Filter,
     waiting_bytes_max: usize,
     held_bytes: usize,
     held: Mutex<BufferedCommits>,
@@ -125,8 +133,17 @@ enum Next {
 }
 
 impl Tail {
-    async fn follow(self: Arc<Self>, after: Position) -> Result<Follow, LogError> {
-        let mut reader = Reader::new(self, after);
+    /// True if all of `filter` is delivered here.
+    fn delivers(&self, filter: &Filter) -> bool {
+        let kinds = &self.delivered.kinds;
+        let all = kinds.is_empty() && filter.kinds.is_empty();
+        let these =
+            !kinds.is_empty() && !filter.kinds.is_empty() && filter.kinds.iter().all(|kind| kinds.contains(kind));
+        filter.tenant.is_none() && filter.id.is_none() && (all || these)
+    }
+
+    async fn follow(self: Arc<Self>, filter: &Filter, after: Position) -> Result<Follow, LogError> {
+        let mut reader = Reader::new(self, filter.clone(), after);
         if !reader.join() {
             reader.read_alone().await?;
         }
@@ -142,7 +159,7 @@ impl Tail {
     async fn take_deliveries(self: Arc<Self>) {
         loop {
             if let Err(error) = self.take_one_delivery().await {
-                tracing::debug!(shard = %self.shard, %error, "the shared delivery of a shard was lost; beginning another");
+                tracing::debug!(shard = %self.delivered.shard, %error, "the shared delivery of a shard was lost; beginning another");
             }
             self.held().end();
             self.moved.notify_waiters();
@@ -151,10 +168,9 @@ impl Tail {
     }
 
     async fn take_one_delivery(&self) -> Result<(), LogError> {
-        let filter = Filter::shard(self.shard);
-        let start = self.log.last(&filter).await?;
+        let start = self.log.last(&self.delivered).await?;
         // Fused: it may end while what has come together is taken.
-        let mut commits = self.log.follow(&filter, start).await?.fuse();
+        let mut commits = self.log.follow(&self.delivered, start).await?.fuse();
         self.held().begin(start);
         while let Some(next) = commits.next().await {
             let mut next = Some(next);
@@ -219,6 +235,8 @@ impl BufferedCommits {
 /// Somebody who follows.
 struct Reader {
     tail: Arc<Tail>,
+    /// What it wants of that.
+    filter: Filter,
     name: u64,
     at: Position,
     /// What it follows by itself, while it is behind.
@@ -226,7 +244,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(tail: Arc<Tail>, at: Position) -> Self {
+    fn new(tail: Arc<Tail>, filter: Filter, at: Position) -> Self {
         let mut held = tail.held();
         held.names += 1;
         held.readers += 1;
@@ -235,7 +253,7 @@ impl Reader {
             held.delivery = Some(tokio::spawn(Arc::clone(&tail).take_deliveries()).abort_handle());
         }
         drop(held);
-        Self { tail, name, at, alone: None }
+        Self { tail, filter, name, at, alone: None }
     }
 
     /// Reads from what is held from now on, if everything that it lacks is or will be there.
@@ -250,7 +268,7 @@ impl Reader {
     }
 
     async fn read_alone(&mut self) -> Result<(), LogError> {
-        self.alone = Some(self.tail.log.follow(&Filter::shard(self.tail.shard), self.at).await?);
+        self.alone = Some(self.tail.log.follow(&self.filter, self.at).await?);
         Ok(())
     }
 
@@ -271,7 +289,9 @@ impl Reader {
             match next {
                 Next::Commit(stored) => {
                     self.at = stored.position;
-                    return Some(Ok(stored));
+                    if self.filter.matches(&stored.stream) {
+                        return Some(Ok(stored));
+                    }
                 }
                 Next::NothingYet => moved.await,
                 Next::Elsewhere => {
@@ -309,7 +329,6 @@ mod tests {
     use crate::log::memory::MemoryLog;
     use crate::testing::{commit, log_contract};
     use steward_events::digest::CommitHash;
-    use steward_events::event::AggregateKind;
     use steward_events::id::{StreamId, TenantId};
     use steward_events::ids::Ids;
 
@@ -365,10 +384,18 @@ mod tests {
 
     /// Commits in streams of their own.
     async fn grow(log: &MemoryLog, count: usize) {
+        grow_of(AggregateKind::Tenant, log, count).await;
+    }
+
+    async fn grow_of(kind: AggregateKind, log: &MemoryLog, count: usize) {
         for _ in 0..count {
             let (tenant, id) = (TenantId::new("acme").unwrap(), StreamId::new(RandomIds::default().unique()).unwrap());
-            let stream = StreamName { shard: Shard(0), tenant, kind: AggregateKind::Tenant, id };
-            let commit = commit(&stream, 1, CommitHash::default(), "one more");
+            let stream = StreamName { shard: Shard(0), tenant, kind, id };
+            let mut commit = commit(&stream, 1, CommitHash::default(), "one more");
+            if kind != AggregateKind::Tenant {
+                // What it holds is the business of tenants.
+                commit.entries.clear();
+            }
             let bytes = Bytes::from(commit.encode().unwrap());
             assert!(matches!(log.publish(&stream, Position(0), &commit.id, bytes).await, Published::Stored(_)));
         }
@@ -418,9 +445,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn readers_of_some_kinds_share_one_delivery_of_all_of_these() {
+        const SHARED: &[AggregateKind] = &[AggregateKind::Tenant, AggregateKind::Agent];
+        let counting = counting(usize::MAX);
+        let log = SharedLog::of_kinds(Arc::clone(&counting) as _, SHARED);
+        let mut both = log.follow(&whole().kinds(SHARED), Position(0)).await.unwrap();
+        let mut agents = log.follow(&whole().kinds(&[AggregateKind::Agent]), Position(0)).await.unwrap();
+        for kind in [AggregateKind::Agent, AggregateKind::Tenant, AggregateKind::Agent] {
+            grow_of(kind, &counting.log, 1).await;
+        }
+        assert_eq!(positions(&mut both, 3).await, [1, 2, 3]);
+        assert_eq!(positions(&mut agents, 2).await, [1, 3]);
+        tokio::task::yield_now().await;
+        let before = counting.follows.load(Ordering::Relaxed);
+        for kind in [AggregateKind::Agent, AggregateKind::Tenant, AggregateKind::Ledger, AggregateKind::Agent] {
+            grow_of(kind, &counting.log, 1).await;
+        }
+        assert_eq!(positions(&mut agents, 2).await, [4, 7]);
+        assert_eq!(positions(&mut both, 3).await, [4, 5, 7]);
+        assert_eq!(counting.follows.load(Ordering::Relaxed), before, "nobody follows alone any more");
+        // What is not delivered to all is followed apart.
+        let mut ledgers = log.follow(&whole().kinds(&[AggregateKind::Ledger]), Position(0)).await.unwrap();
+        assert_eq!(positions(&mut ledgers, 1).await, [6]);
+        assert_eq!(counting.follows.load(Ordering::Relaxed), before + 1);
+    }
+
+    #[tokio::test]
     async fn a_slow_reader_misses_nothing_and_delays_no_other() {
         let memory = MemoryLog::default();
-        let log = SharedLog::bounded(Arc::new(memory.clone()), 4_000, 1_000);
+        let log = SharedLog::bounded(Arc::new(memory.clone()), &[], 4_000, 1_000);
         let (mut quick, mut slow) =
             (log.follow(&whole(), Position(0)).await.unwrap(), log.follow(&whole(), Position(0)).await.unwrap());
         grow(&memory, 1).await;
@@ -442,7 +495,7 @@ mod tests {
     #[tokio::test]
     async fn a_lost_delivery_is_repeated_to_all_readers() {
         let counting = counting(40);
-        let log = SharedLog::bounded(Arc::clone(&counting) as _, 4_000, 1_000);
+        let log = SharedLog::bounded(Arc::clone(&counting) as _, &[], 4_000, 1_000);
         // Somebody who keeps the delivery going while the other one follows anew.
         let _keeper = log.follow(&whole(), Position(0)).await.unwrap();
         let (mut seen, mut at, mut joined, mut lost) = (Vec::new(), Position(0), 0, 0);

@@ -2,10 +2,9 @@
 
 use async_nats::{Client, Message, StatusCode, Subscriber};
 use bytes::Bytes;
-use futures::StreamExt;
 use steward_ports::log::LogError;
 
-use super::{Delivery, HEARTBEAT, SILENCE_MAX, nanos};
+use super::{Delivery, HEARTBEAT, header, heard, nanos};
 use crate::ANSWER_TIME_MAX;
 use crate::log::unavailable;
 
@@ -33,11 +32,7 @@ impl Push {
     /// The next delivery after `delivered` of them; none if the consumer is lost.
     pub(super) async fn message(&mut self, client: &Client, delivered: u64) -> Result<Option<Message>, LogError> {
         loop {
-            let message = match tokio::time::timeout(SILENCE_MAX, self.messages.next()).await {
-                Ok(Some(message)) => message,
-                Ok(None) => return Err(unavailable("the connection closed")),
-                Err(_) => return Ok(None),
-            };
+            let Some(message) = heard(&mut self.messages).await? else { return Ok(None) };
             match message.status {
                 None => return Ok(Some(message)),
                 Some(StatusCode::IDLE_HEARTBEAT) => {
@@ -63,8 +58,4 @@ impl Push {
 fn flow_control(message: &Message) -> Option<String> {
     let stalled = || message.headers.as_ref()?.get_last("Nats-Consumer-Stalled").map(|value| value.as_str().to_owned());
     message.reply.as_ref().map(ToString::to_string).or_else(stalled)
-}
-
-fn header(message: &Message, name: &'static str) -> Option<u64> {
-    message.headers.as_ref()?.get_last(name)?.as_str().parse().ok()
 }
