@@ -16,6 +16,7 @@ use crate::timestamp::Timestamp;
 
 mod compact;
 mod journal;
+mod packed;
 
 use journal::Journal;
 
@@ -172,7 +173,8 @@ impl Commit {
     /// [`DecodeError`]: damaged, newer than this build, or not of this stream.
     pub fn decode(stream: &StreamName, bytes: &[u8]) -> Result<Self, DecodeError> {
         if stream.kind == AggregateKind::Usage {
-            return decode_as::<UsageEvent, _>(stream, bytes, Journal::into_entries);
+            let read = || decode_as::<UsageEvent, _>(stream, bytes, Journal::into_entries);
+            return Self::as_written(stream, bytes).map_or_else(read, Ok);
         }
         macro_rules! decode_by_kind {
             ($($(#[$doc:meta])+ $module:ident: $kind:ident, $events:ident $(, $commands:ident)?;)+) => {

@@ -44,7 +44,7 @@ pub use reads::ReadEvent;
 pub use registry::RegistryEvent;
 pub use task::{SpentStep, StepKind, TaskEvent, TaskInput, TaskOutput};
 pub use tenant::TenantEvent;
-pub use usage::{UsageEvent, may_close_a_lease};
+pub use usage::UsageEvent;
 
 /// The events of one aggregate.
 pub trait AggregateEvents:

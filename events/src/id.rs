@@ -8,6 +8,8 @@ use std::sync::{Arc, LazyLock};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::ids;
+
 /// The longest id that is accepted, in bytes.
 pub const ID_BYTES_MAX: usize = 80;
 
@@ -25,16 +27,39 @@ pub struct InvalidId {
 
 /// True if `text` may stand as one token of a subject and as one segment of a scope.
 pub fn is_token(text: &str) -> bool {
-    is_name(text, b"_-")
+    static TOKEN: Allowed = allowed(b"_-");
+    is_name(text, &TOKEN)
 }
 
-/// Lower-case letters and digits, and after the first character also those of `marks`.
-fn is_name(text: &str, marks: &[u8]) -> bool {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+/// Which bytes a name may hold: names are read by the million.
+type Allowed = [bool; 256];
+
+/// Lower-case letters and digits, and those of `marks`.
+const fn allowed(marks: &[u8]) -> Allowed {
+    let mut allowed = [false; 256];
+    let mut byte = 0;
+    while byte < 128_u8 {
+        allowed[byte as usize] = is_plain(byte);
+        byte += 1;
+    }
+    let mut mark = 0;
+    while mark < marks.len() {
+        allowed[marks[mark] as usize] = true;
+        mark += 1;
+    }
+    allowed
+}
+
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit()
+}
+
+/// What is allowed, and first a letter or digit.
+fn is_name(text: &str, allowed: &Allowed) -> bool {
     let bytes = text.as_bytes();
-    bytes.first().is_some_and(|&first| plain(first))
+    bytes.first().is_some_and(|first| is_plain(*first))
         && bytes.len() <= ID_BYTES_MAX
-        && bytes.iter().all(|&b| plain(b) || marks.contains(&b))
+        && bytes.iter().all(|byte| allowed[usize::from(*byte)])
 }
 
 macro_rules! ids {
@@ -50,8 +75,9 @@ macro_rules! ids {
             /// # Errors
             #[doc = concat!("[`InvalidId`] unless the text is 1 to 80 of ", $allowed, ", beginning with a letter or digit.")]
             pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidId> {
+                static ALLOWED: Allowed = allowed($marks);
                 let text = text.as_ref();
-                if is_name(text, $marks) {
+                if is_name(text, &ALLOWED) {
                     Ok(Self(Arc::from(text)))
                 } else {
                     Err(InvalidId { kind: $kind, allowed: $allowed, text: text.chars().take(40).collect() })
@@ -61,6 +87,14 @@ macro_rules! ids {
             /// The id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+        }
+
+        impl ids::OfBits for $name {
+            fn of_bits(bits: u128) -> Self {
+                // The digits of base 32 are letters and digits of ASCII, so they are a name.
+                #[allow(clippy::expect_used)]
+                Self(Arc::from(std::str::from_utf8(&ids::digits(bits)).expect("digits are ASCII")))
             }
         }
 
@@ -249,6 +283,13 @@ mod tests {
             assert!(TenantId::new(text).is_err(), "{text:?}");
         }
         assert!(TenantId::new("a".repeat(ID_BYTES_MAX)).is_ok());
+    }
+
+    #[test]
+    fn an_id_of_bits_is_that_of_their_text() {
+        for bits in [0, 1, u128::MAX / 3, u128::MAX] {
+            assert_eq!(<CallId as ids::OfBits>::of_bits(bits), CallId::new(ids::base32(bits)).unwrap());
+        }
     }
 
     #[test]

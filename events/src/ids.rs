@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::secret::ALPHABET;
+/// Crockford's letters in lower case: none is taken for another, and none is `_`.
+pub const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// Where new ids come from.
 pub trait Ids: Send + Sync + 'static {
@@ -40,6 +41,12 @@ impl Ids for DerivedIds {
         let hash = blake3::hash(format!("{}\0{made}", self.seed).as_bytes());
         base32(u128::from_be_bytes(*hash.as_bytes().first_chunk().unwrap_or(&[0; 16])))
     }
+}
+
+/// An id that may be the text of 128 bits.
+pub(crate) trait OfBits {
+    /// The id that [`base32`] writes for `bits`.
+    fn of_bits(bits: u128) -> Self;
 }
 
 /// How many digits 128 bits take, 5 bits each.

@@ -4,9 +4,7 @@
 use std::fmt;
 
 use crate::id::TenantId;
-
-/// Crockford's letters in lower case: none is taken for another, and none is `_`.
-pub const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+use crate::ids::ALPHABET;
 
 /// The longest text that is read as a key.
 pub const KEY_BYTES_MAX: usize = 200;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::event::{ServiceTier, TokenUsage};
 use crate::id::InvalidId;
-use crate::ids;
+use crate::ids::{self, OfBits};
 use crate::quantity::{Amounts, NanoDollars, Tokens};
 
 /// Units of [`Amounts`]: calls, tokens, money.
@@ -132,11 +132,11 @@ impl<T: AsRef<str>> Serialize for Compact<T> {
     }
 }
 
-impl<'de, T: FromStr<Err = InvalidId>> Deserialize<'de> for Compact<T> {
+impl<'de, T: FromStr<Err = InvalidId> + OfBits> Deserialize<'de> for Compact<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reading<T>(PhantomData<fn() -> T>);
 
-        impl<T: FromStr<Err = InvalidId>> Visitor<'_> for Reading<T> {
+        impl<T: FromStr<Err = InvalidId> + OfBits> Visitor<'_> for Reading<T> {
             type Value = Compact<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -145,8 +145,7 @@ impl<'de, T: FromStr<Err = InvalidId>> Deserialize<'de> for Compact<T> {
 
             fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Compact<T>, E> {
                 let bits = bytes.try_into().map_err(|_| E::invalid_length(bytes.len(), &self))?;
-                let digits = ids::digits(u128::from_be_bytes(bits));
-                self.visit_str(std::str::from_utf8(&digits).map_err(E::custom)?)
+                Ok(Compact(T::of_bits(u128::from_be_bytes(bits))))
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Compact<T>, E> {

@@ -17,6 +17,12 @@ use crate::quantity::{Amounts, NanoDollars};
 use crate::shared::Shared;
 use crate::timestamp::Timestamp;
 
+mod contexts;
+mod written;
+
+/// What an entry is made for at first. Bytes may lie about how many follow.
+const EVENTS_EXPECTED_MAX: usize = 16;
+
 /// The entries of one commit of a usage journal.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,7 +57,7 @@ struct EntryRow(u32, Compact<CorrelationId>, Option<Compact<CommandId>>, Vec<Row
 enum Row {
     Start(StartRow),
     Finish(FinishRow),
-    /// Lease, reason. Its name is what [`crate::event::may_close_a_lease`] looks for.
+    /// Lease, reason.
     LeaseClosed(u32, String),
 }
 
@@ -166,29 +172,42 @@ impl Journal {
     /// If one names a row that its table has not, or holds no event.
     pub(super) fn into_entries(self) -> Result<Vec<Entry>, String> {
         let Self { origins, leases, contexts, tags, entries } = self;
-        let tables = Tables { leases: &leases, contexts: &contexts, tags: &tags };
-        entries.into_iter().map(|row| tables.entry(&origins, row)).collect()
+        let tables = Tables { origins: &origins, leases: &leases, contexts: &contexts, tags: &tags };
+        let entry = |EntryRow(origin, Compact(correlation), command, rows)| {
+            tables.entry(origin, correlation, command, rows.into_iter().map(Ok))
+        };
+        entries.into_iter().map(entry).collect()
     }
 }
 
 /// The tables that the rows of one commit refer to.
 struct Tables<'a> {
+    origins: &'a [Origin],
     leases: &'a [LeaseId],
     contexts: &'a [Shared<CallContext>],
     tags: &'a [Tags],
 }
 
 impl Tables<'_> {
-    fn entry(&self, origins: &[Origin], row: EntryRow) -> Result<Entry, String> {
-        let EntryRow(origin, Compact(correlation), command, rows) = row;
-        let Origin { at, actor, on_behalf_of, causation } = row_of(origins, origin, "origin")?;
-        let events = rows.into_iter().map(|row| self.event(row, &correlation)).collect::<Result<Vec<_>, _>>()?;
-        let command = match (command, events.first().and_then(UsageEvent::call)) {
+    fn entry(
+        &self,
+        origin: u32,
+        correlation: CorrelationId,
+        command: Option<Compact<CommandId>>,
+        rows: impl ExactSizeIterator<Item = Result<Row, String>>,
+    ) -> Result<Entry, String> {
+        let Origin { at, actor, on_behalf_of, causation } = row_of(self.origins, origin, "origin")?;
+        // Mostly one: a list that grows would be made for more.
+        let mut events = Vec::with_capacity(rows.len().min(EVENTS_EXPECTED_MAX));
+        for row in rows {
+            events.push(Event::Usage(self.event(row?, &correlation)?));
+        }
+        let call = if let Some(Event::Usage(first)) = events.first() { first.call() } else { None };
+        let command = match (command, call) {
             (Some(Compact(command)), _) => command,
             (None, Some(call)) => CommandId::from(call),
             (None, None) => return Err("an entry names no command and holds no call".to_owned()),
         };
-        let events = events.into_iter().map(Event::Usage).collect();
         Ok(Entry { command, at, actor, on_behalf_of, causation, correlation, body: None, events })
     }
 
