@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use steward_aggregates::authority::Authority;
 use steward_events::BoxError;
 use steward_events::event::AggregateKind;
 use steward_events::ids::Ids;
@@ -27,6 +28,7 @@ use steward_ports::clock::Clock;
 use steward_ports::keys::Keyring;
 use steward_ports::live::Live;
 use steward_ports::log::EventLog;
+use steward_ports::log::shared::SharedLog;
 use steward_ports::timers::Timers;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -43,9 +45,8 @@ use crate::task::worker::Worker;
 pub struct WorkerPorts {
     /// The log, to follow.
     pub log: Arc<dyn EventLog>,
-    /// The same log, to follow what gateways record by the thousand: it may come some milliseconds later, all that has
-    /// gathered at once.
-    pub journals: Arc<dyn EventLog>,
+    /// The same log, to follow what may come some milliseconds later, all that has gathered at once.
+    pub paced: Arc<dyn EventLog>,
     /// The bus, to send commands as `sys_worker`.
     pub bus: Arc<dyn CommandBus>,
     /// Timers that survive every process.
@@ -72,6 +73,15 @@ pub struct Workers {
 /// Which kinds the part that drives tasks reads.
 pub const TASKS_READ: &[AggregateKind] = OpenTasks::KINDS;
 
+/// The kinds of which its views hear at once.
+fn followed_at_once() -> Vec<AggregateKind> {
+    let managers = [process::tenant_placing::READS, process::task_ends::READS, process::checkpoint_signing::READS];
+    let mut kinds = [TASKS_READ, Authority::KINDS].into_iter().chain(managers).flatten().copied().collect::<Vec<_>>();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
+}
+
 /// The name of the part that drives tasks, beside those of the process managers.
 const TASKS: &str = "tasks";
 
@@ -83,6 +93,9 @@ impl Workers {
     pub fn new(ports: WorkerPorts, config: Config) -> Result<Self, BoxError> {
         let url = config.gateway_url.as_deref().ok_or("workers.gateway_url is not set")?;
         let models = Models::new(url)?;
+        // Several of its views read the same kinds: each commit is delivered and decoded once for all of them.
+        let log = Arc::new(SharedLog::of_kinds(Arc::clone(&ports.log), &followed_at_once()));
+        let ports = WorkerPorts { log, ..ports };
         let unwell = Mutex::new(BTreeMap::from([(TASKS, "not started".to_owned())]));
         Ok(Self { ports, config, models, unwell })
     }

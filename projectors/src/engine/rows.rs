@@ -15,12 +15,15 @@ use crate::engine::view_store::ViewStore;
 /// Rows of one view and shard: read through to the store, written behind.
 pub struct Rows<R> {
     store: Arc<ViewStore>,
-    held: HashMap<Arc<[u8]>, BufferedRow<R>>,
-    changed: Vec<Arc<[u8]>>,
+    held: Vec<BufferedRow<R>>,
+    /// Where each is among these.
+    places: HashMap<Arc<[u8]>, usize>,
+    changed: Vec<usize>,
     failed: Option<BoxError>,
 }
 
 struct BufferedRow<R> {
+    key: Arc<[u8]>,
     row: Option<R>,
     changed: bool,
 }
@@ -28,32 +31,35 @@ struct BufferedRow<R> {
 impl<R: Serialize + DeserializeOwned> Rows<R> {
     /// Rows over `store`.
     pub fn over(store: Arc<ViewStore>) -> Self {
-        Self { store, held: HashMap::new(), changed: Vec::new(), failed: None }
+        Self { store, held: Vec::new(), places: HashMap::new(), changed: Vec::new(), failed: None }
     }
 
     /// The row at `key`, to be changed, set or (with `None`) removed.
     ///
     /// A fold cannot refuse an event, so it does not see that the store fails: the runner does, and drops the batch.
     pub fn row(&mut self, key: &Key) -> &mut Option<R> {
-        let key = key.as_bytes();
-        let known = self.held.get_key_value(key).map(|(shared, held)| (Arc::clone(shared), held.changed));
-        let (shared, changed) = known.unwrap_or_else(|| {
-            let row = self.store.get(key).unwrap_or_else(|error| {
-                self.failed.get_or_insert(error);
-                None
-            });
-            let shared: Arc<[u8]> = Arc::from(key);
-            self.held.insert(Arc::clone(&shared), BufferedRow { row, changed: false });
-            (shared, false)
-        });
-        if !changed {
-            self.changed.push(shared);
+        let place = self.place(key.as_bytes());
+        let held = &mut self.held[place];
+        if !held.changed {
+            held.changed = true;
+            self.changed.push(place);
         }
-        // Just found or inserted.
-        #[allow(clippy::expect_used)]
-        let held = self.held.get_mut(key).expect("the row is held");
-        held.changed = true;
         &mut held.row
+    }
+
+    /// Where the row at `key` is held, from now on.
+    fn place(&mut self, key: &[u8]) -> usize {
+        if let Some(place) = self.places.get(key) {
+            return *place;
+        }
+        let row = self.store.get(key).unwrap_or_else(|error| {
+            self.failed.get_or_insert(error);
+            None
+        });
+        let (key, place) = (Arc::<[u8]>::from(key), self.held.len());
+        self.held.push(BufferedRow { key: Arc::clone(&key), row, changed: false });
+        self.places.insert(key, place);
+        place
     }
 
     /// The row at `key`, only to be read. It is not kept if it was not: rows that are read once would crowd out others.
@@ -62,8 +68,8 @@ impl<R: Serialize + DeserializeOwned> Rows<R> {
         R: Clone,
     {
         let key = key.as_bytes();
-        if let Some(held) = self.held.get(key) {
-            return held.row.as_ref().map(std::borrow::Cow::Borrowed);
+        if let Some(place) = self.places.get(key) {
+            return self.held[*place].row.as_ref().map(std::borrow::Cow::Borrowed);
         }
         match self.store.get(key) {
             Ok(row) => row.map(std::borrow::Cow::Owned),
@@ -76,15 +82,8 @@ impl<R: Serialize + DeserializeOwned> Rows<R> {
 
     /// The row at `key`, only to be read, and kept for the next time: for rows that many events ask for.
     pub fn keep(&mut self, key: &Key) -> Option<&R> {
-        let key = key.as_bytes();
-        if !self.held.contains_key(key) {
-            let row = self.store.get(key).unwrap_or_else(|error| {
-                self.failed.get_or_insert(error);
-                None
-            });
-            self.held.insert(Arc::from(key), BufferedRow { row, changed: false });
-        }
-        self.held.get(key).and_then(|held| held.row.as_ref())
+        let place = self.place(key.as_bytes());
+        self.held[place].row.as_ref()
     }
 
     /// The keys that begin with `prefix` and have a row now, in order. Reads the store: for events that are rare.
@@ -94,11 +93,11 @@ impl<R: Serialize + DeserializeOwned> Rows<R> {
             Vec::new()
         });
         let mut keys: BTreeSet<Vec<u8>> = stored.into_iter().collect();
-        for (key, held) in self.held.iter().filter(|(key, _)| key.starts_with(prefix.as_bytes())) {
+        for held in self.held.iter().filter(|held| held.key.starts_with(prefix.as_bytes())) {
             if held.row.is_some() {
-                keys.insert(key.to_vec())
+                keys.insert(held.key.to_vec())
             } else {
-                keys.remove(&**key)
+                keys.remove(&*held.key)
             };
         }
         keys.into_iter().map(Key::from_bytes).collect()
@@ -117,14 +116,14 @@ impl<R: Serialize + DeserializeOwned> Rows<R> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        self.changed.sort_unstable();
+        self.changed.sort_unstable_by(|one, other| self.held[*one].key.cmp(&self.held[*other].key));
         let mut writes = Vec::with_capacity(self.changed.len() + 1);
-        for key in self.changed.drain(..) {
-            let Some(held) = self.held.get_mut(&key) else { continue };
+        for place in self.changed.drain(..) {
+            let held = &mut self.held[place];
             held.changed = false;
             writes.push(match &held.row {
-                Some(row) => Write::Put(key.to_vec(), Format::MessagePack.write(row)?),
-                None => Write::Delete(key.to_vec()),
+                Some(row) => Write::Put(held.key.to_vec(), Format::MessagePack.write(row)?),
+                None => Write::Delete(held.key.to_vec()),
             });
         }
         Ok(writes)
@@ -134,6 +133,7 @@ impl<R: Serialize + DeserializeOwned> Rows<R> {
     pub fn trim(&mut self, held_max: usize) {
         if self.held.len() > held_max && self.changed.is_empty() {
             self.held.clear();
+            self.places.clear();
         }
     }
 }

@@ -1,8 +1,9 @@
 //! No lease stays open after its holder is gone, and what a call used reaches the books however late it is recorded.
 //!
-//! Follows ledgers and usage journals. A granted lease gets a timer for the end of its holder's allowed silence, a
-//! recalled one another for the end of [`RECALL_MAX`]; when they ring the ledger is looked at again, and a lease that is
-//! still due is ended by the fence. Clocks only decide when to look: a lease may be closed at any moment.
+//! Follows ledgers. A granted lease gets a timer for the end of its holder's allowed silence, a recalled one another for
+//! the end of [`RECALL_MAX`]; when they ring the ledger is looked at again, and a lease that is still due is ended by the
+//! fence. Clocks only decide when to look: a lease may be closed at any moment. Journals are read where a lease ended
+//! before some of its calls (`lease_expiry/late.rs`); what they hold otherwise changes nothing here.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,13 +13,9 @@ use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use steward_aggregates::ledger::RECALL_MAX;
 use steward_events::BoxError;
-use steward_events::command::CorrectLease;
-use steward_events::commit::Commit;
 use steward_events::event::AggregateKind;
 use steward_events::id::{LeaseId, StreamId, TenantId};
 use steward_events::quantity::{Position, Shard};
-use steward_events::rejection::Rejection;
-use steward_ports::journal::read_to_end;
 use steward_ports::log::{Filter, LogError};
 use steward_ports::timers::{Due, TimerKey};
 use tokio::sync::{Notify, Semaphore};
@@ -26,10 +23,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::WorkerPorts;
-use crate::dispatch::{Cause, Dispatch, DispatchError};
+use crate::dispatch::Dispatch;
 use crate::process::Error;
 
 mod ending;
+mod late;
 mod mutations;
 mod open_leases;
 
@@ -82,6 +80,8 @@ struct Watched {
     folded: Mutex<(OpenLeases, Position)>,
     /// Told at every step. First come, first woken: with a `watch` that would be chance, and a seed would not repeat.
     moved: Notify,
+    /// Told when a lease has ended before some of its calls.
+    ended: Notify,
 }
 
 /// Ends leases and corrects the books until told to stop.
@@ -90,7 +90,7 @@ struct Watched {
 /// [`Error`] if the log holds what this build cannot read.
 pub async fn run(ports: WorkerPorts, shutdown: CancellationToken) -> Result<(), Error> {
     let shards = (0..ports.log.shards()).map(Shard);
-    let watched = |shard| (shard, Watched { folded: Mutex::default(), moved: Notify::new() });
+    let watched = |shard| (shard, Watched { folded: Mutex::default(), moved: Notify::new(), ended: Notify::new() });
     let shared = Arc::new(Shared {
         dispatch: Dispatch::new(&ports),
         shards: shards.map(watched).collect(),
@@ -100,6 +100,7 @@ pub async fn run(ports: WorkerPorts, shutdown: CancellationToken) -> Result<(), 
     let mut parts: JoinSet<Result<(), Error>> = JoinSet::new();
     for shard in shared.shards.keys() {
         parts.spawn(watch_shard(Arc::clone(&shared), *shard));
+        parts.spawn(late::correct_shard(Arc::clone(&shared), *shard));
     }
     for kind in [EXPIRY, RECALL] {
         parts.spawn(listen(Arc::clone(&shared), kind));
@@ -130,78 +131,54 @@ impl Shared {
     /// Folds what is recorded, catches up with what it asks for, and follows. Ends only with an error.
     async fn follow(self: &Arc<Self>, shard: Shard) -> LogError {
         let Some(watched) = self.shards.get(&shard) else { return LogError::Unavailable("no such shard".into()) };
-        let mut corrections = JoinSet::new();
-        let mut run = async || -> Result<(), LogError> {
-            let both = Filter::shard(shard).kinds(READS);
-            let start = self.ports.log.last(&both).await?;
-            let folded = self.fold_ledgers(shard, start).await?;
+        let run = async || -> Result<(), LogError> {
+            let ledgers = Filter::shard(shard).kinds(&[AggregateKind::Ledger]);
+            let start = self.ports.log.last(&ledgers).await?;
+            let folded = self.fold_ledgers(&ledgers, start).await?;
+            let timers = folded.timers();
             *watched.folded() = (folded, start);
             watched.moved.notify_waiters();
-            for step in self.what_is_due(shard, start).await? {
-                self.act(shard, step, &mut corrections).await;
+            watched.ended.notify_one();
+            for timer in timers {
+                self.act(watched, shard, timer).await;
             }
-            let mut commits = self.ports.journals.follow(&both, start).await?;
+            let mut commits = self.ports.paced.follow(&ledgers, start).await?;
             while let Some(stored) = commits.next().await {
                 let stored = stored?;
                 let steps = {
                     let (open, position) = &mut *watched.folded();
-                    let steps =
-                        if open.concern(&stored) { open.fold(stored.commit()?, stored.position) } else { Vec::new() };
+                    let steps = open.fold(stored.commit()?, stored.position);
                     *position = stored.position;
                     steps
                 };
                 watched.moved.notify_waiters();
                 for step in steps {
-                    self.act(shard, step, &mut corrections).await;
+                    self.act(watched, shard, step).await;
                 }
-                while corrections.try_join_next().is_some() {}
             }
             Err(LogError::Unavailable("the log ended its stream".into()))
         };
         run().await.err().unwrap_or(LogError::Unavailable("the log ended its stream".into()))
     }
 
-    /// The ledgers alone, up to `end`: usage is much more, and only of open leases is any of it needed.
-    async fn fold_ledgers(&self, shard: Shard, end: Position) -> Result<OpenLeases, LogError> {
+    /// The ledgers up to `end`.
+    async fn fold_ledgers(&self, ledgers: &Filter, end: Position) -> Result<OpenLeases, LogError> {
         let mut open = OpenLeases::default();
-        let filter = Filter::shard(shard).kinds(&[AggregateKind::Ledger]);
-        let last = self.ports.log.last(&filter).await?;
-        if last == Position(0) {
+        if end == Position(0) {
             return Ok(open);
         }
-        let mut commits = self.ports.log.follow(&filter, Position(0)).await?;
+        let mut commits = self.ports.paced.follow(ledgers, Position(0)).await?;
         while let Some(stored) = commits.next().await {
             let stored = stored?;
-            if stored.position <= end {
-                open.fold(&Commit::decode(&stored.stream, &stored.bytes)?, stored.position);
-            }
-            if stored.position >= last.min(end) {
+            open.fold(stored.commit()?, stored.position);
+            if stored.position >= end {
                 return Ok(open);
             }
         }
         Err(LogError::Unavailable("the log ended its stream".into()))
     }
 
-    /// What a fold that begins in the middle asks for: timers of open leases, and finishes that came late before.
-    async fn what_is_due(&self, shard: Shard, start: Position) -> Result<Vec<Step>, LogError> {
-        let Some(watched) = self.shards.get(&shard) else { return Ok(Vec::new()) };
-        let (mut steps, journals) = {
-            let (open, _) = &*watched.folded();
-            (open.timers(), open.journals(shard))
-        };
-        for (stream, after) in journals {
-            for stored in read_to_end(&*self.ports.log, &stream, after).await? {
-                // What comes later is followed.
-                if stored.position <= start {
-                    let commit = Commit::decode(&stream, &stored.bytes)?;
-                    steps.extend(watched.folded().0.fold(&commit, stored.position));
-                }
-            }
-        }
-        Ok(steps)
-    }
-
-    async fn act(self: &Arc<Self>, shard: Shard, step: Step, corrections: &mut JoinSet<()>) {
+    async fn act(&self, watched: &Watched, shard: Shard, step: Step) {
         match step {
             Step::Expires { tenant, lease, at } if mutations::sets_timers() => {
                 self.ring_at(EXPIRY, shard, &tenant, lease, at, false).await;
@@ -210,9 +187,7 @@ impl Shared {
             Step::Recalled { tenant, lease, at } => {
                 self.ring_at(RECALL, shard, &tenant, lease, at.plus(RECALL_MAX), false).await;
             }
-            Step::Correct { tenant, correction } => {
-                corrections.spawn(Arc::clone(self).correct(tenant, correction));
-            }
+            Step::Ended => watched.ended.notify_one(),
         }
     }
 
@@ -234,23 +209,6 @@ impl Shared {
         let timer = serde_json::to_vec(&ExpiryTimer { shard, lease, graced }).unwrap_or_default();
         while let Err(error) = self.ports.timers.set(&key, at, timer.clone()).await {
             tracing::warn!(error, "a lease's timer could not be set; trying again");
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-
-    /// Sends a correction until it is decided. One that comes before the lease's end is kept back and sent again.
-    async fn correct(self: Arc<Self>, tenant: TenantId, correction: CorrectLease) {
-        loop {
-            let Ok(_permit) = self.work.acquire().await else { return };
-            match self.dispatch.send(&tenant, correction.clone(), &Cause::default()).await {
-                Ok(_) => return,
-                Err(DispatchError::Rejected(Rejection::Stale { .. }) | DispatchError::Unanswered { .. }) => {}
-                Err(error) => {
-                    tracing::error!(tenant.id = %tenant, lease = %correction.lease, call = %correction.call, %error,
-                        "a late finish could not be brought to the books");
-                    return;
-                }
-            }
             tokio::time::sleep(PAUSE).await;
         }
     }

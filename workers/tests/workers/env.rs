@@ -166,7 +166,7 @@ impl WorkersEnv {
     pub(crate) fn ports(&self, bus: Arc<dyn CommandBus>) -> WorkerPorts {
         WorkerPorts {
             log: Arc::clone(&self.log),
-            journals: Arc::clone(&self.log),
+            paced: Arc::clone(&self.log),
             bus,
             timers: Arc::new(NoTimers),
             keyring: Arc::clone(&self.keyring),

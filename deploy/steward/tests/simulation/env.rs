@@ -230,7 +230,7 @@ impl SimEnv {
         let process = self.skewed();
         let log: Arc<dyn EventLog> = LogPort::new(Arc::clone(&self.broker), Arc::clone(&process));
         let ports = WorkerPorts {
-            journals: Arc::clone(&log),
+            paced: Arc::clone(&log),
             log,
             bus: Arc::new(BusPort { around: Arc::clone(&self.around), process: Arc::clone(&process) }),
             timers: Arc::new(TimersPort { sim_timers: Arc::clone(&self.sim_timers), process: Arc::clone(&process) }),

@@ -2,6 +2,7 @@
 //! the simulation notices. In a build that serves anyone, none of them can be broken.
 
 use steward_aggregates::mutations::{Rule, drops};
+use steward_events::quantity::Position;
 
 /// Timers are set by the process that follows the log.
 pub(super) fn sets_timers() -> bool {
@@ -23,9 +24,9 @@ pub(super) fn folds_up_to_the_close() -> bool {
     !drops(Rule::StaleFold)
 }
 
-/// A finish that comes after the close is kept for a correction until the lease has ended.
-pub(super) fn keeps_late_finishes() -> bool {
-    !drops(Rule::CorrectDropped)
+/// A finish counts from the close of its lease on, also if it came before the lease's end.
+pub(super) fn late_from(closed_at: Position, ended_at: Position) -> Position {
+    if drops(Rule::CorrectDropped) { ended_at } else { closed_at }
 }
 
 /// What a call costs is settled by its finish alone, never by time.

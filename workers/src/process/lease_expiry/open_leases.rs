@@ -1,20 +1,20 @@
-//! What lease expiry knows: open leases, calls that nobody has settled, and finishes that came after the close.
+//! What lease expiry knows: open leases, and calls that nobody has settled when their lease ended.
 //!
-//! A fold of ledgers and usage journals of one shard, in the order in which they were recorded. It knows events; it
-//! must not know time: what is due is looked up when a timer rings.
+//! A fold of the ledgers of one shard, and of those journals in which a finish is looked for. It knows events; it must
+//! not know time: what is due is looked up when a timer rings.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use steward_aggregates::usage;
 use steward_events::command::CorrectLease;
 use steward_events::commit::Commit;
-use steward_events::event::{AggregateKind, Event, LedgerEvent, UnsettledCall, UsageEvent, may_close_a_lease};
+use steward_events::event::{Event, LedgerEvent, UnsettledCall, UsageEvent};
 use steward_events::id::{CallId, LeaseId, TenantId};
 use steward_events::quantity::{Amounts, Position, Shard};
 use steward_events::scope::ScopeSet;
 use steward_events::stream::StreamName;
 use steward_events::timestamp::Timestamp;
-use steward_ports::log::Stored;
 
 use super::mutations;
 
@@ -26,16 +26,6 @@ pub(super) struct OpenLease {
     pub(super) granted_at: Position,
     pub(super) expires: Timestamp,
     pub(super) recalled: Option<Timestamp>,
-    closed_at: Option<Position>,
-    /// Finishes recorded after the close: the lease's end says what was known at the close.
-    late: BTreeMap<CallId, Finish>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Finish {
-    used: Amounts,
-    late: Amounts,
-    estimated: bool,
 }
 
 /// A call whose lease has ended and whose cost is not known.
@@ -43,7 +33,8 @@ struct Finish {
 struct Unsettled {
     lease: LeaseId,
     scopes: ScopeSet,
-    closed_at: Position,
+    /// After this a finish is not in the books: there its journal says that the lease is closed.
+    late_from: Position,
     worst: Amounts,
     since: Timestamp,
     /// An estimate was posted already; only its provider knows more.
@@ -53,9 +44,25 @@ struct Unsettled {
 /// What follows from an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    Expires { tenant: TenantId, lease: LeaseId, at: Timestamp },
-    Recalled { tenant: TenantId, lease: LeaseId, at: Timestamp },
-    Correct { tenant: TenantId, correction: CorrectLease },
+    Expires {
+        tenant: TenantId,
+        lease: LeaseId,
+        at: Timestamp,
+    },
+    Recalled {
+        tenant: TenantId,
+        lease: LeaseId,
+        at: Timestamp,
+    },
+    /// A lease has ended before some of its calls.
+    Ended,
+}
+
+/// An ended lease with calls that have not finished, as far as is known: their finishes may stand in this journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Awaited {
+    pub(super) journal: StreamName,
+    pub(super) after: Position,
 }
 
 /// The fold.
@@ -74,35 +81,37 @@ impl OpenLeases {
         self.0.get(tenant)?.leases.get(lease).cloned()
     }
 
-    /// False if a commit changes nothing here: it starts and finishes calls of leases that nobody has closed. Most do, and
-    /// need not be decoded.
-    pub(super) fn concern(&self, stored: &Stored) -> bool {
-        let waits = |account: &Account| {
-            account.leases.values().any(|open| open.closed_at.is_some())
-                || account.unsettled.values().any(|call| !call.estimated)
-        };
-        stored.stream.kind != AggregateKind::Usage
-            || may_close_a_lease(&stored.bytes)
-            || self.0.get(&stored.stream.tenant).is_some_and(waits)
-    }
-
-    /// Takes in a commit and says what follows from it.
+    /// Takes in a commit of a ledger and says what follows from it.
     pub(super) fn fold(&mut self, commit: &Commit, position: Position) -> Vec<Step> {
         let mut steps = Vec::new();
         let tenant = &commit.stream.tenant;
         let account = self.0.entry(tenant.clone()).or_default();
         for recorded in commit.recorded(position) {
-            match recorded.event {
-                Event::Ledger(event) => account.ledger(tenant, event, position, recorded.entry.at, &mut steps),
-                Event::Usage(event) => account.usage(tenant, event, position, &mut steps),
-                // No other kind is followed.
-                _ => {}
+            if let Event::Ledger(event) = recorded.event {
+                account.ledger(tenant, event, position, recorded.entry.at, &mut steps);
             }
         }
         if account.leases.is_empty() && account.unsettled.is_empty() {
             self.0.remove(tenant);
         }
         steps
+    }
+
+    /// What a commit of a journal changes in the books: the finishes of calls that nobody has settled.
+    pub(super) fn late(&self, commit: &Commit, position: Position) -> Vec<CorrectLease> {
+        let Some(account) = self.0.get(&commit.stream.tenant) else { return Vec::new() };
+        let finished = commit.recorded(position).filter_map(|recorded| match recorded.event {
+            Event::Usage(event) => account.late(event, position),
+            _ => None,
+        });
+        finished.collect()
+    }
+
+    /// The rule that only events settle, dropped.
+    pub(super) fn released_by_time(&self, tenant: &TenantId, now: Timestamp) -> Vec<CorrectLease> {
+        let unsettled = self.0.get(tenant).into_iter().flat_map(|account| &account.unsettled);
+        let forgotten = unsettled.filter(|(_, known)| now.since(known.since) > Duration::from_secs(5));
+        forgotten.map(|(call, known)| correction(call, known, Amounts::ZERO, Amounts::ZERO, false)).collect()
     }
 
     /// The timers of all open leases.
@@ -120,20 +129,20 @@ impl OpenLeases {
         steps
     }
 
-    /// The journals that may say more of open leases and unsettled calls, and from where.
-    pub(super) fn journals(&self, shard: Shard) -> BTreeMap<StreamName, Position> {
-        let mut journals = BTreeMap::new();
+    /// Ended leases whose calls may still finish.
+    pub(super) fn awaited(&self, shard: Shard) -> BTreeMap<(TenantId, LeaseId), Awaited> {
+        let mut awaited = BTreeMap::new();
         for (tenant, account) in &self.0 {
-            let open = account.leases.iter().map(|(lease, open)| (lease, &open.scopes, open.granted_at));
-            let ended = account.unsettled.values().map(|known| (&known.lease, &known.scopes, known.closed_at));
-            for (lease, scopes, after) in open.chain(ended) {
-                if let Ok(stream) = usage::journal(shard, tenant, &lease.holder, scopes) {
-                    let from = journals.entry(stream).or_insert(after);
-                    *from = after.min(*from);
+            for known in account.unsettled.values().filter(|known| !known.estimated) {
+                let of = (tenant.clone(), known.lease.clone());
+                if !awaited.contains_key(&of)
+                    && let Ok(journal) = usage::journal(shard, tenant, &known.lease.holder, &known.scopes)
+                {
+                    awaited.insert(of, Awaited { journal, after: known.late_from });
                 }
             }
         }
-        journals
+        awaited
     }
 }
 
@@ -148,14 +157,8 @@ impl Account {
     ) {
         match event {
             LedgerEvent::LeaseGranted { lease, scopes, terms, .. } => {
-                let open = OpenLease {
-                    scopes: scopes.clone(),
-                    granted_at: position,
-                    expires: terms.expires,
-                    recalled: None,
-                    closed_at: None,
-                    late: BTreeMap::new(),
-                };
+                let open =
+                    OpenLease { scopes: scopes.clone(), granted_at: position, expires: terms.expires, recalled: None };
                 self.leases.insert(lease.clone(), open);
                 steps.push(Step::Expires { tenant: tenant.clone(), lease: lease.clone(), at: terms.expires });
             }
@@ -173,7 +176,10 @@ impl Account {
                 }
             }
             LedgerEvent::LeaseEnded { lease, unsettled, closed_at, .. } => {
-                steps.extend(self.ended(tenant, lease, unsettled, *closed_at, at));
+                self.ended(lease, unsettled, mutations::late_from(*closed_at, position), at);
+                if !unsettled.is_empty() {
+                    steps.push(Step::Ended);
+                }
             }
             LedgerEvent::LeaseCorrected { call, left, .. } => {
                 if left.is_zero() {
@@ -189,87 +195,37 @@ impl Account {
             | LedgerEvent::RequestDequeued { .. }
             | LedgerEvent::ThresholdCrossed { .. } => {}
         }
-        if !mutations::settles_by_finishes_alone() {
-            self.release_by_time(tenant, at, steps);
-        }
     }
 
-    /// A lease has ended: its unsettled calls wait for their finish, and those that have one already are corrected.
-    fn ended(
-        &mut self,
-        tenant: &TenantId,
-        lease: &LeaseId,
-        unsettled: &[UnsettledCall],
-        closed_at: Position,
-        at: Timestamp,
-    ) -> Vec<Step> {
-        let Some(open) = self.leases.remove(lease) else { return Vec::new() };
-        let mut steps = Vec::new();
+    /// A lease has ended: its unsettled calls wait for their finish.
+    fn ended(&mut self, lease: &LeaseId, unsettled: &[UnsettledCall], late_from: Position, at: Timestamp) {
+        let Some(open) = self.leases.remove(lease) else { return };
         for call in unsettled {
             let known = Unsettled {
                 lease: lease.clone(),
                 scopes: open.scopes.clone(),
-                closed_at,
+                late_from,
                 worst: call.worst,
                 since: at,
                 estimated: false,
             };
-            if let Some(finish) = open.late.get(&call.call) {
-                steps.push(correction(tenant, &call.call, &known, finish));
-            }
             self.unsettled.insert(call.call.clone(), known);
         }
-        steps
     }
 
-    fn usage(&mut self, tenant: &TenantId, event: &UsageEvent, position: Position, steps: &mut Vec<Step>) {
-        let lease = self.leases.get_mut(event.lease());
+    fn late(&self, event: &UsageEvent, position: Position) -> Option<CorrectLease> {
         match event {
-            UsageEvent::CallStarted { .. } => {}
-            UsageEvent::LeaseClosed { .. } => {
-                if let Some(open) = lease {
-                    open.closed_at.get_or_insert(position);
-                }
-            }
-            UsageEvent::CallFinished { call, lease: of, used, late, outcome, .. } => {
-                let estimated = outcome.leaves_open();
-                let finish = Finish { used: *used, late: *late, estimated };
-                match lease {
-                    Some(open) if open.closed_at.is_some_and(|closed_at| position > closed_at) => {
-                        if mutations::keeps_late_finishes() {
-                            open.late.insert(call.clone(), finish);
-                        } else {
-                            let (lease, call, left) = (of.clone(), call.clone(), Amounts::ZERO);
-                            let correction = CorrectLease { lease, call, used: *used, late: *late, left };
-                            steps.push(Step::Correct { tenant: tenant.clone(), correction });
-                        }
-                    }
-                    Some(_) => {}
-                    None => {
-                        let known = self.unsettled.get(call);
-                        if let Some(known) = known.filter(|known| !known.estimated && position > known.closed_at) {
-                            steps.push(correction(tenant, call, known, &finish));
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// The rule that only events settle, dropped.
-    fn release_by_time(&self, tenant: &TenantId, now: Timestamp, steps: &mut Vec<Step>) {
-        for (call, known) in &self.unsettled {
-            if now.since(known.since) > std::time::Duration::from_secs(5) {
-                let nothing = Finish { used: Amounts::ZERO, late: Amounts::ZERO, estimated: false };
-                steps.push(correction(tenant, call, known, &nothing));
+            UsageEvent::CallStarted { .. } | UsageEvent::LeaseClosed { .. } => None,
+            UsageEvent::CallFinished { call, used, late, outcome, .. } => {
+                let known = self.unsettled.get(call);
+                let known = known.filter(|known| !known.estimated && position > known.late_from)?;
+                Some(correction(call, known, *used, *late, outcome.leaves_open()))
             }
         }
     }
 }
 
-fn correction(tenant: &TenantId, call: &CallId, known: &Unsettled, finish: &Finish) -> Step {
-    let left = if finish.estimated { known.worst.saturating_sub(finish.used) } else { Amounts::ZERO };
-    let correction =
-        CorrectLease { lease: known.lease.clone(), call: call.clone(), used: finish.used, late: finish.late, left };
-    Step::Correct { tenant: tenant.clone(), correction }
+fn correction(call: &CallId, known: &Unsettled, used: Amounts, late: Amounts, is_estimate: bool) -> CorrectLease {
+    let left = if is_estimate { known.worst.saturating_sub(used) } else { Amounts::ZERO };
+    CorrectLease { lease: known.lease.clone(), call: call.clone(), used, late, left }
 }
