@@ -9,6 +9,7 @@ use axum::Router;
 use axum::extract::{OriginalUri, Request};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
+use futures::future::BoxFuture;
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value};
 use steward_calls::Calls;
@@ -17,7 +18,6 @@ use steward_ports::clock::Clock;
 use crate::door::Door;
 use crate::error::Error;
 use crate::observe::Arrival;
-use crate::router::HotRoute;
 
 mod management;
 mod openai;
@@ -37,6 +37,14 @@ pub(crate) struct Face {
     pub(crate) refuse: Refuse,
     /// Its paths, as OpenAPI describes them.
     pub(crate) describe: fn(&mut SchemaGenerator) -> Map<String, Value>,
+}
+
+/// A path on which most requests come: looked at first, since a router and its layers cost as much as a call's own work.
+pub(crate) struct HotRoute {
+    /// The path, whole; for `POST` only.
+    pub(crate) path: &'static str,
+    /// Answers.
+    pub(crate) handle: Box<dyn Fn(Request) -> BoxFuture<'static, Response> + Send + Sync>,
 }
 
 /// Renders a refusal of the request that arrived so.

@@ -7,12 +7,11 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
-use futures::future::BoxFuture;
 use http::Method;
 use tower::ServiceExt;
 
 use crate::documents;
-use crate::face::{self, Bundles};
+use crate::face::{self, Bundles, HotRoute};
 use crate::observe::{Observer, observe, observe_matched};
 use crate::probes::{self, Probes};
 
@@ -22,14 +21,6 @@ pub(crate) struct Routes {
     hot: Arc<Vec<HotRoute>>,
     router: Router,
     observer: Arc<Observer>,
-}
-
-/// A path on which most requests come: looked at first, since a router and its layers cost as much as a call's own work.
-pub(crate) struct HotRoute {
-    /// The path, whole; for `POST` only.
-    pub(crate) path: &'static str,
-    /// Answers.
-    pub(crate) handle: Box<dyn Fn(Request) -> BoxFuture<'static, Response> + Send + Sync>,
 }
 
 impl Routes {

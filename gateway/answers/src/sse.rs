@@ -156,7 +156,7 @@ mod tests {
         let mut events = Vec::new();
         for piece in pieces {
             parser.feed(&Bytes::copy_from_slice(piece), |event| {
-                events.push(String::from_utf8_lossy(&event).into_owned())
+                events.push(String::from_utf8_lossy(&event).into_owned());
             })?;
         }
         Ok(events)

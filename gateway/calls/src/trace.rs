@@ -4,14 +4,16 @@
 use steward_events::event::TokenUsage;
 use steward_events::id::{CallId, ModelId, ProviderId};
 use steward_events::quantity::NanoDollars;
-use steward_ports::trace::TRACED;
+use steward_ports::trace::is_recorded;
 use tracing::Span;
 use tracing::field::Empty;
 
 /// The span of one attempt to call a model, if somebody collects traces. Content is never part of it.
 pub(crate) fn attempt(model: &ModelId, upstream_model: &str, provider: &ProviderId, call: &CallId) -> Span {
+    if !is_recorded() {
+        return Span::none();
+    }
     tracing::info_span!(
-        target: TRACED,
         "chat",
         otel.name = %format_args!("chat {model}"),
         otel.kind = "client",

@@ -2,7 +2,7 @@
 //! HTTP/2 is wanted. What came back looks the same.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
@@ -14,7 +14,7 @@ use steward_events::BoxError;
 use tokio::time::Instant;
 
 use crate::config::Config;
-use crate::http1::{self, Connector, Endpoint, Failed, Post};
+use crate::http1::{self, Connector, Endpoint, Failed, Next, Post};
 use crate::public_address::{PublicOnly, may_be_public};
 
 /// What is posted.
@@ -53,7 +53,8 @@ pub(crate) enum Incoming {
 pub(crate) struct Http {
     path: &'static str,
     lean: ByReach<Connector>,
-    general: ByReach<reqwest::Client>,
+    /// Made when it is first needed: it has certificates of its own in memory.
+    general: OnceLock<ByReach<reqwest::Client>>,
     targets: Targets,
     bounds: Config,
 }
@@ -87,17 +88,31 @@ impl<T> ByReach<T> {
 impl Http {
     /// Posts to `path` below base URLs.
     pub(crate) fn new(path: &'static str, bounds: &Config) -> Result<Self, BoxError> {
-        let lean = |public_only| Connector::new(public_only, bounds.connect_time_max);
-        Ok(Self {
+        let tls = http1::tls()?;
+        let lean = |public_only| Connector::new(public_only, tls.clone(), bounds.connect_time_max);
+        let http = Self {
             path,
-            lean: ByReach { anywhere: lean(false)?, public: lean(true)? },
-            general: ByReach {
-                anywhere: general(bounds)?.build()?,
-                public: general(bounds)?.dns_resolver(PublicOnly).build()?,
-            },
+            lean: ByReach { anywhere: lean(false), public: lean(true) },
+            general: OnceLock::new(),
             targets: Targets::default(),
             bounds: bounds.clone(),
-        })
+        };
+        if bounds.proxy.is_some() || bounds.http2 {
+            // What is wrong with it is said at the start, not at the first call.
+            http.general()?;
+        }
+        Ok(http)
+    }
+
+    fn general(&self) -> Result<&ByReach<reqwest::Client>, BoxError> {
+        if let Some(made) = self.general.get() {
+            return Ok(made);
+        }
+        let made = ByReach {
+            anywhere: general(&self.bounds)?.build()?,
+            public: general(&self.bounds)?.dns_resolver(PublicOnly).build()?,
+        };
+        Ok(self.general.get_or_init(|| made))
     }
 
     /// Posts `message`; returns when the head of its answer has come.
@@ -130,7 +145,8 @@ impl Http {
         let length = body.len();
         // A stream of one piece, so that the check is made when the connection asks for it.
         let body = stream::once(async move { check.await.map(|()| body) });
-        let mut request = (self.general.of(anywhere).post(url.clone()))
+        let general = self.general().map_err(|error| Failure::unbilled(Cause::Unreachable(error.to_string())))?;
+        let mut request = (general.of(anywhere).post(url.clone()))
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::CONTENT_LENGTH, length)
             .header(header::ACCEPT_ENCODING, "identity")
@@ -151,18 +167,18 @@ impl Http {
 }
 
 impl Incoming {
-    /// The next piece if it is there already; none inside at the end.
-    pub(crate) fn next_read(&mut self) -> Result<Option<Option<Bytes>>, Failure> {
+    /// What comes next, as far as it is there already.
+    pub(crate) fn next_read(&mut self) -> Result<Next, Failure> {
         match self {
-            Self::Lean(body) => body.next_read().map_err(broke),
-            Self::General(_) => Ok(None),
+            Self::Lean(body) => body.next_read().map_err(|failed| broke(&failed)),
+            Self::General(_) => Ok(Next::More),
         }
     }
 
     /// The next piece; none at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         match self {
-            Self::Lean(body) => body.next().await.map_err(broke),
+            Self::Lean(body) => body.next().await.map_err(|failed| broke(&failed)),
             Self::General(pieces) => pieces.next().await.transpose(),
         }
     }
@@ -203,7 +219,7 @@ fn general(bounds: &Config) -> Result<reqwest::ClientBuilder, BoxError> {
 }
 
 /// Of the lean client, once the request has gone.
-fn broke(failed: Failed) -> Failure {
+fn broke(failed: &Failed) -> Failure {
     Failure::possibly(Cause::Broke(failed.to_string()))
 }
 

@@ -19,8 +19,9 @@ mod head;
 mod tests;
 
 pub(crate) use body::Body;
-pub(crate) use connect::Connector;
+pub(crate) use connect::{Connector, tls};
 pub(crate) use endpoint::Endpoint;
+pub(crate) use framing::Next;
 
 /// An answer whose head has come.
 pub(crate) struct Answer {

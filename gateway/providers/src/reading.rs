@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::coding::Unpacking;
 use crate::http::Incoming;
+use crate::http1::Next;
 
 /// Bytes that show how a body begins.
 const BEGINNING_BYTES: usize = 8;
@@ -49,8 +50,9 @@ impl Reading {
             }
             // Most of it is there when it is asked for, and then nothing is timed.
             let next = match self.incoming.next_read()? {
-                Some(next) => next,
-                None => self.wait().await?,
+                Next::Piece(piece) => Some(piece),
+                Next::End => None,
+                Next::More => self.wait().await?,
             };
             let Some(piece) = next else { return Ok(None) };
             self.packed = piece;

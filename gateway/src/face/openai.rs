@@ -20,11 +20,10 @@ use steward_calls::{CallSummary, Calls, Reply, ReplyBody, Settled};
 use steward_events::id::ModelId;
 use steward_ports::clock::Clock;
 
-use super::{Bundles, Face, no_such_method};
+use super::{Bundles, Face, HotRoute, no_such_method};
 use crate::door::Door;
 use crate::error::Error;
 use crate::observe::Arrival;
-use crate::router::HotRoute;
 
 mod describe;
 mod refusal;

@@ -24,24 +24,23 @@ impl Body {
         Self { connection: Some(connection), framing, home }
     }
 
-    /// The next piece, if it has been read already; `None` inside at the end.
-    pub(crate) fn next_read(&mut self) -> Result<Option<Option<Bytes>>, Failed> {
-        let Some(connection) = &mut self.connection else { return Ok(Some(None)) };
-        match self.framing.next(&mut connection.read).map_err(Failed::broke)? {
-            Next::Piece(piece) => Ok(Some(Some(piece))),
-            Next::More => Ok(None),
-            Next::End => {
-                self.is_whole();
-                Ok(Some(None))
-            }
+    /// What comes next, as far as it has been read already.
+    pub(crate) fn next_read(&mut self) -> Result<Next, Failed> {
+        let Some(connection) = &mut self.connection else { return Ok(Next::End) };
+        let next = self.framing.next(&mut connection.read).map_err(Failed::broke)?;
+        if next == Next::End {
+            self.is_whole();
         }
+        Ok(next)
     }
 
     /// The next piece; none at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Failed> {
         loop {
-            if let Some(next) = self.next_read()? {
-                return Ok(next);
+            match self.next_read()? {
+                Next::Piece(piece) => return Ok(Some(piece)),
+                Next::End => return Ok(None),
+                Next::More => {}
             }
             let Some(connection) = &mut self.connection else { return Ok(None) };
             if connection.read_more().await.map_err(Failed::broke)? == 0 {
@@ -67,7 +66,7 @@ impl Drop for Body {
             return;
         }
         for _ in 0..2 {
-            while matches!(self.next_read(), Ok(Some(Some(_)))) {}
+            while matches!(self.next_read(), Ok(Next::Piece(_))) {}
             let there = self.connection.as_mut().is_some_and(Connection::read_what_is_there);
             if !there {
                 return;

@@ -20,6 +20,16 @@ use super::endpoint::Endpoint;
 use super::{Failed, IDLE_MAX};
 use crate::public_address;
 
+/// Encrypts for those whom the machine's certificates vouch for. They take memory, so one serves all connectors.
+///
+/// # Errors
+/// If there are no trusted certificates.
+pub(crate) fn tls() -> Result<TlsConnector, BoxError> {
+    let mut config = ClientConfig::with_platform_verifier()?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
 /// Connects to endpoints.
 #[derive(Clone)]
 pub(crate) struct Connector {
@@ -36,18 +46,13 @@ struct Resolver {
 
 impl Connector {
     /// To anywhere, or to public addresses only; each within `time_max`.
-    ///
-    /// # Errors
-    /// If there are no trusted certificates.
-    pub(crate) fn new(public_only: bool, time_max: Duration) -> Result<Self, BoxError> {
+    pub(crate) fn new(public_only: bool, tls: TlsConnector, time_max: Duration) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(Resolver { public_only });
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(time_max));
         tcp.set_keepalive(Some(IDLE_MAX));
-        let mut config = ClientConfig::with_platform_verifier()?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { tcp, tls: TlsConnector::from(Arc::new(config)), time_max })
+        Self { tcp, tls, time_max }
     }
 
     /// A new connection.

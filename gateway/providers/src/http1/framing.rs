@@ -51,7 +51,7 @@ pub(super) enum Chunk {
 
 /// What is there of a body.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// A piece.
     Piece(Bytes),
     /// Nothing before more has been read.

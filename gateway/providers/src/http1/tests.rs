@@ -14,13 +14,13 @@ use tokio::time::Instant;
 
 use super::framing::{Framing, Next};
 use super::head::{Head, HeadEnd};
-use super::{Answer, Connector, Endpoint, Failed, Post};
+use super::{Answer, Connector, Endpoint, Failed, Post, tls};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn connector() -> Connector {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Connector::new(false, PATIENCE).unwrap()
+    Connector::new(false, tls().unwrap(), PATIENCE)
 }
 
 fn endpoint(address: SocketAddr) -> Endpoint {
