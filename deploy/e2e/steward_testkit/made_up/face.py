@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::observe::Arrival;
 
 /// The face.
-pub(super) const FACE: Face = Face { root: "/made-up/", routes, refuse, describe };
+pub(super) const FACE: Face = Face { root: "/made-up/", routes, hot: |_| Vec::new(), refuse, describe };
 
 fn routes(bundles: &Bundles) -> Router {
     Router::new()
