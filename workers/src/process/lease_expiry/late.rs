@@ -123,13 +123,16 @@ impl Shared {
         if last <= search.read {
             return Ok(found);
         }
-        let mut commits = self.ports.paced.follow(&journal, search.read).await?;
-        while search.read < last {
+        // Where the log breaks off, what was found is lost: then all of it is read again.
+        let mut read = search.read;
+        let mut commits = self.ports.paced.follow(&journal, read).await?;
+        while read < last {
             let stored =
                 commits.next().await.ok_or_else(|| LogError::Unavailable("the log ended its stream".into()))??;
             found.extend(watched.folded().0.late(stored.commit()?, stored.position));
-            search.read = stored.position;
+            read = stored.position;
         }
+        search.read = read;
         Ok(found)
     }
 
