@@ -22,9 +22,11 @@ from steward_testkit.running import BINARY, Process, wait_for
 pytestmark = [pytest.mark.alone, pytest.mark.xdist_group("counts")]
 
 ACCEPTED = pathlib.Path(__file__).with_name("counts.toml")
-# How much more than accepted is still the same: how many calls share a commit depends on how they meet, and how often a
-# thread finds nothing to do depends on the machine too.
-ALLOWANCE, ALLOWANCE_OF_SLEEPS = 0.25, 0.5
+# How much more than accepted is still the same. How many calls share a commit and an answer of nats-server depends on how
+# they meet, and how often a thread finds nothing to do depends on the machine too: these differ more from run to run, so
+# a load that seems dearer is also measured again, and the least of its counts is compared.
+ALLOWANCE, ALLOWANCE_OF_CHANCE = 0.25, 0.5
+TRIES = 3
 # What differs by less than this is the same too: a count near nothing is made of chance.
 LEAST = 0.05
 LOADS = {"calls-32": (32, 2_000, False), "calls-1": (1, 2_000, False), "streams-32": (32, 300, True), "streams-1": (1, 300, True)}
@@ -79,23 +81,34 @@ def counts(running, connections: int, calls: int, stream: bool) -> dict[str, flo
 
 
 def test_a_call_costs_no_more_than_was_accepted(running):
-    measured = {load: counts(running, *of) for load, of in LOADS.items()}
-    print(json.dumps(measured, indent=1))
     if os.environ.get("COUNTS") == "accept":
-        write(measured)
+        write({load: counts(running, *of) for load, of in LOADS.items()})
     accepted = configparser.ConfigParser()
     accepted.read(ACCEPTED)
     dearer = [
         f"{load}: {name} is {found}, accepted {accepted[load][name]}"
-        for load, found_all in measured.items()
-        for name, found in found_all.items()
-        if is_dearer(name, found, accepted.getfloat(load, name))
+        for load, of in LOADS.items()
+        for name, found in least_counts(running, load, of, accepted).items()
+        if is_dearer(load, name, found, accepted.getfloat(load, name))
     ]
     assert not dearer, "a call costs more than was accepted (COUNTS=accept takes it):\n" + "\n".join(dearer)
 
 
-def is_dearer(name: str, found: float, accepted: float) -> bool:
-    allowance = ALLOWANCE_OF_SLEEPS if name.endswith("_sleeps") else ALLOWANCE
+def least_counts(running, load: str, of: tuple, accepted: configparser.ConfigParser) -> dict[str, float]:
+    """What a call of this load costs, measured until nothing seems dearer than accepted, but no more than `TRIES` times."""
+    least = {}
+    for _ in range(TRIES):
+        found = counts(running, *of)
+        print(load, json.dumps(found))
+        least = {name: min(count, least.get(name, count)) for name, count in found.items()}
+        if not any(is_dearer(load, name, count, accepted.getfloat(load, name)) for name, count in least.items()):
+            break
+    return least
+
+
+def is_dearer(load: str, name: str, found: float, accepted: float) -> bool:
+    depends_on_chance = name.endswith("_sleeps") or (load.endswith("-32") and name.startswith(("nats_", "log_")))
+    allowance = ALLOWANCE_OF_CHANCE if depends_on_chance else ALLOWANCE
     return found > max(accepted * (1 + allowance), accepted + LEAST)
 
 
@@ -116,7 +129,7 @@ def test_what_is_written_apart_is_counted_apart(pieces):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         counted = drive(server.server_address[1], b"GET / HTTP/1.1\r\n\r\n", 1, calls) / calls
         server.shutdown()
-    assert counted == 1 if pieces == 1 else is_dearer("caller_segments", counted, 4), counted
+    assert counted == 1 if pieces == 1 else is_dearer("calls-1", "caller_segments", counted, 4), counted
 
 
 def write(measured: dict[str, dict[str, float]]):

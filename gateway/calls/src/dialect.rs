@@ -7,28 +7,44 @@ use bytes::{Bytes, BytesMut};
 pub use steward_answers::chat::ChoicePiece;
 use steward_answers::problem::Problem;
 use steward_answers::usage::Usage;
+use steward_events::event::Operation;
 use steward_events::id::{CorrelationId, ModelId};
 
 use crate::error::Error;
 use crate::refused::Refused;
 use crate::settled::Settled;
 
+pub mod canonical;
 mod fields;
 pub mod openai_chat;
 mod sse;
+mod translation;
 
+use canonical::Translates;
 pub use fields::Fields;
 use openai_chat::LimitField;
+pub(crate) use translation::Put;
 
 /// A language of model calls.
 pub trait Dialect: Send + Sync {
+    /// What its requests ask for.
+    fn operation(&self) -> Operation;
+
+    /// True if an upstream that speaks so speaks this very dialect.
+    fn is_spoken(&self, upstream: Speaks) -> bool;
+
+    /// How it is translated, if it can be.
+    fn translates(&self) -> Option<&'static dyn Translates> {
+        None
+    }
+
     /// Reads a request. What is not understood passes through, and counts.
     ///
     /// # Errors
     /// [`Error::BadRequest`] or [`Error::NoSuchModel`], in words for the caller.
     fn read(&self, body: &Bytes) -> Result<ModelRequest, Error>;
 
-    /// The request as an upstream gets it.
+    /// The request as an upstream of the same dialect gets it.
     fn write(&self, request: &ModelRequest, to: &Recipient<'_>) -> Bytes;
 
     /// How to speak with an upstream that would not take what was written for `spoken`; none if that is not what it says.
@@ -120,6 +136,15 @@ pub enum Speaks {
         /// Whether it knows `stream_options`, by which a stream is asked to tell its usage.
         stream_options: bool,
     },
+}
+
+impl Speaks {
+    /// How it is translated, if it can be.
+    pub(crate) const fn translates(self) -> Option<&'static dyn Translates> {
+        match self {
+            Self::OpenAiChat { .. } => None,
+        }
+    }
 }
 
 /// What a body says that came as a whole answer.

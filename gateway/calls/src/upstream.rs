@@ -13,18 +13,19 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use http::StatusCode;
 use steward_answers::problem::Problem;
-use steward_events::event::ProviderKind;
+use steward_events::event::{Operation, ProviderKind};
 use steward_events::id::ProviderId;
 
 use crate::dialect::Speaks;
+use crate::error::Error;
 pub use crate::refused::Refused;
 use crate::secrets::Secrets;
 
 /// Speaks with one kind of upstream.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// What is spoken at this base URL.
-    fn speaks(&self, url: &str) -> Speaks;
+    /// What is spoken at this base URL to those who want this; none if it has nothing of the kind.
+    fn speaks(&self, url: &str, operation: Operation) -> Option<Speaks>;
 
     /// Sends one attempt. Dropping the future, or the stream it gave, ends the call at the provider.
     async fn send(&self, outgoing: Outgoing) -> Result<UpstreamAnswer, Failure>;
@@ -45,6 +46,10 @@ pub struct Outgoing {
     pub url: String,
     /// Its key.
     pub key: Option<String>,
+    /// What is spoken to it …
+    pub speaks: Speaks,
+    /// … and its own name of the model: some providers take both from the path.
+    pub model: String,
     /// The request's body.
     pub body: Bytes,
     /// Whether the answer is to be streamed.
@@ -86,6 +91,13 @@ pub enum Cause {
     TimedOut(&'static str),
     /// Its answer broke off, or is none.
     Broke(String),
+    /// The request cannot be said in its dialect.
+    Untranslatable {
+        /// The field.
+        param: Option<String>,
+        /// What cannot be said.
+        message: String,
+    },
 }
 
 /// A failed attempt.
@@ -101,6 +113,14 @@ impl Failure {
     /// Nothing was billed for certain.
     pub fn unbilled(cause: Cause) -> Self {
         Self { cause, billed: Billed::No }
+    }
+
+    /// The request cannot be said in the provider's dialect: `why` names what.
+    pub(crate) fn untranslatable(why: Error) -> Self {
+        Self::unbilled(match why {
+            Error::BadRequest { param, message } => Cause::Untranslatable { param, message },
+            other => Cause::Untranslatable { param: None, message: other.to_string() },
+        })
     }
 
     /// It may have been billed.
@@ -129,7 +149,7 @@ impl Failure {
         self.billed == Billed::No
             && match &self.cause {
                 Cause::Refused(refused) => !refused.is_about_the_request(),
-                Cause::Unreachable(_) => true,
+                Cause::Unreachable(_) | Cause::Untranslatable { .. } => true,
                 Cause::TimedOut(_) | Cause::Broke(_) => false,
             }
     }
@@ -140,6 +160,9 @@ impl Failure {
             Cause::Refused(refused) => format!("status {}", refused.status.as_u16()),
             Cause::Unreachable(why) | Cause::Broke(why) => why.clone(),
             Cause::TimedOut(what) => (*what).to_owned(),
+            Cause::Untranslatable { param, .. } => {
+                format!("its dialect has no {}", param.as_deref().unwrap_or("such request"))
+            }
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Posts requests to providers: by the lean client ([`crate::http1`]) wherever it can go, by the general one where a proxy or
 //! HTTP/2 is wanted. What came back looks the same.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use reqwest::Url;
 use steward_calls::upstream::{Cause, Failure, PreSendCheck};
 use steward_events::BoxError;
@@ -21,14 +22,24 @@ use crate::public_address::{PublicOnly, may_be_public};
 pub(crate) struct Message {
     /// The provider's base URL.
     pub(crate) base: String,
-    /// Its key.
-    pub(crate) key: Option<String>,
+    /// Where below it; may hold a query.
+    pub(crate) path: Cow<'static, str>,
+    /// What it needs beside the usual headers, e.g. its key.
+    pub(crate) headers: Headers,
     /// In JSON.
     pub(crate) body: Bytes,
     /// False if it may go to public addresses only.
     pub(crate) anywhere: bool,
     /// To be asked before the body goes.
     pub(crate) check: PreSendCheck,
+}
+
+/// Headers of a request, by their names in small letters.
+pub(crate) type Headers = Vec<(&'static str, String)>;
+
+/// The header that most providers want their key in.
+pub(crate) fn bearer(key: Option<String>) -> Headers {
+    key.map(|key| ("authorization", format!("Bearer {key}"))).into_iter().collect()
 }
 
 /// An answer whose head has come.
@@ -49,9 +60,8 @@ pub(crate) enum Incoming {
     General(BoxStream<'static, Result<Bytes, Failure>>),
 }
 
-/// Posts to one path below base URLs.
+/// Posts to paths below base URLs.
 pub(crate) struct Http {
-    path: &'static str,
     lean: ByReach<Connector>,
     /// Made when it is first needed: it has certificates of its own in memory.
     general: OnceLock<ByReach<reqwest::Client>>,
@@ -65,18 +75,18 @@ struct ByReach<T> {
     public: T,
 }
 
-/// Where a base URL leads.
+/// Where a URL leads.
 struct Target {
     url: Url,
     /// None if the lean client cannot go there. Connections to public addresses only wait apart.
     lean: Option<ByReach<Endpoint>>,
 }
 
-/// Where base URLs lead, each looked at once.
+/// Where base URLs and paths lead, each looked at once.
 #[derive(Default)]
-struct Targets(RwLock<HashMap<String, Arc<Target>>>);
+struct Targets(RwLock<HashMap<String, HashMap<String, Arc<Target>>>>);
 
-/// Base URLs that are kept; beyond that all are forgotten.
+/// Base URLs that are kept, and paths of each; beyond that all are forgotten.
 const TARGETS_MAX: usize = 1_024;
 
 impl<T> ByReach<T> {
@@ -86,12 +96,11 @@ impl<T> ByReach<T> {
 }
 
 impl Http {
-    /// Posts to `path` below base URLs.
-    pub(crate) fn new(path: &'static str, bounds: &Config) -> Result<Self, BoxError> {
+    /// Within these bounds.
+    pub(crate) fn new(bounds: &Config) -> Result<Self, BoxError> {
         let tls = http1::tls()?;
         let lean = |public_only| Connector::new(public_only, tls.clone(), bounds.connect_time_max);
         let http = Self {
-            path,
             lean: ByReach { anywhere: lean(false), public: lean(true) },
             general: OnceLock::new(),
             targets: Targets::default(),
@@ -117,7 +126,7 @@ impl Http {
 
     /// Posts `message`; returns when the head of its answer has come.
     pub(crate) async fn post(&self, message: Message) -> Result<HttpAnswer, Failure> {
-        let target = self.targets.of(&message.base, self.path, &self.bounds)?;
+        let target = self.targets.of(&message.base, &message.path, &self.bounds)?;
         if !message.anywhere && !may_be_public(&target.url) {
             return Err(Failure::unbilled(Cause::Unreachable("it has no public address".to_owned())));
         }
@@ -128,9 +137,9 @@ impl Http {
     }
 
     async fn post_lean(&self, endpoint: &Endpoint, message: Message) -> Result<HttpAnswer, Failure> {
-        let Message { key, body, anywhere, check, .. } = message;
+        let Message { headers, body, anywhere, check, .. } = message;
         let head_by = Instant::now() + self.bounds.first_byte_time_max.min(self.bounds.total_time_max);
-        let post = Post { endpoint, key: key.as_deref(), body };
+        let post = Post { endpoint, headers: &headers, body };
         let answer = post.send(self.lean.of(anywhere), check, head_by).await;
         let http1::Answer { status, headers, body } = answer.map_err(|failed| match failed {
             Failed::Unreachable(_) | Failed::NotSent => Failure::unbilled(Cause::Unreachable(failed.to_string())),
@@ -141,7 +150,7 @@ impl Http {
     }
 
     async fn post_general(&self, url: &Url, message: Message) -> Result<HttpAnswer, Failure> {
-        let Message { key, body, anywhere, check, .. } = message;
+        let Message { headers, body, anywhere, check, .. } = message;
         let length = body.len();
         // A stream of one piece, so that the check is made when the connection asks for it.
         let body = stream::once(async move { check.await.map(|()| body) });
@@ -151,8 +160,11 @@ impl Http {
             .header(header::CONTENT_LENGTH, length)
             .header(header::ACCEPT_ENCODING, "identity")
             .body(reqwest::Body::wrap_stream(body));
-        if let Some(secret) = key {
-            request = request.bearer_auth(secret);
+        for (name, value) in headers {
+            let mut value = HeaderValue::try_from(value)
+                .map_err(|_| Failure::unbilled(Cause::Unreachable("its key is no header".to_owned())))?;
+            value.set_sensitive(true);
+            request = request.header(name, value);
         }
         let answer = tokio::time::timeout(self.bounds.first_byte_time_max, request.send()).await;
         let answer = match answer {
@@ -186,9 +198,11 @@ impl Incoming {
 
 impl Targets {
     fn of(&self, base: &str, path: &str, bounds: &Config) -> Result<Arc<Target>, Failure> {
-        if let Some(target) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(base) {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(target) = known.get(base).and_then(|paths| paths.get(path)) {
             return Ok(Arc::clone(target));
         }
+        drop(known);
         let url: Url = format!("{}{path}", base.trim_end_matches('/'))
             .parse()
             .map_err(|error| Failure::unbilled(Cause::Unreachable(format!("its address is no URL: {error}"))))?;
@@ -200,7 +214,11 @@ impl Targets {
         if kept.len() >= TARGETS_MAX {
             kept.clear();
         }
-        Ok(Arc::clone(kept.entry(base.to_owned()).or_insert(target)))
+        let paths = kept.entry(base.to_owned()).or_default();
+        if paths.len() >= TARGETS_MAX {
+            paths.clear();
+        }
+        Ok(Arc::clone(paths.entry(path.to_owned()).or_insert(target)))
     }
 }
 

@@ -60,8 +60,8 @@ impl Failed {
 pub(crate) struct Post<'a> {
     /// To whom.
     pub(crate) endpoint: &'a Endpoint,
-    /// For `Authorization: Bearer`.
-    pub(crate) key: Option<&'a str>,
+    /// Beside the usual ones.
+    pub(crate) headers: &'a [(&'static str, String)],
     /// In JSON.
     pub(crate) body: Bytes,
 }
@@ -77,9 +77,9 @@ impl Post<'_> {
         may_go: impl Future<Output = Result<(), E>>,
         head_by: Instant,
     ) -> Result<Answer, Failed> {
-        let Self { endpoint, key, body } = self;
+        let Self { endpoint, headers, body } = self;
         let head =
-            endpoint.head(key, body.len()).ok_or_else(|| Failed::Unreachable("its key is no header".to_owned()))?;
+            endpoint.head(headers, body.len()).ok_or_else(|| Failed::Unreachable("its key is no header".to_owned()))?;
         let mut connection = match endpoint.idle() {
             Some(connection) => connection,
             None => connector.connect(endpoint).await?,

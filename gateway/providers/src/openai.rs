@@ -9,11 +9,12 @@ use steward_calls::dialect::Speaks;
 use steward_calls::dialect::openai_chat::LimitField;
 use steward_calls::upstream::{Cause, Failure, Outgoing, Provider, Refused, UpstreamAnswer};
 use steward_events::BoxError;
+use steward_events::event::Operation;
 use tokio::time::Instant;
 
 use crate::coding::Unpacking;
 use crate::config::Config;
-use crate::http::{Http, HttpAnswer, Incoming, Message};
+use crate::http::{Http, HttpAnswer, Incoming, Message, bearer};
 use crate::reading::Reading;
 
 /// Bytes of an error's body that are read.
@@ -28,7 +29,7 @@ pub(crate) struct OpenAi {
 impl OpenAi {
     /// With these bounds.
     pub(crate) fn new(bounds: &Config) -> Result<Self, BoxError> {
-        Ok(Self { http: Http::new("/chat/completions", bounds)?, bounds: bounds.clone() })
+        Ok(Self { http: Http::new(bounds)?, bounds: bounds.clone() })
     }
 
     const fn reading(&self, body: Incoming, unpacking: Unpacking, ends: Instant) -> Reading {
@@ -39,17 +40,23 @@ impl OpenAi {
 #[async_trait]
 impl Provider for OpenAi {
     /// OpenAI's newer models know only the newer field; compatible servers are sure to know the older one.
-    fn speaks(&self, url: &str) -> Speaks {
+    fn speaks(&self, url: &str, operation: Operation) -> Option<Speaks> {
+        if operation != Operation::Chat {
+            return None;
+        }
         let is_openai = url.contains("//api.openai.com");
         let limit_field = if is_openai { LimitField::MaxCompletionTokens } else { LimitField::MaxTokens };
-        Speaks::OpenAiChat { limit_field, only_that: false, stream_options: true }
+        Some(Speaks::OpenAiChat { limit_field, only_that: false, stream_options: true })
     }
 
     async fn send(&self, outgoing: Outgoing) -> Result<UpstreamAnswer, Failure> {
         let ends = Instant::now() + self.bounds.total_time_max;
-        let Outgoing { url: base, key, body, stream, trusted, pre_send_check: check } = outgoing;
+        let Outgoing { url: base, key, speaks, body, stream, trusted, pre_send_check: check, .. } = outgoing;
         let anywhere = trusted || self.bounds.tenant_providers_anywhere;
-        let answer = self.http.post(Message { base, key, body, anywhere, check }).await?;
+        let answer = self
+            .http
+            .post(Message { base, path: path(speaks).into(), headers: bearer(key), body, anywhere, check })
+            .await?;
         let HttpAnswer { status, headers, body } = answer;
         let unpacking = Unpacking::of(&headers);
         if !status.is_success() {
@@ -66,6 +73,13 @@ impl Provider for OpenAi {
             return Ok(UpstreamAnswer::Stream(reading.events(self.bounds.event_bytes_max).boxed()));
         }
         Ok(UpstreamAnswer::Whole(reading.whole(self.bounds.answer_bytes_max).await?))
+    }
+}
+
+/// Where what is spoken is heard.
+const fn path(speaks: Speaks) -> &'static str {
+    match speaks {
+        Speaks::OpenAiChat { .. } => "/chat/completions",
     }
 }
 
@@ -113,9 +127,20 @@ mod tests {
             String::from_utf8(heard).unwrap()
         });
         let body = Bytes::from_static(br#"{"model":"m"}"#);
+        let openai = OpenAi::new(&Config::default()).unwrap();
         let pre_send_check = ready(check).boxed();
-        let outgoing = Outgoing { url, key: None, body, stream: false, trusted: true, pre_send_check };
-        let answer = OpenAi::new(&Config::default()).unwrap().send(outgoing).await;
+        let speaks = openai.speaks(&url, Operation::Chat).unwrap();
+        let outgoing = Outgoing {
+            url,
+            key: None,
+            speaks,
+            model: "m".to_owned(),
+            body,
+            stream: false,
+            trusted: true,
+            pre_send_check,
+        };
+        let answer = openai.send(outgoing).await;
         (server.await.unwrap(), answer)
     }
 
@@ -123,8 +148,9 @@ mod tests {
     async fn only_openai_itself_gets_the_newer_limit_field() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let openai = OpenAi::new(&Config::default()).unwrap();
-        let field = |url: &str| match openai.speaks(url) {
-            Speaks::OpenAiChat { limit_field, .. } => limit_field,
+        let field = |url: &str| match openai.speaks(url, Operation::Chat) {
+            Some(Speaks::OpenAiChat { limit_field, .. }) => limit_field,
+            None => unreachable!(),
         };
         assert_eq!(field("https://api.openai.com/v1"), LimitField::MaxCompletionTokens);
         assert_eq!(field("http://127.0.0.1:9090/v1"), LimitField::MaxTokens);

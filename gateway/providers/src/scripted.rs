@@ -27,7 +27,7 @@ use steward_answers::problem::Problem;
 use steward_calls::dialect::Speaks;
 use steward_calls::dialect::openai_chat::LimitField;
 use steward_calls::upstream::{Cause, Failure, Outgoing, Provider, Refused, UpstreamAnswer};
-use steward_events::event::TokenUsage;
+use steward_events::event::{Operation, TokenUsage};
 use steward_events::quantity::Tokens;
 
 /// Words that a script can ask for.
@@ -74,8 +74,9 @@ impl Script {
 
 #[async_trait]
 impl Provider for Scripted {
-    fn speaks(&self, _: &str) -> Speaks {
-        Speaks::OpenAiChat { limit_field: LimitField::MaxTokens, only_that: false, stream_options: true }
+    fn speaks(&self, _: &str, operation: Operation) -> Option<Speaks> {
+        let speaks = Speaks::OpenAiChat { limit_field: LimitField::MaxTokens, only_that: false, stream_options: true };
+        (operation == Operation::Chat).then_some(speaks)
     }
 
     async fn send(&self, outgoing: Outgoing) -> Result<UpstreamAnswer, Failure> {
@@ -253,6 +254,8 @@ mod tests {
         let outgoing = |body: &Value, check| Outgoing {
             url: String::new(),
             key: None,
+            speaks: Scripted.speaks("", Operation::Chat).unwrap(),
+            model: "echo".to_owned(),
             body: Bytes::from(body.to_string()),
             stream: false,
             trusted: true,

@@ -10,14 +10,15 @@ use async_trait::async_trait;
 use steward_calls::dialect::Speaks;
 use steward_calls::dialect::openai_chat::LimitField;
 use steward_calls::upstream::{Cause, Failure, Outgoing, Provider, UpstreamAnswer};
+use steward_events::event::Operation;
 
 /// The provider.
 pub(crate) struct Canned;
 
 #[async_trait]
 impl Provider for Canned {
-    fn speaks(&self, _: &str) -> Speaks {
-        Speaks::OpenAiChat { limit_field: LimitField::MaxTokens, only_that: false, stream_options: true }
+    fn speaks(&self, _: &str, _: Operation) -> Option<Speaks> {
+        Some(Speaks::OpenAiChat { limit_field: LimitField::MaxTokens, only_that: false, stream_options: true })
     }
 
     async fn send(&self, _: Outgoing) -> Result<UpstreamAnswer, Failure> {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::{FutureExt, StreamExt, stream};
-use steward_events::event::{CallOutcome, TokenUsage};
+use steward_events::event::{CallOutcome, Operation, TokenUsage};
 use steward_ports::clock::Clock;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,8 @@ use super::planned::ResolvedTarget;
 use super::reserved::Reserved;
 use super::settle::Settler;
 use crate::access::Access;
-use crate::dialect::{Measured, Recipient, WholeAnswer};
+use crate::dialect::canonical::Frame;
+use crate::dialect::{Measured, Put, Recipient, WholeAnswer};
 use crate::error::Error;
 use crate::meter::{Meter, abandoned};
 use crate::run_to_end::Left;
@@ -37,7 +39,7 @@ pub(super) struct Answered {
 /// What the provider answers.
 pub(super) enum CallAnswer {
     /// At once, as the provider wrote it.
-    Whole(bytes::Bytes, Measured),
+    Whole(Bytes, Measured),
     /// At once, but it is of no use to the caller: what is known of it, and why.
     Unusable(Measured, &'static str),
     /// Piece by piece.
@@ -139,15 +141,19 @@ impl Sender {
         revoked: &mut Option<oneshot::Receiver<Error>>,
     ) -> Result<CallAnswer, Failure> {
         let (url, model) = (&target.provider.url, target.target.upstream_model.as_str());
-        let usual = self.providers.get(target.provider.kind)?.speaks(url);
+        let operation = call.dialect.operation();
+        let no_such = || Failure::unbilled(Cause::Unreachable(format!("it has no {}", in_words(operation))));
+        let usual = self.providers.get(target.provider.kind)?.speaks(url, operation).ok_or_else(no_such)?;
         let mut speaks = self.manners.of(url, model, usual);
         let mut rewordings = 0..REWORDINGS_MAX;
         let answer = loop {
             let (pre_send_check, hears) = pre_send_check(&self.access, call);
             *revoked = Some(hears);
             let to = Recipient { speaks, model, output_max };
-            let failure = match self.ask(call, target, &to, pre_send_check).await {
-                Ok(answer) => break answer,
+            let put = Put::of(call.dialect, speaks).ok_or_else(no_such)?;
+            let body = put.write(call.dialect, &call.request, &to).map_err(Failure::untranslatable)?;
+            let failure = match self.ask(call, target, (&to, body), pre_send_check).await {
+                Ok(answer) => break put.read(answer, || self.frame(call, model))?,
                 Err(failure) => failure,
             };
             // Nothing was billed for certain, so that the same reservation serves again.
@@ -175,18 +181,25 @@ impl Sender {
         }
     }
 
+    /// What a translated answer says of itself where the provider's does not.
+    fn frame(&self, call: &Authorised, model: &str) -> Frame {
+        Frame { id: call.id.to_string(), model: model.to_owned(), created: self.clock.now().0 / 1_000_000 }
+    }
+
     async fn ask(
         &self,
         call: &Authorised,
         ResolvedTarget { target, provider, trusted }: &ResolvedTarget,
-        to: &Recipient<'_>,
+        (to, body): (&Recipient<'_>, Bytes),
         pre_send_check: PreSendCheck,
     ) -> Result<UpstreamAnswer, Failure> {
         let key = self.providers.key(&target.provider, provider.key.as_deref())?;
         let outgoing = Outgoing {
             url: provider.url.clone(),
             key,
-            body: call.dialect.write(&call.request, to),
+            speaks: to.speaks,
+            model: to.model.to_owned(),
+            body,
             stream: call.request.stream,
             trusted: *trusted,
             pre_send_check,
@@ -225,6 +238,20 @@ fn stopped(reserved: &Reserved, stop: Stop<'_>) -> Option<Error> {
         Some(Error::Unavailable("what is left of the budget does not pay for one token of output".to_owned()))
     } else {
         stop.is_set().then(broke_off)
+    }
+}
+
+/// What a provider lacks.
+const fn in_words(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Chat | Operation::Responses => "chats",
+        Operation::Completions => "completions of texts",
+        Operation::Embeddings => "embeddings",
+        Operation::Batch => "batches",
+        Operation::Tool => "tools",
+        Operation::Image => "images",
+        Operation::Audio => "sound",
+        Operation::Moderation => "moderation",
     }
 }
 

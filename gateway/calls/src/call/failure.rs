@@ -37,6 +37,7 @@ pub(super) fn told(failure: Failure, provider: &ProviderId, now: Timestamp) -> E
         }
         Cause::Unreachable(why) => Error::UpstreamFailed(format!("provider {provider} cannot be reached: {why}")),
         Cause::TimedOut(what) => Error::UpstreamTimedOut(format!("provider {provider}: {what}")),
+        Cause::Untranslatable { param, message } => Error::BadRequest { param, message },
         Cause::Broke(why) => Error::UpstreamBroke(format!("provider {provider}: {why}")),
     }
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_events::event::{CallContext, Operation};
+use steward_events::event::CallContext;
 use steward_events::id::{CallId, ProviderId};
 use steward_events::quantity::Limit;
 use steward_events::rejection::Rejection;
@@ -86,7 +86,7 @@ impl Reserver {
             shard: call.key.shard,
             context: Shared::new(CallContext {
                 scopes: scopes(call),
-                operation: Operation::Chat,
+                operation: call.dialect.operation(),
                 provider: to.target.provider.clone(),
                 upstream_model: to.target.upstream_model.clone(),
                 price: plan.price.clone(),

@@ -4,6 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Map, Value, json};
 use steward_answers::chat::{self, Answer, Chunk, Event};
 use steward_answers::sse::Parser;
+use steward_events::event::Operation;
 
 use super::{AnswerEvent, CutOff, Dialect, Fields, Measured, ModelRequest, Recipient, Speaks, WholeAnswer, sse};
 use crate::error::Error;
@@ -25,6 +26,14 @@ pub use request::LimitField;
 pub struct OpenAiChat;
 
 impl Dialect for OpenAiChat {
+    fn operation(&self) -> Operation {
+        Operation::Chat
+    }
+
+    fn is_spoken(&self, upstream: Speaks) -> bool {
+        matches!(upstream, Speaks::OpenAiChat { .. })
+    }
+
     fn read(&self, body: &Bytes) -> Result<ModelRequest, Error> {
         request::read(body)
     }

@@ -64,13 +64,14 @@ impl Endpoint {
         Some(Self { uri, server, start, home: Arc::default() })
     }
 
-    /// The head of a request with so many bytes of body; none if `key` cannot stand in one.
-    pub(super) fn head(&self, key: Option<&str>, length: usize) -> Option<String> {
-        let mut head = String::with_capacity(self.start.len() + key.map_or(0, str::len) + 64);
+    /// The head of a request with so many bytes of body; none if one of `headers` cannot stand in one.
+    pub(super) fn head(&self, headers: &[(&'static str, String)], length: usize) -> Option<String> {
+        let more: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        let mut head = String::with_capacity(self.start.len() + more + 64);
         head.push_str(&self.start);
-        if let Some(key) = key {
-            HeaderValue::from_str(key).ok()?;
-            head.extend(["authorization: Bearer ", key, "\r\n"]);
+        for (name, value) in headers {
+            HeaderValue::from_str(value).ok()?;
+            head.extend([name, ": ", value, "\r\n"]);
         }
         // Writing to a text cannot fail.
         let _ = write!(head, "content-length: {length}\r\n\r\n");

@@ -28,7 +28,8 @@ fn endpoint(address: SocketAddr) -> Endpoint {
 }
 
 async fn post(endpoint: &Endpoint, connector: &Connector, body: &'static [u8]) -> Result<Answer, Failed> {
-    let post = Post { endpoint, key: Some("secret"), body: Bytes::from_static(body) };
+    let headers = [("authorization", "Bearer secret".to_owned())];
+    let post = Post { endpoint, headers: &headers, body: Bytes::from_static(body) };
     post.send(connector, ready(Ok::<(), ()>(())), Instant::now() + PATIENCE).await
 }
 
@@ -222,7 +223,7 @@ fn it_goes_only_where_it_can() {
     assert!(endpoint.server.is_some());
     assert_eq!(endpoint.uri.to_string(), "https://[::1]:8443/");
     for key in ["a\r\nx: y", "a\nb", "\0"] {
-        assert!(endpoint.head(Some(key), 0).is_none(), "{key:?}");
+        assert!(endpoint.head(&[("authorization", key.to_owned())], 0).is_none(), "{key:?}");
     }
 }
 

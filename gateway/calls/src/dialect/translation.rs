@@ -1,0 +1,94 @@
+//! Between a caller and an upstream that speak differently: the request on its way out, and the answer on its way back, so
+//! that all that reads answers here reads one dialect only, the caller's.
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+
+use super::canonical::{Delta, Frame, ReadsStream, Translates, Whole, WritesStream};
+use super::{Dialect, ModelRequest, Recipient, Speaks};
+use crate::error::Error;
+use crate::upstream::{Cause, Failure, UpstreamAnswer, UpstreamEvents};
+
+/// From a caller's dialect to an upstream's, and back.
+#[derive(Clone, Copy)]
+pub(crate) struct Translation {
+    caller: &'static dyn Translates,
+    upstream: &'static dyn Translates,
+}
+
+/// How a request is put to an upstream.
+#[derive(Clone, Copy)]
+pub(crate) enum Put {
+    /// As it is: both speak the same.
+    Same,
+    /// In the upstream's words.
+    Translated(Translation),
+}
+
+impl Put {
+    /// From `caller` to an upstream that speaks so; none if nobody can translate.
+    pub(crate) fn of(caller: &dyn Dialect, upstream: Speaks) -> Option<Self> {
+        if caller.is_spoken(upstream) {
+            return Some(Self::Same);
+        }
+        Some(Self::Translated(Translation { caller: caller.translates()?, upstream: upstream.translates()? }))
+    }
+
+    /// The request, as the upstream gets it.
+    pub(crate) fn write(
+        self,
+        caller: &dyn Dialect,
+        request: &ModelRequest,
+        to: &Recipient<'_>,
+    ) -> Result<Bytes, Error> {
+        match self {
+            Self::Same => Ok(caller.write(request, to)),
+            Self::Translated(between) => between.upstream.write_request(&between.caller.read_request(request)?, to),
+        }
+    }
+
+    /// The answer, as the caller would have got it from an upstream of its own dialect.
+    pub(crate) fn read(self, answer: UpstreamAnswer, frame: impl FnOnce() -> Frame) -> Result<UpstreamAnswer, Failure> {
+        let Self::Translated(between) = self else { return Ok(answer) };
+        match answer {
+            UpstreamAnswer::Stream(events) => Ok(UpstreamAnswer::Stream(between.stream(events, frame()))),
+            UpstreamAnswer::Whole(body) => match between.upstream.read_whole(&body) {
+                Whole::Answer(answer) => Ok(UpstreamAnswer::Whole(between.caller.write_whole(&answer, &frame()))),
+                Whole::Problem(problem) => Err(Failure::instead_of_answer(problem)),
+                Whole::Unreadable => Err(Failure::possibly(Cause::Broke("its answer cannot be read".to_owned()))),
+            },
+        }
+    }
+}
+
+impl Translation {
+    fn stream(self, events: UpstreamEvents, frame: Frame) -> UpstreamEvents {
+        let mut translating =
+            Translating { reader: self.upstream.stream_reader(), writer: self.caller.stream_writer(frame) };
+        events.flat_map(move |event| stream::iter(translating.event(event))).boxed()
+    }
+}
+
+/// A stream on its way.
+struct Translating {
+    reader: Box<dyn ReadsStream>,
+    writer: Box<dyn WritesStream>,
+}
+
+impl Translating {
+    fn event(&mut self, event: Result<Bytes, Failure>) -> Vec<Result<Bytes, Failure>> {
+        let data = match event {
+            Ok(data) => data,
+            Err(failure) => return vec![Err(failure)],
+        };
+        let mut events = Vec::new();
+        for delta in self.reader.read(&data) {
+            if matches!(delta, Delta::Unreadable) {
+                events.push(Err(Failure::possibly(Cause::Broke("a piece of its answer cannot be read".to_owned()))));
+                break;
+            }
+            events.extend(self.writer.write(delta).into_iter().map(Ok));
+        }
+        events
+    }
+}
