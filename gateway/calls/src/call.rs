@@ -52,7 +52,7 @@ pub use accepted::Accepted;
 pub use pieces::Pieces;
 pub use reply::{CallSummary, Reply, ReplyBody};
 
-use answered::{Answered, CallAnswer, Sender, Stop, Unanswered, broke_off};
+use answered::{Answered, CallAnswer, Sender, Stop, Unanswered};
 use attempts::Attempts;
 use authorised::{Authorised, authorise};
 use manners::Manners;
@@ -168,7 +168,7 @@ impl Pipeline {
             && let Some(next) = attempts.next(self.clock.monotonic(), self.targets.draw())
         {
             if !stop.sleep(next.wait).await {
-                return Err(broke_off());
+                break;
             }
             let target = &targets[next.target];
             let Some(trial) = target.health.enter(next.last_resort) else {

@@ -86,14 +86,14 @@ async fn a_target_that_is_well_again_is_found_by_a_probe() {
     let scene = Scene::new(|settings| {
         let targets = &mut settings.config.calls.targets;
         targets.failures_max = std::num::NonZeroU32::MIN;
-        (targets.pause, targets.pause_max) = (Duration::from_millis(300), Duration::from_millis(300));
+        (targets.pause, targets.pause_max) = (Duration::from_secs(1), Duration::from_secs(1));
     })
     .await;
     scene.answers_after("m", &["500 Internal Server Error"]);
     scene.route(json!([to("raw", "m"), to("raw", "good")]), "ordered").await;
     assert_eq!((scene.call().await, scene.call().await), ((200, Some(2)), (200, Some(1))));
     assert_eq!((scene.asked("m"), scene.asked("good")), (1, 2), "left alone");
-    tokio::time::sleep(Duration::from_millis(350)).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!((scene.call().await, scene.call().await), ((200, Some(1)), (200, Some(1))));
     assert_eq!((scene.asked("m"), scene.asked("good")), (3, 2), "asked as before");
 }

@@ -277,7 +277,7 @@ const fn in_words(operation: Operation) -> &'static str {
     }
 }
 
-pub(super) fn broke_off() -> Error {
+fn broke_off() -> Error {
     Error::Unanswered("the caller broke off".to_owned())
 }
 
