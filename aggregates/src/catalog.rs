@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use steward_events::command::{CatalogCommand, SetModel, SetPrice, SetProvider, SetRoute};
-use steward_events::event::{CatalogEvent, ModelSpec, PriceVariant, PriceVersion, ProviderKind, Rates, Target};
+use steward_events::event::{CatalogEvent, ModelSpec, PriceVariant, PriceVersion, ProviderKind, Rates};
 use steward_events::id::{ModelId, ProviderId};
 use steward_events::quantity::{NanoDollars, PicoDollarsPerToken, Tokens};
 use steward_events::rejection::Rejection;
@@ -17,23 +17,21 @@ use crate::aggregate::{Aggregate, Stamp};
 use crate::limit;
 
 mod price;
+pub mod route;
+mod targets;
 mod upstream;
 mod view;
 
 pub use price::{Ceiling, Charge, Price};
+pub use route::{CallFacts, Course, LeftOut, Route, Standing};
+pub use targets::{TAG_BYTES_MAX, TAGS_MAX, TARGETS_MAX, UPSTREAM_MODEL_BYTES_MAX, WEIGHT_MAX};
 pub use view::{Catalogs, Offer};
 
 /// The most models, and the most providers, of one tenant.
 pub const ITEMS_MAX: usize = 10_000;
 
-/// The most targets of one route.
-pub const TARGETS_MAX: usize = 8;
-
 /// The most prices of one model, past and future.
 pub const PRICES_MAX: usize = 1_000;
-
-/// The longest name of a model at its provider, in bytes.
-pub const UPSTREAM_MODEL_BYTES_MAX: usize = 200;
 
 /// The largest context, in tokens, and with [`PRICE_MAX`] the bound that keeps every cost within 64 bits.
 pub const CONTEXT_MAX: Tokens = Tokens(100_000_000);
@@ -58,7 +56,7 @@ pub const SOURCE_BYTES_MAX: usize = 500;
 pub struct Catalog {
     providers: BTreeMap<ProviderId, Provider>,
     models: BTreeMap<ModelId, ModelSpec>,
-    routes: BTreeMap<ModelId, Vec<Target>>,
+    routes: BTreeMap<ModelId, Route>,
     prices: BTreeMap<ModelId, BTreeMap<Timestamp, Shared<Price>>>,
 }
 
@@ -90,8 +88,8 @@ impl Catalog {
     }
 
     /// Where calls of a model go.
-    pub fn route(&self, model: &ModelId) -> Option<&[Target]> {
-        self.routes.get(model).map(Vec::as_slice)
+    pub fn route(&self, model: &ModelId) -> Option<&Route> {
+        self.routes.get(model)
     }
 
     /// The price of a model in force at `at`.
@@ -139,16 +137,9 @@ impl Catalog {
     /// A route leads to providers of the same catalog: with those of `steward` go their key and their bill, so only
     /// `steward` says what is asked of them.
     fn set_route(&self, set: &SetRoute, stamp: &Stamp) -> Result<Vec<CatalogEvent>, Rejection> {
-        let SetRoute { model, targets } = set.clone();
-        if targets.is_empty() {
-            return Err(Rejection::invalid("targets", "must name at least one target"));
-        }
-        limit::count("targets", targets.len(), TARGETS_MAX)?;
+        let SetRoute { model, targets, policy } = set.clone();
+        targets::check(&targets)?;
         for target in &targets {
-            if target.upstream_model.is_empty() {
-                return Err(Rejection::invalid("targets.upstream_model", "is empty"));
-            }
-            limit::text("targets.upstream_model", &target.upstream_model, UPSTREAM_MODEL_BYTES_MAX)?;
             if !self.providers.contains_key(&target.provider) {
                 return Err(not_own(stamp, "route:set", ("provider", target.provider.as_str())));
             }
@@ -156,11 +147,11 @@ impl Catalog {
         if !self.models.contains_key(&model) {
             return Err(not_own(stamp, "route:set", ("model", model.as_str())));
         }
-        if self.routes.get(&model) == Some(&targets) {
+        if self.routes.get(&model).is_some_and(|route| route.targets == targets && route.policy == policy) {
             return Ok(vec![]);
         }
         limit::count("routes", self.routes.len() + 1, ITEMS_MAX)?;
-        Ok(vec![CatalogEvent::RouteSet { model, targets }])
+        Ok(vec![CatalogEvent::RouteSet { model, targets, policy }])
     }
 
     /// A price may begin in the past only where no price was in force: what was charged is never charged anew.
@@ -278,8 +269,8 @@ impl Aggregate for Catalog {
             CatalogEvent::ModelSet { model, spec } => {
                 self.models.insert(model, spec);
             }
-            CatalogEvent::RouteSet { model, targets } => {
-                self.routes.insert(model, targets);
+            CatalogEvent::RouteSet { model, targets, policy } => {
+                self.routes.insert(model, Route { targets, policy });
             }
             CatalogEvent::PriceSet { model, from, until, price: base, variants, source } => {
                 let price = Price { until, base, variants, source };

@@ -25,7 +25,8 @@ pub use audit::{
 };
 pub use budget::{BudgetPage, BudgetRow, ListBudgets, WindowRow};
 pub use catalog::{
-    ListModels, ListPrices, ListProviders, ModelPage, ModelRow, PricePage, PriceRow, ProviderPage, ProviderRow,
+    ExplainedTarget, ListModels, ListPrices, ListProviders, ModelPage, ModelRow, PricePage, PriceRow, ProviderPage,
+    ProviderRow, RouteExplanation, RouteQuery,
 };
 pub use cost::{CostBy, CostQuery, CostReport, CostRow, CostSums, ReportDay};
 pub use directory::{
@@ -113,6 +114,7 @@ query_table! {
     "budget" "list" => ListBudgets, BudgetPage, ByScope, "A tenant's budgets, and what is spent, held and free of each";
     "provider" "list" => ListProviders, ProviderPage, OfTheTenant, "The upstreams that a tenant's calls can go to, inherited ones included";
     "model" "list" => ListModels, ModelPage, OfTheTenant, "The models that a tenant can name, inherited ones included";
+    "route" "explain" => RouteQuery, RouteExplanation, OfTheTenant, "Where a call of a model would go, and why";
     "price" "list" => ListPrices, PricePage, OfTheTenant, "The prices of models and from when until when each applies";
     "tenant" "list" => ListTenants, TenantPage, OfTheTenant, "All tenants, if asked of the tenant steward; of any other only itself";
     "tenant" "show" => ShowTenant, TenantRow, OfTheTenant, "A tenant's settings and state";

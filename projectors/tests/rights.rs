@@ -34,6 +34,7 @@ fn example(spec: &QuerySpec, project: &str) -> Value {
         ("audit", "inclusion") => json!({ "position": 1 }),
         ("audit", "consistency") => json!({ "from": 1, "to": 1 }),
         ("audit", "tile") => json!({ "level": 0, "index": 0 }),
+        ("route", "explain") => json!({ "model": "small" }),
         ("audit", "due") => json!({ "shard": 1 }),
         (
             "history" | "task" | "audit" | "metrics" | "user" | "account" | "agent" | "key" | "role" | "grant"

@@ -25,7 +25,17 @@ pub const BUILT_IN: &[(&str, &[&str], &[&str])] = &[
     // Lists and shows everything.
     (
         "auditor",
-        &["history:*", "audit:*", "checkpoint:request", "access:*", "cost:*", "metrics:*", "*:list", "*:show"],
+        &[
+            "history:*",
+            "audit:*",
+            "checkpoint:request",
+            "access:*",
+            "cost:*",
+            "metrics:*",
+            "*:list",
+            "*:show",
+            "*:explain",
+        ],
         &[],
     ),
     (
@@ -40,6 +50,7 @@ pub const BUILT_IN: &[(&str, &[&str], &[&str])] = &[
             "budget:list",
             "model:list",
             "price:list",
+            "route:explain",
             "tenant:show",
             "cost:report",
             "metrics:read",

@@ -3,13 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use steward_events::commit::Recorded;
-use steward_events::event::{CatalogEvent, ModelSpec, PriceVersion, Target};
+use steward_events::event::{CatalogEvent, ModelSpec, PriceVersion, RoutePolicy, Target};
 use steward_events::id::{ModelId, TenantId};
 use steward_events::shared::Shared;
 use steward_events::timestamp::Timestamp;
 use steward_events::view::Reads;
 
-use super::{Catalog, Price, Provider};
+use super::{CallFacts, Catalog, Course, Price, Provider, Standing};
 use crate::aggregate::Aggregate;
 
 /// The catalogs of all tenants.
@@ -24,8 +24,10 @@ pub struct Catalogs {
 pub struct Offer<'a> {
     /// Its bounds.
     pub spec: ModelSpec,
-    /// Where calls go, in order; at least one.
+    /// Where calls can go; at least one.
     pub targets: Vec<(&'a Target, &'a Provider)>,
+    /// How one is chosen.
+    pub policy: RoutePolicy,
     /// True if the operators set it, not the tenant.
     pub of_platform: bool,
     catalog: &'a Catalog,
@@ -36,6 +38,11 @@ impl Offer<'_> {
     /// The price in force at `at`.
     pub fn price_at(&self, at: Timestamp) -> Option<(PriceVersion, Shared<Price>)> {
         self.catalog.price_at(&self.model, at)
+    }
+
+    /// Where a call goes, over targets that stand as `standing` says of each.
+    pub fn course(&self, standings: impl IntoIterator<Item = Standing>, facts: &CallFacts<'_>) -> Course {
+        Course::of(self.policy, self.targets.iter().map(|(target, _)| *target).zip(standings), facts)
     }
 }
 
@@ -68,8 +75,9 @@ impl Catalogs {
 fn offer<'a>(catalog: &'a Catalog, model: &ModelId, of_platform: bool) -> Option<Offer<'a>> {
     let spec = catalog.model(model)?.clone();
     let resolve = |target: &'a Target| Some((target, catalog.provider(&target.provider)?));
-    let targets: Vec<_> = catalog.route(model)?.iter().filter_map(resolve).collect();
-    (!targets.is_empty()).then(|| Offer { spec, targets, of_platform, catalog, model: model.clone() })
+    let route = catalog.route(model)?;
+    let (targets, policy) = (route.targets.iter().filter_map(resolve).collect::<Vec<_>>(), route.policy);
+    (!targets.is_empty()).then(|| Offer { spec, targets, policy, of_platform, catalog, model: model.clone() })
 }
 
 steward_events::view!(Catalogs, reads CatalogEvent);

@@ -155,6 +155,7 @@ fn views() -> Vec<Command> {
             )
             .arg(option("last", "COUNT", "Only the last COUNT events").value_parser(clap::value_parser!(u32))),
         access(),
+        route(),
         audit(),
         task(),
         Command::new("config")
@@ -192,6 +193,16 @@ fn access() -> Command {
                 .arg(required("scope", "tenant or tenant/project"))
                 .arg(at()),
         )
+}
+
+fn route() -> Command {
+    Command::new("route").about("Where model calls go").subcommand_required(true).subcommand(
+        Command::new("explain")
+            .about("Where a call of a model would go, and why")
+            .arg(required("model", "The model, as callers name it"))
+            .arg(option("tag", "TAGS", "What the call says of itself").value_delimiter(',').action(ArgAction::Append))
+            .arg(option("input-tokens", "COUNT", "How long it is").value_parser(clap::value_parser!(u64))),
+    )
 }
 
 fn audit() -> Command {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Body;
-use crate::event::{ModelSpec, PriceVariant, ProviderKind, Rates, Target};
+use crate::event::{ModelSpec, PriceVariant, ProviderKind, Rates, RoutePolicy, Target};
 use crate::id::{ModelId, ProviderId};
 use crate::timestamp::Timestamp;
 
@@ -12,7 +12,7 @@ commands! {
     CatalogCommand of Catalog {
         "provider" "set" => SetProvider, Callers, "Set a provider: its address and its kind";
         "model" "set" => SetModel, Callers, "Set a model under the name that callers use";
-        "route" "set" => SetRoute, Callers, "Set the targets of a model's calls, in the order to try";
+        "route" "set" => SetRoute, Callers, "Set the targets of a model's calls, and how one is chosen";
         "price" "set" => SetPrice, Callers, "Set a model's price from a date on";
     }
 }
@@ -53,8 +53,13 @@ impl Body for SetModel {}
 pub struct SetRoute {
     /// The model.
     pub model: ModelId,
-    /// The targets, tried in order: providers of the same tenant, because who pays decides what is called.
+    /// The targets: providers of the same tenant, because who pays decides what is called. Each is written
+    /// `provider/model-there`, and behind it what is not as usual: `weight=3`, `priority=1`, `tags=a+b`, `input_min=1`,
+    /// `input_max=8000`, `on=context_length+content_filter`.
     pub targets: Vec<Target>,
+    /// How a target is chosen among those of the same priority; in the order in which they stand if left out.
+    #[serde(default, skip_serializing_if = "RoutePolicy::is_usual")]
+    pub policy: RoutePolicy,
 }
 
 impl Body for SetRoute {}

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{PriceVariant, Rates};
+use crate::event::{PriceVariant, Rates, RoutePolicy, Target};
 use crate::id::{ModelId, ProviderId};
 use crate::quantity::{SchemaVersion, Tokens};
 use crate::timestamp::Timestamp;
@@ -33,12 +33,15 @@ pub enum CatalogEvent {
         /// What is known of it.
         spec: ModelSpec,
     },
-    /// Where calls of a model go, tried in order.
+    /// Where calls of a model go.
     RouteSet {
         /// The model.
         model: ModelId,
         /// The targets.
         targets: Vec<Target>,
+        /// How one is chosen.
+        #[serde(default, skip_serializing_if = "RoutePolicy::is_usual")]
+        policy: RoutePolicy,
     },
     /// A model's price from a moment on, until it ends or a later price begins.
     PriceSet {
@@ -61,7 +64,7 @@ pub enum CatalogEvent {
 }
 
 impl CatalogEvent {
-    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(2);
+    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(3);
 }
 
 macro_rules! provider_kinds {
@@ -109,14 +112,4 @@ pub struct ModelSpec {
     pub context_max: Tokens,
     /// Most output tokens of one call; reserved if the caller sets no `max_tokens`.
     pub output_max: Tokens,
-}
-
-/// One place a call can go: a provider and the model's name there.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Target {
-    /// The provider.
-    pub provider: ProviderId,
-    /// The model's name at that provider.
-    pub upstream_model: String,
 }

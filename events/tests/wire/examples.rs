@@ -397,7 +397,8 @@ variants! {
     Event::Catalog(CatalogEvent::RouteSet { .. }) => "catalog.route_set":
         CatalogEvent::RouteSet {
             model: model(),
-            targets: vec![Target { provider: provider(), upstream_model: "SmolLM2-135M".to_owned() }],
+            targets: vec![Target::new(provider(), "SmolLM2-135M")],
+            policy: RoutePolicy::Ordered,
         };
     Event::Catalog(CatalogEvent::PriceSet { .. }) => "catalog.price_set":
         CatalogEvent::PriceSet {
@@ -493,6 +494,23 @@ variants! {
 }
 
 /// What else a variant may hold: absent parts, and the other words of its enums.
+/// Each optional field set.
+fn full_route() -> CatalogEvent {
+    let meant = Target {
+        weight: 90,
+        priority: 1,
+        tags: vec!["eu".to_owned()],
+        input_min: Some(Tokens(1)),
+        input_max: Some(Tokens(8_000)),
+        ..Target::new(provider(), "SmolLM2-135M")
+    };
+    let larger = Target {
+        on: vec![RefusedFor::ContextLength, RefusedFor::ContentFilter],
+        ..Target::new(provider(), "SmolLM2-1.7B")
+    };
+    CatalogEvent::RouteSet { model: model(), targets: vec![meant, larger], policy: RoutePolicy::Weighted }
+}
+
 fn further() -> Vec<(&'static str, Event)> {
     let finished = |outcome| UsageEvent::CallFinished {
         call: call(),
@@ -517,6 +535,7 @@ fn further() -> Vec<(&'static str, Event)> {
         window: WindowBounds { to: None, ..window() },
     };
     vec![
+        ("catalog.route_set.full", full_route().into()),
         (
             "identity.key_issued.bare",
             IdentityEvent::KeyIssued {

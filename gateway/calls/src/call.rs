@@ -11,8 +11,8 @@
 //! | `Answered` | `answered.rs` | the provider answers. The request was checked once more when the connection was ready for its body, because reserving may have waited and a process may have been stopped for a while |
 //! | [`Settled`](crate::Settled) | `settle.rs` | `CallFinished` is in the log |
 //!
-//! Every `Reserved` becomes a `Settled`, also that of an attempt without an answer; on to the next target only if certainly
-//! nothing was billed (*a hedge would race a second attempt here, with a reservation of its own*). `reply.rs` and `relay.rs`
+//! Every `Reserved` becomes a `Settled`, also that of an attempt without an answer; another attempt follows only if certainly
+//! nothing was billed (`attempts.rs`; *a hedge would race a second attempt here, with a reservation of its own*). `reply.rs` and `relay.rs`
 //! pass the answer back, and the last byte of both is made from the `Settled`.
 
 use std::num::NonZeroU32;
@@ -32,10 +32,12 @@ use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::run_to_end::Left;
+use crate::targets::{Targets, TargetsConfig};
 use crate::upstream::Providers;
 
 mod accepted;
 mod answered;
+mod attempts;
 mod authorised;
 mod failure;
 mod manners;
@@ -51,9 +53,10 @@ pub use pieces::Pieces;
 pub use reply::{CallSummary, Reply, ReplyBody};
 
 use answered::{Answered, CallAnswer, Sender, Stop, Unanswered};
+use attempts::Attempts;
 use authorised::{Authorised, authorise};
 use manners::Manners;
-use planned::Planner;
+use planned::{Plan, Planner};
 use relay::Relay;
 use reserved::Reserver;
 use settle::Settler;
@@ -69,6 +72,9 @@ pub(crate) struct Pipeline {
     relay: Arc<Relay>,
     /// Cuts the calls that run.
     cut: CancellationToken,
+    clock: Arc<dyn Clock>,
+    targets: Arc<Targets>,
+    retries: TargetsConfig,
     attempts_max: NonZeroU32,
 }
 
@@ -78,6 +84,7 @@ pub(crate) struct Parts {
     pub(crate) catalogs: Arc<Live<Catalogs>>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) providers: Providers,
+    pub(crate) targets: Targets,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Arc<dyn Clock>,
     /// The tasks that must record the end of a call.
@@ -88,7 +95,8 @@ pub(crate) struct Parts {
 
 impl Pipeline {
     pub(crate) fn new(parts: Parts, config: &Config) -> Self {
-        let Parts { access, catalogs, admission, providers, metrics, clock, tracker, cut } = parts;
+        let Parts { access, catalogs, admission, providers, targets, metrics, clock, tracker, cut } = parts;
+        let targets = Arc::new(targets);
         let settler = Settler { metrics: metrics.clone(), clock: Arc::clone(&clock) };
         let relay = Relay {
             settler: settler.clone(),
@@ -100,13 +108,18 @@ impl Pipeline {
         };
         let wait_max: Duration = config.admission.wait_max + config.record_wait_max;
         Self {
-            planner: Planner::new(catalogs, Arc::clone(&clock), config.fresh_wait_max),
+            planner: Planner {
+                catalogs,
+                targets: Arc::clone(&targets),
+                clock: Arc::clone(&clock),
+                fresh_wait_max: config.fresh_wait_max,
+            },
             reserver: Reserver { access: Arc::clone(&access), admission, clock: Arc::clone(&clock), wait_max },
             sender: Sender {
                 access: Arc::clone(&access),
                 providers,
                 settler: settler.clone(),
-                clock,
+                clock: Arc::clone(&clock),
                 manners: Manners::default(),
                 read_on_max: config.abandoned_time_max,
             },
@@ -115,6 +128,9 @@ impl Pipeline {
             access,
             metrics,
             cut,
+            clock,
+            targets,
+            retries: config.targets.clone(),
             attempts_max: config.attempts_max,
         }
     }
@@ -142,15 +158,34 @@ impl Pipeline {
         }
     }
 
-    /// Tries the route's targets in order until one answers.
+    /// Asks the route's targets until one answers, each attempt with a reservation of its own.
     async fn first_that_answers(&self, call: &Authorised, stop: Stop<'_>) -> Result<Answered, Error> {
+        let Plan { targets, course, .. } = &call.plan;
+        let mut attempts = Attempts::new(course, |number| &targets[number].target.on, &self.retries);
         let mut failed = Error::NoSuchModel(call.request.model.to_string());
-        for (number, target) in (1..=self.attempts_max.get()).zip(&call.plan.targets) {
-            let reserved = self.reserver.reserve(call, target, number).await?;
+        let mut number = 0;
+        while number < self.attempts_max.get()
+            && let Some(next) = attempts.next(self.clock.monotonic(), self.targets.draw())
+        {
+            if !stop.sleep(next.wait).await {
+                break;
+            }
+            let target = &targets[next.target];
+            let Some(trial) = target.health.enter(next.last_resort) else {
+                attempts.put_off(next.target);
+                continue;
+            };
+            number += 1;
+            let reserved = self.reserver.reserve(call, target, (number, trial)).await?;
             match self.sender.send(call, target, reserved, stop).await {
                 Ok(answered) => return Ok(answered),
-                Err(Unanswered::TryNext(why)) => failed = why,
                 Err(Unanswered::GiveUp(why)) => return Err(why),
+                Err(Unanswered::Failed(why, recourse)) => {
+                    failed = why;
+                    if !attempts.failed(next.target, &recourse, self.clock.monotonic()) {
+                        break;
+                    }
+                }
             }
         }
         Err(failed)

@@ -28,6 +28,7 @@ use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::revocation;
 use crate::run_to_end::{Left, RunToEnd};
+use crate::targets::{Lots, Targets};
 use crate::upstream::Providers;
 
 /// How long cut calls have to record their end.
@@ -73,6 +74,8 @@ impl Calls {
         // Prefix and unique part are tokens.
         #[allow(clippy::expect_used)]
         let holder = HolderId::new(format!("gw_{}", ids.unique())).expect("a unique id is a token");
+        let lots = Lots::new(&ids.unique());
+        let targets = Targets::new(config.targets.clone(), Arc::clone(&clock), metrics.targets.clone(), lots);
         let admission = AdmissionPorts { log, bus, clock: Arc::clone(&clock), ids };
         let admission = Admission::new(admission, config.admission.clone(), holder);
         let (tracker, cut) = (TaskTracker::new(), CancellationToken::new());
@@ -81,6 +84,7 @@ impl Calls {
             catalogs: Arc::clone(&catalogs),
             admission: Arc::clone(&admission),
             providers,
+            targets,
             metrics,
             clock: Arc::clone(&clock),
             tracker: tracker.clone(),

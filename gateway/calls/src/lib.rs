@@ -15,11 +15,13 @@ mod estimate;
 mod limits;
 mod meter;
 mod metrics;
+mod recourse;
 mod refused;
 mod revocation;
 mod run_to_end;
 mod secrets;
 mod settled;
+mod targets;
 mod trace;
 pub mod upstream;
 
@@ -32,3 +34,4 @@ pub use limits::{BodyMemory, CallPermit, LimitBounds, Limits, Taker};
 pub use metrics::Metrics;
 pub use secrets::Secrets;
 pub use settled::Settled;
+pub use targets::TargetsConfig;

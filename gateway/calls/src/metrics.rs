@@ -13,6 +13,8 @@ use prometheus_client::registry::{Registry, Unit};
 use steward_events::event::{CallOutcome, TokenUsage};
 use steward_events::quantity::NanoDollars;
 
+use crate::targets::TargetMetrics;
+
 /// An attempt to call a model, by how it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
@@ -34,6 +36,7 @@ pub struct Metrics {
     running: Gauge,
     overhead: Histogram,
     first_byte: Histogram,
+    pub(crate) targets: TargetMetrics,
 }
 
 impl Default for Metrics {
@@ -45,6 +48,7 @@ impl Default for Metrics {
             running: Gauge::default(),
             overhead: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
             first_byte: Histogram::new(exponential_buckets(0.005, 2.0, 15)),
+            targets: TargetMetrics::default(),
         }
     }
 }
@@ -74,6 +78,7 @@ impl Metrics {
             Unit::Seconds,
             self.first_byte.clone(),
         );
+        self.targets.register(gateway);
     }
 
     pub(crate) fn sent(&self, overhead: Duration) {

@@ -17,4 +17,5 @@ mod refusals;
 mod shares;
 mod stops;
 mod streams;
+mod targets;
 mod upstream;

@@ -1,6 +1,7 @@
 //! What a tenant has set: its place, time zone and state, and what can be called at which price.
 //!
-//! Knows what was recorded; must not know what a call costs or where it goes: that is decided by the live catalog.
+//! Knows what was recorded; must not know what a call costs or where it goes: that is decided by the live catalog, whose rules
+//! are asked where a route is to be explained.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use steward_events::commit::Recorded;
 use steward_events::event::{
-    CatalogEvent, ModelSpec, PriceVariant, ProviderKind, Rates, RegistryEvent, Target, TenantEvent,
+    CatalogEvent, ModelSpec, PriceVariant, ProviderKind, Rates, RegistryEvent, RoutePolicy, Target, TenantEvent,
 };
 use steward_events::id::{ModelId, ProviderId, TenantId};
 use steward_events::quantity::Shard;
@@ -25,6 +26,7 @@ use crate::engine::rows::Rows;
 use crate::engine::runner::Runner;
 
 mod catalog;
+mod route;
 mod tenants;
 
 /// The read model.
@@ -43,7 +45,7 @@ impl SettingsView {
 #[async_trait]
 impl ReadModel for SettingsView {
     fn nouns(&self) -> &'static [&'static str] {
-        &["tenant", "provider", "model", "price"]
+        &["tenant", "provider", "model", "route", "price"]
     }
 
     fn rows(&self) -> Option<Arc<dyn KeepsRows>> {
@@ -56,6 +58,7 @@ impl ReadModel for SettingsView {
             ("tenant", "show") => query.write(&self.tenant(query).await?),
             ("provider", "list") => query.write(&self.providers(query).await?),
             ("model", "list") => query.write(&self.models(query).await?),
+            ("route", "explain") => query.write(&self.route(query).await?),
             ("price", "list") => query.write(&self.prices(query).await?),
             _ => Err(query.unknown()),
         }
@@ -113,6 +116,7 @@ pub struct StoredModel {
     model: ModelId,
     spec: Option<ModelSpec>,
     targets: Option<Vec<Target>>,
+    policy: RoutePolicy,
     /// In order.
     prices: Vec<ModelPrice>,
 }
@@ -140,7 +144,8 @@ pub struct StoredPrice {
 }
 
 impl Projector for Settings {
-    const NAME: &'static str = "settings-v1";
+    const NAME: &'static str = "settings-v2";
+    const REPLACES: &'static [&'static str] = &["settings-v1"];
     type Row = SettingsRow;
 
     reads!(Registry => fold_registry, Tenant => fold_tenant, Catalog => fold_catalog);
@@ -187,8 +192,10 @@ fn fold_catalog(event: &CatalogEvent, recorded: &Recorded<'_>, rows: &mut Rows<S
         CatalogEvent::ModelSet { model, spec } => {
             change_model(tenant, model, rows, |stored| stored.spec = Some(spec.clone()));
         }
-        CatalogEvent::RouteSet { model, targets } => {
-            change_model(tenant, model, rows, |stored| stored.targets = Some(targets.clone()));
+        CatalogEvent::RouteSet { model, targets, policy } => {
+            change_model(tenant, model, rows, |stored| {
+                (stored.targets, stored.policy) = (Some(targets.clone()), *policy);
+            });
         }
         CatalogEvent::PriceSet { model, from, until, price, variants, source } => {
             let (model, variants, source) = (model.clone(), variants.clone(), source.clone());
@@ -204,8 +211,10 @@ fn change_model<T>(
     rows: &mut Rows<SettingsRow>,
     change: impl FnOnce(&mut StoredModel) -> T,
 ) -> Option<T> {
-    let fresh =
-        || SettingsRow::Model(StoredModel { model: model.clone(), spec: None, targets: None, prices: Vec::new() });
+    let fresh = || {
+        let (model, policy) = (model.clone(), RoutePolicy::default());
+        SettingsRow::Model(StoredModel { model, spec: None, targets: None, policy, prices: Vec::new() })
+    };
     match rows.row(&models(tenant).text(model.as_str())).get_or_insert_with(fresh) {
         SettingsRow::Model(stored) => Some(change(stored)),
         _ => None,

@@ -23,8 +23,8 @@ fn model(name: &str, context_max: u64, output_max: u64) -> CatalogEvent {
 }
 
 fn route(model: &str, provider: &str, upstream_model: &str) -> CatalogEvent {
-    let target = Target { provider: id(provider), upstream_model: upstream_model.to_owned() };
-    CatalogEvent::RouteSet { model: id(model), targets: vec![target] }
+    let target = Target::new(id(provider), upstream_model);
+    CatalogEvent::RouteSet { model: id(model), targets: vec![target], policy: RoutePolicy::Ordered }
 }
 
 fn price(model: &str, pico: u64) -> CatalogEvent {

@@ -67,7 +67,11 @@ fn put(place: &mut Table, setting: &Setting, found: &Recorded) -> Result<(), Box
         }
         Kind::Model => table(table(place, "model")?, setting.id("model"))?.extend(fields),
         Kind::Route => {
-            let route = fields.remove("targets").unwrap_or(Value::Array(Vec::new()));
+            let route = if fields.contains_key("policy") {
+                Value::Table(fields)
+            } else {
+                fields.remove("targets").unwrap_or(Value::Array(Vec::new()))
+            };
             table(table(place, "model")?, setting.id("model"))?.insert("route".to_owned(), route);
         }
         Kind::Price => {
@@ -230,7 +234,7 @@ mod tests {
         kind = "openai"
         url = "https://own.example.org/v1"
         [tenant.acme.model.own]
-        route = ["own/x"]
+        route = { policy = "weighted", targets = ["own/x weight=9 tags=eu+fast", "own/y on=context_length"] }
         price = { from = 2026-11-01, input = "$0/M", output = "$0/M" }
         [tenant.acme.project.support]
         grant = [

@@ -18,6 +18,8 @@ pub struct Accepted {
     pub body: Bytes,
     /// … and the memory that this takes.
     pub memory: BodyMemory,
+    /// What it says of itself, for the route.
+    pub tags: Vec<String>,
     /// The request's id.
     pub request: CorrelationId,
     /// When it came, by the monotonic clock.

@@ -22,6 +22,7 @@ use crate::dialect::canonical::Frame;
 use crate::dialect::{Measured, Put, Recipient, WholeAnswer};
 use crate::error::Error;
 use crate::meter::{Meter, abandoned};
+use crate::recourse::{Blame, Recourse};
 use crate::run_to_end::Left;
 use crate::upstream::{
     Billed, Cause, Failure, Outgoing, PreSendCheck, Providers, Revoked, UpstreamAnswer, UpstreamEvents,
@@ -48,8 +49,8 @@ pub(super) enum CallAnswer {
 
 /// An attempt that got no answer. Its end is recorded.
 pub(super) enum Unanswered {
-    /// Certainly nothing was billed, and another target may do better.
-    TryNext(Error),
+    /// Something may be done about it.
+    Failed(Error, Recourse),
     /// That was it.
     GiveUp(Error),
 }
@@ -66,6 +67,18 @@ pub(super) struct Stop<'a> {
 impl Stop<'_> {
     fn is_set(self) -> bool {
         self.left.is_set() || self.cut.is_cancelled()
+    }
+
+    /// Waits for so long. False if there is no more use in what was waited for.
+    pub(super) async fn sleep(self, wait: Duration) -> bool {
+        if wait.is_zero() {
+            return true;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => !self.is_set(),
+            () = self.left.wait() => false,
+            () = self.cut.cancelled() => false,
+        }
     }
 }
 
@@ -87,7 +100,7 @@ impl Sender {
         &self,
         call: &Authorised,
         target: &ResolvedTarget,
-        reserved: Reserved,
+        mut reserved: Reserved,
         stop: Stop<'_>,
     ) -> Result<Answered, Unanswered> {
         if let Some(why) = stopped(&reserved, stop) {
@@ -106,6 +119,13 @@ impl Sender {
             Ok(answer) => {
                 let waited = self.clock.monotonic().saturating_sub(reserved.since);
                 self.settler.metrics.first_byte(waited);
+                reserved.trial.answered(waited);
+                match &answer {
+                    CallAnswer::Whole(..) => reserved.trial.well(),
+                    CallAnswer::Unusable(..) => reserved.trial.failed(None),
+                    // How it went is known at its end.
+                    CallAnswer::Stream(_) => {}
+                }
                 Ok(Answered { reserved, answer })
             }
             Err(None) => {
@@ -142,7 +162,7 @@ impl Sender {
     ) -> Result<CallAnswer, Failure> {
         let (url, model) = (&target.provider.url, target.target.upstream_model.as_str());
         let operation = call.dialect.operation();
-        let no_such = || Failure::unbilled(Cause::Unreachable(format!("it has no {}", in_words(operation))));
+        let no_such = || Failure::unbilled(Cause::Unfit(format!("it has no {}", in_words(operation))));
         let usual = self.providers.get(target.provider.kind)?.speaks(url, operation).ok_or_else(no_such)?;
         let mut speaks = self.manners.of(url, model, usual);
         let mut rewordings = 0..REWORDINGS_MAX;
@@ -189,7 +209,7 @@ impl Sender {
     async fn ask(
         &self,
         call: &Authorised,
-        ResolvedTarget { target, provider, trusted }: &ResolvedTarget,
+        ResolvedTarget { target, provider, trusted, .. }: &ResolvedTarget,
         (to, body): (&Recipient<'_>, Bytes),
         pre_send_check: PreSendCheck,
     ) -> Result<UpstreamAnswer, Failure> {
@@ -211,8 +231,13 @@ impl Sender {
         Unanswered::GiveUp(self.settler.not_sent(reserved).await.err().unwrap_or(why))
     }
 
-    async fn failed(&self, call: &Authorised, reserved: Reserved, failure: Failure) -> Unanswered {
-        let provider = reserved.provider.clone();
+    async fn failed(&self, call: &Authorised, mut reserved: Reserved, failure: Failure) -> Unanswered {
+        let (provider, now) = (reserved.provider.clone(), self.clock.now());
+        match failure.blame(now) {
+            Blame::Target(ask_again) => reserved.trial.failed(ask_again),
+            Blame::Request => reserved.trial.well(),
+            Blame::Unknown => {}
+        }
         tracing::warn!(
             provider.id = %provider, call.id = %reserved.call(), reason = failure.reason(), "an attempt failed"
         );
@@ -224,11 +249,8 @@ impl Sender {
         if let Err(error) = self.settler.settle(reserved, tokens, outcome).await {
             return Unanswered::GiveUp(error);
         }
-        if failure.may_work_elsewhere() {
-            Unanswered::TryNext(told(failure, &provider, self.clock.now()))
-        } else {
-            Unanswered::GiveUp(told(failure, &provider, self.clock.now()))
-        }
+        let recourse = failure.recourse(now);
+        Unanswered::Failed(told(failure, &provider, now), recourse)
     }
 }
 

@@ -92,7 +92,12 @@ impl Passing {
         }
         // This ends the call at the provider, if it is not over.
         drop(events);
-        let Self { relay, call, reserved, slot, meter, held, .. } = self;
+        let Self { relay, call, mut reserved, slot, meter, held, .. } = self;
+        match end {
+            RelayEnd::Done | RelayEnd::UsedUp => reserved.trial.well(),
+            RelayEnd::Broke(_) => reserved.trial.failed(None),
+            RelayEnd::CallerGone | RelayEnd::Stopped => {}
+        }
         let (tokens, outcome) = used(&call, &meter, &end, reserved.output.each());
         let settled = relay.settler.settle(reserved, tokens, outcome).await;
         if let Some(last) = last_piece(end, settled, &call, held, &*relay.clock) {

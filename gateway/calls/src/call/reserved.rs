@@ -20,6 +20,7 @@ use crate::access::Access;
 use crate::admission::{Admission, Refusal, Reservation, ReservationRequest};
 use crate::error::Error;
 use crate::estimate::Rate;
+use crate::targets::Trial;
 use crate::trace;
 
 /// A budget that refills later than this is spent; one that does so sooner is a rate.
@@ -35,6 +36,8 @@ pub(super) struct Reserved {
     pub(super) since: Duration,
     /// Whom it is for.
     pub(super) provider: ProviderId,
+    /// How it goes, for what is known of its target.
+    pub(super) trial: Trial,
     /// The number of this attempt, from 1.
     pub(super) number: u32,
     /// Time in the gateway until then.
@@ -76,7 +79,12 @@ pub(super) struct Reserver {
 
 impl Reserver {
     /// Reserves for the attempt with this number, at `to`.
-    pub(super) async fn reserve(&self, call: &Authorised, to: &ResolvedTarget, number: u32) -> Result<Reserved, Error> {
+    pub(super) async fn reserve(
+        &self,
+        call: &Authorised,
+        to: &ResolvedTarget,
+        (number, trial): (u32, Trial),
+    ) -> Result<Reserved, Error> {
         if self.clock.off().is_some() {
             return Err(Error::Unavailable("the clock of this process is wrong: see /readyz".to_owned()));
         }
@@ -116,6 +124,7 @@ impl Reserver {
             rate: plan.estimate.rate.clone(),
             since,
             provider: to.target.provider.clone(),
+            trial,
             number,
             overhead: since.saturating_sub(call.began),
             output: Output { tokens, clamped: tokens.is_some_and(|output| output < wanted) },

@@ -141,12 +141,12 @@ fn model_row(own: Option<StoredModel>, inherited: Option<StoredModel>, now: Time
         (Some(own), Some(_)) if own.is_routed() => (own, false),
         (_, inherited) => (inherited?, true),
     };
-    let StoredModel { model, spec, targets, prices } = stored;
+    let StoredModel { model, spec, targets, policy, prices } = stored;
     let mut spec = spec?;
     let lowered = lowered.filter(|_| is_inherited);
     spec.output_max = lowered.map_or(spec.output_max, |lowered| spec.output_max.min(lowered));
     let (targets, price) = (targets.unwrap_or_default(), price_at(&prices, now));
-    Some(ModelRow { model, spec, targets, price, inherited: is_inherited, lowered })
+    Some(ModelRow { model, spec, targets, policy, price, inherited: is_inherited, lowered })
 }
 
 fn price_at(prices: &[ModelPrice], now: Timestamp) -> Option<Rates> {

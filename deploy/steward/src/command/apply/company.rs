@@ -13,8 +13,9 @@ use steward_events::timestamp::Timestamp;
 
 use super::one_or_many::OneOrMany;
 use super::price::Price;
+use super::route::Route;
 use super::setting::{Kind, OUTPUT_MAX, Setting, Settings};
-use crate::command::options::{principal, target};
+use crate::command::options::principal;
 
 /// The file.
 #[derive(Debug, Deserialize)]
@@ -40,7 +41,7 @@ struct Provider {
 #[serde(deny_unknown_fields)]
 struct Model {
     #[serde(default)]
-    route: Vec<String>,
+    route: Route,
     #[serde(default)]
     price: OneOrMany<Price>,
     context_max: Option<u64>,
@@ -203,11 +204,8 @@ impl Collected {
         };
         let id = || (json!({ "model": name }), name.to_owned());
         self.put(Kind::Model, id(), spec)?;
-        for text in &model.route {
-            target(text)?;
-        }
         if !model.route.is_empty() {
-            self.put(Kind::Route, id(), json!({ "targets": model.route }))?;
+            self.put(Kind::Route, id(), model.route.fields())?;
         }
         for price in &model.price.0 {
             let (from, fields) = price.setting()?;

@@ -15,6 +15,7 @@ use steward_events::timestamp::Timestamp;
 use steward_ports::clock::{Clock, SystemClock};
 
 use super::company::{budget_id, grant_id};
+use super::route;
 use super::setting::{Kind, Setting, Settings};
 use crate::client::Client;
 use crate::command::list::fetch;
@@ -82,7 +83,7 @@ impl Recorded {
                 self.put(tenant, Kind::Provider, (json!({ "provider": provider }), provider.to_string()), fields);
             }
         }
-        for ModelRow { model, spec, targets, inherited, lowered, .. } in rows(client, tenant, "model").await? {
+        for ModelRow { model, spec, targets, policy, inherited, lowered, .. } in rows(client, tenant, "model").await? {
             let id = || (json!({ "model": model }), model.to_string());
             let spec = match (inherited, lowered) {
                 (false, _) if tenant.is_steward() || !targets.is_empty() => json!(spec),
@@ -92,9 +93,7 @@ impl Recorded {
             };
             self.put(tenant, Kind::Model, id(), spec);
             if !inherited && !targets.is_empty() {
-                let targets: Vec<String> =
-                    targets.iter().map(|to| format!("{}/{}", to.provider, to.upstream_model)).collect();
-                self.put(tenant, Kind::Route, id(), json!({ "targets": targets }));
+                self.put(tenant, Kind::Route, id(), route::fields(&targets, policy));
             }
         }
         for PriceRow { model, from, ends, until, price, variants, source, inherited } in

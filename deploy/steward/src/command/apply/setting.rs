@@ -137,6 +137,7 @@ impl Setting {
                 let texts = self.fields.get("targets").and_then(Value::as_array).cloned().unwrap_or_default();
                 let targets = texts.iter().map(|text| target(text.as_str().unwrap_or_default()));
                 body.insert("targets".to_owned(), json!(targets.collect::<Result<Vec<_>, _>>()?));
+                body.extend(self.fields.get("policy").map(|policy| ("policy".to_owned(), policy.clone())));
             }
             Kind::Role => {
                 body.insert("permissions".to_owned(), json!([]));
