@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use steward_events::commit::Recorded;
 use steward_events::event::{
-    CatalogEvent, ModelSpec, PriceVariant, ProviderKind, Rates, RegistryEvent, Target, TenantEvent,
+    CachePolicy, CatalogEvent, ModelSpec, PriceVariant, ProviderKind, Rates, RegistryEvent, Target, TenantEvent,
 };
 use steward_events::id::{ModelId, ProviderId, TenantId};
 use steward_events::quantity::Shard;
@@ -115,6 +115,9 @@ pub struct StoredModel {
     targets: Option<Vec<Target>>,
     /// In order.
     prices: Vec<ModelPrice>,
+    /// Whether its answers are given more than once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cache: Option<CachePolicy>,
 }
 
 /// The base rates of one price, and when they apply.
@@ -195,6 +198,11 @@ fn fold_catalog(event: &CatalogEvent, recorded: &Recorded<'_>, rows: &mut Rows<S
             let stored = StoredPrice { model, from: *from, until: *until, next: None, price: *price, variants, source };
             set_price(tenant, stored, rows);
         }
+        CatalogEvent::CacheSet { model, policy } => {
+            change_model(tenant, model, rows, |stored| stored.cache = Some(*policy));
+        }
+        // What is kept stands in gateways only.
+        CatalogEvent::CachePurged { .. } => {}
     }
 }
 
@@ -204,8 +212,10 @@ fn change_model<T>(
     rows: &mut Rows<SettingsRow>,
     change: impl FnOnce(&mut StoredModel) -> T,
 ) -> Option<T> {
-    let fresh =
-        || SettingsRow::Model(StoredModel { model: model.clone(), spec: None, targets: None, prices: Vec::new() });
+    let fresh = || {
+        let (spec, targets, cache) = (None, None, None);
+        SettingsRow::Model(StoredModel { model: model.clone(), spec, targets, prices: Vec::new(), cache })
+    };
     match rows.row(&models(tenant).text(model.as_str())).get_or_insert_with(fresh) {
         SettingsRow::Model(stored) => Some(change(stored)),
         _ => None,

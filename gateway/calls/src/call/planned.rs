@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_aggregates::catalog::{Catalogs, Provider};
+use steward_aggregates::catalog::{CacheTerms, Catalogs, Provider};
 use steward_events::event::{PriceVersion, Target};
 use steward_events::quantity::NanoDollars;
 use steward_events::shard::STEWARD_SHARD;
@@ -37,6 +37,8 @@ pub(super) struct Plan {
     pub(super) estimate: Estimate,
     /// At which price.
     pub(super) price: PriceVersion,
+    /// Whether its answer is given to others too, and theirs to it.
+    pub(super) cache: CacheTerms,
 }
 
 /// One place where a call may go.
@@ -101,6 +103,7 @@ impl Planner {
         let targets = offer.targets.iter().map(resolved).collect();
         let began = self.clock.now();
         let (version, price) = offer.price_at(began).ok_or_else(|| Error::NoPrice(model.to_string()))?;
-        Ok(Plan { targets, estimate: Estimate::of(request, &offer.spec, Rate { price, began }), price: version })
+        let estimate = Estimate::of(request, &offer.spec, Rate { price, began });
+        Ok(Plan { targets, estimate, price: version, cache: offer.cache })
     }
 }
