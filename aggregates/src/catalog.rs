@@ -16,12 +16,14 @@ use steward_events::timestamp::Timestamp;
 use crate::aggregate::{Aggregate, Stamp};
 use crate::limit;
 
+mod cache;
 mod price;
 pub mod route;
 mod targets;
 mod upstream;
 mod view;
 
+pub use cache::{CacheTerms, TTL_MAX_S};
 pub use price::{Ceiling, Charge, Price};
 pub use route::{CallFacts, Course, LeftOut, Route, Standing};
 pub use targets::{TAG_BYTES_MAX, TAGS_MAX, TARGETS_MAX, UPSTREAM_MODEL_BYTES_MAX, WEIGHT_MAX};
@@ -58,6 +60,7 @@ pub struct Catalog {
     models: BTreeMap<ModelId, ModelSpec>,
     routes: BTreeMap<ModelId, Route>,
     prices: BTreeMap<ModelId, BTreeMap<Timestamp, Shared<Price>>>,
+    caches: cache::Caches,
 }
 
 /// An upstream.
@@ -258,10 +261,12 @@ impl Aggregate for Catalog {
             CatalogCommand::SetModel(set) => self.set_model(set),
             CatalogCommand::SetRoute(set) => self.set_route(set, stamp),
             CatalogCommand::SetPrice(set) => self.set_price(set, stamp),
+            CatalogCommand::SetCache(set) => self.caches.set(set),
+            CatalogCommand::PurgeCache(purge) => self.caches.purge(purge),
         }
     }
 
-    fn apply(&mut self, event: &CatalogEvent, _: Timestamp) {
+    fn apply(&mut self, event: &CatalogEvent, at: Timestamp) {
         match event.clone() {
             CatalogEvent::ProviderSet { provider, kind, url, key } => {
                 self.providers.insert(provider, Provider { kind, url, key });
@@ -276,6 +281,8 @@ impl Aggregate for Catalog {
                 let price = Price { until, base, variants, source };
                 self.prices.entry(model).or_default().insert(from, price.into());
             }
+            CatalogEvent::CacheSet { model, policy } => self.caches.was_set(model, policy),
+            CatalogEvent::CachePurged { model } => self.caches.was_purged(model, at),
         }
     }
 
@@ -284,6 +291,8 @@ impl Aggregate for Catalog {
             CatalogCommand::SetProvider(set) => json!({ "provider": set.provider }),
             CatalogCommand::SetModel(set) => json!({ "model": set.model }),
             CatalogCommand::SetRoute(set) => json!({ "model": set.model }),
+            CatalogCommand::SetCache(set) => json!({ "model": set.model }),
+            CatalogCommand::PurgeCache(purge) => json!({ "model": purge.model }),
             CatalogCommand::SetPrice(set) => {
                 let mut froms = self.prices.get(&set.model).into_iter().flat_map(BTreeMap::iter);
                 let price = priced(set);

@@ -22,7 +22,7 @@ mod tenant;
 
 pub use access::{AccessCommand, DefineRole, GiveGrant, RevokeGrant};
 pub use agent::{AgentCommand, DefineAgent};
-pub use catalog::{CatalogCommand, SetModel, SetPrice, SetProvider, SetRoute};
+pub use catalog::{CatalogCommand, PurgeCache, SetCache, SetModel, SetPrice, SetProvider, SetRoute};
 pub use checkpoint::{CheckpointCommand, RequestCheckpoint, SignCheckpoint};
 pub use identity::{CreateAccount, DisableUser, IdentityCommand, InviteUser, IssueKey, RevokeKey};
 pub use ledger::{

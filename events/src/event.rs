@@ -35,7 +35,7 @@ pub use call::{
     AnswerSource, CallContext, CallOutcome, InvalidTags, Operation, Saved, TAG_KEY_BYTES_MAX, TAG_VALUE_BYTES_MAX,
     TAGS_MAX, Tags, TokenUsage,
 };
-pub use catalog::{CatalogEvent, ModelSpec, ProviderKind};
+pub use catalog::{CachePolicy, CatalogEvent, ModelSpec, ProviderKind};
 pub use checkpoint::CheckpointEvent;
 pub use denials::{DenialEvent, DenialKind};
 pub use identity::{IdentityEvent, KeyHash, Profile};

@@ -73,7 +73,8 @@ impl Door {
         let body = coding::unpack(&head.headers, body, self.body.bytes_max, &mut memory)?;
         // After the body: a client that still sends might not see the answer.
         (self.capacity.calls)().map_err(Error::unavailable)?;
-        Ok(Accepted { key, permit, body, memory, tags, request: Arrival::of(head).id.clone(), began })
+        let request = Arrival::of(head).id.clone();
+        Ok(Accepted { key, permit, body, memory, tags, request, began, anew: false })
     }
 
     /// Who calls, if their key is good.

@@ -19,6 +19,7 @@ use crate::door::Door;
 use crate::error::Error;
 use crate::observe::Arrival;
 
+mod cache_header;
 mod management;
 mod openai;
 mod refusal;

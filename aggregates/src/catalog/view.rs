@@ -9,7 +9,8 @@ use steward_events::shared::Shared;
 use steward_events::timestamp::Timestamp;
 use steward_events::view::Reads;
 
-use super::{CallFacts, Catalog, Course, Price, Provider, Standing};
+use super::cache::Caches;
+use super::{CacheTerms, CallFacts, Catalog, Course, Price, Provider, Standing};
 use crate::aggregate::Aggregate;
 
 /// The catalogs of all tenants.
@@ -30,6 +31,8 @@ pub struct Offer<'a> {
     pub policy: RoutePolicy,
     /// True if the operators set it, not the tenant.
     pub of_platform: bool,
+    /// Whether its answers are given more than once: as the tenant says, else as the operators say of a model of theirs.
+    pub cache: CacheTerms,
     catalog: &'a Catalog,
     model: ModelId,
 }
@@ -52,13 +55,15 @@ impl Catalogs {
     pub fn offer(&self, tenant: &TenantId, model: &ModelId) -> Option<Offer<'_>> {
         let own = self.tenants.get(tenant);
         if let Some(offer) = own.and_then(|own| offer(own, model, tenant.is_steward())) {
-            return Some(offer);
+            let cache = Caches::terms(own.map(|own| &own.caches), None, model);
+            return Some(Offer { cache, ..offer });
         }
         let platform = self.tenants.get(&TenantId::steward()).filter(|_| !tenant.is_steward())?;
         let mut offer = offer(platform, model, true)?;
         if let Some(lowered) = own.and_then(|own| own.model(model)) {
             offer.spec.output_max = offer.spec.output_max.min(lowered.output_max);
         }
+        offer.cache = Caches::terms(own.map(|own| &own.caches), Some(&platform.caches), model);
         Some(offer)
     }
 
@@ -77,7 +82,10 @@ fn offer<'a>(catalog: &'a Catalog, model: &ModelId, of_platform: bool) -> Option
     let resolve = |target: &'a Target| Some((target, catalog.provider(&target.provider)?));
     let route = catalog.route(model)?;
     let (targets, policy) = (route.targets.iter().filter_map(resolve).collect::<Vec<_>>(), route.policy);
-    (!targets.is_empty()).then(|| Offer { spec, targets, policy, of_platform, catalog, model: model.clone() })
+    (!targets.is_empty()).then(|| {
+        let cache = CacheTerms::default();
+        Offer { spec, targets, policy, of_platform, cache, catalog, model: model.clone() }
+    })
 }
 
 steward_events::view!(Catalogs, reads CatalogEvent);

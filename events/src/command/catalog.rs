@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Body;
-use crate::event::{ModelSpec, PriceVariant, ProviderKind, Rates, RoutePolicy, Target};
+use crate::event::{CachePolicy, ModelSpec, PriceVariant, ProviderKind, Rates, RoutePolicy, Target};
 use crate::id::{ModelId, ProviderId};
 use crate::timestamp::Timestamp;
 
@@ -14,6 +14,8 @@ commands! {
         "model" "set" => SetModel, Callers, "Set a model under the name that callers use";
         "route" "set" => SetRoute, Callers, "Set the targets of a model's calls, and how one is chosen";
         "price" "set" => SetPrice, Callers, "Set a model's price from a date on";
+        "cache" "set" => SetCache, Callers, "Set for how long answers of a model are kept for calls that ask the same";
+        "cache" "purge" => PurgeCache, Callers, "Give no answer of a model that was kept until now";
     }
 }
 
@@ -87,3 +89,37 @@ pub struct SetPrice {
 }
 
 impl Body for SetPrice {}
+
+/// Says whether answers of a model are given more than once. A tenant says so for its own calls, whosever the model is; what
+/// the platform says of its models holds for tenants that say nothing. Left out, both are off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetCache {
+    /// Name that callers use.
+    pub model: ModelId,
+    /// For how many seconds a whole answer is kept, at most a day; not at all if 0.
+    #[serde(default)]
+    pub ttl_s: u32,
+    /// Whether calls that run at the same time share one call to the provider; the one that began first pays it.
+    #[serde(default)]
+    pub coalesce: bool,
+}
+
+impl SetCache {
+    /// What it sets.
+    pub const fn policy(&self) -> CachePolicy {
+        CachePolicy { ttl_s: self.ttl_s, coalesce: self.coalesce }
+    }
+}
+
+impl Body for SetCache {}
+
+/// Forgets the answers of a model: those that were kept before this are given to nobody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PurgeCache {
+    /// Name that callers use.
+    pub model: ModelId,
+}
+
+impl Body for PurgeCache {}

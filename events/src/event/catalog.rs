@@ -61,6 +61,18 @@ pub enum CatalogEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         source: Option<String>,
     },
+    /// Whether answers of a model are given more than once.
+    CacheSet {
+        /// The model.
+        model: ModelId,
+        /// For how long, and whether calls alike are made once.
+        policy: CachePolicy,
+    },
+    /// No answer of a model that was kept before this is given any more.
+    CachePurged {
+        /// The model.
+        model: ModelId,
+    },
 }
 
 impl CatalogEvent {
@@ -112,4 +124,29 @@ pub struct ModelSpec {
     pub context_max: Tokens,
     /// Most output tokens of one call; reserved if the caller sets no `max_tokens`.
     pub output_max: Tokens,
+}
+
+/// Whether an answer is given to more calls than the one that it was made for: to calls that ask for the very same, within
+/// the same scope. Off unless something is set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CachePolicy {
+    /// For how many seconds a whole answer is kept; not at all if 0.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub ttl_s: u32,
+    /// True if calls that run at the same time share one call to the provider: the one that began first pays it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub coalesce: bool,
+}
+
+impl CachePolicy {
+    /// True if every call is made by itself, and nothing is kept.
+    pub const fn is_off(&self) -> bool {
+        self.ttl_s == 0 && !self.coalesce
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's form
+const fn is_nothing(seconds: &u32) -> bool {
+    *seconds == 0
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::page::{Page, Paging, list_query};
-use crate::event::{ModelSpec, PriceVariant, ProviderKind, Rates, RoutePolicy, Target};
+use crate::event::{CachePolicy, ModelSpec, PriceVariant, ProviderKind, Rates, RoutePolicy, Target};
 use crate::id::{ModelId, ProviderId};
 use crate::quantity::{Position, Tokens};
 use crate::timestamp::Timestamp;
@@ -71,6 +71,12 @@ pub struct ModelRow {
     /// What the tenant lowered the output of a model of the platform to, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lowered: Option<Tokens>,
+    /// Whether its answers are given more than once.
+    #[serde(default, skip_serializing_if = "CachePolicy::is_off")]
+    pub cache: CachePolicy,
+    /// The same, if the tenant says so itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_cache: Option<CachePolicy>,
 }
 
 /// One price of one model.

@@ -409,6 +409,10 @@ variants! {
             variants: vec![],
             source: None,
         };
+    Event::Catalog(CatalogEvent::CacheSet { .. }) => "catalog.cache_set":
+        CatalogEvent::CacheSet { model: model(), policy: CachePolicy { ttl_s: 600, coalesce: true } };
+    Event::Catalog(CatalogEvent::CachePurged { .. }) => "catalog.cache_purged":
+        CatalogEvent::CachePurged { model: model() };
     Event::Agent(AgentEvent::Defined { .. }) => "agent.defined":
         AgentEvent::Defined {
             agent: agent(),

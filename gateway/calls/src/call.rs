@@ -6,7 +6,7 @@
 //! | [`Accepted`] | a face's door | the key is good, freshly; the call has a permit; its body has come |
 //! | `Planned` | `planned.rs` | it is read, routed, and its worst case is known |
 //! | `Authorised` | `authorised.rs` | the caller may call the model at that cost |
-//! | | | *here a cache would be asked, and equal calls coalesced: before anything is reserved* |
+//! | | `given.rs` | *where the model's policy says so:* an answer that another call got is given, and that is in the log; or this call's own answer will be for others too |
 //! | `Reserved` | `reserved.rs` | the worst case is reserved; `CallStarted` is in the log |
 //! | `Answered` | `answered.rs` | the provider answers. The request was checked once more when the connection was ready for its body, because reserving may have waited and a process may have been stopped for a while |
 //! | [`Settled`](crate::Settled) | `settle.rs` | `CallFinished` is in the log |
@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
 use crate::admission::Admission;
+use crate::cache::{Cache, Leader};
 use crate::config::Config;
 use crate::dialect::Dialect;
 use crate::error::Error;
@@ -40,6 +41,7 @@ mod answered;
 mod attempts;
 mod authorised;
 mod failure;
+mod given;
 mod manners;
 mod pieces;
 mod planned;
@@ -50,11 +52,12 @@ mod settle;
 
 pub use accepted::Accepted;
 pub use pieces::Pieces;
-pub use reply::{CallSummary, Reply, ReplyBody};
+pub use reply::{CacheUse, CallSummary, Reply, ReplyBody};
 
 use answered::{Answered, CallAnswer, Sender, Stop, Unanswered};
 use attempts::Attempts;
 use authorised::{Authorised, authorise};
+use given::{Giver, Look};
 use manners::Manners;
 use planned::{Plan, Planner};
 use relay::Relay;
@@ -66,7 +69,8 @@ pub(crate) struct Pipeline {
     access: Arc<Access>,
     metrics: Metrics,
     planner: Planner,
-    reserver: Reserver,
+    giver: Arc<Giver>,
+    reserver: Arc<Reserver>,
     sender: Sender,
     settler: Settler,
     relay: Arc<Relay>,
@@ -107,6 +111,17 @@ impl Pipeline {
             read_on_max: config.abandoned_time_max,
         };
         let wait_max: Duration = config.admission.wait_max + config.record_wait_max;
+        let reserver =
+            Arc::new(Reserver { access: Arc::clone(&access), admission, clock: Arc::clone(&clock), wait_max });
+        let giver = Arc::new(Giver {
+            access: Arc::clone(&access),
+            cache: Cache::new(config.cache_bytes_max, Arc::clone(&clock)),
+            metrics: metrics.clone(),
+            reserver: Arc::clone(&reserver),
+            tracker: relay.tracker.clone(),
+            cut: cut.clone(),
+            keep_alive_every: config.keep_alive_every,
+        });
         Self {
             planner: Planner {
                 catalogs,
@@ -114,7 +129,8 @@ impl Pipeline {
                 clock: Arc::clone(&clock),
                 fresh_wait_max: config.fresh_wait_max,
             },
-            reserver: Reserver { access: Arc::clone(&access), admission, clock: Arc::clone(&clock), wait_max },
+            giver,
+            reserver,
             sender: Sender {
                 access: Arc::clone(&access),
                 providers,
@@ -143,18 +159,32 @@ impl Pipeline {
         dialect: &'static dyn Dialect,
         left: &Left,
     ) -> Result<Reply, Error> {
-        let stop = Stop { left, cut: &self.cut };
+        let anew = accepted.anew;
         let planned = self.planner.plan(accepted, dialect).await?;
         let authorised = authorise(&self.access, &self.metrics, planned).await?;
-        let Answered { reserved, answer } = self.first_that_answers(&authorised, stop).await?;
+        let (authorised, used, leader) = match self.giver.look(authorised, anew, left).await? {
+            Look::Given(reply) => return Ok(reply),
+            Look::Make(call, used, leader) => (call, used, leader),
+        };
+        let mut reply = self.answer(authorised, leader, left).await?;
+        reply.summary.cache = used;
+        Ok(reply)
+    }
+
+    /// Has the call answered by a provider; what comes is for those too who follow `leader`.
+    async fn answer(&self, call: Authorised, leader: Option<Leader>, left: &Left) -> Result<Reply, Error> {
+        let stop = Stop { left, cut: &self.cut, leader: leader.as_ref() };
+        let Answered { reserved, answer } = self.first_that_answers(&call, stop).await?;
+        // An answer that a short budget cut short is its caller's only.
+        let leader = leader.filter(|_| reserved.output.each() >= call.plan.estimate.output_max);
         match answer {
             CallAnswer::Whole(body, measured) => {
-                reply::whole(&self.settler, authorised, reserved, (body, measured)).await
+                reply::whole(&self.settler, call, reserved, (body, measured), leader).await
             }
             CallAnswer::Unusable(measured, why) => {
-                Err(reply::unusable(&self.settler, &authorised, reserved, (measured, why)).await)
+                Err(reply::unusable(&self.settler, &call, reserved, (measured, why)).await)
             }
-            CallAnswer::Stream(events) => Ok(Relay::start(&self.relay, authorised, reserved, events)),
+            CallAnswer::Stream(events) => Ok(Relay::start(&self.relay, call, reserved, (events, leader))),
         }
     }
 

@@ -46,6 +46,9 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Span")]
     pub client_stall_max: Duration,
+    /// Memory for answers that are kept for calls that ask the same, in bytes, where a model's policy says so; one answer
+    /// takes a sixteenth at most.
+    pub cache_bytes_max: usize,
 }
 
 impl Default for Config {
@@ -60,6 +63,7 @@ impl Default for Config {
             keep_alive_every: Duration::from_secs(2),
             abandoned_time_max: Duration::from_secs(10),
             client_stall_max: Duration::from_mins(1),
+            cache_bytes_max: 64 * 1024 * 1024,
         }
     }
 }

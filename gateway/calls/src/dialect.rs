@@ -47,6 +47,12 @@ pub trait Dialect: Send + Sync {
     /// The request as an upstream of the same dialect gets it.
     fn write(&self, request: &ModelRequest, to: &Recipient<'_>) -> Bytes;
 
+    /// The fields of `request` on which its answer does not depend; none if no other call's answer may be given to it,
+    /// because it asks for more than an answer: something is to be kept, or it goes on from what was.
+    fn idle_fields(&self, _request: &ModelRequest) -> Option<&'static [&'static str]> {
+        None
+    }
+
     /// How to speak with an upstream that would not take what was written for `spoken`; none if that is not what it says.
     fn otherwise(&self, refused: &Refused, spoken: Speaks) -> Option<Speaks>;
 

@@ -6,6 +6,7 @@
 
 mod access;
 pub mod admission;
+mod cache;
 mod call;
 mod calls;
 mod config;
@@ -26,7 +27,7 @@ mod trace;
 pub mod upstream;
 
 pub use access::{Access, AuthenticatedKey};
-pub use call::{Accepted, CallSummary, Pieces, Reply, ReplyBody};
+pub use call::{Accepted, CacheUse, CallSummary, Pieces, Reply, ReplyBody};
 pub use calls::{Calls, CallsPorts};
 pub use config::Config;
 pub use error::Error;

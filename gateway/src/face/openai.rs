@@ -20,7 +20,7 @@ use steward_calls::{CallSummary, Calls, Reply, ReplyBody, Settled};
 use steward_events::id::ModelId;
 use steward_ports::clock::Clock;
 
-use super::{Bundles, Face, HotRoute, no_such_method};
+use super::{Bundles, Face, HotRoute, cache_header, no_such_method};
 use crate::door::Door;
 use crate::error::Error;
 use crate::observe::Arrival;
@@ -64,7 +64,8 @@ fn routes(bundles: &Bundles) -> Router {
 async fn chat_completions(State(face): State<Arc<OpenAi>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let replied = async {
-        let accepted = face.door.accept(&parts, body).await?;
+        let mut accepted = face.door.accept(&parts, body).await?;
+        accepted.anew = cache_header::wants_anew(&parts.headers);
         Ok(respond(face.calls.make(&OpenAiChat, accepted).await?))
     };
     face.finish(&parts, replied.await)
@@ -145,6 +146,7 @@ fn set_summary(headers: &mut HeaderMap, summary: &CallSummary) {
     set(headers, "x-steward-attempts", &summary.attempts);
     set(headers, "x-steward-overhead-ms", &format_args!("{:.3}", summary.overhead.as_secs_f64() * 1e3));
     set(headers, "openai-organization", &summary.tenant);
+    cache_header::say(headers, summary);
     if let Some(output) = summary.clamped_to {
         set(headers, "x-steward-max-tokens-clamped", &output);
     }

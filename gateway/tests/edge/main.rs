@@ -11,6 +11,7 @@ mod failures;
 mod freezing;
 mod freshness;
 mod installation;
+mod kept;
 mod management;
 mod raw;
 mod refusals;

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use steward_events::commit::Recorded;
 use steward_events::event::{
-    CatalogEvent, ModelSpec, PriceVariant, ProviderKind, Rates, RegistryEvent, RoutePolicy, Target, TenantEvent,
+    CachePolicy, CatalogEvent, ModelSpec, PriceVariant, ProviderKind, Rates, RegistryEvent, RoutePolicy, Target,
+    TenantEvent,
 };
 use steward_events::id::{ModelId, ProviderId, TenantId};
 use steward_events::quantity::Shard;
@@ -119,6 +120,9 @@ pub struct StoredModel {
     policy: RoutePolicy,
     /// In order.
     prices: Vec<ModelPrice>,
+    /// Whether its answers are given more than once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cache: Option<CachePolicy>,
 }
 
 /// The base rates of one price, and when they apply.
@@ -202,6 +206,11 @@ fn fold_catalog(event: &CatalogEvent, recorded: &Recorded<'_>, rows: &mut Rows<S
             let stored = StoredPrice { model, from: *from, until: *until, next: None, price: *price, variants, source };
             set_price(tenant, stored, rows);
         }
+        CatalogEvent::CacheSet { model, policy } => {
+            change_model(tenant, model, rows, |stored| stored.cache = Some(*policy));
+        }
+        // What is kept stands in gateways only.
+        CatalogEvent::CachePurged { .. } => {}
     }
 }
 
@@ -213,7 +222,8 @@ fn change_model<T>(
 ) -> Option<T> {
     let fresh = || {
         let (model, policy) = (model.clone(), RoutePolicy::default());
-        SettingsRow::Model(StoredModel { model, spec: None, targets: None, policy, prices: Vec::new() })
+        let (spec, targets, cache) = (None, None, None);
+        SettingsRow::Model(StoredModel { model, spec, targets, policy, prices: Vec::new(), cache })
     };
     match rows.row(&models(tenant).text(model.as_str())).get_or_insert_with(fresh) {
         SettingsRow::Model(stored) => Some(change(stored)),

@@ -74,6 +74,12 @@ fn put(place: &mut Table, setting: &Setting, found: &Recorded) -> Result<(), Box
             };
             table(table(place, "model")?, setting.id("model"))?.insert("route".to_owned(), route);
         }
+        Kind::Cache => {
+            let seconds = setting.fields.get("ttl_s").and_then(Json::as_u64).unwrap_or_default();
+            fields.remove("ttl_s");
+            fields.insert("ttl".to_owned(), Value::String(format!("{seconds}s")));
+            table(table(place, "model")?, setting.id("model"))?.insert("cache".to_owned(), Value::Table(fields));
+        }
         Kind::Price => {
             let model = table(table(place, "model")?, setting.id("model"))?;
             push(model, "price", Value::Table(price(setting)?))?;
@@ -198,6 +204,7 @@ mod tests {
         route = ["local/smollm2", "local/other"]
         context_max = 100000
         output_max = 64
+        cache = { ttl = "10m", coalesce = true }
         [[model.small.price]]
         from = 2026-11-01
         until = 2027-11-01T12:30:00.5Z
@@ -230,6 +237,7 @@ mod tests {
         role.empty = {}
         agent.researcher = { model = "small", instructions = "Answer \"briefly\".", steps_max = 3 }
         model.big = { output_max = 10 }
+        model.wide = { cache = { ttl = "0s" } }
         [tenant.acme.provider.own]
         kind = "openai"
         url = "https://own.example.org/v1"

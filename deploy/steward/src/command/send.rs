@@ -35,7 +35,7 @@ pub(crate) fn shorthand(noun: &str, verb: &str) -> Shorthand {
         ("budget", "set") => (&["scope", "limit"], &[]),
         ("budget", "remove") => (&["scope"], &[]),
         ("provider", "set") => (&["provider", "upstream"], &[("upstream", "url"), ("secret", "key")]),
-        ("model" | "route" | "price", "set") => (&["model"], &[]),
+        ("model" | "route" | "price", "set") | ("cache", "set" | "purge") => (&["model"], &[]),
         ("agent", "define") => (&["agent"], &[]),
         ("task", "submit") => (&["agent", "prompt"], &[("on", "scope")]),
         ("task", "cancel") => (&["task"], &[]),
@@ -94,7 +94,7 @@ fn tenant_of(spec: &CommandSpec, matches: &ArgMatches, client: &Client) -> Resul
         }
     }
     let own = client.own_tenant()?;
-    let global = ["provider", "model", "route", "price"].contains(&spec.noun);
+    let global = ["provider", "model", "route", "price", "cache"].contains(&spec.noun);
     if own.is_steward() && !global {
         return Err("no tenant: give --tenant NAME".into());
     }

@@ -24,4 +24,6 @@ pub struct Accepted {
     pub request: CorrelationId,
     /// When it came, by the monotonic clock.
     pub began: Duration,
+    /// True if the caller wants an answer of its own: none that was kept, nor another call's.
+    pub anew: bool,
 }

@@ -18,6 +18,7 @@ use super::planned::ResolvedTarget;
 use super::reserved::Reserved;
 use super::settle::Settler;
 use crate::access::Access;
+use crate::cache::Leader;
 use crate::dialect::canonical::Frame;
 use crate::dialect::{Measured, Put, Recipient, WholeAnswer};
 use crate::error::Error;
@@ -62,11 +63,18 @@ pub(super) struct Stop<'a> {
     pub(super) left: &'a Left,
     /// This process stops and cannot wait.
     pub(super) cut: &'a CancellationToken,
+    /// Others may wait for the answer too.
+    pub(super) leader: Option<&'a Leader>,
 }
 
 impl Stop<'_> {
     fn is_set(self) -> bool {
-        self.left.is_set() || self.cut.is_cancelled()
+        (self.left.is_set() && !self.is_awaited()) || self.cut.is_cancelled()
+    }
+
+    /// True if others wait for the answer.
+    fn is_awaited(self) -> bool {
+        self.leader.is_some_and(Leader::has_followers)
     }
 
     /// Waits for so long. False if there is no more use in what was waited for.
@@ -76,7 +84,7 @@ impl Stop<'_> {
         }
         tokio::select! {
             () = tokio::time::sleep(wait) => !self.is_set(),
-            () = self.left.wait() => false,
+            () = self.left.wait(), if !self.is_awaited() => false,
             () = self.cut.cancelled() => false,
         }
     }
@@ -111,7 +119,7 @@ impl Sender {
         let sending = async {
             tokio::select! {
                 answer = self.exchange(call, target, reserved.output.each(), &mut revoked) => answer.map_err(Some),
-                () = self.gone_for_long(stop.left) => Err(None),
+                () = self.gone_for_long(stop) => Err(None),
                 () = stop.cut.cancelled() => Err(None),
             }
         };
@@ -146,9 +154,12 @@ impl Sender {
     }
 
     /// The caller has gone, and nothing was heard for a while: a provider works on, and bills, whoever listens.
-    async fn gone_for_long(&self, left: &Left) {
-        left.wait().await;
+    async fn gone_for_long(&self, stop: Stop<'_>) {
+        stop.left.wait().await;
         tokio::time::sleep(self.read_on_max).await;
+        while stop.is_awaited() {
+            tokio::time::sleep(self.read_on_max).await;
+        }
     }
 
     /// Asks the provider, once more in other words if it did not take the first, and reads a whole answer as far as it must
@@ -232,7 +243,7 @@ impl Sender {
     }
 
     async fn failed(&self, call: &Authorised, mut reserved: Reserved, failure: Failure) -> Unanswered {
-        let (provider, now) = (reserved.provider.clone(), self.clock.now());
+        let (provider, now) = (reserved.target.provider.clone(), self.clock.now());
         match failure.blame(now) {
             Blame::Target(ask_again) => reserved.trial.failed(ask_again),
             Blame::Request => reserved.trial.well(),
@@ -277,7 +288,7 @@ const fn in_words(operation: Operation) -> &'static str {
     }
 }
 
-fn broke_off() -> Error {
+pub(super) fn broke_off() -> Error {
     Error::Unanswered("the caller broke off".to_owned())
 }
 

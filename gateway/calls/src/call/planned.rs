@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steward_aggregates::catalog::route::hash;
-use steward_aggregates::catalog::{CallFacts, Catalogs, Course, Offer, Provider};
+use steward_aggregates::catalog::{CacheTerms, CallFacts, Catalogs, Course, Offer, Provider};
 use steward_events::event::{PriceVersion, RoutePolicy, Target};
 use steward_events::id::TenantId;
 use steward_events::quantity::NanoDollars;
@@ -43,6 +43,8 @@ pub(super) struct Plan {
     pub(super) estimate: Estimate,
     /// At which price.
     pub(super) price: PriceVersion,
+    /// Whether its answer is given to others too, and theirs to it.
+    pub(super) cache: CacheTerms,
 }
 
 /// One place where a call may go.
@@ -111,7 +113,7 @@ impl Planner {
         if course.order.is_empty() {
             return Err(nowhere(model.as_str(), &facts, &course));
         }
-        Ok(Plan { targets, course, estimate, price: version })
+        Ok(Plan { targets, course, estimate, price: version, cache: offer.cache })
     }
 
     fn resolved(&self, tenant: &TenantId, offer: &Offer<'_>) -> Vec<ResolvedTarget> {

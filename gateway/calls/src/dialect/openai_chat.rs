@@ -55,6 +55,12 @@ impl Dialect for OpenAiChat {
         body.write()
     }
 
+    /// Who asks is told to the provider only; what it stores is another thing than the answer.
+    fn idle_fields(&self, request: &ModelRequest) -> Option<&'static [&'static str]> {
+        let is_stored = !matches!(request.body.read_as("store"), Ok(None | Some(false)));
+        (!is_stored).then_some(&["model", "user", "safety_identifier", "store", "metadata", "prompt_cache_key"])
+    }
+
     /// Told by the field that is blamed, or by the words: `max_tokens` where `max_completion_tokens` is wanted or the other
     /// way round, and `stream_options` where nobody knows it.
     fn otherwise(&self, refused: &Refused, spoken: Speaks) -> Option<Speaks> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use steward_events::BoxError;
+use steward_events::event::CachePolicy;
 use steward_events::id::{PrincipalId, TenantId};
 use steward_events::query::{
     AccountRow, AgentRow, BudgetRow, GrantRow, GrantState, ModelRow, Page, PriceRow, PrincipalState, ProviderRow,
@@ -83,8 +84,13 @@ impl Recorded {
                 self.put(tenant, Kind::Provider, (json!({ "provider": provider }), provider.to_string()), fields);
             }
         }
-        for ModelRow { model, spec, targets, policy, inherited, lowered, .. } in rows(client, tenant, "model").await? {
+        for ModelRow { model, spec, targets, policy, inherited, lowered, own_cache, .. } in
+            rows(client, tenant, "model").await?
+        {
             let id = || (json!({ "model": model }), model.to_string());
+            if let Some(CachePolicy { ttl_s, coalesce }) = own_cache {
+                self.put(tenant, Kind::Cache, id(), json!({ "ttl_s": ttl_s, "coalesce": coalesce }));
+            }
             let spec = match (inherited, lowered) {
                 (false, _) if tenant.is_steward() || !targets.is_empty() => json!(spec),
                 (false, _) => json!({ "output_max": spec.output_max }),
