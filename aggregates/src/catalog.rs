@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use steward_events::command::{CatalogCommand, SetModel, SetPrice, SetProvider, SetRoute};
+use steward_events::digest::BodyHash;
 use steward_events::event::{CatalogEvent, ModelSpec, PriceVariant, PriceVersion, ProviderKind, Rates, Target};
-use steward_events::id::{ModelId, ProviderId};
+use steward_events::id::{ModelId, ProviderId, SecretId};
 use steward_events::quantity::{NanoDollars, PicoDollarsPerToken, Tokens};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
@@ -17,11 +18,13 @@ use crate::aggregate::{Aggregate, Stamp};
 use crate::limit;
 
 mod price;
+mod secret;
 mod upstream;
 mod view;
 
 pub use price::{Ceiling, Charge, Price};
-pub use view::{Catalogs, Offer};
+pub use secret::SECRETS_MAX;
+pub use view::{Catalogs, Offer, RecordedSecret};
 
 /// The most models, and the most providers, of one tenant.
 pub const ITEMS_MAX: usize = 10_000;
@@ -60,6 +63,8 @@ pub struct Catalog {
     models: BTreeMap<ModelId, ModelSpec>,
     routes: BTreeMap<ModelId, Vec<Target>>,
     prices: BTreeMap<ModelId, BTreeMap<Timestamp, Shared<Price>>>,
+    /// Of each secret the digest of its recorded form.
+    secrets: BTreeMap<SecretId, BodyHash>,
 }
 
 /// An upstream.
@@ -69,7 +74,7 @@ pub struct Provider {
     pub kind: ProviderKind,
     /// Base URL.
     pub url: String,
-    /// Where its key is found.
+    /// Where its key is found, as a [`KeyPlace`](steward_events::provider_key::KeyPlace) says it.
     pub key: Option<String>,
 }
 
@@ -100,18 +105,13 @@ impl Catalog {
         Some((PriceVersion { model: model.clone(), from: *from }, price.clone()))
     }
 
-    /// Providers that a tenant sets itself carry no key: a key reference is read from the gateway's own surroundings,
-    /// and a tenant that chose both the reference and the URL could have any secret of the platform sent to itself.
     fn set_provider(&self, set: &SetProvider, stamp: &Stamp) -> Result<Vec<CatalogEvent>, Rejection> {
         if set.kind == ProviderKind::Scripted && !stamp.tenant.is_steward() {
             return Err(Rejection::invalid("kind", "scripted is for tests of the operators; name a real provider"));
         }
         upstream::check_url(set.kind, &set.url)?;
         if let Some(reference) = &set.key {
-            if !stamp.tenant.is_steward() {
-                return Err(Rejection::invalid("key", "only providers of the tenant steward may refer to keys"));
-            }
-            upstream::check_key(reference)?;
+            self.check_key(reference, stamp)?;
         }
         let SetProvider { provider, kind, url, key } = set.clone();
         if self.providers.get(&provider) == Some(&Provider { kind, url: url.clone(), key: key.clone() }) {
@@ -267,6 +267,8 @@ impl Aggregate for Catalog {
             CatalogCommand::SetModel(set) => self.set_model(set),
             CatalogCommand::SetRoute(set) => self.set_route(set, stamp),
             CatalogCommand::SetPrice(set) => self.set_price(set, stamp),
+            CatalogCommand::SetSecret(set) => self.set_secret(set),
+            CatalogCommand::RemoveSecret(remove) => self.remove_secret(remove),
         }
     }
 
@@ -285,6 +287,12 @@ impl Aggregate for Catalog {
                 let price = Price { until, base, variants, source };
                 self.prices.entry(model).or_default().insert(from, price.into());
             }
+            CatalogEvent::SecretSet { secret, value } => {
+                self.secrets.insert(secret, value.digest());
+            }
+            CatalogEvent::SecretRemoved { secret } => {
+                self.secrets.remove(&secret);
+            }
         }
     }
 
@@ -293,6 +301,8 @@ impl Aggregate for Catalog {
             CatalogCommand::SetProvider(set) => json!({ "provider": set.provider }),
             CatalogCommand::SetModel(set) => json!({ "model": set.model }),
             CatalogCommand::SetRoute(set) => json!({ "model": set.model }),
+            CatalogCommand::SetSecret(set) => json!({ "secret": set.secret }),
+            CatalogCommand::RemoveSecret(remove) => json!({ "secret": remove.secret }),
             CatalogCommand::SetPrice(set) => {
                 let mut froms = self.prices.get(&set.model).into_iter().flat_map(BTreeMap::iter);
                 let price = priced(set);

@@ -75,6 +75,8 @@ fn example(spec: &CommandSpec) -> &'static str {
         ("model", "set") => r#"{"model":"small","spec":{"context_max":10,"output_max":10}}"#,
         ("route", "set") => r#"{"model":"small","targets":[]}"#,
         ("price", "set") => r#"{"model":"small","price":{"input":1,"cached":1,"output":1}}"#,
+        ("secret", "set") => r#"{"secret":"mine","value":"sk-example"}"#,
+        ("secret", "remove") => r#"{"secret":"mine"}"#,
         ("agent", "define") => r#"{"agent":"researcher","spec":{"model":"small","instructions":""}}"#,
         ("task", "submit") => r#"{"agent":"researcher","input":{"prompt":"why"},"scope":"acme/support"}"#,
         ("task", "cancel") => r#"{"task":"t_1"}"#,

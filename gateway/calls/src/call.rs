@@ -32,6 +32,7 @@ use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::run_to_end::Left;
+use crate::tenant_secrets::TenantSecrets;
 use crate::upstream::Providers;
 
 mod accepted;
@@ -78,6 +79,7 @@ pub(crate) struct Parts {
     pub(crate) catalogs: Arc<Live<Catalogs>>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) providers: Providers,
+    pub(crate) secrets: TenantSecrets,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Arc<dyn Clock>,
     /// The tasks that must record the end of a call.
@@ -88,7 +90,7 @@ pub(crate) struct Parts {
 
 impl Pipeline {
     pub(crate) fn new(parts: Parts, config: &Config) -> Self {
-        let Parts { access, catalogs, admission, providers, metrics, clock, tracker, cut } = parts;
+        let Parts { access, catalogs, admission, providers, secrets, metrics, clock, tracker, cut } = parts;
         let settler = Settler { metrics: metrics.clone(), clock: Arc::clone(&clock) };
         let relay = Relay {
             settler: settler.clone(),
@@ -105,6 +107,7 @@ impl Pipeline {
             sender: Sender {
                 access: Arc::clone(&access),
                 providers,
+                secrets,
                 settler: settler.clone(),
                 clock,
                 manners: Manners::default(),

@@ -20,6 +20,7 @@ mod revocation;
 mod run_to_end;
 mod secrets;
 mod settled;
+mod tenant_secrets;
 mod trace;
 pub mod upstream;
 

@@ -14,6 +14,7 @@ mod installation;
 mod management;
 mod raw;
 mod refusals;
+mod secrets;
 mod shares;
 mod stops;
 mod streams;

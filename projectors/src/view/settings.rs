@@ -195,6 +195,7 @@ fn fold_catalog(event: &CatalogEvent, recorded: &Recorded<'_>, rows: &mut Rows<S
             let stored = StoredPrice { model, from: *from, until: *until, next: None, price: *price, variants, source };
             set_price(tenant, stored, rows);
         }
+        CatalogEvent::SecretSet { .. } | CatalogEvent::SecretRemoved { .. } => {}
     }
 }
 

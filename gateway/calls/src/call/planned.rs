@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_aggregates::catalog::{Catalogs, Provider};
+use steward_aggregates::catalog::{Catalogs, Provider, RecordedSecret};
 use steward_events::event::{PriceVersion, Target};
+use steward_events::id::TenantId;
 use steward_events::quantity::NanoDollars;
 use steward_events::shard::STEWARD_SHARD;
 use steward_ports::clock::Clock;
@@ -16,7 +17,7 @@ use crate::dialect::{Dialect, ModelRequest};
 use crate::error::Error;
 use crate::estimate::{Estimate, Rate};
 
-/// How old the catalogs may be where they would refuse a call.
+/// How old the catalogs may be where they would refuse a call, or say which secret counts.
 const CATALOG_AGE_MAX: Duration = Duration::from_millis(200);
 
 /// A call that was read and looked up.
@@ -48,6 +49,15 @@ pub(super) struct ResolvedTarget {
     pub(super) provider: Provider,
     /// True if the operators set it, not the tenant.
     pub(super) trusted: bool,
+    /// The secret that is its key, if a secret is.
+    pub(super) secret: Option<RecordedSecret>,
+}
+
+impl Plan {
+    /// True if a key is a secret of a tenant.
+    fn needs_a_secret(&self) -> bool {
+        self.targets.iter().any(|target| target.secret.is_some())
+    }
 }
 
 impl Planned {
@@ -76,9 +86,12 @@ impl Planner {
         Ok(Planned { accepted, dialect, request, plan })
     }
 
-    /// A refusal rests on fresh catalogs, so that what was just set counts.
+    /// A refusal rests on fresh catalogs, so that what was just set counts; and so does the use of a secret, so that one
+    /// that was just replaced or taken from its provider is not used.
     async fn find(&self, key: &AuthenticatedKey, request: &ModelRequest) -> Result<Plan, Error> {
-        if let Ok(plan) = self.look_up(key, request) {
+        if let Ok(plan) = self.look_up(key, request)
+            && !plan.needs_a_secret()
+        {
             return Ok(plan);
         }
         let confirm = |shard| self.catalogs.confirm(shard, CATALOG_AGE_MAX, self.fresh_wait_max);
@@ -93,10 +106,13 @@ impl Planner {
         let (tenant, model) = (&key.holder.tenant, &request.model);
         let catalogs = self.catalogs.read();
         let offer = catalogs.offer(tenant, model).ok_or_else(|| Error::NoSuchModel(model.to_string()))?;
+        let steward = TenantId::steward();
+        let of = if offer.of_platform { &steward } else { tenant };
         let resolved = |&(target, provider): &(&Target, &Provider)| ResolvedTarget {
             target: target.clone(),
             provider: provider.clone(),
             trusted: offer.of_platform,
+            secret: provider.secret().and_then(|secret| catalogs.secret(of, &secret)),
         };
         let targets = offer.targets.iter().map(resolved).collect();
         let began = self.clock.now();
