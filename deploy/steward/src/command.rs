@@ -24,6 +24,7 @@ pub(crate) mod list;
 mod options;
 mod replay;
 mod role;
+pub(crate) mod secret;
 pub(crate) mod send;
 mod task;
 mod up;
