@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use steward_events::command::{CatalogCommand, SetModel, SetPrice, SetProvider, SetRoute};
-use steward_events::event::{CatalogEvent, ModelSpec, PriceVariant, PriceVersion, ProviderKind, Rates};
-use steward_events::id::{ModelId, ProviderId};
+use steward_events::event::{CatalogEvent, ModelSpec, PriceVariant, PriceVersion, ProviderKind, Rates, Target};
+use steward_events::id::{ModelId, ProviderId, SecretId};
+use steward_events::digest::BodyHash;
 use steward_events::quantity::{NanoDollars, PicoDollarsPerToken, Tokens};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
@@ -20,6 +21,7 @@ mod cache;
 mod price;
 pub mod route;
 mod targets;
+mod secret;
 mod upstream;
 mod view;
 
@@ -27,7 +29,8 @@ pub use cache::{CacheTerms, TTL_MAX_S};
 pub use price::{Ceiling, Charge, Price};
 pub use route::{CallFacts, Course, LeftOut, Route, Standing};
 pub use targets::{TAG_BYTES_MAX, TAGS_MAX, TARGETS_MAX, UPSTREAM_MODEL_BYTES_MAX, WEIGHT_MAX};
-pub use view::{Catalogs, Offer};
+pub use view::{Catalogs, Offer, RecordedSecret};
+pub use secret::SECRETS_MAX;
 
 /// The most models, and the most providers, of one tenant.
 pub const ITEMS_MAX: usize = 10_000;
@@ -61,6 +64,8 @@ pub struct Catalog {
     routes: BTreeMap<ModelId, Route>,
     prices: BTreeMap<ModelId, BTreeMap<Timestamp, Shared<Price>>>,
     caches: cache::Caches,
+    /// Of each secret the digest of its recorded form.
+    secrets: BTreeMap<SecretId, BodyHash>,
 }
 
 /// An upstream.
@@ -70,7 +75,7 @@ pub struct Provider {
     pub kind: ProviderKind,
     /// Base URL.
     pub url: String,
-    /// Where its key is found.
+    /// Where its key is found, as a [`KeyPlace`](steward_events::provider_key::KeyPlace) says it.
     pub key: Option<String>,
 }
 
@@ -101,18 +106,13 @@ impl Catalog {
         Some((PriceVersion { model: model.clone(), from: *from }, price.clone()))
     }
 
-    /// Providers that a tenant sets itself carry no key: a key reference is read from the gateway's own surroundings,
-    /// and a tenant that chose both the reference and the URL could have any secret of the platform sent to itself.
     fn set_provider(&self, set: &SetProvider, stamp: &Stamp) -> Result<Vec<CatalogEvent>, Rejection> {
         if set.kind == ProviderKind::Scripted && !stamp.tenant.is_steward() {
             return Err(Rejection::invalid("kind", "scripted is for tests of the operators; name a real provider"));
         }
         upstream::check_url(set.kind, &set.url)?;
         if let Some(reference) = &set.key {
-            if !stamp.tenant.is_steward() {
-                return Err(Rejection::invalid("key", "only providers of the tenant steward may refer to keys"));
-            }
-            upstream::check_key(reference)?;
+            self.check_key(reference, stamp)?;
         }
         let SetProvider { provider, kind, url, key } = set.clone();
         if self.providers.get(&provider) == Some(&Provider { kind, url: url.clone(), key: key.clone() }) {
@@ -263,6 +263,8 @@ impl Aggregate for Catalog {
             CatalogCommand::SetPrice(set) => self.set_price(set, stamp),
             CatalogCommand::SetCache(set) => self.caches.set(set),
             CatalogCommand::PurgeCache(purge) => self.caches.purge(purge),
+            CatalogCommand::SetSecret(set) => self.set_secret(set),
+            CatalogCommand::RemoveSecret(remove) => self.remove_secret(remove),
         }
     }
 
@@ -283,6 +285,12 @@ impl Aggregate for Catalog {
             }
             CatalogEvent::CacheSet { model, policy } => self.caches.was_set(model, policy),
             CatalogEvent::CachePurged { model } => self.caches.was_purged(model, at),
+            CatalogEvent::SecretSet { secret, value } => {
+                self.secrets.insert(secret, value.digest());
+            }
+            CatalogEvent::SecretRemoved { secret } => {
+                self.secrets.remove(&secret);
+            }
         }
     }
 
@@ -293,6 +301,8 @@ impl Aggregate for Catalog {
             CatalogCommand::SetRoute(set) => json!({ "model": set.model }),
             CatalogCommand::SetCache(set) => json!({ "model": set.model }),
             CatalogCommand::PurgeCache(purge) => json!({ "model": purge.model }),
+            CatalogCommand::SetSecret(set) => json!({ "secret": set.secret }),
+            CatalogCommand::RemoveSecret(remove) => json!({ "secret": remove.secret }),
             CatalogCommand::SetPrice(set) => {
                 let mut froms = self.prices.get(&set.model).into_iter().flat_map(BTreeMap::iter);
                 let price = priced(set);

@@ -77,6 +77,8 @@ fn example(spec: &CommandSpec) -> &'static str {
         ("price", "set") => r#"{"model":"small","price":{"input":1,"cached":1,"output":1}}"#,
         ("cache", "set") => r#"{"model":"small","ttl_s":60}"#,
         ("cache", "purge") => r#"{"model":"small"}"#,
+        ("secret", "set") => r#"{"secret":"mine","value":"sk-example"}"#,
+        ("secret", "remove") => r#"{"secret":"mine"}"#,
         ("agent", "define") => r#"{"agent":"researcher","spec":{"model":"small","instructions":""}}"#,
         ("task", "submit") => r#"{"agent":"researcher","input":{"prompt":"why"},"scope":"acme/support"}"#,
         ("task", "cancel") => r#"{"task":"t_1"}"#,

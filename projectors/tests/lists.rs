@@ -29,7 +29,7 @@ mod company;
 #[path = "support/events.rs"]
 mod events;
 
-const LISTS: [&str; 11] = [
+const LISTS: [&str; 12] = [
     "user.list",
     "account.list",
     "agent.list",
@@ -40,6 +40,7 @@ const LISTS: [&str; 11] = [
     "provider.list",
     "model.list",
     "price.list",
+    "secret.list",
     "tenant.list",
 ];
 

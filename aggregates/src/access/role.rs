@@ -18,7 +18,7 @@ pub struct RoleSpec {
 
 /// The built-in roles, the least powerful first. The first start records them in the tenant `steward`, where an
 /// operator may change what they mean; other tenants cannot. Left out of `admin`, so that only owners and operators do
-/// it: a tenant's life (`tenant:*`) and its upstreams (`provider:*`).
+/// it: a tenant's life (`tenant:*`), its upstreams (`provider:*`) and their secrets (`secret:*`).
 pub const BUILT_IN: &[(&str, &[&str], &[&str])] = &[
     ("agent", &["model:invoke", "task:submit"], &[]),
     ("billing", &["cost:*", "budget:*", "price:list", "model:list", "account:list", "key:list", "tenant:show"], &[]),

@@ -4,6 +4,8 @@ use steward_events::id::TenantId;
 use super::*;
 use crate::spec::{given, stamp};
 
+mod secrets;
+
 const NOW: Timestamp = Timestamp(1_000_000);
 
 fn model() -> ModelId {
@@ -161,11 +163,16 @@ fn the_price_of_image_search_or_call_is_bounded() {
 }
 
 #[test]
-fn only_steward_refers_to_keys() {
-    let refused = Rejection::invalid("key", "only providers of the tenant steward may refer to keys");
-    given::<Catalog>([]).when(CatalogCommand::SetProvider(provider(Some("env:LOCAL_KEY")))).then_rejected(&refused);
-    let with_key = CatalogCommand::SetProvider(provider(Some("env:LOCAL_KEY")));
-    assert_eq!(Catalog::default().decide(&with_key, &steward()).unwrap().len(), 1);
+fn only_steward_refers_to_surroundings_of_the_gateway() {
+    let refused = Rejection::invalid(
+        "key",
+        "only providers of the tenant steward may refer to env: and file:; write secret:NAME, after steward secret set NAME",
+    );
+    for reference in ["env:LOCAL_KEY", "file:/run/secrets/key"] {
+        let set = || CatalogCommand::SetProvider(provider(Some(reference)));
+        given::<Catalog>([]).when(set()).then_rejected(&refused);
+        assert_eq!(Catalog::default().decide(&set(), &steward()).unwrap().len(), 1);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Whether an upstream's address and key reference can be right. Nothing is looked up: that is the gateway's.
 
 use steward_events::event::ProviderKind;
+use steward_events::provider_key::KeyPlace;
 use steward_events::rejection::Rejection;
 
 use crate::limit;
@@ -40,20 +41,12 @@ pub(super) fn check_url(kind: ProviderKind, url: &str) -> Result<(), Rejection> 
     }
 }
 
-/// `env:NAME` or `file:PATH`: where the gateway finds the key.
-pub(super) fn check_key(reference: &str) -> Result<(), Rejection> {
+/// Where a key is found, as the reference says it.
+pub(super) fn read_key(reference: &str) -> Result<KeyPlace<'_>, Rejection> {
     limit::text("key", reference, URL_BYTES_MAX)?;
-    let sound = match reference.split_once(':') {
-        Some(("env", name)) => {
-            !name.is_empty()
-                && !name.starts_with(|c: char| c.is_ascii_digit())
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        }
-        Some(("file", path)) => !path.is_empty(),
-        _ => false,
-    };
     // The text is not repeated: it may be a key that was put here by mistake.
-    if sound { Ok(()) } else { Err(Rejection::invalid("key", "write env:NAME or file:PATH, never the key itself")) }
+    let unsound = || Rejection::invalid("key", "write secret:NAME, env:NAME or file:PATH, never the key itself");
+    KeyPlace::read(reference).ok_or_else(unsound)
 }
 
 #[cfg(test)]
@@ -87,12 +80,13 @@ mod tests {
 
     #[test]
     fn key_references() {
-        for reference in ["env:OPENAI_API_KEY", "file:/run/secrets/key", "file:.steward/provider.key"] {
-            assert_eq!(check_key(reference), Ok(()), "{reference}");
+        for reference in ["env:OPENAI_API_KEY", "file:/run/secrets/key", "file:.steward/provider.key", "secret:openai"]
+        {
+            assert!(read_key(reference).is_ok(), "{reference}");
         }
-        for reference in ["", "sk-abc", "env:", "env:1A", "env:A B", "file:", "http://x"] {
-            assert!(check_key(reference).is_err(), "{reference}");
+        for reference in ["", "sk-abc", "env:", "env:1A", "env:A B", "file:", "http://x", "secret:SK-abc"] {
+            assert!(read_key(reference).is_err(), "{reference}");
         }
-        assert!(!check_key("sk-abc").unwrap_err().to_string().contains("sk-abc"));
+        assert!(!read_key("sk-abc").unwrap_err().to_string().contains("sk-abc"));
     }
 }

@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use steward_events::commit::Recorded;
 use steward_events::event::{CatalogEvent, ModelSpec, PriceVersion, RoutePolicy, Target};
-use steward_events::id::{ModelId, TenantId};
+use steward_events::id::{ModelId, TenantId, SecretId};
+use steward_events::digest::BodyHash;
+use steward_events::quantity::Position;
 use steward_events::shared::Shared;
 use steward_events::timestamp::Timestamp;
 use steward_events::view::Reads;
@@ -17,6 +19,21 @@ use crate::aggregate::Aggregate;
 #[derive(Debug, Default)]
 pub struct Catalogs {
     tenants: HashMap<TenantId, Catalog>,
+    /// Where each secret was set last.
+    secrets: HashMap<TenantId, HashMap<SecretId, Position>>,
+}
+
+/// A secret as it is recorded: whose, which, and which of those that had its name. It does not tell the secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RecordedSecret {
+    /// In whose catalog.
+    pub tenant: TenantId,
+    /// Its name there.
+    pub secret: SecretId,
+    /// The digest of its recorded form.
+    pub digest: BodyHash,
+    /// Where it was set, in the tenant's shard.
+    pub position: Position,
 }
 
 /// What stands behind a model's name for one tenant. All of it is from one catalog, that of whose providers are called and
@@ -67,6 +84,13 @@ impl Catalogs {
         Some(offer)
     }
 
+    /// A secret in the catalog of `tenant`, if it is kept there.
+    pub fn secret(&self, tenant: &TenantId, secret: &SecretId) -> Option<RecordedSecret> {
+        let digest = self.tenants.get(tenant)?.secret(secret)?;
+        let position = *self.secrets.get(tenant)?.get(secret)?;
+        Some(RecordedSecret { tenant: tenant.clone(), secret: secret.clone(), digest, position })
+    }
+
     /// All models that the tenant can call.
     pub fn models(&self, tenant: &TenantId) -> BTreeSet<&ModelId> {
         let steward = TenantId::steward();
@@ -94,6 +118,15 @@ impl Reads<CatalogEvent> for Catalogs {
     fn read(&mut self, event: &CatalogEvent, recorded: &Recorded<'_>) {
         let catalog = self.tenants.entry(recorded.stream.tenant.clone()).or_default();
         catalog.apply(event, recorded.entry.at);
+        let secrets = self.secrets.entry(recorded.stream.tenant.clone()).or_default();
+        match event {
+            CatalogEvent::SecretSet { secret, .. } => _ = secrets.insert(secret.clone(), recorded.position),
+            CatalogEvent::SecretRemoved { secret } => _ = secrets.remove(secret),
+            CatalogEvent::ProviderSet { .. }
+            | CatalogEvent::ModelSet { .. }
+            | CatalogEvent::RouteSet { .. }
+            | CatalogEvent::PriceSet { .. } => {}
+        }
     }
 }
 

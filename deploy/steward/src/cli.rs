@@ -6,6 +6,7 @@ use clap::{Arg, ArgAction, Command};
 use steward_events::command::{Audience, COMMANDS, nouns};
 
 use crate::command::list;
+use crate::command::secret;
 use crate::command::send::{fields, shorthand};
 
 /// The whole command line.
@@ -256,9 +257,13 @@ fn noun_group(noun: &'static str) -> Command {
     let mut group = Command::new(noun).about(format!("Commands about a {noun}")).subcommand_required(true);
     for spec in COMMANDS.iter().filter(|spec| spec.noun == noun && spec.audience == Audience::Callers) {
         let short = shorthand(spec.noun, spec.verb);
-        let mut verb = Command::new(spec.verb)
-            .about(spec.help)
-            .arg(option("body", "JSON", "The whole body as JSON, instead of options").conflicts_with("field"));
+        let mut verb = Command::new(spec.verb).about(spec.help);
+        verb = if (spec.noun, spec.verb) == ("secret", "set") {
+            // What is typed stands in the list of processes and in the shell's history.
+            verb.arg(secret::value_file()).after_help(secret::EXAMPLES)
+        } else {
+            verb.arg(option("body", "JSON", "The whole body as JSON, instead of options").conflicts_with("field"))
+        };
         for field in fields(spec) {
             let positional = short.positionals.iter().position(|name| *name == field.flag);
             let mut arg = Arg::new(field.flag.clone())

@@ -25,6 +25,7 @@ mod options;
 mod replay;
 mod role;
 mod route;
+pub(crate) mod secret;
 pub(crate) mod send;
 mod task;
 mod up;

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Body;
 use crate::event::{CachePolicy, ModelSpec, PriceVariant, ProviderKind, Rates, RoutePolicy, Target};
-use crate::id::{ModelId, ProviderId};
+use crate::id::{ModelId, ProviderId, SecretId, TenantId};
+use crate::provider_key::SecretValue;
+use crate::sealed::{Content, KeyOwner, Sealable};
 use crate::timestamp::Timestamp;
 
 commands! {
@@ -16,6 +18,8 @@ commands! {
         "price" "set" => SetPrice, Callers, "Set a model's price from a date on";
         "cache" "set" => SetCache, Callers, "Set for how long answers of a model are kept for calls that ask the same";
         "cache" "purge" => PurgeCache, Callers, "Give no answer of a model that was kept until now";
+        "secret" "set" => SetSecret, Callers, "Keep a secret, such as the key of a provider: sealed, and shown to nobody again";
+        "secret" "remove" => RemoveSecret, Callers, "Remove a secret that no provider uses";
     }
 }
 
@@ -29,7 +33,8 @@ pub struct SetProvider {
     pub kind: ProviderKind,
     /// Base URL, e.g. `http://127.0.0.1:9090/v1`.
     pub url: String,
-    /// Place of the provider's key, `env:NAME` or `file:PATH`, read by the gateway. Never the key itself.
+    /// Place of the provider's key, never the key itself: `secret:NAME`, set before; only in the tenant `steward` also
+    /// `env:NAME` or `file:PATH`, read by the gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }
@@ -123,3 +128,32 @@ pub struct PurgeCache {
 }
 
 impl Body for PurgeCache {}
+/// Keeps a secret of the tenant, or replaces it: the next call uses the new one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetSecret {
+    /// Name of the secret.
+    pub secret: SecretId,
+    /// The secret: 1 to 4096 visible ASCII characters; sealed before anything is decided or recorded.
+    pub value: Content<SecretValue>,
+}
+
+impl Body for SetSecret {
+    fn sealed(&mut self, tenant: &TenantId) -> Vec<(&mut dyn Sealable, KeyOwner)> {
+        vec![(&mut self.value, KeyOwner::Tenant(tenant.clone()))]
+    }
+    /// Nobody sees that two secrets of a tenant are the same.
+    fn sealed_at(&self) -> String {
+        format!("secret/{}", self.secret)
+    }
+}
+
+/// Removes a secret. One that a provider uses stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveSecret {
+    /// Name of the secret.
+    pub secret: SecretId,
+}
+
+impl Body for RemoveSecret {}

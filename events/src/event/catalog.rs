@@ -6,8 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{PriceVariant, Rates, RoutePolicy, Target};
-use crate::id::{ModelId, ProviderId};
+use crate::id::{ModelId, ProviderId, SecretId};
+use crate::provider_key::SecretValue;
 use crate::quantity::{SchemaVersion, Tokens};
+use crate::sealed::Sealed;
 use crate::timestamp::Timestamp;
 
 /// Events of what can be called and at which price: each for calls to providers of the same tenant (`steward`: the
@@ -23,7 +25,7 @@ pub enum CatalogEvent {
         kind: ProviderKind,
         /// Base URL, e.g. `http://127.0.0.1:9090/v1`.
         url: String,
-        /// Where its key is found (`env:NAME`, `file:PATH`); never the key.
+        /// Where its key is found (`env:NAME`, `file:PATH`, `secret:NAME`); never the key.
         key: Option<String>,
     },
     /// A model can be named by callers.
@@ -72,6 +74,18 @@ pub enum CatalogEvent {
     CachePurged {
         /// The model.
         model: ModelId,
+    },
+    /// A secret is kept, or another in its place.
+    SecretSet {
+        /// Name of the secret.
+        secret: SecretId,
+        /// The secret, which only the tenant's data key opens.
+        value: Sealed<SecretValue>,
+    },
+    /// A secret is no longer kept.
+    SecretRemoved {
+        /// Name of the secret.
+        secret: SecretId,
     },
 }
 

@@ -46,7 +46,8 @@ pub struct ProviderRow {
     pub kind: ProviderKind,
     /// Base URL, without what could help to find a secret.
     pub url: String,
-    /// Where its key is found (`env:NAME`, `file:PATH`), never the key; none if the upstream is the platform's.
+    /// Where its key is found (`env:NAME`, `file:PATH`, `secret:NAME`), never the key; none if the upstream is the
+    /// platform's.
     pub key: Option<String>,
     /// True if the tenant has it from the platform.
     pub inherited: bool,

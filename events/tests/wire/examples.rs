@@ -57,6 +57,10 @@ fn key() -> KeyId {
     KeyId::new("key_9kd2").unwrap()
 }
 
+fn secret() -> SecretId {
+    SecretId::new("openai").unwrap()
+}
+
 fn model() -> ModelId {
     ModelId::new("small").unwrap()
 }
@@ -413,6 +417,10 @@ variants! {
         CatalogEvent::CacheSet { model: model(), policy: CachePolicy { ttl_s: 600, coalesce: true } };
     Event::Catalog(CatalogEvent::CachePurged { .. }) => "catalog.cache_purged":
         CatalogEvent::CachePurged { model: model() };
+    Event::Catalog(CatalogEvent::SecretSet { .. }) => "catalog.secret_set":
+        CatalogEvent::SecretSet { secret: secret(), value: of_tenant() };
+    Event::Catalog(CatalogEvent::SecretRemoved { .. }) => "catalog.secret_removed":
+        CatalogEvent::SecretRemoved { secret: secret() };
     Event::Agent(AgentEvent::Defined { .. }) => "agent.defined":
         AgentEvent::Defined {
             agent: agent(),
@@ -627,6 +635,16 @@ fn further() -> Vec<(&'static str, Event)> {
                 kind: ProviderKind::Scripted,
                 url: String::new(),
                 key: None,
+            }
+            .into(),
+        ),
+        (
+            "catalog.provider_set.secret",
+            CatalogEvent::ProviderSet {
+                provider: provider(),
+                kind: ProviderKind::Openai,
+                url: "https://api.example.com/v1".to_owned(),
+                key: Some("secret:openai".to_owned()),
             }
             .into(),
         ),

@@ -34,6 +34,7 @@ use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::run_to_end::Left;
 use crate::targets::{Targets, TargetsConfig};
+use crate::tenant_secrets::TenantSecrets;
 use crate::upstream::Providers;
 
 mod accepted;
@@ -89,6 +90,7 @@ pub(crate) struct Parts {
     pub(crate) admission: Arc<Admission>,
     pub(crate) providers: Providers,
     pub(crate) targets: Targets,
+    pub(crate) secrets: TenantSecrets,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Arc<dyn Clock>,
     /// The tasks that must record the end of a call.
@@ -99,7 +101,7 @@ pub(crate) struct Parts {
 
 impl Pipeline {
     pub(crate) fn new(parts: Parts, config: &Config) -> Self {
-        let Parts { access, catalogs, admission, providers, targets, metrics, clock, tracker, cut } = parts;
+        let Parts { access, catalogs, admission, providers, targets, secrets, metrics, clock, tracker, cut } = parts;
         let targets = Arc::new(targets);
         let settler = Settler { metrics: metrics.clone(), clock: Arc::clone(&clock) };
         let relay = Relay {
@@ -134,6 +136,7 @@ impl Pipeline {
             sender: Sender {
                 access: Arc::clone(&access),
                 providers,
+                secrets,
                 settler: settler.clone(),
                 clock: Arc::clone(&clock),
                 manners: Manners::default(),

@@ -23,6 +23,7 @@ mod run_to_end;
 mod secrets;
 mod settled;
 mod targets;
+mod tenant_secrets;
 mod trace;
 pub mod upstream;
 

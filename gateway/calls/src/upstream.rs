@@ -125,6 +125,11 @@ impl Failure {
         })
     }
 
+    /// The provider's key cannot be had. Why is the operators' matter: callers hear, and history keeps, no more.
+    pub(crate) fn not_configured(provider: &ProviderId) -> Self {
+        Self::unbilled(Cause::Unfit(format!("the provider {provider} is not configured")))
+    }
+
     /// It may have been billed.
     pub fn possibly(cause: Cause) -> Self {
         Self { cause, billed: Billed::Possibly }
@@ -178,13 +183,12 @@ impl Providers {
         found.ok_or_else(|| Failure::unbilled(Cause::Unfit("this process has no such provider".to_owned())))
     }
 
-    /// The key of `provider`, at `reference`. Where it is looked for is the operators' matter: callers hear, and history
-    /// keeps, only that the provider is not configured.
+    /// The key of `provider`, at `reference` in the surroundings of this process.
     pub(crate) fn key(&self, provider: &ProviderId, reference: Option<&str>) -> Result<Option<String>, Failure> {
         let Some(reference) = reference else { return Ok(None) };
         let missing = || {
             tracing::error!(provider = %provider, reference, "there is no secret at the provider's reference");
-            Failure::unbilled(Cause::Unfit(format!("the provider {provider} is not configured")))
+            Failure::not_configured(provider)
         };
         self.secrets.find(reference).map(Some).ok_or_else(missing)
     }

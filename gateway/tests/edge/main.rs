@@ -15,6 +15,7 @@ mod kept;
 mod management;
 mod raw;
 mod refusals;
+mod secrets;
 mod shares;
 mod stops;
 mod streams;

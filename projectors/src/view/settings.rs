@@ -209,8 +209,8 @@ fn fold_catalog(event: &CatalogEvent, recorded: &Recorded<'_>, rows: &mut Rows<S
         CatalogEvent::CacheSet { model, policy } => {
             change_model(tenant, model, rows, |stored| stored.cache = Some(*policy));
         }
-        // What is kept stands in gateways only.
-        CatalogEvent::CachePurged { .. } => {}
+        // What is kept stands in gateways only, and secrets have a view of their own.
+        CatalogEvent::CachePurged { .. } | CatalogEvent::SecretSet { .. } | CatalogEvent::SecretRemoved { .. } => {}
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, stream};
-use steward_events::event::{CallOutcome, Operation, TokenUsage};
+use steward_events::event::{CallOutcome, Operation, Target, TokenUsage};
 use steward_ports::clock::Clock;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,7 @@ use crate::error::Error;
 use crate::meter::{Meter, abandoned};
 use crate::recourse::{Blame, Recourse};
 use crate::run_to_end::Left;
+use crate::tenant_secrets::{NotOpened, TenantSecrets};
 use crate::upstream::{
     Billed, Cause, Failure, Outgoing, PreSendCheck, Providers, Revoked, UpstreamAnswer, UpstreamEvents,
 };
@@ -94,6 +95,7 @@ impl Stop<'_> {
 pub(super) struct Sender {
     pub(super) access: Arc<Access>,
     pub(super) providers: Providers,
+    pub(super) secrets: TenantSecrets,
     pub(super) settler: Settler,
     pub(super) clock: Arc<dyn Clock>,
     /// What was learnt of how providers want to be asked.
@@ -220,11 +222,12 @@ impl Sender {
     async fn ask(
         &self,
         call: &Authorised,
-        ResolvedTarget { target, provider, trusted, .. }: &ResolvedTarget,
+        to_target: &ResolvedTarget,
         (to, body): (&Recipient<'_>, Bytes),
         pre_send_check: PreSendCheck,
     ) -> Result<UpstreamAnswer, Failure> {
-        let key = self.providers.key(&target.provider, provider.key.as_deref())?;
+        let key = self.key(call, to_target).await?;
+        let ResolvedTarget { provider, trusted, .. } = to_target;
         let outgoing = Outgoing {
             url: provider.url.clone(),
             key,
@@ -236,6 +239,15 @@ impl Sender {
             pre_send_check,
         };
         self.providers.get(provider.kind)?.send(outgoing).await
+    }
+
+    /// The provider's key, if it has one: a secret of the tenant whose provider it is, or from the surroundings of this
+    /// process.
+    async fn key(&self, call: &Authorised, to: &ResolvedTarget) -> Result<Option<String>, Failure> {
+        let ResolvedTarget { target: Target { provider: name, .. }, provider, secret, .. } = to;
+        let Some(secret) = secret else { return self.providers.key(name, provider.key.as_deref()) };
+        let opened = self.secrets.open(secret, &call.id).await;
+        opened.map(|value| Some(value.expose().to_owned())).map_err(|NotOpened| Failure::not_configured(name))
     }
 
     async fn not_sent(&self, reserved: Reserved, why: Error) -> Unanswered {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steward_aggregates::catalog::route::hash;
-use steward_aggregates::catalog::{CacheTerms, CallFacts, Catalogs, Course, Offer, Provider};
+use steward_aggregates::catalog::{CacheTerms, CallFacts, Catalogs, Course, Offer, Provider, RecordedSecret};
 use steward_events::event::{PriceVersion, RoutePolicy, Target};
 use steward_events::id::TenantId;
 use steward_events::quantity::NanoDollars;
@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::estimate::{Estimate, Rate};
 use crate::targets::{self, TargetName, Targets};
 
-/// How old the catalogs may be where they would refuse a call.
+/// How old the catalogs may be where they would refuse a call, or say which secret counts.
 const CATALOG_AGE_MAX: Duration = Duration::from_millis(200);
 /// Bytes of a request by which it is found alike to others: long enough for a prompt that a provider keeps, short enough that
 /// a conversation stays alike while it grows.
@@ -57,6 +57,15 @@ pub(super) struct ResolvedTarget {
     pub(super) trusted: bool,
     /// How it is doing.
     pub(super) health: Arc<targets::Target>,
+    /// The secret that is its key, if a secret is.
+    pub(super) secret: Option<RecordedSecret>,
+}
+
+impl Plan {
+    /// True if a key is a secret of a tenant.
+    fn needs_a_secret(&self) -> bool {
+        self.targets.iter().any(|target| target.secret.is_some())
+    }
 }
 
 impl Planned {
@@ -82,9 +91,12 @@ impl Planner {
         Ok(Planned { accepted, dialect, request, plan })
     }
 
-    /// A refusal rests on fresh catalogs, so that what was just set counts.
+    /// A refusal rests on fresh catalogs, so that what was just set counts; and so does the use of a secret, so that one
+    /// that was just replaced or taken from its provider is not used.
     async fn find(&self, accepted: &Accepted, request: &ModelRequest) -> Result<Plan, Error> {
-        if let Ok(plan) = self.look_up(accepted, request) {
+        if let Ok(plan) = self.look_up(accepted, request)
+            && !plan.needs_a_secret()
+        {
             return Ok(plan);
         }
         let confirm = |shard| self.catalogs.confirm(shard, CATALOG_AGE_MAX, self.fresh_wait_max);
@@ -102,7 +114,7 @@ impl Planner {
         let began = self.clock.now();
         let (version, price) = offer.price_at(began).ok_or_else(|| Error::NoPrice(model.to_string()))?;
         let estimate = Estimate::of(request, &offer.spec, Rate { price, began });
-        let targets = self.resolved(tenant, &offer);
+        let targets = self.resolved(tenant, &catalogs, &offer);
         let facts = CallFacts {
             input: estimate.probable(0).input,
             tags: &accepted.tags,
@@ -116,15 +128,17 @@ impl Planner {
         Ok(Plan { targets, course, estimate, price: version, cache: offer.cache })
     }
 
-    fn resolved(&self, tenant: &TenantId, offer: &Offer<'_>) -> Vec<ResolvedTarget> {
+    fn resolved(&self, tenant: &TenantId, catalogs: &Catalogs, offer: &Offer<'_>) -> Vec<ResolvedTarget> {
         let resolved = |&(target, provider): &(&Target, &Provider)| {
             let catalog = if offer.of_platform { TenantId::steward() } else { tenant.clone() };
+            let secret = provider.secret().and_then(|secret| catalogs.secret(&catalog, &secret));
             let (name, model) = (target.provider.clone(), target.upstream_model.clone());
             ResolvedTarget {
                 target: target.clone(),
                 provider: provider.clone(),
                 trusted: offer.of_platform,
                 health: self.targets.of(TargetName { catalog, provider: name, model }),
+                secret,
             }
         };
         offer.targets.iter().map(resolved).collect()

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use steward_events::event::Rates;
 use steward_events::id::{ModelId, ProviderId, TenantId};
+use steward_events::provider_key::KeyPlace;
 use steward_events::query::{
     ListModels, ListPrices, ListProviders, ModelPage, ModelRow, Paging, PricePage, PriceRow, ProviderPage, ProviderRow,
 };
@@ -119,8 +120,8 @@ impl SettingsView {
 /// Where the platform finds its keys is no tenant's business, and a URL may hold a password.
 fn provider_row(row: StoredProvider, inherited: bool) -> ProviderRow {
     let StoredProvider { provider, kind, url, key } = row;
-    let is_reference = |key: &str| key.starts_with("env:") || key.starts_with("file:");
-    let key = key.filter(|_| !inherited).map(|key| if is_reference(&key) { key } else { LEFT_OUT.to_owned() });
+    let shown = |key: String| if KeyPlace::read(&key).is_some() { key } else { LEFT_OUT.to_owned() };
+    let key = key.filter(|_| !inherited).map(shown);
     let url = if url.contains('@') { LEFT_OUT.to_owned() } else { url };
     ProviderRow { provider, kind, url, key, inherited }
 }
