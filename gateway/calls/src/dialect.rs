@@ -20,7 +20,7 @@ pub mod openai_chat;
 mod sse;
 mod translation;
 
-use canonical::Translates;
+use canonical::{TranslatesCaller, TranslatesUpstream};
 pub use fields::Fields;
 use openai_chat::LimitField;
 pub(crate) use translation::Put;
@@ -34,7 +34,7 @@ pub trait Dialect: Send + Sync {
     fn is_spoken(&self, upstream: Speaks) -> bool;
 
     /// How it is translated, if it can be.
-    fn translates(&self) -> Option<&'static dyn Translates> {
+    fn translates(&self) -> Option<&'static dyn TranslatesCaller> {
         None
     }
 
@@ -140,7 +140,7 @@ pub enum Speaks {
 
 impl Speaks {
     /// How it is translated, if it can be.
-    pub(crate) const fn translates(self) -> Option<&'static dyn Translates> {
+    pub(crate) const fn translates(self) -> Option<&'static dyn TranslatesUpstream> {
         match self {
             Self::OpenAiChat { .. } => None,
         }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 
-use super::canonical::{Delta, Frame, ReadsStream, Translates, Whole, WritesStream};
+use super::canonical::{Delta, Frame, ReadsStream, TranslatesCaller, TranslatesUpstream, Whole, WritesStream};
 use super::{Dialect, ModelRequest, Recipient, Speaks};
 use crate::error::Error;
 use crate::upstream::{Cause, Failure, UpstreamAnswer, UpstreamEvents};
@@ -12,8 +12,8 @@ use crate::upstream::{Cause, Failure, UpstreamAnswer, UpstreamEvents};
 /// From a caller's dialect to an upstream's, and back.
 #[derive(Clone, Copy)]
 pub(crate) struct Translation {
-    caller: &'static dyn Translates,
-    upstream: &'static dyn Translates,
+    caller: &'static dyn TranslatesCaller,
+    upstream: &'static dyn TranslatesUpstream,
 }
 
 /// How a request is put to an upstream.
