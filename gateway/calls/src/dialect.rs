@@ -14,11 +14,14 @@ use crate::error::Error;
 use crate::refused::Refused;
 use crate::settled::Settled;
 
+mod bedrock;
 pub mod canonical;
 mod fields;
+mod gemini;
 pub mod openai_chat;
 mod sse;
 mod translation;
+mod turns;
 
 use canonical::{TranslatesCaller, TranslatesUpstream};
 pub use fields::Fields;
@@ -136,6 +139,10 @@ pub enum Speaks {
         /// Whether it knows `stream_options`, by which a stream is asked to tell its usage.
         stream_options: bool,
     },
+    /// Google's `generateContent` and `streamGenerateContent`.
+    Gemini,
+    /// The Converse API of AWS Bedrock. An event of its streams is an object with one field: its type, and what it says.
+    BedrockConverse,
 }
 
 impl Speaks {
@@ -143,6 +150,8 @@ impl Speaks {
     pub(crate) const fn translates(self) -> Option<&'static dyn TranslatesUpstream> {
         match self {
             Self::OpenAiChat { .. } => None,
+            Self::Gemini => Some(&gemini::Gemini),
+            Self::BedrockConverse => Some(&bedrock::BedrockConverse),
         }
     }
 }
