@@ -36,8 +36,17 @@ pub(super) fn check_url(kind: ProviderKind, url: &str) -> Result<(), Rejection> 
         return invalid("names no host");
     }
     match port.map(str::parse::<u16>) {
-        None | Some(Ok(1..)) => Ok(()),
+        None | Some(Ok(1..)) => check_path(kind, &rest[authority.len()..]),
         Some(_) => invalid("the port is a number from 1 to 65535"),
+    }
+}
+
+/// Azure has one API below `/openai/v1`, and an older one for which nothing is said.
+fn check_path(kind: ProviderKind, path: &str) -> Result<(), Rejection> {
+    match (kind, path.trim_end_matches('/')) {
+        (ProviderKind::Azure, "" | "/openai/v1") => Ok(()),
+        (ProviderKind::Azure, _) => Err(Rejection::invalid("url", "for Azure the path is empty or /openai/v1")),
+        _ => Ok(()),
     }
 }
 
@@ -76,6 +85,19 @@ mod tests {
         }
         let long = format!("http://{}", "a".repeat(URL_BYTES_MAX));
         assert!(check_url(ProviderKind::Openai, &long).is_err());
+    }
+
+    #[test]
+    fn urls_of_other_kinds() {
+        for (kind, url) in [
+            (ProviderKind::Gemini, "https://generativelanguage.googleapis.com/v1beta"),
+            (ProviderKind::Bedrock, "https://bedrock-runtime.eu-west-1.amazonaws.com"),
+            (ProviderKind::Azure, "https://acme.openai.azure.com"),
+            (ProviderKind::Azure, "https://acme.openai.azure.com/openai/v1/"),
+        ] {
+            assert_eq!(check_url(kind, url), Ok(()), "{url}");
+        }
+        assert!(check_url(ProviderKind::Azure, "https://acme.openai.azure.com/openai/deployments/gpt").is_err());
     }
 
     #[test]

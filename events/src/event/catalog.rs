@@ -120,6 +120,12 @@ macro_rules! provider_kinds {
 provider_kinds! {
     /// OpenAI's HTTP API or anything compatible.
     Openai = "openai",
+    /// Google's Gemini API.
+    Gemini = "gemini",
+    /// Bedrock of AWS, by its Converse API.
+    Bedrock = "bedrock",
+    /// OpenAI's models on Azure.
+    Azure = "azure",
     /// Answers from a script, for tests; it says so in every answer.
     Scripted = "scripted",
 }

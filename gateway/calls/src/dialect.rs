@@ -14,13 +14,16 @@ use crate::error::Error;
 use crate::refused::Refused;
 use crate::settled::Settled;
 
+mod bedrock;
 pub mod canonical;
 mod fields;
+mod gemini;
 pub mod openai_chat;
 mod sse;
 mod translation;
+mod turns;
 
-use canonical::Translates;
+use canonical::{TranslatesCaller, TranslatesUpstream};
 pub use fields::Fields;
 use openai_chat::LimitField;
 pub(crate) use translation::Put;
@@ -34,7 +37,7 @@ pub trait Dialect: Send + Sync {
     fn is_spoken(&self, upstream: Speaks) -> bool;
 
     /// How it is translated, if it can be.
-    fn translates(&self) -> Option<&'static dyn Translates> {
+    fn translates(&self) -> Option<&'static dyn TranslatesCaller> {
         None
     }
 
@@ -142,13 +145,19 @@ pub enum Speaks {
         /// Whether it knows `stream_options`, by which a stream is asked to tell its usage.
         stream_options: bool,
     },
+    /// Google's `generateContent` and `streamGenerateContent`.
+    Gemini,
+    /// The Converse API of AWS Bedrock. An event of its streams is an object with one field: its type, and what it says.
+    BedrockConverse,
 }
 
 impl Speaks {
     /// How it is translated, if it can be.
-    pub(crate) const fn translates(self) -> Option<&'static dyn Translates> {
+    pub(crate) const fn translates(self) -> Option<&'static dyn TranslatesUpstream> {
         match self {
             Self::OpenAiChat { .. } => None,
+            Self::Gemini => Some(&gemini::Gemini),
+            Self::BedrockConverse => Some(&bedrock::BedrockConverse),
         }
     }
 }

@@ -164,12 +164,14 @@ impl Installation {
         let readiness = move || if says.load(Ordering::SeqCst) { Err("nats-server: away".to_owned()) } else { Ok(()) };
         let (metrics, own) = (Metrics::default(), Arc::new(OnceLock::<Readiness>::new()));
         let probes = probes(&metrics, Arc::clone(&own), readiness);
+        let ticks = Arc::clone(&clock);
+        let providers = steward_providers::all(&providers, secrets, Arc::new(move || ticks.now())).unwrap();
         let ports = GatewayPorts {
             log: seen,
             bus: Arc::clone(&bus),
             clock,
             ids,
-            providers: steward_providers::all(&providers, secrets).unwrap(),
+            providers,
             capacity: LogCapacity::default(),
             metrics,
             probes,

@@ -39,7 +39,9 @@ impl Dialect for OpenAiChat {
     }
 
     fn write(&self, request: &ModelRequest, to: &Recipient<'_>) -> Bytes {
-        let Speaks::OpenAiChat { limit_field, only_that, stream_options } = to.speaks;
+        let Speaks::OpenAiChat { limit_field, only_that, stream_options } = to.speaks else {
+            return request.body.write();
+        };
         let mut body = request.body.clone();
         body.set("model", Value::from(to.model).to_string().into());
         let named = request::limit_field(&body).filter(|_| !only_that);
@@ -64,7 +66,7 @@ impl Dialect for OpenAiChat {
     /// Told by the field that is blamed, or by the words: `max_tokens` where `max_completion_tokens` is wanted or the other
     /// way round, and `stream_options` where nobody knows it.
     fn otherwise(&self, refused: &Refused, spoken: Speaks) -> Option<Speaks> {
-        let Speaks::OpenAiChat { limit_field, only_that, stream_options } = spoken;
+        let Speaks::OpenAiChat { limit_field, only_that, stream_options } = spoken else { return None };
         if !matches!(refused.status.as_u16(), 400 | 422) {
             return None;
         }
