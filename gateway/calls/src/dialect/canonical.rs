@@ -47,6 +47,11 @@ pub trait TranslatesUpstream: Send + Sync {
 pub trait ReadsStream: Send {
     /// What the data of one event says: nothing, one thing or several.
     fn read(&mut self, data: &Bytes) -> Vec<Delta>;
+
+    /// What it says that the stream has ended without a failure: [`Delta::Done`] where no event of its own says so.
+    fn end(&mut self) -> Vec<Delta> {
+        Vec::new()
+    }
 }
 
 /// Writes the events of one streamed answer, in their order.
