@@ -13,7 +13,8 @@ use crate::http::Headers;
 
 /// Where messages are asked for, below the base URL.
 const MESSAGES: &str = "/messages";
-/// The version of the API that is spoken: there is no later one.
+/// The version of the API that is spoken. The later one of 2026 only takes less: no `temperature`, which callers of other dialects
+/// send.
 const VERSION: &str = "2023-06-01";
 
 /// A client of Anthropic-compatible upstreams.

@@ -100,10 +100,10 @@ fn names_no_model(tools: &Bytes) -> Result<(), Error> {
     }
     let tools: Option<Vec<Tool<'_>>> =
         serde_json::from_slice(tools).map_err(|error| Error::bad("tools", format!("tools: {error}")))?;
-    match tools.iter().flatten().any(|tool| tool.model.is_some()) {
-        true => Err(Error::bad("tools", format!("a tool's `model` {OTHER_MODEL}"))),
-        false => Ok(()),
+    if tools.iter().flatten().any(|tool| tool.model.is_some()) {
+        return Err(Error::bad("tools", format!("a tool's `model` {OTHER_MODEL}")));
     }
+    Ok(())
 }
 
 /// What takes something out of the context costs nothing; to sum it up is work beside `max_tokens`.
