@@ -9,11 +9,12 @@ use axum::routing::post;
 use axum::{Json, Router};
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
+use http::HeaderMap;
 use http::request::Parts;
 use serde_json::json;
 use steward_calls::Calls;
 use steward_calls::dialect::Dialect;
-use steward_calls::dialect::anthropic::{Anthropic, count_tokens};
+use steward_calls::dialect::anthropic::{Anthropic, count_tokens, with_betas};
 
 use super::{Bundles, Face, HotRoute, no_such_method, summary};
 use crate::door::Door;
@@ -60,10 +61,17 @@ fn routes(bundles: &Bundles) -> Router {
 async fn messages(State(face): State<Arc<Messages>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let replied = async {
-        let accepted = face.door.accept(&parts, body).await?;
+        let mut accepted = face.door.accept(&parts, body).await?;
+        accepted.body = with_betas(accepted.body, &betas(&parts.headers));
         Ok(summary::respond(face.calls.make(&Anthropic, accepted).await?, failed))
     };
     finish(&parts, replied.await)
+}
+
+/// The features that the caller asks for, of all headers that say so.
+fn betas(headers: &HeaderMap) -> String {
+    let said = headers.get_all("anthropic-beta").iter().filter_map(|value| value.to_str().ok());
+    said.collect::<Vec<_>>().join(",")
 }
 
 /// `POST /v1/messages/count_tokens`: an estimate, since nobody here has the model's own vocabulary. Nothing is called.

@@ -128,6 +128,21 @@ async fn a_message_passes_untouched_and_is_charged() {
 }
 
 #[tokio::test]
+async fn features_that_a_caller_asks_for_are_asked_of_the_provider() {
+    let (steward, seen) = installation().await;
+    steward.model("small", &["claude/plain"]).await;
+    steward.model("other", &["mock/plain"]).await;
+    let key = steward.key("bot", Some("agent")).await;
+    for model in ["small", "other"] {
+        let request = steward.http.post(format!("{}/v1/messages", steward.url)).bearer_auth(&key);
+        let request = request.header("anthropic-beta", "a-1,b-2").json(&chat_body(model, "hello"));
+        assert_eq!(request.send().await.unwrap().status(), 200, "{model}");
+    }
+    let (headers, body) = seen.lock().unwrap()[0].clone();
+    assert_eq!((&headers["anthropic-beta"], body.get("anthropic_beta")), (&"a-1,b-2".parse().unwrap(), None));
+}
+
+#[tokio::test]
 async fn a_streamed_message_ends_only_when_its_cost_is_recorded() {
     let (steward, _) = installation().await;
     steward.model("small", &["claude/plain"]).await;

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use steward_events::id::ModelId;
 
+use super::betas;
 use crate::dialect::openai_chat::names::{self, Known, Meaning, OTHER_MODEL};
 use crate::dialect::openai_chat::request::{count, count_at, count_field, fields_and_model, flag, size};
 use crate::dialect::openai_chat::size::Place;
@@ -31,6 +32,7 @@ const KNOWN: &[Known] = &[
             "context_management",
             "cache_control",
             "diagnostics",
+            betas::FIELD,
         ],
     ),
     (Meaning::Tooling, &["tools", "output_config", "output_format"]),
