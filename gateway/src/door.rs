@@ -20,6 +20,7 @@ use crate::capacity::LogCapacity;
 use crate::coding;
 use crate::config::Config;
 use crate::error::Error;
+use crate::face::cache_header;
 use crate::observe::Arrival;
 use crate::serve::Peer;
 use crate::tags;
@@ -74,7 +75,8 @@ impl Door {
         // After the body: a client that still sends might not see the answer.
         (self.capacity.calls)().map_err(Error::unavailable)?;
         let request = Arrival::of(head).id.clone();
-        Ok(Accepted { key, permit, body, memory, tags, request, began, anew: false })
+        let anew = cache_header::wants_anew(&head.headers);
+        Ok(Accepted { key, permit, body, memory, tags, request, began, anew })
     }
 
     /// Who calls, if their key is good.

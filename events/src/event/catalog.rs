@@ -120,6 +120,8 @@ macro_rules! provider_kinds {
 provider_kinds! {
     /// OpenAI's HTTP API or anything compatible.
     Openai = "openai",
+    /// Anthropic's HTTP API or anything compatible.
+    Anthropic = "anthropic",
     /// Google's Gemini API.
     Gemini = "gemini",
     /// Bedrock of AWS, by its Converse API.

@@ -14,18 +14,21 @@ use crate::error::Error;
 use crate::refused::Refused;
 use crate::settled::Settled;
 
+pub mod anthropic;
 mod bedrock;
 pub mod canonical;
 mod fields;
 mod gemini;
+mod object;
 pub mod openai_chat;
 mod sse;
 mod translation;
 mod turns;
 
+use anthropic::{Anthropic, EffortForm};
 use canonical::{TranslatesCaller, TranslatesUpstream};
 pub use fields::Fields;
-use openai_chat::LimitField;
+use openai_chat::{LimitField, OpenAiChat};
 pub(crate) use translation::Put;
 
 /// A language of model calls.
@@ -149,15 +152,30 @@ pub enum Speaks {
     Gemini,
     /// The Converse API of AWS Bedrock. An event of its streams is an object with one field: its type, and what it says.
     BedrockConverse,
+    /// Anthropic's messages.
+    Anthropic {
+        /// How its model is told how much to think.
+        effort: EffortForm,
+    },
 }
 
 impl Speaks {
     /// How it is translated, if it can be.
     pub(crate) const fn translates(self) -> Option<&'static dyn TranslatesUpstream> {
         match self {
-            Self::OpenAiChat { .. } => None,
+            Self::OpenAiChat { .. } => Some(&OpenAiChat),
+            Self::Anthropic { .. } => Some(&Anthropic),
             Self::Gemini => Some(&gemini::Gemini),
             Self::BedrockConverse => Some(&bedrock::BedrockConverse),
+        }
+    }
+
+    /// How to speak with an upstream that would not take what was written for this.
+    pub(crate) fn otherwise(self, refused: &Refused) -> Option<Self> {
+        match self {
+            Self::OpenAiChat { .. } => openai_chat::otherwise(refused, self),
+            Self::Anthropic { effort } => anthropic::otherwise(refused, effort),
+            Self::Gemini | Self::BedrockConverse => None,
         }
     }
 }
@@ -219,4 +237,8 @@ pub struct CutOff<'a> {
     pub model: &'a ModelId,
     /// When, in seconds since 1970.
     pub at: u64,
+    /// After which event.
+    pub after: &'a [u8],
+    /// Output tokens that are charged.
+    pub output: u64,
 }

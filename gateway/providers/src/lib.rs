@@ -12,6 +12,7 @@ use steward_events::event::ProviderKind;
 use steward_events::timestamp::Timestamp;
 
 mod answering;
+mod anthropic;
 mod azure;
 mod bedrock;
 mod client;
@@ -40,6 +41,7 @@ pub type Now = dyn Fn() -> Timestamp + Send + Sync;
 pub fn all(config: &Config, secrets: Secrets, now: Arc<Now>) -> Result<Providers, BoxError> {
     let mut list: Vec<(ProviderKind, Arc<dyn Provider>)> = vec![
         (ProviderKind::Openai, Arc::new(openai::OpenAi::new(config)?)),
+        (ProviderKind::Anthropic, Arc::new(anthropic::Anthropic::new(config)?)),
         (ProviderKind::Azure, Arc::new(azure::Azure::new(config)?)),
         (ProviderKind::Gemini, Arc::new(gemini::Gemini::new(config)?)),
         (ProviderKind::Bedrock, Arc::new(bedrock::Bedrock::new(config, now)?)),

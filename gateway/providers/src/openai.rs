@@ -46,7 +46,7 @@ pub(crate) fn spoken(operation: Operation, limit_field: LimitField) -> Option<Sp
 pub(crate) const fn path(speaks: Speaks) -> Option<&'static str> {
     match speaks {
         Speaks::OpenAiChat { .. } => Some("/chat/completions"),
-        Speaks::Gemini | Speaks::BedrockConverse => None,
+        Speaks::Anthropic { .. } | Speaks::Gemini | Speaks::BedrockConverse => None,
     }
 }
 

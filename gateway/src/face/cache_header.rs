@@ -7,7 +7,7 @@ use steward_calls::{CacheUse, CallSummary};
 const CACHE: &str = "x-steward-cache";
 
 /// True if the caller wants no answer that another call got.
-pub(super) fn wants_anew(headers: &HeaderMap) -> bool {
+pub(crate) fn wants_anew(headers: &HeaderMap) -> bool {
     headers.get_all(CACHE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"bypass"))
 }
 

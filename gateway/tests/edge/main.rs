@@ -13,6 +13,7 @@ mod freshness;
 mod installation;
 mod kept;
 mod management;
+mod messages;
 mod raw;
 mod refusals;
 mod secrets;

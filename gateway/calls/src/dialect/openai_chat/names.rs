@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 /// What stands under a name beside the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(in crate::dialect) enum Meaning {
     /// It is read here: the model, the limits, whether to stream.
     Decides,
     /// A setting: a number or a word that no model reads.
@@ -30,7 +30,7 @@ pub(super) enum Meaning {
     Unknown,
 }
 
-const OTHER_MODEL: &str =
+pub(in crate::dialect) const OTHER_MODEL: &str =
     "names another model than `model`, which alone is authorised and priced; name one model in `model`";
 const TEMPLATE: &str =
     "is a program that makes text of its own, so the size of the prompt cannot be bounded; leave it out";
@@ -38,7 +38,7 @@ const PRESET: &str =
     "stands for settings that are kept at the provider, so neither model nor size can be bounded; write them out";
 
 /// The fields that are known.
-const KNOWN: &[(Meaning, &[&str])] = &[
+const KNOWN: &[Known] = &[
     (Meaning::Decides, &["model", "messages", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens"]),
     (
         Meaning::Setting,
@@ -123,16 +123,24 @@ const KNOWN: &[(Meaning, &[&str])] = &[
 ///
 /// # Errors
 /// The name that it must have, if it differs from that in its letters only.
-pub(super) fn meaning(name: &str) -> Result<Meaning, &'static str> {
+pub(in crate::dialect) fn meaning(name: &str) -> Result<Meaning, &'static str> {
+    meaning_among(KNOWN, name)
+}
+
+/// Names with the same meaning.
+pub(in crate::dialect) type Known = (Meaning, &'static [&'static str]);
+
+/// The same for a dialect that knows these fields.
+pub(in crate::dialect) fn meaning_among(all: &[Known], name: &str) -> Result<Meaning, &'static str> {
     let folded = fold(name);
-    for (meaning, names) in KNOWN {
+    for (meaning, names) in all {
         if let Some(known) = names.iter().find(|known| **known == folded) {
             return if *known == name { Ok(*meaning) } else { Err(*known) };
         }
     }
     let plain = letters(&folded);
     let decides = |known: &&&str| letters(known) == plain;
-    let twin = KNOWN.iter().filter(|(meaning, _)| matches!(meaning, Meaning::Decides | Meaning::Refused(_)));
+    let twin = all.iter().filter(|(meaning, _)| matches!(meaning, Meaning::Decides | Meaning::Refused(_)));
     if let Some(known) = twin.flat_map(|(_, names)| names.iter()).find(decides) {
         return Err(*known);
     }
@@ -141,7 +149,7 @@ pub(super) fn meaning(name: &str) -> Result<Meaning, &'static str> {
 
 /// True of names that limit or multiply the output, in the words of any server: under these a number decides about money.
 /// Only `max_tokens`, `max_completion_tokens` and `n`, beside the messages, do so here.
-pub(super) fn limits_output(name: &str) -> bool {
+pub(in crate::dialect) fn limits_output(name: &str) -> bool {
     const WORDS: &[&str] = &[
         "token",
         "predict",
@@ -169,12 +177,12 @@ pub(super) fn limits_output(name: &str) -> bool {
 }
 
 /// True of names under which a request within a request would stand.
-pub(super) fn decides_elsewhere(name: &str) -> bool {
+pub(in crate::dialect) fn decides_elsewhere(name: &str) -> bool {
     matches!(letters(&fold(name)).as_str(), "model" | "models" | "messages" | "prompt")
 }
 
 /// True of names that stand for what is kept or found elsewhere: files, conversations, results.
-pub(super) fn is_reference(name: &str) -> bool {
+pub(in crate::dialect) fn is_reference(name: &str) -> bool {
     const ENDS: &[&str] = &[
         "fileid",
         "fileids",
@@ -205,17 +213,17 @@ pub(super) fn is_reference(name: &str) -> bool {
 
 /// Tells names of one object that are the same to somebody.
 #[derive(Debug, Default)]
-pub(super) struct Twins(BTreeSet<String>);
+pub(in crate::dialect) struct Twins(BTreeSet<String>);
 
 impl Twins {
     /// True if a name that is the same but for its case stood there before.
-    pub(super) fn has(&mut self, name: &str) -> bool {
+    pub(in crate::dialect) fn has(&mut self, name: &str) -> bool {
         !self.0.insert(fold(name))
     }
 }
 
 /// True if `text` says `field` as a word.
-pub(super) fn mentions(text: &str, field: &str) -> bool {
+pub(in crate::dialect) fn mentions(text: &str, field: &str) -> bool {
     let is_part = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
     text.match_indices(field).any(|(at, _)| {
         let before = at.checked_sub(1).and_then(|before| text.as_bytes().get(before));
@@ -224,7 +232,7 @@ pub(super) fn mentions(text: &str, field: &str) -> bool {
 }
 
 /// Simple case folding, as those do who compare names without regard to case: `ſ` is an `s`, the sign for Kelvin a `k`.
-pub(super) fn fold(name: &str) -> String {
+pub(in crate::dialect) fn fold(name: &str) -> String {
     let alone = |mut letters: Box<dyn Iterator<Item = char>>, else_this: char| match (letters.next(), letters.next()) {
         (Some(letter), None) => letter,
         _ => else_this,

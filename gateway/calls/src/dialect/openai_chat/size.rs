@@ -26,15 +26,15 @@ const WORD_CHARS_MAX: usize = 40;
 
 /// What stands somewhere in a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Size {
+pub(in crate::dialect) struct Size {
     /// Tokens, at most, but for what follows.
-    pub(super) tokens: u64,
+    pub(in crate::dialect) tokens: u64,
     /// How many items, if it is a list.
-    pub(super) items: u64,
+    pub(in crate::dialect) items: u64,
     /// True if the model may be given something that does not stand there.
-    pub(super) elsewhere: bool,
+    pub(in crate::dialect) elsewhere: bool,
     /// True if the provider may search.
-    pub(super) searches: bool,
+    pub(in crate::dialect) searches: bool,
     /// True if an address stands there.
     has_address: bool,
     /// The text, where it is a word for a kind.
@@ -43,7 +43,7 @@ pub(super) struct Size {
 
 /// Where a value stands, which decides what its names mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(in crate::dialect) enum Place {
     /// Where nothing but text is expected: schemas, arguments.
     Text,
     /// Within settings, where a number can limit the output.
@@ -64,6 +64,14 @@ pub(super) enum Place {
     Tool,
     /// A word for a kind.
     Word,
+    /// The list of Anthropic's messages.
+    Turns,
+    /// One of these.
+    Turn,
+    /// Its content.
+    Blocks,
+    /// A part of that, which may hold content again.
+    Block,
 }
 
 impl<'de> DeserializeSeed<'de> for Place {
@@ -76,7 +84,7 @@ impl<'de> DeserializeSeed<'de> for Place {
 
 impl Place {
     /// Reads `value`, which stands there.
-    pub(super) fn read(self, value: &[u8]) -> Result<Size, serde_json::Error> {
+    pub(in crate::dialect) fn read(self, value: &[u8]) -> Result<Size, serde_json::Error> {
         let mut deserializer = serde_json::Deserializer::from_slice(value);
         let size = self.deserialize(&mut deserializer)?;
         deserializer.end()?;
@@ -85,8 +93,8 @@ impl Place {
 
     fn leaf<E: Error>(self, tokens: u64) -> Result<Size, E> {
         match self {
-            Self::Messages => Err(E::custom("an array of objects is wanted")),
-            Self::Message => Err(E::custom("an object is wanted")),
+            Self::Messages | Self::Turns => Err(E::custom("an array of objects is wanted")),
+            Self::Message | Self::Turn => Err(E::custom("an object is wanted")),
             _ => Ok(Size { tokens, ..Size::default() }),
         }
     }
@@ -98,6 +106,9 @@ impl Place {
             Self::Content => Self::Part,
             Self::Tools => Self::Tool,
             Self::Part => Self::InPart,
+            Self::Turns => Self::Turn,
+            Self::Blocks => Self::Block,
+            Self::Block => Self::InPart,
             other => other,
         }
     }
@@ -106,9 +117,13 @@ impl Place {
     fn field(self, name: &str) -> Self {
         match (self, name) {
             (Self::Message, "content") => Self::Content,
-            (Self::Part | Self::Tool, "type") => Self::Word,
+            (Self::Turn | Self::Block, "content") => Self::Blocks,
+            // What a tool is given: its names are the caller's own.
+            (Self::Block, "input") => Self::Text,
+            (Self::Part | Self::Tool | Self::Block, "type") => Self::Word,
             (Self::Content, _) => Self::Part.field(name),
-            (Self::Part | Self::InPart, _) => Self::InPart,
+            (Self::Blocks, _) => Self::Block.field(name),
+            (Self::Part | Self::InPart | Self::Block, _) => Self::InPart,
             (Self::Settings, _) if matches!(names::meaning(name), Ok(Meaning::Schema)) => Self::Text,
             (Self::Settings, _) => Self::Settings,
             _ => Self::Text,
@@ -132,7 +147,8 @@ impl Place {
             "tool_calls",
             "audio",
         ];
-        if matches!(self, Self::Message | Self::Content | Self::Part | Self::InPart | Self::Tool) {
+        let is_of_blocks = matches!(self, Self::Turn | Self::Blocks | Self::Block);
+        if is_of_blocks || matches!(self, Self::Message | Self::Content | Self::Part | Self::InPart | Self::Tool) {
             if twins.has(name) {
                 return Err(E::custom(format_args!(
                     "the field `{}` stands there twice, if case does not count",
@@ -154,6 +170,7 @@ impl Place {
     fn count_name<E: Error>(self, sum: &mut Size, name: &str, value: &Size) -> Result<(), E> {
         let is_said = !value.is_off();
         match self {
+            Self::Turn | Self::Blocks | Self::Block if is_said => sum.elsewhere |= names::is_reference(name),
             Self::Message | Self::Part | Self::Content | Self::InPart if is_said => {
                 sum.elsewhere |= names::is_reference(name) || (self == Self::Message && name == "audio");
             }
@@ -194,7 +211,7 @@ impl<'de> Visitor<'de> for Place {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Size, A::Error> {
-        if self == Self::Message {
+        if matches!(self, Self::Message | Self::Turn) {
             return Err(A::Error::custom("an object is wanted"));
         }
         let mut sum = Size::default();
@@ -206,7 +223,7 @@ impl<'de> Visitor<'de> for Place {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Size, A::Error> {
-        if self == Self::Messages {
+        if matches!(self, Self::Messages | Self::Turns) {
             return Err(A::Error::custom("an array of objects is wanted"));
         }
         let (mut sum, mut kind, mut twins, mut only_text) = (Size::default(), None, Twins::default(), true);
@@ -224,6 +241,7 @@ impl<'de> Visitor<'de> for Place {
         }
         match self {
             Self::Part | Self::Content => sum.count_part(kind.as_deref(), only_text),
+            Self::Block | Self::Blocks => sum.count_block(kind.as_deref()),
             Self::Tool if !matches!(kind.as_deref(), None | Some("function" | "custom")) => {
                 // The provider's own: what it finds or runs is given to the model.
                 sum.elsewhere = true;
@@ -265,12 +283,12 @@ impl Size {
     }
 
     /// True of a number, also one that is written as a text, where that can decide.
-    pub(super) fn is_number(&self) -> bool {
+    pub(in crate::dialect) fn is_number(&self) -> bool {
         self.word.as_deref() == Some(NUMBER)
     }
 
     /// True of `null` and `false`.
-    pub(super) fn is_off(&self) -> bool {
+    pub(in crate::dialect) fn is_off(&self) -> bool {
         matches!(self.word.as_deref(), Some("null" | "false"))
     }
 
@@ -285,6 +303,18 @@ impl Size {
             // Sound lasts longer in bytes than in tokens.
             Some("input_audio" | "audio") if !self.has_address => {}
             // Packed, or somewhere else: a file may be as long as the model can read.
+            _ => self.elsewhere = true,
+        }
+    }
+}
+
+impl Size {
+    /// This is a block of one of Anthropic's messages.
+    fn count_block(&mut self, kind: Option<&str>) {
+        match kind {
+            Some("text" | "thinking" | "redacted_thinking" | "tool_use" | "tool_result" | "search_result") => {}
+            Some("image") => self.tokens = self.tokens.saturating_add(IMAGE_TOKENS),
+            // Packed, somewhere else, or of a kind that nobody here knows.
             _ => self.elsewhere = true,
         }
     }
