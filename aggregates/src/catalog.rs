@@ -20,7 +20,7 @@ mod price;
 mod upstream;
 mod view;
 
-pub use price::{Ceiling, Charge, Price};
+pub use price::{Ceiling, Charge, Most, Price};
 pub use view::{Catalogs, Offer};
 
 /// The most models, and the most providers, of one tenant.

@@ -14,14 +14,24 @@ use crate::error::Error;
 use crate::refused::Refused;
 use crate::settled::Settled;
 
+mod at_once;
 pub mod canonical;
 mod fields;
+mod openai_body;
 pub mod openai_chat;
+pub mod openai_completions;
+pub mod openai_embeddings;
+pub mod openai_images;
+pub mod openai_moderations;
+pub mod openai_speech;
 mod sse;
+mod texts;
 mod translation;
 
 use canonical::Translates;
+pub use at_once::AnswersAtOnce;
 pub use fields::Fields;
+pub use openai_body::naming;
 use openai_chat::LimitField;
 pub(crate) use translation::Put;
 
@@ -29,6 +39,11 @@ pub(crate) use translation::Put;
 pub trait Dialect: Send + Sync {
     /// What its requests ask for.
     fn operation(&self) -> Operation;
+
+    /// What the model makes of its requests, as far as that is counted.
+    fn makes(&self) -> Makes {
+        Makes::Text
+    }
 
     /// True if an upstream that speaks so speaks this very dialect.
     fn is_spoken(&self, upstream: Speaks) -> bool;
@@ -53,6 +68,11 @@ pub trait Dialect: Send + Sync {
     /// Reads a whole answer, as far as it must be understood.
     fn read_answer(&self, body: &Bytes) -> WholeAnswer;
 
+    /// What the whole answer to `request` is, as `Content-Type` names it.
+    fn media_type(&self, _request: &ModelRequest) -> &'static str {
+        "application/json"
+    }
+
     /// Reads the data of one event of a streamed answer.
     fn read_event(&self, request: &ModelRequest, data: &Bytes) -> AnswerEvent;
 
@@ -70,6 +90,19 @@ pub trait Dialect: Send + Sync {
 
     /// The last bytes of a stream that ended well: what was `held` back for the end, and what the call came to.
     fn end(&self, held: Option<Bytes>, settled: &Settled) -> Bytes;
+}
+
+/// What a model makes of a request, as far as that is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Makes {
+    /// Output in tokens, which the request can limit.
+    Text,
+    /// Nothing: only what the model reads counts.
+    Nothing,
+    /// As many images as there are choices, perhaps counted in tokens too. Nothing limits these but the model's own bound.
+    Images,
+    /// Sound, of which no provider says how much it is. What it is made of counts: a character of text is a token here.
+    Sound,
 }
 
 /// A request, as far as it must be understood.
@@ -100,6 +133,8 @@ pub struct RequestSize {
     pub messages: u64,
     /// Tokens of all messages.
     pub message_tokens: u64,
+    /// Texts beside the first that the model reads each for itself, so that its context bounds each alone.
+    pub further_texts: u64,
     /// Tokens of each part around which a provider may write words of its own: tools, formats, what nobody here knows.
     pub tooling_tokens: Vec<u64>,
     /// Tokens of all else that is not known to be a setting.
@@ -136,13 +171,31 @@ pub enum Speaks {
         /// Whether it knows `stream_options`, by which a stream is asked to tell its usage.
         stream_options: bool,
     },
+    /// OpenAI's completions of texts.
+    OpenAiCompletions {
+        /// Whether it knows `stream_options`.
+        stream_options: bool,
+    },
+    /// OpenAI's embeddings.
+    OpenAiEmbeddings,
+    /// OpenAI's moderations.
+    OpenAiModerations,
+    /// OpenAI's images.
+    OpenAiImages,
+    /// OpenAI's speech from text.
+    OpenAiSpeech,
 }
 
 impl Speaks {
     /// How it is translated, if it can be.
     pub(crate) const fn translates(self) -> Option<&'static dyn Translates> {
         match self {
-            Self::OpenAiChat { .. } => None,
+            Self::OpenAiChat { .. }
+            | Self::OpenAiCompletions { .. }
+            | Self::OpenAiEmbeddings
+            | Self::OpenAiModerations
+            | Self::OpenAiImages
+            | Self::OpenAiSpeech => None,
         }
     }
 }

@@ -41,12 +41,17 @@ impl OpenAi {
 impl Provider for OpenAi {
     /// OpenAI's newer models know only the newer field; compatible servers are sure to know the older one.
     fn speaks(&self, url: &str, operation: Operation) -> Option<Speaks> {
-        if operation != Operation::Chat {
-            return None;
-        }
         let is_openai = url.contains("//api.openai.com");
         let limit_field = if is_openai { LimitField::MaxCompletionTokens } else { LimitField::MaxTokens };
-        Some(Speaks::OpenAiChat { limit_field, only_that: false, stream_options: true })
+        match operation {
+            Operation::Chat => Some(Speaks::OpenAiChat { limit_field, only_that: false, stream_options: true }),
+            Operation::Completions => Some(Speaks::OpenAiCompletions { stream_options: true }),
+            Operation::Embeddings => Some(Speaks::OpenAiEmbeddings),
+            Operation::Moderation => Some(Speaks::OpenAiModerations),
+            Operation::Image => Some(Speaks::OpenAiImages),
+            Operation::Audio => Some(Speaks::OpenAiSpeech),
+            Operation::Responses | Operation::Batch | Operation::Tool => None,
+        }
     }
 
     async fn send(&self, outgoing: Outgoing) -> Result<UpstreamAnswer, Failure> {
@@ -80,6 +85,11 @@ impl Provider for OpenAi {
 const fn path(speaks: Speaks) -> &'static str {
     match speaks {
         Speaks::OpenAiChat { .. } => "/chat/completions",
+        Speaks::OpenAiCompletions { .. } => "/completions",
+        Speaks::OpenAiEmbeddings => "/embeddings",
+        Speaks::OpenAiModerations => "/moderations",
+        Speaks::OpenAiImages => "/images/generations",
+        Speaks::OpenAiSpeech => "/audio/speech",
     }
 }
 
@@ -150,7 +160,7 @@ mod tests {
         let openai = OpenAi::new(&Config::default()).unwrap();
         let field = |url: &str| match openai.speaks(url, Operation::Chat) {
             Some(Speaks::OpenAiChat { limit_field, .. }) => limit_field,
-            None => unreachable!(),
+            _ => unreachable!(),
         };
         assert_eq!(field("https://api.openai.com/v1"), LimitField::MaxCompletionTokens);
         assert_eq!(field("http://127.0.0.1:9090/v1"), LimitField::MaxTokens);

@@ -12,7 +12,7 @@ use steward_ports::live::Live;
 
 use super::accepted::Accepted;
 use crate::access::AuthenticatedKey;
-use crate::dialect::{Dialect, ModelRequest};
+use crate::dialect::{Dialect, Makes, ModelRequest};
 use crate::error::Error;
 use crate::estimate::{Estimate, Rate};
 
@@ -72,13 +72,13 @@ impl Planner {
     /// Reads the request and looks up where it may go.
     pub(super) async fn plan(&self, accepted: Accepted, dialect: &'static dyn Dialect) -> Result<Planned, Error> {
         let request = dialect.read(&accepted.body)?;
-        let plan = self.find(&accepted.key, &request).await;
+        let plan = self.find(&accepted.key, &request, dialect.makes()).await;
         Ok(Planned { accepted, dialect, request, plan })
     }
 
     /// A refusal rests on fresh catalogs, so that what was just set counts.
-    async fn find(&self, key: &AuthenticatedKey, request: &ModelRequest) -> Result<Plan, Error> {
-        if let Ok(plan) = self.look_up(key, request) {
+    async fn find(&self, key: &AuthenticatedKey, request: &ModelRequest, makes: Makes) -> Result<Plan, Error> {
+        if let Ok(plan) = self.look_up(key, request, makes) {
             return Ok(plan);
         }
         let confirm = |shard| self.catalogs.confirm(shard, CATALOG_AGE_MAX, self.fresh_wait_max);
@@ -86,10 +86,10 @@ impl Planner {
         own.and(inherited).map_err(|error| {
             Error::Unavailable(format!("the catalog of models cannot be confirmed to be current: {error}"))
         })?;
-        self.look_up(key, request)
+        self.look_up(key, request, makes)
     }
 
-    fn look_up(&self, key: &AuthenticatedKey, request: &ModelRequest) -> Result<Plan, Error> {
+    fn look_up(&self, key: &AuthenticatedKey, request: &ModelRequest, makes: Makes) -> Result<Plan, Error> {
         let (tenant, model) = (&key.holder.tenant, &request.model);
         let catalogs = self.catalogs.read();
         let offer = catalogs.offer(tenant, model).ok_or_else(|| Error::NoSuchModel(model.to_string()))?;
@@ -101,6 +101,15 @@ impl Planner {
         let targets = offer.targets.iter().map(resolved).collect();
         let began = self.clock.now();
         let (version, price) = offer.price_at(began).ok_or_else(|| Error::NoPrice(model.to_string()))?;
-        Ok(Plan { targets, estimate: Estimate::of(request, &offer.spec, Rate { price, began }), price: version })
+        if makes == Makes::Sound && price.charges_output() {
+            return Err(Error::bad(
+                "model",
+                format!(
+                    "the price of `{model}` names a rate for output, but nobody says how much sound was made; price speech \
+                     by the call or by its input, of which a character counts as a token"
+                ),
+            ));
+        }
+        Ok(Plan { targets, estimate: Estimate::of(request, makes, &offer.spec, Rate { price, began }), price: version })
     }
 }

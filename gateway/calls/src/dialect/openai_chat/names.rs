@@ -5,9 +5,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::refused::Refused;
+
 /// What stands under a name beside the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(in crate::dialect) enum Meaning {
     /// It is read here: the model, the limits, whether to stream.
     Decides,
     /// A setting: a number or a word that no model reads.
@@ -123,7 +125,7 @@ const KNOWN: &[(Meaning, &[&str])] = &[
 ///
 /// # Errors
 /// The name that it must have, if it differs from that in its letters only.
-pub(super) fn meaning(name: &str) -> Result<Meaning, &'static str> {
+pub(in crate::dialect) fn meaning(name: &str) -> Result<Meaning, &'static str> {
     let folded = fold(name);
     for (meaning, names) in KNOWN {
         if let Some(known) = names.iter().find(|known| **known == folded) {
@@ -141,7 +143,7 @@ pub(super) fn meaning(name: &str) -> Result<Meaning, &'static str> {
 
 /// True of names that limit or multiply the output, in the words of any server: under these a number decides about money.
 /// Only `max_tokens`, `max_completion_tokens` and `n`, beside the messages, do so here.
-pub(super) fn limits_output(name: &str) -> bool {
+pub(in crate::dialect) fn limits_output(name: &str) -> bool {
     const WORDS: &[&str] = &[
         "token",
         "predict",
@@ -205,12 +207,20 @@ pub(super) fn is_reference(name: &str) -> bool {
 
 /// Tells names of one object that are the same to somebody.
 #[derive(Debug, Default)]
-pub(super) struct Twins(BTreeSet<String>);
+pub(in crate::dialect) struct Twins(BTreeSet<String>);
 
 impl Twins {
     /// True if a name that is the same but for its case stood there before.
-    pub(super) fn has(&mut self, name: &str) -> bool {
+    pub(in crate::dialect) fn has(&mut self, name: &str) -> bool {
         !self.0.insert(fold(name))
+    }
+}
+
+/// True if `refused` blames `field`: by name, or by its words.
+pub(in crate::dialect) fn blames(refused: &Refused, field: &str) -> bool {
+    match refused.param.as_deref() {
+        Some(param) if !param.is_empty() => param.rsplit('.').next() == Some(field),
+        _ => refused.message.as_deref().is_some_and(|message| mentions(message, field)),
     }
 }
 
@@ -224,7 +234,7 @@ pub(super) fn mentions(text: &str, field: &str) -> bool {
 }
 
 /// Simple case folding, as those do who compare names without regard to case: `ſ` is an `s`, the sign for Kelvin a `k`.
-pub(super) fn fold(name: &str) -> String {
+pub(in crate::dialect) fn fold(name: &str) -> String {
     let alone = |mut letters: Box<dyn Iterator<Item = char>>, else_this: char| match (letters.next(), letters.next()) {
         (Some(letter), None) => letter,
         _ => else_this,
@@ -238,7 +248,7 @@ pub(super) fn fold(name: &str) -> String {
 }
 
 /// The letters and digits of a folded name: `maxTokens`, `max-tokens` and `max_tokens` are one.
-fn letters(folded: &str) -> String {
+pub(in crate::dialect) fn letters(folded: &str) -> String {
     folded.chars().filter(|letter| letter.is_alphanumeric()).collect()
 }
 

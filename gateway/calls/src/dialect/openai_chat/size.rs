@@ -26,15 +26,15 @@ const WORD_CHARS_MAX: usize = 40;
 
 /// What stands somewhere in a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Size {
+pub(in crate::dialect) struct Size {
     /// Tokens, at most, but for what follows.
-    pub(super) tokens: u64,
+    pub(in crate::dialect) tokens: u64,
     /// How many items, if it is a list.
-    pub(super) items: u64,
+    pub(in crate::dialect) items: u64,
     /// True if the model may be given something that does not stand there.
-    pub(super) elsewhere: bool,
+    pub(in crate::dialect) elsewhere: bool,
     /// True if the provider may search.
-    pub(super) searches: bool,
+    pub(in crate::dialect) searches: bool,
     /// True if an address stands there.
     has_address: bool,
     /// The text, where it is a word for a kind.
@@ -43,7 +43,7 @@ pub(super) struct Size {
 
 /// Where a value stands, which decides what its names mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(in crate::dialect) enum Place {
     /// Where nothing but text is expected: schemas, arguments.
     Text,
     /// Within settings, where a number can limit the output.
@@ -76,7 +76,7 @@ impl<'de> DeserializeSeed<'de> for Place {
 
 impl Place {
     /// Reads `value`, which stands there.
-    pub(super) fn read(self, value: &[u8]) -> Result<Size, serde_json::Error> {
+    pub(in crate::dialect) fn read(self, value: &[u8]) -> Result<Size, serde_json::Error> {
         let mut deserializer = serde_json::Deserializer::from_slice(value);
         let size = self.deserialize(&mut deserializer)?;
         deserializer.end()?;
@@ -265,12 +265,12 @@ impl Size {
     }
 
     /// True of a number, also one that is written as a text, where that can decide.
-    pub(super) fn is_number(&self) -> bool {
+    pub(in crate::dialect) fn is_number(&self) -> bool {
         self.word.as_deref() == Some(NUMBER)
     }
 
     /// True of `null` and `false`.
-    pub(super) fn is_off(&self) -> bool {
+    pub(in crate::dialect) fn is_off(&self) -> bool {
         matches!(self.word.as_deref(), Some("null" | "false"))
     }
 
