@@ -26,11 +26,11 @@ mod upstream;
 mod view;
 
 pub use cache::{CacheTerms, TTL_MAX_S};
-pub use price::{Ceiling, Charge, Price};
+pub use price::{Ceiling, Charge, Most, Price};
 pub use route::{CallFacts, Course, LeftOut, Route, Standing};
+pub use secret::SECRETS_MAX;
 pub use targets::{TAG_BYTES_MAX, TAGS_MAX, TARGETS_MAX, UPSTREAM_MODEL_BYTES_MAX, WEIGHT_MAX};
 pub use view::{Catalogs, Offer, RecordedSecret};
-pub use secret::SECRETS_MAX;
 
 /// The most models, and the most providers, of one tenant.
 pub const ITEMS_MAX: usize = 10_000;

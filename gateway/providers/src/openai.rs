@@ -38,14 +38,26 @@ impl Provider for OpenAi {
 
 /// What servers of OpenAI's API speak to those who want this.
 pub(crate) fn spoken(operation: Operation, limit_field: LimitField) -> Option<Speaks> {
-    let chat = Speaks::OpenAiChat { limit_field, only_that: false, stream_options: true };
-    (operation == Operation::Chat).then_some(chat)
+    match operation {
+        Operation::Chat => Some(Speaks::OpenAiChat { limit_field, only_that: false, stream_options: true }),
+        Operation::Completions => Some(Speaks::OpenAiCompletions { stream_options: true }),
+        Operation::Embeddings => Some(Speaks::OpenAiEmbeddings),
+        Operation::Moderation => Some(Speaks::OpenAiModerations),
+        Operation::Image => Some(Speaks::OpenAiImages),
+        Operation::Audio => Some(Speaks::OpenAiSpeech),
+        Operation::Responses | Operation::Batch | Operation::Tool => None,
+    }
 }
 
 /// Where that is heard, below the base URL or a deployment's.
 pub(crate) const fn path(speaks: Speaks) -> Option<&'static str> {
     match speaks {
         Speaks::OpenAiChat { .. } => Some("/chat/completions"),
+        Speaks::OpenAiCompletions { .. } => Some("/completions"),
+        Speaks::OpenAiEmbeddings => Some("/embeddings"),
+        Speaks::OpenAiModerations => Some("/moderations"),
+        Speaks::OpenAiImages => Some("/images/generations"),
+        Speaks::OpenAiSpeech => Some("/audio/speech"),
         Speaks::Anthropic { .. } | Speaks::Gemini | Speaks::BedrockConverse => None,
     }
 }

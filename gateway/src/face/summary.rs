@@ -17,7 +17,7 @@ pub(super) fn respond(Reply { summary, body }: Reply, failed: fn(Error) -> Bytes
         ReplyBody::Whole(body, settled) => {
             let mut response = Response::new(Body::from(body));
             let headers = response.headers_mut();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(summary.media_type));
             set_summary(headers, &summary);
             say_settled(headers, &settled);
             response

@@ -13,7 +13,7 @@ use steward_ports::clock::Clock;
 use steward_ports::live::Live;
 
 use super::accepted::Accepted;
-use crate::dialect::{Dialect, ModelRequest};
+use crate::dialect::{Dialect, Makes, ModelRequest};
 use crate::error::Error;
 use crate::estimate::{Estimate, Rate};
 use crate::targets::{self, TargetName, Targets};
@@ -87,14 +87,14 @@ impl Planner {
     /// Reads the request and looks up where it may go.
     pub(super) async fn plan(&self, accepted: Accepted, dialect: &'static dyn Dialect) -> Result<Planned, Error> {
         let request = dialect.read(&accepted.body)?;
-        let plan = self.find(&accepted, &request).await;
+        let plan = self.find(&accepted, &request, dialect.makes()).await;
         Ok(Planned { accepted, dialect, request, plan })
     }
 
     /// A refusal rests on fresh catalogs, so that what was just set counts; and so does the use of a secret, so that one
     /// that was just replaced or taken from its provider is not used.
-    async fn find(&self, accepted: &Accepted, request: &ModelRequest) -> Result<Plan, Error> {
-        if let Ok(plan) = self.look_up(accepted, request)
+    async fn find(&self, accepted: &Accepted, request: &ModelRequest, makes: Makes) -> Result<Plan, Error> {
+        if let Ok(plan) = self.look_up(accepted, request, makes)
             && !plan.needs_a_secret()
         {
             return Ok(plan);
@@ -104,16 +104,25 @@ impl Planner {
         own.and(inherited).map_err(|error| {
             Error::Unavailable(format!("the catalog of models cannot be confirmed to be current: {error}"))
         })?;
-        self.look_up(accepted, request)
+        self.look_up(accepted, request, makes)
     }
 
-    fn look_up(&self, accepted: &Accepted, request: &ModelRequest) -> Result<Plan, Error> {
+    fn look_up(&self, accepted: &Accepted, request: &ModelRequest, makes: Makes) -> Result<Plan, Error> {
         let (tenant, model) = (&accepted.key.holder.tenant, &request.model);
         let catalogs = self.catalogs.read();
         let offer = catalogs.offer(tenant, model).ok_or_else(|| Error::NoSuchModel(model.to_string()))?;
         let began = self.clock.now();
         let (version, price) = offer.price_at(began).ok_or_else(|| Error::NoPrice(model.to_string()))?;
-        let estimate = Estimate::of(request, &offer.spec, Rate { price, began });
+        if makes == Makes::Sound && price.charges_output() {
+            return Err(Error::bad(
+                "model",
+                format!(
+                    "the price of `{model}` names a rate for output, but nobody says how much sound was made; price speech \
+                     by the call or by its input, of which a character counts as a token"
+                ),
+            ));
+        }
+        let estimate = Estimate::of(request, makes, &offer.spec, Rate { price, began });
         let targets = self.resolved(tenant, &catalogs, &offer);
         let facts = CallFacts {
             input: estimate.probable(0).input,

@@ -37,6 +37,8 @@ pub struct CallSummary {
     pub tenant: TenantId,
     /// Output tokens of one choice, if that is less than the caller wanted.
     pub clamped_to: Option<u64>,
+    /// What a whole answer is, as `Content-Type` names it.
+    pub media_type: &'static str,
     /// What kept and shared answers had to do with it; none where the model has none.
     pub cache: Option<CacheUse>,
 }
@@ -85,6 +87,7 @@ impl CallSummary {
             overhead: reserved.overhead,
             tenant: call.key.holder.tenant.clone(),
             clamped_to: reserved.output.clamped.then(|| reserved.output.each()),
+            media_type: call.dialect.media_type(&call.request),
             cache: None,
         }
     }

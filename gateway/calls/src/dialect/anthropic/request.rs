@@ -6,8 +6,9 @@ use serde_json::value::RawValue;
 use steward_events::id::ModelId;
 
 use super::betas;
+use crate::dialect::openai_body::{count, flag};
 use crate::dialect::openai_chat::names::{self, Known, Meaning, OTHER_MODEL};
-use crate::dialect::openai_chat::request::{count, count_at, count_field, fields_and_model, flag, size};
+use crate::dialect::openai_chat::request::{count_at, count_field, fields_and_model, size};
 use crate::dialect::openai_chat::size::Place;
 use crate::dialect::{Fields, ModelRequest, RequestSize};
 use crate::error::Error;
