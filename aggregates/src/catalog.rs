@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use steward_events::command::{CatalogCommand, SetModel, SetPrice, SetProvider, SetRoute};
-use steward_events::event::{CatalogEvent, ModelSpec, PriceVariant, PriceVersion, ProviderKind, Rates, Target};
-use steward_events::id::{ModelId, ProviderId, SecretId};
 use steward_events::digest::BodyHash;
+use steward_events::event::{CatalogEvent, ModelSpec, PriceVariant, PriceVersion, ProviderKind, Rates};
+use steward_events::id::{ModelId, ProviderId, SecretId};
 use steward_events::quantity::{NanoDollars, PicoDollarsPerToken, Tokens};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
@@ -20,8 +20,8 @@ use crate::limit;
 mod cache;
 mod price;
 pub mod route;
-mod targets;
 mod secret;
+mod targets;
 mod upstream;
 mod view;
 

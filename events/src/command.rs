@@ -22,7 +22,9 @@ mod tenant;
 
 pub use access::{AccessCommand, DefineRole, GiveGrant, RevokeGrant};
 pub use agent::{AgentCommand, DefineAgent};
-pub use catalog::{CatalogCommand, PurgeCache, SetCache, SetModel, SetPrice, SetProvider, SetRoute, RemoveSecret, SetSecret};
+pub use catalog::{
+    CatalogCommand, PurgeCache, RemoveSecret, SetCache, SetModel, SetPrice, SetProvider, SetRoute, SetSecret,
+};
 pub use checkpoint::{CheckpointCommand, RequestCheckpoint, SignCheckpoint};
 pub use identity::{CreateAccount, DisableUser, IdentityCommand, InviteUser, IssueKey, RevokeKey};
 pub use ledger::{

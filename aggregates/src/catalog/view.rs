@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use steward_events::commit::Recorded;
-use steward_events::event::{CatalogEvent, ModelSpec, PriceVersion, RoutePolicy, Target};
-use steward_events::id::{ModelId, TenantId, SecretId};
 use steward_events::digest::BodyHash;
+use steward_events::event::{CatalogEvent, ModelSpec, PriceVersion, RoutePolicy, Target};
+use steward_events::id::{ModelId, SecretId, TenantId};
 use steward_events::quantity::Position;
 use steward_events::shared::Shared;
 use steward_events::timestamp::Timestamp;
@@ -125,7 +125,9 @@ impl Reads<CatalogEvent> for Catalogs {
             CatalogEvent::ProviderSet { .. }
             | CatalogEvent::ModelSet { .. }
             | CatalogEvent::RouteSet { .. }
-            | CatalogEvent::PriceSet { .. } => {}
+            | CatalogEvent::PriceSet { .. }
+            | CatalogEvent::CacheSet { .. }
+            | CatalogEvent::CachePurged { .. } => {}
         }
     }
 }

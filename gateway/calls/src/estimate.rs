@@ -159,8 +159,10 @@ impl Estimate {
 
 /// Tokens that a request can be worth at most, if a byte of text is a token.
 fn input_bound(ModelRequest { size, stream, .. }: &ModelRequest) -> u64 {
-    let tooling =
-        size.tooling_tokens.iter().fold(0, |sum: u64, tokens| sum.saturating_add(TOOLING_TOKENS).saturating_add(*tokens));
+    let tooling = size
+        .tooling_tokens
+        .iter()
+        .fold(0, |sum: u64, tokens| sum.saturating_add(TOOLING_TOKENS).saturating_add(*tokens));
     let gained = if *stream { REWRITING_BYTES + USAGE_WANTED_BYTES } else { REWRITING_BYTES };
     size.message_tokens
         .saturating_add(tooling)

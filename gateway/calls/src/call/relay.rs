@@ -107,8 +107,8 @@ impl Passing {
         // This ends the call at the provider, if it is not over.
         drop(events);
         let Self { relay, call, mut reserved, slot, meter, held, leader, .. } = self;
-        match end {
-            RelayEnd::Done | RelayEnd::UsedUp => reserved.trial.well(),
+        match &end {
+            RelayEnd::Done | RelayEnd::UsedUp(_) => reserved.trial.well(),
             RelayEnd::Broke(_) => reserved.trial.failed(None),
             RelayEnd::CallerGone | RelayEnd::Stopped => {}
         }

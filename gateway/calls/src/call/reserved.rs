@@ -20,8 +20,8 @@ use crate::access::Access;
 use crate::admission::{Admission, Given, Refusal, Reservation, ReservationRequest};
 use crate::error::Error;
 use crate::estimate::Rate;
-use crate::targets::Trial;
 use crate::settled::Settled;
+use crate::targets::Trial;
 use crate::trace;
 
 /// A budget that refills later than this is spent; one that does so sooner is a rate.

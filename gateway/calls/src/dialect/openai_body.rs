@@ -61,9 +61,7 @@ impl Form {
         let plain = names::letters(&names::fold(name));
         let known = self.own.iter().chain(&["model"]).find(|known| names::letters(known) == plain);
         match known {
-            Some(known) if *known != name => {
-                Err(Error::bad(known, format!("the field `{known}` must be written so")))
-            }
+            Some(known) if *known != name => Err(Error::bad(known, format!("the field `{known}` must be written so"))),
             known => Ok(known.is_some()),
         }
     }

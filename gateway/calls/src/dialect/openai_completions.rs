@@ -192,7 +192,10 @@ mod tests {
         let sent = written(&[], SPEAKS, 16);
         assert_eq!(sent, json!({ "model": "theirs", "prompt": "once upon", "max_tokens": 16 }));
         let streamed = written(&[("stream", json!(true)), ("max_tokens", json!(90))], SPEAKS, 7);
-        assert_eq!((&streamed["max_tokens"], &streamed["stream_options"]), (&json!(7), &json!({ "include_usage": true })));
+        assert_eq!(
+            (&streamed["max_tokens"], &streamed["stream_options"]),
+            (&json!(7), &json!({ "include_usage": true }))
+        );
         let without = Speaks::OpenAiCompletions { stream_options: false };
         assert_eq!(written(&[("stream", json!(true))], without, 7).get("stream_options"), None);
     }

@@ -126,10 +126,11 @@ mod tests {
 
     #[test]
     fn images_that_came_are_counted_beside_their_tokens() {
-        let answer = |body: &'static str| match Dialect::read_answer(&OpenAiImages, &Bytes::from_static(body.as_bytes())) {
-            WholeAnswer::Good(Measured { usage: Some(usage), .. }) => usage,
-            other => panic!("{other:?}"),
-        };
+        let answer =
+            |body: &'static str| match Dialect::read_answer(&OpenAiImages, &Bytes::from_static(body.as_bytes())) {
+                WholeAnswer::Good(Measured { usage: Some(usage), .. }) => usage,
+                other => panic!("{other:?}"),
+            };
         let by_image = answer(r#"{"created":1,"data":[{"url":"a"},{"url":"b"}]}"#);
         assert_eq!((by_image.tokens.images, by_image.input_is_said, by_image.output_is_said), (2, false, true));
         let by_token = answer(r#"{"data":[{"b64_json":"AAAA"}],"usage":{"input_tokens":9,"output_tokens":272}}"#);

@@ -17,7 +17,8 @@ const USER_BYTES_MAX: usize = 64;
 pub(super) fn write(request: &Request, to: &Recipient<'_>) -> Result<Bytes, Error> {
     let (limit_field, stream_options) = match to.speaks {
         Speaks::OpenAiChat { limit_field, stream_options, .. } => (limit_field, stream_options),
-        Speaks::Anthropic { .. } => (LimitField::MaxTokens, true),
+        // No other is spoken with in this dialect.
+        _ => (LimitField::MaxTokens, true),
     };
     let mut messages = Vec::with_capacity(request.messages.len());
     for (number, message) in request.messages.iter().enumerate() {
