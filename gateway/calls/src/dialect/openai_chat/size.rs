@@ -105,10 +105,9 @@ impl Place {
             Self::Messages => Self::Message,
             Self::Content => Self::Part,
             Self::Tools => Self::Tool,
-            Self::Part => Self::InPart,
+            Self::Part | Self::Block => Self::InPart,
             Self::Turns => Self::Turn,
             Self::Blocks => Self::Block,
-            Self::Block => Self::InPart,
             other => other,
         }
     }
