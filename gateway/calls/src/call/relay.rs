@@ -162,8 +162,8 @@ impl Passing {
         Some(piece)
     }
 
-    /// Reads on for a while after the client has gone, and as long as others listen: what the answer came to is said at its end, and who leaves before that
-    /// pays it all the same.
+    /// Reads on for a while after the client has gone, and as long as others listen: what the answer came to is said at its
+    /// end, and who leaves before that pays it all the same.
     async fn read_on(&mut self, events: &mut UpstreamEvents) -> RelayEnd {
         let (cut, read_on_max) = (self.relay.cut.clone(), self.relay.read_on_max);
         let mut patience = pin!(tokio::time::sleep(read_on_max));
