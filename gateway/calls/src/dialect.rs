@@ -28,8 +28,8 @@ mod sse;
 mod texts;
 mod translation;
 
-use canonical::Translates;
 pub use at_once::AnswersAtOnce;
+use canonical::Translates;
 pub use fields::Fields;
 pub use openai_body::naming;
 use openai_chat::LimitField;

@@ -93,7 +93,11 @@ fn a_long_context_re_prices_the_whole_call() {
     let price = Price { variants: vec![above], ..rates(2_000_000, 100_000, 10_000_000).into() };
     assert_eq!(price.charge(&used(272_000, 0), BEGAN), Charge { variant: 0, cost: NanoDollars(544_000_000) });
     assert_eq!(price.charge(&used(272_001, 0), BEGAN), Charge { variant: 1, cost: NanoDollars(1_088_004_000) });
-    assert_eq!(price.ceiling(reading(272_000), BEGAN).cost(0), NanoDollars(544_000_000), "no call that short is re-priced");
+    assert_eq!(
+        price.ceiling(reading(272_000), BEGAN).cost(0),
+        NanoDollars(544_000_000),
+        "no call that short is re-priced"
+    );
 }
 
 #[test]

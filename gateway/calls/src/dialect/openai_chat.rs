@@ -40,7 +40,9 @@ impl Dialect for OpenAiChat {
 
     fn write(&self, request: &ModelRequest, to: &Recipient<'_>) -> Bytes {
         // No other is spoken with in this dialect.
-        let Speaks::OpenAiChat { limit_field, only_that, stream_options } = to.speaks else { return request.body.write() };
+        let Speaks::OpenAiChat { limit_field, only_that, stream_options } = to.speaks else {
+            return request.body.write();
+        };
         let mut body = request.body.clone();
         body.set("model", Value::from(to.model).to_string().into());
         let named = request::limit_field(&body).filter(|_| !only_that);

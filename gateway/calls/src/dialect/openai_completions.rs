@@ -177,7 +177,9 @@ mod tests {
 
     fn read(more: &[(&str, Value)]) -> Result<ModelRequest, Error> {
         let mut body = json!({ "model": "ours", "prompt": "once upon" });
-        more.iter().for_each(|(name, value)| body[*name] = value.clone());
+        for (name, value) in more {
+            body[*name] = value.clone();
+        }
         OpenAiCompletions.read(&body.to_string().into())
     }
 
@@ -192,7 +194,10 @@ mod tests {
         let sent = written(&[], SPEAKS, 16);
         assert_eq!(sent, json!({ "model": "theirs", "prompt": "once upon", "max_tokens": 16 }));
         let streamed = written(&[("stream", json!(true)), ("max_tokens", json!(90))], SPEAKS, 7);
-        assert_eq!((&streamed["max_tokens"], &streamed["stream_options"]), (&json!(7), &json!({ "include_usage": true })));
+        assert_eq!(
+            (&streamed["max_tokens"], &streamed["stream_options"]),
+            (&json!(7), &json!({ "include_usage": true }))
+        );
         let without = Speaks::OpenAiCompletions { stream_options: false };
         assert_eq!(written(&[("stream", json!(true))], without, 7).get("stream_options"), None);
     }

@@ -138,8 +138,12 @@ mod tests {
 
     #[test]
     fn what_are_no_texts_is_refused_by_name() {
-        for value in ["[]", "null", "7", "{}", r#"["a",1]"#, "[[[1]]]", "[1.5]", "[-1]", "[{}]", r#"["a","b","c","d"]"#] {
-            assert!(matches!(read(value), Err(Error::BadRequest { param: Some(name), .. }) if name == "input"), "{value}");
+        for value in ["[]", "null", "7", "{}", r#"["a",1]"#, "[[[1]]]", "[1.5]", "[-1]", "[{}]", r#"["a","b","c","d"]"#]
+        {
+            assert!(
+                matches!(read(value), Err(Error::BadRequest { param: Some(name), .. }) if name == "input"),
+                "{value}"
+            );
         }
         assert!(read(r#"["a","b","c"]"#).is_ok());
         assert!(Texts::read("input", None, 3).is_err());
