@@ -63,7 +63,7 @@ pub(crate) struct Bundles {
 }
 
 /// All faces.
-pub(crate) const ALL: &[Face] = &[management::FACE, openai::FACE];
+pub(crate) const ALL: &[Face] = &[management::FACE, openai::FACE, openai::AZURE];
 
 /// In whose manner paths are refused that belong to none.
 pub(crate) const ELSEWHERE: &Face = &management::FACE;
