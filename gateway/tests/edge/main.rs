@@ -12,6 +12,7 @@ mod freezing;
 mod freshness;
 mod installation;
 mod management;
+mod operations;
 mod raw;
 mod refusals;
 mod shares;
