@@ -221,7 +221,7 @@ async fn moderations_cost_nothing_where_their_price_is_nothing() {
 #[tokio::test]
 async fn images_are_charged_by_the_image() {
     let scene = Scene::new().await;
-    scene.price(json!({ "input": 0, "cached": 0, "output": 0, "image": 40_000_000 })).await;
+    scene.price(json!({ "input": 0, "cached": 0, "output": 0, "image": "$0.04" })).await;
     let answer =
         json!({ "created": 1, "data": [{ "b64_json": "A".repeat(400_000) }, { "b64_json": "AAAA" }] }).to_string();
     scene.raw.answer("theirs", ok(JSON, &answer));
