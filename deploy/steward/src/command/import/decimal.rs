@@ -76,8 +76,8 @@ mod tests {
 
     use super::*;
 
-    fn exact(units: u64) -> Option<Whole> {
-        Some(Whole { units, rounded: false })
+    const fn exact(units: u64) -> Whole {
+        Whole { units, rounded: false }
     }
 
     #[test]
@@ -92,14 +92,14 @@ mod tests {
             ("1", 1_000_000_000_000),
             ("0e999", 0),
         ] {
-            assert_eq!(pico(text), exact(units), "{text}");
+            assert_eq!(pico(text), Some(exact(units)), "{text}");
         }
     }
 
     #[test]
     fn noise_behind_fifteen_digits_is_no_price() {
-        assert_eq!(pico("1.0000000000000001e-07"), exact(100_000));
-        assert_eq!(pico("1.9999999999999998e-07"), exact(200_000));
+        assert_eq!(pico("1.0000000000000001e-07"), Some(exact(100_000)));
+        assert_eq!(pico("1.9999999999999998e-07"), Some(exact(200_000)));
     }
 
     #[test]
@@ -132,8 +132,8 @@ mod tests {
         fn a_float_of_whole_pico_dollars_is_exact(units in 0_u64..1_000_000_000_000) {
             #[allow(clippy::cast_precision_loss)]
             let dollars = units as f64 / 1e12;
-            prop_assert_eq!(pico(&dollars.to_string()), exact(units));
-            prop_assert_eq!(pico(&format!("{dollars:e}")), exact(units));
+            prop_assert_eq!(pico(&dollars.to_string()), Some(exact(units)));
+            prop_assert_eq!(pico(&format!("{dollars:e}")), Some(exact(units)));
         }
 
         #[test]

@@ -6,7 +6,7 @@ use super::super::costs::{self, Costs, Limits};
 use super::super::decimal;
 use super::super::notes::{Notes, Place};
 use super::super::yaml::{Found, Section};
-use super::values::Values;
+use super::values::{self, Values};
 use super::vendor::{self, Vendor};
 
 /// Where an upstream is and by which key: what makes one provider of ours.
@@ -87,7 +87,7 @@ pub(super) fn read(entry: &Found<'_>, values: &Values<'_>, notes: &mut Notes) ->
     };
     let share = share(&mut section, &mut params, notes);
     let url = values.url(vendor, &mut params, &place, notes)?;
-    let key = values.key(vendor, &url, &mut params, notes);
+    let key = values::key(vendor, &url, &mut params, notes);
     let like = info.text("base_model", notes).map(|(_, like)| like.rsplit('/').next().unwrap_or(like).to_owned());
     let (costs, limits) = (costs(&mut [&mut info, &mut params], notes), limits(&mut [&mut info, &mut params]));
     let upstream = upstream_name(vendor, &upstream);

@@ -10,7 +10,7 @@ const NOTES: &str = include_str!("tests/notes.txt");
 
 fn import(text: &str, tenant: Option<&str>) -> Result<Imported, BoxError> {
     let list = PriceList::shipped()?;
-    let tenant = tenant.map(|name| name.parse::<TenantId>()).transpose()?;
+    let tenant = tenant.map(str::parse::<TenantId>).transpose()?;
     let values = BTreeMap::from([("OLLAMA_BASE".to_owned(), "http://127.0.0.1:11434/".to_owned())]);
     let beside = Beside {
         tenant: tenant.as_ref(),

@@ -96,41 +96,35 @@ impl<'n> Values<'n> {
         let region = params.take("aws_region_name").ok_or("say its region as aws_region_name")?;
         Ok(format!("https://bedrock-runtime.{}.amazonaws.com", self.text(&region)?))
     }
+}
 
-    /// Where the key is found; none if none is sent.
-    pub(super) fn key(
-        &self,
-        vendor: &Vendor,
-        url: &str,
-        params: &mut Section<'n>,
-        notes: &mut Notes,
-    ) -> Option<String> {
-        let pair = ["aws_access_key_id", "aws_secret_access_key", "aws_session_token"].map(|name| params.take(name));
-        let pair: Vec<Found<'_>> = pair.into_iter().flatten().collect();
-        if let Some(first) = pair.first() {
-            if pair.iter().all(|part| reference(part).is_some()) {
-                notes.partly(
-                    &first.place,
-                    format!(
-                        "one key stands for the pair: set {} of the gateway to ACCESS_KEY_ID:SECRET_ACCESS_KEY",
-                        AWS_PAIR.trim_start_matches("env:")
-                    ),
-                );
-                return Some(AWS_PAIR.to_owned());
-            }
-            refuse_key(&first.place, notes);
-            return None;
+/// Where the key is found; none if none is sent.
+pub(super) fn key(vendor: &Vendor, url: &str, params: &mut Section<'_>, notes: &mut Notes) -> Option<String> {
+    let pair = ["aws_access_key_id", "aws_secret_access_key", "aws_session_token"].map(|name| params.take(name));
+    let pair: Vec<Found<'_>> = pair.into_iter().flatten().collect();
+    if let Some(first) = pair.first() {
+        if pair.iter().all(|part| reference(part).is_some()) {
+            notes.partly(
+                &first.place,
+                format!(
+                    "one key stands for the pair: set {} of the gateway to ACCESS_KEY_ID:SECRET_ACCESS_KEY",
+                    AWS_PAIR.trim_start_matches("env:")
+                ),
+            );
+            return Some(AWS_PAIR.to_owned());
         }
-        let Some(found) = params.take("api_key") else { return default_key(vendor, url, &params.place, notes) };
-        if let Some(name) = reference(&found) {
-            return Some(format!("env:{name}"));
-        }
-        let text = found.text().map(str::to_ascii_lowercase);
-        if !text.is_some_and(|text| NO_KEY.contains(&text.as_str())) {
-            refuse_key(&found.place, notes);
-        }
-        None
+        refuse_key(&first.place, notes);
+        return None;
     }
+    let Some(found) = params.take("api_key") else { return default_key(vendor, url, &params.place, notes) };
+    if let Some(name) = reference(&found) {
+        return Some(format!("env:{name}"));
+    }
+    let text = found.text().map(str::to_ascii_lowercase);
+    if !text.is_some_and(|text| NO_KEY.contains(&text.as_str())) {
+        refuse_key(&found.place, notes);
+    }
+    None
 }
 
 /// The key that LiteLLM takes if none is said. It goes to the provider's own address only.
