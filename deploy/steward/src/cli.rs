@@ -194,8 +194,8 @@ fn import() -> Command {
                         .action(ArgAction::Append),
                 )
                 .after_help(
-                    "Each part of the file is told with its line: it maps, maps partly, does not map, or is refused. What maps is\n\
-                     applied as by steward apply; with --plan nothing is asked or sent. Budgets, teams and keys go to --tenant.\n\
+                    "Each part of the file is told with its line: it maps, maps partly, does not map, or is refused. What maps is \
+                     applied as by steward apply; with --plan nothing is asked or sent. Budgets, teams and keys go to --tenant. \
                      Keys of providers are taken over as references only: os.environ/NAME becomes env:NAME.\n\n\
                      Exit status: 0 if all was done or could be, 1 if something failed or is refused.\n\n\
                      Examples:\n  \
@@ -217,7 +217,7 @@ fn import() -> Command {
                 .arg(flag("limits", "Also set how much models of the catalog read and write"))
                 .arg(from())
                 .after_help(
-                    "A model is found in the map by where its calls go. Prices are exact to the pico-dollar a token; one that is finer\n\
+                    "A model is found in the map by where its calls go. Prices are exact to the pico-dollar a token; one that is finer \
                      is rounded up, and that is said. A price that holds already is not set again.\n\n\
                      Exit status: 0 if there is nothing to do or all was done, 1 if something failed, 2 if --plan found something to do.\n\n\
                      Examples:\n  \
@@ -237,7 +237,7 @@ fn price() -> Command {
                     .default_value("30"),
             )
             .after_help(
-                "Told are models without a price, prices without a source, prices of which the list has a newer one, and prices that\n\
+                "Told are models without a price, prices without a source, prices of which the list has a newer one, and prices that \
                  end or change soon.\n\n\
                  Exit status: 0 if nothing is to be done, 1 if something is.",
             ),
