@@ -30,7 +30,6 @@ pub mod openai_moderations;
 pub mod openai_speech;
 mod sse;
 mod texts;
-mod translation;
 mod turns;
 
 use anthropic::{Anthropic, EffortForm};
@@ -39,7 +38,6 @@ use canonical::{TranslatesCaller, TranslatesUpstream};
 pub use fields::Fields;
 pub use openai_body::naming;
 use openai_chat::{LimitField, OpenAiChat};
-pub(crate) use translation::Put;
 
 /// A language of model calls.
 pub trait Dialect: Send + Sync {

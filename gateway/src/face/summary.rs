@@ -12,10 +12,7 @@ use steward_calls::{CallSummary, Error, Reply, ReplyBody, Settled};
 use super::cache_header;
 
 /// A reply with its headers; `failed` makes the last event of a stream that fails.
-pub(super) fn respond(
-    Reply { summary, body }: Reply,
-    failed: impl Fn(Error) -> Bytes + Send + 'static,
-) -> Response {
+pub(super) fn respond(Reply { summary, body }: Reply, failed: impl Fn(Error) -> Bytes + Send + 'static) -> Response {
     match body {
         ReplyBody::Whole(body, settled) => {
             let mut response = Response::new(Body::from(body));
