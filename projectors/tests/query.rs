@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use steward_events::event::{
-    AccessEvent, AggregateKind, CallOutcome, DenialEvent, DenialKind, Event, IdentityEvent, KeyHash, StepKind, TaskEvent, TaskInput,
-    TaskOutput, TokenUsage, UsageEvent,
+    AccessEvent, AggregateKind, CallOutcome, DenialEvent, DenialKind, Event, IdentityEvent, KeyHash, StepKind,
+    TaskEvent, TaskInput, TaskOutput, TokenUsage, UsageEvent,
 };
 use steward_events::id::{AgentId, KeyId, TaskId};
 use steward_events::quantity::{Epoch, NanoDollars, Position, StepNumber, Tokens, Version};
