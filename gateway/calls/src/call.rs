@@ -54,7 +54,7 @@ mod translation;
 
 pub use accepted::Accepted;
 pub use pieces::Pieces;
-pub use reply::{CacheUse, CallSummary, Reply, ReplyBody};
+pub use reply::{CallSummary, Reply, ReplyBody};
 
 use answered::{Answered, CallAnswer, Sender, Stop, Unanswered};
 use attempts::Attempts;

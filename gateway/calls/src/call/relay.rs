@@ -259,11 +259,11 @@ fn last_piece(
         Err(error) => return Some(Err(error)),
     };
     match end {
-        RelayEnd::Done => Some(Ok(call.dialect.end(held, &settled))),
+        RelayEnd::Done => Some(Ok(call.dialect.end(held, &settled.total()))),
         RelayEnd::UsedUp(after) => {
             let (at, output) = (clock.now().0 / 1_000_000, settled.tokens().output.0);
             let cut = CutOff { request: &call.id, model: &call.request.model, at, after: &after, output };
-            Some(Ok(call.dialect.end(Some(call.dialect.cut_off(&cut)), &settled)))
+            Some(Ok(call.dialect.end(Some(call.dialect.cut_off(&cut)), &settled.total())))
         }
         RelayEnd::Broke(error) => Some(Err(error)),
         RelayEnd::Stopped => Some(Err(Error::UpstreamBroke("the gateway stops, and the answer is cut off".to_owned()))),
