@@ -208,9 +208,10 @@ async fn a_thousand_equal_calls_at_once_ask_the_provider_once() {
     let all = given(&steward).await;
     assert_eq!(all.len(), 999);
     let sources = [AnswerSource::Shared { call: paid[0].0.clone() }, AnswerSource::Cache];
-    assert!(all.iter().all(|(source, used, _, money, _)| {
-        sources.contains(source) && used.is_zero() && *money == paid[0].1
-    }));
+    assert!(
+        all.iter()
+            .all(|(source, used, _, money, _)| { sources.contains(source) && used.is_zero() && *money == paid[0].1 })
+    );
 }
 
 #[tokio::test]
