@@ -42,6 +42,7 @@ pub(super) struct Giver {
 }
 
 /// What comes of looking for an answer.
+#[allow(clippy::large_enum_variant)] // taken apart at once
 pub(super) enum Look {
     /// There was one.
     Given(Reply),
@@ -197,6 +198,7 @@ impl Giver {
 }
 
 /// What comes of following another call.
+#[allow(clippy::large_enum_variant)] // taken apart at once
 enum Followed {
     To(Reply),
     Nowhere(Authorised),
@@ -236,6 +238,8 @@ fn pieces(call: Authorised, mut events: Bytes, held: Option<Bytes>, settled: Set
     let slot = Slot::default();
     let to = slot.clone();
     let work = async move {
+        // All of it: its permit lasts until the answer has gone.
+        let call = call;
         while !events.is_empty() && !to.left().is_set() {
             to.put(Ok(events.split_to(events.len().min(PIECE_BYTES_MAX)))).await;
         }

@@ -158,7 +158,9 @@ impl Passing {
             return None;
         }
         let piece = self.ready.split().freeze();
-        self.leader.iter().for_each(|leader| leader.pass(&piece));
+        if let Some(leader) = &self.leader {
+            leader.pass(&piece);
+        }
         Some(piece)
     }
 
