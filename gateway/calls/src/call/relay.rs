@@ -214,7 +214,7 @@ impl Passing {
             AnswerEvent::Piece { data, usage, only_usage, text_bytes, choices } => {
                 self.meter.count(text_bytes, usage, &choices);
                 if only_usage {
-                    self.held = data.clone();
+                    self.held.clone_from(&data);
                 } else if let Some(data) = &data {
                     self.call.dialect.put_event(&mut self.ready, data);
                 }
