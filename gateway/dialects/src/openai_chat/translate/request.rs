@@ -5,7 +5,7 @@ use serde_json::Number;
 
 use super::content;
 use crate::ModelRequest;
-use crate::canonical::{CacheFor, Content, Format, Message, Part, Request, Role, Thinking, Tool, ToolChoice, ToolUse};
+use crate::canonical::{Content, Format, Message, Part, Request, Role, Thinking, Tool, ToolChoice, ToolUse};
 use crate::error::Error;
 use crate::object::Reading;
 
