@@ -7,6 +7,7 @@
 pub mod chat;
 pub mod json;
 pub mod problem;
+pub mod responses;
 pub mod retry_after;
 pub mod sse;
 pub mod usage;

@@ -142,13 +142,18 @@ impl Pipeline {
         }
     }
 
-    /// Tries the route's targets in order until one answers.
+    /// Tries the route's targets in order until one answers; only the first for what no other can know.
     async fn first_that_answers(&self, call: &Authorised, stop: Stop<'_>) -> Result<Answered, Error> {
         let mut failed = Error::NoSuchModel(call.request.model.to_string());
+        let is_bound = call.dialect.is_bound(&call.request);
         for (number, target) in (1..=self.attempts_max.get()).zip(&call.plan.targets) {
             let reserved = self.reserver.reserve(call, target, number).await?;
             match self.sender.send(call, target, reserved, stop).await {
                 Ok(answered) => return Ok(answered),
+                // One that cannot even be asked for it holds nothing that it builds on.
+                Err(Unanswered::TryNext(why)) if !matches!(why, Error::BadRequest { .. }) && is_bound => {
+                    return Err(why);
+                }
                 Err(Unanswered::TryNext(why)) => failed = why,
                 Err(Unanswered::GiveUp(why)) => return Err(why),
             }

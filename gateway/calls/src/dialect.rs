@@ -17,6 +17,7 @@ use crate::settled::Settled;
 pub mod canonical;
 mod fields;
 pub mod openai_chat;
+pub mod openai_responses;
 mod sse;
 mod translation;
 
@@ -49,6 +50,11 @@ pub trait Dialect: Send + Sync {
 
     /// How to speak with an upstream that would not take what was written for `spoken`; none if that is not what it says.
     fn otherwise(&self, refused: &Refused, spoken: Speaks) -> Option<Speaks>;
+
+    /// True if the request builds on what one provider keeps, so that no other can answer it.
+    fn is_bound(&self, _: &ModelRequest) -> bool {
+        false
+    }
 
     /// Reads a whole answer, as far as it must be understood.
     fn read_answer(&self, body: &Bytes) -> WholeAnswer;
@@ -136,6 +142,8 @@ pub enum Speaks {
         /// Whether it knows `stream_options`, by which a stream is asked to tell its usage.
         stream_options: bool,
     },
+    /// OpenAI's responses.
+    OpenAiResponses,
 }
 
 impl Speaks {
@@ -143,6 +151,7 @@ impl Speaks {
     pub(crate) const fn translates(self) -> Option<&'static dyn Translates> {
         match self {
             Self::OpenAiChat { .. } => None,
+            Self::OpenAiResponses => Some(&openai_responses::Translation),
         }
     }
 }
@@ -190,6 +199,13 @@ pub enum AnswerEvent {
         text_bytes: u64,
         /// The choices of which it holds something, and whether each ended here.
         choices: Vec<ChoicePiece>,
+    },
+    /// The event that ends the answer, and what was used in all. It is passed on when the end is recorded.
+    Last {
+        /// What to pass on.
+        data: Bytes,
+        /// What was used, as far as it says so.
+        usage: Option<Usage>,
     },
     /// It is no event.
     Unreadable,

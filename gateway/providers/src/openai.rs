@@ -39,10 +39,13 @@ impl OpenAi {
 
 #[async_trait]
 impl Provider for OpenAi {
-    /// OpenAI's newer models know only the newer field; compatible servers are sure to know the older one.
+    /// OpenAI's newer models know only the newer field; compatible servers are sure to know the older one. Who has no
+    /// responses says so when it is first asked for one.
     fn speaks(&self, url: &str, operation: Operation) -> Option<Speaks> {
-        if operation != Operation::Chat {
-            return None;
+        match operation {
+            Operation::Chat => {}
+            Operation::Responses => return Some(Speaks::OpenAiResponses),
+            _ => return None,
         }
         let is_openai = url.contains("//api.openai.com");
         let limit_field = if is_openai { LimitField::MaxCompletionTokens } else { LimitField::MaxTokens };
@@ -80,6 +83,7 @@ impl Provider for OpenAi {
 const fn path(speaks: Speaks) -> &'static str {
     match speaks {
         Speaks::OpenAiChat { .. } => "/chat/completions",
+        Speaks::OpenAiResponses => "/responses",
     }
 }
 
@@ -150,10 +154,12 @@ mod tests {
         let openai = OpenAi::new(&Config::default()).unwrap();
         let field = |url: &str| match openai.speaks(url, Operation::Chat) {
             Some(Speaks::OpenAiChat { limit_field, .. }) => limit_field,
-            None => unreachable!(),
+            other => panic!("{other:?}"),
         };
         assert_eq!(field("https://api.openai.com/v1"), LimitField::MaxCompletionTokens);
         assert_eq!(field("http://127.0.0.1:9090/v1"), LimitField::MaxTokens);
+        assert_eq!(openai.speaks("http://127.0.0.1:9090/v1", Operation::Responses), Some(Speaks::OpenAiResponses));
+        assert_eq!(path(Speaks::OpenAiResponses), "/responses");
     }
 
     #[tokio::test]

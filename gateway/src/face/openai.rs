@@ -1,5 +1,5 @@
-//! OpenAI's API: `/v1/chat/completions`, `/v1/models`. Its shapes of refusals and headers stay here; those of requests and
-//! answers are the dialect's.
+//! OpenAI's API: `/v1/chat/completions`, `/v1/responses`, `/v1/models`. Its shapes of refusals and headers stay here; those
+//! of requests and answers are the dialects'.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -27,6 +27,7 @@ use crate::observe::Arrival;
 
 mod describe;
 mod refusal;
+mod responses;
 
 /// The face.
 pub(super) const FACE: Face = Face { root: "/v1/", routes, hot, refuse: refusal::refuse, describe: describe::paths };
@@ -47,13 +48,19 @@ fn state(Bundles { door, calls, clock, .. }: &Bundles) -> Arc<OpenAi> {
 
 fn hot(bundles: &Bundles) -> Vec<HotRoute> {
     let face = state(bundles);
-    let handle = move |request| chat_completions(State(Arc::clone(&face)), request).boxed();
-    vec![HotRoute { path: CHAT_COMPLETIONS, handle: Box::new(handle) }]
+    let of_responses = Arc::clone(&face);
+    let chat = move |request| chat_completions(State(Arc::clone(&face)), request).boxed();
+    let response = move |request| responses::create(State(Arc::clone(&of_responses)), request).boxed();
+    vec![
+        HotRoute { path: CHAT_COMPLETIONS, handle: Box::new(chat) },
+        HotRoute { path: responses::RESPONSES, handle: Box::new(response) },
+    ]
 }
 
 fn routes(bundles: &Bundles) -> Router {
     Router::new()
         .route(CHAT_COMPLETIONS, post(chat_completions))
+        .route(responses::RESPONSES, post(responses::create))
         .route("/v1/models", get(models))
         .route("/v1/models/{model}", get(model))
         .method_not_allowed_fallback(no_such_method(refusal::refuse_known_path))
@@ -65,7 +72,7 @@ async fn chat_completions(State(face): State<Arc<OpenAi>>, request: Request) -> 
     let (parts, body) = request.into_parts();
     let replied = async {
         let accepted = face.door.accept(&parts, body).await?;
-        Ok(respond(face.calls.make(&OpenAiChat, accepted).await?))
+        Ok(respond(face.calls.make(&OpenAiChat, accepted).await?, failed))
     };
     face.finish(&parts, replied.await)
 }
@@ -108,7 +115,8 @@ impl OpenAi {
     }
 }
 
-fn respond(Reply { summary, body }: Reply) -> Response {
+/// The answer; `failed` says in a stream that it failed.
+fn respond(Reply { summary, body }: Reply, failed: fn(steward_calls::Error) -> Bytes) -> Response {
     match body {
         ReplyBody::Whole(body, settled) => {
             let mut response = Response::new(Body::from(body));
@@ -119,7 +127,7 @@ fn respond(Reply { summary, body }: Reply) -> Response {
             response
         }
         ReplyBody::Stream(pieces) => {
-            let pieces = pieces.map(|piece| Ok::<_, Infallible>(piece.unwrap_or_else(failed)));
+            let pieces = pieces.map(move |piece| Ok::<_, Infallible>(piece.unwrap_or_else(failed)));
             let mut response = Response::new(Body::from_stream(pieces));
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
@@ -132,7 +140,7 @@ fn respond(Reply { summary, body }: Reply) -> Response {
     }
 }
 
-/// The last event of a stream that failed.
+/// The last event of a chat's stream that failed.
 fn failed(error: steward_calls::Error) -> Bytes {
     let mut event = BytesMut::new();
     OpenAiChat.put_event(&mut event, refusal::body(&error.into()).to_string().as_bytes());

@@ -14,6 +14,7 @@ mod installation;
 mod management;
 mod raw;
 mod refusals;
+mod responses;
 mod shares;
 mod stops;
 mod streams;

@@ -50,6 +50,11 @@ pub trait ReadsStream: Send {
 pub trait WritesStream: Send {
     /// The data of the events that say so; none if that has no event of its own, or waits for what comes.
     fn write(&mut self, delta: Delta) -> Vec<Bytes>;
+
+    /// The provider's events are over, also if it never said [`Delta::Done`]: what is still to be said if the answer is whole.
+    fn finish(&mut self) -> Vec<Bytes> {
+        Vec::new()
+    }
 }
 
 /// What an answer says of itself where the provider's does not.

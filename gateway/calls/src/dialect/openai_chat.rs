@@ -13,9 +13,9 @@ use crate::settled::Settled;
 
 #[cfg(test)]
 mod any_json;
-mod names;
-mod request;
-mod size;
+pub(super) mod names;
+pub(super) mod request;
+pub(super) mod size;
 
 #[cfg(test)]
 pub(crate) use any_json::any_json;
@@ -39,7 +39,10 @@ impl Dialect for OpenAiChat {
     }
 
     fn write(&self, request: &ModelRequest, to: &Recipient<'_>) -> Bytes {
-        let Speaks::OpenAiChat { limit_field, only_that, stream_options } = to.speaks;
+        // Only an upstream that speaks this dialect is written for here.
+        let Speaks::OpenAiChat { limit_field, only_that, stream_options } = to.speaks else {
+            return request.body.write();
+        };
         let mut body = request.body.clone();
         body.set("model", Value::from(to.model).to_string().into());
         let named = request::limit_field(&body).filter(|_| !only_that);
@@ -58,7 +61,7 @@ impl Dialect for OpenAiChat {
     /// Told by the field that is blamed, or by the words: `max_tokens` where `max_completion_tokens` is wanted or the other
     /// way round, and `stream_options` where nobody knows it.
     fn otherwise(&self, refused: &Refused, spoken: Speaks) -> Option<Speaks> {
-        let Speaks::OpenAiChat { limit_field, only_that, stream_options } = spoken;
+        let Speaks::OpenAiChat { limit_field, only_that, stream_options } = spoken else { return None };
         if !matches!(refused.status.as_u16(), 400 | 422) {
             return None;
         }

@@ -65,7 +65,14 @@ impl Translation {
     fn stream(self, events: UpstreamEvents, frame: Frame) -> UpstreamEvents {
         let mut translating =
             Translating { reader: self.upstream.stream_reader(), writer: self.caller.stream_writer(frame) };
-        events.flat_map(move |event| stream::iter(translating.event(event))).boxed()
+        let ended = events.map(Some).chain(stream::iter([None]));
+        let translated = move |event| {
+            stream::iter(match event {
+                Some(event) => translating.event(event),
+                None => translating.writer.finish().into_iter().map(Ok).collect(),
+            })
+        };
+        ended.flat_map(translated).boxed()
     }
 }
 

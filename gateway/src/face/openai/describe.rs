@@ -23,10 +23,17 @@ pub(super) fn paths(_: &mut SchemaGenerator) -> Map<String, Value> {
         "type": "object", "required": ["model", "messages"], "additionalProperties": true,
         "properties": { "model": { "type": "string" }, "messages": { "type": "array", "items": { "type": "object" } } },
     } } } });
+    let mut response = compatible("Make a response, streaming or not");
+    response["responses"]["4XX"] = json!({ "description": "The provider's own refusal" });
+    response["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": {
+        "type": "object", "required": ["model"], "additionalProperties": true,
+        "properties": { "model": { "type": "string" }, "input": { "type": ["string", "array"], "items": { "type": "object" } } },
+    } } } });
     let mut one = compatible("One model that this key may call");
     one["parameters"] = json!([{ "name": "model", "in": "path", "required": true, "schema": { "type": "string" } }]);
     [
         ("/v1/chat/completions", json!({ "post": chat })),
+        ("/v1/responses", json!({ "post": response })),
         ("/v1/models", json!({ "get": compatible("The models that this key may call") })),
         ("/v1/models/{model}", json!({ "get": one })),
     ]

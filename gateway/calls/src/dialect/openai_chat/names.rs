@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 /// What stands under a name beside the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(in crate::dialect) enum Meaning {
     /// It is read here: the model, the limits, whether to stream.
     Decides,
     /// A setting: a number or a word that no model reads.
@@ -37,8 +37,11 @@ const TEMPLATE: &str =
 const PRESET: &str =
     "stands for settings that are kept at the provider, so neither model nor size can be bounded; write them out";
 
-/// The fields that are known.
-const KNOWN: &[(Meaning, &[&str])] = &[
+/// What stands under these names.
+pub(in crate::dialect) type Row = (Meaning, &'static [&'static str]);
+
+/// The fields of a chat that are known.
+const KNOWN: &[Row] = &[
     (Meaning::Decides, &["model", "messages", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens"]),
     (
         Meaning::Setting,
@@ -110,29 +113,42 @@ const KNOWN: &[(Meaning, &[&str])] = &[
     (Meaning::Schema, &["guided_json", "json_schema", "structured_outputs", "format", "grammar"]),
     (Meaning::Tooling, &["tools", "functions", "response_format"]),
     (Meaning::Prediction, &["prediction"]),
+    (Meaning::Search, &["web_search_options", "web_search", "plugins", "search_parameters", "enable_search", "search"]),
+];
+
+/// The fields that cannot be bounded, whatever the dialect.
+const REFUSED: &[Row] = &[
     (Meaning::Refused(TEMPLATE), &["chat_template", "jinja_template", "prompt_template"]),
     (
         Meaning::Refused(OTHER_MODEL),
         &["models", "model_id", "model_name", "fallback_models", "fallbacks", "engine", "deployment", "deployment_id"],
     ),
     (Meaning::Refused(PRESET), &["preset"]),
-    (Meaning::Search, &["web_search_options", "web_search", "plugins", "search_parameters", "enable_search", "search"]),
 ];
 
-/// What stands under this name beside the messages.
+/// What stands under this name beside the messages of a chat.
 ///
 /// # Errors
 /// The name that it must have, if it differs from that in its letters only.
-pub(super) fn meaning(name: &str) -> Result<Meaning, &'static str> {
+pub(in crate::dialect) fn meaning(name: &str) -> Result<Meaning, &'static str> {
+    meaning_among(KNOWN, name)
+}
+
+/// The same, where `known` are the fields that are known beside those that are always refused.
+///
+/// # Errors
+/// As [`meaning`].
+pub(in crate::dialect) fn meaning_among(known: &'static [Row], name: &str) -> Result<Meaning, &'static str> {
     let folded = fold(name);
-    for (meaning, names) in KNOWN {
+    let rows = || known.iter().chain(REFUSED);
+    for (meaning, names) in rows() {
         if let Some(known) = names.iter().find(|known| **known == folded) {
             return if *known == name { Ok(*meaning) } else { Err(*known) };
         }
     }
     let plain = letters(&folded);
     let decides = |known: &&&str| letters(known) == plain;
-    let twin = KNOWN.iter().filter(|(meaning, _)| matches!(meaning, Meaning::Decides | Meaning::Refused(_)));
+    let twin = rows().filter(|(meaning, _)| matches!(meaning, Meaning::Decides | Meaning::Refused(_)));
     if let Some(known) = twin.flat_map(|(_, names)| names.iter()).find(decides) {
         return Err(*known);
     }
@@ -141,7 +157,7 @@ pub(super) fn meaning(name: &str) -> Result<Meaning, &'static str> {
 
 /// True of names that limit or multiply the output, in the words of any server: under these a number decides about money.
 /// Only `max_tokens`, `max_completion_tokens` and `n`, beside the messages, do so here.
-pub(super) fn limits_output(name: &str) -> bool {
+pub(in crate::dialect) fn limits_output(name: &str) -> bool {
     const WORDS: &[&str] = &[
         "token",
         "predict",
@@ -169,12 +185,12 @@ pub(super) fn limits_output(name: &str) -> bool {
 }
 
 /// True of names under which a request within a request would stand.
-pub(super) fn decides_elsewhere(name: &str) -> bool {
+pub(in crate::dialect) fn decides_elsewhere(name: &str) -> bool {
     matches!(letters(&fold(name)).as_str(), "model" | "models" | "messages" | "prompt")
 }
 
 /// True of names that stand for what is kept or found elsewhere: files, conversations, results.
-pub(super) fn is_reference(name: &str) -> bool {
+pub(in crate::dialect) fn is_reference(name: &str) -> bool {
     const ENDS: &[&str] = &[
         "fileid",
         "fileids",
@@ -205,17 +221,17 @@ pub(super) fn is_reference(name: &str) -> bool {
 
 /// Tells names of one object that are the same to somebody.
 #[derive(Debug, Default)]
-pub(super) struct Twins(BTreeSet<String>);
+pub(in crate::dialect) struct Twins(BTreeSet<String>);
 
 impl Twins {
     /// True if a name that is the same but for its case stood there before.
-    pub(super) fn has(&mut self, name: &str) -> bool {
+    pub(in crate::dialect) fn has(&mut self, name: &str) -> bool {
         !self.0.insert(fold(name))
     }
 }
 
 /// True if `text` says `field` as a word.
-pub(super) fn mentions(text: &str, field: &str) -> bool {
+pub(in crate::dialect) fn mentions(text: &str, field: &str) -> bool {
     let is_part = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
     text.match_indices(field).any(|(at, _)| {
         let before = at.checked_sub(1).and_then(|before| text.as_bytes().get(before));
@@ -224,7 +240,7 @@ pub(super) fn mentions(text: &str, field: &str) -> bool {
 }
 
 /// Simple case folding, as those do who compare names without regard to case: `ſ` is an `s`, the sign for Kelvin a `k`.
-pub(super) fn fold(name: &str) -> String {
+pub(in crate::dialect) fn fold(name: &str) -> String {
     let alone = |mut letters: Box<dyn Iterator<Item = char>>, else_this: char| match (letters.next(), letters.next()) {
         (Some(letter), None) => letter,
         _ => else_this,
@@ -275,7 +291,7 @@ mod tests {
                 Ok(meaning) => assert_eq!((meaning, name), (Meaning::Unknown, right)),
             }
         }
-        for (_, names) in KNOWN {
+        for (_, names) in KNOWN.iter().chain(REFUSED) {
             assert!(names.iter().all(|name| meaning(name).is_ok() && fold(name) == **name));
         }
     }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde_json::error::Category;
+use steward_events::id::ModelId;
 
 use super::names::{self, Meaning, Twins};
 use super::size::{Place, Size};
@@ -40,18 +41,8 @@ impl LimitField {
 
 /// Reads a body. Unknown fields pass through, and count as text.
 pub(super) fn read(body: &Bytes) -> Result<ModelRequest, Error> {
-    let body = Fields::read(body).map_err(|error| {
-        let message = match error.classify() {
-            Category::Data => format!("the body must be a JSON object: {error}"),
-            Category::Syntax | Category::Eof | Category::Io => format!("the body is no JSON: {error}"),
-        };
-        Error::BadRequest { param: None, message }
-    })?;
-    let model: String = match body.read_as("model") {
-        Ok(Some(name)) => name,
-        Ok(None) | Err(_) => return Err(Error::bad("model", "you must provide a model parameter")),
-    };
-    let model = model.parse().map_err(|_| Error::NoSuchModel(model.chars().take(80).collect()))?;
+    let body = fields(body)?;
+    let model = model(&body)?;
     let size = size(&body)?;
     let stream = flag(&body, "stream")?;
     let include_usage = match body.get("stream_options") {
@@ -78,6 +69,26 @@ pub(super) fn read(body: &Bytes) -> Result<ModelRequest, Error> {
         return Err(Error::bad("max_tokens", "set max_tokens or max_completion_tokens, not both"));
     }
     Ok(ModelRequest { model, output_limit: new.or(old), choices, stream, include_usage, size, body })
+}
+
+/// The fields of a body, whatever it asks for.
+pub(in crate::dialect) fn fields(body: &Bytes) -> Result<Fields, Error> {
+    Fields::read(body).map_err(|error| {
+        let message = match error.classify() {
+            Category::Data => format!("the body must be a JSON object: {error}"),
+            Category::Syntax | Category::Eof | Category::Io => format!("the body is no JSON: {error}"),
+        };
+        Error::BadRequest { param: None, message }
+    })
+}
+
+/// The model that a body names.
+pub(in crate::dialect) fn model(body: &Fields) -> Result<ModelId, Error> {
+    let model: String = match body.read_as("model") {
+        Ok(Some(name)) => name,
+        Ok(None) | Err(_) => return Err(Error::bad("model", "you must provide a model parameter")),
+    };
+    model.parse().map_err(|_| Error::NoSuchModel(model.chars().take(80).collect()))
 }
 
 /// How large the body is. Every field counts, but for settings that are known to be numbers or words.
@@ -160,13 +171,14 @@ pub(super) fn limit_field(body: &Fields) -> Option<LimitField> {
     [LimitField::MaxCompletionTokens, LimitField::MaxTokens].into_iter().find(is_set)
 }
 
-fn flag(body: &Fields, field: &str) -> Result<bool, Error> {
+/// A yes or no; no if it is not there.
+pub(in crate::dialect) fn flag(body: &Fields, field: &str) -> Result<bool, Error> {
     let read = body.read_as::<bool>(field).map_err(|_| Error::bad(field, format!("{field} must be true or false")))?;
     Ok(read.unwrap_or(false))
 }
 
 /// A number from 1, if the field is there.
-fn count(body: &Fields, field: &str) -> Result<Option<u64>, Error> {
+pub(in crate::dialect) fn count(body: &Fields, field: &str) -> Result<Option<u64>, Error> {
     match body.read_as::<u64>(field) {
         Ok(Some(0)) | Err(_) => Err(Error::bad(field, format!("{field} must be a whole number from 1"))),
         Ok(read) => Ok(read),

@@ -26,15 +26,15 @@ const WORD_CHARS_MAX: usize = 40;
 
 /// What stands somewhere in a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Size {
+pub(in crate::dialect) struct Size {
     /// Tokens, at most, but for what follows.
-    pub(super) tokens: u64,
+    pub(in crate::dialect) tokens: u64,
     /// How many items, if it is a list.
-    pub(super) items: u64,
+    pub(in crate::dialect) items: u64,
     /// True if the model may be given something that does not stand there.
-    pub(super) elsewhere: bool,
+    pub(in crate::dialect) elsewhere: bool,
     /// True if the provider may search.
-    pub(super) searches: bool,
+    pub(in crate::dialect) searches: bool,
     /// True if an address stands there.
     has_address: bool,
     /// The text, where it is a word for a kind.
@@ -43,7 +43,7 @@ pub(super) struct Size {
 
 /// Where a value stands, which decides what its names mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(in crate::dialect) enum Place {
     /// Where nothing but text is expected: schemas, arguments.
     Text,
     /// Within settings, where a number can limit the output.
@@ -58,6 +58,10 @@ pub(super) enum Place {
     Part,
     /// What stands in a part.
     InPart,
+    /// The list of items of a response's input.
+    Items,
+    /// One of them.
+    Item,
     /// The list of tools.
     Tools,
     /// A tool.
@@ -76,7 +80,7 @@ impl<'de> DeserializeSeed<'de> for Place {
 
 impl Place {
     /// Reads `value`, which stands there.
-    pub(super) fn read(self, value: &[u8]) -> Result<Size, serde_json::Error> {
+    pub(in crate::dialect) fn read(self, value: &[u8]) -> Result<Size, serde_json::Error> {
         let mut deserializer = serde_json::Deserializer::from_slice(value);
         let size = self.deserialize(&mut deserializer)?;
         deserializer.end()?;
@@ -85,8 +89,8 @@ impl Place {
 
     fn leaf<E: Error>(self, tokens: u64) -> Result<Size, E> {
         match self {
-            Self::Messages => Err(E::custom("an array of objects is wanted")),
-            Self::Message => Err(E::custom("an object is wanted")),
+            Self::Messages | Self::Items => Err(E::custom("an array of objects is wanted")),
+            Self::Message | Self::Item => Err(E::custom("an object is wanted")),
             _ => Ok(Size { tokens, ..Size::default() }),
         }
     }
@@ -96,6 +100,7 @@ impl Place {
         match self {
             Self::Messages => Self::Message,
             Self::Content => Self::Part,
+            Self::Items => Self::Item,
             Self::Tools => Self::Tool,
             Self::Part => Self::InPart,
             other => other,
@@ -105,8 +110,8 @@ impl Place {
     /// Where the value stands that stands here under `name`.
     fn field(self, name: &str) -> Self {
         match (self, name) {
-            (Self::Message, "content") => Self::Content,
-            (Self::Part | Self::Tool, "type") => Self::Word,
+            (Self::Message, "content") | (Self::Item, "content" | "output" | "summary") => Self::Content,
+            (Self::Part | Self::Tool | Self::Item, "type") => Self::Word,
             (Self::Content, _) => Self::Part.field(name),
             (Self::Part | Self::InPart, _) => Self::InPart,
             (Self::Settings, _) if matches!(names::meaning(name), Ok(Meaning::Schema)) => Self::Text,
@@ -132,7 +137,7 @@ impl Place {
             "tool_calls",
             "audio",
         ];
-        if matches!(self, Self::Message | Self::Content | Self::Part | Self::InPart | Self::Tool) {
+        if matches!(self, Self::Message | Self::Item | Self::Content | Self::Part | Self::InPart | Self::Tool) {
             if twins.has(name) {
                 return Err(E::custom(format_args!(
                     "the field `{}` stands there twice, if case does not count",
@@ -154,7 +159,7 @@ impl Place {
     fn count_name<E: Error>(self, sum: &mut Size, name: &str, value: &Size) -> Result<(), E> {
         let is_said = !value.is_off();
         match self {
-            Self::Message | Self::Part | Self::Content | Self::InPart if is_said => {
+            Self::Message | Self::Item | Self::Part | Self::Content | Self::InPart if is_said => {
                 sum.elsewhere |= names::is_reference(name) || (self == Self::Message && name == "audio");
             }
             Self::Settings if is_said => {
@@ -162,7 +167,7 @@ impl Place {
                 let is_setting = matches!(names::meaning(name), Ok(Meaning::Setting));
                 if value.is_number() && !is_setting && names::limits_output(name) {
                     return Err(E::custom(format_args!(
-                        "`{}` may limit the output; say so with `max_tokens` or `max_completion_tokens`, and `n`",
+                        "`{}` may limit the output, which only the field that this API has for that may do",
                         short(name)
                     )));
                 }
@@ -194,7 +199,7 @@ impl<'de> Visitor<'de> for Place {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Size, A::Error> {
-        if self == Self::Message {
+        if matches!(self, Self::Message | Self::Item) {
             return Err(A::Error::custom("an object is wanted"));
         }
         let mut sum = Size::default();
@@ -206,15 +211,17 @@ impl<'de> Visitor<'de> for Place {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Size, A::Error> {
-        if self == Self::Messages {
+        if matches!(self, Self::Messages | Self::Items) {
             return Err(A::Error::custom("an array of objects is wanted"));
         }
         let (mut sum, mut kind, mut twins, mut only_text) = (Size::default(), None, Twins::default(), true);
+        let mut is_sealed = false;
         while let Some(name) = fields.next_key::<String>()? {
             self.check(&name, &mut twins)?;
             let place = self.field(&name);
             let value = fields.next_value_seed(place)?;
             self.count_name(&mut sum, &name, &value)?;
+            is_sealed |= name == "encrypted_content" && !value.is_off();
             sum.take(&value, FIELD_TOKENS + name.len() as u64);
             if place == Self::Word {
                 kind = value.word;
@@ -224,6 +231,7 @@ impl<'de> Visitor<'de> for Place {
         }
         match self {
             Self::Part | Self::Content => sum.count_part(kind.as_deref(), only_text),
+            Self::Item => sum.count_item(kind.as_deref(), is_sealed),
             Self::Tool if !matches!(kind.as_deref(), None | Some("function" | "custom")) => {
                 // The provider's own: what it finds or runs is given to the model.
                 sum.elsewhere = true;
@@ -265,12 +273,12 @@ impl Size {
     }
 
     /// True of a number, also one that is written as a text, where that can decide.
-    pub(super) fn is_number(&self) -> bool {
+    pub(in crate::dialect) fn is_number(&self) -> bool {
         self.word.as_deref() == Some(NUMBER)
     }
 
     /// True of `null` and `false`.
-    pub(super) fn is_off(&self) -> bool {
+    pub(in crate::dialect) fn is_off(&self) -> bool {
         matches!(self.word.as_deref(), Some("null" | "false"))
     }
 
@@ -279,12 +287,28 @@ impl Size {
         match kind {
             None if only_text => {}
             Some(
-                "text" | "input_text" | "output_text" | "refusal" | "thinking" | "reasoning" | "redacted_thinking",
+                "text" | "input_text" | "output_text" | "refusal" | "thinking" | "reasoning" | "redacted_thinking"
+                | "summary_text" | "reasoning_text",
             ) => {}
-            Some("image_url" | "input_image" | "image") => self.tokens = self.tokens.saturating_add(IMAGE_TOKENS),
+            Some("image_url" | "input_image" | "image" | "computer_screenshot") => {
+                self.tokens = self.tokens.saturating_add(IMAGE_TOKENS)
+            }
             // Sound lasts longer in bytes than in tokens.
             Some("input_audio" | "audio") if !self.has_address => {}
             // Packed, or somewhere else: a file may be as long as the model can read.
+            _ => self.elsewhere = true,
+        }
+    }
+
+    /// This is an item of a response's input. Of what a provider kept, or found, only its name may stand there.
+    fn count_item(&mut self, kind: Option<&str>, is_sealed: bool) {
+        match kind {
+            None | Some("message" | "function_call" | "function_call_output" | "custom_tool_call") => {}
+            Some("custom_tool_call_output" | "local_shell_call" | "local_shell_call_output") => {}
+            Some("shell_call" | "shell_call_output" | "apply_patch_call" | "apply_patch_call_output") => {}
+            Some("computer_call" | "computer_call_output" | "mcp_approval_request" | "mcp_approval_response") => {}
+            Some("reasoning") if is_sealed => {}
+            Some("image_generation_call") => self.tokens = self.tokens.saturating_add(IMAGE_TOKENS),
             _ => self.elsewhere = true,
         }
     }
@@ -397,6 +421,36 @@ mod tests {
             assert!(Place::Settings.read(settings.as_bytes()).is_ok(), "{settings}");
         }
         assert!(Place::Settings.read(br#"{"file_ids":["a"]}"#).unwrap().elsewhere);
+    }
+
+    #[test]
+    fn an_item_that_only_names_something_is_bounded_by_the_context() {
+        let elsewhere = |item: Value| Place::Items.read(json!([item]).to_string().as_bytes()).unwrap().elsewhere;
+        for item in [
+            json!({ "type": "item_reference", "id": "msg_1" }),
+            json!({ "type": "reasoning", "id": "rs_1", "summary": [] }),
+            json!({ "type": "web_search_call", "id": "ws_1", "status": "completed" }),
+            json!({ "type": "compaction", "encrypted_content": "xxxx" }),
+            json!({ "type": "function_call_output", "call_id": "c", "output": [{ "type": "input_file", "file_id": "f" }] }),
+            json!({ "role": "user", "content": [{ "type": "input_image", "file_id": "f" }] }),
+            json!({ "type": "computer_call_output", "output": { "type": "computer_screenshot", "file_id": "f" } }),
+        ] {
+            assert!(elsewhere(item.clone()), "{item}");
+        }
+        for item in [
+            json!({ "role": "user", "content": "hi" }),
+            json!({ "type": "message", "id": "msg_1", "role": "assistant", "content": [{ "type": "output_text", "text": "a" }] }),
+            json!({ "type": "reasoning", "id": "rs_1", "summary": [{ "type": "summary_text", "text": "a" }], "encrypted_content": "x" }),
+            json!({ "type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}" }),
+            json!({ "type": "function_call_output", "call_id": "c", "output": "4" }),
+        ] {
+            assert!(!elsewhere(item.clone()), "{item}");
+        }
+        let image = json!([{ "role": "user", "content": [{ "type": "input_image", "image_url": "https://example.com/a.png" }] }]);
+        assert!(Place::Items.read(image.to_string().as_bytes()).unwrap().tokens > IMAGE_TOKENS);
+        for text in [r#""hi""#, r#"["hi"]"#, "{}", "[[]]", r#"[{"role":"user","Content":"a"}]"#] {
+            assert!(Place::Items.read(text.as_bytes()).is_err(), "{text}");
+        }
     }
 
     #[test]
