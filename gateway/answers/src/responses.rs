@@ -89,7 +89,9 @@ pub fn read_event(data: &[u8]) -> Event {
         _ => match Problem::instead_of_answer(&json) {
             Some(problem) => Event::Problem(problem),
             // What is done repeats what came piece by piece.
-            None if kind.ends_with(".delta") => Event::Piece(json.get("delta").and_then(Json::text_bytes).unwrap_or(0)),
+            None if kind.rsplit('.').next() == Some("delta") => {
+                Event::Piece(json.get("delta").and_then(Json::text_bytes).unwrap_or(0))
+            }
             None => Event::Piece(0),
         },
     }
