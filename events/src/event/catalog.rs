@@ -91,6 +91,8 @@ macro_rules! provider_kinds {
 provider_kinds! {
     /// OpenAI's HTTP API or anything compatible.
     Openai = "openai",
+    /// Anthropic's HTTP API or anything compatible.
+    Anthropic = "anthropic",
     /// Answers from a script, for tests; it says so in every answer.
     Scripted = "scripted",
 }

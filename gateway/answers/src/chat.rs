@@ -9,6 +9,7 @@ use crate::usage::{self, Usage};
 mod generated;
 mod split;
 
+pub(crate) use generated::bytes as generated_bytes;
 pub use split::as_chunks;
 
 /// What a body says that was sent as the answer to a chat.

@@ -6,6 +6,7 @@
 
 pub mod chat;
 pub mod json;
+pub mod messages;
 pub mod problem;
 pub mod responses;
 pub mod retry_after;

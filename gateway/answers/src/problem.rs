@@ -85,12 +85,15 @@ impl Problem {
             "credit_balance",
             "out_of_credit",
             "no_credit",
+            "billing_error",
         ];
         let names_it = |said: &Option<String>| {
             let said = said.as_deref().unwrap_or_default().to_ascii_lowercase().replace([' ', '-'], "_");
             WORDS.iter().any(|word| said.contains(word))
         };
-        names_it(&self.code) || names_it(&self.kind)
+        // Anthropic has no word for it but these.
+        let says_it = self.message.as_deref().is_some_and(|said| said.starts_with("Your credit balance is too low"));
+        names_it(&self.code) || names_it(&self.kind) || says_it
     }
 }
 

@@ -20,6 +20,7 @@ impl Usage {
     /// This, said after `earlier`: the later counts, but for what it leaves out.
     pub const fn after(mut self, earlier: Option<Self>) -> Self {
         let Some(earlier) = earlier else { return self };
+        self.tokens = self.tokens_after(earlier);
         if !self.input_is_said && earlier.input_is_said {
             let Self { tokens: TokenUsage { input, cached, cache_write, cache_write_1h, audio_input, .. }, .. } =
                 earlier;
@@ -33,6 +34,37 @@ impl Usage {
         }
         self
     }
+
+    /// Some say once only what stays as it is: at which tier they serve, how often they searched, what they keep for an hour;
+    /// and an input that shrinks leaves out what the cache had or took, as it was told before.
+    const fn tokens_after(&self, earlier: Self) -> TokenUsage {
+        let (mut tokens, before) = (self.tokens, earlier.tokens);
+        if matches!(tokens.tier, ServiceTier::Standard) {
+            tokens.tier = before.tier;
+        }
+        if tokens.searches == 0 {
+            tokens.searches = before.searches;
+        }
+        if !self.input_is_said || !earlier.input_is_said {
+            return tokens;
+        }
+        let beside = before.cached.0.saturating_add(before.cache_write.0).saturating_add(before.cache_write_1h.0);
+        if tokens.input.0 < before.input.0 && tokens.cached.0 == 0 && written(&tokens) == 0 && beside > 0 {
+            let TokenUsage { cached, cache_write, cache_write_1h, .. } = before;
+            let input = Tokens(tokens.input.0.saturating_add(beside));
+            return TokenUsage { input, cached, cache_write, cache_write_1h, ..tokens };
+        }
+        if tokens.cache_write_1h.0 == 0 && written(&tokens) >= before.cache_write_1h.0 {
+            tokens.cache_write.0 -= before.cache_write_1h.0;
+            tokens.cache_write_1h = before.cache_write_1h;
+        }
+        tokens
+    }
+}
+
+/// All that was written to the cache.
+const fn written(tokens: &TokenUsage) -> u64 {
+    tokens.cache_write.0.saturating_add(tokens.cache_write_1h.0)
 }
 
 /// What an answer, or a piece of one, says it used: beside its choices, in the last of them (Moonshot), or where Groq's
@@ -43,7 +75,11 @@ pub fn of(answer: &Object<'_>) -> Option<Usage> {
         || answer.get("choices")?.items().filter_map(|choice| read(&choice.said("usage")?.object())).last();
     let of_groq = || read(&answer.get("x_groq")?.said("usage")?.object());
     let mut usage = beside().or_else(in_choices).or_else(of_groq)?;
-    usage.tokens.tier = answer.get("service_tier").map_or(ServiceTier::Standard, served_at);
+    // Anthropic says it within the usage, and there under two names.
+    let within = || answer.said("usage").filter(|usage| usage.is_object()).map(Json::object);
+    let tier = answer.said("service_tier").or_else(|| within()?.said("service_tier")).map(served_at);
+    let speed = || within()?.said("speed").map(served_at);
+    usage.tokens.tier = tier.filter(|tier| !tier.is_standard()).or_else(speed).unwrap_or_default();
     Some(usage)
 }
 
@@ -73,7 +109,9 @@ fn read(usage: &Object<'_>) -> Option<Usage> {
         return None;
     }
     let (all_in, all_out) = (input.unwrap_or(0), output.unwrap_or(0));
-    let reasoning = count(of_output, &["reasoning_tokens"]).or_else(|| plain(&["reasoning_tokens"])).unwrap_or(0);
+    let reasoning = count(of_output, &["reasoning_tokens", "thinking_tokens"])
+        .or_else(|| plain(&["reasoning_tokens"]))
+        .unwrap_or(0);
     let searches = plain(&["num_search_queries", "num_sources_used"])
         .or_else(|| count(usage.said("server_tool_use"), &["web_search_requests"]));
     Some(Usage {
@@ -106,15 +144,22 @@ fn with_the_total(input: Option<u64>, output: Option<u64>, total: Option<u64>) -
     }
 }
 
+/// The words for tiers other than the usual one.
+const TIERS: &[(&str, ServiceTier)] = &[
+    ("flex", ServiceTier::Flex),
+    ("priority", ServiceTier::Priority),
+    ("fast", ServiceTier::Fast),
+    ("batch", ServiceTier::Batch),
+];
+
 /// The tier at which a provider says it served a call; the usual one if it says nothing that is known.
 fn served_at(tier: Json<'_>) -> ServiceTier {
-    let known = [
-        ("flex", ServiceTier::Flex),
-        ("priority", ServiceTier::Priority),
-        ("fast", ServiceTier::Fast),
-        ("batch", ServiceTier::Batch),
-    ];
-    known.into_iter().find(|(name, _)| tier.is(name)).map_or(ServiceTier::Standard, |(_, tier)| tier)
+    TIERS.iter().find(|(name, _)| tier.is(name)).map_or(ServiceTier::Standard, |(_, tier)| *tier)
+}
+
+/// The word by which a tier is told, and read again; none for the usual one.
+pub fn tier_name(tier: ServiceTier) -> Option<&'static str> {
+    TIERS.iter().find(|(_, known)| *known == tier).map(|(name, _)| *name)
 }
 
 #[cfg(test)]

@@ -14,16 +14,20 @@ use crate::error::Error;
 use crate::refused::Refused;
 use crate::settled::Settled;
 
+pub mod anthropic;
 pub mod canonical;
 mod fields;
+mod object;
 pub mod openai_chat;
 pub mod openai_responses;
 mod sse;
 mod translation;
 
-use canonical::Translates;
+use anthropic::{Anthropic, EffortForm};
+use canonical::{TranslatesCaller, TranslatesUpstream};
 pub use fields::Fields;
-use openai_chat::LimitField;
+use openai_chat::{LimitField, OpenAiChat};
+use openai_responses::OpenAiResponses;
 pub(crate) use translation::Put;
 
 /// A language of model calls.
@@ -35,7 +39,7 @@ pub trait Dialect: Send + Sync {
     fn is_spoken(&self, upstream: Speaks) -> bool;
 
     /// How it is translated, if it can be.
-    fn translates(&self) -> Option<&'static dyn Translates> {
+    fn translates(&self) -> Option<&'static dyn TranslatesCaller> {
         None
     }
 
@@ -144,14 +148,29 @@ pub enum Speaks {
     },
     /// OpenAI's responses.
     OpenAiResponses,
+    /// Anthropic's messages.
+    Anthropic {
+        /// How its model is told how much to think.
+        effort: EffortForm,
+    },
 }
 
 impl Speaks {
     /// How it is translated, if it can be.
-    pub(crate) const fn translates(self) -> Option<&'static dyn Translates> {
+    pub(crate) const fn translates(self) -> Option<&'static dyn TranslatesUpstream> {
         match self {
-            Self::OpenAiChat { .. } => None,
-            Self::OpenAiResponses => Some(&openai_responses::Translation),
+            Self::OpenAiChat { .. } => Some(&OpenAiChat),
+            Self::OpenAiResponses => Some(&OpenAiResponses),
+            Self::Anthropic { .. } => Some(&Anthropic),
+        }
+    }
+
+    /// How to speak with an upstream that would not take what was written for this.
+    pub(crate) fn otherwise(self, refused: &Refused) -> Option<Self> {
+        match self {
+            Self::OpenAiChat { .. } => openai_chat::otherwise(refused, self),
+            Self::OpenAiResponses => openai_responses::otherwise(refused),
+            Self::Anthropic { effort } => anthropic::otherwise(refused, effort),
         }
     }
 }
@@ -220,4 +239,8 @@ pub struct CutOff<'a> {
     pub model: &'a ModelId,
     /// When, in seconds since 1970.
     pub at: u64,
+    /// After which event.
+    pub after: &'a [u8],
+    /// Output tokens that are charged.
+    pub output: u64,
 }

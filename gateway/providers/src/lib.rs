@@ -10,6 +10,9 @@ use steward_calls::upstream::{Provider, Providers};
 use steward_events::BoxError;
 use steward_events::event::ProviderKind;
 
+mod answering;
+mod anthropic;
+mod client;
 mod coding;
 mod config;
 mod http;
@@ -18,6 +21,8 @@ mod openai;
 mod public_address;
 mod reading;
 mod scripted;
+#[cfg(test)]
+mod testing;
 
 pub use config::Config;
 
@@ -26,8 +31,10 @@ pub use config::Config;
 /// # Errors
 /// If calls cannot be made at all: no trusted certificates, a proxy that is no URL.
 pub fn all(config: &Config, secrets: Secrets) -> Result<Providers, BoxError> {
-    let mut list: Vec<(ProviderKind, Arc<dyn Provider>)> =
-        vec![(ProviderKind::Openai, Arc::new(openai::OpenAi::new(config)?))];
+    let mut list: Vec<(ProviderKind, Arc<dyn Provider>)> = vec![
+        (ProviderKind::Openai, Arc::new(openai::OpenAi::new(config)?)),
+        (ProviderKind::Anthropic, Arc::new(anthropic::Anthropic::new(config)?)),
+    ];
     if config.scripted {
         list.push((ProviderKind::Scripted, Arc::new(scripted::Scripted)));
     }

@@ -1,100 +1,58 @@
 //! OpenAI's HTTP API, or anything compatible.
 
 use async_trait::async_trait;
-use futures::StreamExt;
-use http::{HeaderMap, header};
-use steward_answers::problem::Problem;
-use steward_answers::retry_after::AskAgain;
 use steward_calls::dialect::Speaks;
 use steward_calls::dialect::openai_chat::LimitField;
-use steward_calls::upstream::{Cause, Failure, Outgoing, Provider, Refused, UpstreamAnswer};
+use steward_calls::upstream::{Failure, Outgoing, Provider, UpstreamAnswer};
 use steward_events::BoxError;
 use steward_events::event::Operation;
-use tokio::time::Instant;
 
-use crate::coding::Unpacking;
+use crate::client::{Client, not_to_be_had};
 use crate::config::Config;
-use crate::http::{Http, HttpAnswer, Incoming, Message, bearer};
-use crate::reading::Reading;
-
-/// Bytes of an error's body that are read.
-const ERROR_BYTES_MAX: usize = 256 * 1024;
+use crate::http::bearer;
 
 /// A client of OpenAI-compatible upstreams.
-pub(crate) struct OpenAi {
-    http: Http,
-    bounds: Config,
-}
+pub(crate) struct OpenAi(Client);
 
 impl OpenAi {
     /// With these bounds.
     pub(crate) fn new(bounds: &Config) -> Result<Self, BoxError> {
-        Ok(Self { http: Http::new(bounds)?, bounds: bounds.clone() })
-    }
-
-    const fn reading(&self, body: Incoming, unpacking: Unpacking, ends: Instant) -> Reading {
-        Reading::new(body, unpacking, self.bounds.idle_time_max, ends)
+        Ok(Self(Client::new(bounds)?))
     }
 }
 
 #[async_trait]
 impl Provider for OpenAi {
-    /// OpenAI's newer models know only the newer field; compatible servers are sure to know the older one. Who has no
-    /// responses says so when it is first asked for one.
+    /// OpenAI's newer models know only the newer field; compatible servers are sure to know the older one.
     fn speaks(&self, url: &str, operation: Operation) -> Option<Speaks> {
-        match operation {
-            Operation::Chat => {}
-            Operation::Responses => return Some(Speaks::OpenAiResponses),
-            _ => return None,
-        }
         let is_openai = url.contains("//api.openai.com");
-        let limit_field = if is_openai { LimitField::MaxCompletionTokens } else { LimitField::MaxTokens };
-        Some(Speaks::OpenAiChat { limit_field, only_that: false, stream_options: true })
+        spoken(operation, if is_openai { LimitField::MaxCompletionTokens } else { LimitField::MaxTokens })
     }
 
-    async fn send(&self, outgoing: Outgoing) -> Result<UpstreamAnswer, Failure> {
-        let ends = Instant::now() + self.bounds.total_time_max;
-        let Outgoing { url: base, key, speaks, body, stream, trusted, pre_send_check: check, .. } = outgoing;
-        let anywhere = trusted || self.bounds.tenant_providers_anywhere;
-        let answer = self
-            .http
-            .post(Message { base, path: path(speaks).into(), headers: bearer(key), body, anywhere, check })
-            .await?;
-        let HttpAnswer { status, headers, body } = answer;
-        let unpacking = Unpacking::of(&headers);
-        if !status.is_success() {
-            let reading = self.reading(body, unpacking.unwrap_or(Unpacking::Plain), ends);
-            let body = reading.beginning(ERROR_BYTES_MAX).await;
-            let refused = Refused::telling(status, Problem::of_refusal(&body));
-            return Err(Failure::refused(Refused { ask_again: ask_again(&headers), ..refused }));
-        }
-        let unpacking = unpacking.map_err(|unknown| Failure::possibly(Cause::Broke(unknown.to_string())))?;
-        let mut reading = self.reading(body, unpacking, ends);
-        // Official clients do not look at the type: what begins like a stream is one. Where the type says so too, nothing is
-        // waited for.
-        if stream && (is_event_stream(&headers) || reading.begins_like_a_stream().await?) {
-            return Ok(UpstreamAnswer::Stream(reading.events(self.bounds.event_bytes_max).boxed()));
-        }
-        Ok(UpstreamAnswer::Whole(reading.whole(self.bounds.answer_bytes_max).await?))
+    async fn send(&self, mut outgoing: Outgoing) -> Result<UpstreamAnswer, Failure> {
+        let path = path(outgoing.speaks).ok_or_else(|| not_to_be_had("it does not speak so"))?;
+        let headers = bearer(outgoing.key.take());
+        self.0.ask(outgoing, path.into(), headers).await
     }
 }
 
-/// Where what is spoken is heard.
-const fn path(speaks: Speaks) -> &'static str {
+/// What servers of OpenAI's API speak to those who want this.
+pub(crate) fn spoken(operation: Operation, limit_field: LimitField) -> Option<Speaks> {
+    match operation {
+        Operation::Chat => Some(Speaks::OpenAiChat { limit_field, only_that: false, stream_options: true }),
+        // Who has none says so when it is first asked for one.
+        Operation::Responses => Some(Speaks::OpenAiResponses),
+        _ => None,
+    }
+}
+
+/// Where that is heard, below the base URL or a deployment's.
+pub(crate) const fn path(speaks: Speaks) -> Option<&'static str> {
     match speaks {
-        Speaks::OpenAiChat { .. } => "/chat/completions",
-        Speaks::OpenAiResponses => "/responses",
+        Speaks::OpenAiChat { .. } => Some("/chat/completions"),
+        Speaks::OpenAiResponses => Some("/responses"),
+        Speaks::Anthropic { .. } => None,
     }
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    content_type.trim_start().to_ascii_lowercase().starts_with("text/event-stream")
-}
-
-fn ask_again(headers: &HeaderMap) -> Option<AskAgain> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    AskAgain::read(text("retry-after-ms"), text("retry-after"))
 }
 
 #[cfg(test)]
@@ -154,12 +112,12 @@ mod tests {
         let openai = OpenAi::new(&Config::default()).unwrap();
         let field = |url: &str| match openai.speaks(url, Operation::Chat) {
             Some(Speaks::OpenAiChat { limit_field, .. }) => limit_field,
-            other => panic!("{other:?}"),
+            _ => unreachable!(),
         };
         assert_eq!(field("https://api.openai.com/v1"), LimitField::MaxCompletionTokens);
         assert_eq!(field("http://127.0.0.1:9090/v1"), LimitField::MaxTokens);
         assert_eq!(openai.speaks("http://127.0.0.1:9090/v1", Operation::Responses), Some(Speaks::OpenAiResponses));
-        assert_eq!(path(Speaks::OpenAiResponses), "/responses");
+        assert_eq!(path(Speaks::OpenAiResponses), Some("/responses"));
     }
 
     #[tokio::test]

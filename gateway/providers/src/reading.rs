@@ -36,7 +36,7 @@ impl Reading {
     }
 
     /// The next piece; none at the end.
-    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         if let Some(begun) = self.begun.take() {
             return Ok(Some(begun));
         }

@@ -151,3 +151,58 @@ async fn a_response_in_the_background_is_refused() {
     assert_eq!(refused.json::<Value>().await.unwrap()["error"]["param"], "background");
     assert!(asked.lock().unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_provider_that_has_chats_only_is_asked_for_a_chat() {
+    let steward = Installation::plain().await;
+    steward.model("small", &["mock/plain"]).await;
+    let key = steward.key("bot", Some("agent")).await;
+    let response: Value = steward.post(&key, "/v1/responses", &body(false)).await.json().await.unwrap();
+    assert_eq!((&response["object"], &response["status"]), (&json!("response"), &json!("completed")));
+    assert_eq!(response["output"][0]["content"][0]["text"], "one two three");
+    let usage = &response["usage"];
+    assert_eq!((&usage["input_tokens"], &usage["input_tokens_details"]["cached_tokens"]), (&json!(9), &json!(4)));
+    let asked = &steward.upstream.asked()[0];
+    assert_eq!((&asked["messages"][0]["content"], &asked["max_tokens"]), (&json!("hello"), &json!(50)));
+    let finished = steward.finished_calls().await;
+    assert_eq!(
+        (finished.len(), finished[0].tokens.output, &finished[0].outcome),
+        (1, Tokens(3), &CallOutcome::Completed)
+    );
+
+    let text = steward.post(&key, "/v1/responses", &body(true)).await.text().await.unwrap();
+    let kinds: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+    assert_eq!((kinds[0], *kinds.last().unwrap()), ("response.created", "response.completed"), "{text}");
+    let finished = steward.finished_calls().await;
+    assert_eq!(
+        (finished.len(), finished[1].tokens.output, &finished[1].outcome),
+        (2, Tokens(3), &CallOutcome::Completed)
+    );
+}
+
+#[tokio::test]
+async fn a_chats_failure_is_an_error_event() {
+    let steward = Installation::plain().await;
+    let key = steward.key("bot", Some("agent")).await;
+    for behaviour in ["failing", "cut"] {
+        steward.model("small", &[&format!("mock/{behaviour}")]).await;
+        let text = steward.post(&key, "/v1/responses", &body(true)).await.text().await.unwrap();
+        assert!(text.contains("event: error\ndata: "), "{behaviour}: {text}");
+        assert!(!text.contains("response.completed"), "{behaviour}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_chat_cannot_say_is_refused_by_name() {
+    let steward = Installation::plain().await;
+    steward.model("small", &["mock/plain"]).await;
+    let key = steward.key("bot", Some("agent")).await;
+    for (field, value) in [("previous_response_id", json!("resp_1")), ("tools", json!([{ "type": "web_search" }]))] {
+        let mut asks = body(false);
+        asks[field] = value;
+        let refused = steward.post(&key, "/v1/responses", &asks).await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "{field}");
+        assert_eq!(refused.json::<Value>().await.unwrap()["error"]["param"], field);
+    }
+    assert!(steward.upstream.asked().is_empty());
+}

@@ -7,7 +7,7 @@ use crate::json::Json;
 const DEPTH_MAX: usize = 24;
 
 /// Bytes of generated text.
-pub(super) fn bytes(message: Json<'_>) -> u64 {
+pub(crate) fn bytes(message: Json<'_>) -> u64 {
     within(message, DEPTH_MAX)
 }
 

@@ -33,8 +33,8 @@ enum RelayEnd {
     Done,
     /// The provider broke off, or said that it failed.
     Broke(Error),
-    /// More came than was reserved.
-    UsedUp,
+    /// More came than was reserved: this event was the last.
+    UsedUp(Bytes),
     /// The client does not listen any more.
     CallerGone,
     /// The gateway stops and cannot wait.
@@ -179,14 +179,15 @@ impl Passing {
             AnswerEvent::Piece { data, usage, only_usage, text_bytes, choices } => {
                 self.meter.count(text_bytes, usage, &choices);
                 if only_usage {
-                    self.held = data;
-                } else if let Some(data) = data {
-                    self.call.dialect.put_event(&mut self.ready, &data);
+                    self.held = data.clone();
+                } else if let Some(data) = &data {
+                    self.call.dialect.put_event(&mut self.ready, data);
                 }
                 let reserved = self.call.plan.estimate.output(self.reserved.output.each());
                 // At an end of its own a provider may count a little more than was asked for: that is late, not endless.
                 let goes_on = !only_usage && !choices.iter().any(|choice| choice.ends);
-                (goes_on && self.meter.certain_output() > reserved).then_some(RelayEnd::UsedUp)
+                let is_used_up = goes_on && self.meter.certain_output() > reserved;
+                is_used_up.then(|| RelayEnd::UsedUp(data.unwrap_or_default()))
             }
         }
     }
@@ -206,7 +207,7 @@ fn used(call: &Authorised, meter: &Meter, end: &RelayEnd, each: u64) -> (TokenUs
         }
         RelayEnd::Broke(Error::UpstreamTimedOut(_)) => "the stream broke off (504)",
         RelayEnd::Broke(_) => "the stream broke off (502)",
-        RelayEnd::UsedUp => "cut off: the reservation is used up",
+        RelayEnd::UsedUp(_) => "cut off: the reservation is used up",
         RelayEnd::Stopped => "cut: the gateway stopped",
     };
     (meter.probable(estimate), CallOutcome::estimated(reason))
@@ -226,9 +227,9 @@ fn last_piece(
     };
     match end {
         RelayEnd::Done => Some(Ok(call.dialect.end(held, &settled))),
-        RelayEnd::UsedUp => {
-            let at = clock.now().0 / 1_000_000;
-            let cut = CutOff { request: &call.id, model: &call.request.model, at };
+        RelayEnd::UsedUp(after) => {
+            let (at, output) = (clock.now().0 / 1_000_000, settled.tokens().output.0);
+            let cut = CutOff { request: &call.id, model: &call.request.model, at, after: &after, output };
             Some(Ok(call.dialect.end(Some(call.dialect.cut_off(&cut)), &settled)))
         }
         RelayEnd::Broke(error) => Some(Err(error)),

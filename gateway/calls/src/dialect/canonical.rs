@@ -13,14 +13,23 @@ use steward_answers::usage::Usage;
 use super::{ModelRequest, Recipient};
 use crate::error::Error;
 
-/// A dialect that can be translated: each way from its own bytes to the canonical form and back.
-pub trait Translates: Send + Sync {
+/// A caller's dialect that can be translated: its requests to the canonical form, answers back into its own bytes.
+pub trait TranslatesCaller: Send + Sync {
     /// A request of this dialect.
     ///
     /// # Errors
     /// [`Error::BadRequest`], naming the field that the canonical form has no place for, or that cannot be read.
     fn read_request(&self, request: &ModelRequest) -> Result<Request, Error>;
 
+    /// The answer in this dialect.
+    fn write_whole(&self, answer: &Answer, frame: &Frame) -> Bytes;
+
+    /// Writes the events of one streamed answer.
+    fn stream_writer(&self, frame: Frame) -> Box<dyn WritesStream>;
+}
+
+/// An upstream's dialect that can be translated: canonical requests into its own bytes, its answers to the canonical form.
+pub trait TranslatesUpstream: Send + Sync {
     /// The request in this dialect, for `to`.
     ///
     /// # Errors
@@ -30,31 +39,25 @@ pub trait Translates: Send + Sync {
     /// A whole answer of this dialect.
     fn read_whole(&self, body: &Bytes) -> Whole;
 
-    /// The answer in this dialect.
-    fn write_whole(&self, answer: &Answer, frame: &Frame) -> Bytes;
-
     /// Reads the events of one streamed answer.
     fn stream_reader(&self) -> Box<dyn ReadsStream>;
-
-    /// Writes the events of one streamed answer.
-    fn stream_writer(&self, frame: Frame) -> Box<dyn WritesStream>;
 }
 
 /// Reads the events of one streamed answer, in their order.
 pub trait ReadsStream: Send {
     /// What the data of one event says: nothing, one thing or several.
     fn read(&mut self, data: &Bytes) -> Vec<Delta>;
+
+    /// What it says that the stream has ended without a failure: [`Delta::Done`] where no event of its own says so.
+    fn end(&mut self) -> Vec<Delta> {
+        Vec::new()
+    }
 }
 
 /// Writes the events of one streamed answer, in their order.
 pub trait WritesStream: Send {
     /// The data of the events that say so; none if that has no event of its own, or waits for what comes.
     fn write(&mut self, delta: Delta) -> Vec<Bytes>;
-
-    /// The provider's events are over, also if it never said [`Delta::Done`]: what is still to be said if the answer is whole.
-    fn finish(&mut self) -> Vec<Bytes> {
-        Vec::new()
-    }
 }
 
 /// What an answer says of itself where the provider's does not.

@@ -49,6 +49,12 @@ impl Fields {
         self.0.retain(|(known, _)| known != name);
     }
 
+    /// Takes a field out.
+    pub(super) fn take(&mut self, name: &str) -> Option<Bytes> {
+        let place = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.remove(place).1)
+    }
+
     /// Names and values, in their order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))

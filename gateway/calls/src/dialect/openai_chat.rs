@@ -6,6 +6,7 @@ use steward_answers::chat::{self, Answer, Chunk, Event};
 use steward_answers::sse::Parser;
 use steward_events::event::Operation;
 
+use super::canonical::TranslatesCaller;
 use super::{AnswerEvent, CutOff, Dialect, Fields, Measured, ModelRequest, Recipient, Speaks, WholeAnswer, sse};
 use crate::error::Error;
 use crate::refused::Refused;
@@ -13,9 +14,10 @@ use crate::settled::Settled;
 
 #[cfg(test)]
 mod any_json;
-pub(super) mod names;
-pub(super) mod request;
-pub(super) mod size;
+pub(in crate::dialect) mod names;
+pub(in crate::dialect) mod request;
+pub(in crate::dialect) mod size;
+mod translate;
 
 #[cfg(test)]
 pub(crate) use any_json::any_json;
@@ -34,15 +36,16 @@ impl Dialect for OpenAiChat {
         matches!(upstream, Speaks::OpenAiChat { .. })
     }
 
+    fn translates(&self) -> Option<&'static dyn TranslatesCaller> {
+        Some(&Self)
+    }
+
     fn read(&self, body: &Bytes) -> Result<ModelRequest, Error> {
         request::read(body)
     }
 
     fn write(&self, request: &ModelRequest, to: &Recipient<'_>) -> Bytes {
-        // Only an upstream that speaks this dialect is written for here.
-        let Speaks::OpenAiChat { limit_field, only_that, stream_options } = to.speaks else {
-            return request.body.write();
-        };
+        let Speaks::OpenAiChat { limit_field, only_that, stream_options } = to.speaks else { return Bytes::new() };
         let mut body = request.body.clone();
         body.set("model", Value::from(to.model).to_string().into());
         let named = request::limit_field(&body).filter(|_| !only_that);
@@ -58,31 +61,8 @@ impl Dialect for OpenAiChat {
         body.write()
     }
 
-    /// Told by the field that is blamed, or by the words: `max_tokens` where `max_completion_tokens` is wanted or the other
-    /// way round, and `stream_options` where nobody knows it.
     fn otherwise(&self, refused: &Refused, spoken: Speaks) -> Option<Speaks> {
-        let Speaks::OpenAiChat { limit_field, only_that, stream_options } = spoken else { return None };
-        if !matches!(refused.status.as_u16(), 400 | 422) {
-            return None;
-        }
-        let blames = |field: &str| match refused.param.as_deref() {
-            Some(param) if !param.is_empty() => param.rsplit('.').next() == Some(field),
-            _ => refused.message.as_deref().is_some_and(|message| names::mentions(message, field)),
-        };
-        if stream_options && blames("stream_options") {
-            return Some(Speaks::OpenAiChat { limit_field, only_that, stream_options: false });
-        }
-        if only_that {
-            return None;
-        }
-        let wants = |field: LimitField| {
-            let names_the_right_one =
-                refused.message.as_deref().is_some_and(|message| names::mentions(message, field.name()));
-            blames(field.other().name()) && (names_the_right_one || refused.says_unknown())
-        };
-        let limit_field =
-            [LimitField::MaxCompletionTokens, LimitField::MaxTokens].into_iter().find(|field| wants(*field))?;
-        Some(Speaks::OpenAiChat { limit_field, only_that: true, stream_options })
+        spoken.otherwise(refused)
     }
 
     fn read_answer(&self, body: &Bytes) -> WholeAnswer {
@@ -153,6 +133,33 @@ impl Dialect for OpenAiChat {
         last.put_slice(b"\ndata: [DONE]\n\n");
         last.freeze()
     }
+}
+
+/// Told by the field that is blamed, or by the words: `max_tokens` where `max_completion_tokens` is wanted or the other
+/// way round, and `stream_options` where nobody knows it.
+pub(super) fn otherwise(refused: &Refused, spoken: Speaks) -> Option<Speaks> {
+    let Speaks::OpenAiChat { limit_field, only_that, stream_options } = spoken else { return None };
+    if !matches!(refused.status.as_u16(), 400 | 422) {
+        return None;
+    }
+    let blames = |field: &str| match refused.param.as_deref() {
+        Some(param) if !param.is_empty() => param.rsplit('.').next() == Some(field),
+        _ => refused.message.as_deref().is_some_and(|message| names::mentions(message, field)),
+    };
+    if stream_options && blames("stream_options") {
+        return Some(Speaks::OpenAiChat { limit_field, only_that, stream_options: false });
+    }
+    if only_that {
+        return None;
+    }
+    let wants = |field: LimitField| {
+        let names_the_right_one =
+            refused.message.as_deref().is_some_and(|message| names::mentions(message, field.name()));
+        blames(field.other().name()) && (names_the_right_one || refused.says_unknown())
+    };
+    let limit_field =
+        [LimitField::MaxCompletionTokens, LimitField::MaxTokens].into_iter().find(|field| wants(*field))?;
+    Some(Speaks::OpenAiChat { limit_field, only_that: true, stream_options })
 }
 
 /// What a stream says that came as a whole answer.

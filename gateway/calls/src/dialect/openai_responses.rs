@@ -2,12 +2,13 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Value, json};
+use steward_answers::json::Json;
 use steward_answers::responses::{self, Answer, Event};
 use steward_answers::sse::Parser;
 use steward_events::event::Operation;
 
-use super::canonical::Translates;
-use super::openai_chat::{LimitField, OpenAiChat};
+use super::canonical::TranslatesCaller;
+use super::openai_chat::LimitField;
 use super::{AnswerEvent, CutOff, Dialect, Measured, ModelRequest, Recipient, Speaks, WholeAnswer, sse};
 use crate::error::Error;
 use crate::refused::Refused;
@@ -16,8 +17,6 @@ use crate::settled::Settled;
 mod names;
 mod request;
 mod translate;
-
-pub(super) use translate::Translation;
 
 /// The dialect.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +31,8 @@ impl Dialect for OpenAiResponses {
         upstream == Speaks::OpenAiResponses
     }
 
-    fn translates(&self) -> Option<&'static dyn Translates> {
-        Some(&Translation)
+    fn translates(&self) -> Option<&'static dyn TranslatesCaller> {
+        Some(&Self)
     }
 
     fn read(&self, body: &Bytes) -> Result<ModelRequest, Error> {
@@ -47,16 +46,8 @@ impl Dialect for OpenAiResponses {
         body.write()
     }
 
-    /// A compatible server that does not know the path is spoken with as all of them can be; how it wants that, its chat's
-    /// refusals teach.
     fn otherwise(&self, refused: &Refused, spoken: Speaks) -> Option<Speaks> {
-        match spoken {
-            Speaks::OpenAiResponses if has_no_such_path(refused) => {
-                Some(Speaks::OpenAiChat { limit_field: LimitField::MaxTokens, only_that: false, stream_options: true })
-            }
-            Speaks::OpenAiResponses => None,
-            Speaks::OpenAiChat { .. } => OpenAiChat.otherwise(refused, spoken),
-        }
+        spoken.otherwise(refused)
     }
 
     /// What a response builds on is kept by one provider: no other knows it.
@@ -122,7 +113,12 @@ impl Dialect for OpenAiResponses {
             "output": [],
             "usage": null,
         });
-        Bytes::from(json!({ "type": "response.incomplete", "response": response }).to_string())
+        let number = Json::begun(cut.after)
+            .get("sequence_number")
+            .and_then(Json::count)
+            .map_or(0, |number| number.saturating_add(1));
+        let event = json!({ "type": "response.incomplete", "sequence_number": number, "response": response });
+        Bytes::from(event.to_string())
     }
 
     /// The cost as a comment (clients pass over it), and the event that says that the answer is whole: no other follows.
@@ -153,6 +149,13 @@ fn measured(body: &Bytes) -> Measured {
     let _ = parser.feed(body, &mut count);
     parser.finish().into_iter().for_each(count);
     measured
+}
+
+/// A compatible server that does not know the path is spoken with as all of them can be; how it wants that, its refusals of a
+/// chat teach.
+pub(super) fn otherwise(refused: &Refused) -> Option<Speaks> {
+    let chat = Speaks::OpenAiChat { limit_field: LimitField::MaxTokens, only_that: false, stream_options: true };
+    has_no_such_path(refused).then_some(chat)
 }
 
 /// True if nothing is served at the path: neither the model nor what the request names is what is missing.
@@ -269,9 +272,15 @@ mod tests {
     #[test]
     fn a_cut_off_response_is_incomplete_for_its_length() {
         let (request, model) = (CorrelationId::new("req_1").unwrap(), "small".parse::<ModelId>().unwrap());
-        let cut = OpenAiResponses.cut_off(&CutOff { request: &request, model: &model, at: 7 });
+        let cut = OpenAiResponses.cut_off(&CutOff {
+            request: &request,
+            model: &model,
+            at: 7,
+            after: br#"{"sequence_number":4}"#,
+            output: 9,
+        });
         let cut: Value = serde_json::from_slice(&cut).unwrap();
-        assert_eq!(cut["type"], "response.incomplete");
+        assert_eq!((&cut["type"], &cut["sequence_number"]), (&json!("response.incomplete"), &json!(5)));
         assert_eq!(cut["response"]["incomplete_details"]["reason"], "max_output_tokens");
     }
 

@@ -1,10 +1,12 @@
 //! Between a caller and an upstream that speak differently: the request on its way out, and the answer on its way back, so
 //! that all that reads answers here reads one dialect only, the caller's.
 
+use std::future::ready;
+
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 
-use super::canonical::{Delta, Frame, ReadsStream, Translates, Whole, WritesStream};
+use super::canonical::{Delta, Frame, ReadsStream, TranslatesCaller, TranslatesUpstream, Whole, WritesStream};
 use super::{Dialect, ModelRequest, Recipient, Speaks};
 use crate::error::Error;
 use crate::upstream::{Cause, Failure, UpstreamAnswer, UpstreamEvents};
@@ -12,8 +14,8 @@ use crate::upstream::{Cause, Failure, UpstreamAnswer, UpstreamEvents};
 /// From a caller's dialect to an upstream's, and back.
 #[derive(Clone, Copy)]
 pub(crate) struct Translation {
-    caller: &'static dyn Translates,
-    upstream: &'static dyn Translates,
+    caller: &'static dyn TranslatesCaller,
+    upstream: &'static dyn TranslatesUpstream,
 }
 
 /// How a request is put to an upstream.
@@ -63,16 +65,10 @@ impl Put {
 
 impl Translation {
     fn stream(self, events: UpstreamEvents, frame: Frame) -> UpstreamEvents {
-        let mut translating =
-            Translating { reader: self.upstream.stream_reader(), writer: self.caller.stream_writer(frame) };
-        let ended = events.map(Some).chain(stream::iter([None]));
-        let translated = move |event| {
-            stream::iter(match event {
-                Some(event) => translating.event(event),
-                None => translating.writer.finish().into_iter().map(Ok).collect(),
-            })
-        };
-        ended.flat_map(translated).boxed()
+        let (reader, writer) = (self.upstream.stream_reader(), self.caller.stream_writer(frame));
+        let mut translating = Translating { reader, writer, is_broken: false };
+        let end = stream::once(ready(None));
+        events.map(Some).chain(end).flat_map(move |event| stream::iter(translating.next(event))).boxed()
     }
 }
 
@@ -80,22 +76,33 @@ impl Translation {
 struct Translating {
     reader: Box<dyn ReadsStream>,
     writer: Box<dyn WritesStream>,
+    /// True if something of it failed: then its end says nothing.
+    is_broken: bool,
 }
 
 impl Translating {
-    fn event(&mut self, event: Result<Bytes, Failure>) -> Vec<Result<Bytes, Failure>> {
-        let data = match event {
-            Ok(data) => data,
-            Err(failure) => return vec![Err(failure)],
+    /// What the next event is to the caller; none at the end.
+    fn next(&mut self, event: Option<Result<Bytes, Failure>>) -> Vec<Result<Bytes, Failure>> {
+        let deltas = match event {
+            Some(Ok(data)) => self.reader.read(&data),
+            Some(Err(failure)) => return vec![self.broke(failure)],
+            None if self.is_broken => return Vec::new(),
+            None => self.reader.end(),
         };
         let mut events = Vec::new();
-        for delta in self.reader.read(&data) {
+        for delta in deltas {
             if matches!(delta, Delta::Unreadable) {
-                events.push(Err(Failure::possibly(Cause::Broke("a piece of its answer cannot be read".to_owned()))));
+                let why = Cause::Broke("a piece of its answer cannot be read".to_owned());
+                events.push(self.broke(Failure::possibly(why)));
                 break;
             }
             events.extend(self.writer.write(delta).into_iter().map(Ok));
         }
         events
+    }
+
+    fn broke(&mut self, failure: Failure) -> Result<Bytes, Failure> {
+        self.is_broken = true;
+        Err(failure)
     }
 }

@@ -30,18 +30,15 @@ pub(in crate::dialect) enum Meaning {
     Unknown,
 }
 
-const OTHER_MODEL: &str =
+pub(in crate::dialect) const OTHER_MODEL: &str =
     "names another model than `model`, which alone is authorised and priced; name one model in `model`";
-const TEMPLATE: &str =
+pub(in crate::dialect) const TEMPLATE: &str =
     "is a program that makes text of its own, so the size of the prompt cannot be bounded; leave it out";
-const PRESET: &str =
+pub(in crate::dialect) const PRESET: &str =
     "stands for settings that are kept at the provider, so neither model nor size can be bounded; write them out";
 
-/// What stands under these names.
-pub(in crate::dialect) type Row = (Meaning, &'static [&'static str]);
-
-/// The fields of a chat that are known.
-const KNOWN: &[Row] = &[
+/// The fields that are known.
+const KNOWN: &[Known] = &[
     (Meaning::Decides, &["model", "messages", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens"]),
     (
         Meaning::Setting,
@@ -113,20 +110,16 @@ const KNOWN: &[Row] = &[
     (Meaning::Schema, &["guided_json", "json_schema", "structured_outputs", "format", "grammar"]),
     (Meaning::Tooling, &["tools", "functions", "response_format"]),
     (Meaning::Prediction, &["prediction"]),
-    (Meaning::Search, &["web_search_options", "web_search", "plugins", "search_parameters", "enable_search", "search"]),
-];
-
-/// The fields that cannot be bounded, whatever the dialect.
-const REFUSED: &[Row] = &[
     (Meaning::Refused(TEMPLATE), &["chat_template", "jinja_template", "prompt_template"]),
     (
         Meaning::Refused(OTHER_MODEL),
         &["models", "model_id", "model_name", "fallback_models", "fallbacks", "engine", "deployment", "deployment_id"],
     ),
     (Meaning::Refused(PRESET), &["preset"]),
+    (Meaning::Search, &["web_search_options", "web_search", "plugins", "search_parameters", "enable_search", "search"]),
 ];
 
-/// What stands under this name beside the messages of a chat.
+/// What stands under this name beside the messages.
 ///
 /// # Errors
 /// The name that it must have, if it differs from that in its letters only.
@@ -134,21 +127,20 @@ pub(in crate::dialect) fn meaning(name: &str) -> Result<Meaning, &'static str> {
     meaning_among(KNOWN, name)
 }
 
-/// The same, where `known` are the fields that are known beside those that are always refused.
-///
-/// # Errors
-/// As [`meaning`].
-pub(in crate::dialect) fn meaning_among(known: &'static [Row], name: &str) -> Result<Meaning, &'static str> {
+/// Names with the same meaning.
+pub(in crate::dialect) type Known = (Meaning, &'static [&'static str]);
+
+/// The same for a dialect that knows these fields.
+pub(in crate::dialect) fn meaning_among(all: &[Known], name: &str) -> Result<Meaning, &'static str> {
     let folded = fold(name);
-    let rows = || known.iter().chain(REFUSED);
-    for (meaning, names) in rows() {
+    for (meaning, names) in all {
         if let Some(known) = names.iter().find(|known| **known == folded) {
             return if *known == name { Ok(*meaning) } else { Err(*known) };
         }
     }
     let plain = letters(&folded);
     let decides = |known: &&&str| letters(known) == plain;
-    let twin = rows().filter(|(meaning, _)| matches!(meaning, Meaning::Decides | Meaning::Refused(_)));
+    let twin = all.iter().filter(|(meaning, _)| matches!(meaning, Meaning::Decides | Meaning::Refused(_)));
     if let Some(known) = twin.flat_map(|(_, names)| names.iter()).find(decides) {
         return Err(*known);
     }
@@ -291,7 +283,7 @@ mod tests {
                 Ok(meaning) => assert_eq!((meaning, name), (Meaning::Unknown, right)),
             }
         }
-        for (_, names) in KNOWN.iter().chain(REFUSED) {
+        for (_, names) in KNOWN {
             assert!(names.iter().all(|name| meaning(name).is_ok() && fold(name) == **name));
         }
     }

@@ -41,9 +41,8 @@ impl LimitField {
 
 /// Reads a body. Unknown fields pass through, and count as text.
 pub(super) fn read(body: &Bytes) -> Result<ModelRequest, Error> {
-    let body = fields(body)?;
-    let model = model(&body)?;
-    let size = size(&body)?;
+    let (body, model) = fields_and_model(body)?;
+    let size = size(&body, names::meaning, count_field)?;
     let stream = flag(&body, "stream")?;
     let include_usage = match body.get("stream_options") {
         Some(options) if &**options != b"null" => {
@@ -71,32 +70,33 @@ pub(super) fn read(body: &Bytes) -> Result<ModelRequest, Error> {
     Ok(ModelRequest { model, output_limit: new.or(old), choices, stream, include_usage, size, body })
 }
 
-/// The fields of a body, whatever it asks for.
-pub(in crate::dialect) fn fields(body: &Bytes) -> Result<Fields, Error> {
-    Fields::read(body).map_err(|error| {
+/// The fields of a body, and the model that it names.
+pub(in crate::dialect) fn fields_and_model(body: &Bytes) -> Result<(Fields, ModelId), Error> {
+    let body = Fields::read(body).map_err(|error| {
         let message = match error.classify() {
             Category::Data => format!("the body must be a JSON object: {error}"),
             Category::Syntax | Category::Eof | Category::Io => format!("the body is no JSON: {error}"),
         };
         Error::BadRequest { param: None, message }
-    })
-}
-
-/// The model that a body names.
-pub(in crate::dialect) fn model(body: &Fields) -> Result<ModelId, Error> {
+    })?;
     let model: String = match body.read_as("model") {
         Ok(Some(name)) => name,
         Ok(None) | Err(_) => return Err(Error::bad("model", "you must provide a model parameter")),
     };
-    model.parse().map_err(|_| Error::NoSuchModel(model.chars().take(80).collect()))
+    let model = model.parse().map_err(|_| Error::NoSuchModel(model.chars().take(80).collect()))?;
+    Ok((body, model))
 }
 
 /// How large the body is. Every field counts, but for settings that are known to be numbers or words.
-fn size(body: &Fields) -> Result<RequestSize, Error> {
+pub(in crate::dialect) fn size(
+    body: &Fields,
+    meaning: fn(&str) -> Result<Meaning, &'static str>,
+    count_field: fn(&mut RequestSize, &str, Meaning, &Bytes) -> Result<(), Error>,
+) -> Result<RequestSize, Error> {
     let mut all = RequestSize { bytes: body.bytes(), ..RequestSize::default() };
     let mut twins = Twins::default();
     for (name, value) in body.iter() {
-        let meaning = match names::meaning(name) {
+        let meaning = match meaning(name) {
             Ok(meaning) => meaning,
             Err(right) => return Err(Error::bad(right, format!("the field `{right}` must be written so"))),
         };
@@ -114,16 +114,35 @@ fn size(body: &Fields) -> Result<RequestSize, Error> {
     Ok(all)
 }
 
-fn count_field(all: &mut RequestSize, name: &str, meaning: Meaning, value: &Bytes) -> Result<(), Error> {
+pub(in crate::dialect) fn count_field(
+    all: &mut RequestSize,
+    name: &str,
+    meaning: Meaning,
+    value: &Bytes,
+) -> Result<(), Error> {
     if meaning == Meaning::Decides && name != "messages" {
         return Ok(());
     }
-    let place = match (meaning, name) {
+    count_at(place_of(name, meaning), all, name, meaning, value)
+}
+
+fn place_of(name: &str, meaning: Meaning) -> Place {
+    match (meaning, name) {
         (_, "messages") => Place::Messages,
         (_, "tools") => Place::Tools,
         (Meaning::Tooling | Meaning::Schema | Meaning::Prediction, _) | (_, "metadata" | "logit_bias") => Place::Text,
         _ => Place::Settings,
-    };
+    }
+}
+
+/// Counts a field whose value is read as what stands at `place`.
+pub(in crate::dialect) fn count_at(
+    place: Place,
+    all: &mut RequestSize,
+    name: &str,
+    meaning: Meaning,
+    value: &Bytes,
+) -> Result<(), Error> {
     let read = place.read(value).map_err(|error| Error::bad(name, format!("{name}: {error}")))?;
     let tokens = read.tokens.max(value.len() as u64);
     all.reads_elsewhere |= read.elsewhere;
@@ -155,7 +174,7 @@ fn count_unknown(all: &mut RequestSize, name: &str, read: &Size, tokens: u64) ->
     if read.is_number() {
         if names::limits_output(name) {
             let message =
-                format!("`{name}` may limit the output; say so with `max_tokens` or `max_completion_tokens`, and `n`");
+                format!("`{name}` may limit the output, which only the field that this API has for that may do");
             return Err(Error::bad(name, message));
         }
         all.other_tokens = all.other_tokens.saturating_add(tokens).saturating_add(name.len() as u64);
@@ -171,7 +190,6 @@ pub(super) fn limit_field(body: &Fields) -> Option<LimitField> {
     [LimitField::MaxCompletionTokens, LimitField::MaxTokens].into_iter().find(is_set)
 }
 
-/// A yes or no; no if it is not there.
 pub(in crate::dialect) fn flag(body: &Fields, field: &str) -> Result<bool, Error> {
     let read = body.read_as::<bool>(field).map_err(|_| Error::bad(field, format!("{field} must be true or false")))?;
     Ok(read.unwrap_or(false))

@@ -68,6 +68,14 @@ pub(in crate::dialect) enum Place {
     Tool,
     /// A word for a kind.
     Word,
+    /// The list of Anthropic's messages.
+    Turns,
+    /// One of these.
+    Turn,
+    /// Its content.
+    Blocks,
+    /// A part of that, which may hold content again.
+    Block,
 }
 
 impl<'de> DeserializeSeed<'de> for Place {
@@ -89,8 +97,8 @@ impl Place {
 
     fn leaf<E: Error>(self, tokens: u64) -> Result<Size, E> {
         match self {
-            Self::Messages | Self::Items => Err(E::custom("an array of objects is wanted")),
-            Self::Message | Self::Item => Err(E::custom("an object is wanted")),
+            Self::Messages | Self::Items | Self::Turns => Err(E::custom("an array of objects is wanted")),
+            Self::Message | Self::Item | Self::Turn => Err(E::custom("an object is wanted")),
             _ => Ok(Size { tokens, ..Size::default() }),
         }
     }
@@ -102,7 +110,9 @@ impl Place {
             Self::Content => Self::Part,
             Self::Items => Self::Item,
             Self::Tools => Self::Tool,
-            Self::Part => Self::InPart,
+            Self::Turns => Self::Turn,
+            Self::Blocks => Self::Block,
+            Self::Part | Self::Block => Self::InPart,
             other => other,
         }
     }
@@ -111,9 +121,13 @@ impl Place {
     fn field(self, name: &str) -> Self {
         match (self, name) {
             (Self::Message, "content") | (Self::Item, "content" | "output" | "summary") => Self::Content,
-            (Self::Part | Self::Tool | Self::Item, "type") => Self::Word,
+            (Self::Turn | Self::Block, "content") => Self::Blocks,
+            // What a tool is given: its names are the caller's own.
+            (Self::Block, "input") => Self::Text,
+            (Self::Part | Self::Tool | Self::Item | Self::Block, "type") => Self::Word,
             (Self::Content, _) => Self::Part.field(name),
-            (Self::Part | Self::InPart, _) => Self::InPart,
+            (Self::Blocks, _) => Self::Block.field(name),
+            (Self::Part | Self::InPart | Self::Block, _) => Self::InPart,
             (Self::Settings, _) if matches!(names::meaning(name), Ok(Meaning::Schema)) => Self::Text,
             (Self::Settings, _) => Self::Settings,
             _ => Self::Text,
@@ -137,7 +151,8 @@ impl Place {
             "tool_calls",
             "audio",
         ];
-        if matches!(self, Self::Message | Self::Item | Self::Content | Self::Part | Self::InPart | Self::Tool) {
+        let is_whole = matches!(self, Self::Message | Self::Item | Self::Turn | Self::Tool);
+        if is_whole || matches!(self, Self::Content | Self::Part | Self::InPart | Self::Blocks | Self::Block) {
             if twins.has(name) {
                 return Err(E::custom(format_args!(
                     "the field `{}` stands there twice, if case does not count",
@@ -159,7 +174,10 @@ impl Place {
     fn count_name<E: Error>(self, sum: &mut Size, name: &str, value: &Size) -> Result<(), E> {
         let is_said = !value.is_off();
         match self {
-            Self::Message | Self::Item | Self::Part | Self::Content | Self::InPart if is_said => {
+            Self::Item | Self::Turn | Self::Blocks | Self::Block if is_said => {
+                sum.elsewhere |= names::is_reference(name);
+            }
+            Self::Message | Self::Part | Self::Content | Self::InPart if is_said => {
                 sum.elsewhere |= names::is_reference(name) || (self == Self::Message && name == "audio");
             }
             Self::Settings if is_said => {
@@ -199,7 +217,7 @@ impl<'de> Visitor<'de> for Place {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Size, A::Error> {
-        if matches!(self, Self::Message | Self::Item) {
+        if matches!(self, Self::Message | Self::Item | Self::Turn) {
             return Err(A::Error::custom("an object is wanted"));
         }
         let mut sum = Size::default();
@@ -211,7 +229,7 @@ impl<'de> Visitor<'de> for Place {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Size, A::Error> {
-        if matches!(self, Self::Messages | Self::Items) {
+        if matches!(self, Self::Messages | Self::Items | Self::Turns) {
             return Err(A::Error::custom("an array of objects is wanted"));
         }
         let (mut sum, mut kind, mut twins, mut only_text) = (Size::default(), None, Twins::default(), true);
@@ -232,6 +250,7 @@ impl<'de> Visitor<'de> for Place {
         match self {
             Self::Part | Self::Content => sum.count_part(kind.as_deref(), only_text),
             Self::Item => sum.count_item(kind.as_deref(), is_sealed),
+            Self::Block | Self::Blocks => sum.count_block(kind.as_deref()),
             Self::Tool if !matches!(kind.as_deref(), None | Some("function" | "custom")) => {
                 // The provider's own: what it finds or runs is given to the model.
                 sum.elsewhere = true;
@@ -291,7 +310,7 @@ impl Size {
                 | "summary_text" | "reasoning_text",
             ) => {}
             Some("image_url" | "input_image" | "image" | "computer_screenshot") => {
-                self.tokens = self.tokens.saturating_add(IMAGE_TOKENS)
+                self.tokens = self.tokens.saturating_add(IMAGE_TOKENS);
             }
             // Sound lasts longer in bytes than in tokens.
             Some("input_audio" | "audio") if !self.has_address => {}
@@ -302,13 +321,37 @@ impl Size {
 
     /// This is an item of a response's input. Of what a provider kept, or found, only its name may stand there.
     fn count_item(&mut self, kind: Option<&str>, is_sealed: bool) {
+        const STANDS_THERE: &[&str] = &[
+            "message",
+            "function_call",
+            "function_call_output",
+            "custom_tool_call",
+            "custom_tool_call_output",
+            "local_shell_call",
+            "local_shell_call_output",
+            "shell_call",
+            "shell_call_output",
+            "apply_patch_call",
+            "apply_patch_call_output",
+            "computer_call",
+            "computer_call_output",
+            "mcp_approval_request",
+            "mcp_approval_response",
+        ];
+        let stands_there = kind.is_none_or(|kind| STANDS_THERE.contains(&kind) || (kind == "reasoning" && is_sealed));
+        if kind == Some("image_generation_call") {
+            self.tokens = self.tokens.saturating_add(IMAGE_TOKENS);
+        } else if !stands_there {
+            self.elsewhere = true;
+        }
+    }
+
+    /// This is a block of one of Anthropic's messages.
+    fn count_block(&mut self, kind: Option<&str>) {
         match kind {
-            None | Some("message" | "function_call" | "function_call_output" | "custom_tool_call") => {}
-            Some("custom_tool_call_output" | "local_shell_call" | "local_shell_call_output") => {}
-            Some("shell_call" | "shell_call_output" | "apply_patch_call" | "apply_patch_call_output") => {}
-            Some("computer_call" | "computer_call_output" | "mcp_approval_request" | "mcp_approval_response") => {}
-            Some("reasoning") if is_sealed => {}
-            Some("image_generation_call") => self.tokens = self.tokens.saturating_add(IMAGE_TOKENS),
+            Some("text" | "thinking" | "redacted_thinking" | "tool_use" | "tool_result" | "search_result") => {}
+            Some("image") => self.tokens = self.tokens.saturating_add(IMAGE_TOKENS),
+            // Packed, somewhere else, or of a kind that nobody here knows.
             _ => self.elsewhere = true,
         }
     }

@@ -1,8 +1,8 @@
 //! Names of the fields of a request for a response, and what they are known for.
 
-use crate::dialect::openai_chat::names::{self, Meaning, Row};
+use crate::dialect::openai_chat::names::{self, Known, Meaning, OTHER_MODEL, PRESET, TEMPLATE};
 
-const KNOWN: &[Row] = &[
+const KNOWN: &[Known] = &[
     (Meaning::Decides, &["model", "input", "instructions", "stream", "max_output_tokens", "background"]),
     (
         Meaning::Setting,
@@ -35,6 +35,12 @@ const KNOWN: &[Row] = &[
     (Meaning::Elsewhere, &["previous_response_id", "conversation"]),
     // A prompt that is kept at the provider may have tools of its own.
     (Meaning::Search, &["prompt", "plugins", "web_search_options"]),
+    (Meaning::Refused(TEMPLATE), &["chat_template", "jinja_template", "prompt_template"]),
+    (
+        Meaning::Refused(OTHER_MODEL),
+        &["models", "model_id", "model_name", "fallback_models", "fallbacks", "engine", "deployment", "deployment_id"],
+    ),
+    (Meaning::Refused(PRESET), &["preset"]),
 ];
 
 /// What stands under this name.

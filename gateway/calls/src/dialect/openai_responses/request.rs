@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::names;
-use crate::dialect::openai_chat::names::{Meaning, Twins, limits_output};
-use crate::dialect::openai_chat::request::{count, fields, flag, model};
-use crate::dialect::openai_chat::size::{Place, Size};
+use crate::dialect::openai_chat::names::Meaning;
+use crate::dialect::openai_chat::request::{self, count_at, fields_and_model, flag, size};
+use crate::dialect::openai_chat::size::Place;
 use crate::dialect::{Fields, ModelRequest, RequestSize};
 use crate::error::Error;
 
@@ -17,17 +17,19 @@ pub(super) const KEPT: &[&str] = &["previous_response_id", "conversation"];
 
 /// Reads a body. Unknown fields pass through, and count as text.
 pub(super) fn read(body: &Bytes) -> Result<ModelRequest, Error> {
-    let body = fields(body)?;
-    let model = model(&body)?;
+    let (body, model) = fields_and_model(body)?;
     if flag(&body, "background")? {
         return Err(Error::bad(
             "background",
             "background must be false: nobody would see here what such an answer uses; stream it instead",
         ));
     }
-    let size = size(&body)?;
+    if !["input", "prompt"].iter().chain(KEPT).any(|field| is_said(&body, field)) {
+        return Err(no_input());
+    }
+    let size = size(&body, names::meaning, count)?;
     let stream = flag(&body, "stream")?;
-    let output_limit = count(&body, LIMIT)?;
+    let output_limit = request::count(&body, LIMIT)?;
     Ok(ModelRequest { model, output_limit, choices: 1, stream, include_usage: true, size, body })
 }
 
@@ -36,73 +38,41 @@ pub(super) fn is_said(body: &Fields, field: &str) -> bool {
     body.get(field).is_some_and(|value| &**value != b"null")
 }
 
-/// How large the body is. Every field counts, but for settings that are known to be numbers or words.
-fn size(body: &Fields) -> Result<RequestSize, Error> {
-    let mut all = RequestSize { bytes: body.bytes(), ..RequestSize::default() };
-    let mut twins = Twins::default();
-    for (name, value) in body.iter() {
-        let meaning = match names::meaning(name) {
-            Ok(meaning) => meaning,
-            Err(right) => return Err(Error::bad(right, format!("the field `{right}` must be written so"))),
-        };
-        if twins.has(name) {
-            return Err(Error::bad(name, format!("the field `{name}` stands there twice, if case does not count")));
-        }
-        if let Meaning::Refused(why) = meaning {
-            return Err(Error::bad(name, format!("`{name}` {why}")));
-        }
-        count_field(&mut all, name, meaning, value)?;
-    }
-    let builds_on = |field: &&str| is_said(body, field);
-    if all.messages == 0 && !KEPT.iter().chain(&["prompt"]).any(builds_on) {
-        return Err(Error::bad("input", "input must be a text, or an array of objects that holds at least one"));
-    }
-    Ok(all)
+fn no_input() -> Error {
+    Error::bad("input", "input must be a text, or an array of objects that holds at least one")
 }
 
-fn count_field(all: &mut RequestSize, name: &str, meaning: Meaning, value: &Bytes) -> Result<(), Error> {
-    if value.as_ref() == b"null" || (meaning == Meaning::Decides && !matches!(name, "input" | "instructions")) {
+/// Counts a field.
+fn count(all: &mut RequestSize, name: &str, meaning: Meaning, value: &Bytes) -> Result<(), Error> {
+    if value.as_ref() == b"null" {
         return Ok(());
     }
     let place = match (meaning, name) {
-        (Meaning::Decides, _) if value.starts_with(b"\"") => Place::Text,
-        (Meaning::Decides, _) => Place::Items,
+        (Meaning::Decides, "input" | "instructions") => return count_said(all, name, value),
+        (Meaning::Decides, _) => return Ok(()),
         (_, "tools") => Place::Tools,
         (Meaning::Tooling, _) | (_, "metadata") => Place::Text,
         _ => Place::Settings,
     };
-    let read = place.read(value).map_err(|error| Error::bad(name, format!("{name}: {error}")))?;
-    let tokens = read.tokens.max(value.len() as u64);
-    all.reads_elsewhere |= read.elsewhere;
-    all.searches |= read.searches;
-    match meaning {
-        Meaning::Decides => {
-            all.messages = all.messages.saturating_add(if place == Place::Text { 1 } else { read.items });
-            all.message_tokens = all.message_tokens.saturating_add(tokens);
-        }
-        Meaning::Tooling => all.tooling_tokens.push(tokens),
-        Meaning::Setting if read.is_number() || read.is_off() || value.as_ref() == b"true" => {}
-        Meaning::Elsewhere | Meaning::Search if read.is_off() => {}
-        Meaning::Elsewhere | Meaning::Search => {
-            all.reads_elsewhere = true;
-            all.searches |= meaning == Meaning::Search;
-        }
-        Meaning::Unknown => count_unknown(all, name, &read, tokens)?,
-        _ => all.other_tokens = all.other_tokens.saturating_add(tokens).saturating_add(name.len() as u64),
+    if matches!(meaning, Meaning::Elsewhere | Meaning::Search) {
+        // What is kept was said too.
+        all.messages = all.messages.saturating_add(1);
     }
-    Ok(())
+    count_at(place, all, name, meaning, value)
 }
 
-/// What nobody here knows may be text for the model, around which the provider puts words of its own.
-fn count_unknown(all: &mut RequestSize, name: &str, read: &Size, tokens: u64) -> Result<(), Error> {
-    if read.is_number() {
-        if limits_output(name) {
-            return Err(Error::bad(name, format!("`{name}` may limit the output; say so with `{LIMIT}`")));
-        }
-        all.other_tokens = all.other_tokens.saturating_add(tokens).saturating_add(name.len() as u64);
-    } else if !read.is_off() {
-        all.tooling_tokens.push(tokens.saturating_add(name.len() as u64));
+/// A text is one message; of items each is.
+fn count_said(all: &mut RequestSize, name: &str, value: &Bytes) -> Result<(), Error> {
+    let place = if value.starts_with(b"\"") { Place::Text } else { Place::Items };
+    let read = place.read(value).map_err(|error| Error::bad(name, format!("{name}: {error}")))?;
+    let messages = if place == Place::Text { 1 } else { read.items };
+    if name == "input" && messages == 0 {
+        return Err(no_input());
     }
+    all.messages = all.messages.saturating_add(messages);
+    all.message_tokens = all.message_tokens.saturating_add(read.tokens.max(value.len() as u64));
+    all.reads_elsewhere |= read.elsewhere;
+    all.searches |= read.searches;
     Ok(())
 }
 

@@ -6,7 +6,10 @@
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::dialect::canonical::{Answer, Frame, ReadsStream, Request, Translates, Whole, WritesStream};
+use super::OpenAiResponses;
+use crate::dialect::canonical::{
+    Answer, Frame, ReadsStream, Request, TranslatesCaller, TranslatesUpstream, Whole, WritesStream,
+};
 use crate::dialect::{Fields, ModelRequest, Recipient};
 use crate::error::Error;
 
@@ -20,14 +23,21 @@ mod thoughts;
 mod usage;
 mod whole;
 
-/// The translation.
-pub(in crate::dialect) struct Translation;
-
-impl Translates for Translation {
+impl TranslatesCaller for OpenAiResponses {
     fn read_request(&self, request: &ModelRequest) -> Result<Request, Error> {
         request::read(request)
     }
 
+    fn write_whole(&self, answer: &Answer, frame: &Frame) -> Bytes {
+        whole::write(answer, frame)
+    }
+
+    fn stream_writer(&self, frame: Frame) -> Box<dyn WritesStream> {
+        Box::new(stream::Writer::new(frame))
+    }
+}
+
+impl TranslatesUpstream for OpenAiResponses {
     fn write_request(&self, request: &Request, to: &Recipient<'_>) -> Result<Bytes, Error> {
         ask::write(request, to)
     }
@@ -36,16 +46,8 @@ impl Translates for Translation {
         whole::read(body)
     }
 
-    fn write_whole(&self, answer: &Answer, frame: &Frame) -> Bytes {
-        whole::write(answer, frame)
-    }
-
     fn stream_reader(&self) -> Box<dyn ReadsStream> {
         Box::<events::Reader>::default()
-    }
-
-    fn stream_writer(&self, frame: Frame) -> Box<dyn WritesStream> {
-        Box::new(stream::Writer::new(frame))
     }
 }
 

@@ -121,7 +121,10 @@ fn said_part(part: &Part, role: Role) -> Result<Value, Error> {
             Ok(document)
         }
         Content::Audio(Source::Data { media_type, data }) => {
-            let format = media_type.strip_prefix("audio/").unwrap_or(media_type);
+            let format = match media_type.strip_prefix("audio/").unwrap_or(media_type) {
+                "mpeg" => "mp3",
+                other => other,
+            };
             Ok(json!({ "type": "input_audio", "input_audio": { "format": format, "data": data } }))
         }
         Content::Audio(_) => Err(bad("sound that is somewhere else")),

@@ -118,9 +118,10 @@ fn part_of(part: &Fields) -> Result<Content, Wrong> {
         "input_text" | "output_text" | "text" => Ok(Content::Text(word(part, "text")?)),
         "refusal" => Ok(Content::Refusal(word(part, "refusal")?)),
         "input_image" => {
+            // Others look at all of an image.
             let detail = part.read_as::<String>("detail")?;
-            if detail.is_some_and(|detail| detail != "auto") {
-                return Err(Wrong("an image's detail must be auto for this model's provider".to_owned()));
+            if detail.is_some_and(|detail| detail != "auto" && detail != "high") {
+                return Err(Wrong("an image's detail must be auto or high for this model's provider".to_owned()));
             }
             Ok(Content::Image(source(part, &["image_url"], "image/png")?))
         }
@@ -131,7 +132,8 @@ fn part_of(part: &Fields) -> Result<Content, Wrong> {
         "input_audio" => {
             let sound = part.get("input_audio").ok_or_else(|| Wrong("there is no input_audio".to_owned()))?;
             let sound = Fields::read(sound)?;
-            let media_type = format!("audio/{}", word(&sound, "format")?);
+            let format = word(&sound, "format")?;
+            let media_type = format!("audio/{}", if format == "mp3" { "mpeg" } else { &format });
             Ok(Content::Audio(Source::Data { media_type, data: word(&sound, "data")? }))
         }
         _ => Err(cannot(&kind)),
@@ -245,7 +247,7 @@ mod tests {
             json!({ "type": "web_search_call", "id": "ws_1" }),
             json!({ "type": "function_call", "name": "f", "arguments": "{}" }),
             json!({ "role": "nobody", "content": "hi" }),
-            json!({ "role": "user", "content": [{ "type": "input_image", "image_url": "x", "detail": "high" }] }),
+            json!({ "role": "user", "content": [{ "type": "input_image", "image_url": "x", "detail": "low" }] }),
             json!({ "role": "user", "content": [{ "type": "input_video" }] }),
             json!({ "role": "user", "content": 7 }),
         ] {

@@ -27,16 +27,15 @@ impl Head {
 
     /// The response while it is made.
     pub(super) fn begun(&self) -> Value {
-        self.response("in_progress", Value::Null, Vec::new(), None)
+        self.response("in_progress", None, &[], None)
     }
 
     /// The response that ended so. Nothing of it is kept here.
-    pub(super) fn ended(&self, end: Option<&End>, output: Vec<Value>, usage: Option<&Usage>) -> Value {
-        let reason = cut_short(end).map_or(Value::Null, |reason| json!({ "reason": reason }));
-        self.response(status(end), reason, output, usage)
+    pub(super) fn ended(&self, end: Option<&End>, output: &[Value], usage: Option<&Usage>) -> Value {
+        self.response(status(end), cut_short(end), output, usage)
     }
 
-    fn response(&self, status: &str, cut_short: Value, output: Vec<Value>, usage: Option<&Usage>) -> Value {
+    fn response(&self, status: &str, cut_short: Option<&str>, output: &[Value], usage: Option<&Usage>) -> Value {
         json!({
             "id": self.id,
             "object": "response",
@@ -44,7 +43,7 @@ impl Head {
             "status": status,
             "background": false,
             "error": null,
-            "incomplete_details": cut_short,
+            "incomplete_details": cut_short.map(|reason| json!({ "reason": reason })),
             "model": self.model,
             "output": output,
             "previous_response_id": null,
@@ -69,7 +68,7 @@ fn cut_short(end: Option<&End>) -> Option<&'static str> {
 }
 
 /// A message.
-pub(super) fn message(id: &str, status: &str, content: Vec<Value>) -> Value {
+pub(super) fn message(id: &str, status: &str, content: &[Value]) -> Value {
     json!({ "id": id, "type": "message", "status": status, "role": "assistant", "content": content })
 }
 

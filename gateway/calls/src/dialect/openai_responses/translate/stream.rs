@@ -80,7 +80,7 @@ impl Writer {
         self.is_over = true;
         let status = items::status(self.end.as_ref());
         let output = self.output.close(&mut self.events, status);
-        let response = head.ended(self.end.as_ref(), output, self.usage.as_ref());
+        let response = head.ended(self.end.as_ref(), &output, self.usage.as_ref());
         self.events.put(&format!("response.{status}"), json!({ "response": response }));
     }
 
@@ -101,10 +101,6 @@ impl WritesStream for Writer {
         }
         self.take(delta);
         std::mem::take(&mut self.events.ready)
-    }
-
-    fn finish(&mut self) -> Vec<Bytes> {
-        if self.end.is_some() { self.write(Delta::Done) } else { Vec::new() }
     }
 }
 

@@ -2,8 +2,8 @@
 //! charged as its provider told.
 
 use serde_json::{Value, json};
-use steward_answers::usage::Usage;
-use steward_events::event::{ServiceTier, TokenUsage};
+use steward_answers::usage::{Usage, tier_name};
+use steward_events::event::TokenUsage;
 
 /// The object `usage`; `null` if nothing is known.
 pub(super) fn write(usage: Option<&Usage>) -> Value {
@@ -51,17 +51,8 @@ fn output_details(tokens: &TokenUsage) -> Value {
 }
 
 /// The tier at which the call was served.
-pub(super) const fn tier(usage: Option<&Usage>) -> &'static str {
-    match usage {
-        Some(Usage { tokens: TokenUsage { tier, .. }, .. }) => match tier {
-            ServiceTier::Standard => "default",
-            ServiceTier::Flex => "flex",
-            ServiceTier::Priority => "priority",
-            ServiceTier::Fast => "fast",
-            ServiceTier::Batch => "batch",
-        },
-        None => "default",
-    }
+pub(super) fn tier(usage: Option<&Usage>) -> &'static str {
+    usage.and_then(|usage| tier_name(usage.tokens.tier)).unwrap_or("default")
 }
 
 #[cfg(test)]
@@ -69,6 +60,7 @@ mod tests {
     use proptest::prelude::*;
     use steward_answers::json::Json;
     use steward_answers::usage;
+    use steward_events::event::ServiceTier;
     use steward_events::quantity::Tokens;
 
     use super::*;

@@ -17,7 +17,7 @@ pub(super) fn write(answer: &Answer, frame: &Frame) -> Bytes {
     let choice = answer.choices.first();
     let end = choice.and_then(|choice| choice.end.as_ref());
     let output = output(choice.map_or(&[], |choice| &choice.parts), &frame.id, items::status(end));
-    head.ended(end, output, answer.usage.as_ref()).to_string().into()
+    head.ended(end, &output, answer.usage.as_ref()).to_string().into()
 }
 
 /// Text and refusals that follow each other are one message; all else is an item of its own. Only the last one can be
@@ -26,7 +26,7 @@ fn output(parts: &[Content], id: &str, last_status: &str) -> Vec<Value> {
     let (mut output, mut said) = (Vec::new(), Vec::new());
     let close = |output: &mut Vec<Value>, said: &mut Vec<Value>, status: &str| {
         if !said.is_empty() {
-            output.push(items::message(&format!("msg_{id}_{}", output.len()), status, std::mem::take(said)));
+            output.push(items::message(&format!("msg_{id}_{}", output.len()), status, &std::mem::take(said)));
         }
     };
     for (number, part) in parts.iter().enumerate() {

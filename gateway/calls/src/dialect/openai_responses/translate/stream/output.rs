@@ -66,7 +66,8 @@ struct Call {
     number: u64,
     at: usize,
     id: String,
-    call_id: String,
+    /// The provider's, which the result names.
+    known_as: String,
     name: String,
     arguments: String,
 }
@@ -91,7 +92,7 @@ impl Output {
         if !matches!(self.open, Some(Open::Message { .. })) {
             self.close_open(events, "completed");
             let (at, id) = self.next("msg");
-            let item = items::message(&id, "in_progress", Vec::new());
+            let item = items::message(&id, "in_progress", &[]);
             events.put("response.output_item.added", json!({ "output_index": at, "item": item }));
             self.open = Some(Open::Message { at, id, parts: Vec::new(), part: None });
         }
@@ -155,7 +156,7 @@ impl Output {
         let (at, id) = self.next("fc");
         let item = items::call(&id, "in_progress", (&call_id, &name), "");
         events.put("response.output_item.added", json!({ "output_index": at, "item": item }));
-        self.calls.push(Call { number, at, id, call_id, name, arguments: String::new() });
+        self.calls.push(Call { number, at, id, known_as: call_id, name, arguments: String::new() });
     }
 
     /// More of what a function is given.
@@ -173,10 +174,10 @@ impl Output {
         let last = self.done.len().saturating_sub(1);
         let status = |at: usize| if at == last { last_status } else { "completed" };
         self.close_open(events, last_status);
-        for Call { at, id, call_id, name, arguments, .. } in calls {
+        for Call { at, id, known_as, name, arguments, .. } in calls {
             let place = json!({ "item_id": id, "output_index": at, "name": name });
             events.put("response.function_call_arguments.done", with(&place, "arguments", arguments.as_str().into()));
-            self.finish(events, at, items::call(&id, status(at), (&call_id, &name), &arguments));
+            self.finish(events, at, items::call(&id, status(at), (&known_as, &name), &arguments));
         }
         std::mem::take(&mut self.done).into_iter().flatten().collect()
     }
@@ -195,7 +196,7 @@ impl Output {
         match self.open.take() {
             Some(Open::Message { at, id, mut parts, mut part }) => {
                 close_part(events, (at, &id), &mut parts, &mut part);
-                self.finish(events, at, items::message(&id, status, parts));
+                self.finish(events, at, items::message(&id, status, &parts));
             }
             Some(Open::Thoughts { at, id, text, sealed }) => {
                 if !text.is_empty() {

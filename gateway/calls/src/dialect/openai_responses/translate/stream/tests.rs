@@ -16,8 +16,7 @@ fn writer() -> Writer {
 
 fn written(deltas: Vec<Delta>) -> Vec<Value> {
     let mut writer = writer();
-    let mut events: Vec<Bytes> = deltas.into_iter().flat_map(|delta| writer.write(delta)).collect();
-    events.extend(writer.finish());
+    let events: Vec<Bytes> = deltas.into_iter().flat_map(|delta| writer.write(delta)).collect();
     events.iter().map(|event| serde_json::from_slice(event).unwrap()).collect()
 }
 
@@ -86,6 +85,7 @@ fn calls_may_come_in_turns() {
         give(1, "{}"),
         give(0, ":1}"),
         Delta::Ends(0, End::ToolUse),
+        Delta::Done,
     ]);
     let output = &events.last().unwrap()["response"]["output"];
     let calls: Vec<_> =
@@ -119,7 +119,7 @@ fn thoughts_keep_their_proofs_apart() {
 
 #[test]
 fn an_answer_that_is_cut_short_ends_incomplete() {
-    let events = written(vec![begins(), Delta::Text(0, "goo".to_owned()), Delta::Ends(0, End::Length)]);
+    let events = written(vec![begins(), Delta::Text(0, "goo".to_owned()), Delta::Ends(0, End::Length), Delta::Done]);
     let last = events.last().unwrap();
     assert_eq!(last["type"], "response.incomplete");
     assert_eq!(last["response"]["incomplete_details"]["reason"], "max_output_tokens");

@@ -1,0 +1,58 @@
+//! What providers of every kind do alike: to post what goes out, and to read what comes back.
+
+use std::borrow::Cow;
+
+use steward_calls::upstream::{Cause, Failure, Outgoing, UpstreamAnswer};
+use steward_events::BoxError;
+use tokio::time::Instant;
+
+use crate::answering;
+use crate::config::Config;
+use crate::http::{Headers, Http, HttpAnswer, Message};
+
+/// A client of one kind of provider.
+pub(crate) struct Client {
+    http: Http,
+    bounds: Config,
+}
+
+impl Client {
+    /// With these bounds.
+    pub(crate) fn new(bounds: &Config) -> Result<Self, BoxError> {
+        Ok(Self { http: Http::new(bounds)?, bounds: bounds.clone() })
+    }
+
+    /// When a call that begins now must be over.
+    pub(crate) fn ends(&self) -> Instant {
+        Instant::now() + self.bounds.total_time_max
+    }
+
+    /// Posts what goes out to this path below its base URL, and reads the answer.
+    pub(crate) async fn ask(
+        &self,
+        outgoing: Outgoing,
+        path: Cow<'static, str>,
+        headers: Headers,
+    ) -> Result<UpstreamAnswer, Failure> {
+        let (ends, stream) = (self.ends(), outgoing.stream);
+        let answer = self.post(outgoing, path, headers).await?;
+        answering::answer(answer, stream, &self.bounds, ends).await
+    }
+
+    /// Posts what goes out; returns when the head of its answer has come.
+    pub(crate) async fn post(
+        &self,
+        outgoing: Outgoing,
+        path: Cow<'static, str>,
+        headers: Headers,
+    ) -> Result<HttpAnswer, Failure> {
+        let Outgoing { url: base, body, trusted, pre_send_check: check, .. } = outgoing;
+        let anywhere = trusted || self.bounds.tenant_providers_anywhere;
+        self.http.post(Message { base, path, headers, body, anywhere, check }).await
+    }
+}
+
+/// A failure before anything was sent: how the provider is set up does not go together with what is asked of it.
+pub(crate) fn not_to_be_had(why: impl Into<String>) -> Failure {
+    Failure::unbilled(Cause::Unreachable(why.into()))
+}
