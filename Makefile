@@ -26,7 +26,17 @@ export STEWARD_SEEDS
 # References made from the tables of the code: what `steward docs` calls them, and their file in docs/.
 DOCS := commands:COMMANDS.md configuration:CONFIGURATION.md
 
-.PHONY: help tools build demo test test-rust test-e2e check lint structure docs docs-check storm bench bench-peers
+# What is shipped is built twice: the first build writes down what a training run goes through, and the second is optimised
+# for that. `llvm-profdata` is of rustup's component llvm-tools, else of Debian's package.
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+DIST := target/$(HOST)/dist/steward
+TRAINING := $(CURDIR)/target/dist-training
+DIST_BUILD := build --profile dist -p steward --bin steward --target $(HOST)
+PROFDATA = $(firstword $(wildcard $(shell rustc --print sysroot)/lib/rustlib/$(HOST)/bin/llvm-profdata) .tools/debian/usr/lib/llvm-22/bin/llvm-profdata)
+# What is measured: the build for shipping if there is one.
+MEASURED = $(if $(wildcard $(DIST)),$(DIST),cargo run --quiet --release -p steward --)
+
+.PHONY: help tools build demo test test-rust test-e2e check lint structure docs docs-check storm bench bench-peers dist
 
 help:                          ## what can be made
 	@grep -hE '^[a-z0-9-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -83,10 +93,19 @@ storm: tools                   ## the long tests: thousands of seeds, roles stru
 	$(PYTEST) -m storm -n 2 --dist loadgroup
 
 bench: tools                   ## how fast it is here, into docs/PERFORMANCE.md; some minutes on a machine left alone
-	cargo run --quiet --release -p steward -- bench --growth --write docs/PERFORMANCE.md
+	$(MEASURED) bench --growth --write docs/PERFORMANCE.md
 
 bench-peers: tools             ## calls and streams beside nginx and TensorZero bare, which it gets; some minutes
 	@test -x .tools/debian/usr/sbin/nginx || $(call UNPACK,nginx,1.22.1*) || echo "no nginx here (Debian's package is used)"
 	@test -x .tools/peers/bin/python || $(PYTHON) -m venv .tools/peers
 	@.tools/peers/bin/python -m pip install --quiet --disable-pip-version-check tensorzero==2026.6.0
-	cargo run --quiet --release -p steward -- bench --only peers
+	$(MEASURED) bench --only peers
+
+dist: tools                    ## the binary to ship, optimised for what a training run goes through; an hour on two cores
+	@test -x $(PROFDATA) || { $(call UNPACK,libllvm22,1:22.*) && $(call UNPACK,llvm-22,1:22.*); }
+	rm -rf $(TRAINING)/profile
+	RUSTFLAGS=-Cprofile-generate=$(TRAINING)/profile cargo $(DIST_BUILD) --target-dir $(TRAINING)
+	$(TRAINING)/$(HOST)/dist/steward bench --only gateway,commands,replay
+	LD_LIBRARY_PATH=.tools/debian/usr/lib/x86_64-linux-gnu $(PROFDATA) merge -o $(TRAINING)/merged.profdata $(TRAINING)/profile
+	RUSTFLAGS=-Cprofile-use=$(TRAINING)/merged.profdata cargo $(DIST_BUILD)
+	@echo "built $(DIST)"

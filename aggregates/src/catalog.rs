@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use steward_events::command::{CatalogCommand, SetModel, SetPrice, SetProvider, SetRoute};
+use steward_events::digest::BodyHash;
 use steward_events::event::{CatalogEvent, ModelSpec, PriceVariant, PriceVersion, ProviderKind, Rates, Target};
-use steward_events::id::{ModelId, ProviderId};
+use steward_events::id::{ModelId, ProviderId, SecretId};
 use steward_events::quantity::{NanoDollars, PicoDollarsPerToken, Tokens};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
@@ -16,24 +17,26 @@ use steward_events::timestamp::Timestamp;
 use crate::aggregate::{Aggregate, Stamp};
 use crate::limit;
 
+mod cache;
 mod price;
+pub mod route;
+mod secret;
+mod targets;
 mod upstream;
 mod view;
 
-pub use price::{Ceiling, Charge, Price};
-pub use view::{Catalogs, Offer};
+pub use cache::{CacheTerms, TTL_MAX_S};
+pub use price::{Ceiling, Charge, Most, Price};
+pub use route::{CallFacts, Course, LeftOut, Route, Standing};
+pub use secret::SECRETS_MAX;
+pub use targets::{TAG_BYTES_MAX, TAGS_MAX, TARGETS_MAX, UPSTREAM_MODEL_BYTES_MAX, WEIGHT_MAX};
+pub use view::{Catalogs, Offer, RecordedSecret};
 
 /// The most models, and the most providers, of one tenant.
 pub const ITEMS_MAX: usize = 10_000;
 
-/// The most targets of one route.
-pub const TARGETS_MAX: usize = 8;
-
 /// The most prices of one model, past and future.
 pub const PRICES_MAX: usize = 1_000;
-
-/// The longest name of a model at its provider, in bytes.
-pub const UPSTREAM_MODEL_BYTES_MAX: usize = 200;
 
 /// The largest context, in tokens, and with [`PRICE_MAX`] the bound that keeps every cost within 64 bits.
 pub const CONTEXT_MAX: Tokens = Tokens(100_000_000);
@@ -58,8 +61,11 @@ pub const SOURCE_BYTES_MAX: usize = 500;
 pub struct Catalog {
     providers: BTreeMap<ProviderId, Provider>,
     models: BTreeMap<ModelId, ModelSpec>,
-    routes: BTreeMap<ModelId, Vec<Target>>,
+    routes: BTreeMap<ModelId, Route>,
     prices: BTreeMap<ModelId, BTreeMap<Timestamp, Shared<Price>>>,
+    caches: cache::Caches,
+    /// Of each secret the digest of its recorded form.
+    secrets: BTreeMap<SecretId, BodyHash>,
 }
 
 /// An upstream.
@@ -69,7 +75,7 @@ pub struct Provider {
     pub kind: ProviderKind,
     /// Base URL.
     pub url: String,
-    /// Where its key is found.
+    /// Where its key is found, as a [`KeyPlace`](steward_events::provider_key::KeyPlace) says it.
     pub key: Option<String>,
 }
 
@@ -90,8 +96,8 @@ impl Catalog {
     }
 
     /// Where calls of a model go.
-    pub fn route(&self, model: &ModelId) -> Option<&[Target]> {
-        self.routes.get(model).map(Vec::as_slice)
+    pub fn route(&self, model: &ModelId) -> Option<&Route> {
+        self.routes.get(model)
     }
 
     /// The price of a model in force at `at`.
@@ -100,18 +106,13 @@ impl Catalog {
         Some((PriceVersion { model: model.clone(), from: *from }, price.clone()))
     }
 
-    /// Providers that a tenant sets itself carry no key: a key reference is read from the gateway's own surroundings,
-    /// and a tenant that chose both the reference and the URL could have any secret of the platform sent to itself.
     fn set_provider(&self, set: &SetProvider, stamp: &Stamp) -> Result<Vec<CatalogEvent>, Rejection> {
         if set.kind == ProviderKind::Scripted && !stamp.tenant.is_steward() {
             return Err(Rejection::invalid("kind", "scripted is for tests of the operators; name a real provider"));
         }
         upstream::check_url(set.kind, &set.url)?;
         if let Some(reference) = &set.key {
-            if !stamp.tenant.is_steward() {
-                return Err(Rejection::invalid("key", "only providers of the tenant steward may refer to keys"));
-            }
-            upstream::check_key(reference)?;
+            self.check_key(reference, stamp)?;
         }
         let SetProvider { provider, kind, url, key } = set.clone();
         if self.providers.get(&provider) == Some(&Provider { kind, url: url.clone(), key: key.clone() }) {
@@ -139,16 +140,9 @@ impl Catalog {
     /// A route leads to providers of the same catalog: with those of `steward` go their key and their bill, so only
     /// `steward` says what is asked of them.
     fn set_route(&self, set: &SetRoute, stamp: &Stamp) -> Result<Vec<CatalogEvent>, Rejection> {
-        let SetRoute { model, targets } = set.clone();
-        if targets.is_empty() {
-            return Err(Rejection::invalid("targets", "must name at least one target"));
-        }
-        limit::count("targets", targets.len(), TARGETS_MAX)?;
+        let SetRoute { model, targets, policy } = set.clone();
+        targets::check(&targets)?;
         for target in &targets {
-            if target.upstream_model.is_empty() {
-                return Err(Rejection::invalid("targets.upstream_model", "is empty"));
-            }
-            limit::text("targets.upstream_model", &target.upstream_model, UPSTREAM_MODEL_BYTES_MAX)?;
             if !self.providers.contains_key(&target.provider) {
                 return Err(not_own(stamp, "route:set", ("provider", target.provider.as_str())));
             }
@@ -156,11 +150,11 @@ impl Catalog {
         if !self.models.contains_key(&model) {
             return Err(not_own(stamp, "route:set", ("model", model.as_str())));
         }
-        if self.routes.get(&model) == Some(&targets) {
+        if self.routes.get(&model).is_some_and(|route| route.targets == targets && route.policy == policy) {
             return Ok(vec![]);
         }
         limit::count("routes", self.routes.len() + 1, ITEMS_MAX)?;
-        Ok(vec![CatalogEvent::RouteSet { model, targets }])
+        Ok(vec![CatalogEvent::RouteSet { model, targets, policy }])
     }
 
     /// A price may begin in the past only where no price was in force: what was charged is never charged anew.
@@ -267,10 +261,14 @@ impl Aggregate for Catalog {
             CatalogCommand::SetModel(set) => self.set_model(set),
             CatalogCommand::SetRoute(set) => self.set_route(set, stamp),
             CatalogCommand::SetPrice(set) => self.set_price(set, stamp),
+            CatalogCommand::SetCache(set) => self.caches.set(set),
+            CatalogCommand::PurgeCache(purge) => self.caches.purge(purge),
+            CatalogCommand::SetSecret(set) => self.set_secret(set),
+            CatalogCommand::RemoveSecret(remove) => self.remove_secret(remove),
         }
     }
 
-    fn apply(&mut self, event: &CatalogEvent, _: Timestamp) {
+    fn apply(&mut self, event: &CatalogEvent, at: Timestamp) {
         match event.clone() {
             CatalogEvent::ProviderSet { provider, kind, url, key } => {
                 self.providers.insert(provider, Provider { kind, url, key });
@@ -278,12 +276,20 @@ impl Aggregate for Catalog {
             CatalogEvent::ModelSet { model, spec } => {
                 self.models.insert(model, spec);
             }
-            CatalogEvent::RouteSet { model, targets } => {
-                self.routes.insert(model, targets);
+            CatalogEvent::RouteSet { model, targets, policy } => {
+                self.routes.insert(model, Route { targets, policy });
             }
             CatalogEvent::PriceSet { model, from, until, price: base, variants, source } => {
                 let price = Price { until, base, variants, source };
                 self.prices.entry(model).or_default().insert(from, price.into());
+            }
+            CatalogEvent::CacheSet { model, policy } => self.caches.was_set(model, policy),
+            CatalogEvent::CachePurged { model } => self.caches.was_purged(model, at),
+            CatalogEvent::SecretSet { secret, value } => {
+                self.secrets.insert(secret, value.digest());
+            }
+            CatalogEvent::SecretRemoved { secret } => {
+                self.secrets.remove(&secret);
             }
         }
     }
@@ -293,6 +299,10 @@ impl Aggregate for Catalog {
             CatalogCommand::SetProvider(set) => json!({ "provider": set.provider }),
             CatalogCommand::SetModel(set) => json!({ "model": set.model }),
             CatalogCommand::SetRoute(set) => json!({ "model": set.model }),
+            CatalogCommand::SetCache(set) => json!({ "model": set.model }),
+            CatalogCommand::PurgeCache(purge) => json!({ "model": purge.model }),
+            CatalogCommand::SetSecret(set) => json!({ "secret": set.secret }),
+            CatalogCommand::RemoveSecret(remove) => json!({ "secret": remove.secret }),
             CatalogCommand::SetPrice(set) => {
                 let mut froms = self.prices.get(&set.model).into_iter().flat_map(BTreeMap::iter);
                 let price = priced(set);

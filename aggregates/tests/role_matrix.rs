@@ -35,7 +35,7 @@ fn world(tenant: &TenantId) -> Authority {
 
 fn permissions() -> Vec<(Permission, bool)> {
     let commands = COMMANDS.iter().map(|spec| (spec.permission(), spec.audience == Audience::System));
-    let queries = QUERIES.iter().map(|spec| (spec.permission(), false));
+    let queries = QUERIES.iter().map(|spec| (spec.permission(), spec.only.is_some()));
     commands.chain(queries).chain([(Permission::model_invoke(), false)]).collect()
 }
 

@@ -22,7 +22,9 @@ mod tenant;
 
 pub use access::{AccessCommand, DefineRole, GiveGrant, RevokeGrant};
 pub use agent::{AgentCommand, DefineAgent};
-pub use catalog::{CatalogCommand, SetModel, SetPrice, SetProvider, SetRoute};
+pub use catalog::{
+    CatalogCommand, PurgeCache, RemoveSecret, SetCache, SetModel, SetPrice, SetProvider, SetRoute, SetSecret,
+};
 pub use checkpoint::{CheckpointCommand, RequestCheckpoint, SignCheckpoint};
 pub use identity::{CreateAccount, DisableUser, IdentityCommand, InviteUser, IssueKey, RevokeKey};
 pub use ledger::{
@@ -75,6 +77,11 @@ pub trait Body {
     /// What is sealed before anything is decided, and with whose key.
     fn sealed(&mut self, _tenant: &TenantId) -> Vec<(&mut dyn Sealable, KeyOwner)> {
         Vec::new()
+    }
+
+    /// For which place that is sealed: the same content there is the same bytes, and in no other place.
+    fn sealed_at(&self) -> String {
+        self.stream().to_string()
     }
 }
 

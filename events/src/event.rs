@@ -24,6 +24,7 @@ mod ledger;
 mod price;
 mod reads;
 mod registry;
+mod route;
 mod task;
 mod tenant;
 mod usage;
@@ -34,7 +35,7 @@ pub use call::{
     AnswerSource, CallContext, CallOutcome, InvalidTags, Operation, Saved, TAG_KEY_BYTES_MAX, TAG_VALUE_BYTES_MAX,
     TAGS_MAX, Tags, TokenUsage,
 };
-pub use catalog::{CatalogEvent, ModelSpec, ProviderKind, Target};
+pub use catalog::{CachePolicy, CatalogEvent, ModelSpec, ProviderKind};
 pub use checkpoint::CheckpointEvent;
 pub use denials::{DenialEvent, DenialKind};
 pub use identity::{IdentityEvent, KeyHash, Profile};
@@ -42,6 +43,7 @@ pub use ledger::{BudgetKey, BudgetLevel, BudgetSpec, LeaseTerms, LedgerEvent, Un
 pub use price::{Hours, PriceVariant, PriceVersion, Rates, ServiceTier, TimeOfDay, Unpriced, UnpricedSet, Weekday};
 pub use reads::ReadEvent;
 pub use registry::RegistryEvent;
+pub use route::{InvalidTarget, RefusedFor, RoutePolicy, Target};
 pub use task::{SpentStep, StepKind, TaskEvent, TaskInput, TaskOutput};
 pub use tenant::TenantEvent;
 pub use usage::UsageEvent;

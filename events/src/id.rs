@@ -158,6 +158,8 @@ ids! {
     RoleId = "role";
     /// A configured upstream.
     ProviderId = "provider";
+    /// A secret that a tenant keeps here, such as its key at a provider; a name, never the secret.
+    SecretId = "secret";
     /// An agent definition's name, unique in its tenant.
     AgentId = "agent";
     /// One task.

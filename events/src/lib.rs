@@ -12,6 +12,7 @@ pub mod free_text;
 pub mod id;
 pub mod ids;
 pub mod permission;
+pub mod provider_key;
 pub mod quantity;
 pub mod query;
 pub mod rejection;

@@ -3,6 +3,7 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use crate::id::{PrincipalId, SystemPart};
 use crate::permission::Permission;
 
 mod access;
@@ -14,6 +15,7 @@ mod directory;
 mod history;
 mod metrics;
 mod page;
+mod secret;
 mod task;
 mod tenant;
 
@@ -25,7 +27,8 @@ pub use audit::{
 };
 pub use budget::{BudgetPage, BudgetRow, ListBudgets, WindowRow};
 pub use catalog::{
-    ListModels, ListPrices, ListProviders, ModelPage, ModelRow, PricePage, PriceRow, ProviderPage, ProviderRow,
+    ExplainedTarget, ListModels, ListPrices, ListProviders, ModelPage, ModelRow, PricePage, PriceRow, ProviderPage,
+    ProviderRow, RouteExplanation, RouteQuery,
 };
 pub use cost::{CostBy, CostQuery, CostReport, CostRow, CostSums, ReportDay};
 pub use directory::{
@@ -36,6 +39,7 @@ pub use directory::{
 pub use history::{HistoryEvent, Replay, ReplayQuery, kinds};
 pub use metrics::{Metrics, MetricsQuery};
 pub use page::{PAGE_ROWS, PAGE_ROWS_MAX, Page, Paging};
+pub use secret::{ListSecrets, OpenSecret, OpenedSecret, SecretPage, SecretRow};
 pub use task::{StepView, TaskList, TaskListQuery, TaskQuery, TaskState, TaskView};
 pub use tenant::{ListTenants, ShowTenant, TenantPage, TenantRow, TenantState};
 
@@ -50,6 +54,8 @@ pub struct QuerySpec {
     pub help: &'static str,
     /// What the caller needs the permission for.
     pub answers: Answers,
+    /// The part of Steward that alone may ask, and then it is in no API; none if all may who hold the permission.
+    pub only: Option<SystemPart>,
     /// The JSON schema of the query.
     pub query: fn(&mut SchemaGenerator) -> Schema,
     /// The JSON schema of the answer.
@@ -72,16 +78,24 @@ impl QuerySpec {
         #[allow(clippy::expect_used)]
         Permission::new(self.view, self.verb).expect("the table holds tokens")
     }
+
+    /// Whether this sender may ask at all, whatever it holds.
+    pub fn may_be_asked_by(&self, sender: &PrincipalId) -> bool {
+        self.only.is_none_or(|part| sender.as_str() == part.principal())
+    }
 }
 
 macro_rules! query_table {
-    ($($view:literal $verb:literal => $query:ident, $answer:ident, $answers:ident, $help:literal;)+) => {
+    (@only) => { None };
+    (@only $part:ident) => { Some(SystemPart::$part) };
+    ($($view:literal $verb:literal => $query:ident, $answer:ident, $answers:ident, $help:literal $(, only $part:ident)?;)+) => {
         /// The table.
         pub const QUERIES: &[QuerySpec] = &[$(QuerySpec {
             view: $view,
             verb: $verb,
             help: $help,
             answers: Answers::$answers,
+            only: query_table!(@only $($part)?),
             query: <$query as JsonSchema>::json_schema,
             answer: <$answer as JsonSchema>::json_schema,
         },)+];
@@ -113,9 +127,17 @@ query_table! {
     "budget" "list" => ListBudgets, BudgetPage, ByScope, "A tenant's budgets, and what is spent, held and free of each";
     "provider" "list" => ListProviders, ProviderPage, OfTheTenant, "The upstreams that a tenant's calls can go to, inherited ones included";
     "model" "list" => ListModels, ModelPage, OfTheTenant, "The models that a tenant can name, inherited ones included";
+    "route" "explain" => RouteQuery, RouteExplanation, OfTheTenant, "Where a call of a model would go, and why";
     "price" "list" => ListPrices, PricePage, OfTheTenant, "The prices of models and from when until when each applies";
+    "secret" "list" => ListSecrets, SecretPage, OfTheTenant, "The names of a tenant's secrets, and which providers use them";
+    "secret" "open" => OpenSecret, OpenedSecret, OfTheTenant, "A secret, for a call to the provider that uses it", only Gateway;
     "tenant" "list" => ListTenants, TenantPage, OfTheTenant, "All tenants, if asked of the tenant steward; of any other only itself";
     "tenant" "show" => ShowTenant, TenantRow, OfTheTenant, "A tenant's settings and state";
+}
+
+/// The rows that callers may ask.
+pub fn for_callers() -> impl Iterator<Item = &'static QuerySpec> {
+    QUERIES.iter().filter(|spec| spec.only.is_none())
 }
 
 /// The row of `view.verb`, if there is one.

@@ -20,8 +20,10 @@ use crate::capacity::LogCapacity;
 use crate::coding;
 use crate::config::Config;
 use crate::error::Error;
+use crate::face::cache_header;
 use crate::observe::Arrival;
 use crate::serve::Peer;
+use crate::tags;
 use crate::wrong_keys::WrongKeys;
 
 /// Lets requests in.
@@ -62,6 +64,7 @@ impl Door {
     pub(crate) async fn accept(&self, head: &Parts, body: Body) -> Result<Accepted, Error> {
         let began = self.clock.monotonic();
         let key = self.authenticate(head).await?;
+        let tags = tags::read(&head.headers)?;
         // Before a byte of the body is read: who may call nothing takes no room from those who may.
         self.access.may_call_something(&key).await?;
         let by = Taker::from(&*key.holder);
@@ -71,7 +74,9 @@ impl Door {
         let body = coding::unpack(&head.headers, body, self.body.bytes_max, &mut memory)?;
         // After the body: a client that still sends might not see the answer.
         (self.capacity.calls)().map_err(Error::unavailable)?;
-        Ok(Accepted { key, permit, body, memory, request: Arrival::of(head).id.clone(), began })
+        let request = Arrival::of(head).id.clone();
+        let anew = cache_header::wants_anew(&head.headers);
+        Ok(Accepted { key, permit, body, memory, tags, request, began, anew })
     }
 
     /// Who calls, if their key is good.

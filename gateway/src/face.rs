@@ -19,9 +19,12 @@ use crate::door::Door;
 use crate::error::Error;
 use crate::observe::Arrival;
 
+mod anthropic;
+pub(crate) mod cache_header;
 mod management;
 mod openai;
 mod refusal;
+mod summary;
 
 pub(crate) use management::Management;
 
@@ -63,7 +66,7 @@ pub(crate) struct Bundles {
 }
 
 /// All faces.
-pub(crate) const ALL: &[Face] = &[management::FACE, openai::FACE];
+pub(crate) const ALL: &[Face] = &[management::FACE, openai::FACE, anthropic::FACE];
 
 /// In whose manner paths are refused that belong to none.
 pub(crate) const ELSEWHERE: &Face = &management::FACE;

@@ -19,6 +19,7 @@ mod probes;
 mod router;
 mod serve;
 mod status;
+mod tags;
 mod trace;
 mod write_stall;
 mod wrong_keys;

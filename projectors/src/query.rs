@@ -29,6 +29,7 @@ impl Projectors {
         let (noun, verb, tenant) = (request.noun.as_str(), request.verb.as_str(), &request.tenant);
         let unknown = || Rejection::not_found("query", &format!("{noun}.{verb}"));
         let spec = query::find(noun, verb).ok_or_else(unknown)?;
+        check_sender(request, spec)?;
         let shard = self.placement.shard(tenant).await?;
         let shard = shard.ok_or_else(|| Rejection::UnknownTenant { tenant: tenant.clone() })?;
         let sight = self.sight(request, shard, spec).await?;
@@ -71,13 +72,13 @@ impl Projectors {
     }
 }
 
-/// Queries by which is read what people did, as permissions: each look is on record.
-const ON_RECORD: &[(&str, &str)] = &[("history", "replay"), ("audit", "commits"), ("task", "show")];
+/// Queries by which is read what people did or keep sealed, as permissions: each look is on record.
+const ON_RECORD: &[(&str, &str)] = &[("history", "replay"), ("audit", "commits"), ("task", "show"), ("secret", "open")];
 
 impl Projectors {
     /// That somebody reads: in a journal if it is what people did, else in the log of this process.
     fn note_reading(&self, request: &Request, who: &PrincipalId, spec: &QuerySpec) {
-        if who.is_system() {
+        if who.is_system() && spec.only.is_none() {
             return;
         }
         if !ON_RECORD.contains(&(spec.view, spec.verb)) {
@@ -110,9 +111,26 @@ impl Projectors {
 /// Whose query it is; the bus vouches for the sender, and only parts of Steward may speak for others.
 fn caller(request: &Request) -> &PrincipalId {
     match &request.envelope.on_behalf_of {
-        Some(whom) if request.principal.is_system() => whom,
+        // No part of Steward speaks for another.
+        Some(whom) if request.principal.is_system() && !whom.is_system() => whom,
         _ => &request.principal,
     }
+}
+
+/// That a query which one part of Steward alone may ask comes from that part, and not for anybody. The bus sees to that
+/// too: it hears such a query from no other sender.
+fn check_sender(request: &Request, spec: &QuerySpec) -> Result<(), Rejection> {
+    let for_somebody = spec.only.is_some() && request.envelope.on_behalf_of.is_some();
+    if spec.may_be_asked_by(&request.principal) && !for_somebody {
+        return Ok(());
+    }
+    Err(Rejection::Forbidden {
+        principal: caller(request).clone(),
+        permission: spec.permission(),
+        scope: Scope::tenant(&request.tenant),
+        reason: format!("only parts of Steward may use {}", spec.permission()),
+        would_allow: "nothing: no role can have this permission".to_owned(),
+    })
 }
 
 #[async_trait]

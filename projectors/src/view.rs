@@ -7,5 +7,6 @@ pub mod cost;
 pub mod directory;
 pub mod history;
 pub mod metrics;
+pub mod secrets;
 pub mod settings;
 pub mod tasks;

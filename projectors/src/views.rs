@@ -12,6 +12,7 @@ use crate::view::cost::CostView;
 use crate::view::directory::DirectoryView;
 use crate::view::history::HistoryView;
 use crate::view::metrics::MetricsView;
+use crate::view::secrets::SecretsView;
 use crate::view::settings::SettingsView;
 use crate::view::tasks::TasksView;
 
@@ -24,6 +25,7 @@ pub(crate) fn views(engine: &Arc<Engine>) -> Vec<Arc<dyn ReadModel>> {
         Arc::new(AuditView::new(engine)),
         Arc::new(DirectoryView::new(engine)),
         Arc::new(SettingsView::new(engine)),
+        Arc::new(SecretsView::new(engine)),
         Arc::new(BudgetsView::new(engine)),
         Arc::new(AccessView::new(engine)),
         Arc::new(HistoryView::new(engine)),

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use steward_events::event::{
     AccessEvent, AgentEvent, AgentSpec, AggregateKind, CatalogEvent, Event, IdentityEvent, KeyHash, ModelSpec,
-    PatternKind, Profile, ProviderKind, Rates, Target, TenantEvent,
+    PatternKind, Profile, ProviderKind, Rates, RoutePolicy, Target, TenantEvent,
 };
 use steward_events::id::{AgentId, KeyId, ModelId, ProviderId, RoleId};
 use steward_events::quantity::{PicoDollarsPerToken, Position, Shard, Tokens};
@@ -29,7 +29,7 @@ mod company;
 #[path = "support/events.rs"]
 mod events;
 
-const LISTS: [&str; 11] = [
+const LISTS: [&str; 12] = [
     "user.list",
     "account.list",
     "agent.list",
@@ -40,6 +40,7 @@ const LISTS: [&str; 11] = [
     "provider.list",
     "model.list",
     "price.list",
+    "secret.list",
     "tenant.list",
 ];
 
@@ -284,8 +285,9 @@ fn model_set(model: &str, output_max: u64) -> Event {
 }
 
 fn route_set(model: &str, provider: &str) -> Event {
-    let target = Target { provider: ProviderId::new(provider).unwrap(), upstream_model: format!("{model}-there") };
-    CatalogEvent::RouteSet { model: ModelId::new(model).unwrap(), targets: vec![target] }.into()
+    let target = Target::new(ProviderId::new(provider).unwrap(), format!("{model}-there"));
+    CatalogEvent::RouteSet { model: ModelId::new(model).unwrap(), targets: vec![target], policy: RoutePolicy::Ordered }
+        .into()
 }
 
 fn price_set(model: &str, day: u64, pico: u64) -> Event {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use steward_events::event::{
-    AccessEvent, AggregateKind, DenialEvent, DenialKind, Event, IdentityEvent, KeyHash, StepKind, TaskEvent, TaskInput,
-    TaskOutput, TokenUsage, UsageEvent,
+    AccessEvent, AggregateKind, CallOutcome, DenialEvent, DenialKind, Event, IdentityEvent, KeyHash, StepKind,
+    TaskEvent, TaskInput, TaskOutput, TokenUsage, UsageEvent,
 };
 use steward_events::id::{AgentId, KeyId, TaskId};
 use steward_events::quantity::{Epoch, NanoDollars, Position, StepNumber, Tokens, Version};
@@ -413,6 +413,11 @@ async fn metrics_count_each_event_once_and_sum_excess_tenants() {
             company.writer.write(&stream(SHARD, of, AggregateKind::Usage, "gw1-a"), vec![event.into()]).await;
         }
     }
+    let mut refused = finished("acme", &mut Dice(9));
+    if let UsageEvent::CallFinished { outcome, .. } = &mut refused {
+        *outcome = CallOutcome::NotBilled { reason: "status 429".to_owned() };
+    }
+    company.writer.write(&stream(SHARD, "acme", AggregateKind::Usage, "gw1-b"), vec![refused.into()]).await;
     let denied = DenialEvent::Denied {
         kind: DenialKind::Forbidden,
         principal: Some(principal("svc_a")),

@@ -34,10 +34,12 @@ fn example(spec: &QuerySpec, project: &str) -> Value {
         ("audit", "inclusion") => json!({ "position": 1 }),
         ("audit", "consistency") => json!({ "from": 1, "to": 1 }),
         ("audit", "tile") => json!({ "level": 0, "index": 0 }),
+        ("route", "explain") => json!({ "model": "small" }),
         ("audit", "due") => json!({ "shard": 1 }),
+        ("secret", "open") => json!({ "secret": "openai", "min_position": 0 }),
         (
             "history" | "task" | "audit" | "metrics" | "user" | "account" | "agent" | "key" | "role" | "grant"
-            | "budget" | "provider" | "model" | "price" | "tenant",
+            | "budget" | "provider" | "model" | "price" | "secret" | "tenant",
             _,
         ) => json!({}),
         _ => panic!("{}.{} has no example here: add one", spec.view, spec.verb),

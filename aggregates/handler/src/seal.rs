@@ -14,12 +14,12 @@ pub(crate) async fn seal(command: &mut Command, tenant: &TenantId, keyring: &Key
     let asked =
         [spec.noun.as_bytes(), b".", spec.verb.as_bytes(), b" ", &command.write(Format::MessagePack)?[..]].concat();
     let mut digest = BodyHash::of(&asked);
-    let place = command.stream();
+    let place = command.body().sealed_at();
     for (content, owner) in command.body_mut().sealed(tenant) {
         if content.is_plain() {
             let key = keyring.find_or_make(&owner).await?;
             digest = key.digest(&asked);
-            content.seal(owner, &key, place.as_str())?;
+            content.seal(owner, &key, &place)?;
         }
     }
     Ok(digest)

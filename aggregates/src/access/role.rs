@@ -18,14 +18,24 @@ pub struct RoleSpec {
 
 /// The built-in roles, the least powerful first. The first start records them in the tenant `steward`, where an
 /// operator may change what they mean; other tenants cannot. Left out of `admin`, so that only owners and operators do
-/// it: a tenant's life (`tenant:*`) and its upstreams (`provider:*`).
+/// it: a tenant's life (`tenant:*`), its upstreams (`provider:*`) and their secrets (`secret:*`).
 pub const BUILT_IN: &[(&str, &[&str], &[&str])] = &[
     ("agent", &["model:invoke", "task:submit"], &[]),
     ("billing", &["cost:*", "budget:*", "price:list", "model:list", "account:list", "key:list", "tenant:show"], &[]),
     // Lists and shows everything.
     (
         "auditor",
-        &["history:*", "audit:*", "checkpoint:request", "access:*", "cost:*", "metrics:*", "*:list", "*:show"],
+        &[
+            "history:*",
+            "audit:*",
+            "checkpoint:request",
+            "access:*",
+            "cost:*",
+            "metrics:*",
+            "*:list",
+            "*:show",
+            "*:explain",
+        ],
         &[],
     ),
     (
@@ -40,6 +50,7 @@ pub const BUILT_IN: &[(&str, &[&str], &[&str])] = &[
             "budget:list",
             "model:list",
             "price:list",
+            "route:explain",
             "tenant:show",
             "cost:report",
             "metrics:read",
@@ -49,7 +60,7 @@ pub const BUILT_IN: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "admin",
-        &["user:*", "account:*", "key:*", "role:*", "grant:*", "model:*", "route:*", "price:*"],
+        &["user:*", "account:*", "key:*", "role:*", "grant:*", "model:*", "route:*", "price:*", "cache:*"],
         &["developer", "auditor", "billing"],
     ),
     ("owner", &["*:*"], &[]),

@@ -3,6 +3,7 @@
 use steward_events::command::{self, Audience, Command, IdentityCommand, LedgerCommand};
 use steward_events::id::{PrincipalId, SystemPart};
 use steward_events::permission::Permission;
+use steward_events::query;
 use steward_events::scope::Subject;
 
 /// One row.
@@ -28,6 +29,7 @@ const TABLE: &[SystemRight] = &[
     row(Gateway, "lease:recall", true, false),
     row(Gateway, "lease:end", true, false),
     row(Gateway, "lease:correct", true, false),
+    row(Gateway, "secret:open", false, false),
     row(Worker, "lease:recall", true, false),
     row(Worker, "lease:end", true, false),
     row(Worker, "lease:correct", true, false),
@@ -57,6 +59,7 @@ fn find(principal: &PrincipalId, permission: &Permission) -> Option<&'static Sys
 pub(super) fn is_reserved(permission: &Permission) -> bool {
     let (noun, verb) = permission.parts();
     command::find(noun, verb).is_some_and(|spec| spec.audience == Audience::System)
+        || query::find(noun, verb).is_some_and(|spec| spec.only.is_some())
 }
 
 /// True if this part of Steward may do this, with what belongs to tasks if the table says so.
@@ -110,6 +113,17 @@ mod tests {
     fn every_command_of_the_system_has_a_sender() {
         for spec in COMMANDS.iter().filter(|spec| spec.audience == Audience::System) {
             assert!(TABLE.iter().any(|row| spec.permission().as_str() == row.permission), "{spec:?}");
+        }
+    }
+
+    #[test]
+    fn a_query_of_one_part_is_that_parts_alone() {
+        for spec in QUERIES {
+            let Some(part) = spec.only else { continue };
+            let permission = spec.permission();
+            assert!(is_reserved(&permission), "{permission}");
+            let rows: Vec<_> = TABLE.iter().filter(|row| permission.as_str() == row.permission).collect();
+            assert!(rows.iter().all(|row| row.part == part) && rows.len() == 1, "{permission}");
         }
     }
 }

@@ -66,17 +66,23 @@ impl Price {
             (Unpriced::AudioInput, usage.audio_input.0 > 0 && rates.audio_input.is_none()),
             (Unpriced::AudioOutput, usage.audio_output.0 > 0 && rates.audio_output.is_none()),
             (Unpriced::Search, usage.searches > 0 && rates.search.is_none()),
-            (Unpriced::Image, usage.images > 0 && rates.image.is_none()),
+            // Images whose tokens are counted are charged as output.
+            (Unpriced::Image, usage.images > 0 && usage.output.0 == 0 && rates.image.is_none()),
         ];
         all.into_iter().filter(|(_, lacks)| *lacks).map(|(what, _)| what).collect()
     }
 
-    /// What a call that begins at `begins` with at most `input_max` input tokens and `searches_max` searches can cost, at
-    /// whatever tier it is served.
-    pub fn ceiling(&self, input_max: u64, searches_max: u64, begins: Timestamp) -> Ceiling {
-        let mut dearest = vec![Dearest::of(&self.base, searches_max)];
+    /// True if it names a rate for output: for a provider that does not say how much that is, such a price says nothing.
+    pub fn charges_output(&self) -> bool {
+        let of_variants = self.variants.iter().map(|variant| &variant.rates);
+        std::iter::once(&self.base).chain(of_variants).any(|rates| Dearest::of(rates, Most::default()).output > 0)
+    }
+
+    /// What a call that begins at `begins` and uses at most this can cost, by its output, at whatever tier it is served.
+    pub fn ceiling(&self, most: Most, begins: Timestamp) -> Ceiling {
+        let mut dearest = vec![Dearest::of(&self.base, most)];
         for variant in &self.variants {
-            let may_apply = variant.context_above.is_none_or(|above| input_max > above.0) && holds_at(variant, begins);
+            let may_apply = variant.context_above.is_none_or(|above| most.input > above.0) && holds_at(variant, begins);
             if !may_apply {
                 continue;
             }
@@ -84,14 +90,25 @@ impl Price {
                 // It applies to every such call, so that nothing before it counts.
                 dearest.clear();
             }
-            dearest.push(Dearest::of(&variant.rates, searches_max));
+            dearest.push(Dearest::of(&variant.rates, most));
         }
-        Ceiling { input_max, dearest }
+        Ceiling { input_max: most.input, dearest }
     }
 }
 
 fn holds_at(variant: &PriceVariant, at: Timestamp) -> bool {
     variant.hours.is_empty() || variant.hours.iter().any(|hours| hours.contain(at))
+}
+
+/// The most that a call can use beside its output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Most {
+    /// Input tokens.
+    pub input: u64,
+    /// Searches.
+    pub searches: u64,
+    /// Images made.
+    pub images: u64,
 }
 
 /// The most that calls with so much input can cost, by their output.
@@ -111,14 +128,16 @@ struct Dearest {
 }
 
 impl Dearest {
-    fn of(rates: &Rates, searches_max: u64) -> Self {
+    fn of(rates: &Rates, most: Most) -> Self {
         let max = |always: &[PicoDollarsPerToken], sometimes: &[Option<PicoDollarsPerToken>]| {
             always.iter().chain(sometimes.iter().flatten()).map(|rate| rate.0).max().unwrap_or(0)
         };
         Self {
             input: max(&[rates.input, rates.cached], &[rates.cache_write, rates.cache_write_1h, rates.audio_input]),
             output: max(&[rates.output], &[rates.reasoning, rates.audio_output]),
-            call: whole(rates.call).saturating_add(whole(rates.search).saturating_mul(searches_max.into())),
+            call: whole(rates.call)
+                .saturating_add(whole(rates.search).saturating_mul(most.searches.into()))
+                .saturating_add(whole(rates.image).saturating_mul(most.images.into())),
         }
     }
 

@@ -1,8 +1,10 @@
-use steward_events::event::Hours;
+use steward_events::event::{Hours, RoutePolicy, Target};
 use steward_events::id::TenantId;
 
 use super::*;
 use crate::spec::{given, stamp};
+
+mod secrets;
 
 const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -161,11 +163,16 @@ fn the_price_of_image_search_or_call_is_bounded() {
 }
 
 #[test]
-fn only_steward_refers_to_keys() {
-    let refused = Rejection::invalid("key", "only providers of the tenant steward may refer to keys");
-    given::<Catalog>([]).when(CatalogCommand::SetProvider(provider(Some("env:LOCAL_KEY")))).then_rejected(&refused);
-    let with_key = CatalogCommand::SetProvider(provider(Some("env:LOCAL_KEY")));
-    assert_eq!(Catalog::default().decide(&with_key, &steward()).unwrap().len(), 1);
+fn only_steward_refers_to_surroundings_of_the_gateway() {
+    let refused = Rejection::invalid(
+        "key",
+        "only providers of the tenant steward may refer to env: and file:; write secret:NAME, after steward secret set NAME",
+    );
+    for reference in ["env:LOCAL_KEY", "file:/run/secrets/key"] {
+        let set = || CatalogCommand::SetProvider(provider(Some(reference)));
+        given::<Catalog>([]).when(set()).then_rejected(&refused);
+        assert_eq!(Catalog::default().decide(&set(), &steward()).unwrap().len(), 1);
+    }
 }
 
 #[test]
@@ -190,10 +197,36 @@ fn a_model_has_room_for_its_output() {
     given::<Catalog>([]).when(set(spec(CONTEXT_MAX.0 + 1, 1))).then_rejected(&refused);
 }
 
+fn routed_by(targets: Vec<Target>, policy: RoutePolicy) -> CatalogCommand {
+    CatalogCommand::SetRoute(SetRoute { model: model(), targets, policy })
+}
+
+#[test]
+fn a_route_with_another_policy_is_another_route() {
+    let (provider, model_set, plain) = own();
+    let weighted = Target { weight: 9, ..plain.clone() };
+    let set = |targets: &[Target], policy| CatalogEvent::RouteSet { model: model(), targets: targets.to_vec(), policy };
+    let had = set(&[plain.clone()], RoutePolicy::Ordered);
+    let given = || given::<Catalog>([provider.clone(), model_set.clone(), had.clone()]);
+    given().when(routed_by(vec![plain.clone()], RoutePolicy::Ordered)).then([]);
+    for (targets, policy) in [([plain], RoutePolicy::Sticky), ([weighted], RoutePolicy::Ordered)] {
+        given().when(routed_by(targets.to_vec(), policy)).then([set(&targets, policy)]);
+    }
+}
+
+#[test]
+fn a_target_that_can_not_be_meant_is_refused() {
+    let (provider, model_set, plain) = own();
+    let none = Target { weight: 0, ..plain };
+    let reason = "must be from 1 to 1000; leave out a target that is to get no calls";
+    let refused = Rejection::invalid("targets.weight", reason);
+    given::<Catalog>([provider, model_set]).when(routed_by(vec![none], RoutePolicy::Weighted)).then_rejected(&refused);
+}
+
 #[test]
 fn a_default_route_leads_somewhere() {
-    let target = Target { provider: "local".parse().unwrap(), upstream_model: "smollm2".to_owned() };
-    let route = |targets| CatalogCommand::SetRoute(SetRoute { model: model(), targets });
+    let target = Target::new("local".parse().unwrap(), "smollm2");
+    let route = |targets| routed_by(targets, RoutePolicy::Ordered);
     let nowhere = Rejection::invalid("targets", "must name at least one target");
     given::<Catalog>([]).when(route(vec![])).then_rejected(&nowhere);
     let many = Rejection::invalid("targets", "would have 9 entries; at most 8 are allowed");
@@ -205,7 +238,7 @@ fn a_default_route_leads_somewhere() {
 /// The tenant's own provider, its model, and a target there.
 fn own() -> (CatalogEvent, CatalogEvent, Target) {
     let SetProvider { provider, kind, url, key } = provider(None);
-    let target = Target { provider: provider.clone(), upstream_model: "smollm2".to_owned() };
+    let target = Target::new(provider.clone(), "smollm2");
     let spec = ModelSpec { context_max: Tokens(100), output_max: Tokens(10) };
     (CatalogEvent::ProviderSet { provider, kind, url, key }, CatalogEvent::ModelSet { model: model(), spec }, target)
 }
@@ -213,9 +246,9 @@ fn own() -> (CatalogEvent, CatalogEvent, Target) {
 #[test]
 fn a_tenant_routes_to_its_own_providers_only() {
     let (provider, model_set, target) = own();
-    let foreign = Target { provider: "platforms".parse().unwrap(), upstream_model: "dear".to_owned() };
-    let route = |targets| CatalogCommand::SetRoute(SetRoute { model: model(), targets });
-    let routed = CatalogEvent::RouteSet { model: model(), targets: vec![target.clone()] };
+    let foreign = Target::new("platforms".parse().unwrap(), "dear");
+    let route = |targets| routed_by(targets, RoutePolicy::Ordered);
+    let routed = CatalogEvent::RouteSet { model: model(), targets: vec![target.clone()], policy: RoutePolicy::Ordered };
     given::<Catalog>([provider.clone(), model_set.clone()]).when(route(vec![target.clone()])).then([routed]);
     for (given, targets) in [
         (vec![provider.clone(), model_set.clone()], vec![foreign.clone()]),
@@ -237,7 +270,7 @@ fn a_tenant_routes_to_its_own_providers_only() {
 #[test]
 fn a_tenant_prices_only_what_goes_to_its_own_providers() {
     let (provider, model_set, target) = own();
-    let routed = CatalogEvent::RouteSet { model: model(), targets: vec![target] };
+    let routed = CatalogEvent::RouteSet { model: model(), targets: vec![target], policy: RoutePolicy::Ordered };
     for given in [vec![], vec![provider.clone()], vec![provider.clone(), model_set.clone()]] {
         let mut catalog = Catalog::default();
         for event in &given {

@@ -1,6 +1,7 @@
 //! Whether an upstream's address and key reference can be right. Nothing is looked up: that is the gateway's.
 
 use steward_events::event::ProviderKind;
+use steward_events::provider_key::KeyPlace;
 use steward_events::rejection::Rejection;
 
 use crate::limit;
@@ -35,25 +36,26 @@ pub(super) fn check_url(kind: ProviderKind, url: &str) -> Result<(), Rejection> 
         return invalid("names no host");
     }
     match port.map(str::parse::<u16>) {
-        None | Some(Ok(1..)) => Ok(()),
+        None | Some(Ok(1..)) => check_path(kind, &rest[authority.len()..]),
         Some(_) => invalid("the port is a number from 1 to 65535"),
     }
 }
 
-/// `env:NAME` or `file:PATH`: where the gateway finds the key.
-pub(super) fn check_key(reference: &str) -> Result<(), Rejection> {
+/// Azure has one API below `/openai/v1`, and an older one for which nothing is said.
+fn check_path(kind: ProviderKind, path: &str) -> Result<(), Rejection> {
+    match (kind, path.trim_end_matches('/')) {
+        (ProviderKind::Azure, "" | "/openai/v1") => Ok(()),
+        (ProviderKind::Azure, _) => Err(Rejection::invalid("url", "for Azure the path is empty or /openai/v1")),
+        _ => Ok(()),
+    }
+}
+
+/// Where a key is found, as the reference says it.
+pub(super) fn read_key(reference: &str) -> Result<KeyPlace<'_>, Rejection> {
     limit::text("key", reference, URL_BYTES_MAX)?;
-    let sound = match reference.split_once(':') {
-        Some(("env", name)) => {
-            !name.is_empty()
-                && !name.starts_with(|c: char| c.is_ascii_digit())
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        }
-        Some(("file", path)) => !path.is_empty(),
-        _ => false,
-    };
     // The text is not repeated: it may be a key that was put here by mistake.
-    if sound { Ok(()) } else { Err(Rejection::invalid("key", "write env:NAME or file:PATH, never the key itself")) }
+    let unsound = || Rejection::invalid("key", "write secret:NAME, env:NAME or file:PATH, never the key itself");
+    KeyPlace::read(reference).ok_or_else(unsound)
 }
 
 #[cfg(test)]
@@ -86,13 +88,27 @@ mod tests {
     }
 
     #[test]
+    fn urls_of_other_kinds() {
+        for (kind, url) in [
+            (ProviderKind::Gemini, "https://generativelanguage.googleapis.com/v1beta"),
+            (ProviderKind::Bedrock, "https://bedrock-runtime.eu-west-1.amazonaws.com"),
+            (ProviderKind::Azure, "https://acme.openai.azure.com"),
+            (ProviderKind::Azure, "https://acme.openai.azure.com/openai/v1/"),
+        ] {
+            assert_eq!(check_url(kind, url), Ok(()), "{url}");
+        }
+        assert!(check_url(ProviderKind::Azure, "https://acme.openai.azure.com/openai/deployments/gpt").is_err());
+    }
+
+    #[test]
     fn key_references() {
-        for reference in ["env:OPENAI_API_KEY", "file:/run/secrets/key", "file:.steward/provider.key"] {
-            assert_eq!(check_key(reference), Ok(()), "{reference}");
+        for reference in ["env:OPENAI_API_KEY", "file:/run/secrets/key", "file:.steward/provider.key", "secret:openai"]
+        {
+            assert!(read_key(reference).is_ok(), "{reference}");
         }
-        for reference in ["", "sk-abc", "env:", "env:1A", "env:A B", "file:", "http://x"] {
-            assert!(check_key(reference).is_err(), "{reference}");
+        for reference in ["", "sk-abc", "env:", "env:1A", "env:A B", "file:", "http://x", "secret:SK-abc"] {
+            assert!(read_key(reference).is_err(), "{reference}");
         }
-        assert!(!check_key("sk-abc").unwrap_err().to_string().contains("sk-abc"));
+        assert!(!read_key("sk-abc").unwrap_err().to_string().contains("sk-abc"));
     }
 }

@@ -3,19 +3,37 @@
 use std::collections::{BTreeSet, HashMap};
 
 use steward_events::commit::Recorded;
-use steward_events::event::{CatalogEvent, ModelSpec, PriceVersion, Target};
-use steward_events::id::{ModelId, TenantId};
+use steward_events::digest::BodyHash;
+use steward_events::event::{CatalogEvent, ModelSpec, PriceVersion, RoutePolicy, Target};
+use steward_events::id::{ModelId, SecretId, TenantId};
+use steward_events::quantity::Position;
 use steward_events::shared::Shared;
 use steward_events::timestamp::Timestamp;
 use steward_events::view::Reads;
 
-use super::{Catalog, Price, Provider};
+use super::cache::Caches;
+use super::{CacheTerms, CallFacts, Catalog, Course, Price, Provider, Standing};
 use crate::aggregate::Aggregate;
 
 /// The catalogs of all tenants.
 #[derive(Debug, Default)]
 pub struct Catalogs {
     tenants: HashMap<TenantId, Catalog>,
+    /// Where each secret was set last.
+    secrets: HashMap<TenantId, HashMap<SecretId, Position>>,
+}
+
+/// A secret as it is recorded: whose, which, and which of those that had its name. It does not tell the secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RecordedSecret {
+    /// In whose catalog.
+    pub tenant: TenantId,
+    /// Its name there.
+    pub secret: SecretId,
+    /// The digest of its recorded form.
+    pub digest: BodyHash,
+    /// Where it was set, in the tenant's shard.
+    pub position: Position,
 }
 
 /// What stands behind a model's name for one tenant. All of it is from one catalog, that of whose providers are called and
@@ -24,10 +42,14 @@ pub struct Catalogs {
 pub struct Offer<'a> {
     /// Its bounds.
     pub spec: ModelSpec,
-    /// Where calls go, in order; at least one.
+    /// Where calls can go; at least one.
     pub targets: Vec<(&'a Target, &'a Provider)>,
+    /// How one is chosen.
+    pub policy: RoutePolicy,
     /// True if the operators set it, not the tenant.
     pub of_platform: bool,
+    /// Whether its answers are given more than once: as the tenant says, else as the operators say of a model of theirs.
+    pub cache: CacheTerms,
     catalog: &'a Catalog,
     model: ModelId,
 }
@@ -37,6 +59,11 @@ impl Offer<'_> {
     pub fn price_at(&self, at: Timestamp) -> Option<(PriceVersion, Shared<Price>)> {
         self.catalog.price_at(&self.model, at)
     }
+
+    /// Where a call goes, over targets that stand as `standing` says of each.
+    pub fn course(&self, standings: impl IntoIterator<Item = Standing>, facts: &CallFacts<'_>) -> Course {
+        Course::of(self.policy, self.targets.iter().map(|(target, _)| *target).zip(standings), facts)
+    }
 }
 
 impl Catalogs {
@@ -45,14 +72,23 @@ impl Catalogs {
     pub fn offer(&self, tenant: &TenantId, model: &ModelId) -> Option<Offer<'_>> {
         let own = self.tenants.get(tenant);
         if let Some(offer) = own.and_then(|own| offer(own, model, tenant.is_steward())) {
-            return Some(offer);
+            let cache = Caches::terms(own.map(|own| &own.caches), None, model);
+            return Some(Offer { cache, ..offer });
         }
         let platform = self.tenants.get(&TenantId::steward()).filter(|_| !tenant.is_steward())?;
         let mut offer = offer(platform, model, true)?;
         if let Some(lowered) = own.and_then(|own| own.model(model)) {
             offer.spec.output_max = offer.spec.output_max.min(lowered.output_max);
         }
+        offer.cache = Caches::terms(own.map(|own| &own.caches), Some(&platform.caches), model);
         Some(offer)
+    }
+
+    /// A secret in the catalog of `tenant`, if it is kept there.
+    pub fn secret(&self, tenant: &TenantId, secret: &SecretId) -> Option<RecordedSecret> {
+        let digest = self.tenants.get(tenant)?.secret(secret)?;
+        let position = *self.secrets.get(tenant)?.get(secret)?;
+        Some(RecordedSecret { tenant: tenant.clone(), secret: secret.clone(), digest, position })
     }
 
     /// All models that the tenant can call.
@@ -68,8 +104,12 @@ impl Catalogs {
 fn offer<'a>(catalog: &'a Catalog, model: &ModelId, of_platform: bool) -> Option<Offer<'a>> {
     let spec = catalog.model(model)?.clone();
     let resolve = |target: &'a Target| Some((target, catalog.provider(&target.provider)?));
-    let targets: Vec<_> = catalog.route(model)?.iter().filter_map(resolve).collect();
-    (!targets.is_empty()).then(|| Offer { spec, targets, of_platform, catalog, model: model.clone() })
+    let route = catalog.route(model)?;
+    let (targets, policy) = (route.targets.iter().filter_map(resolve).collect::<Vec<_>>(), route.policy);
+    (!targets.is_empty()).then(|| {
+        let cache = CacheTerms::default();
+        Offer { spec, targets, policy, of_platform, cache, catalog, model: model.clone() }
+    })
 }
 
 steward_events::view!(Catalogs, reads CatalogEvent);
@@ -78,6 +118,15 @@ impl Reads<CatalogEvent> for Catalogs {
     fn read(&mut self, event: &CatalogEvent, recorded: &Recorded<'_>) {
         let catalog = self.tenants.entry(recorded.stream.tenant.clone()).or_default();
         catalog.apply(event, recorded.entry.at);
+        let secrets = self.secrets.entry(recorded.stream.tenant.clone()).or_default();
+        match event {
+            CatalogEvent::SecretSet { secret, .. } => _ = secrets.insert(secret.clone(), recorded.position),
+            CatalogEvent::SecretRemoved { secret } => _ = secrets.remove(secret),
+            CatalogEvent::ProviderSet { .. }
+            | CatalogEvent::ModelSet { .. }
+            | CatalogEvent::RouteSet { .. }
+            | CatalogEvent::PriceSet { .. } => {}
+        }
     }
 }
 

@@ -16,8 +16,10 @@ const PROGRAM: &str = "program";
 /// How long a process may take to become ready.
 const READY_TIME_MAX: Duration = Duration::from_secs(120);
 
-/// How long one that ends a nats-server may take; then it is killed.
-const STOP_TIME_MAX: Duration = Duration::from_secs(20);
+/// How long one may take to end; then it is killed.
+const STOP_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long one may take that ends a nats-server.
+const SERVER_STOP_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// A running process.
 pub(super) struct Part {
@@ -106,14 +108,15 @@ impl Part {
     }
 }
 
-/// Everything it holds is thrown away, so it is killed; but one with a nats-server ends that first.
+/// It is asked to end first: one with a nats-server ends that, and a build for training (`make dist`) writes down only then
+/// what it ran through.
 impl Drop for Part {
     fn drop(&mut self) {
-        if self.has_server
-            && let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
+        let time_max = if self.has_server { SERVER_STOP_TIME_MAX } else { STOP_TIME_MAX };
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
             && kill_process(pid, Signal::TERM).is_ok()
         {
-            let until = Instant::now() + STOP_TIME_MAX;
+            let until = Instant::now() + time_max;
             while Instant::now() < until {
                 if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
                     return;

@@ -6,6 +6,7 @@ use clap::{Arg, ArgAction, Command};
 use steward_events::command::{Audience, COMMANDS, nouns};
 
 use crate::command::list;
+use crate::command::secret;
 use crate::command::send::{fields, shorthand};
 
 /// The whole command line.
@@ -155,6 +156,7 @@ fn views() -> Vec<Command> {
             )
             .arg(option("last", "COUNT", "Only the last COUNT events").value_parser(clap::value_parser!(u32))),
         access(),
+        route(),
         audit(),
         task(),
         Command::new("config")
@@ -192,6 +194,16 @@ fn access() -> Command {
                 .arg(required("scope", "tenant or tenant/project"))
                 .arg(at()),
         )
+}
+
+fn route() -> Command {
+    Command::new("route").about("Where model calls go").subcommand_required(true).subcommand(
+        Command::new("explain")
+            .about("Where a call of a model would go, and why")
+            .arg(required("model", "The model, as callers name it"))
+            .arg(option("tag", "TAGS", "What the call says of itself").value_delimiter(',').action(ArgAction::Append))
+            .arg(option("input-tokens", "COUNT", "How long it is").value_parser(clap::value_parser!(u64))),
+    )
 }
 
 fn audit() -> Command {
@@ -245,9 +257,13 @@ fn noun_group(noun: &'static str) -> Command {
     let mut group = Command::new(noun).about(format!("Commands about a {noun}")).subcommand_required(true);
     for spec in COMMANDS.iter().filter(|spec| spec.noun == noun && spec.audience == Audience::Callers) {
         let short = shorthand(spec.noun, spec.verb);
-        let mut verb = Command::new(spec.verb)
-            .about(spec.help)
-            .arg(option("body", "JSON", "The whole body as JSON, instead of options").conflicts_with("field"));
+        let mut verb = Command::new(spec.verb).about(spec.help);
+        verb = if (spec.noun, spec.verb) == ("secret", "set") {
+            // What is typed stands in the list of processes and in the shell's history.
+            verb.arg(secret::value_file()).after_help(secret::EXAMPLES)
+        } else {
+            verb.arg(option("body", "JSON", "The whole body as JSON, instead of options").conflicts_with("field"))
+        };
         for field in fields(spec) {
             let positional = short.positionals.iter().position(|name| *name == field.flag);
             let mut arg = Arg::new(field.flag.clone())

@@ -24,6 +24,8 @@ pub(crate) mod list;
 mod options;
 mod replay;
 mod role;
+mod route;
+pub(crate) mod secret;
 pub(crate) mod send;
 mod task;
 mod up;
@@ -56,6 +58,7 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<ExitCode, BoxError> {
         ("docs", _) => docs::run(typed)?,
         ("access", Some(("explain", typed))) => return access::explain(typed, &connect()?, json).await,
         ("access", Some((_, typed))) => access::who_can(typed, &connect()?, json).await?,
+        ("route", Some(("explain", typed))) => route::explain(typed, &connect()?, json).await?,
         ("audit", Some((verb, typed))) => return audit::run(verb, typed, &config, json).await,
         ("task", Some(("list", typed))) => task::list(typed, &connect()?, json).await?,
         ("task", Some(("show", typed))) => task::show(typed, &connect()?, json).await?,

@@ -282,6 +282,14 @@ mod tests {
     }
 
     #[test]
+    fn only_the_gateway_asks_for_secrets() {
+        for role in Role::ALL {
+            let asks = may_publish(role, "qry.acme.sys_gateway.secret.open");
+            assert_eq!(asks, role == Role::Gateway, "{role}");
+        }
+    }
+
+    #[test]
     fn nobody_may_change_or_delete_the_log() {
         for role in Role::ALL {
             for verb in ["UPDATE", "DELETE", "PURGE", "MSG.DELETE", "RESTORE", "SNAPSHOT"] {

@@ -17,7 +17,7 @@ use futures::future::join_all;
 use steward_events::BoxError;
 use steward_events::command::COMMANDS;
 use steward_events::event::DenialKind;
-use steward_events::id::{PrincipalId, TenantId};
+use steward_events::id::{PrincipalId, SystemPart, TenantId};
 use steward_events::query::QUERIES;
 use steward_events::request::Request;
 use steward_ports::bus::{CommandService, Failure, QueryService};
@@ -49,7 +49,13 @@ pub async fn commands(
     bounds: &Requests,
     shutdown: CancellationToken,
 ) -> Result<JoinHandle<()>, BoxError> {
-    let rows = COMMANDS.iter().map(|spec| ServedRow { kind: "cmd", noun: spec.noun, verb: spec.verb, help: spec.help });
+    let rows = COMMANDS.iter().map(|spec| ServedRow {
+        kind: "cmd",
+        sender: ANYBODY,
+        noun: spec.noun,
+        verb: spec.verb,
+        help: spec.help,
+    });
     start(responder, nouns, rows.collect(), Arc::new(Commands(service)), bounds, shutdown).await
 }
 
@@ -64,13 +70,25 @@ pub async fn queries(
     bounds: &Requests,
     shutdown: CancellationToken,
 ) -> Result<JoinHandle<()>, BoxError> {
-    let rows = QUERIES.iter().map(|spec| ServedRow { kind: "qry", noun: spec.view, verb: spec.verb, help: spec.help });
+    let rows = QUERIES.iter().map(|spec| ServedRow {
+        kind: "qry",
+        // What one part of Steward may ask is heard from nobody else: nobody else may write that subject.
+        sender: spec.only.map_or(ANYBODY, SystemPart::principal),
+        noun: spec.view,
+        verb: spec.verb,
+        help: spec.help,
+    });
     start(responder, views, rows.collect(), Arc::new(Queries(service)), bounds, shutdown).await
 }
+
+/// In the place of a sender in the subject of an endpoint.
+const ANYBODY: &str = "*";
 
 /// What both tables say of one endpoint.
 struct ServedRow {
     kind: &'static str,
+    /// Who is heard.
+    sender: &'static str,
     noun: &'static str,
     verb: &'static str,
     help: &'static str,
@@ -174,7 +192,7 @@ async fn listen(
         .await?;
     let mut endpoints = Vec::new();
     for row in rows {
-        let subject = format!("{}.*.*.{}.{}", row.kind, row.noun, row.verb);
+        let subject = format!("{}.*.{}.{}.{}", row.kind, row.sender, row.noun, row.verb);
         let help = HashMap::from([("help".to_owned(), row.help.to_owned())]);
         endpoints.push(service.endpoint_builder().name(row.verb).metadata(help).add(subject).await?);
     }

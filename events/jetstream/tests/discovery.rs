@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use serde_json::Value;
 use steward_events::command::{COMMANDS, nouns};
+use steward_events::id::SystemPart;
 use steward_events::quantity::Position;
 use steward_events::query::QUERIES;
 use steward_events::rejection::Rejection;
@@ -106,7 +107,10 @@ async fn discovery_finds_every_noun_and_view_with_its_counts() {
         }
     }
     let command_subjects = COMMANDS.iter().map(|spec| format!("cmd.*.*.{}.{}", spec.noun, spec.verb));
-    let query_subjects = QUERIES.iter().map(|spec| format!("qry.*.*.{}.{}", spec.view, spec.verb));
+    let query_subjects = QUERIES.iter().map(|spec| {
+        let sender = spec.only.map_or("*", SystemPart::principal);
+        format!("qry.*.{sender}.{}.{}", spec.view, spec.verb)
+    });
     assert_eq!(subjects, command_subjects.chain(query_subjects).collect());
     // A noun with commands and queries is two services: the deciders' and the views'.
     assert_eq!(names(&discover(&admin, "$SRV.PING.budget", 2).await), ["budget", "budget"]);
@@ -119,6 +123,11 @@ async fn discovery_finds_every_noun_and_view_with_its_counts() {
         gateway.request("cmd.acme.p_1.budget.set", "{}".into()).await.unwrap();
     }
     gateway.request("qry.acme.p_1.cost.report", "{}".into()).await.unwrap();
+    // What is for the gateway itself is heard from nobody else, not even through the gateway.
+    for sender in ["p_1", "key_1", "op_key_1", "sys_worker"] {
+        let asked = gateway.request(format!("qry.acme.{sender}.secret.open"), "{}".into()).await;
+        assert_eq!(asked.unwrap_err().kind(), RequestErrorKind::NoResponders, "{sender}");
+    }
     let after = counted(&admin, expected.len()).await;
     assert_eq!(after["cmd.*.*.budget.set"].0, 3);
     assert_eq!(after["qry.*.*.cost.report"], (1, 1), "a failure of the machinery is an error");

@@ -5,9 +5,11 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{PriceVariant, Rates};
-use crate::id::{ModelId, ProviderId};
+use crate::event::{PriceVariant, Rates, RoutePolicy, Target};
+use crate::id::{ModelId, ProviderId, SecretId};
+use crate::provider_key::SecretValue;
 use crate::quantity::{SchemaVersion, Tokens};
+use crate::sealed::Sealed;
 use crate::timestamp::Timestamp;
 
 /// Events of what can be called and at which price: each for calls to providers of the same tenant (`steward`: the
@@ -23,7 +25,7 @@ pub enum CatalogEvent {
         kind: ProviderKind,
         /// Base URL, e.g. `http://127.0.0.1:9090/v1`.
         url: String,
-        /// Where its key is found (`env:NAME`, `file:PATH`); never the key.
+        /// Where its key is found (`env:NAME`, `file:PATH`, `secret:NAME`); never the key.
         key: Option<String>,
     },
     /// A model can be named by callers.
@@ -33,12 +35,15 @@ pub enum CatalogEvent {
         /// What is known of it.
         spec: ModelSpec,
     },
-    /// Where calls of a model go, tried in order.
+    /// Where calls of a model go.
     RouteSet {
         /// The model.
         model: ModelId,
         /// The targets.
         targets: Vec<Target>,
+        /// How one is chosen.
+        #[serde(default, skip_serializing_if = "RoutePolicy::is_usual")]
+        policy: RoutePolicy,
     },
     /// A model's price from a moment on, until it ends or a later price begins.
     PriceSet {
@@ -58,10 +63,34 @@ pub enum CatalogEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         source: Option<String>,
     },
+    /// Whether answers of a model are given more than once.
+    CacheSet {
+        /// The model.
+        model: ModelId,
+        /// For how long, and whether calls alike are made once.
+        policy: CachePolicy,
+    },
+    /// No answer of a model that was kept before this is given any more.
+    CachePurged {
+        /// The model.
+        model: ModelId,
+    },
+    /// A secret is kept, or another in its place.
+    SecretSet {
+        /// Name of the secret.
+        secret: SecretId,
+        /// The secret, which only the tenant's data key opens.
+        value: Sealed<SecretValue>,
+    },
+    /// A secret is no longer kept.
+    SecretRemoved {
+        /// Name of the secret.
+        secret: SecretId,
+    },
 }
 
 impl CatalogEvent {
-    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(2);
+    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(3);
 }
 
 macro_rules! provider_kinds {
@@ -93,6 +122,12 @@ provider_kinds! {
     Openai = "openai",
     /// Anthropic's HTTP API or anything compatible.
     Anthropic = "anthropic",
+    /// Google's Gemini API.
+    Gemini = "gemini",
+    /// Bedrock of AWS, by its Converse API.
+    Bedrock = "bedrock",
+    /// OpenAI's models on Azure.
+    Azure = "azure",
     /// Answers from a script, for tests; it says so in every answer.
     Scripted = "scripted",
 }
@@ -113,12 +148,27 @@ pub struct ModelSpec {
     pub output_max: Tokens,
 }
 
-/// One place a call can go: a provider and the model's name there.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+/// Whether an answer is given to more calls than the one that it was made for: to calls that ask for the very same, within
+/// the same scope. Off unless something is set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Target {
-    /// The provider.
-    pub provider: ProviderId,
-    /// The model's name at that provider.
-    pub upstream_model: String,
+pub struct CachePolicy {
+    /// For how many seconds a whole answer is kept; not at all if 0.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub ttl_s: u32,
+    /// True if calls that run at the same time share one call to the provider: the one that began first pays it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub coalesce: bool,
+}
+
+impl CachePolicy {
+    /// True if every call is made by itself, and nothing is kept.
+    pub const fn is_off(&self) -> bool {
+        self.ttl_s == 0 && !self.coalesce
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's form
+const fn is_nothing(seconds: &u32) -> bool {
+    *seconds == 0
 }

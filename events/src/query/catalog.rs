@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::page::{Page, Paging, list_query};
-use crate::event::{ModelSpec, PriceVariant, ProviderKind, Rates, Target};
+use crate::event::{CachePolicy, ModelSpec, PriceVariant, ProviderKind, Rates, RoutePolicy, Target};
 use crate::id::{ModelId, ProviderId};
 use crate::quantity::{Position, Tokens};
 use crate::timestamp::Timestamp;
@@ -46,7 +46,8 @@ pub struct ProviderRow {
     pub kind: ProviderKind,
     /// Base URL, without what could help to find a secret.
     pub url: String,
-    /// Where its key is found (`env:NAME`, `file:PATH`), never the key; none if the upstream is the platform's.
+    /// Where its key is found (`env:NAME`, `file:PATH`, `secret:NAME`), never the key; none if the upstream is the
+    /// platform's.
     pub key: Option<String>,
     /// True if the tenant has it from the platform.
     pub inherited: bool,
@@ -59,8 +60,11 @@ pub struct ModelRow {
     pub model: ModelId,
     /// What is known of it; of a model of the platform, with the output that the tenant lowered.
     pub spec: ModelSpec,
-    /// Where its calls go, tried in order; nowhere if empty.
+    /// Where its calls go; nowhere if empty.
     pub targets: Vec<Target>,
+    /// How one of them is chosen.
+    #[serde(default, skip_serializing_if = "RoutePolicy::is_usual")]
+    pub policy: RoutePolicy,
     /// Its base rates now, in pico-dollars a token; none if it has no price now, and then it cannot be called.
     pub price: Option<Rates>,
     /// True if the tenant has it from the platform.
@@ -68,6 +72,12 @@ pub struct ModelRow {
     /// What the tenant lowered the output of a model of the platform to, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lowered: Option<Tokens>,
+    /// Whether its answers are given more than once.
+    #[serde(default, skip_serializing_if = "CachePolicy::is_off")]
+    pub cache: CachePolicy,
+    /// The same, if the tenant says so itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_cache: Option<CachePolicy>,
 }
 
 /// One price of one model.
@@ -92,4 +102,45 @@ pub struct PriceRow {
     pub source: Option<String>,
     /// True if the tenant has it from the platform.
     pub inherited: bool,
+}
+
+/// Asks where a call of a model would go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteQuery {
+    /// The model, as callers name it.
+    pub model: ModelId,
+    /// What the call says of itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Its input tokens.
+    #[serde(default)]
+    pub input_tokens: Tokens,
+    /// The answer includes what was recorded up to here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_position: Option<Position>,
+}
+
+/// Where a call would go, as far as the catalog says: which targets are well, and how soon each answers, each gateway knows
+/// for itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RouteExplanation {
+    /// How a target is chosen.
+    pub policy: RoutePolicy,
+    /// True if the route is the platform's.
+    pub inherited: bool,
+    /// Every target: those to try in order, then those that are left out.
+    pub targets: Vec<ExplainedTarget>,
+}
+
+/// A target, and what becomes of it for this call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ExplainedTarget {
+    /// The target.
+    pub target: Target,
+    /// The place at which it is tried, from 1 on; none if it is not, or only after a refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<u32>,
+    /// Why.
+    pub reason: String,
 }

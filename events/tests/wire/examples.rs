@@ -57,6 +57,10 @@ fn key() -> KeyId {
     KeyId::new("key_9kd2").unwrap()
 }
 
+fn secret() -> SecretId {
+    SecretId::new("openai").unwrap()
+}
+
 fn model() -> ModelId {
     ModelId::new("small").unwrap()
 }
@@ -397,7 +401,8 @@ variants! {
     Event::Catalog(CatalogEvent::RouteSet { .. }) => "catalog.route_set":
         CatalogEvent::RouteSet {
             model: model(),
-            targets: vec![Target { provider: provider(), upstream_model: "SmolLM2-135M".to_owned() }],
+            targets: vec![Target::new(provider(), "SmolLM2-135M")],
+            policy: RoutePolicy::Ordered,
         };
     Event::Catalog(CatalogEvent::PriceSet { .. }) => "catalog.price_set":
         CatalogEvent::PriceSet {
@@ -408,6 +413,14 @@ variants! {
             variants: vec![],
             source: None,
         };
+    Event::Catalog(CatalogEvent::CacheSet { .. }) => "catalog.cache_set":
+        CatalogEvent::CacheSet { model: model(), policy: CachePolicy { ttl_s: 600, coalesce: true } };
+    Event::Catalog(CatalogEvent::CachePurged { .. }) => "catalog.cache_purged":
+        CatalogEvent::CachePurged { model: model() };
+    Event::Catalog(CatalogEvent::SecretSet { .. }) => "catalog.secret_set":
+        CatalogEvent::SecretSet { secret: secret(), value: of_tenant() };
+    Event::Catalog(CatalogEvent::SecretRemoved { .. }) => "catalog.secret_removed":
+        CatalogEvent::SecretRemoved { secret: secret() };
     Event::Agent(AgentEvent::Defined { .. }) => "agent.defined":
         AgentEvent::Defined {
             agent: agent(),
@@ -493,6 +506,23 @@ variants! {
 }
 
 /// What else a variant may hold: absent parts, and the other words of its enums.
+/// Each optional field set.
+fn full_route() -> CatalogEvent {
+    let meant = Target {
+        weight: 90,
+        priority: 1,
+        tags: vec!["eu".to_owned()],
+        input_min: Some(Tokens(1)),
+        input_max: Some(Tokens(8_000)),
+        ..Target::new(provider(), "SmolLM2-135M")
+    };
+    let larger = Target {
+        on: vec![RefusedFor::ContextLength, RefusedFor::ContentFilter],
+        ..Target::new(provider(), "SmolLM2-1.7B")
+    };
+    CatalogEvent::RouteSet { model: model(), targets: vec![meant, larger], policy: RoutePolicy::Weighted }
+}
+
 fn further() -> Vec<(&'static str, Event)> {
     let finished = |outcome| UsageEvent::CallFinished {
         call: call(),
@@ -517,6 +547,7 @@ fn further() -> Vec<(&'static str, Event)> {
         window: WindowBounds { to: None, ..window() },
     };
     vec![
+        ("catalog.route_set.full", full_route().into()),
         (
             "identity.key_issued.bare",
             IdentityEvent::KeyIssued {
@@ -604,6 +635,16 @@ fn further() -> Vec<(&'static str, Event)> {
                 kind: ProviderKind::Scripted,
                 url: String::new(),
                 key: None,
+            }
+            .into(),
+        ),
+        (
+            "catalog.provider_set.secret",
+            CatalogEvent::ProviderSet {
+                provider: provider(),
+                kind: ProviderKind::Openai,
+                url: "https://api.example.com/v1".to_owned(),
+                key: Some("secret:openai".to_owned()),
             }
             .into(),
         ),

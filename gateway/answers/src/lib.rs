@@ -5,7 +5,9 @@
 //! budgets or connections, and it does no I/O.
 
 pub mod chat;
+pub mod completions;
 pub mod json;
+pub mod listed;
 pub mod messages;
 pub mod problem;
 pub mod responses;

@@ -31,11 +31,14 @@ use tokio::task::{AbortHandle, JoinSet};
 
 mod account;
 mod actor;
+mod given;
 mod held_lease;
 mod ledger_follower;
 mod mutations;
 
-use account::{Admitted, Identity, Numbers, Waiting, fresh, never_sent};
+pub use given::Given;
+
+use account::{Admitted, Identity, Numbers, Waiting, never_sent};
 use actor::{Actor, Handle, Message};
 
 /// How admission waits and bounds.
@@ -187,11 +190,19 @@ impl Admission {
     /// # Errors
     /// [`Refusal`], and then nothing may go upstream.
     pub async fn reserve(self: &Arc<Self>, wanted: ReservationRequest) -> Result<Reservation, Refusal> {
-        let wanted = Arc::new(ReservationRequest {
+        let wanted = ReservationRequest {
             worst: Amounts { calls: 1, ..wanted.worst },
             worst_min: Amounts { calls: 1, ..wanted.worst_min.min(wanted.worst) },
             ..wanted
-        });
+        };
+        self.admit(Arc::new(wanted), None).await
+    }
+
+    async fn admit(
+        self: &Arc<Self>,
+        wanted: Arc<ReservationRequest>,
+        given: Option<Given>,
+    ) -> Result<Reservation, Refusal> {
         let since = self.ports.clock.monotonic();
         for _ in 0..HAND_OVERS_MAX {
             let handle = self.account(&wanted)?;
@@ -207,7 +218,8 @@ impl Admission {
                 asks.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|asks| !asks.is_closed())
             };
             let waiting = Waiting {
-                call: fresh::<CallId>(&*self.ports.ids),
+                call: given.as_ref().map_or_else(|| self.new_call(), |given| given.call.clone()),
+                given: given.clone(),
                 wanted: Arc::clone(&wanted),
                 since,
                 answer: Box::new(answer),
@@ -322,13 +334,15 @@ pub struct Reservation {
     pub lease: LeaseId,
     /// The most it may use: less than the worst case asked for if the budget is short and the caller set no limit.
     pub granted: Amounts,
+    /// What is left of the tightest budget in money, as far as this gateway knows.
+    budget_left: Option<NanoDollars>,
     account: mpsc::UnboundedSender<Message>,
 }
 
 impl Reservation {
     fn new(admitted: Admitted, account: mpsc::UnboundedSender<Message>) -> Self {
-        let Admitted { call, lease, granted } = admitted;
-        Self { call, lease, granted, account }
+        let Admitted { call, lease, granted, budget_left } = admitted;
+        Self { call, lease, granted, budget_left, account }
     }
 
     /// Records what the call used. Returns when the log has acknowledged it.

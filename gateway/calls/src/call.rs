@@ -6,13 +6,13 @@
 //! | [`Accepted`] | a face's door | the key is good, freshly; the call has a permit; its body has come |
 //! | `Planned` | `planned.rs` | it is read, routed, and its worst case is known |
 //! | `Authorised` | `authorised.rs` | the caller may call the model at that cost |
-//! | | | *here a cache would be asked, and equal calls coalesced: before anything is reserved* |
+//! | | `given.rs` | *where the model's policy says so:* an answer that another call got is given, and that is in the log; or this call's own answer will be for others too |
 //! | `Reserved` | `reserved.rs` | the worst case is reserved; `CallStarted` is in the log |
 //! | `Answered` | `answered.rs` | the provider answers. The request was checked once more when the connection was ready for its body, because reserving may have waited and a process may have been stopped for a while |
 //! | [`Settled`](crate::Settled) | `settle.rs` | `CallFinished` is in the log |
 //!
-//! Every `Reserved` becomes a `Settled`, also that of an attempt without an answer; on to the next target only if certainly
-//! nothing was billed (*a hedge would race a second attempt here, with a reservation of its own*). `reply.rs` and `relay.rs`
+//! Every `Reserved` becomes a `Settled`, also that of an attempt without an answer; another attempt follows only if certainly
+//! nothing was billed (`attempts.rs`; *a hedge would race a second attempt here, with a reservation of its own*). `reply.rs` and `relay.rs`
 //! pass the answer back, and the last byte of both is made from the `Settled`.
 
 use std::num::NonZeroU32;
@@ -27,17 +27,22 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
 use crate::admission::Admission;
+use crate::cache::{Cache, Leader};
 use crate::config::Config;
 use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::run_to_end::Left;
+use crate::targets::{Targets, TargetsConfig};
+use crate::tenant_secrets::TenantSecrets;
 use crate::upstream::Providers;
 
 mod accepted;
 mod answered;
+mod attempts;
 mod authorised;
 mod failure;
+mod given;
 mod manners;
 mod pieces;
 mod planned;
@@ -48,12 +53,14 @@ mod settle;
 
 pub use accepted::Accepted;
 pub use pieces::Pieces;
-pub use reply::{CallSummary, Reply, ReplyBody};
+pub use reply::{CacheUse, CallSummary, Reply, ReplyBody};
 
 use answered::{Answered, CallAnswer, Sender, Stop, Unanswered};
+use attempts::Attempts;
 use authorised::{Authorised, authorise};
+use given::{Giver, Look};
 use manners::Manners;
-use planned::Planner;
+use planned::{Plan, Planner};
 use relay::Relay;
 use reserved::Reserver;
 use settle::Settler;
@@ -63,12 +70,16 @@ pub(crate) struct Pipeline {
     access: Arc<Access>,
     metrics: Metrics,
     planner: Planner,
-    reserver: Reserver,
+    giver: Arc<Giver>,
+    reserver: Arc<Reserver>,
     sender: Sender,
     settler: Settler,
     relay: Arc<Relay>,
     /// Cuts the calls that run.
     cut: CancellationToken,
+    clock: Arc<dyn Clock>,
+    targets: Arc<Targets>,
+    retries: TargetsConfig,
     attempts_max: NonZeroU32,
 }
 
@@ -78,6 +89,8 @@ pub(crate) struct Parts {
     pub(crate) catalogs: Arc<Live<Catalogs>>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) providers: Providers,
+    pub(crate) targets: Targets,
+    pub(crate) secrets: TenantSecrets,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Arc<dyn Clock>,
     /// The tasks that must record the end of a call.
@@ -88,7 +101,8 @@ pub(crate) struct Parts {
 
 impl Pipeline {
     pub(crate) fn new(parts: Parts, config: &Config) -> Self {
-        let Parts { access, catalogs, admission, providers, metrics, clock, tracker, cut } = parts;
+        let Parts { access, catalogs, admission, providers, targets, secrets, metrics, clock, tracker, cut } = parts;
+        let targets = Arc::new(targets);
         let settler = Settler { metrics: metrics.clone(), clock: Arc::clone(&clock) };
         let relay = Relay {
             settler: settler.clone(),
@@ -99,14 +113,32 @@ impl Pipeline {
             read_on_max: config.abandoned_time_max,
         };
         let wait_max: Duration = config.admission.wait_max + config.record_wait_max;
+        let reserver =
+            Arc::new(Reserver { access: Arc::clone(&access), admission, clock: Arc::clone(&clock), wait_max });
+        let giver = Arc::new(Giver {
+            access: Arc::clone(&access),
+            cache: Cache::new(config.cache_bytes_max, Arc::clone(&clock)),
+            metrics: metrics.clone(),
+            reserver: Arc::clone(&reserver),
+            tracker: relay.tracker.clone(),
+            cut: cut.clone(),
+            keep_alive_every: config.keep_alive_every,
+        });
         Self {
-            planner: Planner::new(catalogs, Arc::clone(&clock), config.fresh_wait_max),
-            reserver: Reserver { access: Arc::clone(&access), admission, clock: Arc::clone(&clock), wait_max },
+            planner: Planner {
+                catalogs,
+                targets: Arc::clone(&targets),
+                clock: Arc::clone(&clock),
+                fresh_wait_max: config.fresh_wait_max,
+            },
+            giver,
+            reserver,
             sender: Sender {
                 access: Arc::clone(&access),
                 providers,
+                secrets,
                 settler: settler.clone(),
-                clock,
+                clock: Arc::clone(&clock),
                 manners: Manners::default(),
                 read_on_max: config.abandoned_time_max,
             },
@@ -115,6 +147,9 @@ impl Pipeline {
             access,
             metrics,
             cut,
+            clock,
+            targets,
+            retries: config.targets.clone(),
             attempts_max: config.attempts_max,
         }
     }
@@ -127,35 +162,68 @@ impl Pipeline {
         dialect: &'static dyn Dialect,
         left: &Left,
     ) -> Result<Reply, Error> {
-        let stop = Stop { left, cut: &self.cut };
+        let anew = accepted.anew;
         let planned = self.planner.plan(accepted, dialect).await?;
         let authorised = authorise(&self.access, &self.metrics, planned).await?;
-        let Answered { reserved, answer } = self.first_that_answers(&authorised, stop).await?;
+        let (authorised, used, leader) = match self.giver.look(authorised, anew, left).await? {
+            Look::Given(reply) => return Ok(reply),
+            Look::Make(call, used, leader) => (call, used, leader),
+        };
+        let mut reply = self.answer(authorised, leader, left).await?;
+        reply.summary.cache = used;
+        Ok(reply)
+    }
+
+    /// Has the call answered by a provider; what comes is for those too who follow `leader`.
+    async fn answer(&self, call: Authorised, leader: Option<Leader>, left: &Left) -> Result<Reply, Error> {
+        let stop = Stop { left, cut: &self.cut, leader: leader.as_ref() };
+        let Answered { reserved, answer } = self.first_that_answers(&call, stop).await?;
+        // An answer that a short budget cut short is its caller's only.
+        let leader = leader.filter(|_| reserved.output.each() >= call.plan.estimate.output_max);
         match answer {
             CallAnswer::Whole(body, measured) => {
-                reply::whole(&self.settler, authorised, reserved, (body, measured)).await
+                reply::whole(&self.settler, call, reserved, (body, measured), leader).await
             }
             CallAnswer::Unusable(measured, why) => {
-                Err(reply::unusable(&self.settler, &authorised, reserved, (measured, why)).await)
+                Err(reply::unusable(&self.settler, &call, reserved, (measured, why)).await)
             }
-            CallAnswer::Stream(events) => Ok(Relay::start(&self.relay, authorised, reserved, events)),
+            CallAnswer::Stream(events) => Ok(Relay::start(&self.relay, call, reserved, (events, leader))),
         }
     }
 
-    /// Tries the route's targets in order until one answers; only the first for what no other can know.
+    /// Asks the route's targets until one answers, each attempt with a reservation of its own. Of what one provider keeps no
+    /// other knows: then only the first that can be asked at all is asked.
     async fn first_that_answers(&self, call: &Authorised, stop: Stop<'_>) -> Result<Answered, Error> {
+        let Plan { targets, course, .. } = &call.plan;
+        let mut attempts = Attempts::new(course, |number| &targets[number].target.on, &self.retries);
         let mut failed = Error::NoSuchModel(call.request.model.to_string());
         let is_bound = call.dialect.is_bound(&call.request);
-        for (number, target) in (1..=self.attempts_max.get()).zip(&call.plan.targets) {
-            let reserved = self.reserver.reserve(call, target, number).await?;
+        let mut number = 0;
+        while number < self.attempts_max.get()
+            && let Some(next) = attempts.next(self.clock.monotonic(), self.targets.draw())
+        {
+            if !stop.sleep(next.wait).await {
+                break;
+            }
+            let target = &targets[next.target];
+            let Some(trial) = target.health.enter(next.last_resort) else {
+                attempts.put_off(next.target);
+                continue;
+            };
+            number += 1;
+            let reserved = self.reserver.reserve(call, target, (number, trial)).await?;
             match self.sender.send(call, target, reserved, stop).await {
                 Ok(answered) => return Ok(answered),
-                // One that cannot even be asked for it holds nothing that it builds on.
-                Err(Unanswered::TryNext(why)) if !matches!(why, Error::BadRequest { .. }) && is_bound => {
+                Err(Unanswered::GiveUp(why)) => return Err(why),
+                Err(Unanswered::Failed(why, _)) if is_bound && !matches!(why, Error::BadRequest { .. }) => {
                     return Err(why);
                 }
-                Err(Unanswered::TryNext(why)) => failed = why,
-                Err(Unanswered::GiveUp(why)) => return Err(why),
+                Err(Unanswered::Failed(why, recourse)) => {
+                    failed = why;
+                    if !attempts.failed(next.target, &recourse, self.clock.monotonic()) {
+                        break;
+                    }
+                }
             }
         }
         Err(failed)

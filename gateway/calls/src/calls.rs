@@ -28,6 +28,8 @@ use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::revocation;
 use crate::run_to_end::{Left, RunToEnd};
+use crate::targets::{Lots, Targets};
+use crate::tenant_secrets::TenantSecrets;
 use crate::upstream::Providers;
 
 /// How long cut calls have to record their end.
@@ -37,7 +39,7 @@ const CUT_TIME_MAX: Duration = Duration::from_secs(5);
 pub struct CallsPorts {
     /// Written for the journal of usage only.
     pub log: Arc<dyn EventLog>,
-    /// Where leases are asked for.
+    /// Where leases are asked for, and secrets of tenants.
     pub bus: Arc<dyn CommandBus>,
     /// Time.
     pub clock: Arc<dyn Clock>,
@@ -73,6 +75,9 @@ impl Calls {
         // Prefix and unique part are tokens.
         #[allow(clippy::expect_used)]
         let holder = HolderId::new(format!("gw_{}", ids.unique())).expect("a unique id is a token");
+        let lots = Lots::new(&ids.unique());
+        let targets = Targets::new(config.targets.clone(), Arc::clone(&clock), metrics.targets.clone(), lots);
+        let secrets = TenantSecrets::new(Arc::clone(&bus), Arc::clone(&clock), Arc::clone(&ids));
         let admission = AdmissionPorts { log, bus, clock: Arc::clone(&clock), ids };
         let admission = Admission::new(admission, config.admission.clone(), holder);
         let (tracker, cut) = (TaskTracker::new(), CancellationToken::new());
@@ -81,6 +86,8 @@ impl Calls {
             catalogs: Arc::clone(&catalogs),
             admission: Arc::clone(&admission),
             providers,
+            targets,
+            secrets,
             metrics,
             clock: Arc::clone(&clock),
             tracker: tracker.clone(),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use steward_events::setting::Span;
 
 use crate::admission::AdmissionConfig;
+use crate::targets::TargetsConfig;
 
 /// The settings of model calls.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -27,8 +28,10 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Span")]
     pub record_wait_max: Duration,
-    /// Targets of a route that one request tries.
+    /// Attempts of one request, over all targets of its route.
     pub attempts_max: NonZeroU32,
+    /// When targets that fail are left alone, and when they are asked again.
+    pub targets: TargetsConfig,
     /// How often a caller of a streamed answer is sent a comment while its model says nothing, so that neither it nor a proxy
     /// on the way takes the connection for dead.
     #[serde(with = "humantime_serde")]
@@ -43,6 +46,9 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Span")]
     pub client_stall_max: Duration,
+    /// Memory for answers that are kept for calls that ask the same, in bytes, where a model's policy says so; one answer
+    /// takes a sixteenth at most.
+    pub cache_bytes_max: usize,
 }
 
 impl Default for Config {
@@ -53,9 +59,11 @@ impl Default for Config {
             admission: AdmissionConfig::default(),
             record_wait_max: Duration::from_secs(15),
             attempts_max: NonZeroU32::MIN.saturating_add(3),
+            targets: TargetsConfig::default(),
             keep_alive_every: Duration::from_secs(2),
             abandoned_time_max: Duration::from_secs(10),
             client_stall_max: Duration::from_mins(1),
+            cache_bytes_max: 64 * 1024 * 1024,
         }
     }
 }

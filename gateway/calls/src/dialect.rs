@@ -15,17 +15,30 @@ use crate::refused::Refused;
 use crate::settled::Settled;
 
 pub mod anthropic;
+mod at_once;
+mod bedrock;
 pub mod canonical;
 mod fields;
+mod gemini;
 mod object;
+mod openai_body;
 pub mod openai_chat;
+pub mod openai_completions;
+pub mod openai_embeddings;
+pub mod openai_images;
+pub mod openai_moderations;
 pub mod openai_responses;
+pub mod openai_speech;
 mod sse;
+mod texts;
 mod translation;
+mod turns;
 
 use anthropic::{Anthropic, EffortForm};
+pub use at_once::AnswersAtOnce;
 use canonical::{TranslatesCaller, TranslatesUpstream};
 pub use fields::Fields;
+pub use openai_body::naming;
 use openai_chat::{LimitField, OpenAiChat};
 use openai_responses::OpenAiResponses;
 pub(crate) use translation::Put;
@@ -34,6 +47,11 @@ pub(crate) use translation::Put;
 pub trait Dialect: Send + Sync {
     /// What its requests ask for.
     fn operation(&self) -> Operation;
+
+    /// What the model makes of its requests, as far as that is counted.
+    fn makes(&self) -> Makes {
+        Makes::Text
+    }
 
     /// True if an upstream that speaks so speaks this very dialect.
     fn is_spoken(&self, upstream: Speaks) -> bool;
@@ -52,6 +70,12 @@ pub trait Dialect: Send + Sync {
     /// The request as an upstream of the same dialect gets it.
     fn write(&self, request: &ModelRequest, to: &Recipient<'_>) -> Bytes;
 
+    /// The fields of `request` on which its answer does not depend; none if no other call's answer may be given to it,
+    /// because it asks for more than an answer: something is to be kept, or it goes on from what was.
+    fn idle_fields(&self, _request: &ModelRequest) -> Option<&'static [&'static str]> {
+        None
+    }
+
     /// How to speak with an upstream that would not take what was written for `spoken`; none if that is not what it says.
     fn otherwise(&self, refused: &Refused, spoken: Speaks) -> Option<Speaks>;
 
@@ -62,6 +86,11 @@ pub trait Dialect: Send + Sync {
 
     /// Reads a whole answer, as far as it must be understood.
     fn read_answer(&self, body: &Bytes) -> WholeAnswer;
+
+    /// What the whole answer to `request` is, as `Content-Type` names it.
+    fn media_type(&self, _request: &ModelRequest) -> &'static str {
+        "application/json"
+    }
 
     /// Reads the data of one event of a streamed answer.
     fn read_event(&self, request: &ModelRequest, data: &Bytes) -> AnswerEvent;
@@ -80,6 +109,19 @@ pub trait Dialect: Send + Sync {
 
     /// The last bytes of a stream that ended well: what was `held` back for the end, and what the call came to.
     fn end(&self, held: Option<Bytes>, settled: &Settled) -> Bytes;
+}
+
+/// What a model makes of a request, as far as that is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Makes {
+    /// Output in tokens, which the request can limit.
+    Text,
+    /// Nothing: only what the model reads counts.
+    Nothing,
+    /// As many images as there are choices, perhaps counted in tokens too. Nothing limits these but the model's own bound.
+    Images,
+    /// Sound, of which no provider says how much it is. What it is made of counts: a character of text is a token here.
+    Sound,
 }
 
 /// A request, as far as it must be understood.
@@ -110,6 +152,8 @@ pub struct RequestSize {
     pub messages: u64,
     /// Tokens of all messages.
     pub message_tokens: u64,
+    /// Texts beside the first that the model reads each for itself, so that its context bounds each alone.
+    pub further_texts: u64,
     /// Tokens of each part around which a provider may write words of its own: tools, formats, what nobody here knows.
     pub tooling_tokens: Vec<u64>,
     /// Tokens of all else that is not known to be a setting.
@@ -148,11 +192,28 @@ pub enum Speaks {
     },
     /// OpenAI's responses.
     OpenAiResponses,
+    /// Google's `generateContent` and `streamGenerateContent`.
+    Gemini,
+    /// The Converse API of AWS Bedrock. An event of its streams is an object with one field: its type, and what it says.
+    BedrockConverse,
     /// Anthropic's messages.
     Anthropic {
         /// How its model is told how much to think.
         effort: EffortForm,
     },
+    /// OpenAI's completions of texts.
+    OpenAiCompletions {
+        /// Whether it knows `stream_options`.
+        stream_options: bool,
+    },
+    /// OpenAI's embeddings.
+    OpenAiEmbeddings,
+    /// OpenAI's moderations.
+    OpenAiModerations,
+    /// OpenAI's images.
+    OpenAiImages,
+    /// OpenAI's speech from text.
+    OpenAiSpeech,
 }
 
 impl Speaks {
@@ -162,6 +223,13 @@ impl Speaks {
             Self::OpenAiChat { .. } => Some(&OpenAiChat),
             Self::OpenAiResponses => Some(&OpenAiResponses),
             Self::Anthropic { .. } => Some(&Anthropic),
+            Self::Gemini => Some(&gemini::Gemini),
+            Self::BedrockConverse => Some(&bedrock::BedrockConverse),
+            Self::OpenAiCompletions { .. }
+            | Self::OpenAiEmbeddings
+            | Self::OpenAiModerations
+            | Self::OpenAiImages
+            | Self::OpenAiSpeech => None,
         }
     }
 
@@ -171,6 +239,13 @@ impl Speaks {
             Self::OpenAiChat { .. } => openai_chat::otherwise(refused, self),
             Self::OpenAiResponses => openai_responses::otherwise(refused),
             Self::Anthropic { effort } => anthropic::otherwise(refused, effort),
+            Self::Gemini
+            | Self::BedrockConverse
+            | Self::OpenAiCompletions { .. }
+            | Self::OpenAiEmbeddings
+            | Self::OpenAiModerations
+            | Self::OpenAiImages
+            | Self::OpenAiSpeech => None,
         }
     }
 }

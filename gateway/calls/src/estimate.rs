@@ -2,13 +2,13 @@
 //!
 //! What tokens cost, the price itself knows (`steward_aggregates::catalog::Price`).
 
-use steward_aggregates::catalog::{Ceiling, Charge, Price};
+use steward_aggregates::catalog::{Ceiling, Charge, Most, Price};
 use steward_events::event::{CallOutcome, ModelSpec, TokenUsage};
 use steward_events::quantity::{Amounts, NanoDollars, Tokens};
 use steward_events::shared::Shared;
 use steward_events::timestamp::Timestamp;
 
-use crate::dialect::ModelRequest;
+use crate::dialect::{Makes, ModelRequest};
 
 /// Tokens that a chat template may add to a request, e.g. a default system prompt.
 const REQUEST_TOKENS: u64 = 64;
@@ -58,7 +58,7 @@ pub(crate) struct Estimate {
     pub(crate) output_max: u64,
     /// Output tokens beside the choices, at most.
     output_beside: u64,
-    /// All that the model reads and writes at once.
+    /// All that the model reads and writes at once, of each text that it reads for itself.
     context_max: u64,
     /// How many choices.
     pub(crate) choices: u64,
@@ -68,41 +68,42 @@ pub(crate) struct Estimate {
     pub(crate) rate: Rate,
     /// What it can cost.
     ceiling: Ceiling,
-    /// Bytes of text in the request.
-    input_bytes: u64,
+    /// What is probably used, but for the output.
+    probable: TokenUsage,
 }
 
 impl Estimate {
-    /// Of `request`, made to a model of which `spec` is known.
-    pub(crate) fn of(request: &ModelRequest, spec: &ModelSpec, rate: Rate) -> Self {
-        let text = request.size.message_tokens;
-        let tooling = request
-            .size
-            .tooling_tokens
-            .iter()
-            .fold(0, |sum: u64, tokens| sum.saturating_add(TOOLING_TOKENS).saturating_add(*tokens));
-        let gained = if request.stream { REWRITING_BYTES + USAGE_WANTED_BYTES } else { REWRITING_BYTES };
-        let input = text
-            .saturating_add(tooling)
-            .saturating_add(request.size.other_tokens)
-            .saturating_add(REQUEST_TOKENS)
-            .saturating_add(MESSAGE_TOKENS.saturating_mul(request.size.messages))
-            // However it is made into text, there are no more tokens than bytes.
-            .max(request.size.bytes.saturating_add(gained));
-        let asked = request.output_limit.unwrap_or(spec.output_max.0);
+    /// Of `request` for what its dialect `makes`, to a model of which `spec` is known.
+    pub(crate) fn of(request: &ModelRequest, makes: Makes, spec: &ModelSpec, rate: Rate) -> Self {
+        let texts = request.size.further_texts.saturating_add(1);
         // No model reads or writes more than its context.
-        let input_max = if request.size.reads_elsewhere { spec.context_max.0 } else { input.min(spec.context_max.0) };
-        let searches_max = if request.size.searches { SEARCHES_MAX } else { 0 };
+        let context_max = spec.context_max.0.saturating_mul(texts);
+        let input_max = match makes {
+            // In characters, which are counted exactly.
+            Makes::Sound => request.size.message_tokens,
+            _ if request.size.reads_elsewhere => context_max,
+            _ => input_bound(request).min(context_max),
+        };
+        let asked = request.output_limit.unwrap_or(spec.output_max.0);
+        let images = if makes == Makes::Images { request.choices } else { 0 };
+        let most = Most { input: input_max, searches: if request.size.searches { SEARCHES_MAX } else { 0 }, images };
+        let read = match makes {
+            Makes::Sound => input_max,
+            _ => tokens_of(request.size.message_tokens).min(input_max),
+        };
         Self {
             input_max,
-            output_max: asked.min(spec.output_max.0).max(1),
+            output_max: match makes {
+                Makes::Text | Makes::Images => asked.min(spec.output_max.0),
+                Makes::Nothing | Makes::Sound => 0,
+            },
             choices: request.choices,
-            clampable: request.output_limit.is_none(),
+            clampable: makes == Makes::Text && request.output_limit.is_none(),
             output_beside: request.size.output_tokens,
-            context_max: spec.context_max.0,
-            ceiling: rate.price.ceiling(input_max, searches_max, rate.began),
+            context_max,
+            ceiling: rate.price.ceiling(most, rate.began),
             rate,
-            input_bytes: text,
+            probable: TokenUsage { input: Tokens(read), images, ..TokenUsage::default() },
         }
     }
 
@@ -126,18 +127,17 @@ impl Estimate {
         each.saturating_mul(self.choices).saturating_add(self.output_beside)
     }
 
-    /// The output of one choice that `granted` pays for; none if not even one token.
+    /// The output of one choice that `granted` pays for; none if not even one token of what is wanted.
     pub(crate) fn output_for(&self, granted: Amounts) -> Option<u64> {
         let of_choices = |output: u64| Some(output.checked_sub(self.output_beside)? / self.choices);
         let by_tokens = of_choices(granted.tokens.0.checked_sub(self.input_max)?)?;
         let by_money = of_choices(self.ceiling.output_for(granted.money)?)?;
-        Some(self.output_max.min(by_tokens).min(by_money)).filter(|output| *output > 0)
+        Some(self.output_max.min(by_tokens).min(by_money)).filter(|output| *output > 0 || self.output_max == 0)
     }
 
     /// What was probably used, where the provider does not say.
     pub(crate) fn probable(&self, output: u64) -> TokenUsage {
-        let input = self.input_bytes.div_ceil(BYTES_PER_TOKEN).min(self.input_max);
-        TokenUsage { input: Tokens(input), output: Tokens(output), ..TokenUsage::default() }
+        TokenUsage { output: Tokens(output), ..self.probable }
     }
 }
 
@@ -146,13 +146,31 @@ impl Estimate {
     /// than the model reads and writes at once.
     pub(crate) fn instead_of(&self, said: TokenUsage) -> Option<TokenUsage> {
         let most = self.context_max.saturating_mul(ROUNDS_MAX);
-        if said.input.0 <= most && said.output.0 <= most.saturating_mul(self.choices) && said.searches <= most {
+        let images = self.probable.images;
+        let tokens_can_be = said.input.0 <= most && said.output.0 <= most.saturating_mul(self.choices);
+        if tokens_can_be && said.searches <= most && said.images <= images {
             return None;
         }
         let input = said.input.min(Tokens(self.context_max));
         let output = said.output.min(Tokens(self.context_max.saturating_mul(self.choices)));
-        Some(TokenUsage { input, output, tier: said.tier, ..TokenUsage::default() })
+        Some(TokenUsage { input, output, images: said.images.min(images), tier: said.tier, ..TokenUsage::default() })
     }
+}
+
+/// Tokens that a request can be worth at most, if a byte of text is a token.
+fn input_bound(ModelRequest { size, stream, .. }: &ModelRequest) -> u64 {
+    let tooling = size
+        .tooling_tokens
+        .iter()
+        .fold(0, |sum: u64, tokens| sum.saturating_add(TOOLING_TOKENS).saturating_add(*tokens));
+    let gained = if *stream { REWRITING_BYTES + USAGE_WANTED_BYTES } else { REWRITING_BYTES };
+    size.message_tokens
+        .saturating_add(tooling)
+        .saturating_add(size.other_tokens)
+        .saturating_add(REQUEST_TOKENS)
+        .saturating_add(MESSAGE_TOKENS.saturating_mul(size.messages))
+        // However it is made into text, there are no more tokens than bytes.
+        .max(size.bytes.saturating_add(gained))
 }
 
 /// Tokens that `bytes` of text are probably worth.
@@ -179,7 +197,7 @@ mod tests {
     }
 
     fn bounds(input_max: u64, output_max: u64, choices: u64, rate: &Rate) -> Estimate {
-        let ceiling = rate.price.ceiling(input_max, 0, rate.began);
+        let ceiling = rate.price.ceiling(Most { input: input_max, ..Most::default() }, rate.began);
         let (output_beside, context_max) = (0, 8_192);
         let rate = rate.clone();
         Estimate {
@@ -191,13 +209,13 @@ mod tests {
             clampable: true,
             rate,
             ceiling,
-            input_bytes: 0,
+            probable: TokenUsage::default(),
         }
     }
 
     fn estimate(body: &Value) -> Estimate {
         let request = OpenAiChat.read(&body.to_string().into()).unwrap();
-        Estimate::of(&request, &SPEC, rate(1_000_000, 100_000, 2_000_000))
+        Estimate::of(&request, Makes::Text, &SPEC, rate(1_000_000, 100_000, 2_000_000))
     }
 
     #[test]
@@ -269,7 +287,7 @@ mod tests {
             let text = if pretty { serde_json::to_string_pretty(&body).unwrap() } else { body.to_string() };
             if let Ok(request) = OpenAiChat.read(&text.into()) {
                 let spec = ModelSpec { context_max: Tokens(u64::MAX), ..SPEC };
-                let estimate = Estimate::of(&request, &spec, rate(1, 1, 1));
+                let estimate = Estimate::of(&request, Makes::Text, &spec, rate(1, 1, 1));
                 let speaks = Speaks::OpenAiChat { limit_field: LimitField::MaxCompletionTokens, only_that: false, stream_options: true };
                 let model = "a-provider/a-model-of-2026";
                 let sent = OpenAiChat.write(&request, &Recipient { speaks, model, output_max: 1_000 });

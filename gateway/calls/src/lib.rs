@@ -6,6 +6,7 @@
 
 mod access;
 pub mod admission;
+mod cache;
 mod call;
 mod calls;
 mod config;
@@ -15,16 +16,19 @@ mod estimate;
 mod limits;
 mod meter;
 mod metrics;
+mod recourse;
 mod refused;
 mod revocation;
 mod run_to_end;
 mod secrets;
 mod settled;
+mod targets;
+mod tenant_secrets;
 mod trace;
 pub mod upstream;
 
 pub use access::{Access, AuthenticatedKey};
-pub use call::{Accepted, CallSummary, Pieces, Reply, ReplyBody};
+pub use call::{Accepted, CacheUse, CallSummary, Pieces, Reply, ReplyBody};
 pub use calls::{Calls, CallsPorts};
 pub use config::Config;
 pub use error::Error;
@@ -32,3 +36,4 @@ pub use limits::{BodyMemory, CallPermit, LimitBounds, Limits, Taker};
 pub use metrics::Metrics;
 pub use secrets::Secrets;
 pub use settled::Settled;
+pub use targets::TargetsConfig;

@@ -13,6 +13,9 @@ use prometheus_client::registry::{Registry, Unit};
 use steward_events::event::{CallOutcome, TokenUsage};
 use steward_events::quantity::NanoDollars;
 
+use crate::call::CacheUse;
+use crate::targets::TargetMetrics;
+
 /// An attempt to call a model, by how it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
@@ -25,6 +28,12 @@ struct Kind {
     kind: &'static str,
 }
 
+/// Calls of models that have kept or shared answers, by what these had to do with it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabels {
+    result: &'static str,
+}
+
 /// The counters of model calls. Cheap to clone: all clones count together.
 #[derive(Clone)]
 pub struct Metrics {
@@ -32,8 +41,10 @@ pub struct Metrics {
     tokens: Family<Kind, Counter>,
     cost: Counter<f64, AtomicU64>,
     running: Gauge,
+    cache: Family<CacheLabels, Counter>,
     overhead: Histogram,
     first_byte: Histogram,
+    pub(crate) targets: TargetMetrics,
 }
 
 impl Default for Metrics {
@@ -43,8 +54,10 @@ impl Default for Metrics {
             tokens: Family::default(),
             cost: Counter::default(),
             running: Gauge::default(),
+            cache: Family::default(),
             overhead: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
             first_byte: Histogram::new(exponential_buckets(0.005, 2.0, 15)),
+            targets: TargetMetrics::default(),
         }
     }
 }
@@ -62,6 +75,11 @@ impl Metrics {
         gateway.register("tokens", "Tokens of model calls", self.tokens.clone());
         gateway.register("cost_dollars", "Cost of model calls", self.cost.clone());
         gateway.register("calls_running", "Model calls running now", self.running.clone());
+        gateway.register(
+            "cache",
+            "Calls of models whose answers are kept or shared, by what came of it",
+            self.cache.clone(),
+        );
         gateway.register_with_unit(
             "overhead",
             "Time in the gateway before a model call was sent",
@@ -74,6 +92,11 @@ impl Metrics {
             Unit::Seconds,
             self.first_byte.clone(),
         );
+        self.targets.register(gateway);
+    }
+
+    pub(crate) fn cache(&self, used: CacheUse) {
+        self.cache.get_or_create(&CacheLabels { result: used.as_str() }).inc();
     }
 
     pub(crate) fn sent(&self, overhead: Duration) {

@@ -3,10 +3,12 @@
 //! The last byte of an answer is made from a [`Settled`], and the one way to a [`Settled`] is to record the end: that is
 //! how the last byte waits for `CallFinished`.
 
+use std::sync::Arc;
+
 use steward_events::event::TokenUsage;
 use steward_events::quantity::NanoDollars;
 
-use crate::admission::{Finish, FinishError, Reservation};
+use crate::admission::{Admission, Finish, FinishError, Given, Refusal, Reservation, ReservationRequest};
 
 /// Proof that the end of a call is recorded.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +24,16 @@ impl Settled {
         let (tokens, cost) = (finish.tokens, finish.cost);
         let recorded = reservation.finish(finish).await?;
         Ok(Self { tokens, cost, budget_left: recorded.budget_left })
+    }
+
+    /// Records that a call was given another's answer: it used nothing.
+    pub(crate) async fn give(
+        admission: &Arc<Admission>,
+        wanted: ReservationRequest,
+        given: Given,
+    ) -> Result<Self, Refusal> {
+        let recorded = admission.give(wanted, given).await?;
+        Ok(Self { tokens: TokenUsage::default(), cost: NanoDollars(0), budget_left: recorded.budget_left })
     }
 
     /// What the call used.

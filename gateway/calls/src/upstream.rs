@@ -87,6 +87,8 @@ pub enum Cause {
     Refused(Refused),
     /// It could not be asked.
     Unreachable(String),
+    /// It cannot be asked this, or in this way, however well it is: it lacks a key, or what is asked for.
+    Unfit(String),
     /// It took too long.
     TimedOut(&'static str),
     /// Its answer broke off, or is none.
@@ -123,6 +125,11 @@ impl Failure {
         })
     }
 
+    /// The provider's key cannot be had. Why is the operators' matter: callers hear, and history keeps, no more.
+    pub(crate) fn not_configured(provider: &ProviderId) -> Self {
+        Self::unbilled(Cause::Unfit(format!("the provider {provider} is not configured")))
+    }
+
     /// It may have been billed.
     pub fn possibly(cause: Cause) -> Self {
         Self { cause, billed: Billed::Possibly }
@@ -144,21 +151,11 @@ impl Failure {
         Self { billed: if waited { Billed::Possibly } else { Billed::No }, cause: Cause::Refused(refused) }
     }
 
-    /// Whether another target can do better.
-    pub(crate) fn may_work_elsewhere(&self) -> bool {
-        self.billed == Billed::No
-            && match &self.cause {
-                Cause::Refused(refused) => !refused.is_about_the_request(),
-                Cause::Unreachable(_) | Cause::Untranslatable { .. } => true,
-                Cause::TimedOut(_) | Cause::Broke(_) => false,
-            }
-    }
-
     /// For the log and the journal: without the provider's words, which may quote the prompt.
     pub(crate) fn reason(&self) -> String {
         match &self.cause {
             Cause::Refused(refused) => format!("status {}", refused.status.as_u16()),
-            Cause::Unreachable(why) | Cause::Broke(why) => why.clone(),
+            Cause::Unreachable(why) | Cause::Unfit(why) | Cause::Broke(why) => why.clone(),
             Cause::TimedOut(what) => (*what).to_owned(),
             Cause::Untranslatable { param, .. } => {
                 format!("its dialect has no {}", param.as_deref().unwrap_or("such request"))
@@ -183,16 +180,15 @@ impl Providers {
     /// The provider of this kind.
     pub(crate) fn get(&self, kind: ProviderKind) -> Result<&dyn Provider, Failure> {
         let found = self.by_kind.get(&kind).map(|provider| &**provider);
-        found.ok_or_else(|| Failure::unbilled(Cause::Unreachable("this process has no such provider".to_owned())))
+        found.ok_or_else(|| Failure::unbilled(Cause::Unfit("this process has no such provider".to_owned())))
     }
 
-    /// The key of `provider`, at `reference`. Where it is looked for is the operators' matter: callers hear, and history
-    /// keeps, only that the provider is not configured.
+    /// The key of `provider`, at `reference` in the surroundings of this process.
     pub(crate) fn key(&self, provider: &ProviderId, reference: Option<&str>) -> Result<Option<String>, Failure> {
         let Some(reference) = reference else { return Ok(None) };
         let missing = || {
             tracing::error!(provider = %provider, reference, "there is no secret at the provider's reference");
-            Failure::unbilled(Cause::Unreachable(format!("the provider {provider} is not configured")))
+            Failure::not_configured(provider)
         };
         self.secrets.find(reference).map(Some).ok_or_else(missing)
     }

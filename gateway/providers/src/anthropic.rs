@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use steward_calls::dialect::Speaks;
-use steward_calls::dialect::anthropic::EffortForm;
+use steward_calls::dialect::anthropic::{EffortForm, without_betas};
 use steward_calls::upstream::{Failure, Outgoing, Provider, UpstreamAnswer};
 use steward_events::BoxError;
 use steward_events::event::Operation;
@@ -13,7 +13,8 @@ use crate::http::Headers;
 
 /// Where messages are asked for, below the base URL.
 const MESSAGES: &str = "/messages";
-/// The version of the API that is spoken: there is no later one.
+/// The version of the API that is spoken. The later one of 2026 only takes less: no `temperature`, which callers of other dialects
+/// send.
 const VERSION: &str = "2023-06-01";
 
 /// A client of Anthropic-compatible upstreams.
@@ -34,14 +35,17 @@ impl Provider for Anthropic {
     }
 
     async fn send(&self, mut outgoing: Outgoing) -> Result<UpstreamAnswer, Failure> {
-        let headers = headers(outgoing.key.take());
+        let (body, betas) = without_betas(outgoing.body);
+        outgoing.body = body;
+        let headers = headers(outgoing.key.take(), betas);
         self.0.ask(outgoing, MESSAGES.into(), headers).await
     }
 }
 
-fn headers(key: Option<String>) -> Headers {
+fn headers(key: Option<String>, betas: Option<String>) -> Headers {
     let version = ("anthropic-version", VERSION.to_owned());
-    key.map(|key| ("x-api-key", key)).into_iter().chain([version]).collect()
+    let others = [key.map(|key| ("x-api-key", key)), betas.map(|betas| ("anthropic-beta", betas))];
+    others.into_iter().flatten().chain([version]).collect()
 }
 
 #[cfg(test)]
@@ -64,6 +68,19 @@ mod tests {
         }
         assert!(!head.contains("authorization"), "{head}");
         assert_eq!((body.as_str(), events.unwrap()), ("{}", vec![bytes::Bytes::from_static(answer)]));
+    }
+
+    #[tokio::test]
+    async fn features_are_asked_for_in_a_header() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let anthropic = Anthropic::new(&Config::default()).unwrap();
+        let asked = bytes::Bytes::from_static(br#"{"anthropic_beta":["a-1","b-2"],"model":"m"}"#);
+        let Heard { head, body, .. } = served("application/json", b"{}", |url| {
+            anthropic.send(Outgoing { body: asked, ..outgoing(url, "claude", None) })
+        })
+        .await;
+        assert!(head.contains("anthropic-beta: a-1,b-2\r\n"), "{head}");
+        assert_eq!(body, r#"{"model":"m"}"#);
     }
 
     #[tokio::test]

@@ -22,6 +22,11 @@ impl Client {
         Ok(Self { http: Http::new(bounds)?, bounds: bounds.clone() })
     }
 
+    /// Its bounds.
+    pub(crate) const fn bounds(&self) -> &Config {
+        &self.bounds
+    }
+
     /// When a call that begins now must be over.
     pub(crate) fn ends(&self) -> Instant {
         Instant::now() + self.bounds.total_time_max

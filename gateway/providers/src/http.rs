@@ -128,7 +128,7 @@ impl Http {
     pub(crate) async fn post(&self, message: Message) -> Result<HttpAnswer, Failure> {
         let target = self.targets.of(&message.base, &message.path, &self.bounds)?;
         if !message.anywhere && !may_be_public(&target.url) {
-            return Err(Failure::unbilled(Cause::Unreachable("it has no public address".to_owned())));
+            return Err(Failure::unbilled(Cause::Unfit("it has no public address".to_owned())));
         }
         match &target.lean {
             Some(endpoint) => self.post_lean(endpoint.of(message.anywhere), message).await,
@@ -162,7 +162,7 @@ impl Http {
             .body(reqwest::Body::wrap_stream(body));
         for (name, value) in headers {
             let mut value = HeaderValue::try_from(value)
-                .map_err(|_| Failure::unbilled(Cause::Unreachable("its key is no header".to_owned())))?;
+                .map_err(|_| Failure::unbilled(Cause::Unfit("its key is no header".to_owned())))?;
             value.set_sensitive(true);
             request = request.header(name, value);
         }
@@ -205,7 +205,7 @@ impl Targets {
         drop(known);
         let url: Url = format!("{}{path}", base.trim_end_matches('/'))
             .parse()
-            .map_err(|error| Failure::unbilled(Cause::Unreachable(format!("its address is no URL: {error}"))))?;
+            .map_err(|error| Failure::unbilled(Cause::Unfit(format!("its address is no URL: {error}"))))?;
         let general = bounds.proxy.is_some() || (bounds.http2 && url.scheme() == "https");
         let endpoint = || Endpoint::of(&url).filter(|_| !general);
         let lean = endpoint().zip(endpoint()).map(|(anywhere, public)| ByReach { anywhere, public });

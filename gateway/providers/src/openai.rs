@@ -40,9 +40,14 @@ impl Provider for OpenAi {
 pub(crate) fn spoken(operation: Operation, limit_field: LimitField) -> Option<Speaks> {
     match operation {
         Operation::Chat => Some(Speaks::OpenAiChat { limit_field, only_that: false, stream_options: true }),
+        Operation::Completions => Some(Speaks::OpenAiCompletions { stream_options: true }),
+        Operation::Embeddings => Some(Speaks::OpenAiEmbeddings),
+        Operation::Moderation => Some(Speaks::OpenAiModerations),
+        Operation::Image => Some(Speaks::OpenAiImages),
+        Operation::Audio => Some(Speaks::OpenAiSpeech),
         // Who has none says so when it is first asked for one.
         Operation::Responses => Some(Speaks::OpenAiResponses),
-        _ => None,
+        Operation::Batch | Operation::Tool => None,
     }
 }
 
@@ -51,7 +56,12 @@ pub(crate) const fn path(speaks: Speaks) -> Option<&'static str> {
     match speaks {
         Speaks::OpenAiChat { .. } => Some("/chat/completions"),
         Speaks::OpenAiResponses => Some("/responses"),
-        Speaks::Anthropic { .. } => None,
+        Speaks::OpenAiCompletions { .. } => Some("/completions"),
+        Speaks::OpenAiEmbeddings => Some("/embeddings"),
+        Speaks::OpenAiModerations => Some("/moderations"),
+        Speaks::OpenAiImages => Some("/images/generations"),
+        Speaks::OpenAiSpeech => Some("/audio/speech"),
+        Speaks::Anthropic { .. } | Speaks::Gemini | Speaks::BedrockConverse => None,
     }
 }
 

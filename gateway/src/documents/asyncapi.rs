@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use steward_events::command::{Audience, COMMANDS};
-use steward_events::query::QUERIES;
+use steward_events::query;
 use steward_events::rejection::Rejection;
 use steward_events::request::Reply;
 
@@ -32,7 +32,7 @@ pub fn asyncapi() -> Value {
             reply: generator.subschema_for::<Reply>().to_value(),
         });
     }
-    for spec in QUERIES {
+    for spec in query::for_callers() {
         exchanges.push(Exchange {
             kind: "qry",
             noun: spec.view,
@@ -112,7 +112,7 @@ mod tests {
     fn every_exchange_has_its_channels_and_every_reference_leads_somewhere() {
         let document = asyncapi();
         let callers = COMMANDS.iter().filter(|spec| spec.audience == Audience::Callers).count();
-        assert_eq!(document["operations"].as_object().unwrap().len(), callers + QUERIES.len());
+        assert_eq!(document["operations"].as_object().unwrap().len(), callers + query::for_callers().count());
         let address = &document["channels"]["cmd.budget.set"]["address"];
         assert_eq!(address, "cmd.{tenant}.{principal}.budget.set");
         let mut open = vec![&document];

@@ -1,26 +1,23 @@
 //! OpenAI's API: `/v1/chat/completions`, `/v1/responses`, `/v1/models`. Its shapes of refusals and headers stay here; those
 //! of requests and answers are the dialects'.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::{Bytes, BytesMut};
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Value, json};
 use steward_calls::dialect::Dialect;
 use steward_calls::dialect::openai_chat::OpenAiChat;
-use steward_calls::{CallSummary, Calls, Reply, ReplyBody, Settled};
+use steward_calls::{Calls, Reply};
 use steward_events::id::ModelId;
 use steward_ports::clock::Clock;
 
-use super::{Bundles, Face, HotRoute, no_such_method};
+use super::{Bundles, Face, HotRoute, no_such_method, summary};
 use crate::door::Door;
 use crate::error::Error;
 use crate::observe::Arrival;
@@ -116,28 +113,11 @@ impl OpenAi {
 }
 
 /// The answer; `failed` says in a stream that it failed.
-fn respond(Reply { summary, body }: Reply, failed: fn(steward_calls::Error) -> Bytes) -> Response {
-    match body {
-        ReplyBody::Whole(body, settled) => {
-            let mut response = Response::new(Body::from(body));
-            let headers = response.headers_mut();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            set_summary(headers, &summary);
-            say_settled(headers, &settled);
-            response
-        }
-        ReplyBody::Stream(pieces) => {
-            let pieces = pieces.map(move |piece| Ok::<_, Infallible>(piece.unwrap_or_else(failed)));
-            let mut response = Response::new(Body::from_stream(pieces));
-            let headers = response.headers_mut();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            // Proxies that buffer would hold back every piece.
-            headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-            set_summary(headers, &summary);
-            response
-        }
-    }
+fn respond(reply: Reply, failed: fn(steward_calls::Error) -> Bytes) -> Response {
+    let tenant = reply.summary.tenant.clone();
+    let mut response = summary::respond(reply, failed);
+    summary::set(response.headers_mut(), "openai-organization", &tenant);
+    response
 }
 
 /// The last event of a chat's stream that failed.
@@ -145,35 +125,4 @@ fn failed(error: steward_calls::Error) -> Bytes {
     let mut event = BytesMut::new();
     OpenAiChat.put_event(&mut event, refusal::body(&error.into()).to_string().as_bytes());
     event.freeze()
-}
-
-/// What is known of a call when its answer begins.
-fn set_summary(headers: &mut HeaderMap, summary: &CallSummary) {
-    set(headers, "x-steward-call-id", &summary.call);
-    set(headers, "x-steward-attempts", &summary.attempts);
-    set(headers, "x-steward-overhead-ms", &format_args!("{:.3}", summary.overhead.as_secs_f64() * 1e3));
-    set(headers, "openai-organization", &summary.tenant);
-    if let Some(output) = summary.clamped_to {
-        set(headers, "x-steward-max-tokens-clamped", &output);
-    }
-}
-
-/// What a call came to.
-fn say_settled(headers: &mut HeaderMap, settled: &Settled) {
-    let tokens = settled.tokens();
-    set(headers, "x-steward-input-tokens", &tokens.input.0);
-    set(headers, "x-steward-cached-tokens", &tokens.cached.0);
-    set(headers, "x-steward-output-tokens", &tokens.output.0);
-    set(headers, "x-steward-reasoning-tokens", &tokens.reasoning.0);
-    set(headers, "x-steward-response-cost", &settled.cost());
-    if let Some(left) = settled.budget_left() {
-        set(headers, "x-steward-budget-remaining", &left);
-    }
-}
-
-/// Sets a header whose value is ours: numbers, ids, amounts.
-fn set(headers: &mut HeaderMap, name: &'static str, value: &impl ToString) {
-    if let Ok(value) = HeaderValue::try_from(value.to_string()) {
-        headers.insert(name, value);
-    }
 }

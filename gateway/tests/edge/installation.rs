@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use steward_calls::Secrets;
 use steward_events::commit::Commit;
 use steward_events::event::{AggregateKind, CallOutcome, Event, KeyHash, TokenUsage, UsageEvent};
-use steward_events::id::{CommandId, CorrelationId, PrincipalId, SystemPart, TenantId};
+use steward_events::id::{CommandId, CorrelationId, PrincipalId, TenantId};
 use steward_events::ids::Ids;
 use steward_events::quantity::{NanoDollars, Position, Shard};
 use steward_events::rejection::Rejection;
@@ -24,7 +24,9 @@ use steward_ports::bus::{CommandBus, Failure, LocalBus, QueryService};
 use steward_ports::clock::{Clock, RandomIds, SystemClock};
 use steward_ports::keys::{Keyring, MemoryVault};
 use steward_ports::log::memory::MemoryLog;
-use steward_ports::log::{EventLog, Filter};
+use steward_ports::log::{EventLog, Filter, Stored};
+use steward_ports::store::memory::MemoryStore;
+use steward_projectors::{ProjectorPorts, Projectors};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -50,6 +52,8 @@ pub(crate) struct Installation {
     pub(crate) frozen: Arc<AtomicBool>,
     /// While true, another part of the process says that it is not well.
     pub(crate) unwell: Arc<AtomicBool>,
+    /// Where data keys are.
+    pub(crate) keyring: Arc<Keyring>,
     bus: Arc<dyn CommandBus>,
     log: Arc<dyn EventLog>,
 }
@@ -59,6 +63,8 @@ pub(crate) struct Settings {
     pub(crate) config: Config,
     pub(crate) providers: steward_providers::Config,
     pub(crate) secrets: Secrets,
+    /// True if queries are answered by views; else each answer says who asked what.
+    pub(crate) views: bool,
 }
 
 /// One finished call, as the log has it.
@@ -70,7 +76,7 @@ pub(crate) struct FinishedCall {
     pub(crate) provider: String,
 }
 
-/// Tells who asks what; there is no projector here.
+/// Tells who asks what, in place of views.
 struct Mirror;
 
 #[async_trait]
@@ -117,16 +123,40 @@ impl Installation {
         let (to, by, with) = (Arc::clone(&log), Arc::clone(&clock), Arc::clone(&ids));
         bootstrap::first_start(to, by, with, SHARDS, &KeyHash::of(OPERATOR)).await.unwrap();
         let keyring = Arc::new(Keyring::new(DataKey::random().unwrap(), Arc::new(MemoryVault::default())));
-        let ports = HandlerPorts { log: Arc::clone(&log), keyring, clock: Arc::clone(&clock), ids: Arc::clone(&ids) };
+        let ports = HandlerPorts {
+            log: Arc::clone(&log),
+            keyring: Arc::clone(&keyring),
+            clock: Arc::clone(&clock),
+            ids: Arc::clone(&ids),
+        };
         let handler = Handler::new(ports, HandlerConfig::default());
-        let bus: Arc<dyn CommandBus> = Arc::new(LocalBus::new(handler, Some(Arc::new(Mirror))));
         let mut config = Config { tenant_open_wait_max: Duration::from_millis(10), ..Config::default() };
         config.calls.admission.wait_max = Duration::from_secs(10);
-        let mut settings =
-            Settings { config, providers: steward_providers::Config::default(), secrets: Secrets::default() };
+        let mut settings = Settings {
+            config,
+            providers: steward_providers::Config::default(),
+            secrets: Secrets::default(),
+            views: false,
+        };
         settings.providers.scripted = true;
         change(&mut settings);
-        let Settings { config, providers, secrets } = settings;
+        let Settings { config, providers, secrets, views } = settings;
+        let shutdown = CancellationToken::new();
+        let queries: Arc<dyn QueryService> = if views {
+            let ports = ProjectorPorts {
+                log: Arc::clone(&log),
+                store: Arc::new(MemoryStore::default()),
+                keyring: Arc::clone(&keyring),
+                clock: Arc::clone(&clock),
+                ids: Arc::clone(&ids),
+            };
+            let projectors = Projectors::new(ports, steward_projectors::Config::default());
+            tokio::spawn(Arc::clone(&projectors).run(shutdown.clone()));
+            projectors
+        } else {
+            Arc::new(Mirror)
+        };
+        let bus: Arc<dyn CommandBus> = Arc::new(LocalBus::new(handler, Some(queries)));
         let frozen = Arc::new(AtomicBool::new(false));
         let seen: Arc<dyn EventLog> = Arc::new(Freezing::new(Arc::clone(&log), Arc::clone(&frozen)));
         let unwell = Arc::new(AtomicBool::new(false));
@@ -134,12 +164,14 @@ impl Installation {
         let readiness = move || if says.load(Ordering::SeqCst) { Err("nats-server: away".to_owned()) } else { Ok(()) };
         let (metrics, own) = (Metrics::default(), Arc::new(OnceLock::<Readiness>::new()));
         let probes = probes(&metrics, Arc::clone(&own), readiness);
+        let ticks = Arc::clone(&clock);
+        let providers = steward_providers::all(&providers, secrets, Arc::new(move || ticks.now())).unwrap();
         let ports = GatewayPorts {
             log: seen,
             bus: Arc::clone(&bus),
             clock,
             ids,
-            providers: steward_providers::all(&providers, secrets).unwrap(),
+            providers,
             capacity: LogCapacity::default(),
             metrics,
             probes,
@@ -148,14 +180,13 @@ impl Installation {
         let _ = own.set(gateway.readiness());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let shutdown = CancellationToken::new();
         let running = tokio::spawn({
             let (gateway, shutdown) = (Arc::clone(&gateway), shutdown.clone());
             async move { gateway.run(listener, shutdown).await.unwrap() }
         });
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let upstream = Upstream::start().await;
-        let this = Self { url, http, upstream, shutdown, gateway, running, frozen, unwell, bus, log };
+        let this = Self { url, http, upstream, shutdown, gateway, running, frozen, unwell, keyring, bus, log };
         this.create_tenant("acme").await;
         let provider = json!({ "provider": "mock", "kind": "openai", "url": this.upstream.url });
         this.command("steward", "providers:set", provider).await;
@@ -176,13 +207,33 @@ impl Installation {
 
     /// What the worker does when it sees a tenant placed.
     pub(crate) async fn open_tenant(&self, tenant: &str) {
+        let request = Self::request(tenant, "sys_worker", ("tenant", "open"), &json!({ "timezone": "UTC" }));
+        let reply = self.bus.command(request).await.unwrap();
+        assert!(reply.accepted, "{reply:?}");
+    }
+
+    /// What `sender` is answered on the bus; the one on whose behalf it asks, if it says so, stands behind a slash.
+    pub(crate) async fn ask(
+        &self,
+        tenant: &str,
+        sender: &str,
+        query: (&str, &str),
+        body: &Value,
+    ) -> Result<Value, Rejection> {
+        let (sender, whom) = sender.split_once('/').map_or((sender, None), |(sender, whom)| (sender, Some(whom)));
+        let mut request = Self::request(tenant, sender, query, body);
+        request.envelope.on_behalf_of = whom.map(|whom| whom.parse().unwrap());
+        let answer = self.bus.query(request).await.unwrap()?;
+        Ok(serde_json::from_slice(&answer).unwrap())
+    }
+
+    fn request(tenant: &str, sender: &str, (noun, verb): (&str, &str), body: &Value) -> Request {
         let ids = RandomIds::default();
-        let body = json!({ "timezone": "UTC" }).to_string();
-        let request = Request {
+        Request {
             tenant: TenantId::new(tenant).unwrap(),
-            principal: PrincipalId::system(SystemPart::Worker),
-            noun: "tenant".to_owned(),
-            verb: "open".to_owned(),
+            principal: PrincipalId::new(sender).unwrap(),
+            noun: noun.to_owned(),
+            verb: verb.to_owned(),
             envelope: Envelope {
                 command: CommandId::new(ids.unique()).unwrap(),
                 issued_at: SystemClock::default().now(),
@@ -192,10 +243,8 @@ impl Installation {
                 traceparent: None,
             },
             format: Format::Json,
-            body: Bytes::from(body),
-        };
-        let reply = self.bus.command(request).await.unwrap();
-        assert!(reply.accepted, "{reply:?}");
+            body: Bytes::from(body.to_string()),
+        }
     }
 
     /// Lets callers name `model`, which goes to these targets `provider/upstream model`, at $1 and $2 a million tokens.
@@ -286,11 +335,11 @@ impl Installation {
         events.filter_map(|event| if let Event::Usage(event) = event { Some(event) } else { None }).collect()
     }
 
-    /// All events of this kind of a tenant.
-    pub(crate) async fn events(&self, tenant: &str, kind: AggregateKind) -> Vec<Event> {
-        let mut events = Vec::new();
+    /// All commits of a tenant as they are stored, of the given kind or of all kinds.
+    pub(crate) async fn stored(&self, tenant: &str, kinds: &[AggregateKind]) -> Vec<Stored> {
+        let mut found = Vec::new();
         for shard in (0..SHARDS).map(Shard) {
-            let filter = Filter::shard(shard).kinds(&[kind]).tenant(&TenantId::new(tenant).unwrap());
+            let filter = Filter::shard(shard).kinds(kinds).tenant(&TenantId::new(tenant).unwrap());
             let last = self.log.last(&filter).await.unwrap();
             if last == Position(0) {
                 continue;
@@ -298,14 +347,22 @@ impl Installation {
             let mut follow = self.log.follow(&filter, Position(0)).await.unwrap();
             while let Some(stored) = follow.next().await {
                 let stored = stored.unwrap();
-                let commit = Commit::decode(&stored.stream, &stored.bytes).unwrap();
-                for recorded in commit.recorded(stored.position) {
-                    events.push(recorded.event.clone());
-                }
-                if stored.position >= last {
+                let position = stored.position;
+                found.push(stored);
+                if position >= last {
                     break;
                 }
             }
+        }
+        found
+    }
+
+    /// All events of this kind of a tenant.
+    pub(crate) async fn events(&self, tenant: &str, kind: AggregateKind) -> Vec<Event> {
+        let mut events = Vec::new();
+        for stored in self.stored(tenant, &[kind]).await {
+            let commit = Commit::decode(&stored.stream, &stored.bytes).unwrap();
+            events.extend(commit.recorded(stored.position).map(|recorded| recorded.event.clone()));
         }
         events
     }

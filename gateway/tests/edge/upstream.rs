@@ -67,6 +67,13 @@ async fn answer(State(seen): State<Seen>, headers: HeaderMap, body: Bytes) -> Re
     let body: Value = serde_json::from_slice(&body).unwrap();
     seen.requests.lock().unwrap().push((headers, body.clone()));
     let model = body["model"].as_str().unwrap().to_owned();
+    let model = match model.strip_prefix("slow-") {
+        Some(rest) => {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            rest.to_owned()
+        }
+        None => model,
+    };
     if let Some(status) = model.strip_prefix("status-") {
         let status = StatusCode::from_u16(status.parse().unwrap()).unwrap();
         let error =
@@ -85,6 +92,10 @@ async fn answer(State(seen): State<Seen>, headers: HeaderMap, body: Bytes) -> Re
                 event
             });
             ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(events)).into_response()
+        }
+        "slow" => {
+            tokio::time::sleep(Duration::from_millis(1_000)).await;
+            whole(Some(usage())).into_response()
         }
         "huge" => format!("{{\"choices\":[{}]}}", " ".repeat(2_000_000)).into_response(),
         "no-usage" => whole(None).into_response(),
@@ -127,6 +138,14 @@ fn events(model: &str) -> std::pin::Pin<Box<dyn Stream<Item = Piece> + Send>> {
                     word
                 })
                 .boxed();
+        }
+        "slow" => {
+            pieces.extend([last_usage, "data: [DONE]\n\n".to_owned()]);
+            let slowly = |piece| async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                piece
+            };
+            return stream::iter(pieces).map(piece).then(slowly).boxed();
         }
         "stall-mid" => {
             pieces.truncate(2);

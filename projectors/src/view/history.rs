@@ -14,6 +14,7 @@ use steward_events::commit::{Commit, DecodeError, Recorded};
 use steward_events::digest::CommitHash;
 use steward_events::event::{CatalogEvent, Event, IdentityEvent};
 use steward_events::id::TenantId;
+use steward_events::provider_key::KeyPlace;
 use steward_events::quantity::{Position, Shard};
 use steward_events::query::{HistoryEvent, Replay, ReplayQuery, kinds};
 use steward_events::rejection::Rejection;
@@ -218,8 +219,7 @@ fn readable(event: &Event) -> (String, Value) {
         // The hash of a key is no key, but nobody who reads history needs it.
         Event::Identity(IdentityEvent::KeyIssued { .. }) => leave_out(&mut data, "hash"),
         Event::Catalog(CatalogEvent::ProviderSet { key, url, .. }) => {
-            let is_reference = |key: &String| key.starts_with("env:") || key.starts_with("file:");
-            if key.as_ref().is_some_and(|key| !is_reference(key)) {
+            if key.as_ref().is_some_and(|key| KeyPlace::read(key).is_none()) {
                 leave_out(&mut data, "key");
             }
             if url.contains('@') {

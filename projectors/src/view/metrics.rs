@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use steward_events::BoxError;
 use steward_events::commit::Recorded;
-use steward_events::event::{DenialEvent, DenialKind, TaskEvent, UsageEvent};
+use steward_events::event::{CallOutcome, DenialEvent, DenialKind, TaskEvent, UsageEvent};
 use steward_events::id::TenantId;
 use steward_events::quantity::{NanoDollars, Position, Shard};
 use steward_events::query::{Metrics as MetricsAnswer, MetricsQuery, TaskState};
@@ -140,8 +140,8 @@ const fn place(state: TaskState) -> usize {
 }
 
 impl Projector for Metrics {
-    const NAME: &'static str = "metrics-v2";
-    const REPLACES: &'static [&'static str] = &["metrics-v1"];
+    const NAME: &'static str = "metrics-v3";
+    const REPLACES: &'static [&'static str] = &["metrics-v1", "metrics-v2"];
     type Row = MetricsRow;
 
     reads!(Usage => count_call, Task => count_task, Denials => count_denial);
@@ -149,6 +149,8 @@ impl Projector for Metrics {
 
 fn count_call(event: &UsageEvent, recorded: &Recorded<'_>, rows: &mut Rows<MetricsRow>) {
     match event {
+        // An attempt that a provider refused is no call; the one that followed it is.
+        UsageEvent::CallFinished { outcome: CallOutcome::NotBilled { .. }, .. } => {}
         UsageEvent::CallFinished { tokens, cost, .. } => count(recorded, rows, |sums| {
             sums.calls = sums.calls.saturating_add(1);
             sums.input = sums.input.saturating_add(tokens.input.0);

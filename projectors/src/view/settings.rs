@@ -1,6 +1,7 @@
 //! What a tenant has set: its place, time zone and state, and what can be called at which price.
 //!
-//! Knows what was recorded; must not know what a call costs or where it goes: that is decided by the live catalog.
+//! Knows what was recorded; must not know what a call costs or where it goes: that is decided by the live catalog, whose rules
+//! are asked where a route is to be explained.
 
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use steward_events::commit::Recorded;
 use steward_events::event::{
-    CatalogEvent, ModelSpec, PriceVariant, ProviderKind, Rates, RegistryEvent, Target, TenantEvent,
+    CachePolicy, CatalogEvent, ModelSpec, PriceVariant, ProviderKind, Rates, RegistryEvent, RoutePolicy, Target,
+    TenantEvent,
 };
 use steward_events::id::{ModelId, ProviderId, TenantId};
 use steward_events::quantity::Shard;
@@ -25,6 +27,7 @@ use crate::engine::rows::Rows;
 use crate::engine::runner::Runner;
 
 mod catalog;
+mod route;
 mod tenants;
 
 /// The read model.
@@ -43,7 +46,7 @@ impl SettingsView {
 #[async_trait]
 impl ReadModel for SettingsView {
     fn nouns(&self) -> &'static [&'static str] {
-        &["tenant", "provider", "model", "price"]
+        &["tenant", "provider", "model", "route", "price"]
     }
 
     fn rows(&self) -> Option<Arc<dyn KeepsRows>> {
@@ -56,6 +59,7 @@ impl ReadModel for SettingsView {
             ("tenant", "show") => query.write(&self.tenant(query).await?),
             ("provider", "list") => query.write(&self.providers(query).await?),
             ("model", "list") => query.write(&self.models(query).await?),
+            ("route", "explain") => query.write(&self.route(query).await?),
             ("price", "list") => query.write(&self.prices(query).await?),
             _ => Err(query.unknown()),
         }
@@ -113,8 +117,12 @@ pub struct StoredModel {
     model: ModelId,
     spec: Option<ModelSpec>,
     targets: Option<Vec<Target>>,
+    policy: RoutePolicy,
     /// In order.
     prices: Vec<ModelPrice>,
+    /// Whether its answers are given more than once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cache: Option<CachePolicy>,
 }
 
 /// The base rates of one price, and when they apply.
@@ -140,7 +148,8 @@ pub struct StoredPrice {
 }
 
 impl Projector for Settings {
-    const NAME: &'static str = "settings-v1";
+    const NAME: &'static str = "settings-v2";
+    const REPLACES: &'static [&'static str] = &["settings-v1"];
     type Row = SettingsRow;
 
     reads!(Registry => fold_registry, Tenant => fold_tenant, Catalog => fold_catalog);
@@ -187,14 +196,21 @@ fn fold_catalog(event: &CatalogEvent, recorded: &Recorded<'_>, rows: &mut Rows<S
         CatalogEvent::ModelSet { model, spec } => {
             change_model(tenant, model, rows, |stored| stored.spec = Some(spec.clone()));
         }
-        CatalogEvent::RouteSet { model, targets } => {
-            change_model(tenant, model, rows, |stored| stored.targets = Some(targets.clone()));
+        CatalogEvent::RouteSet { model, targets, policy } => {
+            change_model(tenant, model, rows, |stored| {
+                (stored.targets, stored.policy) = (Some(targets.clone()), *policy);
+            });
         }
         CatalogEvent::PriceSet { model, from, until, price, variants, source } => {
             let (model, variants, source) = (model.clone(), variants.clone(), source.clone());
             let stored = StoredPrice { model, from: *from, until: *until, next: None, price: *price, variants, source };
             set_price(tenant, stored, rows);
         }
+        CatalogEvent::CacheSet { model, policy } => {
+            change_model(tenant, model, rows, |stored| stored.cache = Some(*policy));
+        }
+        // What is kept stands in gateways only, and secrets have a view of their own.
+        CatalogEvent::CachePurged { .. } | CatalogEvent::SecretSet { .. } | CatalogEvent::SecretRemoved { .. } => {}
     }
 }
 
@@ -204,8 +220,11 @@ fn change_model<T>(
     rows: &mut Rows<SettingsRow>,
     change: impl FnOnce(&mut StoredModel) -> T,
 ) -> Option<T> {
-    let fresh =
-        || SettingsRow::Model(StoredModel { model: model.clone(), spec: None, targets: None, prices: Vec::new() });
+    let fresh = || {
+        let (model, policy) = (model.clone(), RoutePolicy::default());
+        let (spec, targets, cache) = (None, None, None);
+        SettingsRow::Model(StoredModel { model, spec, targets, policy, prices: Vec::new(), cache })
+    };
     match rows.row(&models(tenant).text(model.as_str())).get_or_insert_with(fresh) {
         SettingsRow::Model(stored) => Some(change(stored)),
         _ => None,

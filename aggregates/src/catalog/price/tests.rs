@@ -21,6 +21,10 @@ fn hours(from: &str, to: &str) -> Hours {
     Hours { days: vec![], from: from.parse().unwrap(), to: to.parse().unwrap() }
 }
 
+fn reading(input: u64) -> Most {
+    Most { input, ..Most::default() }
+}
+
 const BEGAN: Timestamp = Timestamp(0);
 
 #[test]
@@ -89,7 +93,11 @@ fn a_long_context_re_prices_the_whole_call() {
     let price = Price { variants: vec![above], ..rates(2_000_000, 100_000, 10_000_000).into() };
     assert_eq!(price.charge(&used(272_000, 0), BEGAN), Charge { variant: 0, cost: NanoDollars(544_000_000) });
     assert_eq!(price.charge(&used(272_001, 0), BEGAN), Charge { variant: 1, cost: NanoDollars(1_088_004_000) });
-    assert_eq!(price.ceiling(272_000, 0, BEGAN).cost(0), NanoDollars(544_000_000), "no call that short is re-priced");
+    assert_eq!(
+        price.ceiling(reading(272_000), BEGAN).cost(0),
+        NanoDollars(544_000_000),
+        "no call that short is re-priced"
+    );
 }
 
 #[test]
@@ -114,11 +122,11 @@ fn a_ceiling_knows_the_hour() {
     let night = PriceVariant { hours: vec![hours("00:00", "06:00")], ..variant(rates(1_000, 1_000, 1_000)) };
     let price = Price { variants: vec![night], ..rates(2_000, 2_000, 2_000).into() };
     assert_eq!(
-        price.ceiling(10, 0, Timestamp(0)).cost(10),
+        price.ceiling(reading(10), Timestamp(0)).cost(10),
         NanoDollars(20),
         "every call at night has the night's price"
     );
-    assert_eq!(price.ceiling(10, 0, Timestamp(6 * 3_600_000_000)).cost(10), NanoDollars(40));
+    assert_eq!(price.ceiling(reading(10), Timestamp(6 * 3_600_000_000)).cost(10), NanoDollars(40));
 }
 
 fn any_rates() -> impl Strategy<Value = Rates> {
@@ -137,6 +145,7 @@ fn any_rates() -> impl Strategy<Value = Rates> {
             audio_input: audio_in,
             audio_output: audio_out,
             call,
+            image: call,
             ..Rates::default()
         }
     })
@@ -188,17 +197,18 @@ fn any_usage(input_max: u64, output_max: u64) -> impl Strategy<Value = TokenUsag
 proptest! {
     #[test]
     fn no_usage_within_the_bounds_costs_more_than_the_ceiling(
-        price in any_price(), usage in any_usage(10_000, 10_000), minute in 0_u64..20_000,
+        price in any_price(), usage in any_usage(10_000, 10_000), images in 0_u64..4, minute in 0_u64..20_000,
     ) {
-        let began = Timestamp(minute * 60_000_000);
-        prop_assert!(price.charge(&usage, began).cost <= price.ceiling(10_000, usage.searches, began).cost(10_000));
+        let (began, usage) = (Timestamp(minute * 60_000_000), TokenUsage { images, ..usage });
+        let most = Most { images, searches: usage.searches, input: 10_000 };
+        prop_assert!(price.charge(&usage, began).cost <= price.ceiling(most, began).cost(10_000));
     }
 
     #[test]
     fn money_pays_for_the_output_that_it_is_cut_to(
         price in any_price(), money in 0_u64..u64::MAX / 2, usage in any_usage(5_000, 1),
     ) {
-        let ceiling = price.ceiling(5_000, 0, BEGAN);
+        let ceiling = price.ceiling(reading(5_000), BEGAN);
         if let Some(output) = ceiling.output_for(NanoDollars(money)) {
             prop_assert!(output == u64::MAX || ceiling.cost(output) <= NanoDollars(money));
             let output = output.min(100_000);
@@ -211,7 +221,7 @@ proptest! {
 
     #[test]
     fn the_worst_case_pays_for_itself(price in any_price(), input in 0_u64..10_000, output in 0_u64..10_000) {
-        let ceiling = price.ceiling(input, 0, BEGAN);
+        let ceiling = price.ceiling(reading(input), BEGAN);
         prop_assert!(ceiling.output_for(ceiling.cost(output)).unwrap() >= output);
     }
 
@@ -225,7 +235,7 @@ proptest! {
             tier: ServiceTier::Standard,
         };
         price.charge(&usage, BEGAN);
-        price.ceiling(input, 0, BEGAN).cost(output);
+        price.ceiling(reading(input), BEGAN).cost(output);
     }
 }
 
@@ -256,4 +266,20 @@ fn what_a_price_does_not_name_is_told() {
     assert_eq!(listed(Price::from(named).unpriced(&usage, 0)), [Unpriced::Tier]);
     assert_eq!(listed(with_flex.unpriced(&usage, with_flex.charge(&usage, BEGAN).variant)), all[1..]);
     assert!(plain.unpriced(&TokenUsage::default(), 0).is_empty());
+}
+
+#[test]
+fn images_whose_tokens_are_counted_need_no_price_of_their_own() {
+    let plain = Price::from(rates(1, 1, 1));
+    let listed = |usage: TokenUsage| plain.unpriced(&usage, 0).iter().collect::<Vec<_>>();
+    assert_eq!(listed(TokenUsage { images: 1, ..used(5, 0) }), [Unpriced::Image]);
+    assert_eq!(listed(TokenUsage { images: 1, ..used(5, 272) }), []);
+}
+
+#[test]
+fn a_rate_for_output_is_found_wherever_it_stands() {
+    let free = Price::from(rates(7, 7, 0));
+    assert!(!free.charges_output());
+    let sound = Rates { audio_output: Some(PicoDollarsPerToken(1)), ..rates(7, 7, 0) };
+    assert!(Price { variants: vec![variant(sound)], ..free }.charges_output());
 }

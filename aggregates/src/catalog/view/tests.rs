@@ -1,4 +1,4 @@
-use steward_events::event::{ProviderKind, Rates};
+use steward_events::event::{CachePolicy, ProviderKind, Rates};
 use steward_events::quantity::{PicoDollarsPerToken, Tokens};
 
 use super::*;
@@ -23,8 +23,8 @@ fn model(name: &str, context_max: u64, output_max: u64) -> CatalogEvent {
 }
 
 fn route(model: &str, provider: &str, upstream_model: &str) -> CatalogEvent {
-    let target = Target { provider: id(provider), upstream_model: upstream_model.to_owned() };
-    CatalogEvent::RouteSet { model: id(model), targets: vec![target] }
+    let target = Target::new(id(provider), upstream_model);
+    CatalogEvent::RouteSet { model: id(model), targets: vec![target], policy: RoutePolicy::Ordered }
 }
 
 fn price(model: &str, pico: u64) -> CatalogEvent {
@@ -91,4 +91,22 @@ fn a_model_on_a_tenants_own_provider_is_its_own_wholly() {
     let expected = |price| Some((100, 10, "x at https://mine.example.org/v1".to_owned(), price, false));
     assert_eq!(offered(&catalogs(own.clone()), "big"), None, "the platform's price is not its price");
     assert_eq!(offered(&catalogs([own, vec![price("big", 0)]].concat()), "big"), expected(0));
+}
+
+#[test]
+fn a_tenants_own_word_on_kept_answers_counts_first() {
+    let set = |ttl_s| CatalogEvent::CacheSet { model: id("big"), policy: CachePolicy { ttl_s, coalesce: false } };
+    let purged = || CatalogEvent::CachePurged { model: id("big") };
+    let terms = |own: Vec<CatalogEvent>, above: Vec<CatalogEvent>| {
+        let mut catalogs = catalogs(own);
+        let platform = catalogs.tenants.get_mut(&id("steward")).unwrap();
+        above.iter().for_each(|event| platform.apply(event, NOW));
+        catalogs.offer(&id("acme"), &id("big")).unwrap().cache
+    };
+    assert!(terms(vec![], vec![]).policy.is_off());
+    assert_eq!(terms(vec![], vec![set(60)]).policy.ttl_s, 60);
+    assert_eq!(terms(vec![set(0)], vec![set(60)]).policy.ttl_s, 0);
+    assert_eq!(terms(vec![set(9)], vec![]).policy.ttl_s, 9);
+    assert_eq!(terms(vec![purged()], vec![]).purged, [Some(NOW), None]);
+    assert_eq!(terms(vec![], vec![purged()]).purged, [None, Some(NOW)]);
 }

@@ -23,12 +23,15 @@ pub async fn gateway(
     let sessions = installation.connect(Role::Sessions).await?;
     process.watch_connection("bus of gateway", &connection);
     process.watch_clock(&connection);
+    let clock = Arc::clone(&process.clock);
+    let secrets = steward_calls::Secrets::new(secret);
+    let providers = steward_providers::all(&process.config.providers, secrets, Arc::new(move || clock.now()))?;
     let ports = GatewayPorts {
         log: Arc::new(JetStreamLog::over(&connection, process.config.bus.shards)),
         bus: Arc::new(JetStreamBus::over(&connection)),
         clock: Arc::clone(&process.clock),
         ids: Arc::clone(&process.ids),
-        providers: steward_providers::all(&process.config.providers, steward_calls::Secrets::new(secret))?,
+        providers,
         capacity: log_capacity(process)?,
         metrics: counters(process),
         probes: process.probes(),

@@ -24,6 +24,7 @@ mod names;
 mod one_or_many;
 mod price;
 pub(crate) mod recorded;
+mod route;
 pub(crate) mod setting;
 
 use company::Company;

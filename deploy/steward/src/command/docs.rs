@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::ArgMatches;
 use steward_events::BoxError;
 use steward_events::command::{Audience, COMMANDS};
-use steward_events::query::QUERIES;
+use steward_events::query;
 
 use crate::command::list;
 use crate::command::send::{fields, shorthand};
@@ -52,7 +52,7 @@ pub(super) fn commands() -> String {
         }
     }
     page.push_str("\n# Queries\n\n| query | bus | REST | permission |\n|---|---|---|---|\n");
-    for spec in QUERIES {
+    for spec in query::for_callers() {
         let (view, verb) = (spec.view, spec.verb);
         _ = writeln!(
             page,

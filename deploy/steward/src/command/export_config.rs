@@ -67,8 +67,18 @@ fn put(place: &mut Table, setting: &Setting, found: &Recorded) -> Result<(), Box
         }
         Kind::Model => table(table(place, "model")?, setting.id("model"))?.extend(fields),
         Kind::Route => {
-            let route = fields.remove("targets").unwrap_or(Value::Array(Vec::new()));
+            let route = if fields.contains_key("policy") {
+                Value::Table(fields)
+            } else {
+                fields.remove("targets").unwrap_or(Value::Array(Vec::new()))
+            };
             table(table(place, "model")?, setting.id("model"))?.insert("route".to_owned(), route);
+        }
+        Kind::Cache => {
+            let seconds = setting.fields.get("ttl_s").and_then(Json::as_u64).unwrap_or_default();
+            fields.remove("ttl_s");
+            fields.insert("ttl".to_owned(), Value::String(format!("{seconds}s")));
+            table(table(place, "model")?, setting.id("model"))?.insert("cache".to_owned(), Value::Table(fields));
         }
         Kind::Price => {
             let model = table(table(place, "model")?, setting.id("model"))?;
@@ -194,6 +204,7 @@ mod tests {
         route = ["local/smollm2", "local/other"]
         context_max = 100000
         output_max = 64
+        cache = { ttl = "10m", coalesce = true }
         [[model.small.price]]
         from = 2026-11-01
         until = 2027-11-01T12:30:00.5Z
@@ -226,11 +237,12 @@ mod tests {
         role.empty = {}
         agent.researcher = { model = "small", instructions = "Answer \"briefly\".", steps_max = 3 }
         model.big = { output_max = 10 }
+        model.wide = { cache = { ttl = "0s" } }
         [tenant.acme.provider.own]
         kind = "openai"
         url = "https://own.example.org/v1"
         [tenant.acme.model.own]
-        route = ["own/x"]
+        route = { policy = "weighted", targets = ["own/x weight=9 tags=eu+fast", "own/y on=context_length"] }
         price = { from = 2026-11-01, input = "$0/M", output = "$0/M" }
         [tenant.acme.project.support]
         grant = [

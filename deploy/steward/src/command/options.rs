@@ -6,6 +6,7 @@ use clap::ArgMatches;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 use steward_events::BoxError;
+use steward_events::event::Target;
 use steward_events::id::{PrincipalId, TenantId};
 use steward_events::quantity::NanoDollars;
 use steward_events::timestamp::Timestamp;
@@ -203,11 +204,9 @@ pub(crate) fn pico_a_token(text: &str) -> Result<u64, BoxError> {
     Ok(nano / 1_000)
 }
 
-/// `provider/model-there`.
+/// `provider/model-there`, and behind it what is not as usual.
 pub(crate) fn target(text: &str) -> Result<Value, BoxError> {
-    let (provider, model) =
-        text.split_once('/').ok_or_else(|| format!("{text:?} is not a target such as provider/model"))?;
-    Ok(serde_json::json!({ "provider": provider, "upstream_model": model }))
+    Ok(serde_json::to_value(text.parse::<Target>()?)?)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use steward_events::scope::Scope;
 
 use crate::client::Client;
 use crate::command::options::{self, Field, Shorthand, principal};
+use crate::command::secret;
 use crate::output;
 
 /// The shorthand of `noun.verb`; none for most.
@@ -34,8 +35,9 @@ pub(crate) fn shorthand(noun: &str, verb: &str) -> Shorthand {
         ("grant", "give" | "revoke") => (&["to", "role"], &[]),
         ("budget", "set") => (&["scope", "limit"], &[]),
         ("budget", "remove") => (&["scope"], &[]),
+        ("secret", "set" | "remove") => (&["secret"], &[]),
         ("provider", "set") => (&["provider", "upstream"], &[("upstream", "url"), ("secret", "key")]),
-        ("model" | "route" | "price", "set") => (&["model"], &[]),
+        ("model" | "route" | "price", "set") | ("cache", "set" | "purge") => (&["model"], &[]),
         ("agent", "define") => (&["agent"], &[]),
         ("task", "submit") => (&["agent", "prompt"], &[("on", "scope")]),
         ("task", "cancel") => (&["task"], &[]),
@@ -47,8 +49,8 @@ pub(crate) fn shorthand(noun: &str, verb: &str) -> Shorthand {
 /// The options of a command.
 pub(crate) fn fields(spec: &CommandSpec) -> Vec<Field> {
     let mut found = options::fields(spec.schema, &shorthand(spec.noun, spec.verb));
-    // The secret of a key is made at the edge; its hash is not typed.
-    found.retain(|field| (spec.noun, field.flag.as_str()) != ("key", "hash"));
+    // The secret of a key is made at the edge, and its hash is not typed; nor is a secret that is to be kept.
+    found.retain(|field| ![("key", "hash"), ("secret", "value")].contains(&(spec.noun, field.flag.as_str())));
     found
 }
 
@@ -59,14 +61,16 @@ pub(crate) async fn run(
     client: &Client,
     json: bool,
 ) -> Result<Reply, BoxError> {
-    let mut body = match matches.get_one::<String>("body") {
+    let mut body = match matches.try_get_one::<String>("body").ok().flatten() {
         Some(text) => serde_json::from_str(text).map_err(|error| format!("--body: {error}"))?,
         None => Map::new(),
     };
     let tenant = tenant_of(spec, matches, client)?;
     options::read(&fields(spec), matches, &tenant, &mut body)?;
-    if (spec.noun, spec.verb) == ("key", "issue") {
-        ensure_account(matches, client, &tenant).await?;
+    match (spec.noun, spec.verb) {
+        ("key", "issue") => ensure_account(matches, client, &tenant).await?,
+        ("secret", "set") => _ = body.insert("value".to_owned(), secret::read(matches)?),
+        _ => {}
     }
     let reply = client.command(&tenant, spec.noun, spec.verb, &Value::Object(body)).await?;
     if json {
@@ -94,7 +98,8 @@ fn tenant_of(spec: &CommandSpec, matches: &ArgMatches, client: &Client) -> Resul
         }
     }
     let own = client.own_tenant()?;
-    let global = ["provider", "model", "route", "price"].contains(&spec.noun);
+    let global = ["provider", "model", "route", "price", "cache"].contains(&spec.noun);
+    let global = ["provider", "model", "route", "price", "secret"].contains(&spec.noun);
     if own.is_steward() && !global {
         return Err("no tenant: give --tenant NAME".into());
     }
@@ -111,11 +116,13 @@ async fn ensure_account(matches: &ArgMatches, client: &Client, tenant: &TenantId
 }
 
 fn say(spec: &CommandSpec, reply: &Reply) {
-    if let Some(secret) = reply.answer.get("secret").and_then(Value::as_str) {
+    // Of a key `secret` is the key itself; of a secret it is the name.
+    let is_key = spec.noun == "key";
+    if let Some(secret) = reply.answer.get("secret").and_then(Value::as_str).filter(|_| is_key) {
         println!("{secret}   (shown once)");
     }
     if let Value::Object(answer) = &reply.answer {
-        for (name, value) in answer.iter().filter(|(name, _)| *name != "secret") {
+        for (name, value) in answer.iter().filter(|(name, _)| !is_key || *name != "secret") {
             if let Some(text) = value.as_str() {
                 println!("{name} {text}");
             }
@@ -135,5 +142,11 @@ mod tests {
     fn options_follow_the_schema() {
         let flags: Vec<String> = fields(find("task", "submit").unwrap()).into_iter().map(|field| field.flag).collect();
         assert_eq!(flags, ["task", "agent", "prompt", "on", "limit"]);
+    }
+
+    #[test]
+    fn a_secret_is_no_option() {
+        let flags: Vec<String> = fields(find("secret", "set").unwrap()).into_iter().map(|field| field.flag).collect();
+        assert_eq!(flags, ["secret"]);
     }
 }

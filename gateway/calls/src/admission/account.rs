@@ -90,6 +90,9 @@ impl Account {
         self.used_at = waiting.since;
         if let Some(why) = &self.stopped {
             (waiting.answer)(Err(Refusal::Closed(why.clone())));
+        } else if waiting.given.is_some() {
+            // It needs nothing that those before it wait for, and its permit bounds it.
+            self.line.push_front(waiting);
         } else if self.line.len() >= self.config.line_max {
             (waiting.answer)(Err(Refusal::WaitedTooLong { retry_after: RETRY_AFTER }));
         } else {
@@ -175,7 +178,8 @@ impl Account {
             let Some(lease) = self.current.clone() else { break };
             let Some(held) = self.leases.get_mut(&lease) else { break };
             // While others wait, nothing is taken that was not granted for this very call.
-            if !held.is_usable(now.mono) || ((held.pressure || held.recalled) && !granted) {
+            let may_take = granted || first.given.is_some() || !(held.pressure || held.recalled);
+            if !held.is_usable(now.mono) || !may_take {
                 break;
             }
             let Some(amount) = fitting(&first.wanted, held.free(), cut, self.line.len()) else { break };

@@ -18,8 +18,12 @@ pub struct Accepted {
     pub body: Bytes,
     /// … and the memory that this takes.
     pub memory: BodyMemory,
+    /// What it says of itself, for the route.
+    pub tags: Vec<String>,
     /// The request's id.
     pub request: CorrelationId,
     /// When it came, by the monotonic clock.
     pub began: Duration,
+    /// True if the caller wants an answer of its own: none that was kept, nor another call's.
+    pub anew: bool,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, stream};
-use steward_events::event::{CallOutcome, Operation, TokenUsage};
+use steward_events::event::{CallOutcome, Operation, Target, TokenUsage};
 use steward_ports::clock::Clock;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -18,11 +18,14 @@ use super::planned::ResolvedTarget;
 use super::reserved::Reserved;
 use super::settle::Settler;
 use crate::access::Access;
+use crate::cache::Leader;
 use crate::dialect::canonical::Frame;
 use crate::dialect::{Measured, Put, Recipient, WholeAnswer};
 use crate::error::Error;
 use crate::meter::{Meter, abandoned};
+use crate::recourse::{Blame, Recourse};
 use crate::run_to_end::Left;
+use crate::tenant_secrets::{NotOpened, TenantSecrets};
 use crate::upstream::{
     Billed, Cause, Failure, Outgoing, PreSendCheck, Providers, Revoked, UpstreamAnswer, UpstreamEvents,
 };
@@ -48,8 +51,8 @@ pub(super) enum CallAnswer {
 
 /// An attempt that got no answer. Its end is recorded.
 pub(super) enum Unanswered {
-    /// Certainly nothing was billed, and another target may do better.
-    TryNext(Error),
+    /// Something may be done about it.
+    Failed(Error, Recourse),
     /// That was it.
     GiveUp(Error),
 }
@@ -61,11 +64,30 @@ pub(super) struct Stop<'a> {
     pub(super) left: &'a Left,
     /// This process stops and cannot wait.
     pub(super) cut: &'a CancellationToken,
+    /// Others may wait for the answer too.
+    pub(super) leader: Option<&'a Leader>,
 }
 
 impl Stop<'_> {
     fn is_set(self) -> bool {
-        self.left.is_set() || self.cut.is_cancelled()
+        (self.left.is_set() && !self.is_awaited()) || self.cut.is_cancelled()
+    }
+
+    /// True if others wait for the answer.
+    fn is_awaited(self) -> bool {
+        self.leader.is_some_and(Leader::has_followers)
+    }
+
+    /// Waits for so long. False if there is no more use in what was waited for.
+    pub(super) async fn sleep(self, wait: Duration) -> bool {
+        if wait.is_zero() {
+            return true;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => !self.is_set(),
+            () = self.left.wait(), if !self.is_awaited() => false,
+            () = self.cut.cancelled() => false,
+        }
     }
 }
 
@@ -73,6 +95,7 @@ impl Stop<'_> {
 pub(super) struct Sender {
     pub(super) access: Arc<Access>,
     pub(super) providers: Providers,
+    pub(super) secrets: TenantSecrets,
     pub(super) settler: Settler,
     pub(super) clock: Arc<dyn Clock>,
     /// What was learnt of how providers want to be asked.
@@ -87,7 +110,7 @@ impl Sender {
         &self,
         call: &Authorised,
         target: &ResolvedTarget,
-        reserved: Reserved,
+        mut reserved: Reserved,
         stop: Stop<'_>,
     ) -> Result<Answered, Unanswered> {
         if let Some(why) = stopped(&reserved, stop) {
@@ -98,7 +121,7 @@ impl Sender {
         let sending = async {
             tokio::select! {
                 answer = self.exchange(call, target, reserved.output.each(), &mut revoked) => answer.map_err(Some),
-                () = self.gone_for_long(stop.left) => Err(None),
+                () = self.gone_for_long(stop) => Err(None),
                 () = stop.cut.cancelled() => Err(None),
             }
         };
@@ -106,6 +129,13 @@ impl Sender {
             Ok(answer) => {
                 let waited = self.clock.monotonic().saturating_sub(reserved.since);
                 self.settler.metrics.first_byte(waited);
+                reserved.trial.answered(waited);
+                match &answer {
+                    CallAnswer::Whole(..) => reserved.trial.well(),
+                    CallAnswer::Unusable(..) => reserved.trial.failed(None),
+                    // How it went is known at its end.
+                    CallAnswer::Stream(_) => {}
+                }
                 Ok(Answered { reserved, answer })
             }
             Err(None) => {
@@ -126,9 +156,12 @@ impl Sender {
     }
 
     /// The caller has gone, and nothing was heard for a while: a provider works on, and bills, whoever listens.
-    async fn gone_for_long(&self, left: &Left) {
-        left.wait().await;
+    async fn gone_for_long(&self, stop: Stop<'_>) {
+        stop.left.wait().await;
         tokio::time::sleep(self.read_on_max).await;
+        while stop.is_awaited() {
+            tokio::time::sleep(self.read_on_max).await;
+        }
     }
 
     /// Asks the provider, once more in other words if it did not take the first, and reads a whole answer as far as it must
@@ -142,7 +175,7 @@ impl Sender {
     ) -> Result<CallAnswer, Failure> {
         let (url, model) = (&target.provider.url, target.target.upstream_model.as_str());
         let operation = call.dialect.operation();
-        let no_such = || Failure::unbilled(Cause::Unreachable(format!("it has no {}", in_words(operation))));
+        let no_such = || Failure::unbilled(Cause::Unfit(format!("it has no {}", in_words(operation))));
         let usual = self.providers.get(target.provider.kind)?.speaks(url, operation).ok_or_else(no_such)?;
         let mut speaks = self.manners.of(operation, (url, model), usual);
         let mut rewordings = 0..REWORDINGS_MAX;
@@ -189,11 +222,12 @@ impl Sender {
     async fn ask(
         &self,
         call: &Authorised,
-        ResolvedTarget { target, provider, trusted }: &ResolvedTarget,
+        to_target: &ResolvedTarget,
         (to, body): (&Recipient<'_>, Bytes),
         pre_send_check: PreSendCheck,
     ) -> Result<UpstreamAnswer, Failure> {
-        let key = self.providers.key(&target.provider, provider.key.as_deref())?;
+        let key = self.key(call, to_target).await?;
+        let ResolvedTarget { provider, trusted, .. } = to_target;
         let outgoing = Outgoing {
             url: provider.url.clone(),
             key,
@@ -207,12 +241,26 @@ impl Sender {
         self.providers.get(provider.kind)?.send(outgoing).await
     }
 
+    /// The provider's key, if it has one: a secret of the tenant whose provider it is, or from the surroundings of this
+    /// process.
+    async fn key(&self, call: &Authorised, to: &ResolvedTarget) -> Result<Option<String>, Failure> {
+        let ResolvedTarget { target: Target { provider: name, .. }, provider, secret, .. } = to;
+        let Some(secret) = secret else { return self.providers.key(name, provider.key.as_deref()) };
+        let opened = self.secrets.open(secret, &call.id).await;
+        opened.map(|value| Some(value.expose().to_owned())).map_err(|NotOpened| Failure::not_configured(name))
+    }
+
     async fn not_sent(&self, reserved: Reserved, why: Error) -> Unanswered {
         Unanswered::GiveUp(self.settler.not_sent(reserved).await.err().unwrap_or(why))
     }
 
-    async fn failed(&self, call: &Authorised, reserved: Reserved, failure: Failure) -> Unanswered {
-        let provider = reserved.provider.clone();
+    async fn failed(&self, call: &Authorised, mut reserved: Reserved, failure: Failure) -> Unanswered {
+        let (provider, now) = (reserved.target.provider.clone(), self.clock.now());
+        match failure.blame(now) {
+            Blame::Target(ask_again) => reserved.trial.failed(ask_again),
+            Blame::Request => reserved.trial.well(),
+            Blame::Unknown => {}
+        }
         tracing::warn!(
             provider.id = %provider, call.id = %reserved.call(), reason = failure.reason(), "an attempt failed"
         );
@@ -224,11 +272,8 @@ impl Sender {
         if let Err(error) = self.settler.settle(reserved, tokens, outcome).await {
             return Unanswered::GiveUp(error);
         }
-        if failure.may_work_elsewhere() {
-            Unanswered::TryNext(told(failure, &provider, self.clock.now()))
-        } else {
-            Unanswered::GiveUp(told(failure, &provider, self.clock.now()))
-        }
+        let recourse = failure.recourse(now);
+        Unanswered::Failed(told(failure, &provider, now), recourse)
     }
 }
 
@@ -255,7 +300,7 @@ const fn in_words(operation: Operation) -> &'static str {
     }
 }
 
-fn broke_off() -> Error {
+pub(super) fn broke_off() -> Error {
     Error::Unanswered("the caller broke off".to_owned())
 }
 

@@ -35,7 +35,9 @@ pub(super) fn told(failure: Failure, provider: &ProviderId, now: Timestamp) -> E
         Cause::Refused(Refused { status, .. }) => {
             Error::UpstreamFailed(format!("provider {provider} answered {status}"))
         }
-        Cause::Unreachable(why) => Error::UpstreamFailed(format!("provider {provider} cannot be reached: {why}")),
+        Cause::Unreachable(why) | Cause::Unfit(why) => {
+            Error::UpstreamFailed(format!("provider {provider} cannot be reached: {why}"))
+        }
         Cause::TimedOut(what) => Error::UpstreamTimedOut(format!("provider {provider}: {what}")),
         Cause::Untranslatable { param, message } => Error::BadRequest { param, message },
         Cause::Broke(why) => Error::UpstreamBroke(format!("provider {provider}: {why}")),

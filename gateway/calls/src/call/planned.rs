@@ -3,21 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_aggregates::catalog::{Catalogs, Provider};
-use steward_events::event::{PriceVersion, Target};
+use steward_aggregates::catalog::route::hash;
+use steward_aggregates::catalog::{CacheTerms, CallFacts, Catalogs, Course, Offer, Provider, RecordedSecret};
+use steward_events::event::{PriceVersion, RoutePolicy, Target};
+use steward_events::id::TenantId;
 use steward_events::quantity::NanoDollars;
 use steward_events::shard::STEWARD_SHARD;
 use steward_ports::clock::Clock;
 use steward_ports::live::Live;
 
 use super::accepted::Accepted;
-use crate::access::AuthenticatedKey;
-use crate::dialect::{Dialect, ModelRequest};
+use crate::dialect::{Dialect, Makes, ModelRequest};
 use crate::error::Error;
 use crate::estimate::{Estimate, Rate};
+use crate::targets::{self, TargetName, Targets};
 
-/// How old the catalogs may be where they would refuse a call.
+/// How old the catalogs may be where they would refuse a call, or say which secret counts.
 const CATALOG_AGE_MAX: Duration = Duration::from_millis(200);
+/// Bytes of a request by which it is found alike to others: long enough for a prompt that a provider keeps, short enough that
+/// a conversation stays alike while it grows.
+const ALIKE_BYTES_MAX: usize = 1_024;
 
 /// A call that was read and looked up.
 pub(super) struct Planned {
@@ -29,18 +34,20 @@ pub(super) struct Planned {
 }
 
 /// Where a call may go, and for how much.
-#[derive(Clone, Debug)]
 pub(super) struct Plan {
-    /// The targets, in the order to try; at least one.
+    /// The targets of the route.
     pub(super) targets: Vec<ResolvedTarget>,
+    /// Which of them to try, and in which order; at least one.
+    pub(super) course: Course,
     /// What it can cost.
     pub(super) estimate: Estimate,
     /// At which price.
     pub(super) price: PriceVersion,
+    /// Whether its answer is given to others too, and theirs to it.
+    pub(super) cache: CacheTerms,
 }
 
 /// One place where a call may go.
-#[derive(Clone, Debug)]
 pub(super) struct ResolvedTarget {
     /// The provider, and the model's name there.
     pub(super) target: Target,
@@ -48,6 +55,17 @@ pub(super) struct ResolvedTarget {
     pub(super) provider: Provider,
     /// True if the operators set it, not the tenant.
     pub(super) trusted: bool,
+    /// How it is doing.
+    pub(super) health: Arc<targets::Target>,
+    /// The secret that is its key, if a secret is.
+    pub(super) secret: Option<RecordedSecret>,
+}
+
+impl Plan {
+    /// True if a key is a secret of a tenant.
+    fn needs_a_secret(&self) -> bool {
+        self.targets.iter().any(|target| target.secret.is_some())
+    }
 }
 
 impl Planned {
@@ -59,48 +77,99 @@ impl Planned {
 
 /// Reads requests and looks them up.
 pub(super) struct Planner {
-    catalogs: Arc<Live<Catalogs>>,
-    clock: Arc<dyn Clock>,
-    fresh_wait_max: Duration,
+    pub(super) catalogs: Arc<Live<Catalogs>>,
+    pub(super) targets: Arc<Targets>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) fresh_wait_max: Duration,
 }
 
 impl Planner {
-    pub(super) const fn new(catalogs: Arc<Live<Catalogs>>, clock: Arc<dyn Clock>, fresh_wait_max: Duration) -> Self {
-        Self { catalogs, clock, fresh_wait_max }
-    }
-
     /// Reads the request and looks up where it may go.
     pub(super) async fn plan(&self, accepted: Accepted, dialect: &'static dyn Dialect) -> Result<Planned, Error> {
         let request = dialect.read(&accepted.body)?;
-        let plan = self.find(&accepted.key, &request).await;
+        let plan = self.find(&accepted, &request, dialect.makes()).await;
         Ok(Planned { accepted, dialect, request, plan })
     }
 
-    /// A refusal rests on fresh catalogs, so that what was just set counts.
-    async fn find(&self, key: &AuthenticatedKey, request: &ModelRequest) -> Result<Plan, Error> {
-        if let Ok(plan) = self.look_up(key, request) {
+    /// A refusal rests on fresh catalogs, so that what was just set counts; and so does the use of a secret, so that one
+    /// that was just replaced or taken from its provider is not used.
+    async fn find(&self, accepted: &Accepted, request: &ModelRequest, makes: Makes) -> Result<Plan, Error> {
+        if let Ok(plan) = self.look_up(accepted, request, makes)
+            && !plan.needs_a_secret()
+        {
             return Ok(plan);
         }
         let confirm = |shard| self.catalogs.confirm(shard, CATALOG_AGE_MAX, self.fresh_wait_max);
-        let (own, inherited) = tokio::join!(confirm(key.shard), confirm(STEWARD_SHARD));
+        let (own, inherited) = tokio::join!(confirm(accepted.key.shard), confirm(STEWARD_SHARD));
         own.and(inherited).map_err(|error| {
             Error::Unavailable(format!("the catalog of models cannot be confirmed to be current: {error}"))
         })?;
-        self.look_up(key, request)
+        self.look_up(accepted, request, makes)
     }
 
-    fn look_up(&self, key: &AuthenticatedKey, request: &ModelRequest) -> Result<Plan, Error> {
-        let (tenant, model) = (&key.holder.tenant, &request.model);
+    fn look_up(&self, accepted: &Accepted, request: &ModelRequest, makes: Makes) -> Result<Plan, Error> {
+        let (tenant, model) = (&accepted.key.holder.tenant, &request.model);
         let catalogs = self.catalogs.read();
         let offer = catalogs.offer(tenant, model).ok_or_else(|| Error::NoSuchModel(model.to_string()))?;
-        let resolved = |&(target, provider): &(&Target, &Provider)| ResolvedTarget {
-            target: target.clone(),
-            provider: provider.clone(),
-            trusted: offer.of_platform,
-        };
-        let targets = offer.targets.iter().map(resolved).collect();
         let began = self.clock.now();
         let (version, price) = offer.price_at(began).ok_or_else(|| Error::NoPrice(model.to_string()))?;
-        Ok(Plan { targets, estimate: Estimate::of(request, &offer.spec, Rate { price, began }), price: version })
+        if makes == Makes::Sound && price.charges_output() {
+            return Err(Error::bad(
+                "model",
+                format!(
+                    "the price of `{model}` names a rate for output, but nobody says how much sound was made; price speech \
+                     by the call or by its input, of which a character counts as a token"
+                ),
+            ));
+        }
+        let estimate = Estimate::of(request, makes, &offer.spec, Rate { price, began });
+        let targets = self.resolved(tenant, &catalogs, &offer);
+        let facts = CallFacts {
+            input: estimate.probable(0).input,
+            tags: &accepted.tags,
+            alike: if offer.policy == RoutePolicy::Sticky { alike(accepted) } else { 0 },
+            lot: self.targets.draw(),
+        };
+        let course = offer.course(targets.iter().map(|target| target.health.standing()), &facts);
+        if course.order.is_empty() {
+            return Err(nowhere(model.as_str(), &facts, &course));
+        }
+        Ok(Plan { targets, course, estimate, price: version, cache: offer.cache })
+    }
+
+    fn resolved(&self, tenant: &TenantId, catalogs: &Catalogs, offer: &Offer<'_>) -> Vec<ResolvedTarget> {
+        let resolved = |&(target, provider): &(&Target, &Provider)| {
+            let catalog = if offer.of_platform { TenantId::steward() } else { tenant.clone() };
+            let secret = provider.secret().and_then(|secret| catalogs.secret(&catalog, &secret));
+            let (name, model) = (target.provider.clone(), target.upstream_model.clone());
+            ResolvedTarget {
+                target: target.clone(),
+                provider: provider.clone(),
+                trusted: offer.of_platform,
+                health: self.targets.of(TargetName { catalog, provider: name, model }),
+                secret,
+            }
+        };
+        offer.targets.iter().map(resolved).collect()
+    }
+}
+
+/// The same number for calls of one key that begin alike.
+fn alike(accepted: &Accepted) -> u64 {
+    let beginning = &accepted.body[..accepted.body.len().min(ALIKE_BYTES_MAX)];
+    hash([accepted.key.holder.key.as_str().as_bytes(), &[0], beginning])
+}
+
+/// No target of the route is for this call.
+fn nowhere(model: &str, facts: &CallFacts<'_>, course: &Course) -> Error {
+    let why: Vec<String> =
+        course.left_out.iter().map(|(number, why)| format!("target {}: {why}", number + 1)).collect();
+    let (input, tags) = (facts.input, facts.tags.join(", "));
+    Error::BadRequest {
+        param: None,
+        message: format!(
+            "the route of the model `{model}` has no target for this call of about {input} input tokens and the tags [{tags}]: {}",
+            why.join("; ")
+        ),
     }
 }

@@ -1,6 +1,7 @@
 //! An answer piece by piece: passed on as it comes, metered, cut off when the reservation is used up; its end recorded
 //! before the last piece goes out.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -9,15 +10,17 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, poll};
 use steward_events::event::{CallOutcome, TokenUsage};
 use steward_ports::clock::Clock;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::authorised::Authorised;
 use super::failure::told;
 use super::pieces::{Pieces, Slot};
-use super::reply::{CallSummary, Reply, ReplyBody};
+use super::reply::{CallSummary, Reply, ReplyBody, made};
 use super::reserved::Reserved;
 use super::settle::Settler;
+use crate::cache::Leader;
 use crate::dialect::{AnswerEvent, CutOff};
 use crate::error::Error;
 use crate::meter::{Meter, abandoned};
@@ -55,8 +58,16 @@ pub(super) struct Relay {
 
 impl Relay {
     /// Replies with what comes, as the client's connection asks for it.
-    pub(super) fn start(self: &Arc<Self>, call: Authorised, reserved: Reserved, events: UpstreamEvents) -> Reply {
+    pub(super) fn start(
+        self: &Arc<Self>,
+        call: Authorised,
+        reserved: Reserved,
+        (events, leader): (UpstreamEvents, Option<Leader>),
+    ) -> Reply {
         let summary = CallSummary::of(&call, &reserved);
+        if let Some(leader) = &leader {
+            leader.begin(reserved.call(), &reserved.target);
+        }
         let slot = Slot::default();
         let passing = Passing {
             relay: Arc::clone(self),
@@ -66,6 +77,7 @@ impl Relay {
             meter: Meter::default(),
             ready: BytesMut::new(),
             held: None,
+            leader,
         };
         Reply { summary, body: ReplyBody::Stream(Pieces::new(passing.run(events), slot, &self.tracker)) }
     }
@@ -82,6 +94,8 @@ struct Passing {
     ready: BytesMut,
     /// The provider's report of usage, kept for the end.
     held: Option<Bytes>,
+    /// Others who hear it.
+    leader: Option<Leader>,
 }
 
 impl Passing {
@@ -92,9 +106,18 @@ impl Passing {
         }
         // This ends the call at the provider, if it is not over.
         drop(events);
-        let Self { relay, call, reserved, slot, meter, held, .. } = self;
+        let Self { relay, call, mut reserved, slot, meter, held, leader, .. } = self;
+        match end {
+            RelayEnd::Done | RelayEnd::UsedUp => reserved.trial.well(),
+            RelayEnd::Broke(_) => reserved.trial.failed(None),
+            RelayEnd::CallerGone | RelayEnd::Stopped => {}
+        }
         let (tokens, outcome) = used(&call, &meter, &end, reserved.output.each());
+        let (id, target) = (reserved.call().clone(), reserved.target.clone());
         let settled = relay.settler.settle(reserved, tokens, outcome).await;
+        if let (RelayEnd::Done, Ok(settled), Some(leader)) = (&end, &settled, leader) {
+            leader.end_stream(held.clone(), made(id, target, settled));
+        }
         if let Some(last) = last_piece(end, settled, &call, held, &*relay.clock) {
             slot.put(last).await;
         }
@@ -120,8 +143,8 @@ impl Passing {
                     Poll::Pending => break,
                 }
             }
-            if !self.ready.is_empty() {
-                self.slot.put(Ok(self.ready.split().freeze())).await;
+            if let Some(piece) = self.ready_piece() {
+                self.slot.put(Ok(piece)).await;
             }
             if let Some(end) = end {
                 return end;
@@ -129,23 +152,38 @@ impl Passing {
         }
     }
 
-    /// Reads on for a while after the client has gone: what the answer came to is said at its end, and who leaves before that
+    /// What is ready, which all who follow hear at once.
+    fn ready_piece(&mut self) -> Option<Bytes> {
+        if self.ready.is_empty() {
+            return None;
+        }
+        let piece = self.ready.split().freeze();
+        self.leader.iter().for_each(|leader| leader.pass(&piece));
+        Some(piece)
+    }
+
+    /// Reads on for a while after the client has gone, and as long as others listen: what the answer came to is said at its end, and who leaves before that
     /// pays it all the same.
     async fn read_on(&mut self, events: &mut UpstreamEvents) -> RelayEnd {
         let (cut, read_on_max) = (self.relay.cut.clone(), self.relay.read_on_max);
-        let reading = async {
-            loop {
-                let next = events.next().await;
-                self.ready.clear();
-                if let Some(end) = self.take(next) {
-                    return end;
+        let mut patience = pin!(tokio::time::sleep(read_on_max));
+        loop {
+            let next = tokio::select! {
+                next = events.next() => next,
+                () = &mut patience => {
+                    if !self.leader.as_ref().is_some_and(Leader::has_followers) {
+                        return RelayEnd::CallerGone;
+                    }
+                    patience.as_mut().reset(Instant::now() + read_on_max);
+                    continue;
                 }
+                () = cut.cancelled() => return RelayEnd::Stopped,
+            };
+            let end = self.take(next);
+            self.ready_piece();
+            if let Some(end) = end {
+                return end;
             }
-        };
-        tokio::select! {
-            end = reading => end,
-            () = tokio::time::sleep(read_on_max) => RelayEnd::CallerGone,
-            () = cut.cancelled() => RelayEnd::Stopped,
         }
     }
 
@@ -156,7 +194,7 @@ impl Passing {
             // All has been said: what breaks now takes nothing away.
             Some(Err(_)) if self.meter.is_whole() && self.meter.is_said() => return Some(RelayEnd::Done),
             Some(Err(failure)) => {
-                return Some(RelayEnd::Broke(told(failure, &self.reserved.provider, self.relay.clock.now())));
+                return Some(RelayEnd::Broke(told(failure, &self.reserved.target.provider, self.relay.clock.now())));
             }
             // Some providers leave out `[DONE]`; an answer of which each choice ended is whole all the same.
             None if self.meter.is_whole() => return Some(RelayEnd::Done),
@@ -193,7 +231,7 @@ impl Passing {
     }
 
     fn broke(&self, why: &str) -> Error {
-        Error::UpstreamBroke(format!("provider {}: {why}", self.reserved.provider))
+        Error::UpstreamBroke(format!("provider {}: {why}", self.reserved.target.provider))
     }
 }
 

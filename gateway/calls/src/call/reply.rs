@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use steward_events::event::CallOutcome;
+use steward_events::event::{CallOutcome, Saved, Target};
 use steward_events::id::{CallId, TenantId};
 
 use super::authorised::Authorised;
 use super::pieces::Pieces;
 use super::reserved::Reserved;
 use super::settle::Settler;
+use crate::cache::{Leader, Made};
 use crate::dialect::Measured;
 use crate::error::Error;
 use crate::meter::Meter;
@@ -36,6 +37,38 @@ pub struct CallSummary {
     pub tenant: TenantId,
     /// Output tokens of one choice, if that is less than the caller wanted.
     pub clamped_to: Option<u64>,
+    /// What a whole answer is, as `Content-Type` names it.
+    pub media_type: &'static str,
+    /// What kept and shared answers had to do with it; none where the model has none.
+    pub cache: Option<CacheUse>,
+}
+
+/// What kept and shared answers had to do with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheUse {
+    /// It got an earlier answer.
+    Hit {
+        /// How old the answer is.
+        age: Duration,
+    },
+    /// It got the answer of another call that was on its way.
+    Shared,
+    /// There was none, and it was made.
+    Miss,
+    /// None was looked for: its caller, or what it asks for, wants one of its own.
+    Bypass,
+}
+
+impl CacheUse {
+    /// In a word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit { .. } => "hit",
+            Self::Shared => "shared",
+            Self::Miss => "miss",
+            Self::Bypass => "bypass",
+        }
+    }
 }
 
 /// An answer in the caller's dialect.
@@ -54,6 +87,8 @@ impl CallSummary {
             overhead: reserved.overhead,
             tenant: call.key.holder.tenant.clone(),
             clamped_to: reserved.output.clamped.then(|| reserved.output.each()),
+            media_type: call.dialect.media_type(&call.request),
+            cache: None,
         }
     }
 }
@@ -64,11 +99,21 @@ pub(super) async fn whole(
     call: Authorised,
     reserved: Reserved,
     (body, measured): (Bytes, Measured),
+    leader: Option<Leader>,
 ) -> Result<Reply, Error> {
     let (tokens, outcome) = Meter::from(measured).whole(&call.plan.estimate);
-    let summary = CallSummary::of(&call, &reserved);
+    let (summary, target) = (CallSummary::of(&call, &reserved), reserved.target.clone());
     let settled = settler.settle(reserved, tokens, outcome).await?;
+    if let Some(leader) = leader {
+        leader.end_whole(&body, made(summary.call.clone(), target, &settled));
+    }
     Ok(Reply { summary, body: ReplyBody::Whole(body, settled) })
+}
+
+/// A call that was answered and settled, as others hear of it.
+pub(super) fn made(call: CallId, target: Target, settled: &Settled) -> Made {
+    let saves = Saved { tokens: settled.tokens().total(), money: settled.cost() };
+    Made { call, target, saves }
 }
 
 /// Settles a call whose answer cannot be passed on, for what is known of it.
@@ -78,7 +123,7 @@ pub(super) async fn unusable(
     reserved: Reserved,
     (measured, why): (Measured, &'static str),
 ) -> Error {
-    let provider = reserved.provider.clone();
+    let provider = reserved.target.provider.clone();
     let meter = Meter::from(measured);
     let (tokens, outcome) = if meter.is_said() {
         meter.whole(&call.plan.estimate)

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_events::event::CallContext;
-use steward_events::id::{CallId, ProviderId};
-use steward_events::quantity::Limit;
+use steward_events::event::{CallContext, Target};
+use steward_events::id::CallId;
+use steward_events::quantity::{Amounts, Limit};
 use steward_events::rejection::Rejection;
 use steward_events::scope::{Scope, ScopeSet};
 use steward_events::shared::Shared;
@@ -17,9 +17,11 @@ use tracing::Span;
 use super::authorised::Authorised;
 use super::planned::ResolvedTarget;
 use crate::access::Access;
-use crate::admission::{Admission, Refusal, Reservation, ReservationRequest};
+use crate::admission::{Admission, Given, Refusal, Reservation, ReservationRequest};
 use crate::error::Error;
 use crate::estimate::Rate;
+use crate::settled::Settled;
+use crate::targets::Trial;
 use crate::trace;
 
 /// A budget that refills later than this is spent; one that does so sooner is a rate.
@@ -34,7 +36,9 @@ pub(super) struct Reserved {
     /// When the reservation was recorded, by the monotonic clock.
     pub(super) since: Duration,
     /// Whom it is for.
-    pub(super) provider: ProviderId,
+    pub(super) target: Target,
+    /// How it goes, for what is known of its target.
+    pub(super) trial: Trial,
     /// The number of this attempt, from 1.
     pub(super) number: u32,
     /// Time in the gateway until then.
@@ -76,36 +80,18 @@ pub(super) struct Reserver {
 
 impl Reserver {
     /// Reserves for the attempt with this number, at `to`.
-    pub(super) async fn reserve(&self, call: &Authorised, to: &ResolvedTarget, number: u32) -> Result<Reserved, Error> {
+    pub(super) async fn reserve(
+        &self,
+        call: &Authorised,
+        to: &ResolvedTarget,
+        (number, trial): (u32, Trial),
+    ) -> Result<Reserved, Error> {
         if self.clock.off().is_some() {
             return Err(Error::Unavailable("the clock of this process is wrong: see /readyz".to_owned()));
         }
         let plan = &call.plan;
-        let reserving = self.admission.reserve(ReservationRequest {
-            tenant: call.key.holder.tenant.clone(),
-            shard: call.key.shard,
-            context: Shared::new(CallContext {
-                scopes: scopes(call),
-                operation: call.dialect.operation(),
-                provider: to.target.provider.clone(),
-                upstream_model: to.target.upstream_model.clone(),
-                price: plan.price.clone(),
-            }),
-            worst: plan.estimate.worst(),
-            worst_min: plan.estimate.worst_min(),
-            request: call.id.clone(),
-        });
-        let reservation = tokio::select! {
-            biased;
-            reserved = reserving => reserved.map_err(|refusal| self.refused(call, refusal))?,
-            // A caller that may not call any more is told at once, not when there would have been room. What was reserved
-            // for it meanwhile is recorded as not sent.
-            why = self.access.until_revoked(call.key.shard, || call.check(&self.access)) => return Err(why.into()),
-            // So is one that waits for a log that takes nothing.
-            () = tokio::time::sleep(self.wait_max) => {
-                return Err(Error::Unavailable("the start of the call cannot be recorded in the log now: see /readyz".to_owned()));
-            }
-        };
+        let worst = (plan.estimate.worst(), plan.estimate.worst_min());
+        let reservation = self.in_time(call, self.admission.reserve(request(call, &to.target, worst))).await?;
         let tokens = plan.estimate.output_for(reservation.granted);
         let wanted = call.request.output_limit.unwrap_or(plan.estimate.output_max);
         let (model, upstream_model) = (&call.request.model, &to.target.upstream_model);
@@ -115,11 +101,42 @@ impl Reserver {
             reservation,
             rate: plan.estimate.rate.clone(),
             since,
-            provider: to.target.provider.clone(),
+            target: to.target.clone(),
+            trial,
             number,
             overhead: since.saturating_sub(call.began),
             output: Output { tokens, clamped: tokens.is_some_and(|output| output < wanted) },
         })
+    }
+
+    /// A new id of a call.
+    pub(super) fn new_call(&self) -> CallId {
+        self.admission.new_call()
+    }
+
+    /// Records that the call got an answer that `target` made for another.
+    pub(super) async fn give(&self, call: &Authorised, target: &Target, given: Given) -> Result<Settled, Error> {
+        let nothing = (Amounts::ZERO, Amounts::ZERO);
+        self.in_time(call, Settled::give(&self.admission, request(call, target, nothing), given)).await
+    }
+
+    /// What comes of `admitting`, while the caller may call.
+    async fn in_time<T>(
+        &self,
+        call: &Authorised,
+        admitting: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            admitted = admitting => admitted.map_err(|refusal| self.refused(call, refusal)),
+            // A caller that may not call any more is told at once, not when there would have been room. What was reserved
+            // for it meanwhile is recorded as not sent.
+            why = self.access.until_revoked(call.key.shard, || call.check(&self.access)) => Err(why.into()),
+            // So is one that waits for a log that takes nothing.
+            () = tokio::time::sleep(self.wait_max) => {
+                Err(Error::Unavailable("the start of the call cannot be recorded in the log now: see /readyz".to_owned()))
+            }
+        }
     }
 
     fn refused(&self, call: &Authorised, refusal: Refusal) -> Error {
@@ -146,6 +163,24 @@ impl Reserver {
         let fits = requested.parse::<Limit>().ok()?.amount <= limit.parse::<Limit>().ok()?.amount;
         let retry_after = resets_at.since(self.clock.now());
         (fits && retry_after <= REFILL_WAIT_MAX).then(|| Error::Busy { reason: rejection.to_string(), retry_after })
+    }
+}
+
+/// What is asked of admission for `call`, answered by `target`.
+fn request(call: &Authorised, target: &Target, (worst, worst_min): (Amounts, Amounts)) -> ReservationRequest {
+    ReservationRequest {
+        tenant: call.key.holder.tenant.clone(),
+        shard: call.key.shard,
+        context: Shared::new(CallContext {
+            scopes: scopes(call),
+            operation: call.dialect.operation(),
+            provider: target.provider.clone(),
+            upstream_model: target.upstream_model.clone(),
+            price: call.plan.price.clone(),
+        }),
+        worst,
+        worst_min,
+        request: call.id.clone(),
     }
 }
 

@@ -13,9 +13,11 @@ use crate::error::Error;
 use crate::refused::Refused;
 use crate::settled::Settled;
 
+mod betas;
 mod request;
 mod translate;
 
+pub use betas::{with_betas, without_betas};
 pub use request::count_tokens;
 
 /// The dialect.

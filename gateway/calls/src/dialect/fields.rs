@@ -60,6 +60,20 @@ impl Fields {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
+    /// A digest of all fields but those `without`: the same for bodies that differ only in the order of their fields and in
+    /// space between words. What stands within a field counts as it was written, because models are shown it so.
+    pub(crate) fn digest(&self, without: &[&str]) -> [u8; blake3::OUT_LEN] {
+        let mut fields: Vec<_> = self.iter().filter(|(name, _)| !without.contains(name)).collect();
+        fields.sort_unstable_by_key(|(name, _)| *name);
+        let mut digest = blake3::Hasher::new();
+        for (name, value) in fields {
+            // Both have one length, so that they cannot run into each other.
+            digest.update(blake3::hash(name.as_bytes()).as_bytes());
+            digest.update(without_space(value).as_bytes());
+        }
+        digest.finalize().into()
+    }
+
     /// About how many bytes the object has as JSON.
     pub(super) fn bytes(&self) -> u64 {
         self.0.iter().map(|(name, value)| (name.len() + value.len() + 4) as u64).sum::<u64>() + 2
@@ -81,6 +95,25 @@ impl Fields {
         text.push(b'}');
         text.into()
     }
+}
+
+/// The hash of a JSON value without the space between its words.
+fn without_space(value: &[u8]) -> blake3::Hash {
+    let mut digest = blake3::Hasher::new();
+    let (mut begin, mut within_text, mut escaped) = (0, false, false);
+    for (at, byte) in value.iter().enumerate() {
+        match byte {
+            b'"' if !escaped => within_text = !within_text,
+            b' ' | b'\t' | b'\n' | b'\r' if !within_text => {
+                digest.update(value.get(begin..at).unwrap_or_default());
+                begin = at + 1;
+            }
+            _ => {}
+        }
+        escaped = within_text && *byte == b'\\' && !escaped;
+    }
+    digest.update(value.get(begin..).unwrap_or_default());
+    digest.finalize()
 }
 
 struct Borrowed<'a>(Vec<(String, &'a RawValue)>);
@@ -115,6 +148,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Map, Value};
 
+    use super::super::openai_chat::any_json;
     use super::*;
 
     fn read(text: &str) -> Result<Fields, serde_json::Error> {
@@ -138,7 +172,49 @@ mod tests {
         assert!(read(&body(FIELDS_MAX + 1)).unwrap_err().to_string().contains("more than 256 fields"));
     }
 
+    #[test]
+    fn a_digest_tells_apart_what_a_model_could() {
+        let digest = |text: &str| read(text).unwrap().digest(&["user"]);
+        let one = digest(r#"{"a":"x y","b":[1,{"c":2,"d":3}],"user":"ana"}"#);
+        for same in [
+            r#"{"b":[1,{"c":2,"d":3}],"a":"x y"}"#,
+            "{ \"user\" : \"bob\", \"b\" :\n[1, { \"c\":2,\t\"d\":3}], \"a\":\r\"x y\"}",
+            r#"{"a":"other","b":[1,{"c":2,"d":3}],"a":"x y"}"#,
+        ] {
+            assert_eq!(digest(same), one, "{same}");
+        }
+        for other in [
+            r#"{"a":"xy","b":[1,{"c":2,"d":3}]}"#,
+            r#"{"a":"х y","b":[1,{"c":2,"d":3}]}"#,
+            r#"{"a":"x\u0020y","b":[1,{"c":2,"d":3}]}"#,
+            r#"{"a":"x y","b":[1,{"d":3,"c":2}]}"#,
+            r#"{"a":"x y","b":[1,{"c":2,"c":2,"d":3}]}"#,
+            r#"{"a":"x y","b":[1.0,{"c":2,"d":3}]}"#,
+            r#"{"a":[1,{"c":2,"d":3}],"b":"x y"}"#,
+            r#"{"a":"x y","b":[1,{"c":2,"d":3}],"User":"ana"}"#,
+            r#"{"a":"x y","b":[1,{"c":2,"d":3}],"c":null}"#,
+            r#"{"a":"x y"}"#,
+        ] {
+            assert_ne!(digest(other), one, "{other}");
+        }
+        assert_ne!(digest(r#"{"a":"\\ "}"#), digest(r#"{"a":"\\"}"#));
+        assert_ne!(digest(r#"{"a":"\" "}"#), digest(r#"{"a":"\""}"#));
+    }
+
     proptest! {
+        #[test]
+        fn a_digest_is_of_words_and_not_of_space(value in any_json(&["x"]), spaces in prop::collection::vec(0..3_usize, 1..9)) {
+            let body = Value::from_iter([("v", value)]);
+            let (mut spaces, mut wide) = (spaces.iter().cycle(), String::new());
+            // Between words only: the pretty form breaks lines nowhere else.
+            for line in serde_json::to_string_pretty(&body).unwrap().lines() {
+                wide.push_str(&" ".repeat(*spaces.next().unwrap()));
+                wide.push_str(line);
+                wide.push('\n');
+            }
+            prop_assert_eq!(read(&wide).unwrap().digest(&[]), read(&body.to_string()).unwrap().digest(&[]));
+        }
+
         #[test]
         fn what_is_written_is_what_a_tree_would_write(
             names in prop::collection::vec("[a-c\"é]{0,2}", 0..6),

@@ -1,13 +1,13 @@
 //! OpenAI's chat completions: what most callers and most upstreams speak.
 
-use bytes::{BufMut, Bytes, BytesMut};
-use serde_json::{Map, Value, json};
+use bytes::{Bytes, BytesMut};
+use serde_json::{Value, json};
 use steward_answers::chat::{self, Answer, Chunk, Event};
 use steward_answers::sse::Parser;
 use steward_events::event::Operation;
 
 use super::canonical::TranslatesCaller;
-use super::{AnswerEvent, CutOff, Dialect, Fields, Measured, ModelRequest, Recipient, Speaks, WholeAnswer, sse};
+use super::{AnswerEvent, CutOff, Dialect, Measured, ModelRequest, Recipient, Speaks, WholeAnswer, openai_body, sse};
 use crate::error::Error;
 use crate::refused::Refused;
 use crate::settled::Settled;
@@ -45,7 +45,10 @@ impl Dialect for OpenAiChat {
     }
 
     fn write(&self, request: &ModelRequest, to: &Recipient<'_>) -> Bytes {
-        let Speaks::OpenAiChat { limit_field, only_that, stream_options } = to.speaks else { return Bytes::new() };
+        // No other is spoken with in this dialect.
+        let Speaks::OpenAiChat { limit_field, only_that, stream_options } = to.speaks else {
+            return request.body.write();
+        };
         let mut body = request.body.clone();
         body.set("model", Value::from(to.model).to_string().into());
         let named = request::limit_field(&body).filter(|_| !only_that);
@@ -56,9 +59,15 @@ impl Dialect for OpenAiChat {
         if !stream_options {
             body.remove("stream_options");
         } else if request.stream {
-            ask_for_usage(&mut body);
+            openai_body::ask_for_usage(&mut body);
         }
         body.write()
+    }
+
+    /// Who asks is told to the provider only; what it stores is another thing than the answer.
+    fn idle_fields(&self, request: &ModelRequest) -> Option<&'static [&'static str]> {
+        let is_stored = !matches!(request.body.read_as("store"), Ok(None | Some(false)));
+        (!is_stored).then_some(&["model", "user", "safety_identifier", "store", "metadata", "prompt_cache_key"])
     }
 
     fn otherwise(&self, refused: &Refused, spoken: Speaks) -> Option<Speaks> {
@@ -85,11 +94,7 @@ impl Dialect for OpenAiChat {
             Event::Unreadable => AnswerEvent::Unreadable,
             Event::Chunk(Chunk { usage, has_usage_field, text_bytes, choices }) => {
                 let only_usage = choices.is_empty() && usage.is_some();
-                let data = match (request.include_usage, has_usage_field) {
-                    (false, _) if only_usage => None,
-                    (false, true) => Some(chat::without_usage(data).into()),
-                    _ => Some(data.clone()),
-                };
+                let data = sse::data_for(request.include_usage, data, only_usage, has_usage_field);
                 AnswerEvent::Piece { data, usage, only_usage, text_bytes, choices }
             }
         }
@@ -103,9 +108,8 @@ impl Dialect for OpenAiChat {
         sse::put_event(to, data);
     }
 
-    /// A comment: clients pass over it.
     fn keep_alive(&self) -> Bytes {
-        Bytes::from_static(b": the model is at work\n\n")
+        sse::KEEP_ALIVE
     }
 
     /// As a provider says that it stopped at `max_tokens`.
@@ -122,16 +126,7 @@ impl Dialect for OpenAiChat {
 
     /// The usage if the caller wants it, the cost as a comment (clients pass over it), `[DONE]`.
     fn end(&self, held: Option<Bytes>, settled: &Settled) -> Bytes {
-        let mut last = BytesMut::new();
-        if let Some(data) = held {
-            sse::put_event(&mut last, &data);
-        }
-        last.put_slice(format!(": x-steward-response-cost: {}\n", settled.cost()).as_bytes());
-        if let Some(left) = settled.budget_left() {
-            last.put_slice(format!(": x-steward-budget-remaining: {left}\n").as_bytes());
-        }
-        last.put_slice(b"\ndata: [DONE]\n\n");
-        last.freeze()
+        sse::end(held, settled)
     }
 }
 
@@ -142,10 +137,7 @@ pub(super) fn otherwise(refused: &Refused, spoken: Speaks) -> Option<Speaks> {
     if !matches!(refused.status.as_u16(), 400 | 422) {
         return None;
     }
-    let blames = |field: &str| match refused.param.as_deref() {
-        Some(param) if !param.is_empty() => param.rsplit('.').next() == Some(field),
-        _ => refused.message.as_deref().is_some_and(|message| names::mentions(message, field)),
-    };
+    let blames = |field: &str| names::blames(refused, field);
     if stream_options && blames("stream_options") {
         return Some(Speaks::OpenAiChat { limit_field, only_that, stream_options: false });
     }
@@ -176,13 +168,6 @@ fn measured(body: &Bytes) -> Measured {
     let _ = parser.feed(body, &mut count);
     parser.finish().into_iter().for_each(count);
     measured
-}
-
-/// Always asked for: without it a stream does not say what it used.
-fn ask_for_usage(body: &mut Fields) {
-    let mut options = body.read_as::<Map<String, Value>>("stream_options").ok().flatten().unwrap_or_default();
-    options.insert("include_usage".to_owned(), Value::Bool(true));
-    body.set("stream_options", Value::Object(options).to_string().into());
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 use steward_events::command::{Audience, COMMANDS};
-use steward_events::query::QUERIES;
+use steward_events::query;
 use steward_events::request::Reply;
 
 use crate::documents::refusals::responses;
@@ -32,7 +32,7 @@ pub(super) fn paths(generator: &mut SchemaGenerator) -> Map<String, Value> {
         }
         paths.insert(format!("/api/v1/tenants/{{tenant}}/{}s:{}", spec.noun, spec.verb), json!({ "post": operation }));
     }
-    for spec in QUERIES {
+    for spec in query::for_callers() {
         let body_schema = (spec.query)(generator).to_value();
         let answer = (spec.answer)(generator).to_value();
         let mut post = operation(spec.view, spec.verb, spec.help, &body_schema, &answer);

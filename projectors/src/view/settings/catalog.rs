@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use steward_events::event::Rates;
 use steward_events::id::{ModelId, ProviderId, TenantId};
+use steward_events::provider_key::KeyPlace;
 use steward_events::query::{
     ListModels, ListPrices, ListProviders, ModelPage, ModelRow, Paging, PricePage, PriceRow, ProviderPage, ProviderRow,
 };
@@ -119,8 +120,8 @@ impl SettingsView {
 /// Where the platform finds its keys is no tenant's business, and a URL may hold a password.
 fn provider_row(row: StoredProvider, inherited: bool) -> ProviderRow {
     let StoredProvider { provider, kind, url, key } = row;
-    let is_reference = |key: &str| key.starts_with("env:") || key.starts_with("file:");
-    let key = key.filter(|_| !inherited).map(|key| if is_reference(&key) { key } else { LEFT_OUT.to_owned() });
+    let shown = |key: String| if KeyPlace::read(&key).is_some() { key } else { LEFT_OUT.to_owned() };
+    let key = key.filter(|_| !inherited).map(shown);
     let url = if url.contains('@') { LEFT_OUT.to_owned() } else { url };
     ProviderRow { provider, kind, url, key, inherited }
 }
@@ -136,17 +137,19 @@ impl StoredModel {
 /// none.
 fn model_row(own: Option<StoredModel>, inherited: Option<StoredModel>, now: Timestamp) -> Option<ModelRow> {
     let lowered = own.as_ref().and_then(|own| own.spec.as_ref()).map(|spec| spec.output_max);
+    let own_cache = own.as_ref().and_then(|own| own.cache);
     let (stored, is_inherited) = match (own, inherited) {
         (Some(own), None) => (own, false),
         (Some(own), Some(_)) if own.is_routed() => (own, false),
         (_, inherited) => (inherited?, true),
     };
-    let StoredModel { model, spec, targets, prices } = stored;
+    let StoredModel { model, spec, targets, policy, prices, cache } = stored;
     let mut spec = spec?;
     let lowered = lowered.filter(|_| is_inherited);
     spec.output_max = lowered.map_or(spec.output_max, |lowered| spec.output_max.min(lowered));
     let (targets, price) = (targets.unwrap_or_default(), price_at(&prices, now));
-    Some(ModelRow { model, spec, targets, price, inherited: is_inherited, lowered })
+    let cache = own_cache.or(cache).unwrap_or_default();
+    Some(ModelRow { model, spec, targets, policy, price, inherited: is_inherited, lowered, cache, own_cache })
 }
 
 fn price_at(prices: &[ModelPrice], now: Timestamp) -> Option<Rates> {

@@ -13,8 +13,9 @@ use steward_events::timestamp::Timestamp;
 
 use super::one_or_many::OneOrMany;
 use super::price::Price;
+use super::route::Route;
 use super::setting::{Kind, OUTPUT_MAX, Setting, Settings};
-use crate::command::options::{principal, target};
+use crate::command::options::principal;
 
 /// The file.
 #[derive(Debug, Deserialize)]
@@ -40,11 +41,33 @@ struct Provider {
 #[serde(deny_unknown_fields)]
 struct Model {
     #[serde(default)]
-    route: Vec<String>,
+    route: Route,
     #[serde(default)]
     price: OneOrMany<Price>,
     context_max: Option<u64>,
     output_max: Option<u64>,
+    cache: Option<Cache>,
+}
+
+/// Whether answers of the model are given more than once.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Cache {
+    /// E.g. `10m`.
+    ttl: Option<String>,
+    coalesce: bool,
+}
+
+impl Cache {
+    /// As the command takes it.
+    fn fields(&self) -> Result<Value, BoxError> {
+        let ttl = self.ttl.as_deref().map(humantime::parse_duration).transpose();
+        let ttl = ttl.map_err(|error| format!("cache.ttl: {error}"))?.unwrap_or_default();
+        if ttl.subsec_nanos() != 0 {
+            return Err("cache.ttl is in whole seconds, e.g. 10m".into());
+        }
+        Ok(json!({ "ttl_s": ttl.as_secs(), "coalesce": self.coalesce }))
+    }
 }
 
 /// Context of a model of which the file does not say it.
@@ -202,17 +225,20 @@ impl Collected {
             }
         };
         let id = || (json!({ "model": name }), name.to_owned());
-        self.put(Kind::Model, id(), spec)?;
-        for text in &model.route {
-            target(text)?;
+        // Who says only how answers of a model of the platform are kept lowers nothing.
+        if !(lowers && model.output_max.is_none() && model.cache.is_some()) {
+            self.put(Kind::Model, id(), spec)?;
         }
         if !model.route.is_empty() {
-            self.put(Kind::Route, id(), json!({ "targets": model.route }))?;
+            self.put(Kind::Route, id(), model.route.fields())?;
         }
         for price in &model.price.0 {
             let (from, fields) = price.setting()?;
             let id = json!({ "model": name, "from": from });
             self.put(Kind::Price, (id, format!("{name} from {from}")), fields)?;
+        }
+        if let Some(cache) = &model.cache {
+            self.put(Kind::Cache, id(), cache.fields()?)?;
         }
         Ok(())
     }

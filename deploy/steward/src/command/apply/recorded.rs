@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use steward_events::BoxError;
+use steward_events::event::CachePolicy;
 use steward_events::id::{PrincipalId, TenantId};
 use steward_events::query::{
     AccountRow, AgentRow, BudgetRow, GrantRow, GrantState, ModelRow, Page, PriceRow, PrincipalState, ProviderRow,
@@ -15,6 +16,7 @@ use steward_events::timestamp::Timestamp;
 use steward_ports::clock::{Clock, SystemClock};
 
 use super::company::{budget_id, grant_id};
+use super::route;
 use super::setting::{Kind, Setting, Settings};
 use crate::client::Client;
 use crate::command::list::fetch;
@@ -82,8 +84,13 @@ impl Recorded {
                 self.put(tenant, Kind::Provider, (json!({ "provider": provider }), provider.to_string()), fields);
             }
         }
-        for ModelRow { model, spec, targets, inherited, lowered, .. } in rows(client, tenant, "model").await? {
+        for ModelRow { model, spec, targets, policy, inherited, lowered, own_cache, .. } in
+            rows(client, tenant, "model").await?
+        {
             let id = || (json!({ "model": model }), model.to_string());
+            if let Some(CachePolicy { ttl_s, coalesce }) = own_cache {
+                self.put(tenant, Kind::Cache, id(), json!({ "ttl_s": ttl_s, "coalesce": coalesce }));
+            }
             let spec = match (inherited, lowered) {
                 (false, _) if tenant.is_steward() || !targets.is_empty() => json!(spec),
                 (false, _) => json!({ "output_max": spec.output_max }),
@@ -92,9 +99,7 @@ impl Recorded {
             };
             self.put(tenant, Kind::Model, id(), spec);
             if !inherited && !targets.is_empty() {
-                let targets: Vec<String> =
-                    targets.iter().map(|to| format!("{}/{}", to.provider, to.upstream_model)).collect();
-                self.put(tenant, Kind::Route, id(), json!({ "targets": targets }));
+                self.put(tenant, Kind::Route, id(), route::fields(&targets, policy));
             }
         }
         for PriceRow { model, from, ends, until, price, variants, source, inherited } in

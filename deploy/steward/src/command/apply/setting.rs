@@ -16,6 +16,7 @@ pub(crate) enum Kind {
     Model,
     Route,
     Price,
+    Cache,
     Role,
     Account,
     Budget,
@@ -32,6 +33,7 @@ impl Kind {
             Self::Model => "model",
             Self::Route => "route",
             Self::Price => "price",
+            Self::Cache => "cache",
             Self::Role => "role",
             Self::Account => "account",
             Self::Budget => "budget",
@@ -45,14 +47,14 @@ impl Kind {
             Self::Tenant | Self::Account => "create",
             Self::Role | Self::Agent => "define",
             Self::Grant => "give",
-            Self::Provider | Self::Model | Self::Route | Self::Price | Self::Budget => "set",
+            Self::Provider | Self::Model | Self::Route | Self::Price | Self::Cache | Self::Budget => "set",
         }
     }
 
     /// The list that shows it.
     pub(crate) const fn list(self) -> &'static str {
         match self {
-            Self::Route => "model",
+            Self::Route | Self::Cache => "model",
             other => other.noun(),
         }
     }
@@ -137,6 +139,7 @@ impl Setting {
                 let texts = self.fields.get("targets").and_then(Value::as_array).cloned().unwrap_or_default();
                 let targets = texts.iter().map(|text| target(text.as_str().unwrap_or_default()));
                 body.insert("targets".to_owned(), json!(targets.collect::<Result<Vec<_>, _>>()?));
+                body.extend(self.fields.get("policy").map(|policy| ("policy".to_owned(), policy.clone())));
             }
             Kind::Role => {
                 body.insert("permissions".to_owned(), json!([]));

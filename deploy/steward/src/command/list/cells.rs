@@ -1,6 +1,8 @@
 //! What stands in the cells of lists: values as people read them.
 
+use serde::Deserialize;
 use serde_json::Value;
+use steward_events::event::Target;
 use steward_events::quantity::NanoDollars;
 
 /// A value for people: lists with commas, `-` for none.
@@ -63,10 +65,15 @@ pub(super) fn condition(row: &Value) -> String {
     }
 }
 
+/// Targets as they are typed, behind the policy if it is not the usual one.
 pub(super) fn targets(row: &Value) -> String {
-    let all = row.get("targets").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let target = |one: &Value| format!("{}/{}", text(one, "/provider"), text(one, "/upstream_model"));
-    if all.is_empty() { "-".to_owned() } else { all.iter().map(target).collect::<Vec<_>>().join(", ") }
+    let targets = row.get("targets").map(Vec::<Target>::deserialize).and_then(Result::ok).unwrap_or_default();
+    let all = targets.iter().map(Target::to_string).collect::<Vec<_>>().join(", ");
+    match row.get("policy").and_then(Value::as_str) {
+        _ if targets.is_empty() => "-".to_owned(),
+        Some(policy) => format!("{policy}: {all}"),
+        None => all,
+    }
 }
 
 /// Pico-dollars a token as dollars for a million tokens.
@@ -94,6 +101,13 @@ mod tests {
         assert_eq!(subject(&row), "key key_1");
         assert_eq!(percents(&row, "/warn"), "50%, 80%");
         assert_eq!(targets(&row), "local/smollm2");
+        let two = json!([
+            { "provider": "local", "upstream_model": "smollm2", "weight": 9 },
+            { "provider": "other", "upstream_model": "x" },
+        ]);
+        let weighted = json!({ "policy": "weighted", "targets": two });
+        assert_eq!(targets(&weighted), "weighted: local/smollm2 weight=9, other/x");
+        assert_eq!(targets(&json!({ "targets": [] })), "-");
         assert_eq!(moment(&row, "/until"), "-");
     }
 }

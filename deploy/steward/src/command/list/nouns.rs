@@ -73,6 +73,12 @@ pub(super) const LISTS: &[KnownList] = &[
         make_one: "steward provider set local http://127.0.0.1:9090/v1 --kind openai",
     },
     KnownList {
+        noun: "secret",
+        columns: SECRET,
+        examples: &["steward secret list --tenant acme", "steward secret list --provider openai --tenant acme"],
+        make_one: "steward secret set openai --value-file openai.key --tenant TENANT",
+    },
+    KnownList {
         noun: "model",
         columns: MODEL,
         examples: &["steward model list --tenant acme", "steward model list --provider local"],
@@ -164,6 +170,13 @@ const PROVIDER: &[KnownColumn] = &[
     ("URL", false, |row| text(row, "/url")),
     ("KEY FROM", false, |row| text(row, "/key")),
     ("FROM", false, from),
+];
+
+const SECRET: &[KnownColumn] = &[
+    ("SECRET", false, |row| text(row, "/secret")),
+    ("USED BY", false, |row| or(text(row, "/providers"), "no provider")),
+    ("SET", false, |row| moment(row, "/set_at")),
+    ("SET BY", false, |row| text(row, "/set_by")),
 ];
 
 const MODEL: &[KnownColumn] = &[

@@ -141,7 +141,7 @@ impl Account {
         }
         for waiting in starts {
             let Some(call) = self.calls.get(&waiting.call) else { continue };
-            let event = UsageEvent::CallStarted {
+            let started = UsageEvent::CallStarted {
                 call: waiting.call.clone(),
                 lease: call.lease.clone(),
                 context: call.wanted.context.clone(),
@@ -149,7 +149,10 @@ impl Account {
                 request: call.wanted.request.clone(),
                 tags: Tags::default(),
             };
-            entries.push(self.entry(event, (&waiting.call).into(), &call.wanted.request));
+            let finished = waiting.given.as_ref().map(|given| given.finished(&call.lease, &call.wanted.context));
+            let mut entry = self.entry(started, (&waiting.call).into(), &call.wanted.request);
+            entry.events.extend(finished.map(Into::into));
+            entries.push(entry);
         }
         for lease in closes {
             let reason = self.leases.get(lease).and_then(|held| held.closing).unwrap_or("closed").to_owned();
@@ -254,6 +257,9 @@ impl Account {
 
     /// `CallStarted` is acknowledged: the call may go, unless the time for that has passed.
     fn started(&mut self, mut waiting: Waiting, now: Now) {
+        if waiting.given.is_some() {
+            return self.was_given(waiting);
+        }
         let lease = self.calls.get(&waiting.call).and_then(|call| self.leases.get(&call.lease));
         let in_time = lease.is_some_and(|held| now.mono < held.start_until);
         let call = waiting.call.clone();
@@ -272,9 +278,20 @@ impl Account {
         }
     }
 
+    /// A call that was given its answer is over when that is recorded, whoever hears of it.
+    fn was_given(&mut self, mut waiting: Waiting) {
+        self.tell(&mut waiting);
+        if let Some(call) = self.calls.remove(&waiting.call)
+            && let Some(held) = self.leases.get_mut(&call.lease)
+        {
+            held.give_back(call.reserved);
+        }
+    }
+
     fn tell(&self, waiting: &mut Waiting) -> bool {
         let Some(call) = self.calls.get(&waiting.call) else { return false };
-        let admitted = Admitted { call: waiting.call.clone(), lease: call.lease.clone(), granted: call.reserved };
+        let (lease, granted, budget_left) = (call.lease.clone(), call.reserved, self.budget_left());
+        let admitted = Admitted { call: waiting.call.clone(), lease, granted, budget_left };
         // Answered once; with the rule "acknowledged first" dropped, this comes twice.
         std::mem::replace(&mut waiting.answer, Box::new(|_| true))(Ok(admitted))
     }

@@ -266,3 +266,61 @@ fn an_idle_account_closes_its_lease_and_ends() {
     scene.account.forget_over();
     assert!(scene.account.is_over(at(21)));
 }
+
+/// The events of calls that were given an answer: start and finish of each, at no cost.
+fn given_events(events: &[UsageEvent]) -> usize {
+    let starts =
+        events.iter().filter(|event| matches!(event, UsageEvent::CallStarted { worst, .. } if worst.is_zero()));
+    let finishes = events.iter().filter(|event| {
+        matches!(event, UsageEvent::CallFinished { source, used, saved, .. }
+            if !source.is_provider() && used.is_zero() && saved.tokens == Tokens(7))
+    });
+    assert_eq!(starts.count(), finishes.clone().count());
+    finishes.count()
+}
+
+#[test]
+fn a_given_answer_is_recorded_at_once_and_takes_nothing() {
+    let mut scene = Scene::new();
+    scene.give(1, at(0));
+    let Some(LedgerCommand::GrantLease(GrantLease { request, .. })) = scene.command(at(0)) else { panic!() };
+    assert!(request.need.is_zero() && request.whole_min.is_zero(), "no budget is too small for it");
+    scene.reply(Outcome::Granted, 0, amount(0, 0), false, at(0));
+    assert!(!scene.was_admitted(1));
+    assert_eq!(given_events(&scene.append(at(0))), 1);
+    assert!(scene.was_admitted(1));
+    scene.give(2, at(1));
+    scene.give(3, at(1));
+    assert_eq!(given_events(&scene.append(at(1))), 2, "one commit takes several");
+    assert!(scene.appends(at(1)).is_none(), "nothing is left to be finished");
+}
+
+#[test]
+fn a_given_answer_waits_for_no_budget() {
+    let mut scene = Scene::new();
+    scene.reserve(1, 10, 10, at(0));
+    scene.lent(amount(1, 10));
+    scene.append(at(0));
+    for number in 2..=4 {
+        scene.reserve(number, 10, 10, at(0));
+    }
+    scene.give(5, at(0));
+    assert_eq!(given_events(&scene.append(at(0))), 1, "those before it wait for the ledger");
+    assert!(scene.was_admitted(5) && !scene.was_admitted(2));
+}
+
+#[test]
+fn a_given_answer_finds_another_lease_when_its_own_was_closed() {
+    let mut scene = Scene::new();
+    scene.give(1, at(0));
+    let lease = scene.lent(amount(0, 0));
+    scene.appends(at(0)).unwrap();
+    scene.account.appended(Err(AppendError::Conflict), at(0)).unwrap();
+    assert!(matches!(scene.account.next_job(at(0)), Some(Job::Read(..))));
+    let stream = scene.account.me.journal.clone();
+    scene.account.read(Ok(vec![closed(&lease, 12, &stream)])).unwrap();
+    assert!(scene.appends(at(0)).is_none() && !scene.was_admitted(1));
+    scene.lent(amount(0, 0));
+    assert_eq!(given_events(&scene.append(at(0))), 1);
+    assert!(scene.was_admitted(1));
+}

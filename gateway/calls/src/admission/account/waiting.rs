@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steward_events::id::{CallId, HolderId, LeaseId, TenantId};
-use steward_events::quantity::Amounts;
+use steward_events::quantity::{Amounts, NanoDollars};
 use steward_events::scope::ScopeSet;
 use steward_events::stream::StreamName;
 use steward_events::timestamp::Timestamp;
 use tracing::Span;
 
-use crate::admission::{Refusal, ReservationRequest};
+use crate::admission::{Given, Refusal, ReservationRequest};
 
 /// The moment at which something is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +36,8 @@ pub(in crate::admission) struct Admitted {
     pub(in crate::admission) call: CallId,
     pub(in crate::admission) lease: LeaseId,
     pub(in crate::admission) granted: Amounts,
+    /// What is left of the tightest budget in money, as far as is known.
+    pub(in crate::admission) budget_left: Option<NanoDollars>,
 }
 
 /// Where the answer to a request goes. False: the caller is gone.
@@ -45,6 +47,8 @@ pub(in crate::admission) type ReservationAnswer = Box<dyn FnOnce(Result<Admitted
 pub(in crate::admission) struct Waiting {
     pub(in crate::admission) call: CallId,
     pub(in crate::admission) wanted: Arc<ReservationRequest>,
+    /// What it was given, if it needs nobody's answer and no budget.
+    pub(in crate::admission) given: Option<Given>,
     /// Since when, by this process's own clock.
     pub(in crate::admission) since: Duration,
     pub(in crate::admission) answer: ReservationAnswer,

@@ -5,8 +5,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use steward_events::id::ModelId;
 
+use super::betas;
+use crate::dialect::openai_body::{count, flag};
 use crate::dialect::openai_chat::names::{self, Known, Meaning, OTHER_MODEL};
-use crate::dialect::openai_chat::request::{count, count_at, count_field, fields_and_model, flag, size};
+use crate::dialect::openai_chat::request::{count_at, count_field, fields_and_model, size};
 use crate::dialect::openai_chat::size::Place;
 use crate::dialect::{Fields, ModelRequest, RequestSize};
 use crate::error::Error;
@@ -31,6 +33,7 @@ const KNOWN: &[Known] = &[
             "context_management",
             "cache_control",
             "diagnostics",
+            betas::FIELD,
         ],
     ),
     (Meaning::Tooling, &["tools", "output_config", "output_format"]),
@@ -100,10 +103,10 @@ fn names_no_model(tools: &Bytes) -> Result<(), Error> {
     }
     let tools: Option<Vec<Tool<'_>>> =
         serde_json::from_slice(tools).map_err(|error| Error::bad("tools", format!("tools: {error}")))?;
-    match tools.iter().flatten().any(|tool| tool.model.is_some()) {
-        true => Err(Error::bad("tools", format!("a tool's `model` {OTHER_MODEL}"))),
-        false => Ok(()),
+    if tools.iter().flatten().any(|tool| tool.model.is_some()) {
+        return Err(Error::bad("tools", format!("a tool's `model` {OTHER_MODEL}")));
     }
+    Ok(())
 }
 
 /// What takes something out of the context costs nothing; to sum it up is work beside `max_tokens`.

@@ -13,6 +13,8 @@ mod answer;
 mod content;
 mod request;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod upstream;
 mod usage;
 

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::refused::Refused;
+
 /// What stands under a name beside the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dialect) enum Meaning {
@@ -222,6 +224,14 @@ impl Twins {
     }
 }
 
+/// True if `refused` blames `field`: by name, or by its words.
+pub(in crate::dialect) fn blames(refused: &Refused, field: &str) -> bool {
+    match refused.param.as_deref() {
+        Some(param) if !param.is_empty() => param.rsplit('.').next() == Some(field),
+        _ => refused.message.as_deref().is_some_and(|message| mentions(message, field)),
+    }
+}
+
 /// True if `text` says `field` as a word.
 pub(in crate::dialect) fn mentions(text: &str, field: &str) -> bool {
     let is_part = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
@@ -246,7 +256,7 @@ pub(in crate::dialect) fn fold(name: &str) -> String {
 }
 
 /// The letters and digits of a folded name: `maxTokens`, `max-tokens` and `max_tokens` are one.
-fn letters(folded: &str) -> String {
+pub(in crate::dialect) fn letters(folded: &str) -> String {
     folded.chars().filter(|letter| letter.is_alphanumeric()).collect()
 }
 

@@ -1,11 +1,11 @@
 //! A chat request: typed where the gateway must understand it, untouched where it need not.
 
 use bytes::Bytes;
-use serde_json::error::Category;
 use steward_events::id::ModelId;
 
 use super::names::{self, Meaning, Twins};
 use super::size::{Place, Size};
+use crate::dialect::openai_body::{self, count, flag};
 use crate::dialect::{Fields, ModelRequest, RequestSize};
 use crate::error::Error;
 
@@ -44,20 +44,7 @@ pub(super) fn read(body: &Bytes) -> Result<ModelRequest, Error> {
     let (body, model) = fields_and_model(body)?;
     let size = size(&body, names::meaning, count_field)?;
     let stream = flag(&body, "stream")?;
-    let include_usage = match body.get("stream_options") {
-        Some(options) if &**options != b"null" => {
-            let options = Fields::read(options)
-                .map_err(|error| Error::bad("stream_options", format!("stream_options must be an object: {error}")))?;
-            if options.iter().any(|(name, _)| name != "include_usage" && names::fold(name) == "include_usage") {
-                return Err(Error::bad("stream_options", "write `include_usage` in small letters"));
-            }
-            flag(&options, "include_usage")?
-        }
-        _ => false,
-    };
-    if include_usage && !stream {
-        return Err(Error::bad("stream_options", "stream_options is only allowed when stream is true"));
-    }
+    let include_usage = openai_body::include_usage(&body, stream)?;
     let choices = count(&body, "n")?.unwrap_or(1);
     if choices > CHOICES_MAX {
         return Err(Error::bad("n", format!("n must be at most {CHOICES_MAX}")));
@@ -72,18 +59,8 @@ pub(super) fn read(body: &Bytes) -> Result<ModelRequest, Error> {
 
 /// The fields of a body, and the model that it names.
 pub(in crate::dialect) fn fields_and_model(body: &Bytes) -> Result<(Fields, ModelId), Error> {
-    let body = Fields::read(body).map_err(|error| {
-        let message = match error.classify() {
-            Category::Data => format!("the body must be a JSON object: {error}"),
-            Category::Syntax | Category::Eof | Category::Io => format!("the body is no JSON: {error}"),
-        };
-        Error::BadRequest { param: None, message }
-    })?;
-    let model: String = match body.read_as("model") {
-        Ok(Some(name)) => name,
-        Ok(None) | Err(_) => return Err(Error::bad("model", "you must provide a model parameter")),
-    };
-    let model = model.parse().map_err(|_| Error::NoSuchModel(model.chars().take(80).collect()))?;
+    let body = openai_body::fields(body)?;
+    let model = openai_body::model(&body)?;
     Ok((body, model))
 }
 
@@ -188,19 +165,6 @@ fn count_unknown(all: &mut RequestSize, name: &str, read: &Size, tokens: u64) ->
 pub(super) fn limit_field(body: &Fields) -> Option<LimitField> {
     let is_set = |field: &LimitField| body.get(field.name()).is_some_and(|value| &**value != b"null");
     [LimitField::MaxCompletionTokens, LimitField::MaxTokens].into_iter().find(is_set)
-}
-
-pub(in crate::dialect) fn flag(body: &Fields, field: &str) -> Result<bool, Error> {
-    let read = body.read_as::<bool>(field).map_err(|_| Error::bad(field, format!("{field} must be true or false")))?;
-    Ok(read.unwrap_or(false))
-}
-
-/// A number from 1, if the field is there.
-pub(in crate::dialect) fn count(body: &Fields, field: &str) -> Result<Option<u64>, Error> {
-    match body.read_as::<u64>(field) {
-        Ok(Some(0)) | Err(_) => Err(Error::bad(field, format!("{field} must be a whole number from 1"))),
-        Ok(read) => Ok(read),
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use steward_events::command::{GrantLease, LedgerCommand};
 use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{
-    CallContext, CallOutcome, Event, LeaseTerms, Operation, PriceVersion, TokenUsage, UnpricedSet, UsageEvent,
+    AnswerSource, CallContext, CallOutcome, Event, LeaseTerms, Operation, PriceVersion, Saved, TokenUsage, UnpricedSet,
+    UsageEvent,
 };
 use steward_events::id::{LeaseId, TenantId};
 use steward_events::ids::CountingIds;
@@ -25,7 +26,7 @@ use steward_ports::append::Appended;
 use steward_ports::log::Stored;
 
 use crate::admission::account::{Account, Admitted, Identity, Job, Now, Numbers, Waiting};
-use crate::admission::{AdmissionConfig, Finish, Refusal, ReservationRequest};
+use crate::admission::{AdmissionConfig, Finish, Given, Refusal, ReservationRequest};
 
 pub(super) const START: Timestamp = Timestamp(1_790_000_000_000_000);
 
@@ -72,6 +73,22 @@ impl Scene {
     }
 
     pub(super) fn reserve(&mut self, number: u64, worst: u64, least: u64, now: Now) {
+        self.ask(number, (amount(1, worst), amount(1, least)), None, now);
+    }
+
+    /// A call that was given an answer.
+    pub(super) fn give(&mut self, number: u64, now: Now) {
+        let given = Given {
+            call: id(&format!("call{number}")),
+            source: AnswerSource::Cache,
+            saved: Saved { tokens: Tokens(7), money: NanoDollars(0) },
+            outcome: CallOutcome::Completed,
+            duration_ms: 1,
+        };
+        self.ask(number, (Amounts::ZERO, Amounts::ZERO), Some(given), now);
+    }
+
+    fn ask(&mut self, number: u64, (worst, worst_min): (Amounts, Amounts), given: Option<Given>, now: Now) {
         let wanted = ReservationRequest {
             tenant: id("acme"),
             shard: Shard(0),
@@ -82,8 +99,8 @@ impl Scene {
                 upstream_model: "m".to_owned(),
                 price: PriceVersion { model: id("m"), from: Timestamp(0) },
             }),
-            worst: amount(1, worst),
-            worst_min: amount(1, least),
+            worst,
+            worst_min,
             request: id("r"),
         };
         let (told, gone, awaited) = (Arc::clone(&self.told), Arc::clone(&self.gone), Arc::clone(&self.gone));
@@ -94,6 +111,7 @@ impl Scene {
         self.account.reserve(Waiting {
             call: id(&format!("call{number}")),
             wanted: Arc::new(wanted),
+            given,
             since: now.mono,
             span: tracing::Span::none(),
             answer: Box::new(answer),

@@ -79,16 +79,19 @@ fn source(it: &mut Reading) -> Result<Source, Error> {
 /// A document in plain text is text.
 fn document(it: &mut Reading) -> Result<Content, Error> {
     let title = it.text("title")?;
-    if let Some(mut citations) = it.object("citations")? {
-        if citations.flag("enabled")? == Some(true) {
-            return Err(it.untranslatable("citations"));
-        }
+    if let Some(mut citations) = it.object("citations")?
+        && citations.flag("enabled")? == Some(true)
+    {
+        return Err(it.untranslatable("citations"));
     }
     let raw = it.raw("source").ok_or_else(|| it.bad("source", "is missing"))?;
     let mut inner = Reading::of(it.place("source"), &raw)?;
     if inner.text("type")?.as_deref() == Some("text") {
         let text = inner.needed("data")?;
-        return Ok(Content::Text(title.map_or(text.clone(), |title| format!("{title}\n\n{text}"))));
+        return Ok(Content::Text(match title {
+            Some(title) => format!("{title}\n\n{text}"),
+            None => text,
+        }));
     }
     it.put_back("source", raw);
     Ok(Content::Document(source(it)?, title))

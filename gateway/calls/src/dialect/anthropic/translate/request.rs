@@ -5,6 +5,7 @@ use serde_json::Number;
 
 use super::content::{self, cache};
 use crate::dialect::ModelRequest;
+use crate::dialect::anthropic::betas;
 use crate::dialect::canonical::{Format, Message, Request, Role, Thinking, Tool, ToolChoice};
 use crate::dialect::object::Reading;
 use crate::error::Error;
@@ -16,8 +17,8 @@ const FORMAT_NAME: &str = "answer";
 pub(super) fn read(request: &ModelRequest) -> Result<Request, Error> {
     let mut body = Reading::of_request(request.body.clone());
     body.pass_over(&["model", "stream", "max_tokens"]);
-    // Where the provider keeps what it read changes no answer.
-    body.pass_over(&["cache_control", "diagnostics"]);
+    // Where the provider keeps what it read changes no answer; a feature that is asked for shows in the fields that use it.
+    body.pass_over(&["cache_control", "diagnostics", betas::FIELD]);
     body.only("service_tier", &["auto", "standard_only"])?;
     body.only("speed", &["standard"])?;
     only_clears_thinking(&mut body)?;

@@ -15,8 +15,8 @@ use crate::error::Error;
 pub(super) fn read(request: &ModelRequest) -> Result<Request, Error> {
     let mut body = Reading::of_request(request.body.clone());
     body.pass_over(&["model", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens"]);
-    // Where the provider keeps what it read changes no answer.
-    body.pass_over(&["prompt_cache_key", "prompt_cache_retention"]);
+    // Where the provider keeps what it read changes no answer, nor do notes on it.
+    body.pass_over(&["prompt_cache_key", "prompt_cache_retention", "metadata"]);
     body.only("service_tier", &["auto", "default"])?;
     body.only("verbosity", &["medium"])?;
     only_text(&mut body)?;

@@ -1,0 +1,112 @@
+//! Whether answers of models are given more than once, and since when those that are kept count.
+
+use std::collections::BTreeMap;
+
+use steward_events::command::{PurgeCache, SetCache};
+use steward_events::event::{CachePolicy, CatalogEvent};
+use steward_events::id::ModelId;
+use steward_events::rejection::Rejection;
+use steward_events::timestamp::Timestamp;
+
+use super::ITEMS_MAX;
+use crate::limit;
+
+/// The longest that an answer is kept, in seconds: a day.
+pub const TTL_MAX_S: u32 = 86_400;
+
+/// What one catalog says of kept answers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Caches {
+    policies: BTreeMap<ModelId, CachePolicy>,
+    purged: BTreeMap<ModelId, Timestamp>,
+}
+
+/// What holds for the kept answers of a model, for one tenant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct CacheTerms {
+    /// Whether and how long.
+    pub policy: CachePolicy,
+    /// When the tenant, and the operators, said that what was kept until then is not given any more. Each by their own
+    /// clock: two purges that are later than all before differ in both.
+    pub purged: [Option<Timestamp>; 2],
+}
+
+impl Caches {
+    pub(super) fn set(&self, set: &SetCache) -> Result<Vec<CatalogEvent>, Rejection> {
+        let (model, policy) = (set.model.clone(), set.policy());
+        if policy.ttl_s > TTL_MAX_S {
+            return Err(Rejection::invalid("ttl_s", format!("must be at most {TTL_MAX_S}, a day")));
+        }
+        if self.policies.get(&model) == Some(&policy) {
+            return Ok(vec![]);
+        }
+        limit::count("caches", self.policies.len() + 1, ITEMS_MAX)?;
+        Ok(vec![CatalogEvent::CacheSet { model, policy }])
+    }
+
+    pub(super) fn purge(&self, PurgeCache { model }: &PurgeCache) -> Result<Vec<CatalogEvent>, Rejection> {
+        limit::count("purges", self.purged.len() + 1, ITEMS_MAX)?;
+        Ok(vec![CatalogEvent::CachePurged { model: model.clone() }])
+    }
+
+    pub(super) fn was_set(&mut self, model: ModelId, policy: CachePolicy) {
+        self.policies.insert(model, policy);
+    }
+
+    pub(super) fn was_purged(&mut self, model: ModelId, at: Timestamp) {
+        self.purged.insert(model, at);
+    }
+
+    /// What holds by `own`, the tenant's catalog, and `above`, the platform's if the model is the platform's.
+    pub(super) fn terms(own: Option<&Self>, above: Option<&Self>, model: &ModelId) -> CacheTerms {
+        let policy = |of: Option<&Self>| of.and_then(|of| of.policies.get(model)).copied();
+        let purged = |of: Option<&Self>| of.and_then(|of| of.purged.get(model)).copied();
+        CacheTerms {
+            policy: policy(own).or_else(|| policy(above)).unwrap_or_default(),
+            purged: [purged(own), purged(above)],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use steward_events::command::CatalogCommand;
+
+    use super::super::Catalog;
+    use super::*;
+    use crate::spec::given;
+
+    fn model() -> ModelId {
+        "small".parse().unwrap()
+    }
+
+    fn set(ttl_s: u32, coalesce: bool) -> CatalogCommand {
+        CatalogCommand::SetCache(SetCache { model: model(), ttl_s, coalesce })
+    }
+
+    fn was_set(ttl_s: u32, coalesce: bool) -> CatalogEvent {
+        CatalogEvent::CacheSet { model: model(), policy: CachePolicy { ttl_s, coalesce } }
+    }
+
+    #[test]
+    fn a_policy_is_recorded_when_it_changes() {
+        given::<Catalog>([]).when(set(600, true)).then([was_set(600, true)]);
+        given::<Catalog>([was_set(600, true)]).when(set(600, true)).then([]);
+        given::<Catalog>([was_set(600, true)]).when(set(0, false)).then([was_set(0, false)]);
+    }
+
+    #[test]
+    fn an_answer_is_kept_for_a_day_at_most() {
+        given::<Catalog>([]).when(set(TTL_MAX_S, false)).then([was_set(TTL_MAX_S, false)]);
+        let refused = Rejection::invalid("ttl_s", "must be at most 86400, a day");
+        given::<Catalog>([]).when(set(TTL_MAX_S + 1, false)).then_rejected(&refused);
+    }
+
+    #[test]
+    fn every_purge_is_recorded() {
+        let purge = || CatalogCommand::PurgeCache(PurgeCache { model: model() });
+        let purged = || CatalogEvent::CachePurged { model: model() };
+        given::<Catalog>([]).when(purge()).then([purged()]);
+        given::<Catalog>([purged()]).when(purge()).then([purged()]);
+    }
+}

@@ -1,0 +1,56 @@
+"""Kept and shared answers: asked once, on record each time, at no cost, and the laws of the ledger hold."""
+
+import json
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from ledger_oracle.laws import check
+from steward_testkit.company import apply_company
+from steward_testkit.running import wait_for
+from steward_testkit.upstream import Upstream
+
+BUDGET = 'budget = { limit = "1000 calls", per = "day" }'
+
+
+def ask(steward, key: str, prompt: str = "hello", **more) -> tuple[str | None, bytes]:
+    body = {"model": "small", "messages": [{"role": "user", "content": prompt}], "max_tokens": 8, **more}
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+    request = urllib.request.Request(f"{steward.url}/v1/chat/completions", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        return reply.headers["x-steward-cache"], reply.read()
+
+
+@pytest.fixture
+def slow():
+    upstream = Upstream(delay=0.5)
+    yield upstream
+    upstream.close()
+
+
+def test_equal_calls_are_answered_once_and_recorded_each(steward, slow):
+    steward.up()
+    file = apply_company(steward, slow.url, budget=BUDGET)
+    file.write_text(file.read_text().replace("output_max = 64", 'output_max = 64\ncache = { ttl = "10m", coalesce = true }', 1))
+    steward.cli("apply", file)
+    steward.cli("apply", file, "--plan")  # exit status 0: there is nothing left to do
+    key = steward.key("support-bot", "acme", "--on", "acme/support")
+    wait_for("the policy", lambda: ask(steward, key, "is it on?")[0])
+    before = len(slow.calls)
+
+    with ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda _: ask(steward, key), range(40)))
+    assert len({answer for _, answer in answers}) == 1
+    assert len(slow.calls) == before + 1
+    assert sorted(used for used, _ in answers).count("miss") == 1
+    assert ask(steward, key)[0] == "hit"
+    steward.cli("cache", "purge", "small", "--tenant", "acme")
+    wait_for("the purge", lambda: ask(steward, key)[0] == "miss")
+
+    events = steward.replay("acme")
+    finishes = [event["data"] for event in events if event["name"] == "usage.call_finished"]
+    given = [finish for finish in finishes if finish["source"] != "provider"]
+    assert len(finishes) - len(given) == len(slow.calls)
+    assert len(given) >= 40 and all(finish["used"]["calls"] == 0 and finish["saved"]["tokens"] > 0 for finish in given)
+    check(events)

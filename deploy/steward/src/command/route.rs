@@ -1,0 +1,43 @@
+//! `steward route explain`: where a call would go, and why.
+
+use clap::ArgMatches;
+use steward_events::BoxError;
+use steward_events::event::RoutePolicy;
+use steward_events::quantity::Tokens;
+use steward_events::query::{RouteExplanation, RouteQuery};
+
+use crate::client::Client;
+use crate::output;
+
+pub(super) async fn explain(matches: &ArgMatches, client: &Client, json: bool) -> Result<(), BoxError> {
+    let model = matches.get_one::<String>("model").ok_or("model is missing")?;
+    let query = RouteQuery {
+        model: model.parse()?,
+        tags: matches.get_many::<String>("tag").unwrap_or_default().cloned().collect(),
+        input_tokens: Tokens(matches.get_one::<u64>("input-tokens").copied().unwrap_or_default()),
+        min_position: None,
+    };
+    let explanation: RouteExplanation = client.query(&client.tenant()?, "route", "explain", &query).await?;
+    if json {
+        return output::json(&explanation);
+    }
+    let RouteExplanation { policy, inherited, targets } = explanation;
+    let rows = targets.into_iter().map(|row| {
+        let place = row.place.map_or_else(|| "-".to_owned(), |place| place.to_string());
+        vec![place, row.target.to_string(), row.reason]
+    });
+    output::say_lines(&output::table(&["TRIED", "TARGET", "WHY"], &[], rows));
+    let whose = if inherited { "the platform's" } else { "the tenant's own" };
+    println!("The route is {whose}; its policy is {}.", word(policy));
+    println!("Each gateway knows for itself which targets fail now, and asks those last; its metrics tell.");
+    Ok(())
+}
+
+const fn word(policy: RoutePolicy) -> &'static str {
+    match policy {
+        RoutePolicy::Ordered => "ordered",
+        RoutePolicy::Weighted => "weighted",
+        RoutePolicy::LeastLatency => "least_latency",
+        RoutePolicy::Sticky => "sticky",
+    }
+}

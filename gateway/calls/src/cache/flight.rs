@@ -1,0 +1,322 @@
+//! Calls on their way, each heard by those who ask the same meanwhile: they get all of its answer from the beginning on.
+//!
+//! What was answered so far stands once, however many hear it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use steward_events::event::Target;
+use steward_events::id::CallId;
+use tokio::sync::watch;
+
+use super::key::CacheKey;
+use super::{Found, Keeper, Kept, KeptBody, Made};
+
+/// The most of one answer that is held for those who come later. Beyond it nobody can hear all of it.
+const HELD_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+
+/// The calls on their way, by what they ask.
+#[derive(Default)]
+pub(super) struct Flights(Mutex<HashMap<CacheKey, Arc<Flight>>>);
+
+type Flight = watch::Sender<Progress>;
+
+/// How far a call has come.
+#[derive(Default)]
+struct Progress {
+    /// Once its answer comes as a stream.
+    streams: Option<(CallId, Target)>,
+    pieces: Vec<Bytes>,
+    bytes: usize,
+    end: Option<End>,
+}
+
+enum End {
+    Whole(Arc<Kept>),
+    Failed,
+}
+
+impl Flights {
+    /// Follows the call that is on its way under `key`; or leads one.
+    pub(super) fn join(self: &Arc<Self>, key: &CacheKey, keeper: impl FnOnce() -> Keeper) -> Found {
+        let mut flights = self.lock();
+        if let Some(flight) = flights.get(key) {
+            return Found::Underway(Follower { progress: flight.subscribe(), at: 0 });
+        }
+        let leader = Leader::of(keeper(), Some(Arc::clone(self)));
+        flights.insert(key.clone(), Arc::clone(&leader.flight));
+        Found::Nothing(leader)
+    }
+
+    fn remove(&self, key: &CacheKey, flight: &Arc<Flight>) {
+        let mut flights = self.lock();
+        if flights.get(key).is_some_and(|known| Arc::ptr_eq(known, flight)) {
+            flights.remove(key);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<CacheKey, Arc<Flight>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The call that is made. Dropped before its answer was whole, it tells those who follow that they have to look for another.
+pub(crate) struct Leader {
+    keeper: Keeper,
+    flight: Arc<Flight>,
+    /// None if nobody may follow.
+    shared: Option<Arc<Flights>>,
+}
+
+impl Leader {
+    /// One whom nobody follows.
+    pub(super) fn alone(keeper: Keeper) -> Self {
+        Self::of(keeper, None)
+    }
+
+    fn of(keeper: Keeper, shared: Option<Arc<Flights>>) -> Self {
+        Self { keeper, flight: Arc::new(watch::Sender::default()), shared }
+    }
+
+    /// True if others wait for its answer.
+    pub(crate) fn has_followers(&self) -> bool {
+        self.flight.receiver_count() > 0
+    }
+
+    /// Its answer comes as a stream.
+    pub(crate) fn begin(&self, call: &CallId, target: &Target) {
+        self.flight.send_modify(|progress| progress.streams = Some((call.clone(), target.clone())));
+    }
+
+    /// A piece of its stream.
+    pub(crate) fn pass(&self, piece: &Bytes) {
+        let is_too_large = self.flight.borrow().bytes + piece.len() > HELD_BYTES_MAX;
+        if is_too_large {
+            return self.fail();
+        }
+        self.flight.send_modify(|progress| {
+            if progress.end.is_none() {
+                progress.bytes += piece.len();
+                progress.pieces.push(piece.clone());
+            }
+        });
+    }
+
+    /// It was answered at once.
+    pub(crate) fn end_whole(self, body: &Bytes, made: Made) {
+        // What it is a part of is not kept.
+        self.end(KeptBody::Whole(Bytes::copy_from_slice(body)), made);
+    }
+
+    /// Its stream was whole; `held` is said at its end.
+    pub(crate) fn end_stream(self, held: Option<Bytes>, made: Made) {
+        let events = {
+            let progress = self.flight.borrow();
+            let mut events = BytesMut::with_capacity(progress.bytes);
+            progress.pieces.iter().for_each(|piece| events.extend_from_slice(piece));
+            events.freeze()
+        };
+        self.end(KeptBody::Stream { events, held }, made);
+    }
+
+    fn end(self, body: KeptBody, made: Made) {
+        if self.has_ended() {
+            return;
+        }
+        let kept = Arc::new(Kept { body, made });
+        // Before it is no longer on its way: whoever asks finds it in one place or the other.
+        self.keeper.keep(&kept);
+        self.flight.send_modify(|progress| progress.end = Some(End::Whole(kept)));
+    }
+
+    fn has_ended(&self) -> bool {
+        self.flight.borrow().end.is_some()
+    }
+
+    fn fail(&self) {
+        self.leave();
+        self.flight.send_modify(|progress| {
+            progress.end = Some(End::Failed);
+            progress.pieces.clear();
+        });
+    }
+
+    /// Nobody finds it any more.
+    fn leave(&self) {
+        if let Some(flights) = &self.shared {
+            flights.remove(&self.keeper.key, &self.flight);
+        }
+    }
+}
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        if self.has_ended() { self.leave() } else { self.fail() }
+    }
+}
+
+/// Hears the answer of a call that another made.
+pub(crate) struct Follower {
+    progress: watch::Receiver<Progress>,
+    /// Pieces that it has heard.
+    at: usize,
+}
+
+/// How an answer begins.
+pub(crate) enum Begun {
+    /// As a stream of this call.
+    Stream(CallId, Target),
+    /// It is whole.
+    Whole(Arc<Kept>),
+    /// There will be none.
+    Failed,
+}
+
+/// What comes of a stream.
+pub(crate) enum Heard {
+    /// A piece.
+    Piece(Bytes),
+    /// That was all.
+    Whole(Arc<Kept>),
+    /// There will be no more.
+    Failed,
+}
+
+impl Follower {
+    /// Waits until the answer begins.
+    pub(crate) async fn begun(&mut self) -> Begun {
+        let has_begun = |progress: &Progress| progress.streams.is_some() || progress.end.is_some();
+        let Ok(progress) = self.progress.wait_for(has_begun).await else { return Begun::Failed };
+        match (&progress.end, &progress.streams) {
+            (Some(End::Whole(kept)), _) => Begun::Whole(Arc::clone(kept)),
+            (None, Some((call, target))) => Begun::Stream(call.clone(), target.clone()),
+            _ => Begun::Failed,
+        }
+    }
+
+    /// Waits for what comes next.
+    pub(crate) async fn hear(&mut self) -> Heard {
+        let at = self.at;
+        let has_more = |progress: &Progress| progress.pieces.len() > at || progress.end.is_some();
+        let Ok(progress) = self.progress.wait_for(has_more).await else { return Heard::Failed };
+        let heard = match (progress.pieces.get(at), &progress.end) {
+            (Some(piece), _) => Heard::Piece(piece.clone()),
+            (None, Some(End::Whole(kept))) => Heard::Whole(Arc::clone(kept)),
+            (None, _) => Heard::Failed,
+        };
+        drop(progress);
+        self.at += 1;
+        heard
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use steward_events::event::{CachePolicy, Saved};
+    use steward_ports::clock::SystemClock;
+
+    use super::super::Cache;
+    use super::*;
+
+    const BOTH: CachePolicy = CachePolicy { ttl_s: 60, coalesce: true };
+
+    fn cache() -> Cache {
+        Cache::new(1 << 20, Arc::new(SystemClock::default()))
+    }
+
+    fn key() -> CacheKey {
+        CacheKey { tenant: "acme".parse().unwrap(), digest: [7; 32] }
+    }
+
+    fn made() -> Made {
+        let target = Target { provider: "p".parse().unwrap(), upstream_model: "m".to_owned() };
+        Made { call: "call_1".parse().unwrap(), target, saves: Saved::default() }
+    }
+
+    fn lead(cache: &Cache, policy: CachePolicy) -> Leader {
+        match cache.ask(&key(), policy) {
+            Found::Nothing(leader) => leader,
+            _ => panic!("there is something"),
+        }
+    }
+
+    fn follow(cache: &Cache) -> Follower {
+        match cache.ask(&key(), BOTH) {
+            Found::Underway(follower) => follower,
+            _ => panic!("nothing is on its way"),
+        }
+    }
+
+    fn is_kept(cache: &Cache, policy: CachePolicy) -> bool {
+        matches!(cache.ask(&key(), policy), Found::Hit(..))
+    }
+
+    async fn all(mut follower: Follower) -> Option<Vec<u8>> {
+        let mut all = Vec::new();
+        loop {
+            match tokio::time::timeout(Duration::from_secs(5), follower.hear()).await.unwrap() {
+                Heard::Piece(piece) => all.extend_from_slice(&piece),
+                Heard::Whole(_) => return Some(all),
+                Heard::Failed => return None,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn followers_hear_a_stream_from_its_beginning() {
+        let cache = cache();
+        let leader = lead(&cache, BOTH);
+        let mut early = follow(&cache);
+        assert!(leader.has_followers());
+        leader.begin(&made().call, &made().target);
+        leader.pass(&Bytes::from_static(b"one "));
+        assert!(matches!(early.begun().await, Begun::Stream(..)));
+        let late = follow(&cache);
+        leader.pass(&Bytes::from_static(b"two"));
+        leader.end_stream(None, made());
+        assert_eq!(all(early).await.unwrap(), b"one two");
+        assert_eq!(all(late).await.unwrap(), b"one two");
+        assert!(is_kept(&cache, BOTH));
+    }
+
+    #[tokio::test]
+    async fn who_follows_a_leader_that_fails_leads_next() {
+        let cache = cache();
+        let leader = lead(&cache, BOTH);
+        let mut follower = follow(&cache);
+        drop(leader);
+        assert!(matches!(follower.begun().await, Begun::Failed));
+        assert!(!is_kept(&cache, CachePolicy { coalesce: false, ..BOTH }));
+        drop(lead(&cache, BOTH));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_too_large_is_shared_with_nobody() {
+        let cache = cache();
+        let leader = lead(&cache, BOTH);
+        let follower = follow(&cache);
+        let half = Bytes::from(vec![b'x'; HELD_BYTES_MAX / 2]);
+        (0..2).for_each(|_| leader.pass(&half));
+        let _next = follow(&cache);
+        leader.pass(&Bytes::from_static(b"x"));
+        assert_eq!(all(follower).await, None);
+        drop(lead(&cache, BOTH));
+        leader.end_stream(None, made());
+        assert!(!is_kept(&cache, CachePolicy { coalesce: false, ..BOTH }));
+    }
+
+    #[tokio::test]
+    async fn a_policy_says_whether_answers_are_kept_or_shared() {
+        let cache = cache();
+        let (only_kept, only_shared) = (CachePolicy { coalesce: false, ..BOTH }, CachePolicy { ttl_s: 0, ..BOTH });
+        let (one, other) = (lead(&cache, only_kept), lead(&cache, only_kept));
+        drop(other);
+        lead(&cache, only_shared).end_whole(&Bytes::from_static(b"x"), made());
+        assert!(!is_kept(&cache, BOTH), "it was not to be kept");
+        one.end_whole(&Bytes::from_static(b"x"), made());
+        assert!(is_kept(&cache, BOTH) && is_kept(&cache, only_kept) && !is_kept(&cache, only_shared));
+    }
+}

@@ -1,0 +1,215 @@
+//! Answers kept in memory: bounded in bytes, each until it ends. Where there is no room, an answer of the tenant that keeps
+//! most goes, the one that ends first: so one tenant cannot push out another that keeps little.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use steward_events::id::TenantId;
+
+use super::Kept;
+use super::key::CacheKey;
+
+/// The part of all room that one answer may take.
+const ENTRY_SHARE: usize = 16;
+
+/// The answers.
+pub(super) struct Store {
+    bytes_max: usize,
+    state: Mutex<State>,
+}
+
+/// When an answer ends; a number tells those apart that end together.
+type End = (Duration, u64);
+
+#[derive(Default)]
+struct State {
+    entries: HashMap<CacheKey, Entry>,
+    by_end: BTreeMap<End, CacheKey>,
+    shelves: HashMap<TenantId, Shelf>,
+    /// Tenants by what they keep.
+    ranks: BTreeSet<(usize, TenantId)>,
+    bytes: usize,
+    number: u64,
+}
+
+struct Entry {
+    kept: Arc<Kept>,
+    at: Duration,
+    end: End,
+    bytes: usize,
+}
+
+/// What one tenant keeps.
+#[derive(Default)]
+struct Shelf {
+    bytes: usize,
+    ends: BTreeSet<End>,
+}
+
+impl Store {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, state: Mutex::default() }
+    }
+
+    /// The answer under `key`, and when it was kept.
+    pub(super) fn find(&self, key: &CacheKey, now: Duration) -> Option<(Arc<Kept>, Duration)> {
+        let mut state = self.lock();
+        state.drop_ended(now);
+        state.entries.get(key).map(|entry| (Arc::clone(&entry.kept), entry.at))
+    }
+
+    /// Keeps an answer until `end`, if it is not too large. A later one takes the place of an earlier one.
+    pub(super) fn keep(&self, key: &CacheKey, kept: Arc<Kept>, now: Duration, end: Duration) {
+        let bytes = kept.bytes();
+        if bytes > self.bytes_max / ENTRY_SHARE {
+            return;
+        }
+        let mut state = self.lock();
+        state.drop_ended(now);
+        state.remove(key);
+        state.number += 1;
+        let end = (end, state.number);
+        state.insert(key.clone(), Entry { kept, at: now, end, bytes });
+        while state.bytes > self.bytes_max && state.drop_of_the_largest() {}
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn insert(&mut self, key: CacheKey, entry: Entry) {
+        let (end, bytes) = (entry.end, entry.bytes);
+        self.resize(&key.tenant, |shelf| {
+            shelf.bytes += bytes;
+            shelf.ends.insert(end);
+        });
+        self.bytes += bytes;
+        self.by_end.insert(end, key.clone());
+        self.entries.insert(key, entry);
+    }
+
+    fn remove(&mut self, key: &CacheKey) {
+        let Some(Entry { end, bytes, .. }) = self.entries.remove(key) else { return };
+        self.by_end.remove(&end);
+        self.bytes -= bytes;
+        self.resize(&key.tenant, |shelf| {
+            shelf.bytes -= bytes;
+            shelf.ends.remove(&end);
+        });
+    }
+
+    /// Changes a shelf, and with it the tenant's rank.
+    fn resize(&mut self, tenant: &TenantId, change: impl FnOnce(&mut Shelf)) {
+        let shelf = self.shelves.entry(tenant.clone()).or_default();
+        self.ranks.remove(&(shelf.bytes, tenant.clone()));
+        change(shelf);
+        if shelf.ends.is_empty() {
+            self.shelves.remove(tenant);
+        } else {
+            self.ranks.insert((shelf.bytes, tenant.clone()));
+        }
+    }
+
+    fn drop_ended(&mut self, now: Duration) {
+        while let Some((end, key)) = self.by_end.first_key_value()
+            && end.0 <= now
+        {
+            let key = key.clone();
+            self.remove(&key);
+        }
+    }
+
+    /// False if there is nothing to drop.
+    fn drop_of_the_largest(&mut self) -> bool {
+        let largest = self.ranks.last().and_then(|(_, tenant)| self.shelves.get(tenant));
+        let first = largest.and_then(|shelf| self.by_end.get(shelf.ends.first()?)).cloned();
+        first.inspect(|key| self.remove(key)).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use steward_events::event::{Saved, Target};
+
+    use super::super::{KeptBody, Made};
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(100);
+
+    fn key(tenant: &str, number: u8) -> CacheKey {
+        CacheKey { tenant: tenant.parse().unwrap(), digest: [number; 32] }
+    }
+
+    fn kept(bytes: usize) -> Arc<Kept> {
+        Arc::new(Kept {
+            body: KeptBody::Whole(Bytes::from(vec![b'x'; bytes])),
+            made: Made {
+                call: "call_1".parse().unwrap(),
+                target: Target { provider: "p".parse().unwrap(), upstream_model: "m".to_owned() },
+                saves: Saved::default(),
+            },
+        })
+    }
+
+    fn keep(store: &Store, key: &CacheKey, bytes: usize, ttl_s: u64) {
+        store.keep(key, kept(bytes), NOW, NOW + Duration::from_secs(ttl_s));
+    }
+
+    fn has(store: &Store, key: &CacheKey, later_s: u64) -> bool {
+        store.find(key, NOW + Duration::from_secs(later_s)).is_some()
+    }
+
+    #[test]
+    fn an_answer_is_kept_until_it_ends() {
+        let store = Store::new(1 << 20);
+        keep(&store, &key("acme", 1), 10, 60);
+        assert!(has(&store, &key("acme", 1), 59) && !has(&store, &key("globex", 1), 59));
+        assert!(!has(&store, &key("acme", 1), 60));
+        assert_eq!(store.lock().bytes, 0, "what has ended takes no memory");
+    }
+
+    #[test]
+    fn an_answer_that_is_too_large_is_not_kept() {
+        let store = Store::new(160 * 1_024);
+        keep(&store, &key("acme", 1), 9 * 1_024, 60);
+        keep(&store, &key("acme", 2), 9 * 1_024 + 1, 60);
+        assert!(has(&store, &key("acme", 1), 0) && !has(&store, &key("acme", 2), 0));
+    }
+
+    #[test]
+    fn who_keeps_most_makes_room() {
+        let store = Store::new(40 * 1_024);
+        keep(&store, &key("globex", 1), 1_024, 60);
+        for number in 0..60 {
+            keep(&store, &key("acme", number), 1_024, 100 + u64::from(number));
+        }
+        assert!(has(&store, &key("globex", 1), 0), "it keeps little");
+        assert!(!has(&store, &key("acme", 0), 0) && has(&store, &key("acme", 59), 0), "those that end first go");
+    }
+
+    proptest! {
+        #[test]
+        fn no_answers_take_more_than_there_is(
+            steps in prop::collection::vec((any::<bool>(), 0..12_u8, 0..4_000_usize, 0..5_u64), 1..80),
+        ) {
+            let store = Store::new(20 * 1_024);
+            for (at, (first, number, bytes, ttl_s)) in (0_u64..).zip(steps) {
+                let now = NOW + Duration::from_secs(at / 4);
+                let key = key(if first { "acme" } else { "globex" }, number);
+                store.keep(&key, kept(bytes), now, now + Duration::from_secs(ttl_s));
+                let state = store.lock();
+                prop_assert!(state.bytes <= store.bytes_max);
+                prop_assert_eq!(state.bytes, state.entries.values().map(|entry| entry.bytes).sum::<usize>());
+                prop_assert_eq!(state.bytes, state.shelves.values().map(|shelf| shelf.bytes).sum::<usize>());
+                prop_assert_eq!(state.entries.len(), state.by_end.len());
+                prop_assert_eq!(state.entries.len(), state.shelves.values().map(|shelf| shelf.ends.len()).sum::<usize>());
+                prop_assert_eq!(state.shelves.len(), state.ranks.len());
+            }
+        }
+    }
+}

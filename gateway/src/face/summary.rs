@@ -1,0 +1,68 @@
+//! What the answers of all faces to model calls say in their headers: which call it was, and what it came to.
+
+use std::convert::Infallible;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use futures::StreamExt;
+use http::{HeaderMap, HeaderValue, header};
+use steward_calls::{CallSummary, Error, Reply, ReplyBody, Settled};
+
+use super::cache_header;
+
+/// A reply with its headers; `failed` makes the last event of a stream that fails.
+pub(super) fn respond(Reply { summary, body }: Reply, failed: fn(Error) -> Bytes) -> Response {
+    match body {
+        ReplyBody::Whole(body, settled) => {
+            let mut response = Response::new(Body::from(body));
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(summary.media_type));
+            set_summary(headers, &summary);
+            say_settled(headers, &settled);
+            response
+        }
+        ReplyBody::Stream(pieces) => {
+            let pieces = pieces.map(move |piece| Ok::<_, Infallible>(piece.unwrap_or_else(failed)));
+            let mut response = Response::new(Body::from_stream(pieces));
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            // Proxies that buffer would hold back every piece.
+            headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+            set_summary(headers, &summary);
+            response
+        }
+    }
+}
+
+/// What is known of a call when its answer begins.
+fn set_summary(headers: &mut HeaderMap, summary: &CallSummary) {
+    set(headers, "x-steward-call-id", &summary.call);
+    set(headers, "x-steward-attempts", &summary.attempts);
+    set(headers, "x-steward-overhead-ms", &format_args!("{:.3}", summary.overhead.as_secs_f64() * 1e3));
+    cache_header::say(headers, summary);
+    if let Some(output) = summary.clamped_to {
+        set(headers, "x-steward-max-tokens-clamped", &output);
+    }
+}
+
+/// What a call came to.
+fn say_settled(headers: &mut HeaderMap, settled: &Settled) {
+    let tokens = settled.tokens();
+    set(headers, "x-steward-input-tokens", &tokens.input.0);
+    set(headers, "x-steward-cached-tokens", &tokens.cached.0);
+    set(headers, "x-steward-output-tokens", &tokens.output.0);
+    set(headers, "x-steward-reasoning-tokens", &tokens.reasoning.0);
+    set(headers, "x-steward-response-cost", &settled.cost());
+    if let Some(left) = settled.budget_left() {
+        set(headers, "x-steward-budget-remaining", &left);
+    }
+}
+
+/// Sets a header whose value is ours: numbers, ids, amounts.
+pub(super) fn set(headers: &mut HeaderMap, name: &'static str, value: &impl ToString) {
+    if let Ok(value) = HeaderValue::try_from(value.to_string()) {
+        headers.insert(name, value);
+    }
+}

@@ -1,0 +1,262 @@
+//! Answers that are given to more calls than one: to whom, at what cost, and to whom never.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+
+use futures::StreamExt;
+use serde_json::{Value, json};
+use steward_events::event::{AnswerSource, CallOutcome, UsageEvent};
+use steward_events::quantity::{Amounts, NanoDollars, Tokens};
+
+use crate::installation::{Installation, chat_body, streamed_chat_body};
+
+/// What the cache had to do with an answer, and the answer.
+async fn chat(steward: &Installation, key: &str, body: &Value) -> (String, String) {
+    heard(steward.chat(key, body).await).await
+}
+
+async fn heard(response: reqwest::Response) -> (String, String) {
+    assert_eq!(response.status(), 200);
+    let used = response.headers().get("x-steward-cache").map_or("-", |value| value.to_str().unwrap()).to_owned();
+    (used, response.text().await.unwrap())
+}
+
+/// A model `small` whose answers are kept or shared as `policy` says, and a key that may call it.
+async fn with_policy(mut policy: Value) -> (Installation, String) {
+    let steward = Installation::start(|settings| {
+        let many = NonZeroUsize::new(4_096).unwrap();
+        settings.config.calls_per_tenant_max = many;
+        settings.config.calls_per_principal_max = many;
+        settings.config.calls_per_key_max = many;
+    })
+    .await;
+    steward.model("small", &["mock/plain"]).await;
+    policy["model"] = json!("small");
+    steward.command("steward", "caches:set", policy).await;
+    let key = steward.key("bot", Some("agent")).await;
+    (steward, key)
+}
+
+/// The finishes of calls that were given another's answer.
+async fn given(steward: &Installation) -> Vec<(AnswerSource, Amounts, Tokens, NanoDollars, CallOutcome)> {
+    let finishes = steward.usage("acme").await.into_iter().filter_map(|event| match event {
+        UsageEvent::CallFinished { source, used, saved, cost, outcome, .. } if !source.is_provider() => {
+            assert_eq!(cost, NanoDollars(0));
+            Some((source, used, saved.tokens, saved.money, outcome))
+        }
+        _ => None,
+    });
+    finishes.collect()
+}
+
+#[tokio::test]
+async fn an_equal_call_gets_the_kept_answer_for_nothing() {
+    let (steward, key) = with_policy(json!({ "ttl_s": 600 })).await;
+    let (first, answer) = chat(&steward, &key, &chat_body("small", "hello")).await;
+    assert_eq!(first, "miss");
+    // What is spent leaves no room for another call; what is kept needs none.
+    steward.command("acme", "budgets:set", json!({ "scope": "acme", "limit": "$0" })).await;
+    let response = steward.chat(&key, &chat_body("small", "hello")).await;
+    let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    assert_eq!(header("x-steward-response-cost").as_deref(), Some("$0"));
+    assert_eq!((header("age").as_deref(), header("x-steward-attempts").as_deref()), (Some("0"), Some("0")));
+    assert_eq!(heard(response).await, ("hit".to_owned(), answer));
+    assert_eq!(steward.chat(&key, &chat_body("small", "another")).await.status(), 402);
+    assert_eq!(steward.upstream.asked().len(), 1);
+    let all = given(&steward).await;
+    assert_eq!(all, [(AnswerSource::Cache, Amounts::ZERO, Tokens(12), NanoDollars(11_400), CallOutcome::Completed)]);
+}
+
+#[tokio::test]
+async fn a_kept_stream_comes_as_it_came() {
+    let (steward, key) = with_policy(json!({ "ttl_s": 600 })).await;
+    let mut body = streamed_chat_body("small", "hello");
+    body["stream_options"] = json!({ "include_usage": true });
+    let (first, answer) = chat(&steward, &key, &body).await;
+    let (second, again) = chat(&steward, &key, &body).await;
+    assert_eq!((first.as_str(), second.as_str()), ("miss", "hit"));
+    assert_eq!(again.replace(": x-steward-response-cost: $0\n", ": x-steward-response-cost: $0.0000114\n"), answer);
+    assert_eq!(steward.upstream.asked().len(), 1);
+    assert_eq!(chat(&steward, &key, &chat_body("small", "hello")).await.0, "miss", "it was not asked as a stream");
+}
+
+#[tokio::test]
+async fn no_answer_crosses_what_tells_calls_apart() {
+    let (steward, key) = with_policy(json!({ "ttl_s": 600, "coalesce": true })).await;
+    steward.model("alias", &["mock/plain"]).await;
+    steward.command("steward", "caches:set", json!({ "model": "alias", "ttl_s": 600 })).await;
+    steward.create_tenant("globex").await;
+    let body = || chat_body("small", "hello");
+    assert_eq!(chat(&steward, &key, &body()).await.0, "miss");
+    assert_eq!(chat(&steward, &key, &body()).await.0, "hit");
+    let with = |field: &str, value: Value| {
+        let mut body = body();
+        body[field] = value;
+        body
+    };
+    let elsewhere = steward.key_of("globex", "bot", Some("agent")).await;
+    assert_eq!(chat(&steward, &elsewhere, &body()).await.0, "miss", "another tenant");
+    let account = steward.command("acme", "accounts:create", json!({ "name": "bot" })).await;
+    let principal = &account["answer"]["principal"];
+    let issued = json!({ "principal": principal, "scope": "acme/sales" });
+    let issued = steward.command("acme", "keys:issue", issued).await;
+    let beside = issued["answer"]["secret"].as_str().unwrap();
+    assert_eq!(chat(&steward, beside, &body()).await.0, "miss", "another project");
+    for other in [
+        chat_body("alias", "hello"),
+        chat_body("small", "hеllo"),
+        chat_body("small", "hello "),
+        with("temperature", json!(0)),
+        with("max_tokens", json!(51)),
+        with("tools", json!([])),
+    ] {
+        assert_eq!(chat(&steward, &key, &other).await.0, "miss", "{other}");
+    }
+    assert_eq!(chat(&steward, &key, &with("store", json!(true))).await.0, "bypass");
+    let colleague = steward.key("colleague", Some("agent")).await;
+    assert_eq!(chat(&steward, &colleague, &body()).await.0, "hit", "the same project");
+    let stranger = steward.key("stranger", None).await;
+    assert_eq!(steward.chat(&stranger, &body()).await.status(), 403, "whoever may not call is given nothing");
+    for same in
+        [with("user", json!("ana")), json!({ "max_tokens": 50, "messages": body()["messages"], "model": "small" })]
+    {
+        assert_eq!(chat(&steward, &key, &same).await.0, "hit", "{same}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_may_want_an_answer_of_its_own() {
+    let (steward, key) = with_policy(json!({ "ttl_s": 600, "coalesce": true })).await;
+    for expected in ["miss", "hit"] {
+        assert_eq!(chat(&steward, &key, &chat_body("small", "hello")).await.0, expected);
+    }
+    let request = steward.http.post(format!("{}/v1/chat/completions", steward.url)).bearer_auth(&key);
+    let request = request.header("x-steward-cache", "bypass").json(&chat_body("small", "hello"));
+    assert_eq!(heard(request.send().await.unwrap()).await.0, "bypass");
+    assert_eq!(steward.upstream.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_purged_or_routed_anew_is_asked_again() {
+    let (steward, key) = with_policy(json!({ "ttl_s": 600 })).await;
+    let body = chat_body("small", "hello");
+    assert_eq!(chat(&steward, &key, &body).await.0, "miss");
+    for tenant in ["acme", "steward"] {
+        assert_eq!(chat(&steward, &key, &body).await.0, "hit");
+        steward.command(tenant, "caches:purge", json!({ "model": "small" })).await;
+        soon(&steward, &key, &body, "miss").await;
+    }
+    assert_eq!(chat(&steward, &key, &body).await.0, "hit");
+    let target = json!({ "provider": "mock", "upstream_model": "another" });
+    steward.command("steward", "routes:set", json!({ "model": "small", "targets": [target] })).await;
+    soon(&steward, &key, &body, "miss").await;
+    steward.command("acme", "caches:set", json!({ "model": "small" })).await;
+    soon(&steward, &key, &body, "-").await;
+}
+
+/// Gateways hear of a setting a moment later.
+async fn soon(steward: &Installation, key: &str, body: &Value, expected: &str) {
+    for _ in 0..100 {
+        if chat(steward, key, body).await.0 == expected {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("no {expected}");
+}
+
+#[tokio::test]
+async fn answers_that_failed_or_broke_off_are_not_kept() {
+    let (steward, key) = with_policy(json!({ "ttl_s": 600, "coalesce": true })).await;
+    for model in ["status-500", "cut", "garbage", "failing"] {
+        steward.model(model, &[&format!("mock/{model}")]).await;
+        steward.command("steward", "caches:set", json!({ "model": model, "ttl_s": 600, "coalesce": true })).await;
+        for body in [chat_body(model, "hello"), streamed_chat_body(model, "hello")] {
+            for _ in 0..2 {
+                let response = steward.chat(&key, &body).await;
+                assert_ne!(response.headers().get("x-steward-cache").map(|used| used.as_bytes()), Some(&b"hit"[..]));
+                drop(response.bytes().await);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_equal_calls_at_once_ask_the_provider_once() {
+    let (steward, key) = with_policy(json!({ "coalesce": true })).await;
+    steward.model("small", &["mock/slow"]).await;
+    let body = chat_body("small", "hello");
+    let calls = futures::stream::iter(0..1_000).map(|_| chat(&steward, &key, &body));
+    let answers: Vec<_> = calls.buffer_unordered(1_000).collect().await;
+    assert_eq!(answers.iter().map(|(_, answer)| answer.as_str()).collect::<BTreeSet<_>>().len(), 1);
+    assert_eq!(steward.upstream.asked().len(), 1);
+    assert_eq!(answers.iter().filter(|(used, _)| used == "miss").count(), 1);
+    assert_eq!(answers.iter().filter(|(used, _)| used == "shared").count(), 999);
+    let usage = steward.usage("acme").await;
+    let paid: Vec<_> = usage
+        .iter()
+        .filter_map(|event| match event {
+            UsageEvent::CallFinished { call, cost, source, .. } if source.is_provider() => Some((call.clone(), *cost)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(paid.len(), 1);
+    let all = given(&steward).await;
+    assert_eq!(all.len(), 999);
+    let shared = AnswerSource::Shared { call: paid[0].0.clone() };
+    assert!(all.iter().all(|(source, used, _, money, _)| *source == shared && used.is_zero() && *money == paid[0].1));
+}
+
+#[tokio::test]
+async fn who_comes_later_hears_a_stream_from_its_beginning() {
+    let (steward, key) = with_policy(json!({ "coalesce": true })).await;
+    steward.model("small", &["mock/slow"]).await;
+    let body = streamed_chat_body("small", "hello");
+    let later = |ms| {
+        let (steward, key, body) = (&steward, &key, &body);
+        async move {
+            tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
+            chat(steward, key, body).await
+        }
+    };
+    let (first, second, third) = tokio::join!(later(0), later(150), later(450));
+    assert_eq!([first.0.as_str(), &second.0, &third.0], ["miss", "shared", "shared"]);
+    let data = |text: &str| text.lines().filter(|line| line.starts_with("data")).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(data(&first.1).len(), 4, "{}", first.1);
+    assert_eq!(data(&second.1), data(&first.1));
+    assert_eq!(data(&third.1), data(&first.1));
+    assert_eq!((steward.upstream.asked().len(), given(&steward).await.len()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_call_runs_on_for_those_who_follow_it() {
+    let (steward, key) = with_policy(json!({ "coalesce": true })).await;
+    steward.model("small", &["mock/slow"]).await;
+    for body in [chat_body("small", "hello"), streamed_chat_body("small", "hello")] {
+        let asked = steward.upstream.asked().len();
+        let leads = steward.http.post(format!("{}/v1/chat/completions", steward.url)).bearer_auth(&key).json(&body);
+        let leads = tokio::spawn(leads.send());
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        let follows = chat(&steward, &key, &body);
+        let leaves = async {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            leads.abort();
+        };
+        let ((used, answer), ()) = tokio::join!(follows, leaves);
+        assert_eq!(used, "shared");
+        assert!(answer.contains("three"), "{answer}");
+        assert_eq!(steward.upstream.asked().len(), asked + 1);
+    }
+}
+
+#[tokio::test]
+async fn who_follows_a_call_that_fails_makes_one() {
+    let (steward, key) = with_policy(json!({ "coalesce": true })).await;
+    steward.model("small", &["mock/slow-status-500"]).await;
+    let body = chat_body("small", "hello");
+    let calls = futures::stream::iter(0..8).map(|_| steward.chat(&key, &body));
+    let answers: Vec<_> = calls.buffer_unordered(8).collect().await;
+    assert!(answers.iter().all(|answer| answer.status() == 502));
+    assert_eq!(steward.upstream.asked().len(), 8, "each tries for itself in the end");
+    assert!(given(&steward).await.is_empty());
+}
