@@ -81,7 +81,7 @@ impl Door {
 
     /// Who calls, if their key is good.
     pub(crate) async fn authenticate(&self, head: &Parts) -> Result<AuthenticatedKey, Error> {
-        let secret = bearer(&head.headers)?;
+        let secret = key(&head.headers)?;
         if !self.access.has_known(secret) {
             // Before anything is asked of the log: guessing must stay cheap for us. Keys are never held up by others
             // behind the same address, and one that was revoked is told so however often it comes.
@@ -124,15 +124,36 @@ impl Door {
     }
 }
 
-/// The secret of `Authorization: Bearer …`.
-fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next().ok_or(Error::NoKey)?;
+/// The headers beside `Authorization` that a key may come in: Azure's clients and Anthropic's send it so.
+const KEY_HEADERS: [&str; 2] = ["api-key", "x-api-key"];
+
+/// The one key that came, in whichever of the headers.
+fn key(headers: &HeaderMap) -> Result<&str, Error> {
+    let mut key = only(headers, header::AUTHORIZATION.as_str())?.map(bearer).transpose()?;
+    for name in KEY_HEADERS {
+        let Some(value) = only(headers, name)? else { continue };
+        let value = Some(value.trim()).filter(|value| !value.is_empty()).ok_or(Error::NoKey)?;
+        if key.is_some_and(|key| key != value) {
+            return Err(Error::bad(name, "holds another key than another header: send one key"));
+        }
+        key = Some(value);
+    }
+    key.ok_or(Error::NoKey)
+}
+
+/// What the header says, if it is there.
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Error> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         // Whoever stands between the caller and here may have looked at the other one.
-        return Err(Error::bad("Authorization", "is there more than once: send one key"));
+        return Err(Error::bad(name, "is there more than once: send one key"));
     }
-    let value = value.to_str().map_err(|_| steward_calls::Error::WrongKey)?;
+    Ok(Some(value.to_str().map_err(|_| steward_calls::Error::WrongKey)?))
+}
+
+/// The secret of `Bearer …`.
+fn bearer(value: &str) -> Result<&str, Error> {
     let (scheme, secret) = value.split_once(' ').ok_or(Error::NoKey)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Error::NoKey);
@@ -151,8 +172,43 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.append(header::AUTHORIZATION, "Bearer abc".parse().unwrap());
             headers.append(header::AUTHORIZATION, other.parse().unwrap());
-            assert!(matches!(bearer(&headers), Err(Error::Call(steward_calls::Error::BadRequest { .. }))), "{other:?}");
+            assert!(matches!(key(&headers), Err(Error::Call(steward_calls::Error::BadRequest { .. }))), "{other:?}");
         }
+    }
+
+    /// With these headers.
+    fn found(of: &[(&'static str, &str)]) -> Result<String, Error> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in of {
+            headers.append(*name, value.parse().unwrap());
+        }
+        key(&headers).map(str::to_owned)
+    }
+
+    #[test]
+    fn a_key_comes_in_the_header_that_its_client_knows() {
+        for name in KEY_HEADERS {
+            assert_eq!(found(&[(name, " abc ")]).unwrap(), "abc");
+            assert_eq!(found(&[(name, "abc"), ("authorization", "Bearer abc")]).unwrap(), "abc");
+            assert!(matches!(found(&[(name, "")]), Err(Error::NoKey)));
+        }
+        assert_eq!(found(&[("api-key", "abc"), ("x-api-key", "abc")]).unwrap(), "abc");
+        assert!(matches!(found(&[]), Err(Error::NoKey)));
+    }
+
+    #[test]
+    fn two_different_keys_are_none_wherever_they_stand() {
+        for headers in [
+            [("authorization", "Bearer abc"), ("api-key", "def")],
+            [("authorization", "Bearer abc"), ("x-api-key", "def")],
+            [("api-key", "abc"), ("x-api-key", "def")],
+            [("api-key", "abc"), ("api-key", "abc")],
+        ] {
+            let refused = found(&headers);
+            assert!(matches!(refused, Err(Error::Call(steward_calls::Error::BadRequest { .. }))), "{headers:?}");
+        }
+        let unread = found(&[("authorization", "Basic abc"), ("api-key", "abc")]);
+        assert!(matches!(unread, Err(Error::NoKey)), "who reads only that header would see no key");
     }
 
     #[test]
@@ -160,7 +216,7 @@ mod tests {
         let read = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::AUTHORIZATION, value.parse().unwrap());
-            bearer(&headers).map(str::to_owned)
+            key(&headers).map(str::to_owned)
         };
         assert_eq!(read("Bearer  abc ").unwrap(), "abc");
         assert_eq!(read("bearer abc").unwrap(), "abc");

@@ -12,7 +12,7 @@ pub(crate) const CODINGS_TAKEN: &str = "gzip, deflate";
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// No credentials came.
-    #[error("no API key: send the header `Authorization: Bearer <key>`")]
+    #[error("no API key: send the header `Authorization: Bearer <key>`, `api-key: <key>` or `x-api-key: <key>`")]
     NoKey,
     /// Too many wrong keys from there.
     #[error("too many wrong API keys from this address")]

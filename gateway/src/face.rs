@@ -66,7 +66,7 @@ pub(crate) struct Bundles {
 }
 
 /// All faces.
-pub(crate) const ALL: &[Face] = &[management::FACE, openai::FACE, anthropic::FACE];
+pub(crate) const ALL: &[Face] = &[management::FACE, openai::FACE, openai::AZURE, anthropic::FACE];
 
 /// In whose manner paths are refused that belong to none.
 pub(crate) const ELSEWHERE: &Face = &management::FACE;

@@ -125,7 +125,9 @@ impl Reads<CatalogEvent> for Catalogs {
             CatalogEvent::ProviderSet { .. }
             | CatalogEvent::ModelSet { .. }
             | CatalogEvent::RouteSet { .. }
-            | CatalogEvent::PriceSet { .. } => {}
+            | CatalogEvent::PriceSet { .. }
+            | CatalogEvent::CacheSet { .. }
+            | CatalogEvent::CachePurged { .. } => {}
         }
     }
 }

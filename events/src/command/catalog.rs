@@ -33,8 +33,7 @@ pub struct SetProvider {
     pub kind: ProviderKind,
     /// Base URL, e.g. `http://127.0.0.1:9090/v1`.
     pub url: String,
-    /// Place of the provider's key, never the key itself: `secret:NAME`, set before; only in the tenant `steward` also
-    /// `env:NAME` or `file:PATH`, read by the gateway.
+    /// Place of the provider's key, never the key itself: `secret:NAME`; in `steward` also `env:NAME` or `file:PATH`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }

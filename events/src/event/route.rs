@@ -71,6 +71,16 @@ impl RoutePolicy {
     pub fn is_usual(&self) -> bool {
         *self == Self::default()
     }
+
+    /// As it is recorded.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ordered => "ordered",
+            Self::Weighted => "weighted",
+            Self::LeastLatency => "least_latency",
+            Self::Sticky => "sticky",
+        }
+    }
 }
 
 impl Target {
@@ -207,6 +217,18 @@ mod tests {
         let all = target("a/b  on=content_filter   weight=9");
         assert_eq!((all.upstream_model.as_str(), all.weight, all.on), ("b", 9, vec![RefusedFor::ContentFilter]));
         assert_eq!(target("script/echo delay=5").upstream_model, "echo delay=5", "a word that is none of ours");
+    }
+
+    #[test]
+    fn words_are_those_that_are_recorded() {
+        use RefusedFor::{ContentFilter, ContextLength};
+        use RoutePolicy::{LeastLatency, Ordered, Sticky, Weighted};
+        for policy in [Ordered, Weighted, LeastLatency, Sticky] {
+            assert_eq!(serde_json::to_value(policy).unwrap(), policy.as_str());
+        }
+        for reason in [ContextLength, ContentFilter] {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+        }
     }
 
     #[test]

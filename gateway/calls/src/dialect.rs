@@ -218,6 +218,7 @@ pub enum Speaks {
 
 impl Speaks {
     /// How it is translated, if it can be.
+    #[allow(clippy::unnecessary_wraps)] // so far all can be
     pub(crate) const fn translates(self) -> Option<&'static dyn TranslatesUpstream> {
         match self {
             Self::OpenAiChat { .. } => Some(&OpenAiChat),

@@ -187,6 +187,8 @@ mod tests {
 
     use super::*;
     use crate::dialect::openai_chat::{LimitField, OpenAiChat, any_json};
+    use crate::dialect::openai_embeddings::OpenAiEmbeddings;
+    use crate::dialect::openai_images::OpenAiImages;
     use crate::dialect::{Dialect, Recipient, Speaks};
 
     const SPEC: ModelSpec = ModelSpec { context_max: Tokens(8_192), output_max: Tokens(2_048) };
@@ -235,6 +237,31 @@ mod tests {
         assert_eq!(request(1_000_000).output_max, 2_048);
         assert_eq!(request(10).worst().tokens.0, request(10).input_max + 30);
         assert_eq!(request(10).worst_min(), request(10).worst(), "an explicit limit waits instead of being clamped");
+    }
+
+    #[test]
+    fn what_is_only_read_reserves_no_output_and_is_never_clamped() {
+        let body = json!({ "model": "m", "input": vec!["word ".repeat(2_000); 3] });
+        let request = OpenAiEmbeddings.read(&body.to_string().into()).unwrap();
+        let estimate = Estimate::of(&request, Makes::Nothing, &SPEC, rate(1_000_000, 1_000_000, 2_000_000));
+        assert_eq!(estimate.input_max, 3 * 8_192, "each text has as much as the model reads");
+        assert_eq!((estimate.worst().tokens.0, estimate.worst_min()), (estimate.input_max, estimate.worst()));
+        assert_eq!(estimate.output_for(estimate.worst()), Some(0), "nothing is wanted, so nothing lacks");
+        assert_eq!(estimate.probable(0).input, Tokens(7_500));
+    }
+
+    #[test]
+    fn images_reserve_their_price_and_no_more_are_believed() {
+        let body = json!({ "model": "m", "prompt": "a cat", "n": 3 });
+        let request = OpenAiImages.read(&body.to_string().into()).unwrap();
+        let by_image = Rates { image: Some(NanoDollars(40)), ..Rates::default() };
+        let rate = Rate { price: Price::from(by_image).into(), began: Timestamp(0) };
+        let estimate = Estimate::of(&request, Makes::Images, &SPEC, rate);
+        assert_eq!((estimate.worst().money, estimate.worst_min()), (NanoDollars(120), estimate.worst()));
+        assert_eq!(estimate.probable(0).images, 3);
+        let said = |images: u64| TokenUsage { images, ..TokenUsage::default() };
+        assert_eq!(estimate.instead_of(said(3)), None);
+        assert_eq!(estimate.instead_of(said(1_000)), Some(said(3)));
     }
 
     #[test]

@@ -20,9 +20,13 @@ pub fn openapi() -> Value {
         "openapi": "3.1.0",
         "info": info(),
         "paths": paths,
-        "security": [{ "key": [] }],
+        "security": [{ "key": [] }, { "apiKey": [] }, { "xApiKey": [] }],
         "components": {
-            "securitySchemes": { "key": { "type": "http", "scheme": "bearer", "description": "An API key: stw_<tenant>_…" } },
+            "securitySchemes": {
+                "key": { "type": "http", "scheme": "bearer", "description": "An API key: stw_<tenant>_…" },
+                "apiKey": { "type": "apiKey", "in": "header", "name": "api-key", "description": "The same key" },
+                "xApiKey": { "type": "apiKey", "in": "header", "name": "x-api-key", "description": "The same key" },
+            },
             "schemas": schemas,
         },
     })
@@ -70,7 +74,10 @@ mod tests {
         let document = openapi();
         let paths = document["paths"].as_object().unwrap();
         let callers = COMMANDS.iter().filter(|spec| spec.audience == Audience::Callers).count();
-        assert_eq!(paths.len(), callers + query::for_callers().count() + 5);
+        let of_models = paths.keys().filter(|path| !path.starts_with("/api/")).count();
+        assert_eq!(paths.len() - of_models, callers + query::for_callers().count());
+        assert!(paths.contains_key("/v1/embeddings") && paths.contains_key("/v1/models/{model}"));
+        assert!(paths.contains_key("/openai/deployments/{model}/chat/completions"));
         assert!(!paths.keys().any(|path| path.contains("/leases:")), "what is for parts of Steward is in no API");
         let mut found = Vec::new();
         references(&document, &mut found);

@@ -1,5 +1,5 @@
-//! OpenAI's API: `/v1/chat/completions`, `/v1/responses`, `/v1/models`. Its shapes of refusals and headers stay here; those
-//! of requests and answers are the dialects'.
+//! OpenAI's API: the calls of models in [`calls`], and `/v1/models`. Its shapes of refusals and headers stay here; those of
+//! requests and answers are the dialects'.
 
 use std::sync::Arc;
 
@@ -11,8 +11,7 @@ use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
 use http::request::Parts;
 use serde_json::{Value, json};
-use steward_calls::dialect::Dialect;
-use steward_calls::dialect::openai_chat::OpenAiChat;
+use steward_calls::dialect::{Dialect, naming};
 use steward_calls::{Calls, Reply};
 use steward_events::id::ModelId;
 use steward_ports::clock::Clock;
@@ -22,9 +21,14 @@ use crate::door::Door;
 use crate::error::Error;
 use crate::observe::Arrival;
 
+mod azure;
+mod calls;
 mod describe;
 mod refusal;
 mod responses;
+
+pub(super) use azure::FACE as AZURE;
+use calls::{CALLS, CHAT_COMPLETIONS, ModelCall};
 
 /// The face.
 pub(super) const FACE: Face = Face { root: "/v1/", routes, hot, refuse: refusal::refuse, describe: describe::paths };
@@ -36,42 +40,34 @@ struct OpenAi {
     clock: Arc<dyn Clock>,
 }
 
-/// Where chats are completed.
-const CHAT_COMPLETIONS: &str = "/v1/chat/completions";
-
 fn state(Bundles { door, calls, clock, .. }: &Bundles) -> Arc<OpenAi> {
     Arc::new(OpenAi { door: Arc::clone(door), calls: Arc::clone(calls), clock: Arc::clone(clock) })
 }
 
 fn hot(bundles: &Bundles) -> Vec<HotRoute> {
     let face = state(bundles);
-    let of_responses = Arc::clone(&face);
-    let chat = move |request| chat_completions(State(Arc::clone(&face)), request).boxed();
-    let response = move |request| responses::create(State(Arc::clone(&of_responses)), request).boxed();
-    vec![
-        HotRoute { path: CHAT_COMPLETIONS, handle: Box::new(chat) },
-        HotRoute { path: responses::RESPONSES, handle: Box::new(response) },
-    ]
+    let handle = move |request| {
+        let face = Arc::clone(&face);
+        async move { face.call(&CHAT_COMPLETIONS, None, request).await }.boxed()
+    };
+    vec![HotRoute { path: "/v1/chat/completions", handle: Box::new(handle) }]
 }
 
 fn routes(bundles: &Bundles) -> Router {
-    Router::new()
-        .route(CHAT_COMPLETIONS, post(chat_completions))
-        .route(responses::RESPONSES, post(responses::create))
-        .route("/v1/models", get(models))
-        .route("/v1/models/{model}", get(model))
+    paths_below("/v1")
         .method_not_allowed_fallback(no_such_method(refusal::refuse_known_path))
         .with_state(state(bundles))
 }
 
-/// `POST /v1/chat/completions`.
-async fn chat_completions(State(face): State<Arc<OpenAi>>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let replied = async {
-        let accepted = face.door.accept(&parts, body).await?;
-        Ok(respond(face.calls.make(&OpenAiChat, accepted).await?, failed))
-    };
-    face.finish(&parts, replied.await)
+/// All paths, below `root`.
+fn paths_below(root: &str) -> Router<Arc<OpenAi>> {
+    let mut router = Router::new();
+    for call in CALLS {
+        let handle =
+            async move |State(face): State<Arc<OpenAi>>, request: Request| face.call(call, None, request).await;
+        router = router.route(&format!("{root}{}", call.path), post(handle));
+    }
+    router.route(&format!("{root}/models"), get(models)).route(&format!("{root}/models/{{model}}"), get(model))
 }
 
 /// `GET /v1/models`: what this key may call, and nothing else.
@@ -102,6 +98,19 @@ fn shown(id: &ModelId) -> Value {
 }
 
 impl OpenAi {
+    /// Calls a model: the one that the path names, if it does, else the one that the body names.
+    async fn call(&self, call: &ModelCall, model: Option<&str>, request: Request) -> Response {
+        let (parts, body) = request.into_parts();
+        let replied = async {
+            let mut accepted = self.door.accept(&parts, body).await?;
+            if let Some(model) = model {
+                accepted.body = naming(&accepted.body, model)?;
+            }
+            Ok(respond(self.calls.make(call.dialect, accepted).await?, call))
+        };
+        self.finish(&parts, replied.await)
+    }
+
     /// What every answer of this face says, good or not.
     fn finish(&self, parts: &Parts, answered: Result<Response, Error>) -> Response {
         let arrival = Arrival::of(parts);
@@ -112,17 +121,16 @@ impl OpenAi {
     }
 }
 
-/// The answer; `failed` says in a stream that it failed.
-fn respond(reply: Reply, failed: fn(steward_calls::Error) -> Bytes) -> Response {
+fn respond(reply: Reply, &ModelCall { dialect, failure, .. }: &ModelCall) -> Response {
     let tenant = reply.summary.tenant.clone();
-    let mut response = summary::respond(reply, failed);
+    let mut response = summary::respond(reply, move |error| failed(dialect, &failure(refusal::body(&error.into()))));
     summary::set(response.headers_mut(), "openai-organization", &tenant);
     response
 }
 
-/// The last event of a chat's stream that failed.
-fn failed(error: steward_calls::Error) -> Bytes {
+/// The last event of a stream that failed.
+fn failed(dialect: &dyn Dialect, says: &Value) -> Bytes {
     let mut event = BytesMut::new();
-    OpenAiChat.put_event(&mut event, refusal::body(&error.into()).to_string().as_bytes());
+    dialect.put_event(&mut event, says.to_string().as_bytes());
     event.freeze()
 }

@@ -12,7 +12,7 @@ use steward_calls::{CallSummary, Error, Reply, ReplyBody, Settled};
 use super::cache_header;
 
 /// A reply with its headers; `failed` makes the last event of a stream that fails.
-pub(super) fn respond(Reply { summary, body }: Reply, failed: fn(Error) -> Bytes) -> Response {
+pub(super) fn respond(Reply { summary, body }: Reply, failed: impl Fn(Error) -> Bytes + Send + 'static) -> Response {
     match body {
         ReplyBody::Whole(body, settled) => {
             let mut response = Response::new(Body::from(body));
@@ -23,7 +23,7 @@ pub(super) fn respond(Reply { summary, body }: Reply, failed: fn(Error) -> Bytes
             response
         }
         ReplyBody::Stream(pieces) => {
-            let pieces = pieces.map(move |piece| Ok::<_, Infallible>(piece.unwrap_or_else(failed)));
+            let pieces = pieces.map(move |piece| Ok::<_, Infallible>(piece.unwrap_or_else(&failed)));
             let mut response = Response::new(Body::from_stream(pieces));
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));

@@ -14,6 +14,7 @@ mod installation;
 mod kept;
 mod management;
 mod messages;
+mod operations;
 mod raw;
 mod refusals;
 mod responses;

@@ -142,7 +142,7 @@ fn events(model: &str) -> std::pin::Pin<Box<dyn Stream<Item = Piece> + Send>> {
         "slow" => {
             pieces.extend([last_usage, "data: [DONE]\n\n".to_owned()]);
             let slowly = |piece| async {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(200)).await;
                 piece
             };
             return stream::iter(pieces).map(piece).then(slowly).boxed();

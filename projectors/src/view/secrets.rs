@@ -143,7 +143,11 @@ fn fold(event: &CatalogEvent, recorded: &Recorded<'_>, rows: &mut Rows<SecretsRo
             };
             use_secret(tenant, provider, used, rows);
         }
-        CatalogEvent::ModelSet { .. } | CatalogEvent::RouteSet { .. } | CatalogEvent::PriceSet { .. } => {}
+        CatalogEvent::ModelSet { .. }
+        | CatalogEvent::RouteSet { .. }
+        | CatalogEvent::PriceSet { .. }
+        | CatalogEvent::CacheSet { .. }
+        | CatalogEvent::CachePurged { .. } => {}
     }
 }
 

@@ -8,6 +8,7 @@ use steward_events::command::{Audience, COMMANDS};
 use steward_events::query;
 
 use crate::command::list;
+use crate::command::secret;
 use crate::command::send::{fields, shorthand};
 use crate::output;
 
@@ -36,7 +37,7 @@ pub(super) fn commands() -> String {
             spec.permission()
         );
         let short = shorthand(noun, verb);
-        let options: Vec<String> = fields(spec)
+        let mut options: Vec<String> = fields(spec)
             .iter()
             .map(|field| {
                 let typed = if short.positionals.contains(&field.flag.as_str()) {
@@ -47,6 +48,9 @@ pub(super) fn commands() -> String {
                 format!("- `{typed}`: {}\n", field.help)
             })
             .collect();
+        if (noun, verb) == ("secret", "set") {
+            options.push(secret::documented());
+        }
         if !options.is_empty() {
             _ = write!(page, "\n`steward {noun} {verb}`:\n\n{}", options.concat());
         }

@@ -2,7 +2,6 @@
 
 use clap::ArgMatches;
 use steward_events::BoxError;
-use steward_events::event::RoutePolicy;
 use steward_events::quantity::Tokens;
 use steward_events::query::{RouteExplanation, RouteQuery};
 
@@ -28,16 +27,7 @@ pub(super) async fn explain(matches: &ArgMatches, client: &Client, json: bool) -
     });
     output::say_lines(&output::table(&["TRIED", "TARGET", "WHY"], &[], rows));
     let whose = if inherited { "the platform's" } else { "the tenant's own" };
-    println!("The route is {whose}; its policy is {}.", word(policy));
+    println!("The route is {whose}; its policy is {}.", policy.as_str());
     println!("Each gateway knows for itself which targets fail now, and asks those last; its metrics tell.");
     Ok(())
-}
-
-const fn word(policy: RoutePolicy) -> &'static str {
-    match policy {
-        RoutePolicy::Ordered => "ordered",
-        RoutePolicy::Weighted => "weighted",
-        RoutePolicy::LeastLatency => "least_latency",
-        RoutePolicy::Sticky => "sticky",
-    }
 }

@@ -16,13 +16,17 @@ pub(crate) const EXAMPLES: &str = "The secret is read from standard input if no 
     pass show openai | steward secret set openai --tenant acme\n  \
     steward provider set openai https://api.openai.com/v1 --kind openai --secret secret:openai --tenant acme";
 
+/// What the option means.
+const HELP: &str = "File that holds the secret; standard input if not given";
+
+/// The option in the reference of commands.
+pub(crate) fn documented() -> String {
+    format!("- `--value-file`: {HELP}.\n")
+}
+
 /// The option that names the file.
 pub(crate) fn value_file() -> Arg {
-    Arg::new("value-file")
-        .long("value-file")
-        .value_name("FILE")
-        .value_parser(clap::value_parser!(PathBuf))
-        .help("File that holds the secret; standard input if not given")
+    Arg::new("value-file").long("value-file").value_name("FILE").value_parser(clap::value_parser!(PathBuf)).help(HELP)
 }
 
 /// The secret that was given, without the line break at its end.

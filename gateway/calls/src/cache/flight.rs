@@ -232,7 +232,7 @@ mod tests {
     }
 
     fn made() -> Made {
-        let target = Target { provider: "p".parse().unwrap(), upstream_model: "m".to_owned() };
+        let target = Target::new("p".parse().unwrap(), "m");
         Made { call: "call_1".parse().unwrap(), target, saves: Saved::default() }
     }
 

@@ -46,7 +46,7 @@ impl CacheKey {
         digest.text(&format!("{operation:?}"));
         digest.text(model.as_str());
         digest.number(targets.len() as u64);
-        for (Target { provider: name, upstream_model }, Provider { kind, url, key }) in *targets {
+        for (Target { provider: name, upstream_model, .. }, Provider { kind, url, key }) in *targets {
             digest.text(name.as_str());
             digest.text(upstream_model);
             digest.text(kind.as_str());
@@ -109,7 +109,7 @@ mod tests {
     impl Words {
         fn key(&self) -> CacheKey {
             let model: ModelId = self.model.parse().unwrap();
-            let target = Target { provider: "local".parse().unwrap(), upstream_model: self.upstream_model.to_owned() };
+            let target = Target::new("local".parse().unwrap(), self.upstream_model);
             let provider = Provider { kind: ProviderKind::Openai, url: self.url.to_owned(), key: None };
             CacheKey::of(&Asked {
                 tenant: &self.tenant.parse().unwrap(),

@@ -150,7 +150,7 @@ mod tests {
             body: KeptBody::Whole(Bytes::from(vec![b'x'; bytes])),
             made: Made {
                 call: "call_1".parse().unwrap(),
-                target: Target { provider: "p".parse().unwrap(), upstream_model: "m".to_owned() },
+                target: Target::new("p".parse().unwrap(), "m"),
                 saves: Saved::default(),
             },
         })

@@ -226,6 +226,7 @@ fn summary(call: &Authorised, id: CallId, used: CacheUse) -> CallSummary {
         overhead: Duration::ZERO,
         tenant: call.key.holder.tenant.clone(),
         clamped_to: None,
+        media_type: call.dialect.media_type(&call.request),
         cache: Some(used),
     }
 }

@@ -107,8 +107,8 @@ impl Passing {
         // This ends the call at the provider, if it is not over.
         drop(events);
         let Self { relay, call, mut reserved, slot, meter, held, leader, .. } = self;
-        match end {
-            RelayEnd::Done | RelayEnd::UsedUp => reserved.trial.well(),
+        match &end {
+            RelayEnd::Done | RelayEnd::UsedUp(_) => reserved.trial.well(),
             RelayEnd::Broke(_) => reserved.trial.failed(None),
             RelayEnd::CallerGone | RelayEnd::Stopped => {}
         }
@@ -162,8 +162,8 @@ impl Passing {
         Some(piece)
     }
 
-    /// Reads on for a while after the client has gone, and as long as others listen: what the answer came to is said at its end, and who leaves before that
-    /// pays it all the same.
+    /// Reads on for a while after the client has gone, and as long as others listen: what the answer came to is said at its
+    /// end, and who leaves before that pays it all the same.
     async fn read_on(&mut self, events: &mut UpstreamEvents) -> RelayEnd {
         let (cut, read_on_max) = (self.relay.cut.clone(), self.relay.read_on_max);
         let mut patience = pin!(tokio::time::sleep(read_on_max));

@@ -45,11 +45,12 @@ impl Form {
         let mut size = RequestSize { bytes: body.bytes(), ..RequestSize::default() };
         let mut twins = Twins::default();
         for (name, value) in body.iter() {
+            let is_own = self.is_own(name)?;
             if twins.has(name) {
                 let message = format!("the field `{name}` stands there twice, if case does not count");
                 return Err(Error::bad(name, message));
             }
-            if !self.is_own(name)? {
+            if !is_own {
                 self.count_field(&mut size, name, value)?;
             }
         }

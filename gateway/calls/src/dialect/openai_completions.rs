@@ -177,7 +177,9 @@ mod tests {
 
     fn read(more: &[(&str, Value)]) -> Result<ModelRequest, Error> {
         let mut body = json!({ "model": "ours", "prompt": "once upon" });
-        more.iter().for_each(|(name, value)| body[*name] = value.clone());
+        for (name, value) in more {
+            body[*name] = value.clone();
+        }
         OpenAiCompletions.read(&body.to_string().into())
     }
 

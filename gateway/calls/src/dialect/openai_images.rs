@@ -25,8 +25,14 @@ const FORM: Form = Form {
         "output_format",
         "output_compression",
     ],
-    limits: |name| names::limits_output(name) || ["image", "batch"].iter().any(|word| name.contains(word)),
+    limits: multiplies,
 };
+
+/// True of names under which a number may mean more images, or larger ones.
+fn multiplies(name: &str) -> bool {
+    let plain = names::letters(&names::fold(name));
+    names::limits_output(name) || ["image", "batch"].iter().any(|word| plain.contains(word))
+}
 
 /// The dialect.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +106,9 @@ mod tests {
 
     fn read(more: &[(&str, Value)]) -> Result<ModelRequest, Error> {
         let mut body = json!({ "model": "m", "prompt": "a cat" });
-        more.iter().for_each(|(name, value)| body[*name] = value.clone());
+        for (name, value) in more {
+            body[*name] = value.clone();
+        }
         Dialect::read(&OpenAiImages, &body.to_string().into())
     }
 
@@ -117,7 +125,7 @@ mod tests {
             ("partial_images", json!(2)),
             ("image", json!("https://example.com/a.png")),
             ("num_images", json!(40)),
-            ("batch_size", json!(40)),
+            ("batchSize", json!(40)),
         ] {
             let refused = read(&[(field, value)]).unwrap_err();
             assert!(matches!(refused, Error::BadRequest { param: Some(ref param), .. } if param == field), "{refused}");

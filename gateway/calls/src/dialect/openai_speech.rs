@@ -89,7 +89,9 @@ mod tests {
 
     fn read(more: &[(&str, Value)]) -> Result<ModelRequest, Error> {
         let mut body = json!({ "model": "m", "input": "Grüß dich", "voice": "alloy" });
-        more.iter().for_each(|(name, value)| body[*name] = value.clone());
+        for (name, value) in more {
+            body[*name] = value.clone();
+        }
         Dialect::read(&OpenAiSpeech, &body.to_string().into())
     }
 

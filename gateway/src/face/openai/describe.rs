@@ -3,43 +3,61 @@
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 
+use super::calls::{CALLS, ModelCall};
 use crate::documents::refusals::responses;
 
 /// All of them.
 pub(super) fn paths(_: &mut SchemaGenerator) -> Map<String, Value> {
-    let compatible = |summary: &str| {
-        let mut responses = responses("application/json", &refusal());
-        responses.insert("200".to_owned(), json!({ "description": "As OpenAI's API answers" }));
-        json!({
-            "summary": summary,
-            "tags": ["model"],
-            "externalDocs": { "url": "https://platform.openai.com/docs/api-reference" },
-            "responses": responses,
-        })
-    };
-    let mut chat = compatible("Call a model, streaming or not");
-    chat["responses"]["4XX"] = json!({ "description": "The provider's own refusal" });
-    chat["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": {
-        "type": "object", "required": ["model", "messages"], "additionalProperties": true,
-        "properties": { "model": { "type": "string" }, "messages": { "type": "array", "items": { "type": "object" } } },
-    } } } });
-    let mut response = compatible("Make a response, streaming or not");
-    response["responses"]["4XX"] = json!({ "description": "The provider's own refusal" });
-    response["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": {
-        "type": "object", "required": ["model"], "additionalProperties": true,
-        "properties": { "model": { "type": "string" }, "input": { "type": ["string", "array"], "items": { "type": "object" } } },
-    } } } });
+    below("/v1")
+}
+
+/// All of them, below `root`.
+pub(super) fn below(root: &str) -> Map<String, Value> {
     let mut one = compatible("One model that this key may call");
-    one["parameters"] = json!([{ "name": "model", "in": "path", "required": true, "schema": { "type": "string" } }]);
-    [
-        ("/v1/chat/completions", json!({ "post": chat })),
-        ("/v1/responses", json!({ "post": response })),
-        ("/v1/models", json!({ "get": compatible("The models that this key may call") })),
-        ("/v1/models/{model}", json!({ "get": one })),
-    ]
-    .into_iter()
-    .map(|(path, item)| (path.to_owned(), item))
-    .collect()
+    one["parameters"] = named_in_path("model");
+    let mut paths: Map<String, Value> =
+        CALLS.iter().map(|call| (format!("{root}{}", call.path), json!({ "post": called(call, true) }))).collect();
+    paths.insert(format!("{root}/models"), models());
+    paths.insert(format!("{root}/models/{{model}}"), json!({ "get": one }));
+    paths
+}
+
+/// The list of models.
+pub(super) fn models() -> Value {
+    json!({ "get": compatible("The models that this key may call") })
+}
+
+/// A call of the model that the path names.
+pub(super) fn deployed(call: &ModelCall) -> Value {
+    let mut item = called(call, false);
+    item["parameters"] = named_in_path("model");
+    json!({ "post": item })
+}
+
+fn called(call: &ModelCall, names_model: bool) -> Value {
+    let mut item = compatible(call.summary);
+    item["responses"]["4XX"] = json!({ "description": "The provider's own refusal" });
+    let required = if names_model { vec!["model", call.required] } else { vec![call.required] };
+    item["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": {
+        "type": "object", "required": required, "additionalProperties": true,
+        "properties": { "model": { "type": "string" } },
+    } } } });
+    item
+}
+
+fn compatible(summary: &str) -> Value {
+    let mut responses = responses("application/json", &refusal());
+    responses.insert("200".to_owned(), json!({ "description": "As OpenAI's API answers" }));
+    json!({
+        "summary": summary,
+        "tags": ["model"],
+        "externalDocs": { "url": "https://platform.openai.com/docs/api-reference" },
+        "responses": responses,
+    })
+}
+
+fn named_in_path(name: &str) -> Value {
+    json!([{ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }])
 }
 
 fn refusal() -> Value {

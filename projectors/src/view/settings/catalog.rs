@@ -128,7 +128,7 @@ fn provider_row(row: StoredProvider, inherited: bool) -> ProviderRow {
 
 impl StoredModel {
     /// True if its calls go to providers of the same catalog.
-    fn is_routed(&self) -> bool {
+    pub(super) fn is_routed(&self) -> bool {
         self.spec.is_some() && self.targets.as_ref().is_some_and(|targets| !targets.is_empty())
     }
 }

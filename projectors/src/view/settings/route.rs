@@ -10,41 +10,44 @@ use steward_events::rejection::Rejection;
 use steward_events::shard::STEWARD_SHARD;
 
 use super::{SettingsRow, SettingsView, StoredModel, models};
+use crate::engine::key::Key;
 use crate::engine::read_model::{NoAnswer, Query};
 use crate::engine::view_store::Snapshot;
 
 impl SettingsView {
     pub(super) async fn route(&self, query: &Query<'_>) -> Result<RouteExplanation, NoAnswer> {
         let asked: RouteQuery = query.read()?;
-        let key = |tenant| models(tenant).text(asked.model.as_str());
-        let stored = |key| {
-            move |rows: &Snapshot<'_>| match rows.get::<SettingsRow>(&key)? {
-                Some(SettingsRow::Model(stored)) if stored.is_routed() => Ok::<_, BoxError>(Some(stored)),
-                _ => Ok(None),
-            }
-        };
-        let own = self.rows.read(query.shard, asked.min_position, stored(key(query.tenant()))).await?;
+        let key = |tenant: &TenantId| models(tenant).text(asked.model.as_str());
+        let own = key(query.tenant());
+        let own = self.rows.read(query.shard, asked.min_position, move |rows| routed(rows, &own)).await?;
         let is_inherited = own.is_none();
-        let found = match own {
-            None if !query.tenant().is_steward() => {
-                let steward = TenantId::steward();
-                self.rows.read(STEWARD_SHARD, None, stored(key(&steward))).await?
-            }
-            own => own,
+        let found = if is_inherited && !query.tenant().is_steward() {
+            let of_platform = key(&TenantId::steward());
+            self.rows.read(STEWARD_SHARD, None, move |rows| routed(rows, &of_platform)).await?
+        } else {
+            own
         };
         let StoredModel { targets, policy, .. } =
             found.ok_or_else(|| Rejection::not_found("route of the model", &asked.model))?;
-        Ok(explained(policy, targets.unwrap_or_default(), is_inherited, &asked))
+        Ok(explained(policy, &targets.unwrap_or_default(), is_inherited, &asked))
     }
 }
 
+/// The model at this key, if it has a route.
+fn routed(rows: &Snapshot<'_>, key: &Key) -> Result<Option<StoredModel>, BoxError> {
+    Ok(match rows.get::<SettingsRow>(key)? {
+        Some(SettingsRow::Model(stored)) if stored.is_routed() => Some(stored),
+        _ => None,
+    })
+}
+
 /// Every target: those to try in order, then those for refusals, then those that are left out.
-fn explained(policy: RoutePolicy, targets: Vec<Target>, inherited: bool, asked: &RouteQuery) -> RouteExplanation {
+fn explained(policy: RoutePolicy, targets: &[Target], inherited: bool, asked: &RouteQuery) -> RouteExplanation {
     let facts = CallFacts { input: asked.input_tokens, tags: &asked.tags, ..CallFacts::default() };
     let standings = targets.iter().map(|target| (target, Standing::default()));
     let course = Course::of(policy, standings, &facts);
     let tried = course.order.iter().enumerate().map(|(place, number)| {
-        let reason = why(policy, &targets, &course.order, *number);
+        let reason = why(policy, targets, &course.order, *number);
         (*number, u32::try_from(place + 1).ok(), reason)
     });
     let after_refusal = course.after_refusal.iter().map(|number| {
@@ -90,11 +93,11 @@ mod tests {
     fn every_target_is_told_with_its_place_and_why() {
         let texts = ["a/x weight=9", "b/x input_max=100", "c/x on=context_length", "d/x priority=1", "e/x tags=eu"];
         let targets: Vec<Target> = texts.iter().map(|text| text.parse().unwrap()).collect();
-        let told = explained(RoutePolicy::Ordered, targets.clone(), true, &asked(&[], 100));
+        let told = explained(RoutePolicy::Ordered, &targets, true, &asked(&[], 100));
         let places: Vec<_> = told.targets.iter().map(|row| (row.target.provider.as_str(), row.place)).collect();
         assert_eq!(places, [("a", Some(1)), ("b", Some(2)), ("d", Some(3)), ("c", None), ("e", None)]);
         assert_eq!(told.targets[2].reason, "the only one of priority 1");
-        let told = explained(RoutePolicy::Weighted, targets, true, &asked(&["eu"], 101));
+        let told = explained(RoutePolicy::Weighted, &targets, true, &asked(&["eu"], 101));
         let by_lot = told.targets.iter().find(|row| row.target.provider.as_str() == "a").unwrap();
         assert_eq!(by_lot.reason, "first by lot in 9 of 10 calls, of priority 0");
         let left_out = told.targets.last().unwrap();

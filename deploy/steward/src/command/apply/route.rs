@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use steward_events::event::{RoutePolicy, Target};
 
@@ -17,7 +17,7 @@ pub(super) struct Route {
 }
 
 /// The table.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
     targets: Vec<String>,
@@ -60,7 +60,7 @@ impl<'de> Deserialize<'de> for Route {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Route, A::Error> {
-                let targets = Vec::deserialize(SeqAccessDeserializer::new(seq))?;
+                let targets = Vec::<String>::deserialize(SeqAccessDeserializer::new(seq))?;
                 read(&targets, RoutePolicy::default())
             }
         }

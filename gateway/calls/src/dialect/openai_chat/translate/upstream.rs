@@ -6,7 +6,6 @@ use serde_json::json;
 use super::content;
 use crate::dialect::canonical::{Content, Format, Message, Part, Request, Role, Thinking, Tool, ToolChoice};
 use crate::dialect::object::{Writing, untranslatable};
-use crate::dialect::openai_chat::LimitField;
 use crate::dialect::{Recipient, Speaks};
 use crate::error::Error;
 
@@ -15,9 +14,8 @@ const USER_BYTES_MAX: usize = 64;
 
 /// Writes a request.
 pub(super) fn write(request: &Request, to: &Recipient<'_>) -> Result<Bytes, Error> {
-    let (limit_field, stream_options) = match to.speaks {
-        Speaks::OpenAiChat { limit_field, stream_options, .. } => (limit_field, stream_options),
-        Speaks::OpenAiResponses | Speaks::Anthropic { .. } => (LimitField::MaxTokens, true),
+    let Speaks::OpenAiChat { limit_field, stream_options, .. } = to.speaks else {
+        return Err(untranslatable("model"));
     };
     let mut messages = Vec::with_capacity(request.messages.len());
     for (number, message) in request.messages.iter().enumerate() {
