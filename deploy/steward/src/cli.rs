@@ -155,6 +155,8 @@ fn views() -> Vec<Command> {
                     .action(ArgAction::Append),
             )
             .arg(option("last", "COUNT", "Only the last COUNT events").value_parser(clap::value_parser!(u32))),
+        import(),
+        price(),
         access(),
         route(),
         audit(),
@@ -172,6 +174,76 @@ fn views() -> Vec<Command> {
             ]),
         ),
     ]
+}
+
+fn import() -> Command {
+    let plan = || flag("plan", "Only show what would become of it");
+    let from =
+        || option("from", "DAY", "First day of prices that have no date; today, or tomorrow where another price holds");
+    Command::new("import")
+        .about("Take over what another gateway was told")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("litellm")
+                .about("A configuration of LiteLLM's proxy: providers, models, prices, fallbacks, budgets, teams and keys")
+                .arg(required("file", "config.yaml"))
+                .arg(plan())
+                .arg(option("out", "FILE", "Also write the company.toml that is made of it; the file must not be there yet"))
+                .arg(option("prices", "FILE", "LiteLLM's price map, for models of which the file says no price"))
+                .arg(from())
+                .arg(
+                    option("value", "NAME=VALUE", "What stands in a variable that the file uses in an address; never a key")
+                        .action(ArgAction::Append),
+                )
+                .after_help(
+                    "Each part of the file is told with its line: it maps, maps partly, does not map, or is refused. What maps is \
+                     applied as by steward apply; with --plan nothing is asked or sent. Budgets, teams and keys go to --tenant. \
+                     Keys of providers are taken over as references only: os.environ/NAME becomes env:NAME.\n\n\
+                     Exit status: 0 if all was done or could be, 1 if something failed or is refused.\n\n\
+                     Examples:\n  \
+                     steward import litellm config.yaml --plan\n  \
+                     steward import litellm config.yaml --plan --out company.toml\n  \
+                     steward import litellm config.yaml --tenant acme --prices model_prices_and_context_window.json",
+                ),
+        )
+        .subcommand(
+            Command::new("litellm-prices")
+                .about("LiteLLM's price map, model_prices_and_context_window.json, as prices with dates")
+                .arg(required("file", "model_prices_and_context_window.json"))
+                .arg(plan())
+                .arg(
+                    option("models", "MODELS", "Only these, also new ones, by their names in the map; all of the catalog if not given")
+                        .value_delimiter(',')
+                        .action(ArgAction::Append),
+                )
+                .arg(flag("limits", "Also set how much models of the catalog read and write"))
+                .arg(from())
+                .after_help(
+                    "A model is found in the map by where its calls go. Prices are exact to the pico-dollar a token; one that is finer \
+                     is rounded up, and that is said. A price that holds already is not set again.\n\n\
+                     Exit status: 0 if there is nothing to do or all was done, 1 if something failed, 2 if --plan found something to do.\n\n\
+                     Examples:\n  \
+                     steward import litellm-prices model_prices_and_context_window.json --plan\n  \
+                     steward import litellm-prices model_prices_and_context_window.json --models gpt-6.1-sol --from 2026-12-01",
+                ),
+        )
+}
+
+fn price() -> Command {
+    Command::new("price").about("Prices of models").subcommand_required(true).subcommand(
+        Command::new("check")
+            .about("The prices in force beside the list of public prices that is shipped with Steward")
+            .arg(
+                option("days", "DAYS", "What ends or changes within so many days is soon")
+                    .value_parser(clap::value_parser!(u32))
+                    .default_value("30"),
+            )
+            .after_help(
+                "Told are models without a price, prices without a source, prices of which the list has a newer one, and prices that \
+                 end or change soon.\n\n\
+                 Exit status: 0 if nothing is to be done, 1 if something is.",
+            ),
+    )
 }
 
 fn access() -> Command {

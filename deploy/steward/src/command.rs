@@ -20,8 +20,10 @@ mod cost;
 mod docs;
 mod doctor;
 mod export_config;
+mod import;
 pub(crate) mod list;
 mod options;
+mod price;
 mod replay;
 mod role;
 mod route;
@@ -53,6 +55,8 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<ExitCode, BoxError> {
         ("config", _) => config::show(file, json)?,
         ("apply", _) => return apply::run(typed, &connect()?, json).await,
         ("export-config", _) => export_config::run(typed, &connect()?).await?,
+        ("import", _) => return import::run(typed, connect, json).await,
+        ("price", Some(("check", typed))) => return price::check(typed, &connect()?, json).await,
         ("cost", _) => cost::run(typed, &connect()?, json).await?,
         ("replay", _) => replay::run(typed, &connect()?, json).await?,
         ("docs", _) => docs::run(typed)?,

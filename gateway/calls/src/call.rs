@@ -50,6 +50,7 @@ mod relay;
 mod reply;
 mod reserved;
 mod settle;
+mod translation;
 
 pub use accepted::Accepted;
 pub use pieces::Pieces;

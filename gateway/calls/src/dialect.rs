@@ -31,7 +31,6 @@ pub mod openai_responses;
 pub mod openai_speech;
 mod sse;
 mod texts;
-mod translation;
 mod turns;
 
 use anthropic::{Anthropic, EffortForm};
@@ -41,7 +40,6 @@ pub use fields::Fields;
 pub use openai_body::naming;
 use openai_chat::{LimitField, OpenAiChat};
 use openai_responses::OpenAiResponses;
-pub(crate) use translation::Put;
 
 /// A language of model calls.
 pub trait Dialect: Send + Sync {

@@ -21,15 +21,15 @@ use crate::output;
 mod company;
 mod difference;
 mod names;
-mod one_or_many;
-mod price;
+pub(super) mod one_or_many;
+pub(super) mod price;
 pub(crate) mod recorded;
 mod route;
 pub(crate) mod setting;
 
 use company::Company;
 use difference::{Difference, differences};
-use recorded::recorded;
+use recorded::{Recorded, recorded};
 use setting::{Kind, Sending, Settings};
 
 /// Exit status of a plan with something to do.
@@ -38,69 +38,102 @@ const DIFFERS: u8 = 2;
 pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Result<ExitCode, BoxError> {
     let path = matches.get_one::<String>("file").ok_or("which file?")?;
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
-    let named = |error: BoxError| format!("{path}: {error}");
-    let company = Company::read(&text).map_err(named)?;
-    let of_platform = client.own_tenant()?.is_steward();
-    let level = if of_platform { BudgetLevel::Platform } else { BudgetLevel::Tenant };
-    let file = company.settings(level).map_err(named)?;
-    let tenants: BTreeSet<TenantId> = company.tenants().cloned().collect();
-    let offers = file.keys().any(|name| name.tenant.is_steward());
-    let log = recorded(client, offers, Some(&tenants)).await?.settings;
-    let found = differences(&file, &log);
-    let (plan, prune) = (matches.get_flag("plan"), matches.get_flag("prune"));
+    let file = settings(&text, client).map_err(|error| format!("{path}: {error}"))?;
+    let log = holds(&file, client).await?.settings;
+    let pending = Pending::between(file, &log, matches.get_flag("prune"));
     if json {
-        output::json(&found.iter().map(Difference::json).collect::<Vec<Value>>())?;
+        output::json(&pending.json())?;
     } else {
-        show(&found, prune);
+        pending.show();
     }
-    let impossible = found.iter().find_map(Difference::impossible);
-    if let Some(why) = impossible.filter(|_| !plan) {
-        return Err(format!("nothing was sent: {why}; correct the file").into());
-    }
-    let todo = todo(&found, prune)?;
-    let nothing = todo.is_empty() && impossible.is_none();
-    if (plan || nothing) && !json {
-        output::say(format_args!("{}", sum_up(&found, todo.len(), &file, prune)));
-    }
-    if nothing {
-        return Ok(ExitCode::SUCCESS);
-    }
-    if plan {
-        return Ok(ExitCode::from(DIFFERS));
-    }
-    send(todo, client, json).await?;
-    Ok(ExitCode::SUCCESS)
+    pending.make(matches.get_flag("plan"), client, json).await
 }
 
-fn show(found: &[Difference], prune: bool) {
-    for one in found {
-        output::say(format_args!("  {}", one.line()));
-        if let Some(why) = one.impossible() {
-            output::say(format_args!("      {why}"));
-        }
-        if let Difference::OnlyInLog(setting) = one
-            && prune
-            && setting.removal().is_none()
-        {
-            output::say(format_args!("      no command takes back a {}", setting.kind.noun()));
-        }
-    }
+/// What a file's text says, its budgets at the level of whoever sends it.
+pub(super) fn settings(text: &str, client: &Client) -> Result<Settings, BoxError> {
+    let of_platform = client.own_tenant()?.is_steward();
+    read(text, if of_platform { BudgetLevel::Platform } else { BudgetLevel::Tenant })
 }
 
-fn sum_up(found: &[Difference], commands: usize, file: &Settings, prune: bool) -> String {
-    let only_in_log = found.iter().filter(|one| matches!(one, Difference::OnlyInLog(_))).count();
-    let same = file.len() + only_in_log - found.len();
-    let hint = match only_in_log {
-        0 => String::new(),
-        _ if prune => format!(" {only_in_log} are only in the log."),
-        _ => format!(" {only_in_log} are only in the log; --prune takes back budgets and grants."),
-    };
-    if found.len() == only_in_log && commands == 0 {
-        return format!("  nothing to do: all {same} settings are as the file says.{hint}");
+/// What holds of all that `file` speaks of.
+pub(super) async fn holds(file: &Settings, client: &Client) -> Result<Recorded, BoxError> {
+    let (offers, tenants): (Vec<_>, Vec<_>) =
+        file.keys().map(|name| &name.tenant).partition(|tenant| tenant.is_steward());
+    let tenants: BTreeSet<TenantId> = tenants.into_iter().cloned().collect();
+    recorded(client, !offers.is_empty(), Some(&tenants)).await
+}
+
+/// What is to be done so that the log is as a file says.
+pub(super) struct Pending {
+    file: Settings,
+    found: Vec<Difference>,
+    prune: bool,
+}
+
+impl Pending {
+    /// All that differs between `file` and `log`. With `prune`, what is only in the log is taken back.
+    pub(super) fn between(file: Settings, log: &Settings, prune: bool) -> Self {
+        let found = differences(&file, log);
+        Self { file, found, prune }
     }
-    format!(
-        "  {commands} commands would be sent, {same} settings are as the file says.{hint} Nothing was changed. Run without --plan to send them."
-    )
+
+    /// Each difference, for machines.
+    pub(super) fn json(&self) -> Value {
+        self.found.iter().map(Difference::json).collect()
+    }
+
+    /// Prints each difference.
+    pub(super) fn show(&self) {
+        for one in &self.found {
+            output::say(format_args!("  {}", one.line()));
+            if let Some(why) = one.impossible() {
+                output::say(format_args!("      {why}"));
+            }
+            if let Difference::OnlyInLog(setting) = one
+                && self.prune
+                && setting.removal().is_none()
+            {
+                output::say(format_args!("      no command takes back a {}", setting.kind.noun()));
+            }
+        }
+    }
+
+    /// Sends the commands; only says how many they are if it is a `plan`.
+    pub(super) async fn make(self, plan: bool, client: &Client, json: bool) -> Result<ExitCode, BoxError> {
+        let impossible = self.found.iter().find_map(Difference::impossible);
+        if let Some(why) = impossible.filter(|_| !plan) {
+            return Err(format!("nothing was sent: {why}; correct the file").into());
+        }
+        let todo = todo(&self.found, self.prune)?;
+        let nothing = todo.is_empty() && impossible.is_none();
+        if (plan || nothing) && !json {
+            output::say(format_args!("{}", self.sum_up(todo.len())));
+        }
+        if nothing {
+            return Ok(ExitCode::SUCCESS);
+        }
+        if plan {
+            return Ok(ExitCode::from(DIFFERS));
+        }
+        send(todo, client, json).await?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn sum_up(&self, commands: usize) -> String {
+        let only_in_log = self.found.iter().filter(|one| matches!(one, Difference::OnlyInLog(_))).count();
+        let same = self.file.len() + only_in_log - self.found.len();
+        let hint = match only_in_log {
+            0 => String::new(),
+            _ if self.prune => format!(" {only_in_log} are only in the log."),
+            _ => format!(" {only_in_log} are only in the log; --prune takes back budgets and grants."),
+        };
+        if self.found.len() == only_in_log && commands == 0 {
+            return format!("  nothing to do: all {same} settings are as the file says.{hint}");
+        }
+        format!(
+            "  {commands} commands would be sent, {same} settings are as the file says.{hint} Nothing was changed. Run without --plan to send them."
+        )
+    }
 }
 
 /// What is sent, and which lists show it afterwards.
@@ -147,8 +180,7 @@ async fn send(todo: Vec<(Sending, TenantId, Kind)>, client: &Client, json: bool)
     Ok(())
 }
 
-/// What a file's text says, for tests of its inverse.
-#[cfg(test)]
+/// What a file's text says, its budgets at this level.
 pub(super) fn read(text: &str, level: BudgetLevel) -> Result<Settings, BoxError> {
     Company::read(text)?.settings(level)
 }

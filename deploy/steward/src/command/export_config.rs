@@ -44,13 +44,13 @@ fn export(found: &Recorded, only: Option<&BTreeSet<TenantId>>) -> Result<String,
 }
 
 /// The table `name` within `table`, made if there is none.
-fn table<'a>(table: &'a mut Table, name: &str) -> Result<&'a mut Table, BoxError> {
+pub(super) fn table<'a>(table: &'a mut Table, name: &str) -> Result<&'a mut Table, BoxError> {
     let entry = table.entry(name).or_insert_with(|| Value::Table(Table::new()));
     entry.as_table_mut().ok_or_else(|| format!("{name} is no table").into())
 }
 
 /// Adds to the list `name` within `table`.
-fn push(table: &mut Table, name: &str, value: Value) -> Result<(), BoxError> {
+pub(super) fn push(table: &mut Table, name: &str, value: Value) -> Result<(), BoxError> {
     let entry = table.entry(name).or_insert_with(|| Value::Array(Vec::new()));
     entry.as_array_mut().ok_or_else(|| format!("{name} is no list"))?.push(value);
     Ok(())
@@ -133,7 +133,7 @@ fn grant(setting: &Setting, mut fields: Table, found: &Recorded) -> Table {
 }
 
 /// A price, its rates beside its other fields, in dollars for a million tokens.
-fn price(setting: &Setting) -> Result<Table, BoxError> {
+pub(super) fn price(setting: &Setting) -> Result<Table, BoxError> {
     let from = setting.id.get("from").cloned().unwrap_or_default();
     let mut price = rates(setting.fields.get("price"))?;
     price.insert("from".to_owned(), plain_field("from", &from)?);

@@ -98,8 +98,7 @@ fn tenant_of(spec: &CommandSpec, matches: &ArgMatches, client: &Client) -> Resul
         }
     }
     let own = client.own_tenant()?;
-    let global = ["provider", "model", "route", "price", "cache"].contains(&spec.noun);
-    let global = ["provider", "model", "route", "price", "secret"].contains(&spec.noun);
+    let global = ["provider", "model", "route", "price", "cache", "secret"].contains(&spec.noun);
     if own.is_steward() && !global {
         return Err("no tenant: give --tenant NAME".into());
     }

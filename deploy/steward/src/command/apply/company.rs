@@ -162,11 +162,6 @@ impl Company {
         })
     }
 
-    /// The tenants that it speaks of.
-    pub(super) fn tenants(&self) -> impl Iterator<Item = &TenantId> {
-        self.tenant.keys()
-    }
-
     /// What is to hold. `level` is that of budgets of which the file does not say it: the sender's own.
     pub(super) fn settings(&self, level: BudgetLevel) -> Result<Settings, BoxError> {
         let mut all = Collected { settings: Settings::new(), tenant: TenantId::steward(), level };
@@ -233,9 +228,8 @@ impl Collected {
             self.put(Kind::Route, id(), model.route.fields())?;
         }
         for price in &model.price.0 {
-            let (from, fields) = price.setting()?;
-            let id = json!({ "model": name, "from": from });
-            self.put(Kind::Price, (id, format!("{name} from {from}")), fields)?;
+            let priced = price.priced()?;
+            self.put(Kind::Price, priced.id(name), priced.fields())?;
         }
         if let Some(cache) = &model.cache {
             self.put(Kind::Cache, id(), cache.fields()?)?;

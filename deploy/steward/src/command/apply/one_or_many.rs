@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// One `T`, written as a table, or several, written as a list. Read by hand, so that a slip in one is named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub(super) struct OneOrMany<T>(pub(super) Vec<T>);
+pub(crate) struct OneOrMany<T>(pub(crate) Vec<T>);
 
 impl<T> Default for OneOrMany<T> {
     fn default() -> Self {

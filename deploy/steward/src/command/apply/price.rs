@@ -15,7 +15,7 @@ macro_rules! with_rates {
         $(#[$doc])*
         #[derive(Debug, Deserialize)]
         #[serde(deny_unknown_fields)]
-        pub(super) struct $name {
+        pub(crate) struct $name {
             $($(#[$attribute])* $field: $type,)*
             input: String,
             output: String,
@@ -81,14 +81,47 @@ impl Variant {
     }
 }
 
+/// A price of a model from a moment on, as commands and lists have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Priced {
+    /// First moment at which it applies.
+    pub(crate) from: Timestamp,
+    /// First moment at which it does not apply any more.
+    pub(crate) until: Option<Timestamp>,
+    /// The rates of calls to which no variant applies.
+    pub(crate) rates: Rates,
+    /// Other rates for some calls.
+    pub(crate) variants: Vec<PriceVariant>,
+    /// Who says so.
+    pub(crate) source: Option<String>,
+}
+
+impl Priced {
+    /// What tells it from other prices, and its name for people.
+    pub(crate) fn id(&self, model: &str) -> (Value, String) {
+        let from = self.from;
+        (json!({ "model": model, "from": from }), format!("{model} from {from}"))
+    }
+
+    /// Its fields as commands take them.
+    pub(crate) fn fields(&self) -> Value {
+        let Self { until, rates, variants, source, .. } = self;
+        json!({ "until": until, "price": rates, "variants": variants, "source": source })
+    }
+
+    /// True if both charge the same, whenever they apply and whoever says so.
+    pub(crate) fn charges_as(&self, other: &Self) -> bool {
+        (&self.rates, &self.variants) == (&other.rates, &other.variants)
+    }
+}
+
 impl Price {
-    /// From when it applies, and its fields as commands take them.
-    pub(super) fn setting(&self) -> Result<(Timestamp, Value), BoxError> {
+    /// What the table says.
+    pub(crate) fn priced(&self) -> Result<Priced, BoxError> {
         let moment = |at: &toml::value::Datetime| at.to_string().parse::<Timestamp>();
         let until = self.until.as_ref().map(moment).transpose()?;
         let variants = self.variants.iter().map(Variant::variant).collect::<Result<Vec<_>, _>>()?;
-        let fields = json!({ "until": until, "price": self.rates()?, "variants": variants, "source": self.source });
-        Ok((moment(&self.from)?, fields))
+        Ok(Priced { from: moment(&self.from)?, until, rates: self.rates()?, variants, source: self.source.clone() })
     }
 }
 
@@ -118,8 +151,9 @@ mod tests {
         "#,
         )
         .unwrap();
-        let (from, mut body) = price.setting().unwrap();
-        (body["model"], body["from"]) = (json!("sol"), json!(from));
+        let priced = price.priced().unwrap();
+        let mut body = priced.fields();
+        (body["model"], body["from"]) = (json!("sol"), json!(priced.from));
         let set: SetPrice = serde_json::from_value(body).unwrap();
         assert_eq!(set.price.cache_write, Some(PicoDollarsPerToken(2_500_000)));
         assert_eq!(set.price.search, Some(NanoDollars(10_000_000)));

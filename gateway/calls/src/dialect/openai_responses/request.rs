@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use super::names;
+use crate::dialect::openai_body::{self, flag};
 use crate::dialect::openai_chat::names::Meaning;
-use crate::dialect::openai_chat::request::{self, count_at, fields_and_model, flag, size};
+use crate::dialect::openai_chat::request::{count_at, fields_and_model, size};
 use crate::dialect::openai_chat::size::Place;
 use crate::dialect::{Fields, ModelRequest, RequestSize};
 use crate::error::Error;
@@ -29,7 +30,7 @@ pub(super) fn read(body: &Bytes) -> Result<ModelRequest, Error> {
     }
     let size = size(&body, names::meaning, count)?;
     let stream = flag(&body, "stream")?;
-    let output_limit = request::count(&body, LIMIT)?;
+    let output_limit = openai_body::count(&body, LIMIT)?;
     Ok(ModelRequest { model, output_limit, choices: 1, stream, include_usage: true, size, body })
 }
 

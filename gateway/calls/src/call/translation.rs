@@ -6,21 +6,21 @@ use std::future::ready;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 
-use super::canonical::{Delta, Frame, ReadsStream, TranslatesCaller, TranslatesUpstream, Whole, WritesStream};
-use super::{Dialect, ModelRequest, Recipient, Speaks};
+use crate::dialect::canonical::{Delta, Frame, ReadsStream, TranslatesCaller, TranslatesUpstream, Whole, WritesStream};
+use crate::dialect::{Dialect, ModelRequest, Recipient, Speaks};
 use crate::error::Error;
 use crate::upstream::{Cause, Failure, UpstreamAnswer, UpstreamEvents};
 
 /// From a caller's dialect to an upstream's, and back.
 #[derive(Clone, Copy)]
-pub(crate) struct Translation {
+pub(super) struct Translation {
     caller: &'static dyn TranslatesCaller,
     upstream: &'static dyn TranslatesUpstream,
 }
 
 /// How a request is put to an upstream.
 #[derive(Clone, Copy)]
-pub(crate) enum Put {
+pub(super) enum Put {
     /// As it is: both speak the same.
     Same,
     /// In the upstream's words.
@@ -29,7 +29,7 @@ pub(crate) enum Put {
 
 impl Put {
     /// From `caller` to an upstream that speaks so; none if nobody can translate.
-    pub(crate) fn of(caller: &dyn Dialect, upstream: Speaks) -> Option<Self> {
+    pub(super) fn of(caller: &dyn Dialect, upstream: Speaks) -> Option<Self> {
         if caller.is_spoken(upstream) {
             return Some(Self::Same);
         }
@@ -37,7 +37,7 @@ impl Put {
     }
 
     /// The request, as the upstream gets it.
-    pub(crate) fn write(
+    pub(super) fn write(
         self,
         caller: &dyn Dialect,
         request: &ModelRequest,
@@ -50,7 +50,7 @@ impl Put {
     }
 
     /// The answer, as the caller would have got it from an upstream of its own dialect.
-    pub(crate) fn read(self, answer: UpstreamAnswer, frame: impl FnOnce() -> Frame) -> Result<UpstreamAnswer, Failure> {
+    pub(super) fn read(self, answer: UpstreamAnswer, frame: impl FnOnce() -> Frame) -> Result<UpstreamAnswer, Failure> {
         let Self::Translated(between) = self else { return Ok(answer) };
         match answer {
             UpstreamAnswer::Stream(events) => Ok(UpstreamAnswer::Stream(between.stream(events, frame()))),
