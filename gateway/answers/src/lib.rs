@@ -10,6 +10,7 @@ pub mod json;
 pub mod listed;
 pub mod messages;
 pub mod problem;
+pub mod responses;
 pub mod retry_after;
 pub mod sse;
 pub mod usage;

@@ -192,11 +192,13 @@ impl Pipeline {
         }
     }
 
-    /// Asks the route's targets until one answers, each attempt with a reservation of its own.
+    /// Asks the route's targets until one answers, each attempt with a reservation of its own. Of what one provider keeps no
+    /// other knows: then only the first that can be asked at all is asked.
     async fn first_that_answers(&self, call: &Authorised, stop: Stop<'_>) -> Result<Answered, Error> {
         let Plan { targets, course, .. } = &call.plan;
         let mut attempts = Attempts::new(course, |number| &targets[number].target.on, &self.retries);
         let mut failed = Error::NoSuchModel(call.request.model.to_string());
+        let is_bound = call.dialect.is_bound(&call.request);
         let mut number = 0;
         while number < self.attempts_max.get()
             && let Some(next) = attempts.next(self.clock.monotonic(), self.targets.draw())
@@ -214,6 +216,9 @@ impl Pipeline {
             match self.sender.send(call, target, reserved, stop).await {
                 Ok(answered) => return Ok(answered),
                 Err(Unanswered::GiveUp(why)) => return Err(why),
+                Err(Unanswered::Failed(why, _)) if is_bound && !matches!(why, Error::BadRequest { .. }) => {
+                    return Err(why);
+                }
                 Err(Unanswered::Failed(why, recourse)) => {
                     failed = why;
                     if !attempts.failed(next.target, &recourse, self.clock.monotonic()) {

@@ -25,6 +25,7 @@ pub mod openai_completions;
 pub mod openai_embeddings;
 pub mod openai_images;
 pub mod openai_moderations;
+pub mod openai_responses;
 pub mod openai_speech;
 mod refused;
 mod sse;
@@ -40,6 +41,7 @@ pub use error::Error;
 pub use fields::Fields;
 pub use openai_body::naming;
 use openai_chat::{LimitField, OpenAiChat};
+use openai_responses::OpenAiResponses;
 pub use refused::Refused;
 
 /// What a call came to, once its end is recorded.
@@ -86,6 +88,11 @@ pub trait Dialect: Send + Sync {
 
     /// How to speak with an upstream that would not take what was written for `spoken`; none if that is not what it says.
     fn otherwise(&self, refused: &Refused, spoken: Speaks) -> Option<Speaks>;
+
+    /// True if the request builds on what one provider keeps, so that no other can answer it.
+    fn is_bound(&self, _: &ModelRequest) -> bool {
+        false
+    }
 
     /// Reads a whole answer, as far as it must be understood.
     fn read_answer(&self, body: &Bytes) -> WholeAnswer;
@@ -193,6 +200,8 @@ pub enum Speaks {
         /// Whether it knows `stream_options`, by which a stream is asked to tell its usage.
         stream_options: bool,
     },
+    /// OpenAI's responses.
+    OpenAiResponses,
     /// Google's `generateContent` and `streamGenerateContent`.
     Gemini,
     /// The Converse API of AWS Bedrock. An event of its streams is an object with one field: its type, and what it says.
@@ -223,6 +232,7 @@ impl Speaks {
     pub const fn translates(self) -> Option<&'static dyn TranslatesUpstream> {
         match self {
             Self::OpenAiChat { .. } => Some(&OpenAiChat),
+            Self::OpenAiResponses => Some(&OpenAiResponses),
             Self::Anthropic { .. } => Some(&Anthropic),
             Self::Gemini => Some(&gemini::Gemini),
             Self::BedrockConverse => Some(&bedrock::BedrockConverse),
@@ -238,6 +248,7 @@ impl Speaks {
     pub fn otherwise(self, refused: &Refused) -> Option<Self> {
         match self {
             Self::OpenAiChat { .. } => openai_chat::otherwise(refused, self),
+            Self::OpenAiResponses => openai_responses::otherwise(refused),
             Self::Anthropic { effort } => anthropic::otherwise(refused, effort),
             Self::Gemini
             | Self::BedrockConverse
@@ -293,6 +304,13 @@ pub enum AnswerEvent {
         text_bytes: u64,
         /// The choices of which it holds something, and whether each ended here.
         choices: Vec<ChoicePiece>,
+    },
+    /// The event that ends the answer, and what was used in all. It is passed on when the end is recorded.
+    Last {
+        /// What to pass on.
+        data: Bytes,
+        /// What was used, as far as it says so.
+        usage: Option<Usage>,
     },
     /// It is no event.
     Unreadable,

@@ -30,7 +30,8 @@ impl Anthropic {
 #[async_trait]
 impl Provider for Anthropic {
     fn speaks(&self, _: &str, operation: Operation) -> Option<Speaks> {
-        (operation == Operation::Chat).then_some(Speaks::Anthropic { effort: EffortForm::Word })
+        matches!(operation, Operation::Chat | Operation::Responses)
+            .then_some(Speaks::Anthropic { effort: EffortForm::Word })
     }
 
     async fn send(&self, mut outgoing: Outgoing) -> Result<UpstreamAnswer, Failure> {

@@ -45,7 +45,9 @@ pub(crate) fn spoken(operation: Operation, limit_field: LimitField) -> Option<Sp
         Operation::Moderation => Some(Speaks::OpenAiModerations),
         Operation::Image => Some(Speaks::OpenAiImages),
         Operation::Audio => Some(Speaks::OpenAiSpeech),
-        Operation::Responses | Operation::Batch | Operation::Tool => None,
+        // Who has none says so when it is first asked for one.
+        Operation::Responses => Some(Speaks::OpenAiResponses),
+        Operation::Batch | Operation::Tool => None,
     }
 }
 
@@ -53,6 +55,7 @@ pub(crate) fn spoken(operation: Operation, limit_field: LimitField) -> Option<Sp
 pub(crate) const fn path(speaks: Speaks) -> Option<&'static str> {
     match speaks {
         Speaks::OpenAiChat { .. } => Some("/chat/completions"),
+        Speaks::OpenAiResponses => Some("/responses"),
         Speaks::OpenAiCompletions { .. } => Some("/completions"),
         Speaks::OpenAiEmbeddings => Some("/embeddings"),
         Speaks::OpenAiModerations => Some("/moderations"),
@@ -123,6 +126,8 @@ mod tests {
         };
         assert_eq!(field("https://api.openai.com/v1"), LimitField::MaxCompletionTokens);
         assert_eq!(field("http://127.0.0.1:9090/v1"), LimitField::MaxTokens);
+        assert_eq!(openai.speaks("http://127.0.0.1:9090/v1", Operation::Responses), Some(Speaks::OpenAiResponses));
+        assert_eq!(path(Speaks::OpenAiResponses), Some("/responses"));
     }
 
     #[tokio::test]

@@ -76,7 +76,7 @@ impl Script {
 impl Provider for Scripted {
     fn speaks(&self, _: &str, operation: Operation) -> Option<Speaks> {
         let speaks = Speaks::OpenAiChat { limit_field: LimitField::MaxTokens, only_that: false, stream_options: true };
-        (operation == Operation::Chat).then_some(speaks)
+        matches!(operation, Operation::Chat | Operation::Responses).then_some(speaks)
     }
 
     async fn send(&self, outgoing: Outgoing) -> Result<UpstreamAnswer, Failure> {

@@ -25,6 +25,7 @@ mod azure;
 mod calls;
 mod describe;
 mod refusal;
+mod responses;
 
 pub(super) use azure::FACE as AZURE;
 use calls::{CALLS, CHAT_COMPLETIONS, ModelCall};
@@ -105,7 +106,7 @@ impl OpenAi {
             if let Some(model) = model {
                 accepted.body = naming(&accepted.body, model)?;
             }
-            Ok(respond(self.calls.make(call.dialect, accepted).await?, call.dialect))
+            Ok(respond(self.calls.make(call.dialect, accepted).await?, call))
         };
         self.finish(&parts, replied.await)
     }
@@ -120,16 +121,16 @@ impl OpenAi {
     }
 }
 
-fn respond(reply: Reply, dialect: &'static dyn Dialect) -> Response {
+fn respond(reply: Reply, &ModelCall { dialect, failure, .. }: &ModelCall) -> Response {
     let tenant = reply.summary.tenant.clone();
-    let mut response = summary::respond(reply, move |error| failed(dialect, error));
+    let mut response = summary::respond(reply, move |error| failed(dialect, &failure(refusal::body(&error.into()))));
     summary::set(response.headers_mut(), "openai-organization", &tenant);
     response
 }
 
 /// The last event of a stream that failed.
-fn failed(dialect: &dyn Dialect, error: steward_calls::Error) -> Bytes {
+fn failed(dialect: &dyn Dialect, says: &Value) -> Bytes {
     let mut event = BytesMut::new();
-    dialect.put_event(&mut event, refusal::body(&error.into()).to_string().as_bytes());
+    dialect.put_event(&mut event, says.to_string().as_bytes());
     event.freeze()
 }

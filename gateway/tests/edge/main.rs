@@ -17,6 +17,7 @@ mod messages;
 mod operations;
 mod raw;
 mod refusals;
+mod responses;
 mod secrets;
 mod shares;
 mod stops;

@@ -31,8 +31,8 @@ use crate::upstream::{
     Billed, Cause, Failure, Outgoing, PreSendCheck, Providers, Revoked, UpstreamAnswer, UpstreamEvents,
 };
 
-/// How often one attempt is asked again in other words.
-const REWORDINGS_MAX: u32 = 2;
+/// How often one attempt is asked again in other words: another path, another name for the limit, no `stream_options`.
+const REWORDINGS_MAX: u32 = 3;
 
 /// An attempt that is being answered.
 pub(super) struct Answered {
@@ -178,7 +178,7 @@ impl Sender {
         let operation = call.dialect.operation();
         let no_such = || Failure::unbilled(Cause::Unfit(format!("it has no {}", in_words(operation))));
         let usual = self.providers.get(target.provider.kind)?.speaks(url, operation).ok_or_else(no_such)?;
-        let mut speaks = self.manners.of(url, model, usual);
+        let mut speaks = self.manners.of(operation, (url, model), usual);
         let mut rewordings = 0..REWORDINGS_MAX;
         let answer = loop {
             let (pre_send_check, hears) = pre_send_check(&self.access, call);
@@ -198,7 +198,7 @@ impl Sender {
                 _ => None,
             };
             let Some(otherwise) = otherwise.filter(|_| rewordings.next().is_some()) else { return Err(failure) };
-            self.manners.learn(url, model, otherwise);
+            self.manners.learn(operation, (url, model), otherwise);
             speaks = otherwise;
         };
         match answer {

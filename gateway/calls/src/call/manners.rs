@@ -4,31 +4,33 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
+use steward_events::event::Operation;
+
 use crate::dialect::Speaks;
 
 /// Models of providers that are remembered; beyond that all are forgotten.
 const MODELS_MAX: usize = 4_096;
 
-/// What was learnt, by a provider's address and its name of the model.
+/// What was learnt, by what is asked for, a provider's address and its name of the model.
 #[derive(Default)]
-pub(super) struct Manners(RwLock<HashMap<(String, String), Speaks>>);
+pub(super) struct Manners(RwLock<HashMap<(Operation, String, String), Speaks>>);
 
 impl Manners {
-    /// How `model` at `url` is spoken with; `usual` if nothing else was learnt.
-    pub(super) fn of(&self, url: &str, model: &str, usual: Speaks) -> Speaks {
+    /// How `model` at `url` is spoken with to be asked for this; `usual` if nothing else was learnt.
+    pub(super) fn of(&self, operation: Operation, (url, model): (&str, &str), usual: Speaks) -> Speaks {
         let learnt = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if learnt.is_empty() {
             return usual;
         }
-        learnt.get(&(url.to_owned(), model.to_owned())).copied().unwrap_or(usual)
+        learnt.get(&(operation, url.to_owned(), model.to_owned())).copied().unwrap_or(usual)
     }
 
     /// From now on `model` at `url` is spoken with so.
-    pub(super) fn learn(&self, url: &str, model: &str, speaks: Speaks) {
+    pub(super) fn learn(&self, operation: Operation, (url, model): (&str, &str), speaks: Speaks) {
         let mut learnt = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if learnt.len() >= MODELS_MAX {
             learnt.clear();
         }
-        learnt.insert((url.to_owned(), model.to_owned()), speaks);
+        learnt.insert((operation, url.to_owned(), model.to_owned()), speaks);
     }
 }

@@ -210,6 +210,11 @@ impl Passing {
                 let message = problem.message.or(problem.code).or(problem.kind);
                 Some(RelayEnd::Broke(self.broke(message.as_deref().unwrap_or("it failed"))))
             }
+            AnswerEvent::Last { data, usage } => {
+                self.meter.count(0, usage, &[]);
+                self.held = Some(data);
+                Some(RelayEnd::Done)
+            }
             AnswerEvent::Several(events) => events.into_iter().find_map(|event| self.take(Some(Ok(event)))),
             AnswerEvent::Piece { data, usage, only_usage, text_bytes, choices } => {
                 self.meter.count(text_bytes, usage, &choices);

@@ -34,9 +34,9 @@ pub(crate) enum Meaning {
 
 pub(crate) const OTHER_MODEL: &str =
     "names another model than `model`, which alone is authorised and priced; name one model in `model`";
-const TEMPLATE: &str =
+pub(crate) const TEMPLATE: &str =
     "is a program that makes text of its own, so the size of the prompt cannot be bounded; leave it out";
-const PRESET: &str =
+pub(crate) const PRESET: &str =
     "stands for settings that are kept at the provider, so neither model nor size can be bounded; write them out";
 
 /// The fields that are known.

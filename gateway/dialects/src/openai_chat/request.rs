@@ -146,7 +146,7 @@ fn count_unknown(all: &mut RequestSize, name: &str, read: &Size, tokens: u64) ->
     if read.is_number() {
         if names::limits_output(name) {
             let message =
-                format!("`{name}` may limit the output; say so with `max_tokens` or `max_completion_tokens`, and `n`");
+                format!("`{name}` may limit the output, which only the field that this API has for that may do");
             return Err(Error::bad(name, message));
         }
         all.other_tokens = all.other_tokens.saturating_add(tokens).saturating_add(name.len() as u64);

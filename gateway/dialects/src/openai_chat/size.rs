@@ -58,6 +58,10 @@ pub(crate) enum Place {
     Part,
     /// What stands in a part.
     InPart,
+    /// The list of items of a response's input.
+    Items,
+    /// One of them.
+    Item,
     /// The list of tools.
     Tools,
     /// A tool.
@@ -93,8 +97,8 @@ impl Place {
 
     fn leaf<E: Error>(self, tokens: u64) -> Result<Size, E> {
         match self {
-            Self::Messages | Self::Turns => Err(E::custom("an array of objects is wanted")),
-            Self::Message | Self::Turn => Err(E::custom("an object is wanted")),
+            Self::Messages | Self::Items | Self::Turns => Err(E::custom("an array of objects is wanted")),
+            Self::Message | Self::Item | Self::Turn => Err(E::custom("an object is wanted")),
             _ => Ok(Size { tokens, ..Size::default() }),
         }
     }
@@ -104,10 +108,11 @@ impl Place {
         match self {
             Self::Messages => Self::Message,
             Self::Content => Self::Part,
+            Self::Items => Self::Item,
             Self::Tools => Self::Tool,
-            Self::Part | Self::Block => Self::InPart,
             Self::Turns => Self::Turn,
             Self::Blocks => Self::Block,
+            Self::Part | Self::Block => Self::InPart,
             other => other,
         }
     }
@@ -115,11 +120,11 @@ impl Place {
     /// Where the value stands that stands here under `name`.
     fn field(self, name: &str) -> Self {
         match (self, name) {
-            (Self::Message, "content") => Self::Content,
+            (Self::Message, "content") | (Self::Item, "content" | "output" | "summary") => Self::Content,
             (Self::Turn | Self::Block, "content") => Self::Blocks,
             // What a tool is given: its names are the caller's own.
             (Self::Block, "input") => Self::Text,
-            (Self::Part | Self::Tool | Self::Block, "type") => Self::Word,
+            (Self::Part | Self::Tool | Self::Item | Self::Block, "type") => Self::Word,
             (Self::Content, _) => Self::Part.field(name),
             (Self::Blocks, _) => Self::Block.field(name),
             (Self::Part | Self::InPart | Self::Block, _) => Self::InPart,
@@ -146,8 +151,8 @@ impl Place {
             "tool_calls",
             "audio",
         ];
-        let is_of_blocks = matches!(self, Self::Turn | Self::Blocks | Self::Block);
-        if is_of_blocks || matches!(self, Self::Message | Self::Content | Self::Part | Self::InPart | Self::Tool) {
+        let is_whole = matches!(self, Self::Message | Self::Item | Self::Turn | Self::Tool);
+        if is_whole || matches!(self, Self::Content | Self::Part | Self::InPart | Self::Blocks | Self::Block) {
             if twins.has(name) {
                 return Err(E::custom(format_args!(
                     "the field `{}` stands there twice, if case does not count",
@@ -169,7 +174,9 @@ impl Place {
     fn count_name<E: Error>(self, sum: &mut Size, name: &str, value: &Size) -> Result<(), E> {
         let is_said = !value.is_off();
         match self {
-            Self::Turn | Self::Blocks | Self::Block if is_said => sum.elsewhere |= names::is_reference(name),
+            Self::Item | Self::Turn | Self::Blocks | Self::Block if is_said => {
+                sum.elsewhere |= names::is_reference(name);
+            }
             Self::Message | Self::Part | Self::Content | Self::InPart if is_said => {
                 sum.elsewhere |= names::is_reference(name) || (self == Self::Message && name == "audio");
             }
@@ -178,7 +185,7 @@ impl Place {
                 let is_setting = matches!(names::meaning(name), Ok(Meaning::Setting));
                 if value.is_number() && !is_setting && names::limits_output(name) {
                     return Err(E::custom(format_args!(
-                        "`{}` may limit the output; say so with `max_tokens` or `max_completion_tokens`, and `n`",
+                        "`{}` may limit the output, which only the field that this API has for that may do",
                         short(name)
                     )));
                 }
@@ -210,7 +217,7 @@ impl<'de> Visitor<'de> for Place {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Size, A::Error> {
-        if matches!(self, Self::Message | Self::Turn) {
+        if matches!(self, Self::Message | Self::Item | Self::Turn) {
             return Err(A::Error::custom("an object is wanted"));
         }
         let mut sum = Size::default();
@@ -222,15 +229,17 @@ impl<'de> Visitor<'de> for Place {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Size, A::Error> {
-        if matches!(self, Self::Messages | Self::Turns) {
+        if matches!(self, Self::Messages | Self::Items | Self::Turns) {
             return Err(A::Error::custom("an array of objects is wanted"));
         }
         let (mut sum, mut kind, mut twins, mut only_text) = (Size::default(), None, Twins::default(), true);
+        let mut is_sealed = false;
         while let Some(name) = fields.next_key::<String>()? {
             self.check(&name, &mut twins)?;
             let place = self.field(&name);
             let value = fields.next_value_seed(place)?;
             self.count_name(&mut sum, &name, &value)?;
+            is_sealed |= name == "encrypted_content" && !value.is_off();
             sum.take(&value, FIELD_TOKENS + name.len() as u64);
             if place == Self::Word {
                 kind = value.word;
@@ -240,6 +249,7 @@ impl<'de> Visitor<'de> for Place {
         }
         match self {
             Self::Part | Self::Content => sum.count_part(kind.as_deref(), only_text),
+            Self::Item => sum.count_item(kind.as_deref(), is_sealed),
             Self::Block | Self::Blocks => sum.count_block(kind.as_deref()),
             Self::Tool if !matches!(kind.as_deref(), None | Some("function" | "custom")) => {
                 // The provider's own: what it finds or runs is given to the model.
@@ -296,18 +306,46 @@ impl Size {
         match kind {
             None if only_text => {}
             Some(
-                "text" | "input_text" | "output_text" | "refusal" | "thinking" | "reasoning" | "redacted_thinking",
+                "text" | "input_text" | "output_text" | "refusal" | "thinking" | "reasoning" | "redacted_thinking"
+                | "summary_text" | "reasoning_text",
             ) => {}
-            Some("image_url" | "input_image" | "image") => self.tokens = self.tokens.saturating_add(IMAGE_TOKENS),
+            Some("image_url" | "input_image" | "image" | "computer_screenshot") => {
+                self.tokens = self.tokens.saturating_add(IMAGE_TOKENS);
+            }
             // Sound lasts longer in bytes than in tokens.
             Some("input_audio" | "audio") if !self.has_address => {}
             // Packed, or somewhere else: a file may be as long as the model can read.
             _ => self.elsewhere = true,
         }
     }
-}
 
-impl Size {
+    /// This is an item of a response's input. Of what a provider kept, or found, only its name may stand there.
+    fn count_item(&mut self, kind: Option<&str>, is_sealed: bool) {
+        const STANDS_THERE: &[&str] = &[
+            "message",
+            "function_call",
+            "function_call_output",
+            "custom_tool_call",
+            "custom_tool_call_output",
+            "local_shell_call",
+            "local_shell_call_output",
+            "shell_call",
+            "shell_call_output",
+            "apply_patch_call",
+            "apply_patch_call_output",
+            "computer_call",
+            "computer_call_output",
+            "mcp_approval_request",
+            "mcp_approval_response",
+        ];
+        let stands_there = kind.is_none_or(|kind| STANDS_THERE.contains(&kind) || (kind == "reasoning" && is_sealed));
+        if kind == Some("image_generation_call") {
+            self.tokens = self.tokens.saturating_add(IMAGE_TOKENS);
+        } else if !stands_there {
+            self.elsewhere = true;
+        }
+    }
+
     /// This is a block of one of Anthropic's messages.
     fn count_block(&mut self, kind: Option<&str>) {
         match kind {
@@ -426,6 +464,36 @@ mod tests {
             assert!(Place::Settings.read(settings.as_bytes()).is_ok(), "{settings}");
         }
         assert!(Place::Settings.read(br#"{"file_ids":["a"]}"#).unwrap().elsewhere);
+    }
+
+    #[test]
+    fn an_item_that_only_names_something_is_bounded_by_the_context() {
+        let elsewhere = |item: Value| Place::Items.read(json!([item]).to_string().as_bytes()).unwrap().elsewhere;
+        for item in [
+            json!({ "type": "item_reference", "id": "msg_1" }),
+            json!({ "type": "reasoning", "id": "rs_1", "summary": [] }),
+            json!({ "type": "web_search_call", "id": "ws_1", "status": "completed" }),
+            json!({ "type": "compaction", "encrypted_content": "xxxx" }),
+            json!({ "type": "function_call_output", "call_id": "c", "output": [{ "type": "input_file", "file_id": "f" }] }),
+            json!({ "role": "user", "content": [{ "type": "input_image", "file_id": "f" }] }),
+            json!({ "type": "computer_call_output", "output": { "type": "computer_screenshot", "file_id": "f" } }),
+        ] {
+            assert!(elsewhere(item.clone()), "{item}");
+        }
+        for item in [
+            json!({ "role": "user", "content": "hi" }),
+            json!({ "type": "message", "id": "msg_1", "role": "assistant", "content": [{ "type": "output_text", "text": "a" }] }),
+            json!({ "type": "reasoning", "id": "rs_1", "summary": [{ "type": "summary_text", "text": "a" }], "encrypted_content": "x" }),
+            json!({ "type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}" }),
+            json!({ "type": "function_call_output", "call_id": "c", "output": "4" }),
+        ] {
+            assert!(!elsewhere(item.clone()), "{item}");
+        }
+        let image = json!([{ "role": "user", "content": [{ "type": "input_image", "image_url": "https://example.com/a.png" }] }]);
+        assert!(Place::Items.read(image.to_string().as_bytes()).unwrap().tokens > IMAGE_TOKENS);
+        for text in [r#""hi""#, r#"["hi"]"#, "{}", "[[]]", r#"[{"role":"user","Content":"a"}]"#] {
+            assert!(Place::Items.read(text.as_bytes()).is_err(), "{text}");
+        }
     }
 
     #[test]

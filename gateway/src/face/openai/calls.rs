@@ -1,12 +1,18 @@
 //! The paths on which models are called, each in its dialect. One more is a line here.
 
+use std::convert;
+
+use serde_json::Value;
 use steward_calls::dialect::Dialect;
 use steward_calls::dialect::openai_chat::OpenAiChat;
 use steward_calls::dialect::openai_completions::OpenAiCompletions;
 use steward_calls::dialect::openai_embeddings::OpenAiEmbeddings;
 use steward_calls::dialect::openai_images::OpenAiImages;
 use steward_calls::dialect::openai_moderations::OpenAiModerations;
+use steward_calls::dialect::openai_responses::OpenAiResponses;
 use steward_calls::dialect::openai_speech::OpenAiSpeech;
+
+use super::responses;
 
 /// One of them.
 pub(super) struct ModelCall {
@@ -20,6 +26,8 @@ pub(super) struct ModelCall {
     pub(super) required: &'static str,
     /// True if Azure has it below a deployment.
     pub(super) deployed: bool,
+    /// What the last event of a stream says that failed, made of the body of a refusal.
+    pub(super) failure: fn(Value) -> Value,
 }
 
 /// Where chats are completed.
@@ -29,17 +37,27 @@ pub(super) const CHAT_COMPLETIONS: ModelCall = ModelCall {
     summary: "Call a model, streaming or not",
     required: "messages",
     deployed: true,
+    failure: convert::identity,
 };
 
 /// All of them.
 pub(super) const CALLS: &[ModelCall] = &[
     CHAT_COMPLETIONS,
     ModelCall {
+        path: "/responses",
+        dialect: &OpenAiResponses,
+        summary: "Make a response, streaming or not",
+        required: "input",
+        deployed: false,
+        failure: responses::failure,
+    },
+    ModelCall {
         path: "/completions",
         dialect: &OpenAiCompletions,
         summary: "Have a model continue texts, streaming or not",
         required: "prompt",
         deployed: true,
+        failure: convert::identity,
     },
     ModelCall {
         path: "/embeddings",
@@ -47,6 +65,7 @@ pub(super) const CALLS: &[ModelCall] = &[
         summary: "Vectors of texts",
         required: "input",
         deployed: true,
+        failure: convert::identity,
     },
     ModelCall {
         path: "/moderations",
@@ -54,6 +73,7 @@ pub(super) const CALLS: &[ModelCall] = &[
         summary: "Judgements of texts and images",
         required: "input",
         deployed: false,
+        failure: convert::identity,
     },
     ModelCall {
         path: "/images/generations",
@@ -61,6 +81,7 @@ pub(super) const CALLS: &[ModelCall] = &[
         summary: "Make images of a text",
         required: "prompt",
         deployed: true,
+        failure: convert::identity,
     },
     ModelCall {
         path: "/audio/speech",
@@ -68,5 +89,6 @@ pub(super) const CALLS: &[ModelCall] = &[
         summary: "Make speech of a text",
         required: "input",
         deployed: true,
+        failure: convert::identity,
     },
 ];

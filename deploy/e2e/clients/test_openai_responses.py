@@ -1,0 +1,117 @@
+"""Unmodified clients of the Responses API: OpenAI's own, and an agent framework; over an upstream that has it, and one that has chats only."""
+
+import asyncio
+
+import agents
+import openai
+import pydantic
+import pytest
+
+from steward_testkit.company import apply_company
+from steward_testkit.responder import USAGE, Rules
+
+
+@pytest.fixture(params=["responses", "chats only"])
+def rules(request):
+    rules = Rules(has_responses=request.param == "responses")
+    yield rules
+    rules.close()
+
+
+class Visit(pydantic.BaseModel):
+    city: str
+    people: int
+
+
+WEATHER = {"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}, "strict": False}
+
+
+def bot(steward, rules, asynchronous=False):
+    steward.up()
+    apply_company(steward, rules.url)
+    client = openai.AsyncOpenAI if asynchronous else openai.OpenAI
+    return client(base_url=f"{steward.url}/v1", api_key=steward.key("support-bot", "acme", "--on", "acme/support"), max_retries=0)
+
+
+def finished(steward):
+    return [f["data"] for f in steward.replay("acme", "--kind", "usage") if f["name"] == "usage.call_finished"]
+
+
+def test_a_response_is_the_same_whole_and_streamed(steward, rules):
+    client = bot(steward, rules)
+    whole = client.responses.create(model="small", input="hello", instructions="be brief", max_output_tokens=32)
+    assert (whole.output_text, whole.status) == ("good day", "completed")
+    with client.responses.stream(model="small", input="hello", max_output_tokens=32) as stream:
+        kinds = [event.type for event in stream]
+        streamed = stream.get_final_response()
+    assert (kinds[0], kinds[-1]) == ("response.created", "response.completed")
+    assert streamed.output_text.replace(" ", "") == "goodday"
+    for response, call in zip([whole, streamed], finished(steward)):
+        assert (response.usage.input_tokens, response.usage.output_tokens) == (USAGE["input"], USAGE["output"])
+        assert (call["tokens"]["input"], call["tokens"]["output"]) == (USAGE["input"], USAGE["output"])
+    assert rules.asked[-1][1].get("max_output_tokens", rules.asked[-1][1].get("max_tokens")) == 32
+
+
+def test_output_is_parsed_by_its_schema(steward, rules):
+    parsed = bot(steward, rules).responses.parse(model="small", input="who visits?", text_format=Visit, max_output_tokens=32)
+    assert parsed.output_parsed == Visit(city="Paris", people=2)
+
+
+def test_a_tools_result_is_sent_back(steward, rules):
+    client = bot(steward, rules)
+    said = [{"role": "user", "content": "weather in Paris?"}]
+    first = client.responses.create(model="small", input=said, tools=[WEATHER], max_output_tokens=32)
+    call = next(item for item in first.output if item.type == "function_call")
+    assert (call.name, call.arguments) == ("weather", '{"city": "Paris"}')
+    said += [item.to_dict() for item in first.output]
+    said.append({"type": "function_call_output", "call_id": call.call_id, "output": "sunny"})
+    second = client.responses.create(model="small", input=said, tools=[WEATHER], max_output_tokens=32)
+    assert second.output_text == "It is sunny."
+
+
+def test_an_agent_with_a_tool_finishes(steward, rules):
+    client = bot(steward, rules, asynchronous=True)
+    asked = []
+
+    @agents.function_tool
+    def weather(city: str) -> str:
+        """Tells the weather of a city."""
+        asked.append(city)
+        return "sunny"
+
+    agents.set_tracing_disabled(True)
+    model = agents.OpenAIResponsesModel(model="small", openai_client=client)
+    agent = agents.Agent(name="guide", instructions="Answer briefly.", model=model, tools=[weather])
+
+    async def streamed():
+        run = agents.Runner.run_streamed(agent, "weather in Paris?")
+        async for _ in run.stream_events():
+            pass
+        return run
+
+    async def both():
+        return await agents.Runner.run(agent, "weather in Paris?"), await streamed()
+
+    for run in asyncio.run(both()):
+        assert run.final_output.replace(" ", "") == "Itissunny."
+    assert asked == ["Paris", "Paris"]
+    assert len(finished(steward)) == 4
+
+
+def test_what_cannot_be_done_is_named(steward, rules):
+    client = bot(steward, rules)
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.responses.create(model="small", input="hello", background=True)
+    assert refused.value.param == "background"
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve("resp_1")
+    assert rules.asked == []
+
+
+def test_a_kept_response_is_refused_where_nothing_is_kept(steward):
+    rules = Rules(has_responses=False)
+    client = bot(steward, rules)
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.responses.create(model="small", input="hello", previous_response_id="resp_1")
+    assert refused.value.param == "previous_response_id"
+    rules.close()
