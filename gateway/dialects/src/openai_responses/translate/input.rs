@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-use super::request::text;
 use super::{objects, thoughts};
 use crate::Fields;
 use crate::canonical::{Content, Message, Part, Role, Source, ToolUse};
@@ -25,6 +24,11 @@ pub(super) fn read(input: &Bytes) -> Result<Vec<Message>, Error> {
         add(&mut messages, item).map_err(|Wrong(why)| Error::bad("input", format!("input[{number}]: {why}")))?;
     }
     Ok(messages)
+}
+
+/// A part of text.
+pub(super) fn text(text: String) -> Part {
+    Part { content: Content::Text(text), cache_until_here: None }
 }
 
 /// What is wrong with an item.

@@ -50,7 +50,7 @@ pub(super) fn read(request: &ModelRequest) -> Result<Request, Error> {
     }
     let mut messages = Vec::new();
     if let Some(instructions) = read_as::<String>(body, "instructions")? {
-        messages.push(Message { role: Role::System, name: None, parts: vec![text(instructions)] });
+        messages.push(Message { role: Role::System, name: None, parts: vec![input::text(instructions)] });
     }
     if let Some(input) = said(body, "input") {
         messages.extend(input::read(input)?);
@@ -74,11 +74,6 @@ pub(super) fn read(request: &ModelRequest) -> Result<Request, Error> {
         choices: 1,
         stream: request.stream,
     })
-}
-
-/// A part of text.
-pub(super) fn text(text: String) -> Part {
-    Part { content: Content::Text(text), cache_until_here: None }
 }
 
 /// Whether a field can be said, or need not be.
