@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{input, objects};
-use crate::canonical::{Content, Format, Message, Part, Request, Role, Thinking, Tool, ToolChoice};
+use crate::canonical::{Format, Message, Request, Role, Thinking, Tool, ToolChoice};
 use crate::error::Error;
 use crate::{Fields, ModelRequest};
 
