@@ -89,9 +89,9 @@ pub trait Dialect: Send + Sync {
     /// How to speak with an upstream that would not take what was written for `spoken`; none if that is not what it says.
     fn otherwise(&self, refused: &Refused, spoken: Speaks) -> Option<Speaks>;
 
-    /// True if the request builds on what one provider keeps, so that no other can answer it.
-    fn is_bound(&self, _: &ModelRequest) -> bool {
-        false
+    /// The field by which the request builds on what one provider keeps, so that no other can answer it; none if it does not.
+    fn builds_on(&self, _: &ModelRequest) -> Option<&'static str> {
+        None
     }
 
     /// Reads a whole answer, as far as it must be understood.

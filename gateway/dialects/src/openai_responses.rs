@@ -51,8 +51,8 @@ impl Dialect for OpenAiResponses {
     }
 
     /// What a response builds on is kept by one provider: no other knows it.
-    fn is_bound(&self, request: &ModelRequest) -> bool {
-        request::KEPT.iter().any(|field| request::is_said(&request.body, field))
+    fn builds_on(&self, request: &ModelRequest) -> Option<&'static str> {
+        request::KEPT.iter().copied().find(|field| request::is_said(&request.body, field))
     }
 
     fn read_answer(&self, body: &Bytes) -> WholeAnswer {
@@ -243,10 +243,12 @@ mod tests {
         let bound = |field: &str, value: Value| {
             let mut body = json!({ "model": "m", "input": "hi" });
             body[field] = value;
-            OpenAiResponses.is_bound(&read(&body))
+            OpenAiResponses.builds_on(&read(&body))
         };
-        assert!(bound("previous_response_id", json!("resp_1")) && bound("conversation", json!("conv_1")));
-        assert!(!bound("previous_response_id", json!(null)) && !bound("store", json!(true)));
+        for field in request::KEPT {
+            assert_eq!(bound(field, json!("resp_1")), Some(*field));
+        }
+        assert_eq!([bound("previous_response_id", json!(null)), bound("store", json!(true))], [None, None]);
     }
 
     #[test]
