@@ -88,8 +88,8 @@ impl Targets {
     }
 
     /// The target of this name.
-    pub(crate) fn of(&self, name: TargetName) -> Arc<Target> {
-        if let Some(target) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&name) {
+    pub(crate) fn of(&self, name: &TargetName) -> Arc<Target> {
+        if let Some(target) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(name) {
             return Arc::clone(target);
         }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -112,7 +112,7 @@ impl Target {
     /// Begins an attempt; none if the target is to be left alone now. As a last resort it is asked all the same: a breaker
     /// chooses among targets, it never refuses a call.
     pub(crate) fn enter(self: &Arc<Self>, last_resort: bool) -> Option<Trial> {
-        let may = self.change(|breaker, now| breaker.enter(now));
+        let may = self.change(Breaker::enter);
         let is_probe = may == Some(breaker::Entry::Probe);
         (may.is_some() || last_resort).then(|| Trial { target: Arc::clone(self), is_probe, is_judged: false })
     }

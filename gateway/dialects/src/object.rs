@@ -212,7 +212,7 @@ mod tests {
     fn blamed(error: Error) -> String {
         match error {
             Error::BadRequest { param, .. } => param.unwrap(),
-            other => panic!("{other:?}"),
+            Error::NoSuchModel(model) => panic!("{model}"),
         }
     }
 

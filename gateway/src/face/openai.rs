@@ -123,7 +123,7 @@ impl OpenAi {
 
 fn respond(reply: Reply, &ModelCall { dialect, failure, .. }: &ModelCall) -> Response {
     let tenant = reply.summary.tenant.clone();
-    let mut response = summary::respond(reply, move |error| failed(dialect, &failure(refusal::body(&error.into()))));
+    let mut response = summary::respond(reply, move |error| failed(dialect, &failure(&refusal::body(&error.into()))));
     summary::set(response.headers_mut(), "openai-organization", &tenant);
     response
 }

@@ -149,7 +149,7 @@ impl Planner {
                 target: target.clone(),
                 provider: provider.clone(),
                 trusted: offer.of_platform,
-                health: self.targets.of(TargetName { catalog, provider: name, model }),
+                health: self.targets.of(&TargetName { catalog, provider: name, model }),
                 secret,
             }
         };

@@ -18,7 +18,7 @@ impl Scene {
 
     fn target(&self, model: &str) -> Arc<Target> {
         let (catalog, provider) = (TenantId::steward(), "local".parse().unwrap());
-        self.targets.of(TargetName { catalog, provider, model: model.to_owned() })
+        self.targets.of(&TargetName { catalog, provider, model: model.to_owned() })
     }
 
     /// A target that was just opened.

@@ -75,6 +75,7 @@ fn recorded(value: &str) -> RecordedSecret {
     RecordedSecret { tenant, secret, digest: BodyHash::of(value.as_bytes()), position }
 }
 
+#[allow(clippy::unnecessary_wraps)] // what the world says
 fn opened(value: &str) -> Option<Result<OpenedSecret, Rejection>> {
     Some(Ok(OpenedSecret { value: value.parse().unwrap(), digest: BodyHash::of(value.as_bytes()) }))
 }

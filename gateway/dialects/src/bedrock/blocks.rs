@@ -174,7 +174,7 @@ impl<'a> Blocks<'a> {
     }
 }
 
-fn media<'a>(source: &'a Source, format: impl Fn(&str) -> Option<&'static str>) -> Result<Media<'a>, Error> {
+fn media(source: &Source, format: impl Fn(&str) -> Option<&'static str>) -> Result<Media<'_>, Error> {
     let unknown = |what: &str| Error::bad("messages", format!("Bedrock does not take {what}"));
     match source {
         Source::Data { media_type, data } => {

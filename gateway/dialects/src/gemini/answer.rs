@@ -129,9 +129,7 @@ impl<'a> Said<'a> {
         let text = |name: &str| json.said(name).and_then(Json::text);
         let (candidates, feedback) = (json.said("candidates"), json.said("promptFeedback"));
         let said = json.said("usageMetadata");
-        if candidates.or(feedback).or(said).is_none() {
-            return None;
-        }
+        candidates.or(feedback).or(said)?;
         let candidates = candidates.into_iter().flat_map(Json::items).take(CHOICES_MAX).enumerate();
         let candidates: Vec<_> = candidates.map(Candidate::of).collect();
         let reason = feedback.and_then(|feedback| feedback.said("blockReason"));

@@ -71,8 +71,10 @@ struct Piece<'a> {
 #[serde(rename_all = "camelCase")]
 enum Data<'a> {
     Text(&'a str),
-    InlineData(Blob<'a>),
-    FileData(FileData<'a>),
+    #[serde(rename = "inlineData")]
+    Inline(Blob<'a>),
+    #[serde(rename = "fileData")]
+    File(FileData<'a>),
     FunctionCall(FunctionCall<'a>),
     FunctionResponse(FunctionResponse<'a>),
 }
@@ -336,8 +338,8 @@ impl<'a> From<Data<'a>> for Piece<'a> {
 
 fn data(source: &Source) -> Data<'_> {
     match source {
-        Source::Data { media_type, data } => Data::InlineData(Blob { mime_type: media_type, data }),
-        Source::Url(uri) | Source::Id(uri) => Data::FileData(FileData { file_uri: uri }),
+        Source::Data { media_type, data } => Data::Inline(Blob { mime_type: media_type, data }),
+        Source::Url(uri) | Source::Id(uri) => Data::File(FileData { file_uri: uri }),
     }
 }
 

@@ -71,7 +71,8 @@ impl Frames {
             self.is_open = !self.buffer.is_empty();
             let header = |name: &str| {
                 let header = message.headers().iter().find(|header| header.name().as_str() == name)?;
-                header.value().as_string().ok().map(|value| value.as_str())
+                let value = header.value().as_string().ok()?;
+                Some(value.as_str())
             };
             let kind = match header(":message-type") {
                 Some("event") => header(":event-type"),

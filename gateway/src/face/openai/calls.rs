@@ -1,7 +1,5 @@
 //! The paths on which models are called, each in its dialect. One more is a line here.
 
-use std::convert;
-
 use serde_json::Value;
 use steward_calls::dialect::Dialect;
 use steward_calls::dialect::openai_chat::OpenAiChat;
@@ -27,7 +25,7 @@ pub(super) struct ModelCall {
     /// True if Azure has it below a deployment.
     pub(super) deployed: bool,
     /// What the last event of a stream says that failed, made of the body of a refusal.
-    pub(super) failure: fn(Value) -> Value,
+    pub(super) failure: fn(&Value) -> Value,
 }
 
 /// Where chats are completed.
@@ -37,7 +35,7 @@ pub(super) const CHAT_COMPLETIONS: ModelCall = ModelCall {
     summary: "Call a model, streaming or not",
     required: "messages",
     deployed: true,
-    failure: convert::identity,
+    failure: Value::clone,
 };
 
 /// All of them.
@@ -57,7 +55,7 @@ pub(super) const CALLS: &[ModelCall] = &[
         summary: "Have a model continue texts, streaming or not",
         required: "prompt",
         deployed: true,
-        failure: convert::identity,
+        failure: Value::clone,
     },
     ModelCall {
         path: "/embeddings",
@@ -65,7 +63,7 @@ pub(super) const CALLS: &[ModelCall] = &[
         summary: "Vectors of texts",
         required: "input",
         deployed: true,
-        failure: convert::identity,
+        failure: Value::clone,
     },
     ModelCall {
         path: "/moderations",
@@ -73,7 +71,7 @@ pub(super) const CALLS: &[ModelCall] = &[
         summary: "Judgements of texts and images",
         required: "input",
         deployed: false,
-        failure: convert::identity,
+        failure: Value::clone,
     },
     ModelCall {
         path: "/images/generations",
@@ -81,7 +79,7 @@ pub(super) const CALLS: &[ModelCall] = &[
         summary: "Make images of a text",
         required: "prompt",
         deployed: true,
-        failure: convert::identity,
+        failure: Value::clone,
     },
     ModelCall {
         path: "/audio/speech",
@@ -89,6 +87,6 @@ pub(super) const CALLS: &[ModelCall] = &[
         summary: "Make speech of a text",
         required: "input",
         deployed: true,
-        failure: convert::identity,
+        failure: Value::clone,
     },
 ];

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// The event that says what `refusal` does. Clients look for it in either of two places.
-pub(super) fn failure(refusal: Value) -> Value {
+pub(super) fn failure(refusal: &Value) -> Value {
     let said = &refusal["error"];
     json!({
         "type": "error",
@@ -22,7 +22,7 @@ mod tests {
     fn a_failure_is_told_in_both_places() {
         let said =
             json!({ "message": "it broke off", "type": "server_error", "param": null, "code": "upstream_broke_off" });
-        let event = failure(json!({ "error": said }));
+        let event = failure(&json!({ "error": said }));
         assert_eq!(
             (&event["type"], &event["code"], &event["message"]),
             (&json!("error"), &said["code"], &said["message"])

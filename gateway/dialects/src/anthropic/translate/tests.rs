@@ -30,7 +30,7 @@ fn value(bytes: &Bytes) -> Value {
 fn blamed(error: Error) -> String {
     match error {
         Error::BadRequest { param, .. } => param.unwrap(),
-        other => panic!("{other:?}"),
+        Error::NoSuchModel(model) => panic!("{model}"),
     }
 }
 
