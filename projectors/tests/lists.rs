@@ -10,7 +10,8 @@ use steward_events::event::{
     AccessEvent, AgentEvent, AgentSpec, AggregateKind, CatalogEvent, Event, IdentityEvent, KeyHash, ModelSpec,
     PatternKind, Profile, ProviderKind, Rates, RoutePolicy, Target, TenantEvent,
 };
-use steward_events::id::{AgentId, KeyId, ModelId, ProviderId, RoleId};
+use steward_events::id::{AgentId, KeyId, ModelId, ProviderId, RoleId, SecretId};
+use steward_events::provider_key::SecretValue;
 use steward_events::quantity::{PicoDollarsPerToken, Position, Shard, Tokens};
 use steward_events::query::{
     AccountPage, AgentPage, GrantPage, KeyPage, ModelPage, Page, PricePage, ProviderPage, RolePage, TenantPage,
@@ -429,7 +430,16 @@ async fn no_list_shows_rows_of_another_tenant() {
         AccessEvent::RoleGranted { grant: grant("svc_spy", "spy", "globex"), expires: None, condition: None }.into(),
     ];
     write(&mut company, "globex", AggregateKind::Access, access).await;
-    let catalog = vec![provider_set("spy", None), model_set("spy", 8), route_set("spy", "spy"), price_set("spy", 0, 1)];
+    let owner = KeyOwner::Tenant(tenant("globex"));
+    let data_key = company.keyring.find_or_make(&owner).await.unwrap();
+    let value = Sealed::seal(&"sk-4711".parse::<SecretValue>().unwrap(), owner, &data_key, "").unwrap();
+    let catalog = vec![
+        CatalogEvent::SecretSet { secret: SecretId::new("spy").unwrap(), value }.into(),
+        provider_set("spy", None),
+        model_set("spy", 8),
+        route_set("spy", "spy"),
+        price_set("spy", 0, 1),
+    ];
     write(&mut company, "globex", AggregateKind::Catalog, catalog).await;
 
     let agents: AgentPage = company.query("globex", "p_gil", "agent.list", &json!({})).await.unwrap();

@@ -45,7 +45,8 @@ impl Scene {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.unwrap();
         let finished = self.steward.await_finished(before + 1).await;
-        assert_eq!(finished.len(), before + 1, "{finished:?}");
+        // What may pass soon is asked again, and each attempt is booked for itself.
+        assert!(finished[before..].iter().all(|attempt| *attempt == finished[before]), "{finished:?}");
         (status, headers, text, finished[before].clone())
     }
 }

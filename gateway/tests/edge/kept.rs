@@ -175,13 +175,13 @@ async fn answers_that_failed_or_broke_off_are_not_kept() {
     let (steward, key) = with_policy("mock/plain", json!({ "ttl_s": 600, "coalesce": true })).await;
     for model in ["status-500", "cut", "garbage", "failing"] {
         model_with(&steward, model, &format!("mock/{model}"), json!({ "ttl_s": 600, "coalesce": true })).await;
-        for body in [chat_body(model, "hello"), streamed_chat_body(model, "hello")] {
+        // The last two break off, or fail, in a stream only.
+        let whole = (!["cut", "failing"].contains(&model)).then(|| chat_body(model, "hello"));
+        for body in whole.into_iter().chain([streamed_chat_body(model, "hello")]) {
             for _ in 0..2 {
                 let response = steward.chat(&key, &body).await;
-                assert_ne!(
-                    response.headers().get("x-steward-cache").map(http::HeaderValue::as_bytes),
-                    Some(&b"hit"[..])
-                );
+                let used = response.headers().get("x-steward-cache").map(http::HeaderValue::as_bytes);
+                assert_ne!(used, Some(&b"hit"[..]), "{body}");
                 drop(response.bytes().await);
             }
         }

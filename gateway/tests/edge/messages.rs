@@ -265,7 +265,7 @@ async fn refusals_have_anthropics_form() {
     let response = steward.get(&key, "/v1/messages").await;
     let (status, body): (u16, Value) = (response.status().as_u16(), response.json().await.unwrap());
     assert_eq!((status, &body["type"]), (405, &json!("error")));
-    assert_eq!(seen.lock().unwrap().len(), 1, "only the good one was asked");
+    assert_eq!(seen.lock().unwrap().len(), 4, "only the good one was asked, as often as one is that is overloaded");
 }
 
 #[tokio::test]
