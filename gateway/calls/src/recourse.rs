@@ -14,8 +14,8 @@ use crate::upstream::{Billed, Cause, Failure};
 pub(crate) struct Recourse {
     /// Another target can do better.
     pub(crate) elsewhere: bool,
-    /// The same target may do better soon; within, when it wants to be asked.
-    pub(crate) again: Option<Option<Duration>>,
+    /// The same target may do better soon: after so long, or at once if it does not say.
+    pub(crate) again: Option<Duration>,
     /// It was refused for what the request is, which another model may take.
     pub(crate) refused_for: Option<RefusedFor>,
 }
@@ -41,10 +41,12 @@ impl Failure {
         match &self.cause {
             Cause::Refused(refused) => Recourse {
                 elsewhere: !refused.is_about_the_request(),
-                again: refused.may_pass_soon().then(|| refused.ask_again.map(|again| again.wait(now))),
+                again: refused
+                    .may_pass_soon()
+                    .then(|| refused.ask_again.map_or(Duration::ZERO, |again| again.wait(now))),
                 refused_for: refused_for(refused),
             },
-            Cause::Unreachable(_) => Recourse { again: Some(None), ..elsewhere },
+            Cause::Unreachable(_) => Recourse { again: Some(Duration::ZERO), ..elsewhere },
             Cause::Unfit(_) | Cause::Untranslatable { .. } => elsewhere,
             Cause::TimedOut(_) | Cause::Broke(_) => Recourse::default(),
         }
@@ -155,12 +157,12 @@ mod tests {
     fn only_what_was_certainly_not_billed_is_asked_again() {
         let again = |failure: Failure| failure.recourse(NOW).again;
         for status in [429, 500, 502, 503, 529] {
-            assert_eq!(again(refused(status, "")), Some(None), "{status}");
+            assert_eq!(again(refused(status, "")), Some(Duration::ZERO), "{status}");
         }
         for status in [400, 401, 402, 403, 404, 408, 422, 501, 504] {
             assert_eq!(again(refused(status, "")), None, "{status}");
         }
-        assert_eq!(again(Failure::unbilled(Cause::Unreachable("refused".to_owned()))), Some(None));
+        assert_eq!(again(Failure::unbilled(Cause::Unreachable("refused".to_owned()))), Some(Duration::ZERO));
         for failure in [
             Failure::unbilled(Cause::Unfit("no key".to_owned())),
             Failure::possibly(Cause::Broke("cut".to_owned())),

@@ -96,8 +96,10 @@ impl Targets {
         if known.len() >= TARGETS_MAX {
             known.clear();
         }
-        let fresh = || Target { name: name.clone(), shared: Arc::clone(&self.shared), seen: Mutex::default() };
-        Arc::clone(known.entry(name.clone()).or_insert_with(|| Arc::new(fresh())))
+        let fresh = |name: &TargetName| {
+            Arc::new(Target { name: name.clone(), shared: Arc::clone(&self.shared), seen: Mutex::default() })
+        };
+        Arc::clone(known.entry(name).or_insert_with_key(fresh))
     }
 }
 
@@ -112,7 +114,7 @@ impl Target {
     /// Begins an attempt; none if the target is to be left alone now. As a last resort it is asked all the same: a breaker
     /// chooses among targets, it never refuses a call.
     pub(crate) fn enter(self: &Arc<Self>, last_resort: bool) -> Option<Trial> {
-        let may = self.change(|breaker, now| breaker.enter(now));
+        let may = self.change(Breaker::enter);
         let is_probe = may == Some(breaker::Entry::Probe);
         (may.is_some() || last_resort).then(|| Trial { target: Arc::clone(self), is_probe, is_judged: false })
     }

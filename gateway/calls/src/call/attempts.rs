@@ -90,8 +90,7 @@ impl<'a> Attempts<'a> {
             self.refused_for = Some(reason);
             return true;
         }
-        let wait = recourse.again.map(|hint| hint.unwrap_or_default());
-        if let Some(wait) = wait.filter(|wait| *wait <= self.config.retry_wait_max) {
+        if let Some(wait) = recourse.again.filter(|wait| *wait <= self.config.retry_wait_max) {
             self.again.push((target, now.saturating_add(wait)));
         }
         recourse.elsewhere
@@ -119,7 +118,7 @@ mod tests {
     const NOW: Duration = Duration::from_secs(100);
     const NOWHERE: Recourse = Recourse { elsewhere: false, again: None, refused_for: None };
     const ELSEWHERE: Recourse = Recourse { elsewhere: true, ..NOWHERE };
-    const SOON: Recourse = Recourse { again: Some(None), ..ELSEWHERE };
+    const SOON: Recourse = Recourse { again: Some(Duration::ZERO), ..ELSEWHERE };
     const LENGTH: &[RefusedFor] = &[RefusedFor::ContextLength];
 
     fn course(order: &[usize], after_refusal: &[usize]) -> Course {
@@ -171,7 +170,7 @@ mod tests {
         {
             let mut attempts = Attempts::new(&course, |_| &[], &config);
             attempts.next(NOW, 0);
-            assert!(attempts.failed(0, &Recourse { again: Some(Some(wait)), ..ELSEWHERE }, NOW));
+            assert!(attempts.failed(0, &Recourse { again: Some(wait), ..ELSEWHERE }, NOW));
             let next = attempts.next(NOW, 0);
             assert_eq!(next.map(|next| next.wait), again.then_some(wait));
         }
@@ -199,7 +198,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_wait_is_longer_than_its_bound(
-            hints in prop::collection::vec(prop::option::of(0_u64..5_000), 1..20), lots in any::<u64>(),
+            hints in prop::collection::vec(0_u64..5_000, 1..20), lots in any::<u64>(),
         ) {
             let config = TargetsConfig::default();
             let course = course(&[0, 1, 2], &[]);
@@ -207,7 +206,7 @@ mod tests {
             for hint in hints {
                 let Some(next) = attempts.next(NOW, lots) else { break };
                 prop_assert!(next.wait <= config.retry_wait_max);
-                let again = Some(hint.map(Duration::from_millis));
+                let again = Some(Duration::from_millis(hint));
                 attempts.failed(next.target, &Recourse { again, ..ELSEWHERE }, NOW);
             }
         }
