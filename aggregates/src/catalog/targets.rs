@@ -90,7 +90,7 @@ mod tests {
             input_max: Some(Tokens(5)),
             ..target("a/x")
         };
-        assert_eq!(check(&[at_bounds.clone()]), Ok(()));
+        assert_eq!(check(std::slice::from_ref(&at_bounds)), Ok(()));
         refused(Target { weight: WEIGHT_MAX + 1, ..at_bounds.clone() }, "targets.weight");
         refused(Target { weight: 0, ..at_bounds.clone() }, "targets.weight");
         refused(Target { tags: vec![tag.clone(); TAGS_MAX + 1], ..at_bounds.clone() }, "targets.tags");
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn a_route_has_a_target_that_is_tried_first() {
         let waits = target("a/x on=context_length");
-        assert!(check(&[waits.clone()]).is_err());
+        assert!(check(std::slice::from_ref(&waits)).is_err());
         assert_eq!(check(&[target("a/x"), waits]), Ok(()));
     }
 }

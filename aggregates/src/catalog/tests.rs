@@ -199,7 +199,7 @@ fn a_route_with_another_policy_is_another_route() {
     let (provider, model_set, plain) = own();
     let weighted = Target { weight: 9, ..plain.clone() };
     let set = |targets: &[Target], policy| CatalogEvent::RouteSet { model: model(), targets: targets.to_vec(), policy };
-    let had = set(&[plain.clone()], RoutePolicy::Ordered);
+    let had = set(std::slice::from_ref(&plain), RoutePolicy::Ordered);
     let given = || given::<Catalog>([provider.clone(), model_set.clone(), had.clone()]);
     given().when(routed_by(vec![plain.clone()], RoutePolicy::Ordered)).then([]);
     for (targets, policy) in [([plain], RoutePolicy::Sticky), ([weighted], RoutePolicy::Ordered)] {
