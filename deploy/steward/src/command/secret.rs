@@ -26,11 +26,7 @@ pub(crate) fn documented() -> String {
 
 /// The option that names the file.
 pub(crate) fn value_file() -> Arg {
-    Arg::new("value-file")
-        .long("value-file")
-        .value_name("FILE")
-        .value_parser(clap::value_parser!(PathBuf))
-        .help(HELP)
+    Arg::new("value-file").long("value-file").value_name("FILE").value_parser(clap::value_parser!(PathBuf)).help(HELP)
 }
 
 /// The secret that was given, without the line break at its end.
