@@ -75,9 +75,8 @@ fn recorded(value: &str) -> RecordedSecret {
     RecordedSecret { tenant, secret, digest: BodyHash::of(value.as_bytes()), position }
 }
 
-#[allow(clippy::unnecessary_wraps)] // what the world says
-fn opened(value: &str) -> Option<Result<OpenedSecret, Rejection>> {
-    Some(Ok(OpenedSecret { value: value.parse().unwrap(), digest: BodyHash::of(value.as_bytes()) }))
+fn opened(value: &str) -> OpenedSecret {
+    OpenedSecret { value: value.parse().unwrap(), digest: BodyHash::of(value.as_bytes()) }
 }
 
 async fn open(secrets: &TenantSecrets, value: &str) -> Result<String, NotOpened> {
@@ -88,7 +87,7 @@ async fn open(secrets: &TenantSecrets, value: &str) -> Result<String, NotOpened>
 #[tokio::test]
 async fn calls_that_come_at_once_ask_once() {
     let (world, secrets) = world();
-    world.says(opened("sk-1"));
+    world.says(Some(Ok(opened("sk-1"))));
     let found = futures::future::join_all((0..20).map(|_| open(&secrets, "sk-1"))).await;
     assert!(found.iter().all(|found| found.as_deref() == Ok("sk-1")), "{found:?}");
     assert_eq!(world.asked(), 1);
@@ -97,9 +96,9 @@ async fn calls_that_come_at_once_ask_once() {
 #[tokio::test]
 async fn a_replaced_secret_is_asked_for_at_once() {
     let (world, secrets) = world();
-    world.says(opened("sk-1"));
+    world.says(Some(Ok(opened("sk-1"))));
     assert_eq!(open(&secrets, "sk-1").await.as_deref(), Ok("sk-1"));
-    world.says(opened("sk-2"));
+    world.says(Some(Ok(opened("sk-2"))));
     assert_eq!(open(&secrets, "sk-2").await.as_deref(), Ok("sk-2"));
     assert_eq!(world.asked(), 2);
     // Nobody answers, and the one before is not used in its place.
@@ -110,7 +109,7 @@ async fn a_replaced_secret_is_asked_for_at_once() {
 #[tokio::test]
 async fn a_secret_is_used_for_a_while_when_nobody_answers() {
     let (world, secrets) = world();
-    world.says(opened("sk-1"));
+    world.says(Some(Ok(opened("sk-1"))));
     assert_eq!(open(&secrets, "sk-1").await.as_deref(), Ok("sk-1"));
     world.says(None);
     world.after(ASK_AGAIN);
@@ -123,7 +122,7 @@ async fn a_secret_is_used_for_a_while_when_nobody_answers() {
 #[tokio::test]
 async fn an_erased_secret_is_forgotten_when_asked_for_again() {
     let (world, secrets) = world();
-    world.says(opened("sk-1"));
+    world.says(Some(Ok(opened("sk-1"))));
     assert_eq!(open(&secrets, "sk-1").await.as_deref(), Ok("sk-1"));
     world.says(Some(Err(Rejection::not_found("secret", &"openai"))));
     world.after(ASK_AGAIN);
@@ -141,14 +140,14 @@ async fn a_failure_is_not_asked_about_again_at_once() {
     }
     assert_eq!(world.asked(), 1);
     world.after(PAUSE);
-    world.says(opened("sk-1"));
+    world.says(Some(Ok(opened("sk-1"))));
     assert_eq!(open(&secrets, "sk-1").await.as_deref(), Ok("sk-1"));
 }
 
 #[tokio::test]
 async fn secrets_that_nobody_uses_are_dropped() {
     let (world, secrets) = world();
-    world.says(opened("sk-1"));
+    world.says(Some(Ok(opened("sk-1"))));
     assert_eq!(open(&secrets, "sk-1").await.as_deref(), Ok("sk-1"));
     world.after(KEPT_TIME_MAX);
     secrets.forget_old();
