@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 /// The event that says what `refusal` does. Clients look for it in either of two places.
-pub(super) fn failure(refusal: Value) -> Value {
-    let said = &refusal["error"];
+pub(super) fn failure(mut refusal: Value) -> Value {
+    let said = refusal["error"].take();
     json!({
         "type": "error",
         "code": said["code"],

@@ -125,7 +125,7 @@ mod tests {
             json!({ "type": "response.function_call_arguments.delta", "output_index": 2, "delta": "{}" }),
             json!({ "type": "response.completed", "response": { "status": "completed", "usage": usage } }),
         ];
-        let expected = vec![
+        let expected = [
             Delta::Begins { id: Some("resp_1".to_owned()), model: Some("m".to_owned()) },
             Delta::Thinking(0, "hm".to_owned()),
             Delta::Signature(0, "x".to_owned()),
