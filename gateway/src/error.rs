@@ -57,6 +57,12 @@ impl Error {
     }
 }
 
+impl From<steward_calls::dialect::Error> for Error {
+    fn from(cause: steward_calls::dialect::Error) -> Self {
+        Self::Call(cause.into())
+    }
+}
+
 impl From<Rejection> for Error {
     fn from(why: Rejection) -> Self {
         Self::Call(why.into())

@@ -91,7 +91,7 @@ class Azure(Foreign):
         assert headers["api-key"] == self.key, "no key"
         assert path == self.api, path
         body = json.loads(content)
-        assert "max_completion_tokens" in body, body
+        assert body.get("max_completion_tokens", body.get("max_tokens")) == 8, body  # the caller's own word for it stays
         self.calls.append(body)
         usage = {"prompt_tokens": INPUT, "completion_tokens": OUTPUT, "total_tokens": INPUT + OUTPUT,
                  "prompt_tokens_details": {"cached_tokens": CACHED}, "completion_tokens_details": {"reasoning_tokens": THOUGHTS}}

@@ -16,7 +16,11 @@ const EDGES: &[(&str, &[&str])] = &[
     ("steward-projectors", &["steward-events", "steward-ports", "steward-tlog", "steward-aggregates"]),
     ("steward-workers", &["steward-events", "steward-ports", "steward-tlog", "steward-aggregates", "steward-answers"]),
     ("steward-answers", &["steward-events"]),
-    ("steward-calls", &["steward-events", "steward-ports", "steward-aggregates", "steward-answers"]),
+    ("steward-dialects", &["steward-events", "steward-answers"]),
+    (
+        "steward-calls",
+        &["steward-events", "steward-ports", "steward-aggregates", "steward-answers", "steward-dialects"],
+    ),
     ("steward-providers", &["steward-events", "steward-answers", "steward-calls"]),
     ("steward-gateway", &["steward-events", "steward-ports", "steward-aggregates", "steward-calls"]),
     ("steward-observability", &[]),

@@ -149,3 +149,30 @@ impl Keeper {
 fn ttl(policy: CachePolicy) -> Duration {
     Duration::from_secs(policy.ttl_s.into())
 }
+/// What kept and shared answers had to do with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheUse {
+    /// It got an earlier answer.
+    Hit {
+        /// How old the answer is.
+        age: Duration,
+    },
+    /// It got the answer of another call that was on its way.
+    Shared,
+    /// There was none, and it was made.
+    Miss,
+    /// None was looked for: its caller, or what it asks for, wants one of its own.
+    Bypass,
+}
+
+impl CacheUse {
+    /// In a word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit { .. } => "hit",
+            Self::Shared => "shared",
+            Self::Miss => "miss",
+            Self::Bypass => "bypass",
+        }
+    }
+}

@@ -54,7 +54,7 @@ mod translation;
 
 pub use accepted::Accepted;
 pub use pieces::Pieces;
-pub use reply::{CacheUse, CallSummary, Reply, ReplyBody};
+pub use reply::{CallSummary, Reply, ReplyBody};
 
 use answered::{Answered, CallAnswer, Sender, Stop, Unanswered};
 use attempts::Attempts;
@@ -198,7 +198,7 @@ impl Pipeline {
         let Plan { targets, course, .. } = &call.plan;
         let mut attempts = Attempts::new(course, |number| &targets[number].target.on, &self.retries);
         let mut failed = Error::NoSuchModel(call.request.model.to_string());
-        let is_bound = call.dialect.is_bound(&call.request);
+        let is_bound = call.dialect.builds_on(&call.request).is_some();
         let mut number = 0;
         while number < self.attempts_max.get()
             && let Some(next) = attempts.next(self.clock.monotonic(), self.targets.draw())

@@ -6,6 +6,8 @@ use http::StatusCode;
 use steward_events::rejection::Rejection;
 use steward_ports::live::NotFresh;
 
+use crate::dialect;
+
 /// Why not.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -75,6 +77,15 @@ impl Error {
     /// A field that cannot be right.
     pub fn bad(param: &str, message: impl Into<String>) -> Self {
         Self::BadRequest { param: Some(param.to_owned()), message: message.into() }
+    }
+}
+
+impl From<dialect::Error> for Error {
+    fn from(cause: dialect::Error) -> Self {
+        match cause {
+            dialect::Error::BadRequest { param, message } => Self::BadRequest { param, message },
+            dialect::Error::NoSuchModel(model) => Self::NoSuchModel(model),
+        }
     }
 }
 

@@ -186,9 +186,10 @@ mod tests {
     use steward_events::quantity::PicoDollarsPerToken;
 
     use super::*;
-    use crate::dialect::openai_chat::{LimitField, OpenAiChat, any_json};
+    use crate::dialect::openai_chat::{LimitField, OpenAiChat};
     use crate::dialect::openai_embeddings::OpenAiEmbeddings;
     use crate::dialect::openai_images::OpenAiImages;
+    use crate::dialect::testing::any_json;
     use crate::dialect::{Dialect, Recipient, Speaks};
 
     const SPEC: ModelSpec = ModelSpec { context_max: Tokens(8_192), output_max: Tokens(2_048) };

@@ -13,7 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 use steward_events::event::{CallOutcome, TokenUsage};
 use steward_events::quantity::NanoDollars;
 
-use crate::call::CacheUse;
+use crate::cache::CacheUse;
 use crate::targets::TargetMetrics;
 
 /// An attempt to call a model, by how it ended.

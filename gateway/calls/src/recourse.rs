@@ -6,7 +6,7 @@ use http::StatusCode;
 use steward_events::event::RefusedFor;
 use steward_events::timestamp::Timestamp;
 
-use crate::refused::Refused;
+use crate::dialect::Refused;
 use crate::upstream::{Billed, Cause, Failure};
 
 /// What can be done about a failed attempt.
@@ -41,7 +41,7 @@ impl Failure {
         match &self.cause {
             Cause::Refused(refused) => Recourse {
                 elsewhere: !refused.is_about_the_request(),
-                again: refused.may_pass_soon().then(|| refused.ask_again.map(|again| again.wait(now))),
+                again: may_pass_soon(refused).then(|| refused.ask_again.map(|again| again.wait(now))),
                 refused_for: refused_for(refused),
             },
             Cause::Unreachable(_) => Recourse { again: Some(None), ..elsewhere },
@@ -67,11 +67,9 @@ impl Failure {
     }
 }
 
-impl Refused {
-    /// True if the same request may be taken a moment later.
-    fn may_pass_soon(&self) -> bool {
-        !self.out_of_credit && matches!(self.status.as_u16(), 429 | 500 | 502 | 503 | 529)
-    }
+/// True if the same request may be taken a moment later.
+fn may_pass_soon(refused: &Refused) -> bool {
+    !refused.out_of_credit && matches!(refused.status.as_u16(), 429 | 500 | 502 | 503 | 529)
 }
 
 /// What a refusal is for, by the words in which providers say so: there is no status for it.

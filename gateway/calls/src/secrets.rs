@@ -19,7 +19,7 @@ impl Secrets {
     /// The secret, trimmed; none if there is none or it could not stand in a header.
     pub fn find(&self, reference: &str) -> Option<String> {
         let secret = (self.0)(reference)?.trim().to_owned();
-        (!secret.is_empty() && secret.bytes().all(|b| b.is_ascii_graphic())).then_some(secret)
+        (!secret.is_empty() && secret.bytes().all(|b| b.is_ascii_graphic() || b == b' ')).then_some(secret)
     }
 }
 

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use steward_events::event::TokenUsage;
 use steward_events::quantity::NanoDollars;
 
+use crate::dialect::Total;
+
 use crate::admission::{Admission, Finish, FinishError, Given, Refusal, Reservation, ReservationRequest};
 
 /// Proof that the end of a call is recorded.
@@ -34,6 +36,11 @@ impl Settled {
     ) -> Result<Self, Refusal> {
         let recorded = admission.give(wanted, given).await?;
         Ok(Self { tokens: TokenUsage::default(), cost: NanoDollars(0), budget_left: recorded.budget_left })
+    }
+
+    /// What the call came to, for the last byte of its answer.
+    pub(crate) const fn total(&self) -> Total {
+        Total { cost: self.cost, budget_left: self.budget_left }
     }
 
     /// What the call used.

@@ -16,9 +16,8 @@ use steward_answers::problem::Problem;
 use steward_events::event::{Operation, ProviderKind};
 use steward_events::id::ProviderId;
 
-use crate::dialect::Speaks;
-use crate::error::Error;
-pub use crate::refused::Refused;
+pub use crate::dialect::Refused;
+use crate::dialect::{self, Speaks};
 use crate::secrets::Secrets;
 
 /// Speaks with one kind of upstream.
@@ -118,10 +117,10 @@ impl Failure {
     }
 
     /// The request cannot be said in the provider's dialect: `why` names what.
-    pub(crate) fn untranslatable(why: Error) -> Self {
+    pub(crate) fn untranslatable(why: dialect::Error) -> Self {
         Self::unbilled(match why {
-            Error::BadRequest { param, message } => Cause::Untranslatable { param, message },
-            other => Cause::Untranslatable { param: None, message: other.to_string() },
+            dialect::Error::BadRequest { param, message } => Cause::Untranslatable { param, message },
+            dialect::Error::NoSuchModel(_) => Cause::Untranslatable { param: None, message: why.to_string() },
         })
     }
 

@@ -27,10 +27,23 @@ async fn with_responder() -> (Installation, Asked) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
-    let steward = Installation::plain().await;
+    let steward = Installation::start(|settings| settings.providers.tenant_providers_anywhere = true).await;
     let provider = json!({ "provider": "responder", "kind": "openai", "url": url });
-    steward.command("steward", "providers:set", provider).await;
+    for tenant in ["steward", "acme"] {
+        steward.command(tenant, "providers:set", provider.clone()).await;
+    }
     (steward, asked)
+}
+
+/// A model that acme routes to its own `responder`.
+async fn own_model(steward: &Installation, model: &str, upstream_models: &[&str]) {
+    let spec = json!({ "context_max": 8_192, "output_max": 1_000 });
+    steward.command("acme", "models:set", json!({ "model": model, "spec": spec })).await;
+    let targets: Vec<Value> =
+        upstream_models.iter().map(|name| json!({ "provider": "responder", "upstream_model": name })).collect();
+    steward.command("acme", "routes:set", json!({ "model": model, "targets": targets })).await;
+    let free = json!({ "input": 0, "cached": 0, "output": 0 });
+    steward.command("acme", "prices:set", json!({ "model": model, "price": free })).await;
 }
 
 fn response() -> Value {
@@ -129,7 +142,7 @@ async fn a_broken_response_ends_with_an_error_event() {
 #[tokio::test]
 async fn only_its_provider_can_build_on_a_kept_response() {
     let (steward, asked) = with_responder().await;
-    steward.model("small", &["responder/down", "responder/plain"]).await;
+    own_model(&steward, "small", &["down", "plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
     assert_eq!(steward.post(&key, "/v1/responses", &body(false)).await.status(), StatusCode::OK);
     let mut builds_on = body(false);
@@ -137,6 +150,21 @@ async fn only_its_provider_can_build_on_a_kept_response() {
     assert_eq!(steward.post(&key, "/v1/responses", &builds_on).await.status(), StatusCode::BAD_GATEWAY);
     let models: Vec<Value> = asked.lock().unwrap().iter().map(|asked| asked["model"].clone()).collect();
     assert_eq!(models, ["down", "plain", "down"]);
+}
+
+#[tokio::test]
+async fn no_tenant_builds_on_what_the_platforms_provider_keeps() {
+    let (steward, asked) = with_responder().await;
+    steward.model("small", &["responder/plain"]).await;
+    let key = steward.key("bot", Some("agent")).await;
+    for field in ["previous_response_id", "conversation"] {
+        let mut builds_on = body(false);
+        builds_on[field] = json!("of_another_tenant");
+        let refused = steward.post(&key, "/v1/responses", &builds_on).await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(refused.json::<Value>().await.unwrap()["error"]["param"], field);
+    }
+    assert!(asked.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

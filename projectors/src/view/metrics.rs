@@ -150,14 +150,15 @@ impl Projector for Metrics {
 fn count_call(event: &UsageEvent, recorded: &Recorded<'_>, rows: &mut Rows<MetricsRow>) {
     match event {
         // An attempt that a provider refused is no call; the one that followed it is.
-        UsageEvent::CallFinished { outcome: CallOutcome::NotBilled { .. }, .. } => {}
+        UsageEvent::CallFinished { outcome: CallOutcome::NotBilled { .. }, .. }
+        | UsageEvent::CallStarted { .. }
+        | UsageEvent::LeaseClosed { .. } => {}
         UsageEvent::CallFinished { tokens, cost, .. } => count(recorded, rows, |sums| {
             sums.calls = sums.calls.saturating_add(1);
             sums.input = sums.input.saturating_add(tokens.input.0);
             sums.output = sums.output.saturating_add(tokens.output.0);
             sums.cost = NanoDollars(sums.cost.0.saturating_add(cost.0));
         }),
-        UsageEvent::CallStarted { .. } | UsageEvent::LeaseClosed { .. } => {}
     }
 }
 

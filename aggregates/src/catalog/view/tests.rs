@@ -100,7 +100,9 @@ fn a_tenants_own_word_on_kept_answers_counts_first() {
     let terms = |own: Vec<CatalogEvent>, above: Vec<CatalogEvent>| {
         let mut catalogs = catalogs(own);
         let platform = catalogs.tenants.get_mut(&id("steward")).unwrap();
-        above.iter().for_each(|event| platform.apply(event, NOW));
+        for event in &above {
+            platform.apply(event, NOW);
+        }
         catalogs.offer(&id("acme"), &id("big")).unwrap().cache
     };
     assert!(terms(vec![], vec![]).policy.is_off());

@@ -114,7 +114,9 @@ impl Leader {
         let events = {
             let progress = self.flight.borrow();
             let mut events = BytesMut::with_capacity(progress.bytes);
-            progress.pieces.iter().for_each(|piece| events.extend_from_slice(piece));
+            for piece in &progress.pieces {
+                events.extend_from_slice(piece);
+            }
             events.freeze()
         };
         self.end(KeptBody::Stream { events, held }, made);
@@ -299,7 +301,9 @@ mod tests {
         let leader = lead(&cache, BOTH);
         let follower = follow(&cache);
         let half = Bytes::from(vec![b'x'; HELD_BYTES_MAX / 2]);
-        (0..2).for_each(|_| leader.pass(&half));
+        for _ in 0..2 {
+            leader.pass(&half);
+        }
         let _next = follow(&cache);
         leader.pass(&Bytes::from_static(b"x"));
         assert_eq!(all(follower).await, None);

@@ -13,11 +13,11 @@ use tokio_util::task::TaskTracker;
 use super::answered::broke_off;
 use super::authorised::Authorised;
 use super::pieces::{Pieces, Slot};
-use super::reply::{CacheUse, CallSummary, Reply, ReplyBody};
+use super::reply::{CallSummary, Reply, ReplyBody};
 use super::reserved::Reserver;
 use crate::access::Access;
 use crate::admission::Given;
-use crate::cache::{Asked, Begun, Cache, CacheKey, Follower, Found, Heard, Kept, KeptBody, Leader};
+use crate::cache::{Asked, Begun, Cache, CacheKey, CacheUse, Follower, Found, Heard, Kept, KeptBody, Leader};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::run_to_end::Left;
@@ -42,6 +42,7 @@ pub(super) struct Giver {
 }
 
 /// What comes of looking for an answer.
+#[allow(clippy::large_enum_variant)] // taken apart at once
 pub(super) enum Look {
     /// There was one.
     Given(Reply),
@@ -166,7 +167,7 @@ impl Giver {
                 KeptBody::Stream { held, .. } => held.clone(),
                 KeptBody::Whole(_) => None,
             };
-            Ok(call.dialect.end(held, &settled))
+            Ok(call.dialect.end(held, &settled.total()))
         });
         slot.put(last).await;
     }
@@ -197,6 +198,7 @@ impl Giver {
 }
 
 /// What comes of following another call.
+#[allow(clippy::large_enum_variant)] // taken apart at once
 enum Followed {
     To(Reply),
     Nowhere(Authorised),
@@ -236,10 +238,12 @@ fn pieces(call: Authorised, mut events: Bytes, held: Option<Bytes>, settled: Set
     let slot = Slot::default();
     let to = slot.clone();
     let work = async move {
+        // All of it: its permit lasts until the answer has gone.
+        let call = call;
         while !events.is_empty() && !to.left().is_set() {
             to.put(Ok(events.split_to(events.len().min(PIECE_BYTES_MAX)))).await;
         }
-        to.put(Ok(call.dialect.end(held, &settled))).await;
+        to.put(Ok(call.dialect.end(held, &settled.total()))).await;
     };
     Pieces::new(work, slot, tracker)
 }

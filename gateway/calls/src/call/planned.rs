@@ -87,14 +87,14 @@ impl Planner {
     /// Reads the request and looks up where it may go.
     pub(super) async fn plan(&self, accepted: Accepted, dialect: &'static dyn Dialect) -> Result<Planned, Error> {
         let request = dialect.read(&accepted.body)?;
-        let plan = self.find(&accepted, &request, dialect.makes()).await;
+        let plan = self.find(&accepted, &request, dialect).await;
         Ok(Planned { accepted, dialect, request, plan })
     }
 
     /// A refusal rests on fresh catalogs, so that what was just set counts; and so does the use of a secret, so that one
     /// that was just replaced or taken from its provider is not used.
-    async fn find(&self, accepted: &Accepted, request: &ModelRequest, makes: Makes) -> Result<Plan, Error> {
-        if let Ok(plan) = self.look_up(accepted, request, makes)
+    async fn find(&self, accepted: &Accepted, request: &ModelRequest, dialect: &dyn Dialect) -> Result<Plan, Error> {
+        if let Ok(plan) = self.look_up(accepted, request, dialect)
             && !plan.needs_a_secret()
         {
             return Ok(plan);
@@ -104,14 +104,17 @@ impl Planner {
         own.and(inherited).map_err(|error| {
             Error::Unavailable(format!("the catalog of models cannot be confirmed to be current: {error}"))
         })?;
-        self.look_up(accepted, request, makes)
+        self.look_up(accepted, request, dialect)
     }
 
-    fn look_up(&self, accepted: &Accepted, request: &ModelRequest, makes: Makes) -> Result<Plan, Error> {
+    fn look_up(&self, accepted: &Accepted, request: &ModelRequest, dialect: &dyn Dialect) -> Result<Plan, Error> {
         let (tenant, model) = (&accepted.key.holder.tenant, &request.model);
         let catalogs = self.catalogs.read();
         let offer = catalogs.offer(tenant, model).ok_or_else(|| Error::NoSuchModel(model.to_string()))?;
-        let began = self.clock.now();
+        if let Some(field) = dialect.builds_on(request).filter(|_| offer.of_platform && !tenant.is_steward()) {
+            return Err(shared_by_tenants(field, model.as_str()));
+        }
+        let (began, makes) = (self.clock.now(), dialect.makes());
         let (version, price) = offer.price_at(began).ok_or_else(|| Error::NoPrice(model.to_string()))?;
         if makes == Makes::Sound && price.charges_output() {
             return Err(Error::bad(
@@ -158,6 +161,15 @@ impl Planner {
 fn alike(accepted: &Accepted) -> u64 {
     let beginning = &accepted.body[..accepted.body.len().min(ALIKE_BYTES_MAX)];
     hash([accepted.key.holder.key.as_str().as_bytes(), &[0], beginning])
+}
+
+/// What a provider of the platform keeps is kept for all tenants in one account: who knows its name could read another's.
+fn shared_by_tenants(field: &str, model: &str) -> Error {
+    let message = format!(
+        "`{field}` names what the provider keeps, and all tenants share the account of `{model}`; send what was said before \
+         again, or route the model to a provider of your own"
+    );
+    Error::bad(field, message)
 }
 
 /// No target of the route is for this call.

@@ -158,7 +158,9 @@ impl Passing {
             return None;
         }
         let piece = self.ready.split().freeze();
-        self.leader.iter().for_each(|leader| leader.pass(&piece));
+        if let Some(leader) = &self.leader {
+            leader.pass(&piece);
+        }
         Some(piece)
     }
 
@@ -217,7 +219,7 @@ impl Passing {
             AnswerEvent::Piece { data, usage, only_usage, text_bytes, choices } => {
                 self.meter.count(text_bytes, usage, &choices);
                 if only_usage {
-                    self.held = data.clone();
+                    self.held.clone_from(&data);
                 } else if let Some(data) = &data {
                     self.call.dialect.put_event(&mut self.ready, data);
                 }
@@ -264,11 +266,11 @@ fn last_piece(
         Err(error) => return Some(Err(error)),
     };
     match end {
-        RelayEnd::Done => Some(Ok(call.dialect.end(held, &settled))),
+        RelayEnd::Done => Some(Ok(call.dialect.end(held, &settled.total()))),
         RelayEnd::UsedUp(after) => {
             let (at, output) = (clock.now().0 / 1_000_000, settled.tokens().output.0);
             let cut = CutOff { request: &call.id, model: &call.request.model, at, after: &after, output };
-            Some(Ok(call.dialect.end(Some(call.dialect.cut_off(&cut)), &settled)))
+            Some(Ok(call.dialect.end(Some(call.dialect.cut_off(&cut)), &settled.total())))
         }
         RelayEnd::Broke(error) => Some(Err(error)),
         RelayEnd::Stopped => Some(Err(Error::UpstreamBroke("the gateway stops, and the answer is cut off".to_owned()))),

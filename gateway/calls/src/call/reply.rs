@@ -10,7 +10,7 @@ use super::authorised::Authorised;
 use super::pieces::Pieces;
 use super::reserved::Reserved;
 use super::settle::Settler;
-use crate::cache::{Leader, Made};
+use crate::cache::{CacheUse, Leader, Made};
 use crate::dialect::Measured;
 use crate::error::Error;
 use crate::meter::Meter;
@@ -41,34 +41,6 @@ pub struct CallSummary {
     pub media_type: &'static str,
     /// What kept and shared answers had to do with it; none where the model has none.
     pub cache: Option<CacheUse>,
-}
-
-/// What kept and shared answers had to do with a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CacheUse {
-    /// It got an earlier answer.
-    Hit {
-        /// How old the answer is.
-        age: Duration,
-    },
-    /// It got the answer of another call that was on its way.
-    Shared,
-    /// There was none, and it was made.
-    Miss,
-    /// None was looked for: its caller, or what it asks for, wants one of its own.
-    Bypass,
-}
-
-impl CacheUse {
-    /// In a word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Hit { .. } => "hit",
-            Self::Shared => "shared",
-            Self::Miss => "miss",
-            Self::Bypass => "bypass",
-        }
-    }
 }
 
 /// An answer in the caller's dialect.

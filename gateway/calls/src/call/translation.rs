@@ -7,8 +7,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 
 use crate::dialect::canonical::{Delta, Frame, ReadsStream, TranslatesCaller, TranslatesUpstream, Whole, WritesStream};
-use crate::dialect::{Dialect, ModelRequest, Recipient, Speaks};
-use crate::error::Error;
+use crate::dialect::{Dialect, Error, ModelRequest, Recipient, Speaks};
 use crate::upstream::{Cause, Failure, UpstreamAnswer, UpstreamEvents};
 
 /// From a caller's dialect to an upstream's, and back.
