@@ -110,16 +110,6 @@ pub fn open_block(data: &[u8]) -> Option<u64> {
     is_open.then(|| json.get("index")?.count()).flatten()
 }
 
-/// The data of all events of a stream that came as one body.
-pub fn events_of(body: &Bytes) -> Vec<Bytes> {
-    let mut events = Vec::new();
-    let mut parser = crate::sse::Parser::new(body.len());
-    // No event is longer than all of them.
-    let _ = parser.feed(body, |event| events.push(event));
-    events.extend(parser.finish());
-    events
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -145,6 +145,16 @@ impl Parser {
     }
 }
 
+/// The data of all events of a stream that came as one body.
+pub fn events_of(body: &Bytes) -> Vec<Bytes> {
+    let mut events = Vec::new();
+    let mut parser = Parser::new(body.len());
+    // No event is longer than all of them.
+    let _ = parser.feed(body, |event| events.push(event));
+    events.extend(parser.finish());
+    events
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

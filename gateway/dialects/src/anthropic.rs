@@ -151,14 +151,10 @@ pub(super) fn otherwise(refused: &Refused, effort: EffortForm) -> Option<Speaks>
 
 /// What a stream says that came as a whole answer.
 fn measured(body: &Bytes) -> Measured {
-    let mut measured = Measured::default();
-    for data in messages::events_of(body) {
-        if let Event::Piece { usage, text_bytes, .. } = messages::read_event(&data) {
-            measured.usage = usage.map(|usage| usage.after(measured.usage)).or(measured.usage);
-            measured.text_bytes += text_bytes;
-        }
-    }
-    measured
+    sse::measured(body, |data| match messages::read_event(data) {
+        Event::Piece { usage, text_bytes, .. } => (usage, text_bytes),
+        _ => (None, 0),
+    })
 }
 
 #[cfg(test)]

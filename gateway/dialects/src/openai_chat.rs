@@ -3,7 +3,6 @@
 use bytes::{Bytes, BytesMut};
 use serde_json::{Value, json};
 use steward_answers::chat::{self, Answer, Chunk, Event};
-use steward_answers::sse::Parser;
 use steward_events::event::Operation;
 
 use super::canonical::TranslatesCaller;
@@ -152,18 +151,10 @@ pub(super) fn otherwise(refused: &Refused, spoken: Speaks) -> Option<Speaks> {
 
 /// What a stream says that came as a whole answer.
 fn measured(body: &Bytes) -> Measured {
-    let mut measured = Measured::default();
-    let mut count = |data: Bytes| {
-        if let Event::Chunk(Chunk { usage, text_bytes, .. }) = chat::read_event(&data) {
-            measured.usage = usage.map(|usage| usage.after(measured.usage)).or(measured.usage);
-            measured.text_bytes += text_bytes;
-        }
-    };
-    let mut parser = Parser::new(body.len());
-    // No event is longer than all of them.
-    let _ = parser.feed(body, &mut count);
-    parser.finish().into_iter().for_each(count);
-    measured
+    sse::measured(body, |data| match chat::read_event(data) {
+        Event::Chunk(Chunk { usage, text_bytes, .. }) => (usage, text_bytes),
+        _ => (None, 0),
+    })
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use bytes::{Bytes, BytesMut};
 use serde_json::json;
 use steward_answers::completions::{self, Answer, Text};
-use steward_answers::sse::Parser;
 use steward_events::event::Operation;
 
 use super::openai_body::{self, Form, count, flag};
@@ -152,18 +151,10 @@ fn choices_of_each(body: &Fields) -> Result<u64, Error> {
 
 /// What a stream says that came as a whole answer.
 fn measured(body: &Bytes) -> Measured {
-    let mut measured = Measured::default();
-    let mut count = |data: Bytes| {
-        if let Answer::Text(Text { usage, bytes, .. }) = completions::read_event(&data) {
-            measured.usage = usage.map(|usage| usage.after(measured.usage)).or(measured.usage);
-            measured.text_bytes += bytes;
-        }
-    };
-    let mut parser = Parser::new(body.len());
-    // No event is longer than all of them.
-    let _ = parser.feed(body, &mut count);
-    parser.finish().into_iter().for_each(count);
-    measured
+    sse::measured(body, |data| match completions::read_event(data) {
+        Answer::Text(Text { usage, bytes, .. }) => (usage, bytes),
+        _ => (None, 0),
+    })
 }
 
 #[cfg(test)]

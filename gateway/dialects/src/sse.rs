@@ -2,8 +2,10 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use steward_answers::chat;
+use steward_answers::sse::events_of;
+use steward_answers::usage::Usage;
 
-use crate::Total;
+use crate::{Measured, Total};
 
 /// A comment, so that the connection is not taken for dead: clients pass over it.
 pub(super) const KEEP_ALIVE: Bytes = Bytes::from_static(b": the model is at work\n\n");
@@ -15,6 +17,17 @@ pub(super) fn data_for(asked: bool, data: &Bytes, only_usage: bool, has_usage_fi
         (false, true) => Some(chat::without_usage(data).into()),
         _ => Some(data.clone()),
     }
+}
+
+/// What a stream says that came as a whole answer; `read` tells of one event what was used so far, and its bytes of generated text.
+pub(super) fn measured(body: &Bytes, read: impl Fn(&Bytes) -> (Option<Usage>, u64)) -> Measured {
+    let mut measured = Measured::default();
+    for data in events_of(body) {
+        let (usage, text_bytes) = read(&data);
+        measured.usage = usage.map(|usage| usage.after(measured.usage)).or(measured.usage);
+        measured.text_bytes += text_bytes;
+    }
+    measured
 }
 
 /// Adds an event with this data.
