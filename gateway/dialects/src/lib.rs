@@ -53,6 +53,11 @@ pub struct Total {
     pub budget_left: Option<NanoDollars>,
 }
 
+/// Fields of any dialect that name what a provider keeps from earlier calls.
+const KEPT: [&str; 4] = ["previous_response_id", "conversation", "container", "thread"];
+/// Fields for what was said before, within which that may be named too.
+const SAID_BEFORE: [&str; 2] = ["input", "messages"];
+
 /// A language of model calls.
 pub trait Dialect: Send + Sync {
     /// What its requests ask for.
@@ -90,8 +95,10 @@ pub trait Dialect: Send + Sync {
     fn otherwise(&self, refused: &Refused, spoken: Speaks) -> Option<Speaks>;
 
     /// The field by which the request builds on what one provider keeps, so that no other can answer it; none if it does not.
-    fn builds_on(&self, _: &ModelRequest) -> Option<&'static str> {
-        None
+    fn builds_on(&self, request: &ModelRequest) -> Option<&'static str> {
+        let is_said = |field: &&str| request.body.get(field).is_some_and(|value| &**value != b"null");
+        let within = || SAID_BEFORE.iter().copied().find(is_said).filter(|_| request.size.names_kept);
+        KEPT.iter().copied().find(is_said).or_else(within)
     }
 
     /// Reads a whole answer, as far as it must be understood.
@@ -173,6 +180,8 @@ pub struct RequestSize {
     /// True if the model may be given what does not stand in the request: a file by its id or address, what a search
     /// finds. Then only the model's context bounds the input.
     pub reads_elsewhere: bool,
+    /// True if what was said before is named, not said: the provider kept it from another call.
+    pub names_kept: bool,
     /// True if the provider may search for it.
     pub searches: bool,
 }

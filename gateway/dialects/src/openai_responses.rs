@@ -4,7 +4,6 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Value, json};
 use steward_answers::json::Json;
 use steward_answers::responses::{self, Answer, Event};
-use steward_answers::sse::Parser;
 use steward_events::event::Operation;
 
 use super::canonical::TranslatesCaller;
@@ -48,11 +47,6 @@ impl Dialect for OpenAiResponses {
 
     fn otherwise(&self, refused: &Refused, spoken: Speaks) -> Option<Speaks> {
         spoken.otherwise(refused)
-    }
-
-    /// What a response builds on is kept by one provider: no other knows it.
-    fn builds_on(&self, request: &ModelRequest) -> Option<&'static str> {
-        request::KEPT.iter().copied().find(|field| request::is_said(&request.body, field))
     }
 
     fn read_answer(&self, body: &Bytes) -> WholeAnswer {
@@ -138,17 +132,11 @@ impl Dialect for OpenAiResponses {
 
 /// What a stream says that came as a whole answer.
 fn measured(body: &Bytes) -> Measured {
-    let mut measured = Measured::default();
-    let mut count = |data: Bytes| match responses::read_event(&data) {
-        Event::Piece(text_bytes) => measured.text_bytes += text_bytes,
-        Event::Last(usage) => measured.usage = usage,
-        _ => {}
-    };
-    let mut parser = Parser::new(body.len());
-    // No event is longer than all of them.
-    let _ = parser.feed(body, &mut count);
-    parser.finish().into_iter().for_each(count);
-    measured
+    sse::measured(body, |data| match responses::read_event(data) {
+        Event::Piece(text_bytes) => (None, text_bytes),
+        Event::Last(usage) => (usage, 0),
+        _ => (None, 0),
+    })
 }
 
 /// A compatible server that does not know the path is spoken with as all of them can be; how it wants that, its refusals of a
@@ -248,6 +236,8 @@ mod tests {
         for field in request::KEPT {
             assert_eq!(bound(field, json!("resp_1")), Some(*field));
         }
+        assert_eq!(bound("input", json!([{ "type": "item_reference", "id": "msg_1" }])), Some("input"));
+        assert_eq!(bound("input", json!([{ "role": "user", "content": "item_reference" }])), None);
         assert_eq!([bound("previous_response_id", json!(null)), bound("store", json!(true))], [None, None]);
     }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use steward_events::event::CallOutcome;
 use steward_events::quantity::Tokens;
 
-use crate::installation::Installation;
+use crate::installation::{Installation, chat_body};
 
 /// What the upstream was asked.
 type Asked = Arc<Mutex<Vec<Value>>>;
@@ -157,12 +157,26 @@ async fn no_tenant_builds_on_what_the_platforms_provider_keeps() {
     let (steward, asked) = with_responder().await;
     steward.model("small", &["responder/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
-    for field in ["previous_response_id", "conversation"] {
-        let mut builds_on = body(false);
-        builds_on[field] = json!("of_another_tenant");
-        let refused = steward.post(&key, "/v1/responses", &builds_on).await;
-        assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
-        assert_eq!(refused.json::<Value>().await.unwrap()["error"]["param"], field);
+    let anothers = json!("of_another_tenant");
+    let item = json!([{ "type": "item_reference", "id": anothers }]);
+    let spoken = json!([{ "role": "assistant", "audio": { "id": anothers } }, { "role": "user", "content": "go on" }]);
+    for (path, field, value) in [
+        ("/v1/responses", "previous_response_id", &anothers),
+        ("/v1/responses", "conversation", &anothers),
+        ("/v1/responses", "input", &item),
+        ("/v1/chat/completions", "previous_response_id", &anothers),
+        ("/v1/chat/completions", "messages", &spoken),
+        ("/v1/messages", "container", &anothers),
+    ] {
+        let mut builds_on = if path == "/v1/responses" { body(false) } else { chat_body("small", "hi") };
+        builds_on["max_tokens"] = if path == "/v1/messages" { json!(9) } else { Value::Null };
+        if path == "/v1/responses" {
+            builds_on.as_object_mut().unwrap().remove("max_tokens");
+        }
+        builds_on[field] = value.clone();
+        let refused = steward.post(&key, path, &builds_on).await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "{path} {field}");
+        assert_eq!(refused.json::<Value>().await.unwrap()["error"]["param"], field, "{path}");
     }
     assert!(asked.lock().unwrap().is_empty());
 }

@@ -118,6 +118,7 @@ pub(crate) fn count_at(
     let read = place.read(value).map_err(|error| Error::bad(name, format!("{name}: {error}")))?;
     let tokens = read.tokens.max(value.len() as u64);
     all.reads_elsewhere |= read.elsewhere;
+    all.names_kept |= read.kept;
     all.searches |= read.searches;
     match meaning {
         Meaning::Decides => {

@@ -33,6 +33,8 @@ pub(crate) struct Size {
     pub(crate) items: u64,
     /// True if the model may be given something that does not stand there.
     pub(crate) elsewhere: bool,
+    /// True if something stands there only by its name, which the provider kept from another call.
+    pub(crate) kept: bool,
     /// True if the provider may search.
     pub(crate) searches: bool,
     /// True if an address stands there.
@@ -178,7 +180,10 @@ impl Place {
                 sum.elsewhere |= names::is_reference(name);
             }
             Self::Message | Self::Part | Self::Content | Self::InPart if is_said => {
-                sum.elsewhere |= names::is_reference(name) || (self == Self::Message && name == "audio");
+                // What the model said aloud is named, not repeated.
+                let is_sound_from_before = self == Self::Message && name == "audio";
+                sum.elsewhere |= names::is_reference(name) || is_sound_from_before;
+                sum.kept |= is_sound_from_before;
             }
             Self::Settings if is_said => {
                 sum.elsewhere |= names::is_reference(name);
@@ -287,6 +292,7 @@ impl Size {
     fn take(&mut self, part: &Self, around: u64) {
         self.tokens = self.tokens.saturating_add(part.tokens).saturating_add(around);
         self.elsewhere |= part.elsewhere;
+        self.kept |= part.kept;
         self.searches |= part.searches;
         self.has_address |= part.has_address;
     }
@@ -339,6 +345,7 @@ impl Size {
             "mcp_approval_response",
         ];
         let stands_there = kind.is_none_or(|kind| STANDS_THERE.contains(&kind) || (kind == "reasoning" && is_sealed));
+        self.kept |= kind == Some("item_reference");
         if kind == Some("image_generation_call") {
             self.tokens = self.tokens.saturating_add(IMAGE_TOKENS);
         } else if !stands_there {

@@ -73,6 +73,7 @@ fn count_said(all: &mut RequestSize, name: &str, value: &Bytes) -> Result<(), Er
     all.messages = all.messages.saturating_add(messages);
     all.message_tokens = all.message_tokens.saturating_add(read.tokens.max(value.len() as u64));
     all.reads_elsewhere |= read.elsewhere;
+    all.names_kept |= read.kept;
     all.searches |= read.searches;
     Ok(())
 }
