@@ -1,7 +1,5 @@
 //! Answers to Anthropic's messages: whole, or an event at a time.
 
-use bytes::Bytes;
-
 use crate::chat::{Answer, generated_bytes, is_streamed};
 use crate::json::{Json, Object};
 use crate::problem::Problem;

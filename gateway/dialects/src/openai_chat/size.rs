@@ -26,6 +26,7 @@ const WORD_CHARS_MAX: usize = 40;
 
 /// What stands somewhere in a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // each can be true beside any other
 pub(crate) struct Size {
     /// Tokens, at most, but for what follows.
     pub(crate) tokens: u64,
