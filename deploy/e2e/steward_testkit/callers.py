@@ -21,7 +21,9 @@ class Caller:
         self.port, self.key, self.timeout = port, key, timeout
         self.connection = None
 
-    def call(self, stream: bool = False, max_tokens: int | None = 5, text: str | None = None) -> tuple[int, dict, str]:
+    def call(
+        self, stream: bool = False, max_tokens: int | None = 5, text: str | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, dict, str]:
         """Status, headers and body of one call; 0 and why if there was no whole answer."""
         body = {"model": "small", "messages": [{"role": "user", "content": text}] if text else HELLO, "stream": stream}
         if max_tokens:
@@ -29,7 +31,7 @@ class Caller:
         try:
             if not self.connection:
                 self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
-            headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
+            headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json", **(headers or {})}
             self.connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
             reply = self.connection.getresponse()
             content = reply.read().decode()

@@ -54,10 +54,10 @@ async fn an_orphan_configured_differently_is_replaced_and_keeps_its_streams() {
     assert!(!is_alive(pid));
     let admin = Connection::connect(&server.credentials(Role::Admin)).await.unwrap();
     let found = provision::provision(&admin, 2, provision::Options::default()).await.unwrap();
-    assert_eq!((found.made.len(), found.found.len()), (0, 4));
+    assert_eq!((found.made.len(), found.found.len()), (0, 5));
     let states = provision::states(&admin).await.unwrap();
     let names: Vec<_> = states.iter().map(|state| (state.name.as_str(), state.replicas, state.messages)).collect();
-    assert_eq!(names, [("EVT_00", 1, 0), ("EVT_01", 1, 0), ("KEYS", 1, 0), ("TIMERS", 1, 0)]);
+    assert_eq!(names, [("CONTENTS", 1, 0), ("EVT_00", 1, 0), ("EVT_01", 1, 0), ("KEYS", 1, 0), ("TIMERS", 1, 0)]);
     server.stop().await.unwrap();
 }
 

@@ -99,17 +99,19 @@ async fn of_all_that_come_one_is_made_and_all_get_its_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_kept_as_it_went_out() {
-    let world = World::new();
-    let claim = world.mine().await;
-    claim.send(&call(1)).await.unwrap();
     let long = Bytes::from(vec![b'x'; 3 << 20]);
-    let body = KeptBody::Stream { events: long.clone(), held: Some(Bytes::from_static(b"held")) };
-    claim.end(&call(1), Ok(&kept(body))).await;
-    match world.take("p_1", "k", "hello").await {
-        Ok(Taken::Answered(Kept { body: KeptBody::Stream { events, held }, made })) => {
-            assert_eq!((events, held.as_deref(), made.call), (long, Some(&b"held"[..]), call(1)));
+    for said in [Some(Bytes::from_static(b"held")), Some(Bytes::new()), None] {
+        let world = World::new();
+        let claim = world.mine().await;
+        claim.send(&call(1)).await.unwrap();
+        let body = KeptBody::Stream { events: long.clone(), held: said.clone() };
+        claim.end(&call(1), Ok(&kept(body))).await;
+        match world.take("p_1", "k", "hello").await {
+            Ok(Taken::Answered(Kept { body: KeptBody::Stream { events, held }, made })) => {
+                assert!(events == long && (held, made.call) == (said, call(1)));
+            }
+            _ => panic!("it is answered, as a stream"),
         }
-        _ => panic!("it is answered, as a stream"),
     }
 }
 
