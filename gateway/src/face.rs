@@ -12,7 +12,7 @@ use axum::routing::{MethodRouter, any};
 use futures::future::BoxFuture;
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value};
-use steward_calls::Calls;
+use steward_calls::{Calls, Responses};
 use steward_ports::clock::Clock;
 
 use crate::door::Door;
@@ -59,6 +59,8 @@ pub(crate) struct Bundles {
     pub(crate) door: Arc<Door>,
     /// Makes model calls.
     pub(crate) calls: Arc<Calls>,
+    /// Makes responses, and keeps some.
+    pub(crate) responses: Arc<Responses>,
     /// Sends commands and queries.
     pub(crate) management: Arc<Management>,
     /// Time.

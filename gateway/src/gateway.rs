@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use steward_calls::upstream::Providers;
-use steward_calls::{Access, Calls, CallsPorts};
+use steward_calls::{Access, Calls, CallsPorts, Responses};
 use steward_events::BoxError;
 use steward_events::id::SystemPart;
 use steward_events::ids::Ids;
@@ -96,8 +96,13 @@ impl Gateway {
             capacity,
             waits: (&config).into(),
         };
-        let bundles =
-            Bundles { door, calls: Arc::clone(&calls), management: Arc::new(management), clock: Arc::clone(&clock) };
+        let bundles = Bundles {
+            door,
+            calls: Arc::clone(&calls),
+            responses: Responses::new(Arc::clone(&calls), &config.calls),
+            management: Arc::new(management),
+            clock: Arc::clone(&clock),
+        };
         let routes = Routes::new(&bundles, &probes, Observer { clock, ids, metrics, notes: notes.clone() });
         let login = Arc::new(BusLogin { access, wrong_keys, notes });
         Self { login, calls, status, routes, config }

@@ -9,6 +9,7 @@ import pytest
 
 from steward_testkit.company import apply_company
 from steward_testkit.responder import USAGE, Rules
+from steward_testkit.running import wait_for
 
 
 @pytest.fixture(params=["responses", "chats only"])
@@ -101,7 +102,7 @@ def test_an_agent_with_a_tool_finishes(steward, rules):
 def test_what_cannot_be_done_is_named(steward, rules):
     client = bot(steward, rules)
     with pytest.raises(openai.BadRequestError) as refused:
-        client.responses.create(model="small", input="hello", background=True)
+        client.responses.create(model="small", input="hello", background=True, stream=True)
     assert refused.value.param == "background"
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve("resp_1")
@@ -115,3 +116,33 @@ def test_a_kept_response_is_refused_where_nothing_is_kept(steward):
         client.responses.create(model="small", input="hello", previous_response_id="resp_1")
     assert refused.value.param == "previous_response_id"
     rules.close()
+
+
+def test_responses_that_are_kept_are_built_on_shown_and_forgotten(steward, rules):
+    client = bot(steward, rules)
+    first = client.responses.create(model="small", input="weather in Paris?", tools=[WEATHER], max_output_tokens=32, store=True)
+    call = next(item for item in first.output if item.type == "function_call")
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
+    second = client.responses.create(
+        model="small", previous_response_id=first.id, input=[result], tools=[WEATHER], max_output_tokens=32, store=True)
+    assert (second.output_text, second.previous_response_id) == ("It is sunny.", first.id)
+    assert client.responses.retrieve(second.id).output_text == "It is sunny."
+    kinds = [item.type for item in client.responses.input_items.list(second.id, order="asc", limit=2)]
+    assert kinds == ["message", "function_call", "function_call_output"]
+    with client.responses.stream(model="small", previous_response_id=second.id, input="thanks", max_output_tokens=32, store=True) as stream:
+        third = stream.get_final_response()
+    assert client.responses.retrieve(third.id).store
+    client.responses.delete(second.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(second.id)
+    with pytest.raises(openai.BadRequestError, match="previous_response_id|no response"):
+        client.responses.create(model="small", previous_response_id=second.id, input="so?")
+
+
+def test_a_response_in_the_background_is_fetched_when_it_is_there(steward, rules):
+    client = bot(steward, rules)
+    queued = client.responses.create(model="small", input="hello", max_output_tokens=32, background=True)
+    assert queued.status == "queued"
+    answered = wait_for("the answer", lambda: (r := client.responses.retrieve(queued.id)).status == "completed" and r)
+    assert answered.output_text == "good day" and client.responses.cancel(queued.id).status == "completed"
+    assert len(finished(steward)) == 1

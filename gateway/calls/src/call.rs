@@ -58,7 +58,7 @@ mod translation;
 
 pub use accepted::Accepted;
 pub use pieces::Pieces;
-pub use reply::{CallSummary, Reply, ReplyBody};
+pub use reply::{CallSummary, KeptPieces, Reply, ReplyBody};
 
 use answered::{Answered, CallAnswer, Sender, Stop, Unanswered};
 use attempts::Attempts;

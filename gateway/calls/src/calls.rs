@@ -62,12 +62,14 @@ pub struct CallsPorts {
 /// All model calls of one run.
 pub struct Calls {
     pipeline: Pipeline,
-    access: Arc<Access>,
-    catalogs: Arc<Live<Catalogs>>,
+    pub(crate) access: Arc<Access>,
+    pub(crate) catalogs: Arc<Live<Catalogs>>,
     admission: Arc<Admission>,
-    clock: Arc<dyn Clock>,
-    /// The calls that run, each of which must record its end.
-    tracker: TaskTracker,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) contents: Arc<Contents>,
+    /// The calls that run, each of which must record its end, and what makes calls for nobody who waits.
+    pub(crate) tracker: TaskTracker,
     /// Cuts the calls that run.
     cut: CancellationToken,
 }
@@ -91,7 +93,7 @@ impl Calls {
             ids: Arc::clone(&ids),
             fresh_wait_max: config.fresh_wait_max,
         });
-        let admission = AdmissionPorts { log, bus, clock: Arc::clone(&clock), ids };
+        let admission = AdmissionPorts { log, bus, clock: Arc::clone(&clock), ids: Arc::clone(&ids) };
         let admission = Admission::new(admission, config.admission.clone(), holder);
         let (tracker, cut) = (TaskTracker::new(), CancellationToken::new());
         let parts = Parts {
@@ -101,13 +103,23 @@ impl Calls {
             providers,
             targets,
             secrets,
-            contents,
+            contents: Arc::clone(&contents),
             metrics,
             clock: Arc::clone(&clock),
             tracker: tracker.clone(),
             cut: cut.clone(),
         };
-        Arc::new(Self { pipeline: Pipeline::new(parts, config), access, catalogs, admission, clock, tracker, cut })
+        Arc::new(Self {
+            pipeline: Pipeline::new(parts, config),
+            access,
+            catalogs,
+            admission,
+            clock,
+            ids,
+            contents,
+            tracker,
+            cut,
+        })
     }
 
     /// Makes a call. Dropping the future tells that the client has gone; what was started is recorded all the same.

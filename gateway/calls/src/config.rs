@@ -54,6 +54,10 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Span")]
     pub idempotency_wait_max: Duration,
+    /// How long a response is kept that was made with `store: true` or `background: true`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
+    pub responses_kept_for: Duration,
     /// Memory for answers that are kept for calls that ask the same, in bytes, where a model's policy says so; one answer
     /// takes a sixteenth at most.
     pub cache_bytes_max: usize,
@@ -73,6 +77,7 @@ impl Default for Config {
             client_stall_max: Duration::from_mins(1),
             idempotency_kept_for: Duration::from_hours(24),
             idempotency_wait_max: Duration::from_mins(10),
+            responses_kept_for: Duration::from_hours(30 * 24),
             cache_bytes_max: 64 * 1024 * 1024,
         }
     }

@@ -34,6 +34,9 @@ pub enum Error {
         "the model `{0}` has no price, so the cost of its calls cannot be bounded; set one with `steward price set`"
     )]
     NoPrice(String),
+    /// No such response is kept for the caller.
+    #[error("no response `{0}` is kept here for this key: only those made with `store: true` are, for a while")]
+    NoSuchResponse(String),
     /// Too much at once.
     #[error("{reason}")]
     Busy {

@@ -13,6 +13,7 @@ use crate::Refused;
 use crate::Total;
 use crate::error::Error;
 
+pub mod kept;
 mod names;
 mod request;
 mod translate;

@@ -12,7 +12,7 @@ use futures::FutureExt;
 use http::request::Parts;
 use serde_json::{Value, json};
 use steward_calls::dialect::{Dialect, naming};
-use steward_calls::{Calls, Reply};
+use steward_calls::{Calls, Reply, Responses};
 use steward_events::id::ModelId;
 use steward_ports::clock::Clock;
 
@@ -28,7 +28,7 @@ mod refusal;
 mod responses;
 
 pub(super) use azure::FACE as AZURE;
-use calls::{CALLS, CHAT_COMPLETIONS, ModelCall};
+use calls::{CALLS, CHAT_COMPLETIONS, ModelCall, RESPONSES};
 
 /// The face.
 pub(super) const FACE: Face = Face { root: "/v1/", routes, hot, refuse: refusal::refuse, describe: describe::paths };
@@ -37,11 +37,17 @@ pub(super) const FACE: Face = Face { root: "/v1/", routes, hot, refuse: refusal:
 struct OpenAi {
     door: Arc<Door>,
     calls: Arc<Calls>,
+    responses: Arc<Responses>,
     clock: Arc<dyn Clock>,
 }
 
-fn state(Bundles { door, calls, clock, .. }: &Bundles) -> Arc<OpenAi> {
-    Arc::new(OpenAi { door: Arc::clone(door), calls: Arc::clone(calls), clock: Arc::clone(clock) })
+fn state(Bundles { door, calls, responses, clock, .. }: &Bundles) -> Arc<OpenAi> {
+    Arc::new(OpenAi {
+        door: Arc::clone(door),
+        calls: Arc::clone(calls),
+        responses: Arc::clone(responses),
+        clock: Arc::clone(clock),
+    })
 }
 
 fn hot(bundles: &Bundles) -> Vec<HotRoute> {
@@ -62,12 +68,16 @@ fn routes(bundles: &Bundles) -> Router {
 /// All paths, below `root`.
 fn paths_below(root: &str) -> Router<Arc<OpenAi>> {
     let mut router = Router::new();
-    for call in CALLS {
+    // Responses may be kept, so they have a handler of their own.
+    for call in CALLS.iter().filter(|call| call.path != RESPONSES.path) {
         let handle =
             async move |State(face): State<Arc<OpenAi>>, request: Request| face.call(call, None, request).await;
         router = router.route(&format!("{root}{}", call.path), post(handle));
     }
-    router.route(&format!("{root}/models"), get(models)).route(&format!("{root}/models/{{model}}"), get(model))
+    router = router.route(&format!("{root}{}", RESPONSES.path), post(responses::make));
+    responses::kept(router, root)
+        .route(&format!("{root}/models"), get(models))
+        .route(&format!("{root}/models/{{model}}"), get(model))
 }
 
 /// `GET /v1/models`: what this key may call, and nothing else.

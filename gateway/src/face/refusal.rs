@@ -81,6 +81,7 @@ fn of_call(error: &steward_calls::Error) -> RefusalRow {
             RefusalRow { param: param.clone(), ..row(StatusCode::BAD_REQUEST, "invalid_value") }
         }
         Error::NoSuchModel(_) => RefusalRow { param: model(), ..row(StatusCode::NOT_FOUND, "model_not_found") },
+        Error::NoSuchResponse(_) => row(StatusCode::NOT_FOUND, "not_found"),
         Error::NoPrice(_) => RefusalRow { param: model(), ..row(StatusCode::BAD_REQUEST, "model_has_no_price") },
         Error::Busy { retry_after, .. } => {
             RefusalRow { retry_after: Some(*retry_after), ..row(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded") }

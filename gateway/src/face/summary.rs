@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, header};
 use steward_calls::{CallSummary, Error, Reply, ReplyBody, Settled};
 
@@ -22,18 +22,25 @@ pub(super) fn respond(Reply { summary, body }: Reply, failed: impl Fn(Error) -> 
             say_settled(headers, &settled);
             response
         }
-        ReplyBody::Stream(pieces) => {
-            let pieces = pieces.map(move |piece| Ok::<_, Infallible>(piece.unwrap_or_else(&failed)));
-            let mut response = Response::new(Body::from_stream(pieces));
-            let headers = response.headers_mut();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            // Proxies that buffer would hold back every piece.
-            headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-            set_summary(headers, &summary);
-            response
-        }
+        ReplyBody::Stream(pieces) => streamed(pieces, &summary, failed),
+        ReplyBody::Kept(pieces) => streamed(pieces, &summary, failed),
     }
+}
+
+fn streamed(
+    pieces: impl Stream<Item = Result<Bytes, Error>> + Send + 'static,
+    summary: &CallSummary,
+    failed: impl Fn(Error) -> Bytes + Send + 'static,
+) -> Response {
+    let pieces = pieces.map(move |piece| Ok::<_, Infallible>(piece.unwrap_or_else(&failed)));
+    let mut response = Response::new(Body::from_stream(pieces));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Proxies that buffer would hold back every piece.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    set_summary(headers, summary);
+    response
 }
 
 /// What is known of a call when its answer begins.

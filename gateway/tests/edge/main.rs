@@ -13,6 +13,7 @@ mod freezing;
 mod freshness;
 mod installation;
 mod kept;
+mod kept_responses;
 mod management;
 mod messages;
 mod operations;

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -18,16 +19,22 @@ use steward_events::quantity::Tokens;
 use crate::installation::{Installation, chat_body};
 
 /// What the upstream was asked.
-type Asked = Arc<Mutex<Vec<Value>>>;
+pub(crate) type Asked = Arc<Mutex<Vec<Value>>>;
 
 /// An installation with a provider `responder` that has responses and nothing else, and what that was asked.
-async fn with_responder() -> (Installation, Asked) {
+pub(crate) async fn with_responder() -> (Installation, Asked) {
     let asked = Asked::default();
     let router = Router::new().route("/v1/responses", post(answer)).with_state(Arc::clone(&asked));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
-    let steward = Installation::start(|settings| settings.providers.tenant_providers_anywhere = true).await;
+    let steward = Installation::start(|settings| {
+        settings.providers.tenant_providers_anywhere = true;
+        // They open the key that seals what is kept.
+        settings.views = true;
+        settings.config.calls.abandoned_time_max = Duration::from_millis(200);
+    })
+    .await;
     let provider = json!({ "provider": "responder", "kind": "openai", "url": url });
     for tenant in ["steward", "acme"] {
         steward.command(tenant, "providers:set", provider.clone()).await;
@@ -36,7 +43,7 @@ async fn with_responder() -> (Installation, Asked) {
 }
 
 /// A model that acme routes to its own `responder`.
-async fn own_model(steward: &Installation, model: &str, upstream_models: &[&str]) {
+pub(crate) async fn own_model(steward: &Installation, model: &str, upstream_models: &[&str]) {
     let spec = json!({ "context_max": 8_192, "output_max": 1_000 });
     steward.command("acme", "models:set", json!({ "model": model, "spec": spec })).await;
     let targets: Vec<Value> =
@@ -70,6 +77,7 @@ async fn answer(State(asked): State<Asked>, body: Bytes) -> Response {
     asked.lock().unwrap().push(body.clone());
     let completed = event(&json!({ "type": "response.completed", "response": response() }));
     let events = match body["model"].as_str().unwrap() {
+        "stall" => std::future::pending().await,
         "down" => return (StatusCode::SERVICE_UNAVAILABLE, "{}").into_response(),
         _ if body["stream"] != true => return response().to_string().into_response(),
         "endless" => vec![delta("wonderful "); 2_000],
@@ -182,19 +190,6 @@ async fn no_tenant_builds_on_what_the_platforms_provider_keeps() {
 }
 
 #[tokio::test]
-async fn a_response_in_the_background_is_refused() {
-    let (steward, asked) = with_responder().await;
-    steward.model("small", &["responder/plain"]).await;
-    let key = steward.key("bot", Some("agent")).await;
-    let mut in_background = body(false);
-    in_background["background"] = json!(true);
-    let refused = steward.post(&key, "/v1/responses", &in_background).await;
-    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
-    assert_eq!(refused.json::<Value>().await.unwrap()["error"]["param"], "background");
-    assert!(asked.lock().unwrap().is_empty());
-}
-
-#[tokio::test]
 async fn a_provider_that_has_chats_only_is_asked_for_a_chat() {
     let steward = Installation::plain().await;
     steward.model("small", &["mock/plain"]).await;
@@ -236,7 +231,7 @@ async fn a_chats_failure_is_an_error_event() {
 
 #[tokio::test]
 async fn what_a_chat_cannot_say_is_refused_by_name() {
-    let steward = Installation::plain().await;
+    let steward = Installation::start(|settings| settings.views = true).await;
     steward.model("small", &["mock/plain"]).await;
     let key = steward.key("bot", Some("agent")).await;
     for (field, value) in [("previous_response_id", json!("resp_1")), ("tools", json!([{ "type": "web_search" }]))] {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::stream::BoxStream;
 use steward_events::event::{CallOutcome, Saved, Target};
 use steward_events::id::{CallId, TenantId};
 
@@ -43,12 +44,17 @@ pub struct CallSummary {
     pub cache: Option<CacheUse>,
 }
 
+/// A streamed answer that is kept when it is whole.
+pub type KeptPieces = BoxStream<'static, Result<Bytes, Error>>;
+
 /// An answer in the caller's dialect.
 pub enum ReplyBody {
     /// At once; the call's end is recorded.
     Whole(Bytes, Settled),
     /// Piece by piece. An error is the last piece: the face says it in its own words.
     Stream(Pieces),
+    /// Piece by piece, and kept when it is whole.
+    Kept(KeptPieces),
 }
 
 impl CallSummary {

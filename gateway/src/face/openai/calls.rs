@@ -38,17 +38,20 @@ pub(super) const CHAT_COMPLETIONS: ModelCall = ModelCall {
     failure: Value::clone,
 };
 
+/// Where responses are made.
+pub(super) const RESPONSES: ModelCall = ModelCall {
+    path: "/responses",
+    dialect: &OpenAiResponses,
+    summary: "Make a response, streaming or not, or in the background",
+    required: "input",
+    deployed: false,
+    failure: responses::failure,
+};
+
 /// All of them.
 pub(super) const CALLS: &[ModelCall] = &[
     CHAT_COMPLETIONS,
-    ModelCall {
-        path: "/responses",
-        dialect: &OpenAiResponses,
-        summary: "Make a response, streaming or not",
-        required: "input",
-        deployed: false,
-        failure: responses::failure,
-    },
+    RESPONSES,
     ModelCall {
         path: "/completions",
         dialect: &OpenAiCompletions,

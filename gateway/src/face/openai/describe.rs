@@ -17,9 +17,27 @@ pub(super) fn below(root: &str) -> Map<String, Value> {
     one["parameters"] = named_in_path("model");
     let mut paths: Map<String, Value> =
         CALLS.iter().map(|call| (format!("{root}{}", call.path), json!({ "post": called(call, true) }))).collect();
+    paths.extend(kept_responses(root));
     paths.insert(format!("{root}/models"), models());
     paths.insert(format!("{root}/models/{{model}}"), json!({ "get": one }));
     paths
+}
+
+/// The paths of responses that are kept here.
+fn kept_responses(root: &str) -> Map<String, Value> {
+    let item = |method: &str, summary: &str| {
+        let mut one = compatible(summary);
+        one["parameters"] = named_in_path("response");
+        (method.to_owned(), one)
+    };
+    let at = |path: &str, items: Vec<(String, Value)>| {
+        (format!("{root}/responses/{{response}}{path}"), Value::from_iter(items))
+    };
+    Map::from_iter([
+        at("", vec![item("get", "A response that is kept here, as it stands"), item("delete", "Forget a response")]),
+        at("/cancel", vec![item("post", "Stop a response that is made in the background")]),
+        at("/input_items", vec![item("get", "What a response answered, item by item")]),
+    ])
 }
 
 /// The list of models.

@@ -64,6 +64,7 @@ fn kind(error: &Error) -> &'static str {
             Call::WrongKey
             | Call::BadRequest { .. }
             | Call::NoSuchModel(_)
+            | Call::NoSuchResponse(_)
             | Call::NoPrice(_)
             | Call::IdempotencyKeyReused
             | Call::OutcomeUnknown { .. }
