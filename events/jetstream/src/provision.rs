@@ -245,6 +245,16 @@ fn wanted(shards: u16, options: Options) -> Vec<Map<String, Value>> {
             "allow_msg_ttl": false,
         })
     };
+    let all = (0..shards).map(log).chain(beside_the_log());
+    all.map(|own| {
+        let fields = [&common, &own].into_iter().filter_map(Value::as_object).flatten();
+        fields.map(|(field, value)| (field.clone(), value.clone())).collect()
+    })
+    .collect()
+}
+
+/// Streams whose messages go: timers, data keys, contents.
+fn beside_the_log() -> [Value; 3] {
     let timers = json!({
         "name": TIMERS_STREAM,
         "description": "Steward's timers (tmr) and what has come due (due)",
@@ -276,10 +286,5 @@ fn wanted(shards: u16, options: Options) -> Vec<Map<String, Value>> {
         "deny_purge": false,
         "allow_msg_ttl": true,
     });
-    let all = (0..shards).map(log).chain([timers, keys, contents]);
-    all.map(|own| {
-        let fields = [&common, &own].into_iter().filter_map(Value::as_object).flatten();
-        fields.map(|(field, value)| (field.clone(), value.clone())).collect()
-    })
-    .collect()
+    [timers, keys, contents]
 }

@@ -59,6 +59,16 @@ const READ_LOG: &[&str] = &[
 /// Journals of who was refused and who read what people did.
 const NOTES: &[&str] = &["evt.*.*.denials.*", "evt.*.*.reads.*"];
 
+/// What it takes to set timers and to hear of them.
+const TIMERS: &[&str] = &[
+    "tmr.>",
+    "$JS.API.STREAM.PURGE.TIMERS",
+    "$JS.API.CONSUMER.CREATE.TIMERS.>",
+    "$JS.API.CONSUMER.INFO.TIMERS.*",
+    "$JS.API.CONSUMER.MSG.NEXT.TIMERS.*",
+    "$JS.ACK.TIMERS.>",
+];
+
 /// One row of the table; inboxes come on top, by [`Role::inbox`].
 struct RolePermissions {
     publish: &'static [&'static [&'static str]],
@@ -158,16 +168,11 @@ impl Role {
             Self::Workers => RolePermissions {
                 publish: &[
                     READ_LOG,
+                    TIMERS,
                     &[
                         "evt.*.*.usage.*",
                         "cmd.*.sys_worker.*.*",
                         "qry.*.sys_worker.*.*",
-                        "tmr.>",
-                        "$JS.API.STREAM.PURGE.TIMERS",
-                        "$JS.API.CONSUMER.CREATE.TIMERS.>",
-                        "$JS.API.CONSUMER.INFO.TIMERS.*",
-                        "$JS.API.CONSUMER.MSG.NEXT.TIMERS.*",
-                        "$JS.ACK.TIMERS.>",
                         "$JS.API.STREAM.MSG.DELETE.KEYS",
                     ],
                 ],

@@ -24,6 +24,7 @@ use crate::observe::Arrival;
 mod azure;
 mod calls;
 mod describe;
+mod kept_responses;
 mod refusal;
 mod responses;
 
@@ -74,8 +75,8 @@ fn paths_below(root: &str) -> Router<Arc<OpenAi>> {
             async move |State(face): State<Arc<OpenAi>>, request: Request| face.call(call, None, request).await;
         router = router.route(&format!("{root}{}", call.path), post(handle));
     }
-    router = router.route(&format!("{root}{}", RESPONSES.path), post(responses::make));
-    responses::kept(router, root)
+    router = router.route(&format!("{root}{}", RESPONSES.path), post(kept_responses::make));
+    kept_responses::paths(router, root)
         .route(&format!("{root}/models"), get(models))
         .route(&format!("{root}/models/{{model}}"), get(model))
 }
