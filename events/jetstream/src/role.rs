@@ -59,6 +59,18 @@ const READ_LOG: &[&str] = &[
 /// Journals of who was refused and who read what people did.
 const NOTES: &[&str] = &["evt.*.*.denials.*", "evt.*.*.reads.*"];
 
+/// What it takes to make the streams and to look at them.
+const PROVISION: &[&str] = &[
+    "$JS.API.INFO",
+    "$JS.API.STREAM.NAMES",
+    "$JS.API.STREAM.LIST",
+    "$JS.API.STREAM.INFO.*",
+    "$JS.API.STREAM.CREATE.*",
+    "$JS.API.CONSUMER.NAMES.*",
+    "$JS.API.CONSUMER.LIST.*",
+    "$JS.API.CONSUMER.INFO.*.*",
+];
+
 /// What it takes to set timers and to hear of them.
 const TIMERS: &[&str] = &[
     "tmr.>",
@@ -138,18 +150,7 @@ impl Role {
     const fn row(self) -> RolePermissions {
         match self {
             Self::Admin => RolePermissions {
-                publish: &[&[
-                    "$JS.API.INFO",
-                    "$JS.API.STREAM.NAMES",
-                    "$JS.API.STREAM.LIST",
-                    "$JS.API.STREAM.INFO.*",
-                    "$JS.API.STREAM.CREATE.*",
-                    "$JS.API.CONSUMER.NAMES.*",
-                    "$JS.API.CONSUMER.LIST.*",
-                    "$JS.API.CONSUMER.INFO.*.*",
-                    "$SRV.>",
-                    "cmd.*.sys_bootstrap.*.*",
-                ]],
+                publish: &[PROVISION, &["$SRV.>", "cmd.*.sys_bootstrap.*.*"]],
                 timers: true,
                 keys: true,
                 contents: true,
