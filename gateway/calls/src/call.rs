@@ -12,10 +12,9 @@
 //! | [`Settled`](crate::Settled) | `settle.rs` | `CallFinished` is in the log |
 //!
 //! Every `Reserved` becomes a `Settled`, also that of an attempt without an answer; another attempt follows only if certainly
-//! nothing was billed (`attempts.rs`; *a hedge would race a second attempt here, with a reservation of its own*). `reply.rs` and `relay.rs`
+//! nothing was billed (`asking.rs`, `attempts.rs`), or races it where the route hedges. `reply.rs` and `relay.rs`
 //! pass the answer back, and the last byte of both is made from the `Settled`.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,12 +32,13 @@ use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::run_to_end::Left;
-use crate::targets::{Targets, TargetsConfig};
+use crate::targets::Targets;
 use crate::tenant_secrets::TenantSecrets;
 use crate::upstream::Providers;
 
 mod accepted;
 mod answered;
+mod asking;
 mod attempts;
 mod authorised;
 mod failure;
@@ -56,12 +56,12 @@ pub use accepted::Accepted;
 pub use pieces::Pieces;
 pub use reply::{CallSummary, Reply, ReplyBody};
 
-use answered::{Answered, CallAnswer, Sender, Stop, Unanswered};
-use attempts::Attempts;
+use answered::{Answered, CallAnswer, Sender, Stop};
+use asking::Asker;
 use authorised::{Authorised, authorise};
 use given::{Giver, Look};
 use manners::Manners;
-use planned::{Plan, Planner};
+use planned::Planner;
 use relay::Relay;
 use reserved::Reserver;
 use settle::Settler;
@@ -72,16 +72,11 @@ pub(crate) struct Pipeline {
     metrics: Metrics,
     planner: Planner,
     giver: Arc<Giver>,
-    reserver: Arc<Reserver>,
-    sender: Sender,
+    asker: Asker,
     settler: Settler,
     relay: Arc<Relay>,
     /// Cuts the calls that run.
     cut: CancellationToken,
-    clock: Arc<dyn Clock>,
-    targets: Arc<Targets>,
-    retries: TargetsConfig,
-    attempts_max: NonZeroU32,
 }
 
 /// What the stages need of the process.
@@ -133,25 +128,27 @@ impl Pipeline {
                 fresh_wait_max: config.fresh_wait_max,
             },
             giver,
-            reserver,
-            sender: Sender {
-                access: Arc::clone(&access),
-                providers,
-                secrets,
-                settler: settler.clone(),
-                clock: Arc::clone(&clock),
-                manners: Manners::default(),
-                read_on_max: config.abandoned_time_max,
+            asker: Asker {
+                reserver,
+                sender: Sender {
+                    access: Arc::clone(&access),
+                    providers,
+                    secrets,
+                    settler: settler.clone(),
+                    clock: Arc::clone(&clock),
+                    manners: Manners::default(),
+                    read_on_max: config.abandoned_time_max,
+                },
+                targets,
+                clock,
+                config: config.targets.clone(),
+                attempts_max: config.attempts_max,
             },
             relay: Arc::new(relay),
             settler,
             access,
             metrics,
             cut,
-            clock,
-            targets,
-            retries: config.targets.clone(),
-            attempts_max: config.attempts_max,
         }
     }
 
@@ -177,8 +174,8 @@ impl Pipeline {
 
     /// Has the call answered by a provider; what comes is for those too who follow `leader`.
     async fn answer(&self, call: Authorised, leader: Option<Leader>, left: &Left) -> Result<Reply, Error> {
-        let stop = Stop { left, cut: &self.cut, leader: leader.as_ref() };
-        let Answered { reserved, answer } = self.first_that_answers(&call, stop).await?;
+        let stop = Stop { left, cut: &self.cut, leader: leader.as_ref(), lost: None };
+        let Answered { reserved, answer } = self.asker.first_that_answers(&call, stop).await?;
         // An answer that a short budget cut short is its caller's only.
         let leader = leader.filter(|_| reserved.output.each() >= call.plan.estimate.output_max);
         match answer {
@@ -190,43 +187,5 @@ impl Pipeline {
             }
             CallAnswer::Stream(events) => Ok(Relay::start(&self.relay, call, reserved, (events, leader))),
         }
-    }
-
-    /// Asks the route's targets until one answers, each attempt with a reservation of its own. Of what one provider keeps no
-    /// other knows: then only the first that can be asked at all is asked.
-    async fn first_that_answers(&self, call: &Authorised, stop: Stop<'_>) -> Result<Answered, Error> {
-        let Plan { targets, course, .. } = &call.plan;
-        let mut attempts = Attempts::new(course, |number| &targets[number].target.on, &self.retries);
-        let mut failed = Error::NoSuchModel(call.request.model.to_string());
-        let is_bound = call.dialect.builds_on(&call.request).is_some();
-        let mut number = 0;
-        while number < self.attempts_max.get()
-            && let Some(next) = attempts.next(self.clock.monotonic(), self.targets.draw())
-        {
-            if !stop.sleep(next.wait).await {
-                break;
-            }
-            let target = &targets[next.target];
-            let Some(trial) = target.health.enter(next.last_resort) else {
-                attempts.put_off(next.target);
-                continue;
-            };
-            number += 1;
-            let reserved = self.reserver.reserve(call, target, (number, trial)).await?;
-            match self.sender.send(call, target, reserved, stop).await {
-                Ok(answered) => return Ok(answered),
-                Err(Unanswered::GiveUp(why)) => return Err(why),
-                Err(Unanswered::Failed(why, _)) if is_bound && !matches!(why, Error::BadRequest { .. }) => {
-                    return Err(why);
-                }
-                Err(Unanswered::Failed(why, recourse)) => {
-                    failed = why;
-                    if !attempts.failed(next.target, &recourse, self.clock.monotonic()) {
-                        break;
-                    }
-                }
-            }
-        }
-        Err(failed)
     }
 }

@@ -110,6 +110,7 @@ mod tests {
             body,
             stream: false,
             trusted: true,
+            time_max: TimeMax::default(),
             pre_send_check,
         };
         let answer = openai.send(outgoing).await;

@@ -259,6 +259,7 @@ mod tests {
             body: Bytes::from(body.to_string()),
             stream: false,
             trusted: true,
+            time_max: TimeMax::default(),
             pre_send_check: ready(check).boxed(),
         };
         let revoked = Scripted.send(outgoing(&json!({}), Err(Revoked))).await;

@@ -14,6 +14,7 @@ pub(super) async fn explain(matches: &ArgMatches, client: &Client, json: bool) -
         model: model.parse()?,
         tags: matches.get_many::<String>("tag").unwrap_or_default().cloned().collect(),
         input_tokens: Tokens(matches.get_one::<u64>("input-tokens").copied().unwrap_or_default()),
+        output_tokens: matches.get_one::<u64>("output-tokens").copied().map(Tokens),
         min_position: None,
     };
     let explanation: RouteExplanation = client.query(&client.tenant()?, "route", "explain", &query).await?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use steward_events::event::Purpose;
 use steward_events::id::CorrelationId;
 use steward_events::rejection::Rejection;
 
@@ -23,7 +24,9 @@ pub(super) struct Authorised {
     pub(super) dialect: &'static dyn Dialect,
     pub(super) request: ModelRequest,
     pub(super) plan: Plan,
-    _takes: Takes,
+    /// Why it is made.
+    pub(super) purpose: Purpose,
+    _takes: Option<Takes>,
 }
 
 /// What a call takes of this process while it runs.
@@ -45,7 +48,8 @@ pub(super) async fn authorise(access: &Access, metrics: &Metrics, planned: Plann
         access.may_invoke(&key, &request.model, worst)?;
     }
     let takes = Takes { _permit: permit, _memory: memory, _running: metrics.run() };
-    Ok(Authorised { key, id, began, dialect, request, plan: plan?, _takes: takes })
+    let purpose = Purpose::Asked;
+    Ok(Authorised { key, id, began, dialect, request, plan: plan?, purpose, _takes: Some(takes) })
 }
 
 impl Authorised {

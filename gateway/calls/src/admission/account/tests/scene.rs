@@ -11,8 +11,8 @@ use steward_events::command::{GrantLease, LedgerCommand};
 use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{
-    AnswerSource, CallContext, CallOutcome, Event, LeaseTerms, Operation, PriceVersion, Saved, TokenUsage, UnpricedSet,
-    UsageEvent,
+    AnswerSource, CallContext, CallOutcome, Event, LeaseTerms, Operation, PriceVersion, Purpose, Saved, TokenUsage,
+    UnpricedSet, UsageEvent,
 };
 use steward_events::id::{LeaseId, TenantId};
 use steward_events::ids::CountingIds;
@@ -97,7 +97,8 @@ impl Scene {
                 operation: Operation::Chat,
                 provider: id("p"),
                 upstream_model: "m".to_owned(),
-                price: PriceVersion { model: id("m"), from: Timestamp(0) },
+                price: PriceVersion { model: id("m"), from: Timestamp(0), target: None },
+                purpose: Purpose::Asked,
             }),
             worst,
             worst_min,
