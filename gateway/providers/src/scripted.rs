@@ -232,7 +232,7 @@ mod tests {
     use std::future::ready;
 
     use futures::FutureExt;
-    use steward_calls::upstream::{Billed, Revoked};
+    use steward_calls::upstream::{Billed, Revoked, TimeMax};
 
     use super::*;
 

@@ -68,6 +68,8 @@ pub(super) struct Stop<'a> {
     pub(super) cut: &'a CancellationToken,
     /// Others may wait for the answer too.
     pub(super) leader: Option<&'a Leader>,
+    /// Its caller may come again for the answer.
+    pub(super) claimed: bool,
     /// Another attempt of the same call answered first; none if there is no other.
     pub(super) lost: Option<&'a CancellationToken>,
 }
@@ -109,7 +111,7 @@ impl Stop<'_> {
 pub(super) struct Sender {
     pub(super) access: Arc<Access>,
     pub(super) providers: Providers,
-    pub(super) secrets: TenantSecrets,
+    pub(super) secrets: Arc<TenantSecrets>,
     pub(super) settler: Settler,
     pub(super) clock: Arc<dyn Clock>,
     /// What was learnt of how providers want to be asked.
@@ -184,7 +186,7 @@ impl Sender {
     async fn gone_for_long(&self, stop: Stop<'_>) {
         stop.left.wait().await;
         tokio::time::sleep(self.read_on_max).await;
-        while stop.is_awaited() {
+        while stop.claimed || stop.is_awaited() {
             tokio::time::sleep(self.read_on_max).await;
         }
     }

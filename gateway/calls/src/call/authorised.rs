@@ -10,6 +10,7 @@ use steward_events::rejection::Rejection;
 use super::accepted::Accepted;
 use super::planned::{Plan, Planned};
 use crate::access::{Access, AuthenticatedKey};
+use crate::claims::Claim;
 use crate::dialect::{Dialect, ModelRequest};
 use crate::error::Error;
 use crate::limits::{BodyMemory, CallPermit};
@@ -26,6 +27,8 @@ pub(super) struct Authorised {
     pub(super) plan: Plan,
     /// Why it is made.
     pub(super) purpose: Purpose,
+    /// The right to make it, if it may come again.
+    pub(super) claim: Option<Arc<Claim>>,
     _takes: Option<Takes>,
 }
 
@@ -49,7 +52,7 @@ pub(super) async fn authorise(access: &Access, metrics: &Metrics, planned: Plann
     }
     let takes = Takes { _permit: permit, _memory: memory, _running: metrics.run() };
     let purpose = Purpose::Asked;
-    Ok(Authorised { key, id, began, dialect, request, plan: plan?, purpose, _takes: Some(takes) })
+    Ok(Authorised { key, id, began, dialect, request, plan: plan?, purpose, claim: None, _takes: Some(takes) })
 }
 
 impl Authorised {
