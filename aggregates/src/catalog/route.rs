@@ -173,7 +173,10 @@ impl Place {
 
     fn compare(&self, other: &Self) -> std::cmp::Ordering {
         let by_standing = self.closed_for.cmp(&other.closed_for);
-        by_standing.then(self.is_usual.cmp(&other.is_usual)).then(self.priority.cmp(&other.priority)).then(self.score.total_cmp(&other.score))
+        by_standing
+            .then(self.is_usual.cmp(&other.is_usual))
+            .then(self.priority.cmp(&other.priority))
+            .then(self.score.total_cmp(&other.score))
     }
 }
 

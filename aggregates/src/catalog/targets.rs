@@ -29,7 +29,8 @@ pub(super) fn check(targets: &[Target]) -> Result<(), Rejection> {
     targets.iter().try_for_each(check_one)?;
     let is_for_all = |target: &Target| target.on.is_empty() && target.canary.is_none() && target.shadow.is_none();
     if !targets.iter().any(is_for_all) {
-        let reason = "every one waits for another to refuse, is a canary or a shadow; one must be there for all callers";
+        let reason =
+            "every one waits for another to refuse, is a canary or a shadow; one must be there for all callers";
         return Err(Rejection::invalid("targets", reason));
     }
     Ok(())

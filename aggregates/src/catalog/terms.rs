@@ -52,7 +52,8 @@ mod tests {
         let targets = ["a/x", "b/x", "c/x shadow=5%"].map(|text| text.parse::<Target>().unwrap());
         let plain = RouteTerms::default();
         let hedged = RouteTerms { hedge_after: Some(HedgeAfter::P95), ..plain.clone() };
-        let to = |name: &str| RouteTerms { degrade_to: Some(name.parse().unwrap()), degrade_down: true, ..plain.clone() };
+        let to =
+            |name: &str| RouteTerms { degrade_to: Some(name.parse().unwrap()), degrade_down: true, ..plain.clone() };
         for good in [plain.clone(), hedged.clone(), to("tiny")] {
             assert_eq!(check(&good, (&model, &targets), &models), Ok(()));
         }

@@ -120,9 +120,8 @@ mod tests {
         };
         assert_eq!(anthropic("0", "2026-11-29T12:00:07Z"), Some(7_000));
         assert_eq!([anthropic("9", "2026-11-29T12:00:07Z"), anthropic("0", "soon")], [None; 2]);
-        let odd = |reset: &'static str| {
-            wait(&[("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", reset)])
-        };
+        let odd =
+            |reset: &'static str| wait(&[("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", reset)]);
         assert_eq!([odd("20ms"), odd("2"), odd("-1s"), odd("NaN"), odd("")], [Some(20), Some(2_000), None, None, None]);
     }
 }

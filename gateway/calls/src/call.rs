@@ -44,6 +44,7 @@ mod answered;
 mod asking;
 mod attempts;
 mod authorised;
+mod card;
 mod claimed;
 mod failure;
 mod given;
@@ -54,6 +55,8 @@ mod relay;
 mod reply;
 mod reserved;
 mod settle;
+mod shadow;
+mod stand_in;
 mod translation;
 
 pub use accepted::Accepted;
@@ -69,6 +72,7 @@ use planned::Planner;
 use relay::Relay;
 use reserved::Reserver;
 use settle::Settler;
+use shadow::Shadows;
 
 /// The stages, each with what it needs and no more.
 pub(crate) struct Pipeline {
@@ -76,7 +80,8 @@ pub(crate) struct Pipeline {
     metrics: Metrics,
     planner: Planner,
     giver: Arc<Giver>,
-    asker: Asker,
+    asker: Arc<Asker>,
+    shadows: Shadows,
     claims: Claims,
     contents: Arc<Contents>,
     settler: Settler,
@@ -117,8 +122,12 @@ impl Pipeline {
             read_on_max: config.abandoned_time_max,
         };
         let wait_max: Duration = config.admission.wait_max + config.record_wait_max;
-        let reserver =
-            Arc::new(Reserver { access: Arc::clone(&access), admission, clock: Arc::clone(&clock), wait_max });
+        let reserver = Arc::new(Reserver {
+            access: Arc::clone(&access),
+            admission: Arc::clone(&admission),
+            clock: Arc::clone(&clock),
+            wait_max,
+        });
         let giver = Arc::new(Giver {
             access: Arc::clone(&access),
             cache: Cache::new(config.cache_bytes_max, Arc::clone(&clock)),
@@ -128,37 +137,38 @@ impl Pipeline {
             cut: cut.clone(),
             keep_alive_every: config.keep_alive_every,
         });
+        let asker = Arc::new(Asker {
+            reserver,
+            sender: Sender {
+                access: Arc::clone(&access),
+                providers,
+                secrets,
+                settler: settler.clone(),
+                clock: Arc::clone(&clock),
+                manners: Manners::default(),
+                read_on_max: config.abandoned_time_max,
+            },
+            targets: Arc::clone(&targets),
+            clock: Arc::clone(&clock),
+            config: config.targets.clone(),
+            attempts_max: config.attempts_max,
+        });
+        let relay = Arc::new(relay);
         Self {
             planner: Planner {
+                access: Arc::clone(&access),
+                admission: Arc::clone(&admission),
                 catalogs,
-                targets: Arc::clone(&targets),
+                targets,
                 clock: Arc::clone(&clock),
                 fresh_wait_max: config.fresh_wait_max,
             },
             giver,
-            claims: Claims {
-                clock: Arc::clone(&clock),
-                kept_for: config.idempotency_kept_for,
-                wait_max: config.idempotency_wait_max,
-            },
+            shadows: Shadows::new(Arc::clone(&asker), Arc::clone(&relay), admission),
+            asker,
+            claims: Claims { clock, kept_for: config.idempotency_kept_for, wait_max: config.idempotency_wait_max },
             contents,
-            asker: Asker {
-                reserver,
-                sender: Sender {
-                    access: Arc::clone(&access),
-                    providers,
-                    secrets,
-                    settler: settler.clone(),
-                    clock: Arc::clone(&clock),
-                    manners: Manners::default(),
-                    read_on_max: config.abandoned_time_max,
-                },
-                targets,
-                clock,
-                config: config.targets.clone(),
-                attempts_max: config.attempts_max,
-            },
-            relay: Arc::new(relay),
+            relay,
             settler,
             access,
             metrics,
@@ -191,20 +201,24 @@ impl Pipeline {
 
     /// Has the call answered by a provider; what comes is for those too who follow `leader`.
     async fn answer(&self, call: Authorised, leader: Option<Leader>, left: &Left) -> Result<Reply, Error> {
-        let stop =
-            Stop { left, cut: &self.cut, leader: leader.as_ref(), claimed: call.claim.is_some(), lost: None };
+        let stop = Stop { left, cut: &self.cut, leader: leader.as_ref(), claimed: call.claim.is_some(), lost: None };
         let Answered { reserved, answer } = self.asker.first_that_answers(&call, stop).await?;
         // An answer that a short budget cut short is its caller's only.
         let is_full = reserved.output.each() >= call.plan.estimate.output_max;
         let leader = leader.filter(|_| is_full || call.claim.is_some());
+        let shadow = self.shadows.of(&call, &reserved);
         match answer {
             CallAnswer::Whole(body, measured) => {
-                reply::whole(&self.settler, call, reserved, (body, measured), leader).await
+                let reply = reply::whole(&self.settler, call, reserved, (body, measured), leader).await;
+                if let Some(shadow) = shadow {
+                    shadow.start();
+                }
+                reply
             }
             CallAnswer::Unusable(measured, why) => {
                 Err(reply::unusable(&self.settler, &call, reserved, (measured, why)).await)
             }
-            CallAnswer::Stream(events) => Ok(Relay::start(&self.relay, call, reserved, (events, leader))),
+            CallAnswer::Stream(events) => Ok(Relay::start(&self.relay, call, reserved, (events, leader, shadow))),
         }
     }
 }

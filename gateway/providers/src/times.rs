@@ -52,7 +52,10 @@ mod tests {
         let bounds = Config::default();
         let plain = Times::new(&bounds, TimeMax::default());
         assert_eq!((plain.connect, plain.idle), (bounds.connect_time_max, bounds.idle_time_max));
-        assert_eq!((plain.head_by(), plain.left()), (Instant::now() + bounds.first_byte_time_max, bounds.total_time_max));
+        assert_eq!(
+            (plain.head_by(), plain.left()),
+            (Instant::now() + bounds.first_byte_time_max, bounds.total_time_max)
+        );
         let (short, long) = (Some(Duration::from_millis(7)), Some(Duration::from_hours(9)));
         let shorter = Times::new(&bounds, TimeMax { connect: short, first_byte: long, idle: short, whole: short });
         assert_eq!([shorter.connect, shorter.idle, shorter.left()].map(Some), [short; 3]);

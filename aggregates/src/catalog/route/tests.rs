@@ -147,11 +147,13 @@ fn any_target() -> impl Strategy<Value = (Target, Standing)> {
     let bounds = (prop::option::of(0_u64..50), prop::option::of(0_u64..50));
     let known = (prop::option::of(0_u64..1_000), 0_u64..1_000);
     let share = prop::sample::select(vec!["", "", " canary=50%", " shadow=50%"]);
-    (0_u32..5, 0_u8..3, (tags, share), on, bounds, known).prop_map(|(weight, priority, (tags, share), on, (min, max), (closed, ms))| {
-        let target = Target { weight, priority, tags, on, ..target(&format!("a/x{share}")) };
-        let target = Target { input_min: min.map(Tokens), input_max: max.map(Tokens), ..target };
-        (target, standing(closed, ms))
-    })
+    (0_u32..5, 0_u8..3, (tags, share), on, bounds, known).prop_map(
+        |(weight, priority, (tags, share), on, (min, max), (closed, ms))| {
+            let target = Target { weight, priority, tags, on, ..target(&format!("a/x{share}")) };
+            let target = Target { input_min: min.map(Tokens), input_max: max.map(Tokens), ..target };
+            (target, standing(closed, ms))
+        },
+    )
 }
 
 proptest! {

@@ -161,7 +161,9 @@ impl Sender {
                 }
                 Ok(Answered { reserved, answer })
             }
-            Err(None) => Err(self.ended(call, reserved, stop, checked.is_some_and(|checked| checked.may_have_gone())).await),
+            Err(None) => {
+                Err(self.ended(call, reserved, stop, checked.is_some_and(|checked| checked.may_have_gone())).await)
+            }
             Err(Some(failure)) => match checked.and_then(|mut checked| checked.revoked.try_recv().ok()) {
                 Some(why) => Err(self.not_sent(reserved, why).await),
                 None => Err(self.failed(call, reserved, failure).await),

@@ -145,7 +145,9 @@ impl<'a> Asking<'a> {
 
     /// After which silence of `first` another target is asked too; none if that is not to be.
     fn hedge_after(&self, first: &ResolvedTarget) -> Option<Duration> {
-        match self.call.plan.terms.hedge_after.filter(|_| !self.is_bound)? {
+        // Who names a call wants it to be made once.
+        let may = !self.is_bound && self.call.claim.is_none();
+        match self.call.plan.terms.hedge_after.filter(|_| may)? {
             HedgeAfter::Ms(ms) => Some(Duration::from_millis(ms.get().into())),
             HedgeAfter::P95 => first.health.p95(),
         }
@@ -235,6 +237,16 @@ impl Asker {
             reserved = reserving => reserved.ok()?,
         };
         Some(self.sender.send(call, target, reserved, stop).await)
+    }
+}
+
+impl Asker {
+    /// Asks the first target of the call once, if it is well and there is room; none if nothing comes of it.
+    pub(super) async fn once(&self, call: &Authorised, stop: Stop<'_>) -> Option<Answered> {
+        let target = &call.plan.targets[*call.plan.course.order.first()?];
+        let trial = target.health.enter(target.takes(), false).ok()?;
+        let reserved = self.reserver.reserve(call, target, (1, trial)).await.ok()?;
+        self.sender.send(call, target, reserved, stop).await.ok()
     }
 }
 

@@ -13,6 +13,10 @@ use steward_ports::clock::Clock;
 use steward_ports::live::Live;
 
 use super::accepted::Accepted;
+use super::card;
+use super::stand_in::StandsIn;
+use crate::access::Access;
+use crate::admission::Admission;
 use crate::dialect::{Dialect, Makes, ModelRequest};
 use crate::error::Error;
 use crate::estimate::{Estimate, Rate};
@@ -31,6 +35,8 @@ pub(super) struct Planned {
     pub(super) request: ModelRequest,
     /// Where it may go; or why nowhere, which only those hear who may call the model.
     pub(super) plan: Result<Plan, Error>,
+    /// The model that its caller asked, and why another one stands in for it.
+    pub(super) stands_in: Option<StandsIn>,
 }
 
 /// Where a call may go, and for how much.
@@ -50,6 +56,7 @@ pub(super) struct Plan {
 }
 
 /// One place where a call may go.
+#[derive(Clone)]
 pub(super) struct ResolvedTarget {
     /// The provider, and the model's name there.
     pub(super) target: Target,
@@ -95,6 +102,8 @@ impl Planned {
 
 /// Reads requests and looks them up.
 pub(super) struct Planner {
+    pub(super) access: Arc<Access>,
+    pub(super) admission: Arc<Admission>,
     pub(super) catalogs: Arc<Live<Catalogs>>,
     pub(super) targets: Arc<Targets>,
     pub(super) clock: Arc<dyn Clock>,
@@ -106,12 +115,17 @@ impl Planner {
     pub(super) async fn plan(&self, accepted: Accepted, dialect: &'static dyn Dialect) -> Result<Planned, Error> {
         let request = dialect.read(&accepted.body)?;
         let plan = self.find(&accepted, &request, dialect).await;
-        Ok(Planned { accepted, dialect, request, plan })
+        Ok(self.or_stand_in(Planned { accepted, dialect, request, plan, stands_in: None }).await)
     }
 
     /// A refusal rests on fresh catalogs, so that what was just set counts; and so does the use of a secret, so that one
     /// that was just replaced or taken from its provider is not used.
-    async fn find(&self, accepted: &Accepted, request: &ModelRequest, dialect: &dyn Dialect) -> Result<Plan, Error> {
+    pub(super) async fn find(
+        &self,
+        accepted: &Accepted,
+        request: &ModelRequest,
+        dialect: &dyn Dialect,
+    ) -> Result<Plan, Error> {
         if let Ok(plan) = self.look_up(accepted, request, dialect)
             && !plan.needs_a_secret()
         {
@@ -132,6 +146,7 @@ impl Planner {
         if let Some(field) = dialect.builds_on(request).filter(|_| offer.of_platform && !tenant.is_steward()) {
             return Err(shared_by_tenants(field, model.as_str()));
         }
+        card::check(&offer.spec, (dialect, request), self.clock.now())?;
         let targets = self.resolved((tenant, request, dialect.makes()), &catalogs, &offer);
         let Some(any) = targets.iter().find_map(|target| target.priced.as_ref()) else {
             return Err(Error::NoPrice(model.to_string()));

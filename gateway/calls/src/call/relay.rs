@@ -20,6 +20,7 @@ use super::pieces::{Pieces, Slot};
 use super::reply::{CallSummary, Reply, ReplyBody, TOO_LONG, made};
 use super::reserved::Reserved;
 use super::settle::Settler;
+use super::shadow::Shadow;
 use crate::cache::Leader;
 use crate::dialect::{AnswerEvent, CutOff};
 use crate::error::Error;
@@ -62,7 +63,7 @@ impl Relay {
         self: &Arc<Self>,
         call: Authorised,
         reserved: Reserved,
-        (events, leader): (UpstreamEvents, Option<Leader>),
+        (events, leader, shadow): (UpstreamEvents, Option<Leader>, Option<Shadow>),
     ) -> Reply {
         let summary = CallSummary::of(&call, &reserved);
         if let Some(leader) = &leader {
@@ -78,6 +79,7 @@ impl Relay {
             ready: BytesMut::new(),
             held: None,
             leader,
+            shadow,
         };
         Reply { summary, body: ReplyBody::Stream(Pieces::new(passing.run(events), slot, &self.tracker)) }
     }
@@ -96,6 +98,8 @@ struct Passing {
     held: Option<Bytes>,
     /// Others who hear it.
     leader: Option<Leader>,
+    /// A copy that is made when it has gone.
+    shadow: Option<Shadow>,
 }
 
 impl Passing {
@@ -106,7 +110,7 @@ impl Passing {
         }
         // This ends the call at the provider, if it is not over.
         drop(events);
-        let Self { relay, call, mut reserved, slot, meter, held, leader, .. } = self;
+        let Self { relay, call, mut reserved, slot, meter, held, leader, shadow, .. } = self;
         match &end {
             RelayEnd::Done | RelayEnd::UsedUp(_) => reserved.trial.well(),
             RelayEnd::Broke(_) => reserved.trial.failed(None),
@@ -126,6 +130,9 @@ impl Passing {
         }
         if let Some(last) = last_piece(end, settled, &call, held, &*relay.clock) {
             slot.put(last).await;
+        }
+        if let Some(shadow) = shadow {
+            shadow.start();
         }
     }
 

@@ -41,6 +41,8 @@ pub struct CallSummary {
     pub media_type: &'static str,
     /// What kept and shared answers had to do with it; none where the model has none.
     pub cache: Option<CacheUse>,
+    /// Why another model stood in for the one that was asked, in one word; none if that one answered.
+    pub degraded: Option<&'static str>,
 }
 
 /// An answer in the caller's dialect.
@@ -61,6 +63,7 @@ impl CallSummary {
             clamped_to: reserved.output.clamped.then(|| reserved.output.each()),
             media_type: call.dialect.media_type(&call.request),
             cache: None,
+            degraded: call.degraded,
         }
     }
 }

@@ -5,8 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_events::event::{CallContext, PriceVersion, Target};
-use steward_events::id::CallId;
+use steward_aggregates::authority::KeyHolder;
+use steward_events::event::{CallContext, PriceVersion, Purpose, Target};
+use steward_events::id::{CallId, ModelId};
 use steward_events::quantity::{Amounts, Limit};
 use steward_events::rejection::Rejection;
 use steward_events::scope::{Scope, ScopeSet};
@@ -92,7 +93,9 @@ impl Reserver {
         let Some(Priced { version, estimate }) = &to.priced else {
             return Err(Error::NoPrice(call.request.model.to_string()));
         };
-        let worst = (estimate.worst(), estimate.worst_min());
+        // What is made for nobody is not worth making where the budget pays for a part of it only.
+        let worst_min = if call.purpose == Purpose::Shadow { estimate.worst() } else { estimate.worst_min() };
+        let worst = (estimate.worst(), worst_min);
         let wanted = request(call, &to.target, (version.clone(), worst));
         let reservation = self.in_time(call, self.admission.reserve(wanted)).await?;
         let tokens = estimate.output_for(reservation.granted);
@@ -179,7 +182,7 @@ fn request(
         tenant: call.key.holder.tenant.clone(),
         shard: call.key.shard,
         context: Shared::new(CallContext {
-            scopes: scopes(call),
+            scopes: scopes(&call.key.holder, &call.request.model),
             operation: call.dialect.operation(),
             provider: target.provider.clone(),
             upstream_model: target.upstream_model.clone(),
@@ -192,9 +195,8 @@ fn request(
     }
 }
 
-/// Which budgets the call touches.
-fn scopes(call: &Authorised) -> ScopeSet {
-    let holder = &call.key.holder;
+/// Which budgets a call of `model` with this key touches.
+pub(super) fn scopes(holder: &KeyHolder, model: &ModelId) -> ScopeSet {
     // An operator's key reaches everything, but its calls are booked on its own tenant.
     let path =
         if holder.scope.is_within(&holder.tenant) { holder.scope.clone() } else { Scope::tenant(&holder.tenant) };
@@ -202,7 +204,7 @@ fn scopes(call: &Authorised) -> ScopeSet {
         path,
         principal: holder.principal.clone(),
         key: holder.key.clone(),
-        model: call.request.model.clone(),
+        model: model.clone(),
         agent: holder.agent.clone(),
         task: holder.task.clone(),
     }

@@ -131,7 +131,8 @@ impl Scene {
         let until = decided_at.plus(Duration::from_secs(30));
         let terms = LeaseTerms { cap_total: cap, until, expires: until };
         let lease = Some(LeaseState { turn: Turn(turn), decided_at, terms });
-        let answer = LeaseAnswer { outcome, lease, others_wait, budget_left: Some(NanoDollars(100)) };
+        let answer =
+            LeaseAnswer { outcome, lease, others_wait, budget_left: Some(NanoDollars(100)), left_percent: None };
         let answer = serde_json::to_value(answer).unwrap();
         let reply =
             Reply { accepted: true, events: vec![], position: Position(1), answer, rejection: None, message: None };
