@@ -142,6 +142,9 @@ pub struct RouteExplanation {
     pub inherited: bool,
     /// Every target: those to try in order, then those that are left out.
     pub targets: Vec<ExplainedTarget>,
+    /// What else the route says, and what is known of the model against the call; each a sentence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A target, and what becomes of it for this call.

@@ -183,6 +183,8 @@ impl<'a> Asking<'a> {
             }
             Either::Right((None, first)) => vec![Some((place, first.await))],
         };
+        // Whoever failed beside an answer is of no concern any more.
+        ends.sort_by_key(|ended| ended.as_ref().is_some_and(|(_, ended)| ended.is_err()));
         for (_, ended) in ends.iter_mut().flatten() {
             if let Ok(answered) = ended {
                 answered.reserved.number = self.number;

@@ -1,7 +1,7 @@
 //! Where a call of a model would go, by the very function by which gateways choose. What a gateway alone knows, which
 //! targets fail and how soon each answers, is not known here: the answer says so where it matters.
 
-use steward_aggregates::catalog::{CallFacts, Course, Price, Standing};
+use steward_aggregates::catalog::{CallFacts, Course, LeftOut, Price, Standing};
 use steward_events::BoxError;
 use steward_events::event::{Rates, RoutePolicy, Target, TokenUsage};
 use steward_events::id::TenantId;
@@ -15,6 +15,8 @@ use super::{SettingsRow, SettingsView, StoredModel, models};
 use crate::engine::key::Key;
 use crate::engine::read_model::{NoAnswer, Query};
 use crate::engine::view_store::Snapshot;
+
+mod notes;
 
 impl SettingsView {
     pub(super) async fn route(&self, query: &Query<'_>) -> Result<RouteExplanation, NoAnswer> {
@@ -48,7 +50,9 @@ fn explained(model: &StoredModel, inherited: bool, asked: &RouteQuery, now: Time
     let costs: Vec<_> = targets.iter().map(|target| cost(model, target, asked, now)).collect();
     let facts = CallFacts { input: asked.input_tokens, tags: &asked.tags, ..CallFacts::default() };
     let standing = |cost: &Option<NanoDollars>| Standing { cost: *cost, ..Standing::default() };
-    let course = Course::of(model.policy, targets.iter().zip(costs.iter().map(standing)), &facts);
+    let mut course = Course::of(model.policy, targets.iter().zip(costs.iter().map(standing)), &facts);
+    // Who is among a share of callers or calls is not known here.
+    course.order.retain(|number| targets[*number].canary.is_none());
     let told = Told { policy: model.policy, targets, costs: &costs, order: &course.order };
     let tried = course.order.iter().enumerate().map(|(place, number)| {
         let place = u32::try_from(place + 1).ok();
@@ -58,11 +62,29 @@ fn explained(model: &StoredModel, inherited: bool, asked: &RouteQuery, now: Time
         let on: Vec<&str> = targets[*number].on.iter().map(|reason| reason.as_str()).collect();
         (*number, None, format!("only after a refusal for {}", on.join(" or ")))
     });
-    let left_out = course.left_out.iter().map(|(number, why)| (*number, None, why.to_string()));
-    let all = tried.chain(after_refusal).chain(left_out);
+    let is_for_it = |number: &usize| {
+        let why = course.left_out.iter().find(|(left_out, _)| left_out == number);
+        why.is_none_or(|(_, why)| matches!(why, LeftOut::Canary | LeftOut::Shadow))
+    };
+    let parts = (0..targets.len()).filter(is_for_it);
+    let parts = parts.filter_map(|number| Some((number, None, share(&targets[number])?)));
+    let left_out = course.left_out.iter().filter(|(_, why)| !matches!(why, LeftOut::Canary | LeftOut::Shadow));
+    let left_out = left_out.map(|(number, why)| (*number, None, why.to_string()));
+    let all = tried.chain(after_refusal).chain(parts).chain(left_out);
     let explained =
         all.map(|(number, place, reason)| ExplainedTarget { target: targets[number].clone(), place, reason });
-    RouteExplanation { policy: model.policy, inherited, targets: explained.collect() }
+    let notes = notes::of(model, inherited, now);
+    RouteExplanation { policy: model.policy, inherited, targets: explained.collect(), notes }
+}
+
+/// Of whom or what it gets a part, if it gets only that.
+fn share(target: &Target) -> Option<String> {
+    let canary = target
+        .canary
+        .map(|share| format!("before all others for {share}% of callers, each key always or never{}", bounds(target)));
+    canary.or_else(|| {
+        target.shadow.map(|share| format!("once more, for nobody, after {share}% of answers, where a budget has room"))
+    })
 }
 
 /// What the call costs at `target` if it writes all that it may, at the base rates of the price in force; none without one.
@@ -117,7 +139,7 @@ impl Told<'_> {
 
 #[cfg(test)]
 mod tests {
-    use steward_events::event::{ModelSpec, RouteTerms};
+    use steward_events::event::{HedgeAfter, ModelSpec, RouteTerms};
     use steward_events::quantity::{PicoDollarsPerToken, Tokens};
 
     use super::super::ModelPrice;
@@ -173,8 +195,23 @@ mod tests {
         let reason = "by its cost, $0.0002 if the call writes all that it may, of priority 0; it is passed over beyond \
                       60 requests or 1000 tokens a minute";
         assert_eq!(told.targets[1].reason, reason);
+        assert!(told.notes.is_empty(), "{:?}", told.notes);
         model.prices.remove(0);
         let told = explained(&model, false, &asked(&[], 100), NOW);
         assert!(told.targets[2].place.is_none() && told.targets[2].reason.contains("no price"), "{told:?}");
+    }
+
+    #[test]
+    fn shares_and_terms_are_told() {
+        let mut model =
+            model(RoutePolicy::Ordered, &["a/x canary=5%", "b/x", "c/x shadow=10%", "d/x tags=eu canary=9%"]);
+        model.terms.hedge_after = Some(HedgeAfter::P95);
+        let told = explained(&model, false, &asked(&[], 100), NOW);
+        let order: Vec<_> = told.targets.iter().map(|row| (row.target.provider.as_str(), row.place)).collect();
+        assert_eq!(order, [("b", Some(1)), ("a", None), ("c", None), ("d", None)]);
+        assert!(told.targets[1].reason.contains("5% of callers"), "{told:?}");
+        assert!(told.targets[2].reason.contains("10% of answers"), "{told:?}");
+        assert!(told.targets[3].reason.contains("tags"), "{told:?}");
+        assert!(told.notes[0].contains("p95"), "{told:?}");
     }
 }
