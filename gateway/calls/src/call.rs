@@ -17,7 +17,6 @@
 //! pass the answer back, and the last byte of both is made from the `Settled`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use steward_aggregates::catalog::Catalogs;
 use steward_ports::clock::Clock;
@@ -54,6 +53,7 @@ mod planned;
 mod relay;
 mod reply;
 mod reserved;
+mod scopes;
 mod settle;
 mod shadow;
 mod stand_in;
@@ -69,7 +69,7 @@ use authorised::{Authorised, authorise};
 use given::{Giver, Look};
 use manners::Manners;
 use planned::Planner;
-use relay::Relay;
+use relay::{AfterIt, Relay};
 use reserved::Reserver;
 use settle::Settler;
 use shadow::Shadows;
@@ -113,21 +113,15 @@ impl Pipeline {
             parts;
         let targets = Arc::new(targets);
         let settler = Settler { metrics: metrics.clone(), clock: Arc::clone(&clock) };
-        let relay = Relay {
+        let relay = Arc::new(Relay {
             settler: settler.clone(),
             clock: Arc::clone(&clock),
             tracker,
             cut: cut.clone(),
             keep_alive_every: config.keep_alive_every,
             read_on_max: config.abandoned_time_max,
-        };
-        let wait_max: Duration = config.admission.wait_max + config.record_wait_max;
-        let reserver = Arc::new(Reserver {
-            access: Arc::clone(&access),
-            admission: Arc::clone(&admission),
-            clock: Arc::clone(&clock),
-            wait_max,
         });
+        let reserver = Reserver::new(&access, &admission, &clock, config);
         let giver = Arc::new(Giver {
             access: Arc::clone(&access),
             cache: Cache::new(config.cache_bytes_max, Arc::clone(&clock)),
@@ -153,7 +147,6 @@ impl Pipeline {
             config: config.targets.clone(),
             attempts_max: config.attempts_max,
         });
-        let relay = Arc::new(relay);
         Self {
             planner: Planner {
                 access: Arc::clone(&access),
@@ -218,7 +211,10 @@ impl Pipeline {
             CallAnswer::Unusable(measured, why) => {
                 Err(reply::unusable(&self.settler, &call, reserved, (measured, why)).await)
             }
-            CallAnswer::Stream(events) => Ok(Relay::start(&self.relay, call, reserved, (events, leader, shadow))),
+            CallAnswer::Stream(events) => {
+                let after = shadow.map(|shadow| -> AfterIt { Box::new(move || shadow.start()) });
+                Ok(Relay::start(&self.relay, call, reserved, (events, leader, after)))
+            }
         }
     }
 }

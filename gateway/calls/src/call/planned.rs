@@ -6,7 +6,7 @@ use std::time::Duration;
 use steward_aggregates::catalog::route::hash;
 use steward_aggregates::catalog::{CacheTerms, CallFacts, Catalogs, Course, Offer, Provider, RecordedSecret, Standing};
 use steward_events::event::{PriceVersion, RoutePolicy, RouteTerms, Target};
-use steward_events::id::TenantId;
+use steward_events::id::{ModelId, TenantId};
 use steward_events::quantity::NanoDollars;
 use steward_events::shard::STEWARD_SHARD;
 use steward_ports::clock::Clock;
@@ -14,7 +14,6 @@ use steward_ports::live::Live;
 
 use super::accepted::Accepted;
 use super::card;
-use super::stand_in::StandsIn;
 use crate::access::Access;
 use crate::admission::Admission;
 use crate::dialect::{Dialect, Makes, ModelRequest};
@@ -37,6 +36,15 @@ pub(super) struct Planned {
     pub(super) plan: Result<Plan, Error>,
     /// The model that its caller asked, and why another one stands in for it.
     pub(super) stands_in: Option<StandsIn>,
+}
+
+/// For whom a model stands in.
+#[derive(Clone, Debug)]
+pub(super) struct StandsIn {
+    /// The model that was asked.
+    pub(super) asked: ModelId,
+    /// Why, in one word for the caller.
+    pub(super) why: &'static str,
 }
 
 /// Where a call may go, and for how much.

@@ -20,7 +20,6 @@ use super::pieces::{Pieces, Slot};
 use super::reply::{CallSummary, Reply, ReplyBody, TOO_LONG, made};
 use super::reserved::Reserved;
 use super::settle::Settler;
-use super::shadow::Shadow;
 use crate::cache::Leader;
 use crate::dialect::{AnswerEvent, CutOff};
 use crate::error::Error;
@@ -45,6 +44,9 @@ enum RelayEnd {
     Stopped,
 }
 
+/// Something to be done when an answer has gone.
+pub(super) type AfterIt = Box<dyn FnOnce() + Send>;
+
 /// Passes answers on.
 pub(super) struct Relay {
     pub(super) settler: Settler,
@@ -63,7 +65,7 @@ impl Relay {
         self: &Arc<Self>,
         call: Authorised,
         reserved: Reserved,
-        (events, leader, shadow): (UpstreamEvents, Option<Leader>, Option<Shadow>),
+        (events, leader, after): (UpstreamEvents, Option<Leader>, Option<AfterIt>),
     ) -> Reply {
         let summary = CallSummary::of(&call, &reserved);
         if let Some(leader) = &leader {
@@ -79,7 +81,7 @@ impl Relay {
             ready: BytesMut::new(),
             held: None,
             leader,
-            shadow,
+            after,
         };
         Reply { summary, body: ReplyBody::Stream(Pieces::new(passing.run(events), slot, &self.tracker)) }
     }
@@ -98,8 +100,8 @@ struct Passing {
     held: Option<Bytes>,
     /// Others who hear it.
     leader: Option<Leader>,
-    /// A copy that is made when it has gone.
-    shadow: Option<Shadow>,
+    /// What is done when it has gone.
+    after: Option<AfterIt>,
 }
 
 impl Passing {
@@ -110,7 +112,7 @@ impl Passing {
         }
         // This ends the call at the provider, if it is not over.
         drop(events);
-        let Self { relay, call, mut reserved, slot, meter, held, leader, shadow, .. } = self;
+        let Self { relay, call, mut reserved, slot, meter, held, leader, after, .. } = self;
         match &end {
             RelayEnd::Done | RelayEnd::UsedUp(_) => reserved.trial.well(),
             RelayEnd::Broke(_) => reserved.trial.failed(None),
@@ -131,8 +133,8 @@ impl Passing {
         if let Some(last) = last_piece(end, settled, &call, held, &*relay.clock) {
             slot.put(last).await;
         }
-        if let Some(shadow) = shadow {
-            shadow.start();
+        if let Some(after) = after {
+            after();
         }
     }
 

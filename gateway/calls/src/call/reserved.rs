@@ -5,20 +5,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_aggregates::authority::KeyHolder;
 use steward_events::event::{CallContext, PriceVersion, Purpose, Target};
-use steward_events::id::{CallId, ModelId};
+use steward_events::id::CallId;
 use steward_events::quantity::{Amounts, Limit};
 use steward_events::rejection::Rejection;
-use steward_events::scope::{Scope, ScopeSet};
 use steward_events::shared::Shared;
 use steward_ports::clock::Clock;
 use tracing::Span;
 
 use super::authorised::Authorised;
 use super::planned::{Priced, ResolvedTarget};
+use super::scopes::scopes;
 use crate::access::Access;
 use crate::admission::{Admission, Given, Refusal, Reservation, ReservationRequest};
+use crate::config::Config;
 use crate::error::Error;
 use crate::estimate::Rate;
 use crate::settled::Settled;
@@ -80,6 +80,18 @@ pub(super) struct Reserver {
 }
 
 impl Reserver {
+    /// Within what `config` says.
+    pub(super) fn new(
+        access: &Arc<Access>,
+        admission: &Arc<Admission>,
+        clock: &Arc<dyn Clock>,
+        config: &Config,
+    ) -> Arc<Self> {
+        let (access, admission, clock) = (Arc::clone(access), Arc::clone(admission), Arc::clone(clock));
+        let wait_max = config.admission.wait_max + config.record_wait_max;
+        Arc::new(Self { access, admission, clock, wait_max })
+    }
+
     /// Reserves for the attempt with this number, at `to`.
     pub(super) async fn reserve(
         &self,
@@ -192,20 +204,5 @@ fn request(
         worst,
         worst_min,
         request: call.id.clone(),
-    }
-}
-
-/// Which budgets a call of `model` with this key touches.
-pub(super) fn scopes(holder: &KeyHolder, model: &ModelId) -> ScopeSet {
-    // An operator's key reaches everything, but its calls are booked on its own tenant.
-    let path =
-        if holder.scope.is_within(&holder.tenant) { holder.scope.clone() } else { Scope::tenant(&holder.tenant) };
-    ScopeSet {
-        path,
-        principal: holder.principal.clone(),
-        key: holder.key.clone(),
-        model: model.clone(),
-        agent: holder.agent.clone(),
-        task: holder.task.clone(),
     }
 }

@@ -11,7 +11,8 @@ use super::asking::Asker;
 use super::authorised::Authorised;
 use super::relay::Relay;
 use super::reply::{self, ReplyBody};
-use super::reserved::{Reserved, scopes};
+use super::reserved::Reserved;
+use super::scopes::scopes;
 use crate::admission::Admission;
 use crate::run_to_end::Left;
 

@@ -4,18 +4,9 @@
 use steward_events::event::RouteTerms;
 use steward_events::id::ModelId;
 
-use super::planned::{Plan, Planned, Planner};
-use super::reserved::scopes;
+use super::planned::{Plan, Planned, Planner, StandsIn};
+use super::scopes::scopes;
 use crate::dialect::ModelRequest;
-
-/// For whom a model stands in.
-#[derive(Clone, Debug)]
-pub(super) struct StandsIn {
-    /// The model that was asked.
-    pub(super) asked: ModelId,
-    /// Why, in one word for the caller.
-    pub(super) why: &'static str,
-}
 
 impl Planner {
     /// `planned` as it is, or as a call of the model that stands in now. Where that one cannot be called, the one that was
