@@ -240,11 +240,13 @@ async fn a_shadow_is_called_after_the_answer_and_harms_nobody() {
 
 /// A tenant with a provider of its own: `large` is dear, `tiny` stands in for it.
 async fn degrading(terms: Value, targets: &[&str]) -> Scene {
-    let scene = Scene::new(|settings| settings.config.calls.targets.failures_max = std::num::NonZeroU32::MIN).await;
+    let scene = Scene::new(|settings| {
+        settings.providers.tenant_providers_anywhere = true;
+        settings.config.calls.targets.failures_max = std::num::NonZeroU32::MIN;
+    })
+    .await;
     let command = async |operation: &str, body: Value| _ = scene.steward.command("acme", operation, body).await;
-    command("secrets:set", json!({ "secret": "raw", "value": "sk-own" })).await;
-    let set = json!({ "provider": "own", "kind": "openai", "url": scene.raw.url, "key": "secret:raw" });
-    command("providers:set", set).await;
+    command("providers:set", json!({ "provider": "own", "kind": "openai", "url": scene.raw.url })).await;
     for (model, targets, terms) in [("tiny", &["own/c"][..], json!({})), ("large", targets, terms)] {
         let spec = json!({ "context_max": 8_192, "output_max": 1_000 });
         command("models:set", json!({ "model": model, "spec": spec })).await;
