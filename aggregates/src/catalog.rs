@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use steward_events::command::{CatalogCommand, SetModel, SetPrice, SetProvider, SetRoute};
 use steward_events::digest::BodyHash;
-use steward_events::event::{CatalogEvent, ModelSpec, PriceVariant, PriceVersion, ProviderKind, Rates};
+use steward_events::event::{CatalogEvent, ModelSpec, PriceVersion, ProviderKind, Target};
 use steward_events::id::{ModelId, ProviderId, SecretId};
 use steward_events::quantity::{NanoDollars, PicoDollarsPerToken, Tokens};
 use steward_events::rejection::Rejection;
@@ -19,9 +19,12 @@ use crate::limit;
 
 mod cache;
 mod price;
+mod prices;
 pub mod route;
 mod secret;
+mod spec;
 mod targets;
+mod terms;
 mod upstream;
 mod view;
 
@@ -62,7 +65,7 @@ pub struct Catalog {
     providers: BTreeMap<ProviderId, Provider>,
     models: BTreeMap<ModelId, ModelSpec>,
     routes: BTreeMap<ModelId, Route>,
-    prices: BTreeMap<ModelId, BTreeMap<Timestamp, Shared<Price>>>,
+    prices: prices::Prices,
     caches: cache::Caches,
     /// Of each secret the digest of its recorded form.
     secrets: BTreeMap<SecretId, BodyHash>,
@@ -100,10 +103,9 @@ impl Catalog {
         self.routes.get(model)
     }
 
-    /// The price of a model in force at `at`.
-    pub fn price_at(&self, model: &ModelId, at: Timestamp) -> Option<(PriceVersion, Shared<Price>)> {
-        let (from, price) = self.prices.get(model)?.range(..=at).next_back().filter(|(_, price)| price.lasts(at))?;
-        Some((PriceVersion { model: model.clone(), from: *from }, price.clone()))
+    /// The price in force at `at` of calls of a model that go to `target`: its own, else that of all targets.
+    pub fn price_at(&self, model: &ModelId, target: &Target, at: Timestamp) -> Option<(PriceVersion, Shared<Price>)> {
+        self.prices.at(model, target, at)
     }
 
     fn set_provider(&self, set: &SetProvider, stamp: &Stamp) -> Result<Vec<CatalogEvent>, Rejection> {
@@ -124,12 +126,7 @@ impl Catalog {
 
     fn set_model(&self, set: &SetModel) -> Result<Vec<CatalogEvent>, Rejection> {
         let SetModel { model, spec } = set.clone();
-        if spec.output_max == Tokens(0) || spec.output_max > spec.context_max {
-            return Err(Rejection::invalid("spec.output_max", "must be at least 1 and at most context_max"));
-        }
-        if spec.context_max > CONTEXT_MAX {
-            return Err(Rejection::invalid("spec.context_max", format!("must be at most {CONTEXT_MAX}")));
-        }
+        spec::check(&spec)?;
         if self.models.get(&model) == Some(&spec) {
             return Ok(vec![]);
         }
@@ -140,7 +137,7 @@ impl Catalog {
     /// A route leads to providers of the same catalog: with those of `steward` go their key and their bill, so only
     /// `steward` says what is asked of them.
     fn set_route(&self, set: &SetRoute, stamp: &Stamp) -> Result<Vec<CatalogEvent>, Rejection> {
-        let SetRoute { model, targets, policy } = set.clone();
+        let SetRoute { model, targets, policy, terms } = set.clone();
         targets::check(&targets)?;
         for target in &targets {
             if !self.providers.contains_key(&target.provider) {
@@ -150,39 +147,29 @@ impl Catalog {
         if !self.models.contains_key(&model) {
             return Err(not_own(stamp, "route:set", ("model", model.as_str())));
         }
-        if self.routes.get(&model).is_some_and(|route| route.targets == targets && route.policy == policy) {
+        terms::check(&terms, (&model, &targets), &self.models)?;
+        let route = Route { targets, policy, terms };
+        if self.routes.get(&model) == Some(&route) {
             return Ok(vec![]);
         }
         limit::count("routes", self.routes.len() + 1, ITEMS_MAX)?;
-        Ok(vec![CatalogEvent::RouteSet { model, targets, policy }])
+        let Route { targets, policy, terms } = route;
+        Ok(vec![CatalogEvent::RouteSet { model, targets, policy, terms }])
     }
 
-    /// A price may begin in the past only where no price was in force: what was charged is never charged anew.
     fn set_price(&self, set: &SetPrice, stamp: &Stamp) -> Result<Vec<CatalogEvent>, Rejection> {
-        let model = set.model.clone();
-        let from = set.from.unwrap_or(stamp.at);
-        check_price(set, from)?;
-        if !stamp.tenant.is_steward() && !self.routes.contains_key(&model) {
-            return Err(not_own(stamp, "price:set", ("route of the model", model.as_str())));
+        prices::check(set, set.from.unwrap_or(stamp.at))?;
+        let route = self.routes.get(&set.model);
+        if !stamp.tenant.is_steward() && route.is_none() {
+            return Err(not_own(stamp, "price:set", ("route of the model", set.model.as_str())));
         }
-        let price = priced(set);
-        let known = self.prices.get(&model);
-        let at_that_moment = known.and_then(|prices| prices.get(&from));
-        let left_out_and_in_force =
-            set.from.is_none() && self.price_at(&model, stamp.at).is_some_and(|(_, in_force)| *in_force == price);
-        if at_that_moment.is_some_and(|known| **known == price) || left_out_and_in_force {
-            return Ok(vec![]);
+        if let Some(target) = &set.target
+            && !route.is_some_and(|route| route.targets.iter().any(|of_route| of_route.is(target)))
+        {
+            let reason = format!("the route of {} has no target {target}; name one of its targets", set.model);
+            return Err(Rejection::invalid("target", reason));
         }
-        let last_begun = known.and_then(|prices| prices.range(..=stamp.at).next_back());
-        if from < stamp.at && last_begun.is_some_and(|(_, known)| known.lasts(from)) {
-            return Err(Rejection::invalid(
-                "from",
-                format!("{from} is in the past, and {model} already had a price then; a price must begin now or later"),
-            ));
-        }
-        limit::count("prices", known.map_or(0, BTreeMap::len) + 1, PRICES_MAX)?;
-        let Price { until, base, variants, source } = price;
-        Ok(vec![CatalogEvent::PriceSet { model, from, until, price: base, variants, source }])
+        self.prices.set(set, stamp.at)
     }
 }
 
@@ -204,51 +191,6 @@ fn not_own(stamp: &Stamp, permission: &str, (what, id): (&str, &str)) -> Rejecti
             "an operator's command in the tenant steward; or, for a provider of {tenant}, steward provider set, model set and route set with --tenant {tenant} first"
         ),
     }
-}
-
-/// The price that a command sets.
-fn priced(set: &SetPrice) -> Price {
-    let SetPrice { until, price: base, variants, source, .. } = set.clone();
-    Price { until, base, variants, source }
-}
-
-/// Refuses a price that is too dear, too long or never in force.
-fn check_price(set: &SetPrice, from: Timestamp) -> Result<(), Rejection> {
-    if set.until.is_some_and(|until| until <= from) {
-        return Err(Rejection::invalid("until", "is not after the price's beginning"));
-    }
-    check_rates("price", &set.price)?;
-    limit::count("variants", set.variants.len(), VARIANTS_MAX)?;
-    for PriceVariant { context_above, tier, hours, rates } in &set.variants {
-        check_rates("variants.rates", rates)?;
-        if context_above.is_none() && tier.is_none() && hours.is_empty() {
-            return Err(Rejection::invalid("variants", "one says of no call that it applies"));
-        }
-        limit::count("variants.hours", hours.len(), HOURS_MAX)?;
-        if hours.iter().any(|hours| hours.from >= hours.to) {
-            return Err(Rejection::invalid("variants.hours", "end before they begin; write one span for each day"));
-        }
-        if hours.iter().any(|hours| hours.days.len() > 7) {
-            return Err(Rejection::invalid("variants.hours.days", "a week has 7 days"));
-        }
-    }
-    limit::text("source", set.source.as_deref().unwrap_or_default(), SOURCE_BYTES_MAX)
-}
-
-fn check_rates(what: &'static str, rates: &Rates) -> Result<(), Rejection> {
-    let Rates { input, cached, output, cache_write, cache_write_1h, reasoning, audio_input, audio_output, .. } = *rates;
-    let tokens =
-        [Some(input), Some(cached), Some(output), cache_write, cache_write_1h, reasoning, audio_input, audio_output];
-    if tokens.into_iter().flatten().any(|rate| rate > PRICE_MAX) {
-        return Err(Rejection::invalid(what, "must be at most one dollar a token"));
-    }
-    if [rates.image, rates.search, rates.call].into_iter().flatten().any(|price| price > UNIT_PRICE_MAX) {
-        return Err(Rejection::invalid(
-            what,
-            format!("a price of one image, search or call is at most {UNIT_PRICE_MAX}"),
-        ));
-    }
-    Ok(())
 }
 
 impl Aggregate for Catalog {
@@ -277,12 +219,11 @@ impl Aggregate for Catalog {
             CatalogEvent::ModelSet { model, spec } => {
                 self.models.insert(model, spec);
             }
-            CatalogEvent::RouteSet { model, targets, policy } => {
-                self.routes.insert(model, Route { targets, policy });
+            CatalogEvent::RouteSet { model, targets, policy, terms } => {
+                self.routes.insert(model, Route { targets, policy, terms });
             }
-            CatalogEvent::PriceSet { model, from, until, price: base, variants, source } => {
-                let price = Price { until, base, variants, source };
-                self.prices.entry(model).or_default().insert(from, price.into());
+            CatalogEvent::PriceSet { model, from, until, price: base, variants, source, target } => {
+                self.prices.was_set(model, target, from, Price { until, base, variants, source });
             }
             CatalogEvent::CacheSet { model, policy } => self.caches.was_set(model, policy),
             CatalogEvent::CachePurged { model } => self.caches.was_purged(model, at),
@@ -306,10 +247,7 @@ impl Aggregate for Catalog {
             CatalogCommand::MakeSecret(make) => json!({ "secret": make.secret }),
             CatalogCommand::RemoveSecret(remove) => json!({ "secret": remove.secret }),
             CatalogCommand::SetPrice(set) => {
-                let mut froms = self.prices.get(&set.model).into_iter().flat_map(BTreeMap::iter);
-                let price = priced(set);
-                let from = froms.rfind(|(from, known)| set.from.is_none_or(|f| f == **from) && ***known == price);
-                let version = from.map(|(from, _)| PriceVersion { model: set.model.clone(), from: *from });
+                let version = self.prices.version(set);
                 json!({ "model": set.model, "price": version.map(|version| version.to_string()) })
             }
         }

@@ -148,7 +148,7 @@ impl LeaseUsage {
 mod tests {
     use super::*;
     use steward_events::event::{
-        AnswerSource, CallContext, CallOutcome, Operation, PriceVersion, Saved, Tags, TokenUsage, UnpricedSet,
+        AnswerSource, CallContext, CallOutcome, Operation, PriceVersion, Purpose, Saved, Tags, TokenUsage, UnpricedSet,
     };
     use steward_events::quantity::{NanoDollars, Tokens};
     use steward_events::timestamp::Timestamp;
@@ -182,7 +182,8 @@ mod tests {
             operation: Operation::Chat,
             provider: id("p"),
             upstream_model: "m".to_owned(),
-            price: PriceVersion { model: id("m"), from: Timestamp(0) },
+            price: PriceVersion { model: id("m"), from: Timestamp(0), target: None },
+            purpose: Purpose::Asked,
         }
     }
 

@@ -161,7 +161,7 @@ fn price_command() -> impl Strategy<Value = CatalogCommand> {
         let each = PicoDollarsPerToken(amount);
         let price = Rates { input: each, cached: each, output: each, ..Rates::default() };
         let model = "small".parse().unwrap();
-        CatalogCommand::SetPrice(SetPrice { model, from, until, price, variants: vec![], source: None })
+        CatalogCommand::SetPrice(SetPrice { model, from, until, price, variants: vec![], source: None, target: None })
     })
 }
 
@@ -292,6 +292,7 @@ proptest! {
     #[test]
     fn a_price_that_was_in_force_never_changes(commands in vec(price_command(), 0..40)) {
         let small = "small".parse().unwrap();
+        let anywhere = "local/x".parse().unwrap();
         let mut catalog = Catalog::default();
         let mut charged = Vec::new();
         for (second, command) in commands.iter().enumerate() {
@@ -300,11 +301,11 @@ proptest! {
                 catalog.apply(&event, now);
             }
             for (then, price) in &charged {
-                prop_assert_eq!(&catalog.price_at(&small, *then), price);
+                prop_assert_eq!(&catalog.price_at(&small, &anywhere, *then), price);
             }
             // What is charged one microsecond before the next command may be given.
             let just_before = Timestamp(at(second + 1).at.0 - 1);
-            charged.extend(Some((just_before, catalog.price_at(&small, just_before))).filter(|(_, p)| p.is_some()));
+            charged.extend(Some((just_before, catalog.price_at(&small, &anywhere, just_before))).filter(|(_, p)| p.is_some()));
         }
     }
 

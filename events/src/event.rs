@@ -21,10 +21,13 @@ mod checkpoint;
 mod denials;
 mod identity;
 mod ledger;
+mod model_spec;
 mod price;
 mod reads;
 mod registry;
 mod route;
+mod route_terms;
+mod target_id;
 mod task;
 mod tenant;
 mod usage;
@@ -32,18 +35,21 @@ mod usage;
 pub use access::{AccessEvent, Condition, GrantId};
 pub use agent::{AgentEvent, AgentSpec, PatternKind};
 pub use call::{
-    AnswerSource, CallContext, CallOutcome, InvalidTags, Operation, Saved, TAG_KEY_BYTES_MAX, TAG_VALUE_BYTES_MAX,
-    TAGS_MAX, Tags, TokenUsage,
+    AnswerSource, CallContext, CallOutcome, InvalidTags, Operation, Purpose, Saved, TAG_KEY_BYTES_MAX,
+    TAG_VALUE_BYTES_MAX, TAGS_MAX, Tags, TokenUsage,
 };
-pub use catalog::{CachePolicy, CatalogEvent, ModelSpec, ProviderKind};
+pub use catalog::{CachePolicy, CatalogEvent, ProviderKind};
 pub use checkpoint::CheckpointEvent;
 pub use denials::{DenialEvent, DenialKind};
 pub use identity::{IdentityEvent, KeyHash, Profile};
 pub use ledger::{BudgetKey, BudgetLevel, BudgetSpec, LeaseTerms, LedgerEvent, UnsettledCall, WindowBounds};
+pub use model_spec::{Feature, ModelSpec};
 pub use price::{Hours, PriceVariant, PriceVersion, Rates, ServiceTier, TimeOfDay, Unpriced, UnpricedSet, Weekday};
 pub use reads::ReadEvent;
 pub use registry::RegistryEvent;
 pub use route::{InvalidTarget, RefusedFor, RoutePolicy, Target};
+pub use route_terms::{HedgeAfter, InvalidHedge, RouteTerms};
+pub use target_id::{InvalidTargetId, TargetId};
 pub use task::{SpentStep, StepKind, TaskEvent, TaskInput, TaskOutput};
 pub use tenant::TenantEvent;
 pub use usage::UsageEvent;

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{
-    AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Saved, ServiceTier, Tags,
-    TokenUsage, Unpriced, UnpricedSet, UsageEvent,
+    AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Purpose, Saved, ServiceTier,
+    Tags, TokenUsage, Unpriced, UnpricedSet, UsageEvent,
 };
 use steward_events::id::{CallId, CorrelationId, HolderId, LeaseId, PrincipalId};
 use steward_events::ids::{DerivedIds, Ids};
@@ -55,7 +55,8 @@ impl Writer {
             operation: Operation::Chat,
             provider: id("openai"),
             upstream_model: "gpt-4.1-mini-2025-04-14".to_owned(),
-            price: PriceVersion { model: id(model), from: Timestamp(1_793_491_200_000_000) },
+            price: PriceVersion { model: id(model), from: Timestamp(1_793_491_200_000_000), target: None },
+            purpose: Purpose::Asked,
         };
         Self { ids, context: Shared::new(context), lease: LeaseId { holder, number: 3 } }
     }
@@ -163,8 +164,8 @@ fn any_context() -> impl Strategy<Value = Shared<CallContext>> {
         |(principal, key, provider, operation, upstream_model, from)| {
             let scopes =
                 ScopeSet { path: id("acme"), principal, key, model: id("m.1"), agent: None, task: Some(id("t")) };
-            let price = PriceVersion { model: id("m.1"), from: Timestamp(from.into()) };
-            Shared::new(CallContext { scopes, operation, provider, upstream_model, price })
+            let price = PriceVersion { model: id("m.1"), from: Timestamp(from.into()), target: None };
+            Shared::new(CallContext { scopes, operation, provider, upstream_model, price, purpose: Purpose::Asked })
         },
     )
 }

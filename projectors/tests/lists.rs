@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use steward_events::event::{
     AccessEvent, AgentEvent, AgentSpec, AggregateKind, CatalogEvent, Event, IdentityEvent, KeyHash, ModelSpec,
-    PatternKind, Profile, ProviderKind, Rates, RoutePolicy, Target, TenantEvent,
+    PatternKind, Profile, ProviderKind, Rates, RoutePolicy, RouteTerms, Target, TenantEvent,
 };
 use steward_events::id::{AgentId, KeyId, ModelId, ProviderId, RoleId, SecretId};
 use steward_events::provider_key::SecretValue;
@@ -281,20 +281,25 @@ fn price(pico: u64) -> Rates {
 }
 
 fn model_set(model: &str, output_max: u64) -> Event {
-    let spec = ModelSpec { context_max: Tokens(8_192), output_max: Tokens(output_max) };
+    let spec = ModelSpec::of(Tokens(8_192), Tokens(output_max));
     CatalogEvent::ModelSet { model: ModelId::new(model).unwrap(), spec }.into()
 }
 
 fn route_set(model: &str, provider: &str) -> Event {
     let target = Target::new(ProviderId::new(provider).unwrap(), format!("{model}-there"));
-    CatalogEvent::RouteSet { model: ModelId::new(model).unwrap(), targets: vec![target], policy: RoutePolicy::Ordered }
-        .into()
+    let (model, policy, terms) = (ModelId::new(model).unwrap(), RoutePolicy::Ordered, RouteTerms::default());
+    CatalogEvent::RouteSet { model, targets: vec![target], policy, terms }.into()
 }
 
 fn price_set(model: &str, day: u64, pico: u64) -> Event {
+    price_at(None, (model, day, pico))
+}
+
+/// The price of one target.
+fn price_at(target: Option<&str>, (model, day, pico): (&str, u64, u64)) -> Event {
     let from = Timestamp(NOON.0 + day * 86_400_000_000);
-    let (model, price) = (ModelId::new(model).unwrap(), price(pico));
-    CatalogEvent::PriceSet { model, from, until: None, price, variants: vec![], source: None }.into()
+    let (model, price, target) = (ModelId::new(model).unwrap(), price(pico), target.map(|text| text.parse().unwrap()));
+    CatalogEvent::PriceSet { model, from, until: None, price, variants: vec![], source: None, target }.into()
 }
 
 fn provider_set(provider: &str, key: Option<&str>) -> Event {
@@ -381,6 +386,25 @@ async fn prices_set_in_any_order_end_where_the_next_begins() {
     let found: Vec<_> = page.rows.iter().map(|row| (row.from, row.until)).collect();
     let day = |day: u64| Timestamp(NOON.0 + day * 86_400_000_000);
     assert_eq!(found, [(day(1), Some(day(2))), (day(2), Some(day(3))), (day(3), None)]);
+}
+
+#[tokio::test]
+async fn a_targets_prices_stand_beside_those_of_the_model() {
+    let mut company = Company::founded(Config::default()).await;
+    let own = |day, pico| price_at(Some("local/a~b%"), ("small", day, pico));
+    let prices = vec![price_set("small", 0, 1), own(0, 5), price_set("small", 2, 2), own(1, 6), own(3, 7)];
+    let events = [vec![model_set("small", 64), route_set("small", "local")], prices].concat();
+    write(&mut company, "steward", AggregateKind::Catalog, events).await;
+    let rows: Vec<Value> = all(&company, "price.list", &json!({}), 1).await;
+    let day = |at: &Value| (at.as_str().unwrap().parse::<Timestamp>().unwrap().0 - NOON.0) / 86_400_000_000;
+    let found: Vec<_> = (rows.iter())
+        .map(|row| (day(&row["from"]), row["until"].is_string().then(|| day(&row["until"])), row["target"].as_str()))
+        .collect();
+    let target = Some("local/a~b%");
+    let expected = [(0, Some(2), None), (0, Some(1), target), (1, Some(3), target), (2, None, None), (3, None, target)];
+    assert_eq!(found, expected);
+    let page: ModelPage = company.query("acme", "p_max", "model.list", &json!({})).await.unwrap();
+    assert_eq!(page.rows[0].price.map(|price| price.input.0), Some(1), "that of a target is not the model's");
 }
 
 #[tokio::test]

@@ -4,10 +4,11 @@
 //! It knows the route, the call, and what is known of each target; it must not know how that came to be known.
 
 use std::fmt;
+use std::num::NonZeroU8;
 use std::time::Duration;
 
-use steward_events::event::{RoutePolicy, Target};
-use steward_events::quantity::Tokens;
+use steward_events::event::{RoutePolicy, RouteTerms, Target};
+use steward_events::quantity::{NanoDollars, Tokens};
 
 /// The routing of a model's calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Route {
     pub targets: Vec<Target>,
     /// How one is chosen.
     pub policy: RoutePolicy,
+    /// What else it says.
+    pub terms: RouteTerms,
 }
 
 /// What of a call decides where it goes.
@@ -27,6 +30,8 @@ pub struct CallFacts<'a> {
     pub tags: &'a [String],
     /// The same number for calls that should go to the same target.
     pub alike: u64,
+    /// The same number for calls with the same key.
+    pub caller: u64,
     /// Any number, for what goes by lot.
     pub lot: u64,
 }
@@ -38,6 +43,8 @@ pub struct Standing {
     pub closed_for: Option<Duration>,
     /// How soon its answers begin; nothing if it was not asked yet.
     pub latency: Duration,
+    /// What the call costs there if it writes all that it may; none if the target has no price, and then it is not asked.
+    pub cost: Option<NanoDollars>,
 }
 
 /// Targets by their numbers in the route. Each stands in one place.
@@ -47,6 +54,8 @@ pub struct Course {
     pub order: Vec<usize>,
     /// Those to try only after a refusal for a reason that they name, in order.
     pub after_refusal: Vec<usize>,
+    /// Those at which it is made once more, for nobody, after it was answered.
+    pub shadows: Vec<usize>,
     /// Those that are not for this call.
     pub left_out: Vec<(usize, LeftOut)>,
 }
@@ -60,6 +69,12 @@ pub enum LeftOut {
     InputMin,
     /// The call is too long for it.
     InputMax,
+    /// Neither it nor the model has a price now.
+    NoPrice,
+    /// It is tried with a part of callers, and this one is not among them.
+    Canary,
+    /// It is to see how it does on a part of calls, and this one is not among them.
+    Shadow,
 }
 
 impl fmt::Display for LeftOut {
@@ -68,6 +83,9 @@ impl fmt::Display for LeftOut {
             Self::Tags => "it is for calls with tags that this one lacks",
             Self::InputMin => "it is for longer calls",
             Self::InputMax => "it is for shorter calls",
+            Self::Canary => "it is tried with some callers, and this one is not among them",
+            Self::Shadow => "it only makes some calls once more, for nobody",
+            Self::NoPrice => "it has no price now, so that the cost of a call there has no bound",
         })
     }
 }
@@ -82,8 +100,13 @@ impl Course {
         let mut course = Self::default();
         let (mut order, mut after_refusal) = (Vec::new(), Vec::new());
         for (number, (target, standing)) in targets.into_iter().enumerate() {
-            if let Some(why) = left_out(target, facts) {
+            let unpriced = standing.cost.is_none().then_some(LeftOut::NoPrice);
+            if let Some(why) = left_out(target, facts).or(unpriced) {
                 course.left_out.push((number, why));
+                continue;
+            }
+            if target.shadow.is_some() {
+                course.shadows.push(number);
                 continue;
             }
             let place = Place::of(policy, target, standing, (number, facts));
@@ -106,14 +129,25 @@ fn left_out(target: &Target, facts: &CallFacts<'_>) -> Option<LeftOut> {
         Some(LeftOut::InputMin)
     } else if target.input_max.is_some_and(|max| facts.input > max) {
         Some(LeftOut::InputMax)
+    } else if target.canary.is_some_and(|share| !is_among(facts.caller ^ name_of(target), share)) {
+        Some(LeftOut::Canary)
+    } else if target.shadow.is_some_and(|share| !is_among(facts.lot ^ name_of(target), share)) {
+        Some(LeftOut::Shadow)
     } else {
         None
     }
 }
 
+/// True of so many percent of all numbers.
+fn is_among(number: u64, share: NonZeroU8) -> bool {
+    mix(number) % 100 < u64::from(share.get())
+}
+
 /// What decides the order; the first that differs.
 struct Place {
     closed_for: Option<Duration>,
+    /// False first: a canary is tried before all others.
+    is_usual: bool,
     priority: u8,
     score: f64,
 }
@@ -122,22 +156,27 @@ impl Place {
     fn of(
         policy: RoutePolicy,
         target: &Target,
-        Standing { closed_for, latency }: Standing,
+        Standing { closed_for, latency, cost }: Standing,
         (number, facts): (usize, &CallFacts<'_>),
     ) -> Self {
         // The sort is stable, so that equals stay in the order of the route.
         let score = match policy {
             RoutePolicy::Ordered => 0.0,
             RoutePolicy::LeastLatency => latency.as_secs_f64(),
+            #[allow(clippy::cast_precision_loss)] // 2^53 nano-dollars are nine million dollars
+            RoutePolicy::LeastCost => cost.unwrap_or_default().0 as f64,
             RoutePolicy::Weighted => drawn(mix(facts.lot ^ mix(number as u64)), target.weight),
             RoutePolicy::Sticky => drawn(mix(facts.alike ^ name_of(target)), target.weight),
         };
-        Self { closed_for, priority: target.priority, score }
+        Self { closed_for, is_usual: target.canary.is_none(), priority: target.priority, score }
     }
 
     fn compare(&self, other: &Self) -> std::cmp::Ordering {
         let by_standing = self.closed_for.cmp(&other.closed_for);
-        by_standing.then(self.priority.cmp(&other.priority)).then(self.score.total_cmp(&other.score))
+        by_standing
+            .then(self.is_usual.cmp(&other.is_usual))
+            .then(self.priority.cmp(&other.priority))
+            .then(self.score.total_cmp(&other.score))
     }
 }
 

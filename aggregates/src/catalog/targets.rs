@@ -27,17 +27,17 @@ pub(super) fn check(targets: &[Target]) -> Result<(), Rejection> {
     }
     limit::count("targets", targets.len(), TARGETS_MAX)?;
     targets.iter().try_for_each(check_one)?;
-    if targets.iter().all(|target| !target.on.is_empty()) {
-        return Err(Rejection::invalid(
-            "targets.on",
-            "every target waits for another to refuse; one must be tried first",
-        ));
+    let is_for_all = |target: &Target| target.on.is_empty() && target.canary.is_none() && target.shadow.is_none();
+    if !targets.iter().any(is_for_all) {
+        let reason =
+            "every one waits for another to refuse, is a canary or a shadow; one must be there for all callers";
+        return Err(Rejection::invalid("targets", reason));
     }
     Ok(())
 }
 
 fn check_one(target: &Target) -> Result<(), Rejection> {
-    let Target { upstream_model, weight, tags, input_min, input_max, on, .. } = target;
+    let Target { upstream_model, weight, tags, input_min, input_max, on, canary, shadow, .. } = target;
     if upstream_model.is_empty() {
         return Err(Rejection::invalid("targets.upstream_model", "is empty"));
     }
@@ -54,6 +54,14 @@ fn check_one(target: &Target) -> Result<(), Rejection> {
     }
     if input_min.zip(*input_max).is_some_and(|(min, max)| min > max) {
         return Err(Rejection::invalid("targets.input_min", "is more than input_max: no call has so many tokens"));
+    }
+    if canary.is_some() && shadow.is_some() {
+        return Err(Rejection::invalid("targets.shadow", "who answers some callers is no shadow; write two targets"));
+    }
+    for (field, share) in [("targets.canary", canary), ("targets.shadow", shadow)] {
+        if share.is_some_and(|share| share.get() > 100) {
+            return Err(Rejection::invalid(field, "is a share of at most 100%"));
+        }
     }
     limit::count("targets.on", on.len(), 2)
 }
@@ -105,5 +113,11 @@ mod tests {
         let waits = target("a/x on=context_length");
         assert!(check(std::slice::from_ref(&waits)).is_err());
         assert_eq!(check(&[target("a/x"), waits]), Ok(()));
+        for part in ["a/x canary=100%", "a/x shadow=100%"] {
+            assert!(check(&[target(part)]).is_err(), "{part}");
+            assert_eq!(check(&[target(part), target("a/y")]), Ok(()));
+        }
+        refused(target("a/x canary=101%"), "targets.canary");
+        refused(target("a/x canary=5% shadow=5%"), "targets.shadow");
     }
 }

@@ -1,4 +1,4 @@
-use steward_events::event::{Hours, RoutePolicy, Target};
+use steward_events::event::{Hours, PriceVariant, Rates, RoutePolicy, RouteTerms, Target};
 use steward_events::id::TenantId;
 
 use super::*;
@@ -19,7 +19,22 @@ fn price(input: u64) -> Rates {
 
 fn priced(from: u64, until: Option<u64>, input: u64) -> CatalogEvent {
     let (from, until) = (Timestamp(from), until.map(Timestamp));
-    CatalogEvent::PriceSet { model: model(), from, until, price: price(input), variants: vec![], source: None }
+    let (model, variants, source, target) = (model(), vec![], None, None);
+    CatalogEvent::PriceSet { model, from, until, price: price(input), variants, source, target }
+}
+
+/// The price of one target.
+fn of_target(target: &Target, event: CatalogEvent) -> CatalogEvent {
+    match event {
+        CatalogEvent::PriceSet { model, from, until, price, variants, source, .. } => {
+            CatalogEvent::PriceSet { model, from, until, price, variants, source, target: Some(target.id()) }
+        }
+        other => other,
+    }
+}
+
+fn anywhere() -> Target {
+    Target::new("local".parse().unwrap(), "smollm2")
 }
 
 fn price_set(from: u64, input: u64) -> CatalogEvent {
@@ -32,7 +47,7 @@ fn set_price(from: Option<u64>, input: u64) -> CatalogCommand {
 
 fn from_on(from: Option<u64>, input: u64) -> SetPrice {
     let from = from.map(Timestamp);
-    SetPrice { model: model(), from, until: None, price: price(input), variants: vec![], source: None }
+    SetPrice { model: model(), from, until: None, price: price(input), variants: vec![], source: None, target: None }
 }
 
 fn provider(key: Option<&str>) -> SetProvider {
@@ -85,9 +100,9 @@ fn the_price_in_force_is_the_latest_that_has_begun() {
     for event in [price_set(10, 1), price_set(20, 2)] {
         catalog.apply(&event, NOW);
     }
-    assert_eq!(catalog.price_at(&model(), Timestamp(9)), None);
-    assert_eq!(catalog.price_at(&model(), Timestamp(19)).unwrap().1.base, price(1));
-    assert_eq!(catalog.price_at(&model(), Timestamp(20)).unwrap().0.from, Timestamp(20));
+    assert_eq!(catalog.price_at(&model(), &anywhere(), Timestamp(9)), None);
+    assert_eq!(catalog.price_at(&model(), &anywhere(), Timestamp(19)).unwrap().1.base, price(1));
+    assert_eq!(catalog.price_at(&model(), &anywhere(), Timestamp(20)).unwrap().0.from, Timestamp(20));
 }
 
 #[test]
@@ -96,7 +111,7 @@ fn a_price_that_has_ended_leaves_none_until_another_begins() {
     for event in [price_set(10, 1), priced(20, Some(30), 2), price_set(40, 3)] {
         catalog.apply(&event, NOW);
     }
-    let at = |at| catalog.price_at(&model(), Timestamp(at)).map(|(_, price)| price.base);
+    let at = |at| catalog.price_at(&model(), &anywhere(), Timestamp(at)).map(|(_, price)| price.base);
     assert_eq!([at(19), at(20), at(29)], [Some(price(1)), Some(price(2)), Some(price(2))]);
     assert_eq!([at(30), at(39), at(40)], [None, None, Some(price(3))], "a call is not free, it has no price");
 }
@@ -124,8 +139,8 @@ fn a_price_with_all_fields_is_recorded_whole() {
         source: Some("the provider's page of 2026-11-01".to_owned()),
         ..from_on(Some(2_000_000), 5)
     };
-    let SetPrice { model, until, price, variants, source, .. } = set.clone();
-    let event = CatalogEvent::PriceSet { model, from: Timestamp(2_000_000), until, price, variants, source };
+    let SetPrice { model, until, price, variants, source, target, .. } = set.clone();
+    let event = CatalogEvent::PriceSet { model, from: Timestamp(2_000_000), until, price, variants, source, target };
     in_steward([]).when(CatalogCommand::SetPrice(set.clone())).then([event.clone()]);
     in_steward([event]).when(CatalogCommand::SetPrice(set)).then([]);
 }
@@ -184,7 +199,7 @@ fn a_provider_set_again_changes_nothing() {
 
 #[test]
 fn a_model_has_room_for_its_output() {
-    let spec = |context, output| ModelSpec { context_max: Tokens(context), output_max: Tokens(output) };
+    let spec = |context, output| ModelSpec::of(Tokens(context), Tokens(output));
     let set = |spec| CatalogCommand::SetModel(SetModel { model: model(), spec });
     let fits = CatalogEvent::ModelSet { model: model(), spec: spec(100, 100) };
     given::<Catalog>([]).when(set(spec(100, 100))).then([fits.clone()]);
@@ -198,14 +213,18 @@ fn a_model_has_room_for_its_output() {
 }
 
 fn routed_by(targets: Vec<Target>, policy: RoutePolicy) -> CatalogCommand {
-    CatalogCommand::SetRoute(SetRoute { model: model(), targets, policy })
+    CatalogCommand::SetRoute(SetRoute { model: model(), targets, policy, terms: RouteTerms::default() })
+}
+
+fn was_routed(targets: Vec<Target>, policy: RoutePolicy) -> CatalogEvent {
+    CatalogEvent::RouteSet { model: model(), targets, policy, terms: RouteTerms::default() }
 }
 
 #[test]
 fn a_route_with_another_policy_is_another_route() {
     let (provider, model_set, plain) = own();
     let weighted = Target { weight: 9, ..plain.clone() };
-    let set = |targets: &[Target], policy| CatalogEvent::RouteSet { model: model(), targets: targets.to_vec(), policy };
+    let set = |targets: &[Target], policy| was_routed(targets.to_vec(), policy);
     let had = set(std::slice::from_ref(&plain), RoutePolicy::Ordered);
     let given = || given::<Catalog>([provider.clone(), model_set.clone(), had.clone()]);
     given().when(routed_by(vec![plain.clone()], RoutePolicy::Ordered)).then([]);
@@ -239,7 +258,7 @@ fn a_default_route_leads_somewhere() {
 fn own() -> (CatalogEvent, CatalogEvent, Target) {
     let SetProvider { provider, kind, url, key } = provider(None);
     let target = Target::new(provider.clone(), "smollm2");
-    let spec = ModelSpec { context_max: Tokens(100), output_max: Tokens(10) };
+    let spec = ModelSpec::of(Tokens(100), Tokens(10));
     (CatalogEvent::ProviderSet { provider, kind, url, key }, CatalogEvent::ModelSet { model: model(), spec }, target)
 }
 
@@ -248,7 +267,7 @@ fn a_tenant_routes_to_its_own_providers_only() {
     let (provider, model_set, target) = own();
     let foreign = Target::new("platforms".parse().unwrap(), "dear");
     let route = |targets| routed_by(targets, RoutePolicy::Ordered);
-    let routed = CatalogEvent::RouteSet { model: model(), targets: vec![target.clone()], policy: RoutePolicy::Ordered };
+    let routed = was_routed(vec![target.clone()], RoutePolicy::Ordered);
     given::<Catalog>([provider.clone(), model_set.clone()]).when(route(vec![target.clone()])).then([routed]);
     for (given, targets) in [
         (vec![provider.clone(), model_set.clone()], vec![foreign.clone()]),
@@ -270,7 +289,7 @@ fn a_tenant_routes_to_its_own_providers_only() {
 #[test]
 fn a_tenant_prices_only_what_goes_to_its_own_providers() {
     let (provider, model_set, target) = own();
-    let routed = CatalogEvent::RouteSet { model: model(), targets: vec![target], policy: RoutePolicy::Ordered };
+    let routed = was_routed(vec![target], RoutePolicy::Ordered);
     for given in [vec![], vec![provider.clone()], vec![provider.clone(), model_set.clone()]] {
         let mut catalog = Catalog::default();
         for event in &given {
@@ -280,4 +299,38 @@ fn a_tenant_prices_only_what_goes_to_its_own_providers() {
         assert_eq!(refused.code(), "forbidden", "{refused}");
     }
     given::<Catalog>([provider, model_set, routed]).when(set_price(None, 0)).then([price_set(NOW.0, 0)]);
+}
+
+#[test]
+fn a_target_has_its_own_price_else_the_models() {
+    let (dear, plain) = (anywhere(), Target::new("local".parse().unwrap(), "other"));
+    let mut catalog = Catalog::default();
+    for event in [price_set(10, 1), of_target(&dear, priced(20, Some(40), 9)), price_set(30, 2)] {
+        catalog.apply(&event, NOW);
+    }
+    let at = |target: &Target, at| {
+        let (version, price) = catalog.price_at(&model(), target, Timestamp(at)).unwrap();
+        (version.target.is_some(), price.base.input.0)
+    };
+    assert_eq!([at(&dear, 19), at(&dear, 39), at(&dear, 40)], [(false, 1), (true, 9), (false, 2)]);
+    assert_eq!([at(&plain, 19), at(&plain, 39)], [(false, 1), (false, 2)]);
+}
+
+#[test]
+fn a_price_of_a_target_is_for_a_target_of_the_route() {
+    let set =
+        |target: &Target, from| CatalogCommand::SetPrice(SetPrice { target: Some(target.id()), ..from_on(from, 7) });
+    let (target, other) = (anywhere(), Target::new("local".parse().unwrap(), "other"));
+    let routed = was_routed(vec![Target { weight: 3, ..target.clone() }], RoutePolicy::Ordered);
+    let own = of_target(&target, price_set(NOW.0, 7));
+    in_steward([routed.clone()]).when(set(&target, None)).then([own.clone()]);
+    in_steward([routed.clone(), own]).when(set(&target, None)).then([]);
+    let reason = "the route of small has no target local/other; name one of its targets";
+    in_steward([routed.clone()]).when(set(&other, None)).then_rejected(&Rejection::invalid("target", reason));
+    in_steward([]).when(set(&other, None)).then_rejected(&Rejection::invalid("target", reason));
+    // At the model's price its calls were charged until now.
+    let past = "1970-01-01T00:00:00.00002Z is in the past, and small already had a price then; a price must begin now or later";
+    in_steward([routed, price_set(10, 5)])
+        .when(set(&target, Some(20)))
+        .then_rejected(&Rejection::invalid("from", past));
 }

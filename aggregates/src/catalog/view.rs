@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use steward_events::commit::Recorded;
 use steward_events::digest::BodyHash;
-use steward_events::event::{CatalogEvent, ModelSpec, PriceVersion, RoutePolicy, Target};
+use steward_events::event::{CatalogEvent, ModelSpec, PriceVersion, RoutePolicy, RouteTerms, Target};
 use steward_events::id::{ModelId, SecretId, TenantId};
 use steward_events::quantity::Position;
 use steward_events::shared::Shared;
@@ -46,6 +46,8 @@ pub struct Offer<'a> {
     pub targets: Vec<(&'a Target, &'a Provider)>,
     /// How one is chosen.
     pub policy: RoutePolicy,
+    /// What else the route says.
+    pub terms: &'a RouteTerms,
     /// True if the operators set it, not the tenant.
     pub of_platform: bool,
     /// Whether its answers are given more than once: as the tenant says, else as the operators say of a model of theirs.
@@ -55,9 +57,9 @@ pub struct Offer<'a> {
 }
 
 impl Offer<'_> {
-    /// The price in force at `at`.
-    pub fn price_at(&self, at: Timestamp) -> Option<(PriceVersion, Shared<Price>)> {
-        self.catalog.price_at(&self.model, at)
+    /// The price in force at `at` of calls that go to `target`: its own, else the model's.
+    pub fn price_at(&self, target: &Target, at: Timestamp) -> Option<(PriceVersion, Shared<Price>)> {
+        self.catalog.price_at(&self.model, target, at)
     }
 
     /// Where a call goes, over targets that stand as `standing` says of each.
@@ -105,10 +107,11 @@ fn offer<'a>(catalog: &'a Catalog, model: &ModelId, of_platform: bool) -> Option
     let spec = catalog.model(model)?.clone();
     let resolve = |target: &'a Target| Some((target, catalog.provider(&target.provider)?));
     let route = catalog.route(model)?;
-    let (targets, policy) = (route.targets.iter().filter_map(resolve).collect::<Vec<_>>(), route.policy);
+    let targets: Vec<_> = route.targets.iter().filter_map(resolve).collect();
     (!targets.is_empty()).then(|| {
         let cache = CacheTerms::default();
-        Offer { spec, targets, policy, of_platform, cache, catalog, model: model.clone() }
+        let (policy, terms, model) = (route.policy, &route.terms, model.clone());
+        Offer { spec, targets, policy, terms, of_platform, cache, catalog, model }
     })
 }
 

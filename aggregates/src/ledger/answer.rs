@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 use steward_events::command::{GrantLease, LeaseRequest, RenewLease};
 use steward_events::event::LeaseTerms;
-use steward_events::id::LeaseId;
+use steward_events::id::{BudgetId, LeaseId};
 use steward_events::quantity::{NanoDollars, Turn, Unit};
 use steward_events::rejection::Rejection;
 use steward_events::scope::ScopeSet;
 use steward_events::timestamp::Timestamp;
 
-use super::Ledger;
 use super::room::exhausted;
+use super::{Budget, Ledger};
 
 /// What came of `lease.grant` and `lease.renew`, by the state after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct LeaseAnswer {
     /// What is left of the tightest budget in money once all that is open has come back unused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_left: Option<NanoDollars>,
+    /// How many percent of the tightest hard budget, in whatever unit, are left then; none if the scopes touch none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_percent: Option<u8>,
 }
 
 /// What became of a request.
@@ -75,7 +78,13 @@ impl Ledger {
 
     pub(super) fn answer_renew(&self, command: &RenewLease) -> LeaseAnswer {
         let Some(lease) = self.leases.get(&command.lease) else {
-            return LeaseAnswer { outcome: Outcome::Ended, lease: None, others_wait: false, budget_left: None };
+            return LeaseAnswer {
+                outcome: Outcome::Ended,
+                lease: None,
+                others_wait: false,
+                budget_left: None,
+                left_percent: None,
+            };
         };
         let outcome = match &command.request {
             None => Outcome::Nothing,
@@ -119,15 +128,18 @@ impl Ledger {
                 && ticket.is_live(self.at)
                 && touched.iter().any(|(_, budget)| budget.touches(&ticket.scopes))
         });
-        let budget_left = (touched.iter())
-            .filter(|(_, budget)| budget.key.unit == Unit::Money)
-            .map(|(id, budget)| {
-                let window = budget.window_at(id, self.at, "UTC");
-                let gone = self.book.row(&window).map_or(0, |row| row.spent() + row.unsettled);
-                budget.spec.limit.saturating_sub(u64::try_from(gone).unwrap_or(u64::MAX))
-            })
-            .min()
-            .map(NanoDollars);
-        LeaseAnswer { outcome, lease: state, others_wait, budget_left }
+        let left = |id: &BudgetId, budget: &Budget| {
+            let window = budget.window_at(id, self.at, "UTC");
+            let gone = self.book.row(&window).map_or(0, |row| row.spent() + row.unsettled);
+            budget.spec.limit.saturating_sub(u64::try_from(gone).unwrap_or(u64::MAX))
+        };
+        let in_money = touched.iter().filter(|(_, budget)| budget.key.unit == Unit::Money);
+        let budget_left = in_money.map(|(id, budget)| left(id, budget)).min().map(NanoDollars);
+        let percent = |id: &BudgetId, budget: &Budget| {
+            let of = u128::from(budget.spec.limit.max(1));
+            u8::try_from(u128::from(left(id, budget)) * 100 / of).unwrap_or(100)
+        };
+        let left_percent = touched.iter().map(|(id, budget)| percent(id, budget)).min();
+        LeaseAnswer { outcome, lease: state, others_wait, budget_left, left_percent }
     }
 }

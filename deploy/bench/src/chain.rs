@@ -7,7 +7,7 @@ use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{
     AgentEvent, AgentSpec, AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PatternKind,
-    PriceVersion, Saved, Tags, TokenUsage, UnpricedSet, UsageEvent,
+    PriceVersion, Purpose, Saved, Tags, TokenUsage, UnpricedSet, UsageEvent,
 };
 use steward_events::id::{
     AgentId, CallId, CommandId, CommitId, CorrelationId, HolderId, KeyId, LeaseId, ModelId, PrincipalId, ProviderId,
@@ -153,7 +153,8 @@ fn call_event(holder: &HolderId, number: u64) -> Result<Event, BoxError> {
         operation: Operation::Chat,
         provider: ProviderId::new("mock")?,
         upstream_model: "mock".to_owned(),
-        price: PriceVersion { model, from: "2026-01-01".parse()? },
+        price: PriceVersion { model, from: "2026-01-01".parse()?, target: None },
+        purpose: Purpose::Asked,
     });
     let used = Amounts { calls: 1, tokens: Tokens(37), money: NanoDollars(37_000) };
     Ok(if number % 2 == 1 {

@@ -274,7 +274,8 @@ fn route() -> Command {
             .about("Where a call of a model would go, and why")
             .arg(required("model", "The model, as callers name it"))
             .arg(option("tag", "TAGS", "What the call says of itself").value_delimiter(',').action(ArgAction::Append))
-            .arg(option("input-tokens", "COUNT", "How long it is").value_parser(clap::value_parser!(u64))),
+            .arg(option("input-tokens", "COUNT", "How long it is").value_parser(clap::value_parser!(u64)))
+            .arg(option("output-tokens", "COUNT", "How much it wants").value_parser(clap::value_parser!(u64))),
     )
 }
 

@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Body;
-use crate::event::{CachePolicy, ModelSpec, PriceVariant, ProviderKind, Rates, RoutePolicy, Target};
+use crate::event::{
+    CachePolicy, ModelSpec, PriceVariant, ProviderKind, Rates, RoutePolicy, RouteTerms, Target, TargetId,
+};
 use crate::id::{ModelId, ProviderId, SecretId, TenantId};
 use crate::provider_key::SecretValue;
 use crate::sealed::{Content, KeyOwner, Sealable};
@@ -62,11 +64,15 @@ pub struct SetRoute {
     pub model: ModelId,
     /// The targets: providers of the same tenant, because who pays decides what is called. Each is written
     /// `provider/model-there`, and behind it what is not as usual: `weight=3`, `priority=1`, `tags=a+b`, `input_min=1`,
-    /// `input_max=8000`, `on=context_length+content_filter`.
+    /// `input_max=8000`, `rpm=60`, `tpm=100000`,
+    /// `canary=5%`, `shadow=10%`, `on=context_length+content_filter`.
     pub targets: Vec<Target>,
     /// How a target is chosen among those of the same priority; in the order in which they stand if left out.
     #[serde(default, skip_serializing_if = "RoutePolicy::is_usual")]
     pub policy: RoutePolicy,
+    /// What else the route says.
+    #[serde(default, skip_serializing_if = "RouteTerms::is_usual")]
+    pub terms: RouteTerms,
 }
 
 impl Body for SetRoute {}
@@ -91,6 +97,10 @@ pub struct SetPrice {
     /// Who says so, e.g. a page's address and the day on which it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// Whose calls it is for, written `provider/model-there`, if it is for those of one target of the route; of all that have
+    /// no price of their own if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetId>,
 }
 
 impl Body for SetPrice {}

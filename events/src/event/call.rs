@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::event::{PriceVersion, ServiceTier};
-use crate::id::{CallId, ProviderId};
+use crate::id::{CallId, ModelId, ProviderId};
 use crate::quantity::{NanoDollars, Tokens};
 use crate::scope::ScopeSet;
 
@@ -31,10 +32,36 @@ pub struct CallContext {
     pub upstream_model: String,
     /// The price it is charged at, whatever changes later.
     pub price: PriceVersion,
+    /// Why it is made, where that is not because its caller asked this model.
+    #[serde(default, skip_serializing_if = "Purpose::is_asked")]
+    pub purpose: Purpose,
+}
+
+/// Why a call is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// Its caller asked this model.
+    #[default]
+    Asked,
+    /// This model stands in for another.
+    StandIn {
+        /// The model that its caller asked.
+        asked: ModelId,
+    },
+    /// To see how a target does. Nobody gets the answer.
+    Shadow,
+}
+
+impl Purpose {
+    /// True if its caller asked this model.
+    pub fn is_asked(&self) -> bool {
+        *self == Self::Asked
+    }
 }
 
 /// What a call asked a provider for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
     /// An answer to messages.
@@ -55,6 +82,23 @@ pub enum Operation {
     Audio,
     /// A judgement of what may be said.
     Moderation,
+}
+
+impl Operation {
+    /// As it is recorded.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Completions => "completions",
+            Self::Responses => "responses",
+            Self::Embeddings => "embeddings",
+            Self::Batch => "batch",
+            Self::Tool => "tool",
+            Self::Image => "image",
+            Self::Audio => "audio",
+            Self::Moderation => "moderation",
+        }
+    }
 }
 
 /// Where an answer came from.

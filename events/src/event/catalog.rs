@@ -5,10 +5,10 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{PriceVariant, Rates, RoutePolicy, Target};
+use crate::event::{ModelSpec, PriceVariant, Rates, RoutePolicy, RouteTerms, Target, TargetId};
 use crate::id::{ModelId, ProviderId, SecretId};
 use crate::provider_key::SecretValue;
-use crate::quantity::{SchemaVersion, Tokens};
+use crate::quantity::SchemaVersion;
 use crate::sealed::Sealed;
 use crate::timestamp::Timestamp;
 
@@ -44,6 +44,9 @@ pub enum CatalogEvent {
         /// How one is chosen.
         #[serde(default, skip_serializing_if = "RoutePolicy::is_usual")]
         policy: RoutePolicy,
+        /// What else it says.
+        #[serde(default, skip_serializing_if = "RouteTerms::is_usual")]
+        terms: RouteTerms,
     },
     /// A model's price from a moment on, until it ends or a later price begins.
     PriceSet {
@@ -62,6 +65,9 @@ pub enum CatalogEvent {
         /// Who says so, e.g. a page's address and the day on which it was read.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         source: Option<String>,
+        /// Whose calls it is for, if it is for those of one target only; these have it instead of the model's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target: Option<TargetId>,
     },
     /// Whether answers of a model are given more than once.
     CacheSet {
@@ -136,16 +142,6 @@ impl fmt::Display for ProviderKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
-}
-
-/// What is known of a model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ModelSpec {
-    /// Most tokens of input and output together.
-    pub context_max: Tokens,
-    /// Most output tokens of one call; reserved if the caller sets no `max_tokens`.
-    pub output_max: Tokens,
 }
 
 /// Whether an answer is given to more calls than the one that it was made for: to calls that ask for the very same, within

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::event::TargetId;
 use crate::id::ModelId;
 use crate::quantity::{InvalidQuantity, NanoDollars, PicoDollarsPerToken, Tokens};
 use crate::timestamp::Timestamp;
@@ -275,12 +276,19 @@ pub struct PriceVersion {
     pub model: ModelId,
     /// From when the price applies.
     pub from: Timestamp,
+    /// The target that it is for; none if it is for all that have no price of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetId>,
 }
 
 impl fmt::Display for PriceVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let from = self.from.to_string();
-        write!(f, "{}@{}", self.model, from.strip_suffix("T00:00:00Z").unwrap_or(&from))
+        let from = from.strip_suffix("T00:00:00Z").unwrap_or(&from);
+        match &self.target {
+            None => write!(f, "{}@{from}", self.model),
+            Some(target) => write!(f, "{}[{target}]@{from}", self.model),
+        }
     }
 }
 

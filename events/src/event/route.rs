@@ -1,11 +1,13 @@
 //! Where calls of a model go: targets, when each is meant, and how one is chosen.
 
 use std::fmt;
+use std::num::{NonZeroU8, NonZeroU32, NonZeroU64};
 use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::target_id::TargetId;
 use crate::id::ProviderId;
 use crate::quantity::Tokens;
 
@@ -37,6 +39,19 @@ pub struct Target {
     /// It is only for calls that another target refused for one of these reasons.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub on: Vec<RefusedFor>,
+    /// Requests a minute that it takes; without a bound if left out. Each gateway keeps to it for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpm: Option<NonZeroU32>,
+    /// Tokens a minute that it takes, input and output; without a bound if left out. Each gateway keeps to it for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpm: Option<NonZeroU64>,
+    /// It is tried first by so many percent of callers, each key always or never, and by no others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<NonZeroU8>,
+    /// It answers nobody: so many percent of calls are made there once more after their caller got an answer, to see how it
+    /// does. These are paid too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<NonZeroU8>,
 }
 
 /// Why a provider refuses a request that another one may take.
@@ -60,6 +75,8 @@ pub enum RoutePolicy {
     Weighted,
     /// The one whose answers begin soonest, as far as this gateway has seen.
     LeastLatency,
+    /// The one at whose price the call costs least.
+    LeastCost,
     /// Calls with the same key that begin alike go to the same target, so that a provider's cache of prompts helps; over
     /// all calls each target has its weight.
     Sticky,
@@ -78,6 +95,7 @@ impl RoutePolicy {
             Self::Ordered => "ordered",
             Self::Weighted => "weighted",
             Self::LeastLatency => "least_latency",
+            Self::LeastCost => "least_cost",
             Self::Sticky => "sticky",
         }
     }
@@ -95,19 +113,38 @@ impl Target {
             input_min: None,
             input_max: None,
             on: Vec::new(),
+            rpm: None,
+            tpm: None,
+            canary: None,
+            shadow: None,
         }
+    }
+
+    /// Which one it is, whatever else is said of it.
+    pub fn id(&self) -> TargetId {
+        TargetId { provider: self.provider.clone(), upstream_model: self.upstream_model.clone() }
+    }
+
+    /// True if it is that one.
+    pub fn is(&self, id: &TargetId) -> bool {
+        (&self.provider, &self.upstream_model) == (&id.provider, &id.upstream_model)
     }
 
     /// Sets what the word `name=value` says; false if there is no such name.
     fn set(&mut self, name: &str, value: &str) -> Result<bool, InvalidTarget> {
         let wrong = || InvalidTarget(format!("{name}={value}"));
         let tokens = || value.parse().map(Tokens).map_err(|_| wrong());
+        let percent = || value.strip_suffix('%')?.parse().ok();
         match name {
             "weight" => self.weight = value.parse().map_err(|_| wrong())?,
             "priority" => self.priority = value.parse().map_err(|_| wrong())?,
             "tags" => self.tags = value.split('+').map(str::to_owned).collect(),
             "input_min" => self.input_min = Some(tokens()?),
             "input_max" => self.input_max = Some(tokens()?),
+            "canary" => self.canary = Some(percent().ok_or_else(wrong)?),
+            "shadow" => self.shadow = Some(percent().ok_or_else(wrong)?),
+            "rpm" => self.rpm = Some(value.parse().map_err(|_| wrong())?),
+            "tpm" => self.tpm = Some(value.parse().map_err(|_| wrong())?),
             "on" => self.on = value.split('+').map(RefusedFor::named).collect::<Option<_>>().ok_or_else(wrong)?,
             _ => return Ok(false),
         }
@@ -118,8 +155,8 @@ impl Target {
 /// A text that is no target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not a target such as provider/model, with weight=3, priority=1, tags=a+b, input_min=1, input_max=8000 or \
-     on=context_length+content_filter behind it"
+    "{0:?} is not a target such as provider/model, with weight=3, priority=1, tags=a+b, input_min=1, input_max=8000, \
+     rpm=60, tpm=100000, canary=5%, shadow=10% or on=context_length+content_filter behind it"
 )]
 pub struct InvalidTarget(String);
 
@@ -147,7 +184,7 @@ impl FromStr for Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { provider, upstream_model, weight, priority, tags, input_min, input_max, on } = self;
+        let Self { provider, upstream_model, weight, priority, tags, input_min, input_max, .. } = self;
         write!(f, "{provider}/{upstream_model}")?;
         if !is_one(weight) {
             write!(f, " weight={weight}")?;
@@ -163,8 +200,27 @@ impl fmt::Display for Target {
                 write!(f, " {name}={bound}")?;
             }
         }
-        let on: Vec<&str> = on.iter().map(|reason| reason.as_str()).collect();
+        self.write_bounds(f)?;
+        let on: Vec<&str> = self.on.iter().map(|reason| reason.as_str()).collect();
         if on.is_empty() { Ok(()) } else { write!(f, " on={}", on.join("+")) }
+    }
+}
+
+impl Target {
+    /// How much of the calls it gets.
+    fn write_bounds(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(rpm) = self.rpm {
+            write!(f, " rpm={rpm}")?;
+        }
+        if let Some(tpm) = self.tpm {
+            write!(f, " tpm={tpm}")?;
+        }
+        for (name, share) in [("canary", self.canary), ("shadow", self.shadow)] {
+            if let Some(share) = share {
+                write!(f, " {name}={share}%")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -210,7 +266,8 @@ mod tests {
             "local/smollm2",
             "local/org/model-of:today",
             "script/echo delay=5",
-            "local/small weight=3 priority=2 tags=eu+fast input_min=10 input_max=8000 on=context_length+content_filter",
+            "local/small weight=3 priority=2 tags=eu+fast input_min=10 input_max=8000 rpm=60 tpm=100000 canary=5% on=context_length+content_filter",
+            "local/small shadow=10%",
         ] {
             assert_eq!(target(text).to_string(), text);
         }
@@ -222,8 +279,8 @@ mod tests {
     #[test]
     fn words_are_those_that_are_recorded() {
         use RefusedFor::{ContentFilter, ContextLength};
-        use RoutePolicy::{LeastLatency, Ordered, Sticky, Weighted};
-        for policy in [Ordered, Weighted, LeastLatency, Sticky] {
+        use RoutePolicy::{LeastCost, LeastLatency, Ordered, Sticky, Weighted};
+        for policy in [Ordered, Weighted, LeastLatency, LeastCost, Sticky] {
             assert_eq!(serde_json::to_value(policy).unwrap(), policy.as_str());
         }
         for reason in [ContextLength, ContentFilter] {
@@ -233,7 +290,19 @@ mod tests {
 
     #[test]
     fn what_is_no_target_says_what_one_is() {
-        for text in ["", "local", "/x", "local/", "a/b weight=x", "a/b on=rain", "a/b priority=256"] {
+        for text in [
+            "",
+            "local",
+            "/x",
+            "local/",
+            "a/b weight=x",
+            "a/b on=rain",
+            "a/b priority=256",
+            "a/b rpm=0",
+            "a/b tpm=-1",
+            "a/b canary=5",
+            "a/b shadow=0%",
+        ] {
             let why = text.parse::<Target>().unwrap_err().to_string();
             assert!(why.contains("provider/model"), "{text:?}: {why}");
         }

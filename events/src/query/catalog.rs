@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::page::{Page, Paging, list_query};
-use crate::event::{CachePolicy, ModelSpec, PriceVariant, ProviderKind, Rates, RoutePolicy, Target};
+use crate::event::{
+    CachePolicy, ModelSpec, PriceVariant, ProviderKind, Rates, RoutePolicy, RouteTerms, Target, TargetId,
+};
 use crate::id::{ModelId, ProviderId};
 use crate::quantity::{Position, Tokens};
 use crate::timestamp::Timestamp;
@@ -65,6 +67,9 @@ pub struct ModelRow {
     /// How one of them is chosen.
     #[serde(default, skip_serializing_if = "RoutePolicy::is_usual")]
     pub policy: RoutePolicy,
+    /// What else its route says.
+    #[serde(default, skip_serializing_if = "RouteTerms::is_usual")]
+    pub terms: RouteTerms,
     /// Its base rates now, in pico-dollars a token; none if it has no price now, and then it cannot be called.
     pub price: Option<Rates>,
     /// True if the tenant has it from the platform.
@@ -100,6 +105,9 @@ pub struct PriceRow {
     /// Who says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// The target that it is for; none if it is for all that have no price of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetId>,
     /// True if the tenant has it from the platform.
     pub inherited: bool,
 }
@@ -116,6 +124,9 @@ pub struct RouteQuery {
     /// Its input tokens.
     #[serde(default)]
     pub input_tokens: Tokens,
+    /// The most output tokens that it wants; all that the model can write if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<Tokens>,
     /// The answer includes what was recorded up to here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_position: Option<Position>,
@@ -131,6 +142,9 @@ pub struct RouteExplanation {
     pub inherited: bool,
     /// Every target: those to try in order, then those that are left out.
     pub targets: Vec<ExplainedTarget>,
+    /// What else the route says, and what is known of the model against the call; each a sentence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A target, and what becomes of it for this call.

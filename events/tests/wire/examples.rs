@@ -1,6 +1,8 @@
 //! One example of every variant of every event. The `match` that [`variants!`] makes has no `_`: a new variant does not
 //! compile until it stands here. A name `<aggregate>.<type>.<what>` is a further example of the same variant.
 
+use std::num::{NonZeroU8, NonZeroU32, NonZeroU64};
+
 use serde::{Deserialize, Serialize};
 use steward_events::digest::TreeHash;
 use steward_events::event::*;
@@ -139,6 +141,7 @@ fn context(scopes: ScopeSet) -> Shared<CallContext> {
         provider: provider(),
         upstream_model: "SmolLM2-135M".to_owned(),
         price: price_version(),
+        purpose: Purpose::Asked,
     })
 }
 
@@ -205,11 +208,12 @@ fn price_in_full() -> CatalogEvent {
             PriceVariant { tier: Some(ServiceTier::Flex), hours: vec![night], ..plain },
         ],
         source: Some("https://provider.example/prices, read 2026-11-29".to_owned()),
+        target: None,
     }
 }
 
 fn price_version() -> PriceVersion {
-    PriceVersion { model: model(), from: Timestamp(1_793_491_200_000_000) }
+    PriceVersion { model: model(), from: Timestamp(1_793_491_200_000_000), target: None }
 }
 
 fn terms() -> LeaseTerms {
@@ -396,13 +400,14 @@ variants! {
     Event::Catalog(CatalogEvent::ModelSet { .. }) => "catalog.model_set":
         CatalogEvent::ModelSet {
             model: model(),
-            spec: ModelSpec { context_max: Tokens(8_192), output_max: Tokens(1_024) },
+            spec: ModelSpec::of(Tokens(8_192), Tokens(1_024)),
         };
     Event::Catalog(CatalogEvent::RouteSet { .. }) => "catalog.route_set":
         CatalogEvent::RouteSet {
             model: model(),
             targets: vec![Target::new(provider(), "SmolLM2-135M")],
             policy: RoutePolicy::Ordered,
+            terms: RouteTerms::default(),
         };
     Event::Catalog(CatalogEvent::PriceSet { .. }) => "catalog.price_set":
         CatalogEvent::PriceSet {
@@ -412,6 +417,7 @@ variants! {
             price: rates(1),
             variants: vec![],
             source: None,
+            target: None,
         };
     Event::Catalog(CatalogEvent::CacheSet { .. }) => "catalog.cache_set":
         CatalogEvent::CacheSet { model: model(), policy: CachePolicy { ttl_s: 600, coalesce: true } };
@@ -520,7 +526,92 @@ fn full_route() -> CatalogEvent {
         on: vec![RefusedFor::ContextLength, RefusedFor::ContentFilter],
         ..Target::new(provider(), "SmolLM2-1.7B")
     };
-    CatalogEvent::RouteSet { model: model(), targets: vec![meant, larger], policy: RoutePolicy::Weighted }
+    CatalogEvent::RouteSet {
+        model: model(),
+        targets: vec![meant, larger],
+        policy: RoutePolicy::Weighted,
+        terms: RouteTerms::default(),
+    }
+}
+
+/// A route with bounds of its own.
+fn bounded_route() -> CatalogEvent {
+    let bounded = Target {
+        rpm: NonZeroU32::new(60),
+        tpm: NonZeroU64::new(100_000),
+        canary: NonZeroU8::new(5),
+        ..Target::new(provider(), "SmolLM2-135M")
+    };
+    let terms = RouteTerms {
+        connect_ms: NonZeroU32::new(500),
+        first_byte_ms: NonZeroU32::new(5_000),
+        idle_ms: NonZeroU32::new(1_000),
+        whole_ms: NonZeroU32::new(60_000),
+        hedge_after: Some(HedgeAfter::P95),
+        degrade_to: Some(ModelId::new("tiny").unwrap()),
+        degrade_below: NonZeroU8::new(20),
+        degrade_down: true,
+    };
+    let shadow = Target { shadow: NonZeroU8::new(10), ..Target::new(provider(), "SmolLM2-1.7B") };
+    CatalogEvent::RouteSet { model: model(), targets: vec![bounded, shadow], policy: RoutePolicy::LeastCost, terms }
+}
+
+fn target_id() -> TargetId {
+    Target::new(provider(), "SmolLM2-135M").id()
+}
+
+fn price_of_a_target() -> CatalogEvent {
+    CatalogEvent::PriceSet {
+        model: model(),
+        from: Timestamp(1_793_491_200_000_000),
+        until: None,
+        price: rates(1),
+        variants: vec![],
+        source: None,
+        target: Some(target_id()),
+    }
+}
+
+/// A model of which all is known.
+fn model_in_full() -> CatalogEvent {
+    let spec = ModelSpec {
+        operations: vec![Operation::Chat, Operation::Responses],
+        features: vec![
+            Feature::Text,
+            Feature::Image,
+            Feature::Audio,
+            Feature::Tools,
+            Feature::JsonSchema,
+            Feature::Streaming,
+        ],
+        ends: Some(at(86_400)),
+        ..ModelSpec::of(Tokens(8_192), Tokens(1_024))
+    };
+    CatalogEvent::ModelSet { model: model(), spec }
+}
+
+fn started_for(purpose: Purpose) -> UsageEvent {
+    UsageEvent::CallStarted {
+        call: call(),
+        lease: lease(),
+        context: Shared::new(CallContext { purpose, ..(*context(scopes_bare())).clone() }),
+        worst: amounts(1),
+        request: CorrelationId::new("r_1").unwrap(),
+        tags: Tags::default(),
+    }
+}
+
+/// A call that is charged at the price of its target.
+fn started_at_its_targets_price() -> UsageEvent {
+    let price = PriceVersion { target: Some(target_id()), ..price_version() };
+    UsageEvent::CallStarted {
+        call: call(),
+        lease: lease(),
+        context: Shared::new(CallContext { price, ..(*context(scopes_bare())).clone() }),
+        worst: amounts(1),
+        request: CorrelationId::new("r_1").unwrap(),
+        tags: Tags::default(),
+    }
 }
 
 fn further() -> Vec<(&'static str, Event)> {
@@ -548,6 +639,12 @@ fn further() -> Vec<(&'static str, Event)> {
     };
     vec![
         ("catalog.route_set.full", full_route().into()),
+        ("catalog.route_set.bounded", bounded_route().into()),
+        ("catalog.price_set.target", price_of_a_target().into()),
+        ("catalog.model_set.full", model_in_full().into()),
+        ("usage.call_started.target", started_at_its_targets_price().into()),
+        ("usage.call_started.stand_in", started_for(Purpose::StandIn { asked: ModelId::new("large").unwrap() }).into()),
+        ("usage.call_started.shadow", started_for(Purpose::Shadow).into()),
         (
             "identity.key_issued.bare",
             IdentityEvent::KeyIssued {

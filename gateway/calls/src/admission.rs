@@ -7,7 +7,7 @@
 //! One account a scope set: `account` is its state, pure; `actor` carries out what the state asks for.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -248,6 +248,14 @@ impl Admission {
         }
     }
 
+    /// How many percent are left of the tightest hard budget that `scopes` touch, as the ledger said when it was last asked for
+    /// them; none if they touch none, or it was not asked lately.
+    pub(crate) fn left_percent(&self, tenant: &TenantId, scopes: &ScopeSet) -> Option<u8> {
+        let state = self.state();
+        let handle = state.accounts.get(&(tenant.clone(), scopes.clone()))?;
+        Some(handle.left_percent.load(Ordering::Relaxed)).filter(|percent| *percent <= 100 && !handle.inbox.is_closed())
+    }
+
     /// Stops admitting and hands everything back, for a graceful stop once calls have ended.
     pub async fn drain(&self) {
         let open: Vec<Handle> = {
@@ -291,7 +299,8 @@ impl Admission {
             Identity { tenant: wanted.tenant.clone(), scopes: scopes.clone(), holder: self.holder.clone(), journal };
         let (sender, inbox) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicBool::new(false));
-        let handle = Handle { inbox: sender, waiting: Arc::clone(&waiting) };
+        let left_percent = Arc::new(AtomicU8::new(u8::MAX));
+        let handle = Handle { inbox: sender, waiting: Arc::clone(&waiting), left_percent: Arc::clone(&left_percent) };
         let actor = Actor {
             ports: self.ports.clone(),
             me,
@@ -299,6 +308,7 @@ impl Admission {
             numbers: self.numbers.clone(),
             inbox,
             waiting,
+            left_percent,
         };
         state.tasks.spawn(actor.run());
         state.accounts.insert(key, handle.clone());

@@ -13,12 +13,10 @@
 //! | [`Settled`](crate::Settled) | `settle.rs` | `CallFinished` is in the log |
 //!
 //! Every `Reserved` becomes a `Settled`, also that of an attempt without an answer; another attempt follows only if certainly
-//! nothing was billed (`attempts.rs`; *a hedge would race a second attempt here, with a reservation of its own*). `reply.rs` and `relay.rs`
+//! nothing was billed (`asking.rs`, `attempts.rs`), or races it where the route hedges. `reply.rs` and `relay.rs`
 //! pass the answer back, and the last byte of both is made from the `Settled`.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use steward_aggregates::catalog::Catalogs;
 use steward_ports::clock::Clock;
@@ -36,14 +34,16 @@ use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::run_to_end::Left;
-use crate::targets::{Targets, TargetsConfig};
+use crate::targets::Targets;
 use crate::tenant_secrets::TenantSecrets;
 use crate::upstream::Providers;
 
 mod accepted;
 mod answered;
+mod asking;
 mod attempts;
 mod authorised;
+mod card;
 mod claimed;
 mod failure;
 mod given;
@@ -53,22 +53,26 @@ mod planned;
 mod relay;
 mod reply;
 mod reserved;
+mod scopes;
 mod settle;
+mod shadow;
+mod stand_in;
 mod translation;
 
 pub use accepted::Accepted;
 pub use pieces::Pieces;
 pub use reply::{CallSummary, KeptPieces, Reply, ReplyBody};
 
-use answered::{Answered, CallAnswer, Sender, Stop, Unanswered};
-use attempts::Attempts;
+use answered::{Answered, CallAnswer, Sender, Stop};
+use asking::Asker;
 use authorised::{Authorised, authorise};
 use given::{Giver, Look};
 use manners::Manners;
-use planned::{Plan, Planner};
-use relay::Relay;
+use planned::Planner;
+use relay::{AfterIt, Relay};
 use reserved::Reserver;
 use settle::Settler;
+use shadow::Shadows;
 
 /// The stages, each with what it needs and no more.
 pub(crate) struct Pipeline {
@@ -76,18 +80,14 @@ pub(crate) struct Pipeline {
     metrics: Metrics,
     planner: Planner,
     giver: Arc<Giver>,
+    asker: Arc<Asker>,
+    shadows: Shadows,
     claims: Claims,
     contents: Arc<Contents>,
-    reserver: Arc<Reserver>,
-    sender: Sender,
     settler: Settler,
     relay: Arc<Relay>,
     /// Cuts the calls that run.
     cut: CancellationToken,
-    clock: Arc<dyn Clock>,
-    targets: Arc<Targets>,
-    retries: TargetsConfig,
-    attempts_max: NonZeroU32,
 }
 
 /// What the stages need of the process.
@@ -113,17 +113,15 @@ impl Pipeline {
             parts;
         let targets = Arc::new(targets);
         let settler = Settler { metrics: metrics.clone(), clock: Arc::clone(&clock) };
-        let relay = Relay {
+        let relay = Arc::new(Relay {
             settler: settler.clone(),
             clock: Arc::clone(&clock),
             tracker,
             cut: cut.clone(),
             keep_alive_every: config.keep_alive_every,
             read_on_max: config.abandoned_time_max,
-        };
-        let wait_max: Duration = config.admission.wait_max + config.record_wait_max;
-        let reserver =
-            Arc::new(Reserver { access: Arc::clone(&access), admission, clock: Arc::clone(&clock), wait_max });
+        });
+        let reserver = Reserver::new(&access, &admission, &clock, config);
         let giver = Arc::new(Giver {
             access: Arc::clone(&access),
             cache: Cache::new(config.cache_bytes_max, Arc::clone(&clock)),
@@ -133,20 +131,7 @@ impl Pipeline {
             cut: cut.clone(),
             keep_alive_every: config.keep_alive_every,
         });
-        Self {
-            planner: Planner {
-                catalogs,
-                targets: Arc::clone(&targets),
-                clock: Arc::clone(&clock),
-                fresh_wait_max: config.fresh_wait_max,
-            },
-            giver,
-            claims: Claims {
-                clock: Arc::clone(&clock),
-                kept_for: config.idempotency_kept_for,
-                wait_max: config.idempotency_wait_max,
-            },
-            contents,
+        let asker = Arc::new(Asker {
             reserver,
             sender: Sender {
                 access: Arc::clone(&access),
@@ -157,15 +142,30 @@ impl Pipeline {
                 manners: Manners::default(),
                 read_on_max: config.abandoned_time_max,
             },
-            relay: Arc::new(relay),
+            targets: Arc::clone(&targets),
+            clock: Arc::clone(&clock),
+            config: config.targets.clone(),
+            attempts_max: config.attempts_max,
+        });
+        Self {
+            planner: Planner {
+                access: Arc::clone(&access),
+                admission: Arc::clone(&admission),
+                catalogs,
+                targets,
+                clock: Arc::clone(&clock),
+                fresh_wait_max: config.fresh_wait_max,
+            },
+            giver,
+            shadows: Shadows::new(Arc::clone(&asker), Arc::clone(&relay), admission),
+            asker,
+            claims: Claims { clock, kept_for: config.idempotency_kept_for, wait_max: config.idempotency_wait_max },
+            contents,
+            relay,
             settler,
             access,
             metrics,
             cut,
-            clock,
-            targets,
-            retries: config.targets.clone(),
-            attempts_max: config.attempts_max,
         }
     }
 
@@ -194,57 +194,27 @@ impl Pipeline {
 
     /// Has the call answered by a provider; what comes is for those too who follow `leader`.
     async fn answer(&self, call: Authorised, leader: Option<Leader>, left: &Left) -> Result<Reply, Error> {
-        let stop = Stop { left, cut: &self.cut, leader: leader.as_ref(), claimed: call.claim.is_some() };
-        let Answered { reserved, answer } = self.first_that_answers(&call, stop).await?;
+        let stop = Stop { left, cut: &self.cut, leader: leader.as_ref(), claimed: call.claim.is_some(), lost: None };
+        let Answered { reserved, answer } = self.asker.first_that_answers(&call, stop).await?;
         // An answer that a short budget cut short is its caller's only.
         let is_full = reserved.output.each() >= call.plan.estimate.output_max;
         let leader = leader.filter(|_| is_full || call.claim.is_some());
+        let shadow = self.shadows.of(&call, &reserved);
         match answer {
             CallAnswer::Whole(body, measured) => {
-                reply::whole(&self.settler, call, reserved, (body, measured), leader).await
+                let reply = reply::whole(&self.settler, call, reserved, (body, measured), leader).await;
+                if let Some(shadow) = shadow {
+                    shadow.start();
+                }
+                reply
             }
             CallAnswer::Unusable(measured, why) => {
                 Err(reply::unusable(&self.settler, &call, reserved, (measured, why)).await)
             }
-            CallAnswer::Stream(events) => Ok(Relay::start(&self.relay, call, reserved, (events, leader))),
-        }
-    }
-
-    /// Asks the route's targets until one answers, each attempt with a reservation of its own. Of what one provider keeps no
-    /// other knows: then only the first that can be asked at all is asked.
-    async fn first_that_answers(&self, call: &Authorised, stop: Stop<'_>) -> Result<Answered, Error> {
-        let Plan { targets, course, .. } = &call.plan;
-        let mut attempts = Attempts::new(course, |number| &targets[number].target.on, &self.retries);
-        let mut failed = Error::NoSuchModel(call.request.model.to_string());
-        let is_bound = call.dialect.builds_on(&call.request).is_some();
-        let mut number = 0;
-        while number < self.attempts_max.get()
-            && let Some(next) = attempts.next(self.clock.monotonic(), self.targets.draw())
-        {
-            if !stop.sleep(next.wait).await {
-                break;
-            }
-            let target = &targets[next.target];
-            let Some(trial) = target.health.enter(next.last_resort) else {
-                attempts.put_off(next.target);
-                continue;
-            };
-            number += 1;
-            let reserved = self.reserver.reserve(call, target, (number, trial)).await?;
-            match self.sender.send(call, target, reserved, stop).await {
-                Ok(answered) => return Ok(answered),
-                Err(Unanswered::GiveUp(why)) => return Err(why),
-                Err(Unanswered::Failed(why, _)) if is_bound && !matches!(why, Error::BadRequest { .. }) => {
-                    return Err(why);
-                }
-                Err(Unanswered::Failed(why, recourse)) => {
-                    failed = why;
-                    if !attempts.failed(next.target, &recourse, self.clock.monotonic()) {
-                        break;
-                    }
-                }
+            CallAnswer::Stream(events) => {
+                let after = shadow.map(|shadow| -> AfterIt { Box::new(move || shadow.start()) });
+                Ok(Relay::start(&self.relay, call, reserved, (events, leader, after)))
             }
         }
-        Err(failed)
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use steward_aggregates::catalog::Catalogs;
+use steward_events::event::ModelSpec;
 use steward_events::id::{HolderId, ModelId};
 use steward_events::ids::Ids;
 use steward_events::quantity::NanoDollars;
@@ -137,18 +138,19 @@ impl Calls {
         })
     }
 
-    /// The models that this key may call.
+    /// The models that this key may call, and what is known of each.
     ///
     /// # Errors
     /// If the tenant is suspended, and may call none.
-    pub fn models(&self, key: &AuthenticatedKey) -> Result<Vec<ModelId>, Error> {
+    pub fn models(&self, key: &AuthenticatedKey) -> Result<Vec<(ModelId, ModelSpec)>, Error> {
         let tenant = &key.holder.tenant;
         if let Some(reason) = self.access.authority().read().suspended(tenant) {
             return Err(Rejection::Suspended { tenant: tenant.clone(), reason: reason.to_owned() }.into());
         }
-        let mut models: Vec<ModelId> = self.catalogs.read().models(tenant).into_iter().cloned().collect();
-        models.retain(|model| self.access.may_invoke(key, model, NanoDollars(0)).is_ok());
-        Ok(models)
+        let catalogs = self.catalogs.read();
+        let may_call = |model: &&ModelId| self.access.may_invoke(key, model, NanoDollars(0)).is_ok();
+        let models = catalogs.models(tenant).into_iter().filter(may_call);
+        Ok(models.filter_map(|model| Some((model.clone(), catalogs.offer(tenant, model)?.spec))).collect())
     }
 
     /// Hands back what was lent for calls that can no longer come, until `shutdown`.

@@ -66,6 +66,8 @@ pub(crate) struct Estimate {
     pub(crate) clampable: bool,
     /// What it is charged.
     pub(crate) rate: Rate,
+    /// What it can use at most beside its output.
+    most: Most,
     /// What it can cost.
     ceiling: Ceiling,
     /// What is probably used, but for the output.
@@ -101,10 +103,22 @@ impl Estimate {
             clampable: makes == Makes::Text && request.output_limit.is_none(),
             output_beside: request.size.output_tokens,
             context_max,
+            most,
             ceiling: rate.price.ceiling(most, rate.began),
             rate,
             probable: TokenUsage { input: Tokens(read), images, ..TokenUsage::default() },
         }
+    }
+
+    /// The same call at another price.
+    pub(crate) fn at(&self, rate: Rate) -> Self {
+        Self { ceiling: rate.price.ceiling(self.most, rate.began), rate, ..self.clone() }
+    }
+
+    /// What it is charged if it writes all that it may.
+    pub(crate) fn usual_cost(&self) -> NanoDollars {
+        let usage = self.probable(self.output(self.output_max));
+        self.rate.charge(&usage, &CallOutcome::Completed).cost
     }
 
     /// The worst case.
@@ -192,7 +206,7 @@ mod tests {
     use crate::dialect::testing::any_json;
     use crate::dialect::{Dialect, Recipient, Speaks};
 
-    const SPEC: ModelSpec = ModelSpec { context_max: Tokens(8_192), output_max: Tokens(2_048) };
+    const SPEC: ModelSpec = ModelSpec::of(Tokens(8_192), Tokens(2_048));
 
     fn rate(input: u64, cached: u64, output: u64) -> Rate {
         let [input, cached, output] = [input, cached, output].map(PicoDollarsPerToken);
@@ -203,7 +217,9 @@ mod tests {
         let ceiling = rate.price.ceiling(Most { input: input_max, ..Most::default() }, rate.began);
         let (output_beside, context_max) = (0, 8_192);
         let rate = rate.clone();
+        let most = Most { input: input_max, searches: 0, images: 0 };
         Estimate {
+            most,
             input_max,
             output_max,
             output_beside,
@@ -263,6 +279,16 @@ mod tests {
         let said = |images: u64| TokenUsage { images, ..TokenUsage::default() };
         assert_eq!(estimate.instead_of(said(3)), None);
         assert_eq!(estimate.instead_of(said(1_000)), Some(said(3)));
+    }
+
+    #[test]
+    fn another_price_changes_money_and_nothing_else() {
+        let body = json!({ "model": "m", "max_tokens": 100, "messages": [{ "content": "word ".repeat(40) }] });
+        let (dear, cheap) = (estimate(&body), estimate(&body).at(rate(1_000, 100, 2_000)));
+        assert_eq!((dear.worst().tokens, dear.output_max), (cheap.worst().tokens, cheap.output_max));
+        assert_eq!(dear.worst().money.0, cheap.worst().money.0 * 1_000);
+        assert!(cheap.usual_cost() < dear.usual_cost() && dear.usual_cost() < dear.worst().money);
+        assert_eq!(cheap.at(rate(1_000_000, 100_000, 2_000_000)), dear);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! How the targets of calls are doing, as this gateway has seen: which are left alone for a while because they failed, and
-//! how soon each answers. Forgotten with the process: the first calls of the next one find out again.
+//! How the targets of calls are doing, as this gateway has seen: which are left alone for a while because they failed, how
+//! soon each answers, and what it takes a minute. Forgotten with the process: the first calls of the next one find out again.
 //!
 //! It decides nothing about a call but whether a target may be asked now; the order is the route's
 //! (`steward_aggregates::catalog::Course`). It must not know callers, budgets or what a caller is told.
@@ -12,17 +12,21 @@ use std::time::Duration;
 use steward_aggregates::catalog::Standing;
 use steward_aggregates::catalog::route::{hash, mix};
 use steward_events::id::{ProviderId, TenantId};
+use steward_events::quantity::Tokens;
 use steward_ports::clock::Clock;
 
 mod breaker;
 mod config;
 mod latency;
 mod metrics;
+mod minute;
 
 use breaker::{Breaker, State};
 pub use config::TargetsConfig;
 use latency::Latency;
 pub(crate) use metrics::TargetMetrics;
+use minute::Minute;
+pub(crate) use minute::Takes;
 
 /// Targets that are remembered; beyond that all are forgotten.
 const TARGETS_MAX: usize = 4_096;
@@ -60,6 +64,16 @@ pub(crate) struct Target {
 struct Seen {
     breaker: Breaker,
     latency: Latency,
+    minute: Minute,
+}
+
+/// Why a target is not asked now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// It is to be left alone: it failed.
+    LeftAlone,
+    /// It takes no more for so long.
+    Full(Duration),
 }
 
 /// Numbers by lot, for what is not to happen to all at once. No secret rests on them.
@@ -106,15 +120,26 @@ impl Target {
     pub(crate) fn standing(&self) -> Standing {
         let now = self.shared.clock.monotonic();
         let seen = self.seen();
-        Standing { closed_for: seen.breaker.closed_for(now), latency: seen.latency.at(now) }
+        Standing { closed_for: seen.breaker.closed_for(now), latency: seen.latency.at(now), ..Standing::default() }
     }
 
-    /// Begins an attempt; none if the target is to be left alone now. As a last resort it is asked all the same: a breaker
-    /// chooses among targets, it never refuses a call.
-    pub(crate) fn enter(self: &Arc<Self>, last_resort: bool) -> Option<Trial> {
+    /// How soon nineteen of twenty of its answers began, of the last ones; none before there were enough.
+    pub(crate) fn p95(&self) -> Option<Duration> {
+        self.seen().latency.p95()
+    }
+
+    /// Begins an attempt, unless the target is to be left alone now, or takes no more. As a last resort one that failed is
+    /// asked all the same: a breaker chooses among targets, it never refuses a call.
+    pub(crate) fn enter(self: &Arc<Self>, takes: Takes, last_resort: bool) -> Result<Trial, Passed> {
+        let now = self.shared.clock.monotonic();
+        self.seen().minute.take(now, takes).map_err(Passed::Full)?;
         let may = self.change(Breaker::enter);
+        if may.is_none() && !last_resort {
+            self.seen().minute.give_back(now, takes);
+            return Err(Passed::LeftAlone);
+        }
         let is_probe = may == Some(breaker::Entry::Probe);
-        (may.is_some() || last_resort).then(|| Trial { target: Arc::clone(self), is_probe, is_judged: false })
+        Ok(Trial { target: Arc::clone(self), is_probe, is_judged: false, takes: Some(takes) })
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -161,6 +186,8 @@ pub(crate) struct Trial {
     target: Arc<Target>,
     is_probe: bool,
     is_judged: bool,
+    /// What it took of the provider's minute, until it is known what it used.
+    takes: Option<Takes>,
 }
 
 impl Trial {
@@ -185,6 +212,22 @@ impl Trial {
         });
     }
 
+    /// Nothing of it went out: what it took of the provider's minute is there again.
+    pub(crate) fn not_sent(&mut self) {
+        if let Some(takes) = self.takes.take() {
+            let now = self.target.shared.clock.monotonic();
+            self.target.seen().minute.give_back(now, takes);
+        }
+    }
+
+    /// It was sent, and used so many tokens.
+    pub(crate) fn used(&mut self, tokens: Tokens) {
+        if let Some(takes) = self.takes.take() {
+            let now = self.target.shared.clock.monotonic();
+            self.target.seen().minute.used(now, takes, tokens.0);
+        }
+    }
+
     fn judge(&mut self, verdict: impl FnOnce(&mut Breaker, Duration)) {
         self.is_judged = true;
         self.target.change(verdict);
@@ -193,6 +236,7 @@ impl Trial {
 
 impl Drop for Trial {
     fn drop(&mut self) {
+        self.not_sent();
         if self.is_probe && !self.is_judged {
             self.target.change(Breaker::probe_untold);
         }

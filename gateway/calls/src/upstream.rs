@@ -5,7 +5,9 @@
 //! are told of its failures.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,7 +15,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use http::StatusCode;
 use steward_answers::problem::Problem;
-use steward_events::event::{Operation, ProviderKind};
+use steward_events::event::{Operation, ProviderKind, RouteTerms};
 use steward_events::id::ProviderId;
 
 pub use crate::dialect::Refused;
@@ -55,8 +57,30 @@ pub struct Outgoing {
     pub stream: bool,
     /// True if the operators set the provider: then it may be anywhere, also on this machine.
     pub trusted: bool,
+    /// How long it may take, where that is less than the provider's settings say.
+    pub time_max: TimeMax,
     /// To be asked before the body goes.
     pub pre_send_check: PreSendCheck,
+}
+
+/// How long parts of an attempt may take; as the settings say where nothing is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeMax {
+    /// To connect.
+    pub connect: Option<Duration>,
+    /// From sending the request to the first byte of the answer.
+    pub first_byte: Option<Duration>,
+    /// Between two pieces of the answer.
+    pub idle: Option<Duration>,
+    /// All of it.
+    pub whole: Option<Duration>,
+}
+
+impl From<&RouteTerms> for TimeMax {
+    fn from(RouteTerms { connect_ms, first_byte_ms, idle_ms, whole_ms, .. }: &RouteTerms) -> Self {
+        let span = |ms: &Option<NonZeroU32>| ms.map(|ms| Duration::from_millis(ms.get().into()));
+        Self { connect: span(connect_ms), first_byte: span(first_byte_ms), idle: span(idle_ms), whole: span(whole_ms) }
+    }
 }
 
 /// What came back, as the upstream wrote it.

@@ -5,25 +5,25 @@ use http::{HeaderMap, header};
 use steward_answers::problem::Problem;
 use steward_answers::retry_after::AskAgain;
 use steward_calls::upstream::{Cause, Failure, Refused, UpstreamAnswer};
-use tokio::time::Instant;
 
 use crate::coding::Unpacking;
 use crate::config::Config;
 use crate::http::HttpAnswer;
 use crate::reading::Reading;
+use crate::times::Times;
 
 /// Bytes of an error's body that are read.
 const ERROR_BYTES_MAX: usize = 256 * 1024;
 
-/// The answer to a request, read until `ends` at the latest; in server-sent events if a `stream` was wanted and came.
+/// The answer to a request, read within `times`; in server-sent events if a `stream` was wanted and came.
 pub(crate) async fn answer(
     answer: HttpAnswer,
     stream: bool,
     bounds: &Config,
-    ends: Instant,
+    times: Times,
 ) -> Result<UpstreamAnswer, Failure> {
     let is_event_stream = says(&answer.headers, "text/event-stream");
-    let mut reading = accepted(answer, bounds, ends).await?;
+    let mut reading = accepted(answer, times).await?;
     // Official clients do not look at the type: what begins like a stream is one. Where the type says so too, nothing is
     // waited for.
     if stream && (is_event_stream || reading.begins_like_a_stream().await?) {
@@ -33,10 +33,10 @@ pub(crate) async fn answer(
 }
 
 /// The body of an answer with a good status.
-pub(crate) async fn accepted(answer: HttpAnswer, bounds: &Config, ends: Instant) -> Result<Reading, Failure> {
+pub(crate) async fn accepted(answer: HttpAnswer, times: Times) -> Result<Reading, Failure> {
     let HttpAnswer { status, headers, body } = answer;
     let unpacking = Unpacking::of(&headers);
-    let reading = |unpacking| Reading::new(body, unpacking, bounds.idle_time_max, ends);
+    let reading = |unpacking| Reading::new(body, unpacking, times.idle, times.ends);
     if status.is_success() {
         let broken = |unknown: crate::coding::UnknownCoding| Failure::possibly(Cause::Broke(unknown.to_string()));
         return unpacking.map(reading).map_err(broken);
@@ -61,5 +61,5 @@ fn kind_of_aws(headers: &HeaderMap) -> Option<String> {
 
 fn ask_again(headers: &HeaderMap) -> Option<AskAgain> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    AskAgain::read(text("retry-after-ms"), text("retry-after"))
+    AskAgain::read(text("retry-after-ms"), text("retry-after")).or_else(|| AskAgain::of_limits(text))
 }

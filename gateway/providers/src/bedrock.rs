@@ -44,19 +44,19 @@ impl Provider for Bedrock {
     }
 
     async fn send(&self, mut outgoing: Outgoing) -> Result<UpstreamAnswer, Failure> {
-        let (ends, stream) = (self.client.ends(), outgoing.stream);
+        let (times, stream) = (self.client.times(&outgoing), outgoing.stream);
         let method = if stream { "converse-stream" } else { "converse" };
         let path = format!("/model/{}/{method}", segment(&outgoing.model)?);
         let url: Result<Url, _> = format!("{}{path}", outgoing.url.trim_end_matches('/')).parse();
         let url = url.map_err(|error| not_to_be_had(format!("its address is no URL: {error}")))?;
         let key = Key::read(outgoing.key.take().as_deref().unwrap_or_default())?;
         let headers = key.headers(&url, &outgoing.body, (self.now)())?;
-        let answer = self.client.post(outgoing, path.into(), headers).await?;
+        let answer = self.client.post(outgoing, path.into(), headers, times).await?;
         let bounds = self.client.bounds();
         if !stream || !answering::says(&answer.headers, EVENT_STREAM) {
-            return answering::answer(answer, stream, bounds, ends).await;
+            return answering::answer(answer, stream, bounds, times).await;
         }
-        let reading = answering::accepted(answer, bounds, ends).await?;
+        let reading = answering::accepted(answer, times).await?;
         Ok(UpstreamAnswer::Stream(event_stream::events(reading, bounds.event_bytes_max).boxed()))
     }
 }

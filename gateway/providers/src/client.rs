@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use steward_calls::upstream::{Cause, Failure, Outgoing, UpstreamAnswer};
 use steward_events::BoxError;
-use tokio::time::Instant;
 
 use crate::answering;
 use crate::config::Config;
 use crate::http::{Headers, Http, HttpAnswer, Message};
+use crate::times::Times;
 
 /// A client of one kind of provider.
 pub(crate) struct Client {
@@ -27,9 +27,9 @@ impl Client {
         &self.bounds
     }
 
-    /// When a call that begins now must be over.
-    pub(crate) fn ends(&self) -> Instant {
-        Instant::now() + self.bounds.total_time_max
+    /// How long `outgoing` may take, from now on.
+    pub(crate) fn times(&self, outgoing: &Outgoing) -> Times {
+        Times::new(&self.bounds, outgoing.time_max)
     }
 
     /// Posts what goes out to this path below its base URL, and reads the answer.
@@ -39,9 +39,9 @@ impl Client {
         path: Cow<'static, str>,
         headers: Headers,
     ) -> Result<UpstreamAnswer, Failure> {
-        let (ends, stream) = (self.ends(), outgoing.stream);
-        let answer = self.post(outgoing, path, headers).await?;
-        answering::answer(answer, stream, &self.bounds, ends).await
+        let (times, stream) = (self.times(&outgoing), outgoing.stream);
+        let answer = self.post(outgoing, path, headers, times).await?;
+        answering::answer(answer, stream, &self.bounds, times).await
     }
 
     /// Posts what goes out; returns when the head of its answer has come.
@@ -50,10 +50,11 @@ impl Client {
         outgoing: Outgoing,
         path: Cow<'static, str>,
         headers: Headers,
+        times: Times,
     ) -> Result<HttpAnswer, Failure> {
         let Outgoing { url: base, body, trusted, pre_send_check: check, .. } = outgoing;
         let anywhere = trusted || self.bounds.tenant_providers_anywhere;
-        self.http.post(Message { base, path, headers, body, anywhere, check }).await
+        self.http.post(Message { base, path, headers, body, anywhere, times, check }).await
     }
 }
 

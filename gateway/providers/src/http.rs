@@ -12,11 +12,11 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use reqwest::Url;
 use steward_calls::upstream::{Cause, Failure, PreSendCheck};
 use steward_events::BoxError;
-use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::http1::{self, Connector, Endpoint, Failed, Next, Post};
 use crate::public_address::{PublicOnly, may_be_public};
+use crate::times::Times;
 
 /// What is posted.
 pub(crate) struct Message {
@@ -30,6 +30,8 @@ pub(crate) struct Message {
     pub(crate) body: Bytes,
     /// False if it may go to public addresses only.
     pub(crate) anywhere: bool,
+    /// How long it may take.
+    pub(crate) times: Times,
     /// To be asked before the body goes.
     pub(crate) check: PreSendCheck,
 }
@@ -137,10 +139,9 @@ impl Http {
     }
 
     async fn post_lean(&self, endpoint: &Endpoint, message: Message) -> Result<HttpAnswer, Failure> {
-        let Message { headers, body, anywhere, check, .. } = message;
-        let head_by = Instant::now() + self.bounds.first_byte_time_max.min(self.bounds.total_time_max);
+        let Message { headers, body, anywhere, times, check, .. } = message;
         let post = Post { endpoint, headers: &headers, body };
-        let answer = post.send(self.lean.of(anywhere), check, head_by).await;
+        let answer = post.send(self.lean.of(anywhere), check, (times.connect, times.head_by())).await;
         let http1::Answer { status, headers, body } = answer.map_err(|failed| match failed {
             Failed::Unreachable(_) | Failed::NotSent => Failure::unbilled(Cause::Unreachable(failed.to_string())),
             Failed::TimedOut => Failure::possibly(Cause::TimedOut("no first byte in time")),
@@ -150,7 +151,7 @@ impl Http {
     }
 
     async fn post_general(&self, url: &Url, message: Message) -> Result<HttpAnswer, Failure> {
-        let Message { headers, body, anywhere, check, .. } = message;
+        let Message { headers, body, anywhere, times, check, .. } = message;
         let length = body.len();
         // A stream of one piece, so that the check is made when the connection asks for it.
         let body = stream::once(async move { check.await.map(|()| body) });
@@ -159,6 +160,7 @@ impl Http {
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::CONTENT_LENGTH, length)
             .header(header::ACCEPT_ENCODING, "identity")
+            .timeout(times.left())
             .body(reqwest::Body::wrap_stream(body));
         for (name, value) in headers {
             let mut value = HeaderValue::try_from(value)
@@ -166,7 +168,7 @@ impl Http {
             value.set_sensitive(true);
             request = request.header(name, value);
         }
-        let answer = tokio::time::timeout(self.bounds.first_byte_time_max, request.send()).await;
+        let answer = tokio::time::timeout_at(times.head_by(), request.send()).await;
         let answer = match answer {
             Err(_) => return Err(Failure::possibly(Cause::TimedOut("no first byte in time"))),
             Ok(Err(error)) => return Err(failed_to_send(&error)),

@@ -67,7 +67,8 @@ pub(crate) struct Post<'a> {
 }
 
 impl Post<'_> {
-    /// Sends it once `may_go` says yes, when a connection is there; returns with the head of the answer.
+    /// Sends it once `may_go` says yes, when a connection is there, which takes `connect_max` at most; returns with the head of
+    /// the answer.
     ///
     /// # Errors
     /// [`Failed`]
@@ -75,14 +76,14 @@ impl Post<'_> {
         self,
         connector: &Connector,
         may_go: impl Future<Output = Result<(), E>>,
-        head_by: Instant,
+        (connect_max, head_by): (Duration, Instant),
     ) -> Result<Answer, Failed> {
         let Self { endpoint, headers, body } = self;
         let head =
             endpoint.head(headers, body.len()).ok_or_else(|| Failed::Unreachable("its key is no header".to_owned()))?;
         let mut connection = match endpoint.idle() {
             Some(connection) => connection,
-            None => connector.connect(endpoint).await?,
+            None => connector.connect(endpoint, connect_max).await?,
         };
         may_go.await.map_err(|_| Failed::NotSent)?;
         let exchange = async {

@@ -28,6 +28,7 @@ mod reading;
 mod scripted;
 #[cfg(test)]
 mod testing;
+mod times;
 
 pub use config::Config;
 

@@ -71,7 +71,7 @@ mod tests {
 
     use bytes::Bytes;
     use futures::FutureExt;
-    use steward_calls::upstream::Revoked;
+    use steward_calls::upstream::{Revoked, TimeMax};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -110,6 +110,7 @@ mod tests {
             body,
             stream: false,
             trusted: true,
+            time_max: TimeMax::default(),
             pre_send_check,
         };
         let answer = openai.send(outgoing).await;

@@ -232,7 +232,7 @@ mod tests {
     use std::future::ready;
 
     use futures::FutureExt;
-    use steward_calls::upstream::{Billed, Revoked};
+    use steward_calls::upstream::{Billed, Revoked, TimeMax};
 
     use super::*;
 
@@ -259,6 +259,7 @@ mod tests {
             body: Bytes::from(body.to_string()),
             stream: false,
             trusted: true,
+            time_max: TimeMax::default(),
             pre_send_check: ready(check).boxed(),
         };
         let revoked = Scripted.send(outgoing(&json!({}), Err(Revoked))).await;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use steward_calls::dialect::Speaks;
 use steward_calls::dialect::openai_chat::LimitField;
-use steward_calls::upstream::{Failure, Outgoing, UpstreamAnswer};
+use steward_calls::upstream::{Failure, Outgoing, TimeMax, UpstreamAnswer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -30,6 +30,7 @@ pub(crate) fn outgoing(url: String, model: &str, key: Option<&str>) -> Outgoing 
         body: Bytes::from_static(b"{}"),
         stream: false,
         trusted: true,
+        time_max: TimeMax::default(),
         pre_send_check: ready(Ok(())).boxed(),
     }
 }

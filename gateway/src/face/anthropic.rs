@@ -80,7 +80,7 @@ async fn counted(State(face): State<Arc<Messages>>, request: Request) -> Respons
     let counted = async {
         let accepted = face.door.accept(&parts, body).await?;
         let (model, tokens) = count_tokens(&accepted.body)?;
-        if !face.calls.models(&accepted.key)?.contains(&model) {
+        if !face.calls.models(&accepted.key)?.iter().any(|(known, _)| *known == model) {
             return Err(steward_calls::Error::NoSuchModel(model.to_string()).into());
         }
         Ok(Json(json!({ "input_tokens": tokens })).into_response())

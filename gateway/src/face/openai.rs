@@ -13,6 +13,7 @@ use http::request::Parts;
 use serde_json::{Value, json};
 use steward_calls::dialect::{Dialect, naming};
 use steward_calls::{Calls, Reply, Responses};
+use steward_events::event::ModelSpec;
 use steward_events::id::ModelId;
 use steward_ports::clock::Clock;
 
@@ -97,15 +98,30 @@ async fn model(State(face): State<Arc<OpenAi>>, Path(name): Path<String>, reques
     let (parts, _) = request.into_parts();
     let found = async {
         let key = face.door.authenticate(&parts).await?;
-        let found = face.calls.models(&key)?.into_iter().find(|id| id.as_str() == name);
+        let found = face.calls.models(&key)?.into_iter().find(|(id, _)| id.as_str() == name);
         let found = found.ok_or(steward_calls::Error::NoSuchModel(name))?;
         Ok(Json(shown(&found)).into_response())
     };
     face.finish(&parts, found.await)
 }
 
-fn shown(id: &ModelId) -> Value {
-    json!({ "id": id, "object": "model", "created": 0, "owned_by": "steward" })
+/// OpenAI's four fields, and beside them what is known of the model, under the names that others use for it.
+fn shown((id, spec): &(ModelId, ModelSpec)) -> Value {
+    let ModelSpec { context_max, output_max, operations, features, ends } = spec;
+    let mut shown = json!({
+        "id": id, "object": "model", "created": 0, "owned_by": "steward",
+        "context_length": context_max, "max_output_tokens": output_max,
+    });
+    if !operations.is_empty() {
+        shown["operations"] = json!(operations);
+    }
+    if !features.is_empty() {
+        shown["features"] = json!(features);
+    }
+    if let Some(ends) = ends {
+        shown["deprecation_date"] = json!(ends);
+    }
+    shown
 }
 
 impl OpenAi {

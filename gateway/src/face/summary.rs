@@ -52,6 +52,9 @@ fn set_summary(headers: &mut HeaderMap, summary: &CallSummary) {
     if let Some(output) = summary.clamped_to {
         set(headers, "x-steward-max-tokens-clamped", &output);
     }
+    if let Some(why) = summary.degraded {
+        set(headers, "x-steward-degraded", &why);
+    }
 }
 
 /// What a call came to.

@@ -20,6 +20,7 @@ mod operations;
 mod raw;
 mod refusals;
 mod responses;
+mod routing;
 mod secrets;
 mod shares;
 mod stops;

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use steward_events::commit::Recorded;
 use steward_events::event::{
-    CachePolicy, CatalogEvent, ModelSpec, PriceVariant, ProviderKind, Rates, RegistryEvent, RoutePolicy, Target,
-    TenantEvent,
+    CachePolicy, CatalogEvent, ModelSpec, PriceVariant, ProviderKind, Rates, RegistryEvent, RoutePolicy, RouteTerms,
+    Target, TargetId, TenantEvent,
 };
 use steward_events::id::{ModelId, ProviderId, TenantId};
 use steward_events::quantity::Shard;
@@ -118,6 +118,9 @@ pub struct StoredModel {
     spec: Option<ModelSpec>,
     targets: Option<Vec<Target>>,
     policy: RoutePolicy,
+    /// What else the route says.
+    #[serde(default, skip_serializing_if = "RouteTerms::is_usual")]
+    terms: RouteTerms,
     /// In order.
     prices: Vec<ModelPrice>,
     /// Whether its answers are given more than once.
@@ -126,11 +129,14 @@ pub struct StoredModel {
 }
 
 /// The base rates of one price, and when they apply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct ModelPrice {
     from: Timestamp,
     until: Option<Timestamp>,
     rates: Rates,
+    /// To calls at which target; none for those at all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<TargetId>,
 }
 
 /// One price.
@@ -145,6 +151,8 @@ pub struct StoredPrice {
     price: Rates,
     variants: Vec<PriceVariant>,
     source: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<TargetId>,
 }
 
 impl Projector for Settings {
@@ -196,14 +204,22 @@ fn fold_catalog(event: &CatalogEvent, recorded: &Recorded<'_>, rows: &mut Rows<S
         CatalogEvent::ModelSet { model, spec } => {
             change_model(tenant, model, rows, |stored| stored.spec = Some(spec.clone()));
         }
-        CatalogEvent::RouteSet { model, targets, policy } => {
+        CatalogEvent::RouteSet { model, targets, policy, terms } => {
             change_model(tenant, model, rows, |stored| {
-                (stored.targets, stored.policy) = (Some(targets.clone()), *policy);
+                (stored.targets, stored.policy, stored.terms) = (Some(targets.clone()), *policy, terms.clone());
             });
         }
-        CatalogEvent::PriceSet { model, from, until, price, variants, source } => {
-            let (model, variants, source) = (model.clone(), variants.clone(), source.clone());
-            let stored = StoredPrice { model, from: *from, until: *until, next: None, price: *price, variants, source };
+        CatalogEvent::PriceSet { model, from, until, price, variants, source, target } => {
+            let stored = StoredPrice {
+                model: model.clone(),
+                from: *from,
+                until: *until,
+                next: None,
+                price: *price,
+                variants: variants.clone(),
+                source: source.clone(),
+                target: target.clone(),
+            };
             set_price(tenant, stored, rows);
         }
         CatalogEvent::CacheSet { model, policy } => {
@@ -222,8 +238,8 @@ fn change_model<T>(
 ) -> Option<T> {
     let fresh = || {
         let (model, policy) = (model.clone(), RoutePolicy::default());
-        let (spec, targets, cache) = (None, None, None);
-        SettingsRow::Model(StoredModel { model, spec, targets, policy, prices: Vec::new(), cache })
+        let (spec, targets, terms, cache) = (None, None, RouteTerms::default(), None);
+        SettingsRow::Model(StoredModel { model, spec, targets, policy, terms, prices: Vec::new(), cache })
     };
     match rows.row(&models(tenant).text(model.as_str())).get_or_insert_with(fresh) {
         SettingsRow::Model(stored) => Some(change(stored)),
@@ -231,26 +247,30 @@ fn change_model<T>(
     }
 }
 
-/// Keeps prices in order: the one before ends where this one begins, and this one where the next does.
+/// Keeps prices in order: of those for the same target, the one before ends where this one begins, and this one where the
+/// next does.
 fn set_price(tenant: &TenantId, price: StoredPrice, rows: &mut Rows<SettingsRow>) {
-    let StoredPrice { model, from, until, price: rates, .. } = price.clone();
+    let StoredPrice { model, from, until, price: rates, target, .. } = price.clone();
     let neighbours = change_model(tenant, &model, rows, |stored| {
-        let place = stored.prices.partition_point(|known| known.from < from);
-        let new = ModelPrice { from, until, rates };
-        match stored.prices.get_mut(place).filter(|known| known.from == from) {
+        let place = stored.prices.partition_point(|known| (known.from, &known.target) < (from, &target));
+        let new = ModelPrice { from, until, rates, target: target.clone() };
+        match stored.prices.get_mut(place).filter(|known| (known.from, &known.target) == (from, &target)) {
             Some(known) => *known = new,
             None => stored.prices.insert(place, new),
         }
-        let before = place.checked_sub(1).and_then(|before| stored.prices.get(before)).map(|known| known.from);
-        (before, stored.prices.get(place + 1).map(|known| known.from))
+        let (before, after) = stored.prices.split_at(place);
+        let alike = |known: &&ModelPrice| known.target == target;
+        let next = after.iter().skip(1).find(alike).map(|known| known.from);
+        (before.iter().rfind(alike).map(|known| known.from), next)
     });
     let Some((before, next)) = neighbours else { return };
     if let Some(before) = before
-        && let Some(SettingsRow::Price(stored)) = rows.row(&price_key(tenant, &model, before))
+        && let Some(SettingsRow::Price(stored)) = rows.row(&price_key(tenant, &model, before, target.as_ref()))
     {
         stored.next = Some(from);
     }
-    *rows.row(&price_key(tenant, &model, from)) = Some(SettingsRow::Price(StoredPrice { next, ..price }));
+    let key = price_key(tenant, &model, from, target.as_ref());
+    *rows.row(&key) = Some(SettingsRow::Price(StoredPrice { next, ..price }));
 }
 
 fn places(steward: &TenantId) -> Key {
@@ -277,7 +297,12 @@ fn prices_of(tenant: &TenantId, model: &ModelId) -> Key {
     prices(tenant).text(model.as_str())
 }
 
-/// Microseconds as a text of one width, so that a price's name sorts by time and can be written in a URL.
-fn price_key(tenant: &TenantId, model: &ModelId, from: Timestamp) -> Key {
-    prices_of(tenant, model).text(&format!("{:020}", from.0))
+/// Microseconds as a text of one width, so that a price's name sorts by time and can be written in a URL. Names of rows hold
+/// no `~`, but those of providers' models may.
+fn price_key(tenant: &TenantId, model: &ModelId, from: Timestamp, target: Option<&TargetId>) -> Key {
+    let key = prices_of(tenant, model).text(&format!("{:020}", from.0));
+    match target {
+        None => key,
+        Some(target) => key.text(&target.to_string().replace('%', "%25").replace('~', "%7E")),
+    }
 }

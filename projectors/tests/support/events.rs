@@ -10,8 +10,8 @@ use steward_events::BoxError;
 use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{
-    AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Saved, Tags, TokenUsage,
-    UnpricedSet, UsageEvent,
+    AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Purpose, Saved, Tags,
+    TokenUsage, UnpricedSet, UsageEvent,
 };
 use steward_events::id::{
     AgentId, CallId, CommandId, CommitId, CorrelationId, HolderId, KeyId, LeaseId, ModelId, PrincipalId, ProviderId,
@@ -120,7 +120,8 @@ pub fn finished(of: &str, dice: &mut Dice) -> UsageEvent {
             operation: Operation::Chat,
             provider: ProviderId::new("local").unwrap(),
             upstream_model: "smollm2".to_owned(),
-            price: PriceVersion { model, from: Timestamp(NOON.0 - dice.below(2) * 86_400_000_000) },
+            price: PriceVersion { model, from: Timestamp(NOON.0 - dice.below(2) * 86_400_000_000), target: None },
+            purpose: Purpose::Asked,
         }),
         tokens: TokenUsage {
             input: Tokens(input),

@@ -3,7 +3,15 @@ use steward_events::event::RefusedFor;
 
 use super::*;
 
-const OPEN: Standing = Standing { closed_for: None, latency: Duration::ZERO };
+const OPEN: Standing = Standing { closed_for: None, latency: Duration::ZERO, cost: Some(NanoDollars(0)) };
+
+const ALL: [RoutePolicy; 5] = [
+    RoutePolicy::Ordered,
+    RoutePolicy::Weighted,
+    RoutePolicy::LeastLatency,
+    RoutePolicy::LeastCost,
+    RoutePolicy::Sticky,
+];
 
 fn target(text: &str) -> Target {
     text.parse().unwrap()
@@ -14,7 +22,7 @@ fn course(policy: RoutePolicy, targets: &[Target], facts: &CallFacts<'_>) -> Cou
 }
 
 fn standing(closed_ms: Option<u64>, latency_ms: u64) -> Standing {
-    Standing { closed_for: closed_ms.map(Duration::from_millis), latency: Duration::from_millis(latency_ms) }
+    Standing { closed_for: closed_ms.map(Duration::from_millis), latency: Duration::from_millis(latency_ms), ..OPEN }
 }
 
 #[test]
@@ -26,7 +34,7 @@ fn without_a_policy_targets_are_tried_as_they_stand() {
 #[test]
 fn priority_goes_before_the_policy() {
     let targets = ["a/x priority=2", "b/x priority=1 weight=1", "c/x weight=1"].map(target);
-    for policy in [RoutePolicy::Ordered, RoutePolicy::Weighted, RoutePolicy::Sticky, RoutePolicy::LeastLatency] {
+    for policy in ALL {
         assert_eq!(course(policy, &targets, &CallFacts::default()).order, [2, 1, 0], "{policy:?}");
     }
 }
@@ -48,6 +56,46 @@ fn the_soonest_answer_goes_first_and_the_unknown_before() {
 }
 
 #[test]
+fn the_cheapest_goes_first_and_the_unpriced_nowhere() {
+    let targets = ["a/x", "b/x", "c/x", "d/x priority=1"].map(target);
+    let costs = [Some(NanoDollars(300)), Some(NanoDollars(20)), None, Some(NanoDollars(0))];
+    let standings = costs.map(|cost| Standing { cost, ..OPEN });
+    let course = Course::of(RoutePolicy::LeastCost, targets.iter().zip(standings), &CallFacts::default());
+    assert_eq!((course.order, course.left_out), (vec![1, 0, 3], vec![(2, LeftOut::NoPrice)]));
+}
+
+#[test]
+fn a_canary_is_first_for_its_share_of_callers_and_always_for_the_same() {
+    let targets = ["a/x", "b/x priority=9 canary=20%"].map(target);
+    let mut among = 0;
+    for caller in 0..2_000_u64 {
+        let orders = [1, 2, 3].map(|lot| {
+            let facts = CallFacts { caller, lot, ..CallFacts::default() };
+            course(RoutePolicy::Ordered, &targets, &facts).order
+        });
+        assert!(orders.iter().all(|order| *order == orders[0]), "{caller}");
+        match orders[0].as_slice() {
+            [1, 0] => among += 1,
+            order => assert_eq!(order, [0]),
+        }
+    }
+    assert!((300..500).contains(&among), "{among}");
+}
+
+#[test]
+fn a_shadow_answers_nobody_and_gets_its_share_of_calls() {
+    let targets = ["a/x shadow=10%", "b/x"].map(target);
+    let mut shadowed = 0;
+    for lot in 0..2_000 {
+        let facts = CallFacts { lot, ..CallFacts::default() };
+        let course = course(RoutePolicy::Ordered, &targets, &facts);
+        assert_eq!(course.order, [1]);
+        shadowed += course.shadows.len();
+    }
+    assert!((140..260).contains(&shadowed), "{shadowed}");
+}
+
+#[test]
 fn a_target_is_for_the_calls_that_it_names() {
     let targets =
         ["a/x tags=eu+fast", "b/x input_max=100", "c/x input_min=101", "d/x on=context_length", "e/x"].map(target);
@@ -58,7 +106,7 @@ fn a_target_is_for_the_calls_that_it_names() {
         (101, &both[..], vec![0, 2, 4], vec![(1, LeftOut::InputMax)]),
     ] {
         let facts = CallFacts { input: Tokens(input), tags, ..CallFacts::default() };
-        let expected = Course { order, after_refusal: vec![3], left_out };
+        let expected = Course { order, after_refusal: vec![3], left_out, ..Course::default() };
         assert_eq!(course(RoutePolicy::Ordered, &targets, &facts), expected);
     }
 }
@@ -98,26 +146,28 @@ fn any_target() -> impl Strategy<Value = (Target, Standing)> {
     let on = prop::sample::select(vec![vec![], vec![], vec![RefusedFor::ContextLength]]);
     let bounds = (prop::option::of(0_u64..50), prop::option::of(0_u64..50));
     let known = (prop::option::of(0_u64..1_000), 0_u64..1_000);
-    (0_u32..5, 0_u8..3, tags, on, bounds, known).prop_map(|(weight, priority, tags, on, (min, max), (closed, ms))| {
-        let target = Target { weight, priority, tags, on, ..target("a/x") };
-        let target = Target { input_min: min.map(Tokens), input_max: max.map(Tokens), ..target };
-        (target, standing(closed, ms))
-    })
+    let share = prop::sample::select(vec!["", "", " canary=50%", " shadow=50%"]);
+    (0_u32..5, 0_u8..3, (tags, share), on, bounds, known).prop_map(
+        |(weight, priority, (tags, share), on, (min, max), (closed, ms))| {
+            let target = Target { weight, priority, tags, on, ..target(&format!("a/x{share}")) };
+            let target = Target { input_min: min.map(Tokens), input_max: max.map(Tokens), ..target };
+            (target, standing(closed, ms))
+        },
+    )
 }
 
 proptest! {
     #[test]
     fn every_target_stands_in_one_place_and_usable_ones_come_first(
         targets in prop::collection::vec(any_target(), 0..9),
-        policy in prop::sample::select(vec![
-            RoutePolicy::Ordered, RoutePolicy::Weighted, RoutePolicy::LeastLatency, RoutePolicy::Sticky,
-        ]),
+        policy in prop::sample::select(ALL.to_vec()),
         input in 0_u64..60, tags in prop::collection::vec("[ab]", 0..3), alike in any::<u64>(), lot in any::<u64>(),
     ) {
-        let facts = CallFacts { input: Tokens(input), tags: &tags, alike, lot };
+        let facts = CallFacts { input: Tokens(input), tags: &tags, alike, lot, caller: mix(lot) };
         let course = Course::of(policy, targets.iter().map(|(target, standing)| (target, *standing)), &facts);
         let left_out = course.left_out.iter().map(|(number, _)| number);
-        let mut all: Vec<usize> = course.order.iter().chain(&course.after_refusal).chain(left_out).copied().collect();
+        let places = course.order.iter().chain(&course.after_refusal).chain(&course.shadows);
+        let mut all: Vec<usize> = places.chain(left_out).copied().collect();
         all.sort_unstable();
         prop_assert_eq!(all, (0..targets.len()).collect::<Vec<_>>());
         prop_assert!(course.order.is_sorted_by_key(|number| targets[*number].1.closed_for));

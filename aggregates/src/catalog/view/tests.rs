@@ -18,19 +18,21 @@ fn provider(name: &str) -> CatalogEvent {
 }
 
 fn model(name: &str, context_max: u64, output_max: u64) -> CatalogEvent {
-    let spec = ModelSpec { context_max: Tokens(context_max), output_max: Tokens(output_max) };
+    let spec = ModelSpec::of(Tokens(context_max), Tokens(output_max));
     CatalogEvent::ModelSet { model: id(name), spec }
 }
 
 fn route(model: &str, provider: &str, upstream_model: &str) -> CatalogEvent {
     let target = Target::new(id(provider), upstream_model);
-    CatalogEvent::RouteSet { model: id(model), targets: vec![target], policy: RoutePolicy::Ordered }
+    let (policy, terms) = (RoutePolicy::Ordered, RouteTerms::default());
+    CatalogEvent::RouteSet { model: id(model), targets: vec![target], policy, terms }
 }
 
 fn price(model: &str, pico: u64) -> CatalogEvent {
     let each = PicoDollarsPerToken(pico);
     let price = Rates { input: each, cached: each, output: each, ..Rates::default() };
-    CatalogEvent::PriceSet { model: id(model), from: Timestamp(0), until: None, price, variants: vec![], source: None }
+    let (from, until, variants, source, target) = (Timestamp(0), None, vec![], None, None);
+    CatalogEvent::PriceSet { model: id(model), from, until, price, variants, source, target }
 }
 
 /// The platform sells `big` from `paid`; `acme` has recorded `own`, whatever it may record.
@@ -50,7 +52,7 @@ fn catalogs(own: Vec<CatalogEvent>) -> Catalogs {
 fn offered(catalogs: &Catalogs, name: &str) -> Option<(u64, u64, String, u64, bool)> {
     let offer = catalogs.offer(&id("acme"), &id(name))?;
     let (target, provider) = offer.targets[0];
-    let (_, price) = offer.price_at(NOW)?;
+    let (_, price) = offer.price_at(target, NOW)?;
     let ModelSpec { context_max, output_max, .. } = offer.spec.clone();
     let there = format!("{} at {}", target.upstream_model, provider.url);
     Some((context_max.0, output_max.0, there, price.base.input.0, offer.of_platform))

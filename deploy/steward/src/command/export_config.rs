@@ -67,7 +67,7 @@ fn put(place: &mut Table, setting: &Setting, found: &Recorded) -> Result<(), Box
         }
         Kind::Model => table(table(place, "model")?, setting.id("model"))?.extend(fields),
         Kind::Route => {
-            let route = if fields.contains_key("policy") {
+            let route = if fields.contains_key("policy") || fields.contains_key("terms") {
                 Value::Table(fields)
             } else {
                 fields.remove("targets").unwrap_or(Value::Array(Vec::new()))
@@ -137,6 +137,9 @@ pub(super) fn price(setting: &Setting) -> Result<Table, BoxError> {
     let from = setting.id.get("from").cloned().unwrap_or_default();
     let mut price = rates(setting.fields.get("price"))?;
     price.insert("from".to_owned(), plain_field("from", &from)?);
+    if let Some(target) = setting.id.get("target") {
+        price.insert("target".to_owned(), plain(target)?);
+    }
     for name in ["until", "source"] {
         if let Some(value) = setting.fields.get(name) {
             price.insert(name.to_owned(), plain_field(name, value)?);
@@ -181,7 +184,7 @@ fn plain(value: &Json) -> Result<Value, BoxError> {
 /// The same; moments are written as such.
 fn plain_field(name: &str, value: &Json) -> Result<Value, BoxError> {
     match value.as_str() {
-        Some(text) if ["from", "until", "expires"].contains(&name) && text.contains('T') => {
+        Some(text) if ["from", "until", "expires", "ends"].contains(&name) && text.contains('T') => {
             Ok(Value::Datetime(text.parse()?))
         }
         _ => plain(value),
@@ -204,6 +207,9 @@ mod tests {
         route = ["local/smollm2", "local/other"]
         context_max = 100000
         output_max = 64
+        operations = ["chat", "responses"]
+        features = ["text", "tools"]
+        ends = 2028-06-01
         cache = { ttl = "10m", coalesce = true }
         [[model.small.price]]
         from = 2026-11-01
@@ -222,6 +228,11 @@ mod tests {
         from = 2028-01-01
         input = "$1.00/M"
         output = "$1.00/M"
+        [[model.small.price]]
+        from = 2028-01-01
+        target = "local/other"
+        input = "$2.00/M"
+        output = "$2.00/M"
         [tenant.acme]
         timezone = "Europe/Berlin"
         account = ["idle"]
@@ -242,7 +253,7 @@ mod tests {
         kind = "openai"
         url = "https://own.example.org/v1"
         [tenant.acme.model.own]
-        route = { policy = "weighted", targets = ["own/x weight=9 tags=eu+fast", "own/y on=context_length"] }
+        route = { policy = "weighted", targets = ["own/x weight=9 tags=eu+fast rpm=60", "own/y on=context_length"], terms = { idle_ms = 9 } }
         price = { from = 2026-11-01, input = "$0/M", output = "$0/M" }
         [tenant.acme.project.support]
         grant = [

@@ -152,7 +152,7 @@ fn value(field: &Field, text: &str, tenant: &TenantId) -> Result<Value, BoxError
     let property = field.path.last().map(String::as_str).unwrap_or_default();
     Ok(match (property, field.kind) {
         ("to" | "principal", _) => Value::String(principal(tenant, text)?.to_string()),
-        ("expires" | "from" | "until", _) => Value::String(moment(text)?.to_string()),
+        ("expires" | "from" | "until" | "ends", _) => Value::String(moment(text)?.to_string()),
         ("targets", _) => target(text)?,
         (_, Kind::Text) => Value::String(text.to_owned()),
         (_, Kind::Number) if text.starts_with('$') => Value::from(pico_a_token(text)?),

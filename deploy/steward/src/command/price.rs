@@ -9,6 +9,7 @@ use clap::ArgMatches;
 use serde::Serialize;
 use serde_json::Map;
 use steward_events::BoxError;
+use steward_events::event::Target;
 use steward_events::id::ModelId;
 use steward_events::query::{ModelRow, PriceRow};
 use steward_events::timestamp::Timestamp;
@@ -96,11 +97,20 @@ impl Check<'_> {
         if row.targets.is_empty() {
             return Vec::new();
         }
-        let own: Vec<&PriceRow> = prices.iter().filter(|price| price.model == row.model).collect();
+        let in_force = |price: &&PriceRow| price.from <= self.now && price.until.is_none_or(|until| until > self.now);
+        let own: Vec<&PriceRow> =
+            prices.iter().filter(|price| price.model == row.model && price.target.is_none()).collect();
         let mut found: Vec<(Finding, String)> = Vec::new();
-        let now = own.iter().find(|price| price.from <= self.now && price.until.is_none_or(|until| until > self.now));
+        let now = own.iter().find(|price| in_force(price));
+        // Of a target with a price of its own, nobody asks for the model's.
+        let has_its_own = |target: &Target| {
+            let id = target.id();
+            let of_it = |price: &&PriceRow| price.model == row.model && price.target.as_ref() == Some(&id);
+            prices.iter().filter(of_it).any(|price| in_force(&price))
+        };
         let listed = row.targets.iter().map(|target| self.list.of(&target.upstream_model)).find(|all| !all.is_empty());
         match now {
+            None if row.targets.iter().all(has_its_own) => {}
             None => {
                 let set = "steward price set MODEL --input '$…/M' --output '$…/M'".replace("MODEL", row.model.as_str());
                 found.push((Finding::NoPrice, format!("has no price now, so that it cannot be called; {set}")));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use steward_calls::admission::{
     Admission, AdmissionConfig, AdmissionPorts, Finish, Refusal, Reservation, ReservationRequest,
 };
-use steward_events::event::{CallContext, CallOutcome, Operation, PriceVersion, TokenUsage, UnpricedSet};
+use steward_events::event::{CallContext, CallOutcome, Operation, PriceVersion, Purpose, TokenUsage, UnpricedSet};
 use steward_events::id::HolderId;
 use steward_events::ids::Ids;
 use steward_events::quantity::{Amounts, NanoDollars, Shard, Tokens};
@@ -148,7 +148,8 @@ impl Gateway {
                 operation: Operation::Chat,
                 provider: "p".parse().expect("a literal"),
                 upstream_model: "m".to_owned(),
-                price: PriceVersion { model: "m".parse().expect("a literal"), from: Timestamp(0) },
+                price: PriceVersion { model: "m".parse().expect("a literal"), from: Timestamp(0), target: None },
+                purpose: Purpose::Asked,
             }),
             worst: amounts(worst, price),
             worst_min: amounts(least, price),

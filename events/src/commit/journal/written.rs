@@ -186,8 +186,8 @@ mod tests {
     use super::*;
     use crate::commit::decode_as;
     use crate::event::{
-        AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Saved, Tags, TokenUsage,
-        Unpriced, UnpricedSet,
+        AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Purpose, Saved, Tags,
+        TokenUsage, Unpriced, UnpricedSet,
     };
     use crate::id::{CallId, CorrelationId};
     use crate::ids;
@@ -208,9 +208,16 @@ mod tests {
             agent: Some(id("helper")),
             task: None,
         };
-        let price = PriceVersion { model: id("m.1"), from: Timestamp(7) };
+        let price = PriceVersion { model: id("m.1"), from: Timestamp(7), target: None };
         let (operation, upstream_model) = (Operation::Chat, "Model \"1\"".to_owned());
-        Shared::new(CallContext { scopes, operation, provider: id(provider), upstream_model, price })
+        Shared::new(CallContext {
+            scopes,
+            operation,
+            provider: id(provider),
+            upstream_model,
+            price,
+            purpose: Purpose::Asked,
+        })
     }
 
     fn lease(number: u64) -> LeaseId {

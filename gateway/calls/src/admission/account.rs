@@ -62,6 +62,8 @@ pub(super) struct Account {
     used_at: Duration,
     /// What the ledger last said is left, and what this account had used by then.
     left: Option<(NanoDollars, NanoDollars)>,
+    /// How many percent of the tightest budget were left then.
+    left_percent: Option<u8>,
 }
 
 impl Account {
@@ -82,6 +84,7 @@ impl Account {
             stopped: None,
             used_at: now.mono,
             left: None,
+            left_percent: None,
         }
     }
 
@@ -317,6 +320,11 @@ impl Account {
             && self.calls.is_empty()
             && self.outbox.is_empty()
             && self.contact.is_idle()
+    }
+
+    /// How many percent of the tightest hard budget are left, as the ledger said last; none if it touches none.
+    pub(super) const fn left_percent(&self) -> Option<u8> {
+        self.left_percent
     }
 
     fn budget_left(&self) -> Option<NanoDollars> {

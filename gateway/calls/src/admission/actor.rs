@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -56,6 +56,8 @@ pub(super) enum Message {
 pub(super) struct Handle {
     pub(super) inbox: mpsc::UnboundedSender<Message>,
     pub(super) waiting: Arc<AtomicBool>,
+    /// How many percent of the tightest budget are left; more than 100 if none is touched.
+    pub(super) left_percent: Arc<AtomicU8>,
 }
 
 enum Done {
@@ -73,6 +75,7 @@ pub(super) struct Actor {
     pub(super) numbers: Numbers,
     pub(super) inbox: mpsc::UnboundedReceiver<Message>,
     pub(super) waiting: Arc<AtomicBool>,
+    pub(super) left_percent: Arc<AtomicU8>,
 }
 
 impl Actor {
@@ -99,6 +102,7 @@ impl Actor {
                 command = next.map(|next| self.send(next, account.first_waiting()));
             }
             self.waiting.store(account.is_waiting(), Ordering::Relaxed);
+            self.left_percent.store(account.left_percent().unwrap_or(u8::MAX), Ordering::Relaxed);
             if journal.is_none() && command.is_none() && account.is_over(now()) {
                 // Requests that came meanwhile are dropped with the inbox; their senders find another account.
                 return;

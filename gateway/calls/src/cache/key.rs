@@ -117,7 +117,7 @@ mod tests {
                 operation: self.operation,
                 model: &model,
                 targets: &[(&target, &provider)],
-                price: &PriceVersion { model: model.clone(), from: Timestamp(self.price_from) },
+                price: &PriceVersion { model: model.clone(), from: Timestamp(self.price_from), target: None },
                 output_max: self.output_max,
                 terms: CacheTerms {
                     policy: CachePolicy { ttl_s: 60, coalesce: true },

@@ -1,6 +1,7 @@
 //! Reserved → answered: the request goes to the provider, after a last check that it still may; or its end is recorded.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,7 +29,7 @@ use crate::recourse::{Blame, Recourse};
 use crate::run_to_end::Left;
 use crate::tenant_secrets::{NotOpened, TenantSecrets};
 use crate::upstream::{
-    Billed, Cause, Failure, Outgoing, PreSendCheck, Providers, Revoked, UpstreamAnswer, UpstreamEvents,
+    Billed, Cause, Failure, Outgoing, PreSendCheck, Providers, Revoked, TimeMax, UpstreamAnswer, UpstreamEvents,
 };
 
 /// How often one attempt is asked again in other words: another path, another name for the limit, no `stream_options`.
@@ -69,11 +70,23 @@ pub(super) struct Stop<'a> {
     pub(super) leader: Option<&'a Leader>,
     /// Its caller may come again for the answer.
     pub(super) claimed: bool,
+    /// Another attempt of the same call answered first; none if there is no other.
+    pub(super) lost: Option<&'a CancellationToken>,
 }
 
 impl Stop<'_> {
     fn is_set(self) -> bool {
-        (self.left.is_set() && !self.is_awaited()) || self.cut.is_cancelled()
+        (self.left.is_set() && !self.is_awaited())
+            || self.cut.is_cancelled()
+            || self.lost.is_some_and(CancellationToken::is_cancelled)
+    }
+
+    /// Waits until another attempt has answered.
+    pub(super) async fn has_lost(self) {
+        match self.lost {
+            Some(lost) => lost.cancelled().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// True if others wait for the answer.
@@ -125,10 +138,12 @@ impl Sender {
             return Err(self.not_sent(reserved, why).await);
         }
         self.settler.metrics.sent(reserved.overhead);
-        let mut revoked = None;
+        let mut checked = None;
         let sending = async {
             tokio::select! {
-                answer = self.exchange(call, target, reserved.output.each(), &mut revoked) => answer.map_err(Some),
+                biased;
+                () = stop.has_lost() => Err(None),
+                answer = self.exchange(call, target, reserved.output.each(), &mut checked) => answer.map_err(Some),
                 () = self.gone_for_long(stop) => Err(None),
                 () = stop.cut.cancelled() => Err(None),
             }
@@ -147,20 +162,31 @@ impl Sender {
                 Ok(Answered { reserved, answer })
             }
             Err(None) => {
-                let estimate = &call.plan.estimate;
-                let (tokens, reason) = if stop.cut.is_cancelled() {
-                    (estimate.probable(0), "cut: the gateway stopped")
-                } else {
-                    (abandoned(&Meter::default(), estimate, reserved.output.each()), "the caller broke off")
-                };
-                let recorded = self.settler.settle(reserved, tokens, CallOutcome::estimated(reason)).await;
-                Err(Unanswered::GiveUp(recorded.err().unwrap_or_else(broke_off)))
+                Err(self.ended(call, reserved, stop, checked.is_some_and(|checked| checked.may_have_gone())).await)
             }
-            Err(Some(failure)) => match revoked.and_then(|mut revoked| revoked.try_recv().ok()) {
+            Err(Some(failure)) => match checked.and_then(|mut checked| checked.revoked.try_recv().ok()) {
                 Some(why) => Err(self.not_sent(reserved, why).await),
                 None => Err(self.failed(call, reserved, failure).await),
             },
         }
+    }
+
+    /// The attempt was ended from outside.
+    async fn ended(&self, call: &Authorised, reserved: Reserved, stop: Stop<'_>, may_have_gone: bool) -> Unanswered {
+        if !may_have_gone {
+            return self.not_sent(reserved, broke_off()).await;
+        }
+        let estimate = &call.plan.estimate;
+        let worst = || abandoned(&Meter::default(), estimate, reserved.output.each());
+        let (tokens, reason) = if stop.cut.is_cancelled() {
+            (estimate.probable(0), "cut: the gateway stopped")
+        } else if stop.lost.is_some_and(CancellationToken::is_cancelled) {
+            (worst(), "ended: another attempt answered first")
+        } else {
+            (worst(), "the caller broke off")
+        };
+        let recorded = self.settler.settle(reserved, tokens, CallOutcome::estimated(reason)).await;
+        Unanswered::GiveUp(recorded.err().unwrap_or_else(broke_off))
     }
 
     /// The caller has gone, and nothing was heard for a while: a provider works on, and bills, whoever listens.
@@ -179,7 +205,7 @@ impl Sender {
         call: &Authorised,
         target: &ResolvedTarget,
         output_max: u64,
-        revoked: &mut Option<oneshot::Receiver<Error>>,
+        checked: &mut Option<Checked>,
     ) -> Result<CallAnswer, Failure> {
         let (url, model) = (&target.provider.url, target.target.upstream_model.as_str());
         let operation = call.dialect.operation();
@@ -189,7 +215,7 @@ impl Sender {
         let mut rewordings = 0..REWORDINGS_MAX;
         let answer = loop {
             let (pre_send_check, hears) = pre_send_check(&self.access, call);
-            *revoked = Some(hears);
+            *checked = Some(hears);
             let to = Recipient { speaks, model, output_max };
             let put = Put::of(call.dialect, speaks).ok_or_else(no_such)?;
             let body = put.write(call.dialect, &call.request, &to).map_err(Failure::untranslatable)?;
@@ -244,6 +270,7 @@ impl Sender {
             body,
             stream: call.request.stream,
             trusted: *trusted,
+            time_max: TimeMax::from(&call.plan.terms),
             pre_send_check,
         };
         self.providers.get(provider.kind)?.send(outgoing).await
@@ -312,16 +339,37 @@ pub(super) fn broke_off() -> Error {
     Error::Unanswered("the caller broke off".to_owned())
 }
 
-/// For the provider's connection to ask; the other end hears why the call may not be made any more.
-fn pre_send_check(access: &Arc<Access>, call: &Authorised) -> (PreSendCheck, oneshot::Receiver<Error>) {
-    let (tell, hears) = oneshot::channel();
-    let check = call.fresh_check(access);
+/// What is known of the last check before a request went out.
+struct Checked {
+    /// Why the call may not be made any more, if so.
+    revoked: oneshot::Receiver<Error>,
+    /// True once it may go: from then on something of it may be at the provider.
+    may_go: Arc<AtomicBool>,
+}
+
+impl Checked {
+    fn may_have_gone(&self) -> bool {
+        self.may_go.load(Ordering::Relaxed)
+    }
+}
+
+/// For the provider's connection to ask; the other end hears what came of it.
+fn pre_send_check(access: &Arc<Access>, call: &Authorised) -> (PreSendCheck, Checked) {
+    let (tell, revoked) = oneshot::channel();
+    let may_go = Arc::new(AtomicBool::new(false));
+    let (check, goes) = (call.fresh_check(access), Arc::clone(&may_go));
     let told = async move {
-        check.await.map_err(|why| {
-            // Unheard if the caller has gone.
-            let _ = tell.send(why);
-            Revoked
-        })
+        match check.await {
+            Ok(()) => {
+                goes.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(why) => {
+                // Unheard if the caller has gone.
+                let _ = tell.send(why);
+                Err(Revoked)
+            }
+        }
     };
-    (told.boxed(), hears)
+    (told.boxed(), Checked { revoked, may_go })
 }

@@ -36,6 +36,10 @@ pub(super) struct Attempts<'a> {
     refused_for: Option<RefusedFor>,
     /// Asked in vain, and not before this time again.
     again: Vec<(usize, Duration)>,
+    /// They take no more before this time.
+    full: Vec<(usize, Duration)>,
+    /// Until when those are waited for.
+    full_until: Option<Duration>,
     /// From 0 on: in the first one nobody waits.
     round: u32,
 }
@@ -50,6 +54,8 @@ impl<'a> Attempts<'a> {
             after_refusal: course.after_refusal.iter().map(|number| (*number, on(*number))).collect(),
             refused_for: None,
             again: Vec::new(),
+            full: Vec::new(),
+            full_until: None,
             round: 0,
         }
     }
@@ -63,18 +69,40 @@ impl<'a> Attempts<'a> {
         if let Some(target) = self.put_off.pop_front() {
             return Some(Next { target, wait: Duration::ZERO, last_resort: true });
         }
-        // Who is to be asked soonest.
-        let soonest = (0..self.again.len()).min_by_key(|place| self.again[*place].1)?;
-        let (target, at) = self.again.remove(soonest);
+        let (again, full) = (soonest(&self.again), soonest(&self.full));
+        if let Some((place, at)) = full
+            && again.is_none_or(|(_, other)| at <= other)
+        {
+            let (target, _) = self.full.remove(place);
+            return Some(Next { target, wait: at.saturating_sub(now), last_resort: false });
+        }
+        let (place, at) = again?;
+        let (target, _) = self.again.remove(place);
         let pause = self.config.retry_after(self.round, lot);
         self.round = self.round.saturating_add(1);
         Some(Next { target, wait: at.saturating_sub(now).max(pause), last_resort: false })
+    }
+
+    /// The next target that may be asked while another one is; none but those that nobody asked yet.
+    pub(super) fn hedge(&mut self) -> Option<Next> {
+        let target = self.queue.pop_front()?;
+        Some(Next { target, wait: Duration::ZERO, last_resort: false })
     }
 
     /// The target that was next is to be left alone: it is asked if nobody else is left, but not a second time.
     pub(super) fn put_off(&mut self, target: usize) {
         if self.round == 0 {
             self.put_off.push_back(target);
+        }
+    }
+
+    /// The target that was next takes no more for `wait`: all others are asked before, then it is waited for, within a bound
+    /// over all such waits.
+    pub(super) fn full(&mut self, target: usize, wait: Duration, now: Duration) {
+        let until = *self.full_until.get_or_insert(now.saturating_add(self.config.minute_wait_max));
+        let at = now.saturating_add(wait);
+        if at <= until {
+            self.full.push((target, at));
         }
     }
 
@@ -87,6 +115,7 @@ impl<'a> Attempts<'a> {
             self.queue.clear();
             self.put_off.clear();
             self.again.clear();
+            self.full.clear();
             self.refused_for = Some(reason);
             return true;
         }
@@ -107,6 +136,11 @@ impl<'a> Attempts<'a> {
     fn has_meant(&self) -> bool {
         self.refused_for.is_some_and(|reason| self.after_refusal.iter().any(|(_, on)| on.contains(&reason)))
     }
+}
+
+/// The place of the one that is to be asked soonest, and when.
+fn soonest(waiting: &[(usize, Duration)]) -> Option<(usize, Duration)> {
+    waiting.iter().enumerate().map(|(place, (_, at))| (place, *at)).min_by_key(|(_, at)| *at)
 }
 
 #[cfg(test)]
@@ -174,6 +208,36 @@ mod tests {
             let next = attempts.next(NOW, 0);
             assert_eq!(next.map(|next| next.wait), again.then_some(wait));
         }
+    }
+
+    #[test]
+    fn a_hedge_goes_to_who_was_not_asked_yet() {
+        let config = TargetsConfig::default();
+        let course = course(&[0, 1], &[2]);
+        let mut attempts = Attempts::new(&course, |_| LENGTH, &config);
+        attempts.next(NOW, 0);
+        assert_eq!(attempts.hedge().map(|next| next.target), Some(1));
+        assert_eq!(attempts.hedge(), None, "nobody twice at once, and nobody who is there for refusals");
+    }
+
+    #[test]
+    fn a_full_target_is_waited_for_after_the_others_and_within_its_bound() {
+        let config = TargetsConfig::default();
+        let course = course(&[0, 1, 2], &[]);
+        let mut attempts = Attempts::new(&course, |_| &[], &config);
+        let bound = config.minute_wait_max;
+        attempts.next(NOW, 0);
+        attempts.full(0, bound, NOW);
+        attempts.next(NOW, 0);
+        attempts.full(1, bound + Duration::from_millis(1), NOW);
+        assert_eq!(attempts.next(NOW, 0).map(|next| next.target), Some(2));
+        attempts.full(2, bound / 2, NOW);
+        let next = |attempts: &mut Attempts<'_>, now| attempts.next(now, 0).map(|next| (next.target, next.wait));
+        assert_eq!(next(&mut attempts, NOW), Some((2, bound / 2)));
+        let later = NOW + bound / 2;
+        attempts.full(2, bound, later);
+        assert_eq!(next(&mut attempts, later), Some((0, bound - bound / 2)), "its time is over for the other");
+        assert_eq!(next(&mut attempts, later), None);
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_events::id::CorrelationId;
+use steward_aggregates::catalog::{CacheTerms, Course};
+use steward_events::event::Purpose;
+use steward_events::id::{CorrelationId, ModelId};
 use steward_events::rejection::Rejection;
 
 use super::accepted::Accepted;
-use super::planned::{Plan, Planned};
+use super::planned::{Plan, Planned, Priced, ResolvedTarget};
 use crate::access::{Access, AuthenticatedKey};
 use crate::claims::Claim;
 use crate::dialect::{Dialect, ModelRequest};
@@ -24,9 +26,13 @@ pub(super) struct Authorised {
     pub(super) dialect: &'static dyn Dialect,
     pub(super) request: ModelRequest,
     pub(super) plan: Plan,
+    /// Why it is made.
+    pub(super) purpose: Purpose,
+    /// Why another model stands in for the one that was asked, if one does.
+    pub(super) degraded: Option<&'static str>,
     /// The right to make it, if it may come again.
     pub(super) claim: Option<Arc<Claim>>,
-    _takes: Takes,
+    _takes: Option<Takes>,
 }
 
 /// What a call takes of this process while it runs.
@@ -40,18 +46,67 @@ struct Takes {
 /// call a model is told so, also if it has no route or price.
 pub(super) async fn authorise(access: &Access, metrics: &Metrics, planned: Planned) -> Result<Authorised, Error> {
     let worst = planned.worst_cost();
-    let Planned { accepted, dialect, request, plan } = planned;
+    let Planned { accepted, dialect, request, plan, stands_in } = planned;
     // What is needed of the body is within `request`.
     let Accepted { key, permit, memory, request: id, began, .. } = accepted;
-    if access.may_invoke(&key, &request.model, worst).is_err() {
-        access.confirm_now(key.shard).await?;
-        access.may_invoke(&key, &request.model, worst)?;
+    // Who may not call a model is not answered by one that stands in for it either.
+    for model in stands_in.iter().map(|stands_in| &stands_in.asked).chain([&request.model]) {
+        if access.may_invoke(&key, model, worst).is_err() {
+            access.confirm_now(key.shard).await?;
+            access.may_invoke(&key, model, worst)?;
+        }
     }
     let takes = Takes { _permit: permit, _memory: memory, _running: metrics.run() };
-    Ok(Authorised { key, id, began, dialect, request, plan: plan?, claim: None, _takes: takes })
+    let degraded = stands_in.as_ref().map(|stands_in| stands_in.why);
+    let purpose = stands_in.map_or(Purpose::Asked, |stands_in| Purpose::StandIn { asked: stands_in.asked });
+    Ok(Authorised {
+        key,
+        id,
+        began,
+        dialect,
+        request,
+        plan: plan?,
+        purpose,
+        degraded,
+        claim: None,
+        _takes: Some(takes),
+    })
 }
 
 impl Authorised {
+    /// The model that its caller asked.
+    pub(super) const fn asked_model(&self) -> &ModelId {
+        match &self.purpose {
+            Purpose::StandIn { asked } => asked,
+            Purpose::Asked | Purpose::Shadow => &self.request.model,
+        }
+    }
+
+    /// A copy that is made at this target, for nobody. It takes nothing of what its caller may have at once.
+    pub(super) fn shadow(&self, target: &ResolvedTarget) -> Option<Self> {
+        let Priced { version, estimate } = target.priced.clone()?;
+        let plan = Plan {
+            targets: vec![target.clone()],
+            course: Course { order: vec![0], ..Course::default() },
+            estimate,
+            price: version,
+            cache: CacheTerms::default(),
+            terms: self.plan.terms.clone(),
+        };
+        Some(Self {
+            key: self.key.clone(),
+            id: self.id.clone(),
+            began: self.began,
+            dialect: self.dialect,
+            request: self.request.clone(),
+            plan,
+            purpose: Purpose::Shadow,
+            degraded: None,
+            claim: None,
+            _takes: None,
+        })
+    }
+
     /// Whether the call may still be made, as far as this process has heard.
     pub(super) fn check(&self, access: &Access) -> Result<(), Rejection> {
         access.may_invoke(&self.key, &self.request.model, self.plan.estimate.worst().money)

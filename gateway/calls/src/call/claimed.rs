@@ -58,7 +58,7 @@ impl Pipeline {
         let holder = &call.key.holder;
         let contents = self.contents.of(&holder.tenant, call.key.shard, &call.id).await?;
         let operation = format!("{:?}", call.dialect.operation());
-        let asks: [&[u8]; 3] = [operation.as_bytes(), call.request.model.as_str().as_bytes(), body];
+        let asks: [&[u8]; 3] = [operation.as_bytes(), call.asked_model().as_str().as_bytes(), body];
         let caller = holder.principal.as_str().as_bytes();
         self.claims.take(Comes { contents, caller, key, asks: &asks }).await
     }

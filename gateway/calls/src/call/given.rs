@@ -233,6 +233,7 @@ fn summary(call: &Authorised, id: CallId, used: CacheUse) -> CallSummary {
         clamped_to: None,
         media_type: call.dialect.media_type(&call.request),
         cache: Some(used),
+        degraded: call.degraded,
     }
 }
 

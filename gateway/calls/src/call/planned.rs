@@ -4,19 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steward_aggregates::catalog::route::hash;
-use steward_aggregates::catalog::{CacheTerms, CallFacts, Catalogs, Course, Offer, Provider, RecordedSecret};
-use steward_events::event::{PriceVersion, RoutePolicy, Target};
-use steward_events::id::TenantId;
+use steward_aggregates::catalog::{CacheTerms, CallFacts, Catalogs, Course, Offer, Provider, RecordedSecret, Standing};
+use steward_events::event::{PriceVersion, RoutePolicy, RouteTerms, Target};
+use steward_events::id::{ModelId, TenantId};
 use steward_events::quantity::NanoDollars;
 use steward_events::shard::STEWARD_SHARD;
 use steward_ports::clock::Clock;
 use steward_ports::live::Live;
 
 use super::accepted::Accepted;
+use super::card;
+use crate::access::Access;
+use crate::admission::Admission;
 use crate::dialect::{Dialect, Makes, ModelRequest};
 use crate::error::Error;
 use crate::estimate::{Estimate, Rate};
-use crate::targets::{self, TargetName, Targets};
+use crate::targets::{self, Takes, TargetName, Targets};
 
 /// How old the catalogs may be where they would refuse a call, or say which secret counts.
 const CATALOG_AGE_MAX: Duration = Duration::from_millis(200);
@@ -31,6 +34,17 @@ pub(super) struct Planned {
     pub(super) request: ModelRequest,
     /// Where it may go; or why nowhere, which only those hear who may call the model.
     pub(super) plan: Result<Plan, Error>,
+    /// The model that its caller asked, and why another one stands in for it.
+    pub(super) stands_in: Option<StandsIn>,
+}
+
+/// For whom a model stands in.
+#[derive(Clone, Debug)]
+pub(super) struct StandsIn {
+    /// The model that was asked.
+    pub(super) asked: ModelId,
+    /// Why, in one word for the caller.
+    pub(super) why: &'static str,
 }
 
 /// Where a call may go, and for how much.
@@ -39,15 +53,18 @@ pub(super) struct Plan {
     pub(super) targets: Vec<ResolvedTarget>,
     /// Which of them to try, and in which order; at least one.
     pub(super) course: Course,
-    /// What it can cost.
+    /// What it can cost at the dearest of these.
     pub(super) estimate: Estimate,
-    /// At which price.
+    /// The price there.
     pub(super) price: PriceVersion,
     /// Whether its answer is given to others too, and theirs to it.
     pub(super) cache: CacheTerms,
+    /// What else the route says.
+    pub(super) terms: RouteTerms,
 }
 
 /// One place where a call may go.
+#[derive(Clone)]
 pub(super) struct ResolvedTarget {
     /// The provider, and the model's name there.
     pub(super) target: Target,
@@ -59,9 +76,25 @@ pub(super) struct ResolvedTarget {
     pub(super) health: Arc<targets::Target>,
     /// The secret that is its key, if a secret is.
     pub(super) secret: Option<RecordedSecret>,
+    /// What the call can cost there, and at which price; none if it has none now, and then it is in no course.
+    pub(super) priced: Option<Priced>,
+}
+
+/// What a call can cost at one target.
+#[derive(Clone)]
+pub(super) struct Priced {
+    pub(super) version: PriceVersion,
+    pub(super) estimate: Estimate,
 }
 
 impl Plan {
+    /// The price of calls that go to `target`; that of the dearest if it is none of these targets any more.
+    pub(super) fn price_of(&self, target: &Target) -> &PriceVersion {
+        let id = target.id();
+        let found = self.targets.iter().find(|to| to.target.is(&id)).and_then(|to| to.priced.as_ref());
+        found.map_or(&self.price, |priced| &priced.version)
+    }
+
     /// True if a key is a secret of a tenant.
     fn needs_a_secret(&self) -> bool {
         self.targets.iter().any(|target| target.secret.is_some())
@@ -77,6 +110,8 @@ impl Planned {
 
 /// Reads requests and looks them up.
 pub(super) struct Planner {
+    pub(super) access: Arc<Access>,
+    pub(super) admission: Arc<Admission>,
     pub(super) catalogs: Arc<Live<Catalogs>>,
     pub(super) targets: Arc<Targets>,
     pub(super) clock: Arc<dyn Clock>,
@@ -88,12 +123,17 @@ impl Planner {
     pub(super) async fn plan(&self, accepted: Accepted, dialect: &'static dyn Dialect) -> Result<Planned, Error> {
         let request = dialect.read(&accepted.body)?;
         let plan = self.find(&accepted, &request, dialect).await;
-        Ok(Planned { accepted, dialect, request, plan })
+        Ok(self.or_stand_in(Planned { accepted, dialect, request, plan, stands_in: None }).await)
     }
 
     /// A refusal rests on fresh catalogs, so that what was just set counts; and so does the use of a secret, so that one
     /// that was just replaced or taken from its provider is not used.
-    async fn find(&self, accepted: &Accepted, request: &ModelRequest, dialect: &dyn Dialect) -> Result<Plan, Error> {
+    pub(super) async fn find(
+        &self,
+        accepted: &Accepted,
+        request: &ModelRequest,
+        dialect: &dyn Dialect,
+    ) -> Result<Plan, Error> {
         if let Ok(plan) = self.look_up(accepted, request, dialect)
             && !plan.needs_a_secret()
         {
@@ -114,34 +154,52 @@ impl Planner {
         if let Some(field) = dialect.builds_on(request).filter(|_| offer.of_platform && !tenant.is_steward()) {
             return Err(shared_by_tenants(field, model.as_str()));
         }
-        let (began, makes) = (self.clock.now(), dialect.makes());
-        let (version, price) = offer.price_at(began).ok_or_else(|| Error::NoPrice(model.to_string()))?;
-        if makes == Makes::Sound && price.charges_output() {
-            return Err(Error::bad(
-                "model",
-                format!(
-                    "the price of `{model}` names a rate for output, but nobody says how much sound was made; price speech \
-                     by the call or by its input, of which a character counts as a token"
-                ),
-            ));
-        }
-        let estimate = Estimate::of(request, makes, &offer.spec, Rate { price, began });
-        let targets = self.resolved(tenant, &catalogs, &offer);
+        card::check(&offer.spec, (dialect, request), self.clock.now())?;
+        let targets = self.resolved((tenant, request, dialect.makes()), &catalogs, &offer);
+        let Some(any) = targets.iter().find_map(|target| target.priced.as_ref()) else {
+            return Err(Error::NoPrice(model.to_string()));
+        };
         let facts = CallFacts {
-            input: estimate.probable(0).input,
+            input: any.estimate.probable(0).input,
             tags: &accepted.tags,
             alike: if offer.policy == RoutePolicy::Sticky { alike(accepted) } else { 0 },
+            caller: hash([accepted.key.holder.key.as_str().as_bytes()]),
             lot: self.targets.draw(),
         };
-        let course = offer.course(targets.iter().map(|target| target.health.standing()), &facts);
-        if course.order.is_empty() {
+        let course = offer.course(targets.iter().map(ResolvedTarget::standing), &facts);
+        let may_be_asked = course.order.iter().chain(&course.after_refusal);
+        let dearest = may_be_asked
+            .filter_map(|number| targets[*number].priced.as_ref())
+            .max_by_key(|priced| priced.estimate.worst().money)
+            .filter(|_| !course.order.is_empty());
+        let Some(Priced { version, estimate }) = dearest.cloned() else {
             return Err(nowhere(model.as_str(), &facts, &course));
+        };
+        if dialect.makes() == Makes::Sound && may_charge_sound(&targets, &course) {
+            return Err(unmeasured(model.as_str()));
         }
-        Ok(Plan { targets, course, estimate, price: version, cache: offer.cache })
+        Ok(Plan { targets, course, estimate, price: version, cache: offer.cache, terms: offer.terms.clone() })
     }
 
-    fn resolved(&self, tenant: &TenantId, catalogs: &Catalogs, offer: &Offer<'_>) -> Vec<ResolvedTarget> {
-        let resolved = |&(target, provider): &(&Target, &Provider)| {
+    fn resolved(
+        &self,
+        (tenant, request, makes): (&TenantId, &ModelRequest, Makes),
+        catalogs: &Catalogs,
+        offer: &Offer<'_>,
+    ) -> Vec<ResolvedTarget> {
+        let began = self.clock.now();
+        // Read once, however many targets and prices there are.
+        let mut first: Option<Estimate> = None;
+        let mut priced = |target: &Target| {
+            let (version, price) = offer.price_at(target, began)?;
+            let rate = Rate { price, began };
+            let estimate = match &first {
+                Some(first) => first.at(rate),
+                None => first.insert(Estimate::of(request, makes, &offer.spec, rate)).clone(),
+            };
+            Some(Priced { version, estimate })
+        };
+        let mut resolved = |&(target, provider): &(&Target, &Provider)| {
             let catalog = if offer.of_platform { TenantId::steward() } else { tenant.clone() };
             let secret = provider.secret().and_then(|secret| catalogs.secret(&catalog, &secret));
             let (name, model) = (target.provider.clone(), target.upstream_model.clone());
@@ -151,10 +209,45 @@ impl Planner {
                 trusted: offer.of_platform,
                 health: self.targets.of(&TargetName { catalog, provider: name, model }),
                 secret,
+                priced: priced(target),
             }
         };
-        offer.targets.iter().map(resolved).collect()
+        offer.targets.iter().map(&mut resolved).collect()
     }
+}
+
+impl ResolvedTarget {
+    /// What the call takes of the provider's minute.
+    pub(super) fn takes(&self) -> Takes {
+        let tokens = self.priced.as_ref().map(|Priced { estimate, .. }| {
+            let output = estimate.output(estimate.output_max);
+            estimate.probable(output).total().0
+        });
+        Takes::of(&self.target, tokens.unwrap_or_default())
+    }
+
+    /// How it stands for this call.
+    fn standing(&self) -> Standing {
+        let cost = self.priced.as_ref().map(|priced| priced.estimate.usual_cost());
+        Standing { cost, ..self.health.standing() }
+    }
+}
+
+/// True if a price that may count names a rate for output: of sound nobody says how much was made.
+fn may_charge_sound(targets: &[ResolvedTarget], course: &Course) -> bool {
+    let may_be_asked = course.order.iter().chain(&course.after_refusal);
+    let mut prices = may_be_asked.filter_map(|number| targets[*number].priced.as_ref());
+    prices.any(|priced| priced.estimate.rate.price.charges_output())
+}
+
+fn unmeasured(model: &str) -> Error {
+    Error::bad(
+        "model",
+        format!(
+            "the price of `{model}` names a rate for output, but nobody says how much sound was made; price speech by the \
+             call or by its input, of which a character counts as a token"
+        ),
+    )
 }
 
 /// The same number for calls of one key that begin alike.

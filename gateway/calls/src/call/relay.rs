@@ -44,6 +44,9 @@ enum RelayEnd {
     Stopped,
 }
 
+/// Something to be done when an answer has gone.
+pub(super) type AfterIt = Box<dyn FnOnce() + Send>;
+
 /// Passes answers on.
 pub(super) struct Relay {
     pub(super) settler: Settler,
@@ -62,7 +65,7 @@ impl Relay {
         self: &Arc<Self>,
         call: Authorised,
         reserved: Reserved,
-        (events, leader): (UpstreamEvents, Option<Leader>),
+        (events, leader, after): (UpstreamEvents, Option<Leader>, Option<AfterIt>),
     ) -> Reply {
         let summary = CallSummary::of(&call, &reserved);
         if let Some(leader) = &leader {
@@ -78,6 +81,7 @@ impl Relay {
             ready: BytesMut::new(),
             held: None,
             leader,
+            after,
         };
         Reply { summary, body: ReplyBody::Stream(Pieces::new(passing.run(events), slot, &self.tracker)) }
     }
@@ -96,6 +100,8 @@ struct Passing {
     held: Option<Bytes>,
     /// Others who hear it.
     leader: Option<Leader>,
+    /// What is done when it has gone.
+    after: Option<AfterIt>,
 }
 
 impl Passing {
@@ -106,7 +112,7 @@ impl Passing {
         }
         // This ends the call at the provider, if it is not over.
         drop(events);
-        let Self { relay, call, mut reserved, slot, meter, held, leader, .. } = self;
+        let Self { relay, call, mut reserved, slot, meter, held, leader, after, .. } = self;
         match &end {
             RelayEnd::Done | RelayEnd::UsedUp(_) => reserved.trial.well(),
             RelayEnd::Broke(_) => reserved.trial.failed(None),
@@ -126,6 +132,9 @@ impl Passing {
         }
         if let Some(last) = last_piece(end, settled, &call, held, &*relay.clock) {
             slot.put(last).await;
+        }
+        if let Some(after) = after {
+            after();
         }
     }
 

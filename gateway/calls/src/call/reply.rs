@@ -42,6 +42,8 @@ pub struct CallSummary {
     pub media_type: &'static str,
     /// What kept and shared answers had to do with it; none where the model has none.
     pub cache: Option<CacheUse>,
+    /// Why another model stood in for the one that was asked, in one word; none if that one answered.
+    pub degraded: Option<&'static str>,
 }
 
 /// A streamed answer that is kept when it is whole.
@@ -67,6 +69,7 @@ impl CallSummary {
             clamped_to: reserved.output.clamped.then(|| reserved.output.each()),
             media_type: call.dialect.media_type(&call.request),
             cache: None,
+            degraded: call.degraded,
         }
     }
 }

@@ -5,19 +5,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_events::event::{CallContext, Target};
+use steward_events::event::{CallContext, PriceVersion, Purpose, Target};
 use steward_events::id::CallId;
 use steward_events::quantity::{Amounts, Limit};
 use steward_events::rejection::Rejection;
-use steward_events::scope::{Scope, ScopeSet};
 use steward_events::shared::Shared;
 use steward_ports::clock::Clock;
 use tracing::Span;
 
 use super::authorised::Authorised;
-use super::planned::ResolvedTarget;
+use super::planned::{Priced, ResolvedTarget};
+use super::scopes::scopes;
 use crate::access::Access;
 use crate::admission::{Admission, Given, Refusal, Reservation, ReservationRequest};
+use crate::config::Config;
 use crate::error::Error;
 use crate::estimate::Rate;
 use crate::settled::Settled;
@@ -79,6 +80,18 @@ pub(super) struct Reserver {
 }
 
 impl Reserver {
+    /// Within what `config` says.
+    pub(super) fn new(
+        access: &Arc<Access>,
+        admission: &Arc<Admission>,
+        clock: &Arc<dyn Clock>,
+        config: &Config,
+    ) -> Arc<Self> {
+        let (access, admission, clock) = (Arc::clone(access), Arc::clone(admission), Arc::clone(clock));
+        let wait_max = config.admission.wait_max + config.record_wait_max;
+        Arc::new(Self { access, admission, clock, wait_max })
+    }
+
     /// Reserves for the attempt with this number, at `to`.
     pub(super) async fn reserve(
         &self,
@@ -89,17 +102,22 @@ impl Reserver {
         if self.clock.off().is_some() {
             return Err(Error::Unavailable("the clock of this process is wrong: see /readyz".to_owned()));
         }
-        let plan = &call.plan;
-        let worst = (plan.estimate.worst(), plan.estimate.worst_min());
-        let reservation = self.in_time(call, self.admission.reserve(request(call, &to.target, worst))).await?;
-        let tokens = plan.estimate.output_for(reservation.granted);
-        let wanted = call.request.output_limit.unwrap_or(plan.estimate.output_max);
+        let Some(Priced { version, estimate }) = &to.priced else {
+            return Err(Error::NoPrice(call.request.model.to_string()));
+        };
+        // What is made for nobody is not worth making where the budget pays for a part of it only.
+        let worst_min = if call.purpose == Purpose::Shadow { estimate.worst() } else { estimate.worst_min() };
+        let worst = (estimate.worst(), worst_min);
+        let wanted = request(call, &to.target, (version.clone(), worst));
+        let reservation = self.in_time(call, self.admission.reserve(wanted)).await?;
+        let tokens = estimate.output_for(reservation.granted);
+        let wanted = call.request.output_limit.unwrap_or(estimate.output_max);
         let (model, upstream_model) = (&call.request.model, &to.target.upstream_model);
         let since = self.clock.monotonic();
         Ok(Reserved {
             span: trace::attempt(model, upstream_model, &to.target.provider, &reservation.call),
             reservation,
-            rate: plan.estimate.rate.clone(),
+            rate: estimate.rate.clone(),
             since,
             target: to.target.clone(),
             trial,
@@ -116,8 +134,8 @@ impl Reserver {
 
     /// Records that the call got an answer that `target` made for another.
     pub(super) async fn give(&self, call: &Authorised, target: &Target, given: Given) -> Result<Settled, Error> {
-        let nothing = (Amounts::ZERO, Amounts::ZERO);
-        self.in_time(call, Settled::give(&self.admission, request(call, target, nothing), given)).await
+        let at_no_cost = (call.plan.price_of(target).clone(), (Amounts::ZERO, Amounts::ZERO));
+        self.in_time(call, Settled::give(&self.admission, request(call, target, at_no_cost), given)).await
     }
 
     /// What comes of `admitting`, while the caller may call.
@@ -166,36 +184,25 @@ impl Reserver {
     }
 }
 
-/// What is asked of admission for `call`, answered by `target`.
-fn request(call: &Authorised, target: &Target, (worst, worst_min): (Amounts, Amounts)) -> ReservationRequest {
+/// What is asked of admission for `call`, answered by `target` at this price: the worst case, and the least that would do.
+fn request(
+    call: &Authorised,
+    target: &Target,
+    (price, (worst, worst_min)): (PriceVersion, (Amounts, Amounts)),
+) -> ReservationRequest {
     ReservationRequest {
         tenant: call.key.holder.tenant.clone(),
         shard: call.key.shard,
         context: Shared::new(CallContext {
-            scopes: scopes(call),
+            scopes: scopes(&call.key.holder, &call.request.model),
             operation: call.dialect.operation(),
             provider: target.provider.clone(),
             upstream_model: target.upstream_model.clone(),
-            price: call.plan.price.clone(),
+            price,
+            purpose: call.purpose.clone(),
         }),
         worst,
         worst_min,
         request: call.id.clone(),
-    }
-}
-
-/// Which budgets the call touches.
-fn scopes(call: &Authorised) -> ScopeSet {
-    let holder = &call.key.holder;
-    // An operator's key reaches everything, but its calls are booked on its own tenant.
-    let path =
-        if holder.scope.is_within(&holder.tenant) { holder.scope.clone() } else { Scope::tenant(&holder.tenant) };
-    ScopeSet {
-        path,
-        principal: holder.principal.clone(),
-        key: holder.key.clone(),
-        model: call.request.model.clone(),
-        agent: holder.agent.clone(),
-        task: holder.task.clone(),
     }
 }

@@ -22,18 +22,20 @@ pub(super) struct Settler {
 
 impl Settler {
     /// Records that nothing of it went out.
-    pub(super) async fn not_sent(&self, reserved: Reserved) -> Result<(), Error> {
+    pub(super) async fn not_sent(&self, mut reserved: Reserved) -> Result<(), Error> {
         let outcome = CallOutcome::NotBilled { reason: "not sent".to_owned() };
+        reserved.trial.not_sent();
         self.settle(reserved, TokenUsage::default(), outcome).await.map(|_| ())
     }
 
     /// Records its end. When it returns, the log holds it.
     pub(super) async fn settle(
         &self,
-        reserved: Reserved,
+        mut reserved: Reserved,
         tokens: TokenUsage,
         outcome: CallOutcome,
     ) -> Result<Settled, Error> {
+        reserved.trial.used(tokens.total());
         let Charge { variant, cost } = reserved.rate.charge(&tokens, &outcome);
         let unpriced = reserved.rate.price.unpriced(&tokens, variant);
         self.metrics.finished(&outcome, &tokens, cost);

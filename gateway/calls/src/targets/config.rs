@@ -35,6 +35,11 @@ pub struct TargetsConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Span")]
     pub retry_wait_max: Duration,
+    /// How long a call waits at most where all targets of its route have taken what their providers take a minute (`rpm`,
+    /// `tpm`); then it is told when to come back.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
+    pub minute_wait_max: Duration,
 }
 
 impl Default for TargetsConfig {
@@ -46,6 +51,7 @@ impl Default for TargetsConfig {
             rest_max: Duration::from_mins(5),
             retry_pause: Duration::from_millis(200),
             retry_wait_max: Duration::from_secs(2),
+            minute_wait_max: Duration::from_secs(5),
         }
     }
 }

@@ -55,9 +55,9 @@ impl Connector {
         Self { tcp, tls, time_max }
     }
 
-    /// A new connection.
-    pub(super) async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, Failed> {
-        let connected = tokio::time::timeout(self.time_max, self.connect_unbounded(endpoint)).await;
+    /// A new connection, within `time_max` and the connector's own bound.
+    pub(super) async fn connect(&self, endpoint: &Endpoint, time_max: Duration) -> Result<Connection, Failed> {
+        let connected = tokio::time::timeout(self.time_max.min(time_max), self.connect_unbounded(endpoint)).await;
         connected.unwrap_or_else(|_| Err(Failed::Unreachable("no connection in time".to_owned())))
     }
 

@@ -30,7 +30,7 @@ fn endpoint(address: SocketAddr) -> Endpoint {
 async fn post(endpoint: &Endpoint, connector: &Connector, body: &'static [u8]) -> Result<Answer, Failed> {
     let headers = [("authorization", "Bearer secret".to_owned())];
     let post = Post { endpoint, headers: &headers, body: Bytes::from_static(body) };
-    post.send(connector, ready(Ok::<(), ()>(())), Instant::now() + PATIENCE).await
+    post.send(connector, ready(Ok::<(), ()>(())), (PATIENCE, Instant::now() + PATIENCE)).await
 }
 
 async fn whole(mut answer: Answer) -> Result<Vec<u8>, Failed> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use steward_events::event::Rates;
+use steward_events::event::{Rates, TargetId};
 use steward_events::id::{ModelId, ProviderId, TenantId};
 use steward_events::provider_key::KeyPlace;
 use steward_events::query::{
@@ -73,9 +73,9 @@ impl SettingsView {
             let own = own.filter(applies(true));
             let is_inherited = own.is_none();
             let found = own.or_else(|| inherited.filter(applies(false)))?;
-            let StoredPrice { model, from, until: ends, next, price, variants, source } = found;
+            let StoredPrice { model, from, until: ends, next, price, variants, source, target } = found;
             let until = [ends, next].into_iter().flatten().min();
-            Some(PriceRow { model, from, ends, until, price, variants, source, inherited: is_inherited })
+            Some(PriceRow { model, from, ends, until, price, variants, source, target, inherited: is_inherited })
         }))
     }
 
@@ -131,6 +131,17 @@ impl StoredModel {
     pub(super) fn is_routed(&self) -> bool {
         self.spec.is_some() && self.targets.as_ref().is_some_and(|targets| !targets.is_empty())
     }
+
+    /// The base rates in force at `now`: those of one target, or those of all that have none of their own.
+    pub(super) fn rates_at(&self, target: Option<&TargetId>, now: Timestamp) -> Option<Rates> {
+        rates_at(&self.prices, target, now)
+    }
+}
+
+fn rates_at(prices: &[ModelPrice], target: Option<&TargetId>, now: Timestamp) -> Option<Rates> {
+    let of_it = |price: &&ModelPrice| price.target.as_ref() == target && price.from <= now;
+    let last_begun = prices.iter().rev().find(of_it);
+    last_begun.filter(|price| price.until.is_none_or(|until| now < until)).map(|price| price.rates)
 }
 
 /// A model that the tenant routes is its own; of another it can lower the output. One of which only a part is known is
@@ -143,16 +154,11 @@ fn model_row(own: Option<StoredModel>, inherited: Option<StoredModel>, now: Time
         (Some(own), Some(_)) if own.is_routed() => (own, false),
         (_, inherited) => (inherited?, true),
     };
-    let StoredModel { model, spec, targets, policy, prices, cache } = stored;
+    let StoredModel { model, spec, targets, policy, terms, prices, cache } = stored;
     let mut spec = spec?;
     let lowered = lowered.filter(|_| is_inherited);
     spec.output_max = lowered.map_or(spec.output_max, |lowered| spec.output_max.min(lowered));
-    let (targets, price) = (targets.unwrap_or_default(), price_at(&prices, now));
+    let (targets, price) = (targets.unwrap_or_default(), rates_at(&prices, None, now));
     let cache = own_cache.or(cache).unwrap_or_default();
-    Some(ModelRow { model, spec, targets, policy, price, inherited: is_inherited, lowered, cache, own_cache })
-}
-
-fn price_at(prices: &[ModelPrice], now: Timestamp) -> Option<Rates> {
-    let last_begun = prices.iter().rev().find(|price| price.from <= now);
-    last_begun.filter(|price| price.until.is_none_or(|until| now < until)).map(|price| price.rates)
+    Some(ModelRow { model, spec, targets, policy, terms, price, inherited: is_inherited, lowered, cache, own_cache })
 }

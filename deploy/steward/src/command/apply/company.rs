@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use steward_events::BoxError;
-use steward_events::event::{AgentSpec, BudgetLevel, Condition, ProviderKind};
+use steward_events::event::{AgentSpec, BudgetLevel, Condition, Feature, Operation, ProviderKind};
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TenantId};
 use steward_events::quantity::{Limit, Window};
 use steward_events::scope::{Scope, Subject};
@@ -46,6 +46,11 @@ struct Model {
     price: OneOrMany<Price>,
     context_max: Option<u64>,
     output_max: Option<u64>,
+    #[serde(default)]
+    operations: Vec<Operation>,
+    #[serde(default)]
+    features: Vec<Feature>,
+    ends: Option<toml::value::Datetime>,
     cache: Option<Cache>,
 }
 
@@ -216,7 +221,13 @@ impl Collected {
             }
             (true, None) => json!({ "output_max": output_max }),
             (false, context_max) => {
-                json!({ "context_max": context_max.unwrap_or(CONTEXT_MAX), "output_max": output_max })
+                let context_max = context_max.unwrap_or(CONTEXT_MAX);
+                let Model { operations, features, ends, .. } = model;
+                let ends = ends.as_ref().map(|at| at.to_string().parse::<Timestamp>()).transpose()?;
+                json!({
+                    "context_max": context_max, "output_max": output_max,
+                    "operations": operations, "features": features, "ends": ends,
+                })
             }
         };
         let id = || (json!({ "model": name }), name.to_owned());

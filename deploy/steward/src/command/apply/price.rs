@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use steward_events::BoxError;
-use steward_events::event::{Hours, PriceVariant, Rates, ServiceTier};
+use steward_events::event::{Hours, PriceVariant, Rates, ServiceTier, TargetId};
 use steward_events::quantity::{NanoDollars, PicoDollarsPerToken, Tokens};
 use steward_events::timestamp::Timestamp;
 
@@ -59,6 +59,7 @@ with_rates! {
         from: toml::value::Datetime,
         until: Option<toml::value::Datetime>,
         source: Option<String>,
+        target: Option<TargetId>,
         #[serde(default)]
         variants: Vec<Variant>,
     }
@@ -94,13 +95,20 @@ pub(crate) struct Priced {
     pub(crate) variants: Vec<PriceVariant>,
     /// Who says so.
     pub(crate) source: Option<String>,
+    /// Whose calls it is for, if it is for those of one target only.
+    pub(crate) target: Option<TargetId>,
+}
+
+/// What tells a price from others, and its name for people.
+pub(crate) fn price_id(model: &str, from: Timestamp, target: Option<&TargetId>) -> (Value, String) {
+    let at = target.map_or_else(String::new, |target| format!(" at {target}"));
+    (json!({ "model": model, "from": from, "target": target }), format!("{model}{at} from {from}"))
 }
 
 impl Priced {
     /// What tells it from other prices, and its name for people.
     pub(crate) fn id(&self, model: &str) -> (Value, String) {
-        let from = self.from;
-        (json!({ "model": model, "from": from }), format!("{model} from {from}"))
+        price_id(model, self.from, self.target.as_ref())
     }
 
     /// Its fields as commands take them.
@@ -121,7 +129,8 @@ impl Price {
         let moment = |at: &toml::value::Datetime| at.to_string().parse::<Timestamp>();
         let until = self.until.as_ref().map(moment).transpose()?;
         let variants = self.variants.iter().map(Variant::variant).collect::<Result<Vec<_>, _>>()?;
-        Ok(Priced { from: moment(&self.from)?, until, rates: self.rates()?, variants, source: self.source.clone() })
+        let (source, target) = (self.source.clone(), self.target.clone());
+        Ok(Priced { from: moment(&self.from)?, until, rates: self.rates()?, variants, source, target })
     }
 }
 

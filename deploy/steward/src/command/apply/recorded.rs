@@ -16,6 +16,7 @@ use steward_events::timestamp::Timestamp;
 use steward_ports::clock::{Clock, SystemClock};
 
 use super::company::{budget_id, grant_id};
+use super::price::price_id;
 use super::route;
 use super::setting::{Kind, Setting, Settings};
 use crate::client::Client;
@@ -84,7 +85,7 @@ impl Recorded {
                 self.put(tenant, Kind::Provider, (json!({ "provider": provider }), provider.to_string()), fields);
             }
         }
-        for ModelRow { model, spec, targets, policy, inherited, lowered, own_cache, .. } in
+        for ModelRow { model, spec, targets, policy, terms, inherited, lowered, own_cache, .. } in
             rows(client, tenant, "model").await?
         {
             let id = || (json!({ "model": model }), model.to_string());
@@ -99,15 +100,15 @@ impl Recorded {
             };
             self.put(tenant, Kind::Model, id(), spec);
             if !inherited && !targets.is_empty() {
-                self.put(tenant, Kind::Route, id(), route::fields(&targets, policy));
+                self.put(tenant, Kind::Route, id(), route::fields(&targets, policy, &terms));
             }
         }
-        for PriceRow { model, from, ends, until, price, variants, source, inherited } in
+        for PriceRow { model, from, ends, until, price, variants, source, target, inherited } in
             rows(client, tenant, "price").await?
         {
             // What is over can neither be set nor removed.
             if !inherited && until.is_none_or(|until| until > self.now) {
-                let id = (json!({ "model": model, "from": from }), format!("{model} from {from}"));
+                let id = price_id(model.as_str(), from, target.as_ref());
                 let fields = json!({ "until": ends, "price": price, "variants": variants, "source": source });
                 self.put(tenant, Kind::Price, id, fields);
             }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
-use steward_events::event::{RoutePolicy, Target};
+use steward_events::event::{RoutePolicy, RouteTerms, Target};
 
 /// `route = ["local/small"]`, or `route = { policy = "weighted", targets = ["local/small weight=9", "other/small"] }`. Read by
 /// hand, so that a slip in one is named.
@@ -14,6 +14,7 @@ use steward_events::event::{RoutePolicy, Target};
 pub(super) struct Route {
     targets: Vec<Target>,
     policy: RoutePolicy,
+    terms: RouteTerms,
 }
 
 /// The table.
@@ -23,6 +24,8 @@ struct Written {
     targets: Vec<String>,
     #[serde(default)]
     policy: RoutePolicy,
+    #[serde(default)]
+    terms: RouteTerms,
 }
 
 impl Route {
@@ -33,14 +36,15 @@ impl Route {
 
     /// What it says, in the form of a setting.
     pub(super) fn fields(&self) -> Value {
-        fields(&self.targets, self.policy)
+        fields(&self.targets, self.policy, &self.terms)
     }
 }
 
-/// The fields of the setting of a route: each target as its text; the policy where it is not the usual one.
-pub(super) fn fields(targets: &[Target], policy: RoutePolicy) -> Value {
+/// The fields of the setting of a route: each target as its text; the policy where it is not the usual one, and what else the
+/// route says.
+pub(super) fn fields(targets: &[Target], policy: RoutePolicy, terms: &RouteTerms) -> Value {
     let targets: Vec<String> = targets.iter().map(Target::to_string).collect();
-    json!({ "targets": targets, "policy": (!policy.is_usual()).then_some(policy) })
+    json!({ "targets": targets, "policy": (!policy.is_usual()).then_some(policy), "terms": terms })
 }
 
 impl<'de> Deserialize<'de> for Route {
@@ -55,13 +59,13 @@ impl<'de> Deserialize<'de> for Route {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Route, A::Error> {
-                let Written { targets, policy } = Written::deserialize(MapAccessDeserializer::new(map))?;
-                read(&targets, policy)
+                let Written { targets, policy, terms } = Written::deserialize(MapAccessDeserializer::new(map))?;
+                read(&targets, policy, terms)
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Route, A::Error> {
                 let targets = Vec::<String>::deserialize(SeqAccessDeserializer::new(seq))?;
-                read(&targets, RoutePolicy::default())
+                read(&targets, RoutePolicy::default(), RouteTerms::default())
             }
         }
 
@@ -69,9 +73,9 @@ impl<'de> Deserialize<'de> for Route {
     }
 }
 
-fn read<E: Error>(targets: &[String], policy: RoutePolicy) -> Result<Route, E> {
+fn read<E: Error>(targets: &[String], policy: RoutePolicy, terms: RouteTerms) -> Result<Route, E> {
     let targets = targets.iter().map(|text| text.parse().map_err(E::custom)).collect::<Result<_, _>>()?;
-    Ok(Route { targets, policy })
+    Ok(Route { targets, policy, terms })
 }
 
 #[cfg(test)]
@@ -91,9 +95,11 @@ mod tests {
     fn a_list_and_a_table_say_the_same() {
         let list = route(r#"["a/x  weight=9", "b/y"]"#).unwrap();
         assert_eq!(route(r#"{ targets = ["a/x weight=9", "b/y"], policy = "ordered" }"#).unwrap(), list);
-        assert_eq!(list.fields(), json!({ "targets": ["a/x weight=9", "b/y"], "policy": null }));
+        assert_eq!(list.fields(), json!({ "targets": ["a/x weight=9", "b/y"], "policy": null, "terms": {} }));
         let sticky = route(r#"{ targets = ["a/x"], policy = "sticky" }"#).unwrap();
         assert_eq!(sticky.fields()["policy"], "sticky");
+        let bounded = route(r#"{ targets = ["a/x"], terms = { first_byte_ms = 500 } }"#).unwrap();
+        assert_eq!(bounded.fields()["terms"], json!({ "first_byte_ms": 500 }));
     }
 
     #[test]
@@ -102,6 +108,7 @@ mod tests {
             (r#"["x"]"#, "provider/model"),
             (r#"{ targets = ["a/x"], polcy = "sticky" }"#, "polcy"),
             (r#"{ targets = ["a/x"], policy = "random" }"#, "weighted"),
+            (r#"{ targets = ["a/x"], terms = { first_byte = 5 } }"#, "first_byte_ms"),
         ] {
             let error = route(text).unwrap_err();
             assert!(error.contains(named), "{error}");

@@ -133,13 +133,17 @@ impl Setting {
                 let output_max = of("output_max").unwrap_or_else(|| json!(OUTPUT_MAX));
                 // Of a model of the platform a tenant says only the output.
                 let context_max = of("context_max").unwrap_or_else(|| output_max.clone());
-                body.insert("spec".to_owned(), json!({ "context_max": context_max, "output_max": output_max }));
+                let mut spec = self.fields.clone();
+                spec.insert("context_max".to_owned(), context_max);
+                spec.insert("output_max".to_owned(), output_max);
+                body.insert("spec".to_owned(), Value::Object(spec));
             }
             Kind::Route => {
                 let texts = self.fields.get("targets").and_then(Value::as_array).cloned().unwrap_or_default();
                 let targets = texts.iter().map(|text| target(text.as_str().unwrap_or_default()));
                 body.insert("targets".to_owned(), json!(targets.collect::<Result<Vec<_>, _>>()?));
-                body.extend(self.fields.get("policy").map(|policy| ("policy".to_owned(), policy.clone())));
+                let more = ["policy", "terms"].into_iter().filter_map(|name| self.fields.get_key_value(name));
+                body.extend(more.map(|(name, value)| (name.clone(), value.clone())));
             }
             Kind::Role => {
                 body.insert("permissions".to_owned(), json!([]));

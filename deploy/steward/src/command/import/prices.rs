@@ -109,7 +109,7 @@ impl Chosen {
         }
         let source = Some(mapped.source_text(wanted.dates.now));
         let (rates, variants) = (mapped.costs.rates, mapped.costs.variants);
-        let priced = Priced { from: wanted.dates.from, until: None, rates, variants, source };
+        let priced = Priced { from: wanted.dates.from, until: None, rates, variants, source, target: None };
         self.put(Setting::new(&wanted.tenant, Kind::Price, priced.id(model.as_str()), priced.fields()));
     }
 

@@ -186,11 +186,14 @@ const MODEL: &[KnownColumn] = &[
     ("OUTPUT", true, |row| price(row, "/price/output")),
     ("CONTEXT MAX", true, |row| text(row, "/spec/context_max")),
     ("OUTPUT MAX", true, |row| text(row, "/spec/output_max")),
+    ("FEATURES", false, |row| text(row, "/spec/features")),
+    ("ENDS", false, |row| moment(row, "/spec/ends")),
     ("FROM", false, from),
 ];
 
 const PRICE: &[KnownColumn] = &[
     ("MODEL", false, |row| text(row, "/model")),
+    ("AT", false, |row| or(text(row, "/target"), "all targets")),
     ("APPLIES FROM", false, |row| moment(row, "/from")),
     ("UNTIL", false, |row| moment(row, "/until")),
     ("INPUT", true, |row| price(row, "/price/input")),

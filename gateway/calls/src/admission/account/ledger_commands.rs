@@ -211,6 +211,7 @@ impl Account {
         if let Some(left) = answer.budget_left {
             self.left = Some((left, self.used_money()));
         }
+        self.left_percent = answer.left_percent;
         let call = &request.call;
         let waits = self.line.iter().any(|waiting| waiting.call == *call);
         match &answer.outcome {

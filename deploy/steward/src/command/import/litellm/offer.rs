@@ -191,7 +191,7 @@ fn charge_alike(some: &[Priced], others: &[Priced]) -> bool {
 fn priced(id: &ModelId, deployment: &Deployment, prices: &Prices<'_>, notes: &mut Notes) -> Vec<Priced> {
     let of = |costs: Costs, source: String| {
         let Costs { rates, variants, .. } = costs;
-        vec![Priced { from: prices.from, until: None, rates, variants, source: Some(source) }]
+        vec![Priced { from: prices.from, until: None, rates, variants, source: Some(source), target: None }]
     };
     if let Some(costs) = deployment.costs.clone() {
         let line = deployment.place.line.unwrap_or_default();

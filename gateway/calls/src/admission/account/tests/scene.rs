@@ -11,8 +11,8 @@ use steward_events::command::{GrantLease, LedgerCommand};
 use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{
-    AnswerSource, CallContext, CallOutcome, Event, LeaseTerms, Operation, PriceVersion, Saved, TokenUsage, UnpricedSet,
-    UsageEvent,
+    AnswerSource, CallContext, CallOutcome, Event, LeaseTerms, Operation, PriceVersion, Purpose, Saved, TokenUsage,
+    UnpricedSet, UsageEvent,
 };
 use steward_events::id::{LeaseId, TenantId};
 use steward_events::ids::CountingIds;
@@ -97,7 +97,8 @@ impl Scene {
                 operation: Operation::Chat,
                 provider: id("p"),
                 upstream_model: "m".to_owned(),
-                price: PriceVersion { model: id("m"), from: Timestamp(0) },
+                price: PriceVersion { model: id("m"), from: Timestamp(0), target: None },
+                purpose: Purpose::Asked,
             }),
             worst,
             worst_min,
@@ -130,7 +131,8 @@ impl Scene {
         let until = decided_at.plus(Duration::from_secs(30));
         let terms = LeaseTerms { cap_total: cap, until, expires: until };
         let lease = Some(LeaseState { turn: Turn(turn), decided_at, terms });
-        let answer = LeaseAnswer { outcome, lease, others_wait, budget_left: Some(NanoDollars(100)) };
+        let answer =
+            LeaseAnswer { outcome, lease, others_wait, budget_left: Some(NanoDollars(100)), left_percent: None };
         let answer = serde_json::to_value(answer).unwrap();
         let reply =
             Reply { accepted: true, events: vec![], position: Position(1), answer, rejection: None, message: None };
