@@ -18,6 +18,7 @@ use crate::aggregate::{Aggregate, Stamp};
 use crate::limit;
 
 mod cache;
+mod prompt;
 mod price;
 pub mod route;
 mod secret;
@@ -64,6 +65,7 @@ pub struct Catalog {
     routes: BTreeMap<ModelId, Route>,
     prices: BTreeMap<ModelId, BTreeMap<Timestamp, Shared<Price>>>,
     caches: cache::Caches,
+    prompts: prompt::Prompts,
     /// Of each secret the digest of its recorded form.
     secrets: BTreeMap<SecretId, BodyHash>,
 }
@@ -263,6 +265,7 @@ impl Aggregate for Catalog {
             CatalogCommand::SetPrice(set) => self.set_price(set, stamp),
             CatalogCommand::SetCache(set) => self.caches.set(set),
             CatalogCommand::PurgeCache(purge) => self.caches.purge(purge),
+            CatalogCommand::SetPrompt(set) => self.prompts.set(set),
             CatalogCommand::SetSecret(set) => self.set_secret(set),
             CatalogCommand::RemoveSecret(remove) => self.remove_secret(remove),
         }
@@ -285,6 +288,7 @@ impl Aggregate for Catalog {
             }
             CatalogEvent::CacheSet { model, policy } => self.caches.was_set(model, policy),
             CatalogEvent::CachePurged { model } => self.caches.was_purged(model, at),
+            CatalogEvent::PromptSet { model, policy } => self.prompts.was_set(model, policy),
             CatalogEvent::SecretSet { secret, value } => {
                 self.secrets.insert(secret, value.digest());
             }
@@ -301,6 +305,7 @@ impl Aggregate for Catalog {
             CatalogCommand::SetRoute(set) => json!({ "model": set.model }),
             CatalogCommand::SetCache(set) => json!({ "model": set.model }),
             CatalogCommand::PurgeCache(purge) => json!({ "model": purge.model }),
+            CatalogCommand::SetPrompt(set) => json!({ "model": set.model }),
             CatalogCommand::SetSecret(set) => json!({ "secret": set.secret }),
             CatalogCommand::RemoveSecret(remove) => json!({ "secret": remove.secret }),
             CatalogCommand::SetPrice(set) => {

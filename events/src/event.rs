@@ -21,10 +21,13 @@ mod checkpoint;
 mod denials;
 mod identity;
 mod ledger;
+mod model_spec;
 mod price;
+mod prompt;
 mod reads;
 mod registry;
 mod route;
+mod savings;
 mod task;
 mod tenant;
 mod usage;
@@ -35,15 +38,18 @@ pub use call::{
     AnswerSource, CallContext, CallOutcome, InvalidTags, Operation, Saved, TAG_KEY_BYTES_MAX, TAG_VALUE_BYTES_MAX,
     TAGS_MAX, Tags, TokenUsage,
 };
-pub use catalog::{CachePolicy, CatalogEvent, ModelSpec, ProviderKind};
+pub use catalog::{CachePolicy, CatalogEvent, ProviderKind};
 pub use checkpoint::CheckpointEvent;
 pub use denials::{DenialEvent, DenialKind};
 pub use identity::{IdentityEvent, KeyHash, Profile};
 pub use ledger::{BudgetKey, BudgetLevel, BudgetSpec, LeaseTerms, LedgerEvent, UnsettledCall, WindowBounds};
+pub use model_spec::{ModelSpec, Tokenizer};
 pub use price::{Hours, PriceVariant, PriceVersion, Rates, ServiceTier, TimeOfDay, Unpriced, UnpricedSet, Weekday};
+pub use prompt::{PromptPolicy, PromptWindow};
 pub use reads::ReadEvent;
 pub use registry::RegistryEvent;
 pub use route::{InvalidTarget, RefusedFor, RoutePolicy, Target};
+pub use savings::{Saving, SavingCause, Savings};
 pub use task::{SpentStep, StepKind, TaskEvent, TaskInput, TaskOutput};
 pub use tenant::TenantEvent;
 pub use usage::UsageEvent;

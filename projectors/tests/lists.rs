@@ -281,7 +281,7 @@ fn price(pico: u64) -> Rates {
 }
 
 fn model_set(model: &str, output_max: u64) -> Event {
-    let spec = ModelSpec { context_max: Tokens(8_192), output_max: Tokens(output_max) };
+    let spec = ModelSpec::of(Tokens(8_192), Tokens(output_max));
     CatalogEvent::ModelSet { model: ModelId::new(model).unwrap(), spec }.into()
 }
 

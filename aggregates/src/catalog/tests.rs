@@ -184,7 +184,7 @@ fn a_provider_set_again_changes_nothing() {
 
 #[test]
 fn a_model_has_room_for_its_output() {
-    let spec = |context, output| ModelSpec { context_max: Tokens(context), output_max: Tokens(output) };
+    let spec = |context, output| ModelSpec::of(Tokens(context), Tokens(output));
     let set = |spec| CatalogCommand::SetModel(SetModel { model: model(), spec });
     let fits = CatalogEvent::ModelSet { model: model(), spec: spec(100, 100) };
     given::<Catalog>([]).when(set(spec(100, 100))).then([fits.clone()]);
@@ -239,7 +239,7 @@ fn a_default_route_leads_somewhere() {
 fn own() -> (CatalogEvent, CatalogEvent, Target) {
     let SetProvider { provider, kind, url, key } = provider(None);
     let target = Target::new(provider.clone(), "smollm2");
-    let spec = ModelSpec { context_max: Tokens(100), output_max: Tokens(10) };
+    let spec = ModelSpec::of(Tokens(100), Tokens(10));
     (CatalogEvent::ProviderSet { provider, kind, url, key }, CatalogEvent::ModelSet { model: model(), spec }, target)
 }
 

@@ -5,10 +5,10 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{PriceVariant, Rates, RoutePolicy, Target};
+use crate::event::{ModelSpec, PriceVariant, PromptPolicy, Rates, RoutePolicy, Target};
 use crate::id::{ModelId, ProviderId, SecretId};
 use crate::provider_key::SecretValue;
-use crate::quantity::{SchemaVersion, Tokens};
+use crate::quantity::SchemaVersion;
 use crate::sealed::Sealed;
 use crate::timestamp::Timestamp;
 
@@ -75,6 +75,13 @@ pub enum CatalogEvent {
         /// The model.
         model: ModelId,
     },
+    /// What is done with requests of a model before they are sent.
+    PromptSet {
+        /// The model.
+        model: ModelId,
+        /// What.
+        policy: PromptPolicy,
+    },
     /// A secret is kept, or another in its place.
     SecretSet {
         /// Name of the secret.
@@ -136,16 +143,6 @@ impl fmt::Display for ProviderKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
-}
-
-/// What is known of a model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ModelSpec {
-    /// Most tokens of input and output together.
-    pub context_max: Tokens,
-    /// Most output tokens of one call; reserved if the caller sets no `max_tokens`.
-    pub output_max: Tokens,
 }
 
 /// Whether an answer is given to more calls than the one that it was made for: to calls that ask for the very same, within

@@ -166,10 +166,11 @@ impl Pipeline {
         let anew = accepted.anew;
         let planned = self.planner.plan(accepted, dialect).await?;
         let authorised = authorise(&self.access, &self.metrics, planned).await?;
-        let (authorised, used, leader) = match self.giver.look(authorised, anew, left).await? {
+        let (mut authorised, used, leader) = match self.giver.look(authorised, anew, left).await? {
             Look::Given(reply) => return Ok(reply),
             Look::Make(call, used, leader) => (call, used, leader),
         };
+        self.reserver.count_texts(&mut authorised).await;
         let mut reply = self.answer(authorised, leader, left).await?;
         reply.summary.cache = used;
         Ok(reply)

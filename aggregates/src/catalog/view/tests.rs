@@ -18,7 +18,7 @@ fn provider(name: &str) -> CatalogEvent {
 }
 
 fn model(name: &str, context_max: u64, output_max: u64) -> CatalogEvent {
-    let spec = ModelSpec { context_max: Tokens(context_max), output_max: Tokens(output_max) };
+    let spec = ModelSpec::of(Tokens(context_max), Tokens(output_max));
     CatalogEvent::ModelSet { model: id(name), spec }
 }
 

@@ -2,15 +2,15 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use steward_events::command::Command;
 use steward_events::commit::Commit;
 use steward_events::id::{CallId, LeaseId, PrincipalId, SystemPart};
-use steward_events::quantity::Position;
+use steward_events::quantity::{Amounts, Position};
 use steward_events::request::{Envelope, Format, Request};
 use steward_ports::append::{AppendError, Appended, append};
 use steward_ports::dispatch::{Patience, send_until_decided};
@@ -56,6 +56,8 @@ pub(super) enum Message {
 pub(super) struct Handle {
     pub(super) inbox: mpsc::UnboundedSender<Message>,
     pub(super) waiting: Arc<AtomicBool>,
+    /// What could be reserved without asking the ledger.
+    pub(super) free: Arc<Mutex<Amounts>>,
 }
 
 enum Done {
@@ -73,6 +75,7 @@ pub(super) struct Actor {
     pub(super) numbers: Numbers,
     pub(super) inbox: mpsc::UnboundedReceiver<Message>,
     pub(super) waiting: Arc<AtomicBool>,
+    pub(super) free: Arc<Mutex<Amounts>>,
 }
 
 impl Actor {
@@ -99,6 +102,7 @@ impl Actor {
                 command = next.map(|next| self.send(next, account.first_waiting()));
             }
             self.waiting.store(account.is_waiting(), Ordering::Relaxed);
+            *self.free.lock().unwrap_or_else(PoisonError::into_inner) = account.free(now());
             if journal.is_none() && command.is_none() && account.is_over(now()) {
                 // Requests that came meanwhile are dropped with the inbox; their senders find another account.
                 return;

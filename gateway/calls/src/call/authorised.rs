@@ -37,11 +37,18 @@ struct Takes {
 /// call a model is told so, also if it has no route or price.
 pub(super) async fn authorise(access: &Access, metrics: &Metrics, planned: Planned) -> Result<Authorised, Error> {
     let worst = planned.worst_cost();
-    let Planned { accepted, dialect, request, plan } = planned;
+    let Planned { accepted, dialect, request, mut plan } = planned;
     // What is needed of the body is within `request`.
     let Accepted { key, permit, memory, request: id, began, .. } = accepted;
     if access.may_invoke(&key, &request.model, worst).is_err() {
         access.confirm_now(key.shard).await?;
+        let worst = match &mut plan {
+            Ok(plan) => {
+                plan.count_texts(&request).await;
+                plan.estimate.worst().money
+            }
+            Err(_) => worst,
+        };
         access.may_invoke(&key, &request.model, worst)?;
     }
     let takes = Takes { _permit: permit, _memory: memory, _running: metrics.run() };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use steward_aggregates::catalog::route::hash;
 use steward_aggregates::catalog::{CacheTerms, CallFacts, Catalogs, Course, Offer, Provider, RecordedSecret};
-use steward_events::event::{PriceVersion, RoutePolicy, Target};
+use steward_events::event::{PriceVersion, RoutePolicy, Target, Tokenizer};
 use steward_events::id::TenantId;
 use steward_events::quantity::NanoDollars;
 use steward_events::shard::STEWARD_SHARD;
@@ -17,6 +17,7 @@ use crate::dialect::{Dialect, Makes, ModelRequest};
 use crate::error::Error;
 use crate::estimate::{Estimate, Rate};
 use crate::targets::{self, TargetName, Targets};
+use crate::tokenizer;
 
 /// How old the catalogs may be where they would refuse a call, or say which secret counts.
 const CATALOG_AGE_MAX: Duration = Duration::from_millis(200);
@@ -41,6 +42,8 @@ pub(super) struct Plan {
     pub(super) course: Course,
     /// What it can cost.
     pub(super) estimate: Estimate,
+    /// The vocabulary by which its texts can be counted, if one is known.
+    pub(super) tokenizer: Option<Tokenizer>,
     /// At which price.
     pub(super) price: PriceVersion,
     /// Whether its answer is given to others too, and theirs to it.
@@ -65,6 +68,14 @@ impl Plan {
     /// True if a key is a secret of a tenant.
     fn needs_a_secret(&self) -> bool {
         self.targets.iter().any(|target| target.secret.is_some())
+    }
+
+    /// Lowers the worst case to what the texts of `request` are in tokens, if they can be counted and are not yet.
+    pub(super) async fn count_texts(&mut self, request: &ModelRequest) {
+        if let Some(tokenizer) = self.tokenizer.filter(|_| self.estimate.counts_bytes()) {
+            let fewer = tokenizer::fewer_than_bytes(tokenizer, &request.body, request.size.bytes).await;
+            self.estimate = self.estimate.clone().with_texts_counted(fewer);
+        }
     }
 }
 
@@ -137,7 +148,8 @@ impl Planner {
         if course.order.is_empty() {
             return Err(nowhere(model.as_str(), &facts, &course));
         }
-        Ok(Plan { targets, course, estimate, price: version, cache: offer.cache })
+        let tokenizer = tokenizer::of(&offer.spec, offer.targets.iter().copied());
+        Ok(Plan { targets, course, estimate, tokenizer, price: version, cache: offer.cache })
     }
 
     fn resolved(&self, tenant: &TenantId, catalogs: &Catalogs, offer: &Offer<'_>) -> Vec<ResolvedTarget> {

@@ -109,6 +109,15 @@ impl Reserver {
         })
     }
 
+    /// Counts the texts of a call for which the gateway holds too little if each of their bytes were a token: to count takes
+    /// time, and where there is plenty nobody needs it.
+    pub(super) async fn count_texts(&self, call: &mut Authorised) {
+        let worst = call.plan.estimate.worst();
+        if call.plan.tokenizer.is_some() && !self.admission.has_room(&call.key.holder.tenant, &scopes(call), worst) {
+            call.plan.count_texts(&call.request).await;
+        }
+    }
+
     /// A new id of a call.
     pub(super) fn new_call(&self) -> CallId {
         self.admission.new_call()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use steward_events::BoxError;
-use steward_events::event::{AgentSpec, BudgetLevel, Condition, ProviderKind};
+use steward_events::event::{AgentSpec, BudgetLevel, Condition, ProviderKind, Tokenizer};
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TenantId};
 use steward_events::quantity::{Limit, Window};
 use steward_events::scope::{Scope, Subject};
@@ -46,6 +46,7 @@ struct Model {
     price: OneOrMany<Price>,
     context_max: Option<u64>,
     output_max: Option<u64>,
+    tokenizer: Option<Tokenizer>,
     cache: Option<Cache>,
 }
 
@@ -214,9 +215,12 @@ impl Collected {
             (true, Some(_)) => {
                 return Err("context_max is of models with a route; of others it is the platform's".into());
             }
+            (true, None) if model.tokenizer.is_some() => {
+                return Err("tokenizer is of models with a route; of others it is the platform's".into());
+            }
             (true, None) => json!({ "output_max": output_max }),
             (false, context_max) => {
-                json!({ "context_max": context_max.unwrap_or(CONTEXT_MAX), "output_max": output_max })
+                json!({ "context_max": context_max.unwrap_or(CONTEXT_MAX), "output_max": output_max, "tokenizer": model.tokenizer })
             }
         };
         let id = || (json!({ "model": name }), name.to_owned());

@@ -129,11 +129,11 @@ impl Setting {
         let mut body = self.id.clone();
         match self.kind {
             Kind::Model => {
-                let of = |name: &str| self.fields.get(name).cloned();
-                let output_max = of("output_max").unwrap_or_else(|| json!(OUTPUT_MAX));
+                let mut spec = self.fields.clone();
+                let output_max = spec.entry("output_max").or_insert_with(|| json!(OUTPUT_MAX)).clone();
                 // Of a model of the platform a tenant says only the output.
-                let context_max = of("context_max").unwrap_or_else(|| output_max.clone());
-                body.insert("spec".to_owned(), json!({ "context_max": context_max, "output_max": output_max }));
+                spec.entry("context_max").or_insert(output_max);
+                body.insert("spec".to_owned(), Value::Object(spec));
             }
             Kind::Route => {
                 let texts = self.fields.get("targets").and_then(Value::as_array).cloned().unwrap_or_default();
