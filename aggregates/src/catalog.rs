@@ -267,6 +267,7 @@ impl Aggregate for Catalog {
             CatalogCommand::PurgeCache(purge) => self.caches.purge(purge),
             CatalogCommand::SetPrompt(set) => self.prompts.set(set),
             CatalogCommand::SetSecret(set) => self.set_secret(set),
+            CatalogCommand::MakeSecret(make) => self.make_secret(make),
             CatalogCommand::RemoveSecret(remove) => self.remove_secret(remove),
         }
     }
@@ -307,6 +308,7 @@ impl Aggregate for Catalog {
             CatalogCommand::PurgeCache(purge) => json!({ "model": purge.model }),
             CatalogCommand::SetPrompt(set) => json!({ "model": set.model }),
             CatalogCommand::SetSecret(set) => json!({ "secret": set.secret }),
+            CatalogCommand::MakeSecret(make) => json!({ "secret": make.secret }),
             CatalogCommand::RemoveSecret(remove) => json!({ "secret": remove.secret }),
             CatalogCommand::SetPrice(set) => {
                 let mut froms = self.prices.get(&set.model).into_iter().flat_map(BTreeMap::iter);

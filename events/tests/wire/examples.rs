@@ -454,6 +454,11 @@ variants! {
         };
     Event::Catalog(CatalogEvent::CacheSet { .. }) => "catalog.cache_set":
         CatalogEvent::CacheSet { model: model(), policy: CachePolicy { ttl_s: 600, coalesce: true } };
+    Event::Catalog(CatalogEvent::PromptSet { .. }) => "catalog.prompt_set": {
+        let window = Some(PromptWindow::TrimOldest);
+        let policy = PromptPolicy { cache_breakpoints: true, compress: true, prune: true, window };
+        CatalogEvent::PromptSet { model: model(), policy }
+    };
     Event::Catalog(CatalogEvent::CachePurged { .. }) => "catalog.cache_purged":
         CatalogEvent::CachePurged { model: model() };
     Event::Catalog(CatalogEvent::SecretSet { .. }) => "catalog.secret_set":

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use steward_events::BoxError;
-use steward_events::event::{AgentSpec, BudgetLevel, Condition, ProviderKind, Tokenizer};
+use steward_events::event::{AgentSpec, BudgetLevel, Condition, PromptPolicy, ProviderKind, Tokenizer};
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TenantId};
 use steward_events::quantity::{Limit, Window};
 use steward_events::scope::{Scope, Subject};
@@ -48,6 +48,7 @@ struct Model {
     output_max: Option<u64>,
     tokenizer: Option<Tokenizer>,
     cache: Option<Cache>,
+    prompt: Option<PromptPolicy>,
 }
 
 /// Whether answers of the model are given more than once.
@@ -224,8 +225,8 @@ impl Collected {
             }
         };
         let id = || (json!({ "model": name }), name.to_owned());
-        // Who says only how answers of a model of the platform are kept lowers nothing.
-        if !(lowers && model.output_max.is_none() && model.cache.is_some()) {
+        // Who says only how answers of a model of the platform are kept, or its requests are sent, lowers nothing.
+        if !(lowers && model.output_max.is_none() && (model.cache.is_some() || model.prompt.is_some())) {
             self.put(Kind::Model, id(), spec)?;
         }
         if !model.route.is_empty() {
@@ -237,6 +238,9 @@ impl Collected {
         }
         if let Some(cache) = &model.cache {
             self.put(Kind::Cache, id(), cache.fields()?)?;
+        }
+        if let Some(prompt) = &model.prompt {
+            self.put(Kind::Prompt, id(), json!(prompt))?;
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ pub(crate) enum Kind {
     Route,
     Price,
     Cache,
+    Prompt,
     Role,
     Account,
     Budget,
@@ -34,6 +35,7 @@ impl Kind {
             Self::Route => "route",
             Self::Price => "price",
             Self::Cache => "cache",
+            Self::Prompt => "prompt",
             Self::Role => "role",
             Self::Account => "account",
             Self::Budget => "budget",
@@ -47,14 +49,16 @@ impl Kind {
             Self::Tenant | Self::Account => "create",
             Self::Role | Self::Agent => "define",
             Self::Grant => "give",
-            Self::Provider | Self::Model | Self::Route | Self::Price | Self::Cache | Self::Budget => "set",
+            Self::Provider | Self::Model | Self::Route | Self::Price | Self::Cache | Self::Prompt | Self::Budget => {
+                "set"
+            },
         }
     }
 
     /// The list that shows it.
     pub(crate) const fn list(self) -> &'static str {
         match self {
-            Self::Route | Self::Cache => "model",
+            Self::Route | Self::Cache | Self::Prompt => "model",
             other => other.noun(),
         }
     }
