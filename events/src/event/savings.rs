@@ -25,10 +25,11 @@ pub enum SavingCause {
 }
 
 impl SavingCause {
-    /// Thanks to what a call with an answer from `source` needed no provider; none if it was asked.
+    /// Thanks to what a call with an answer from `source` needed no provider; none if nothing was saved so.
     pub const fn of(source: &AnswerSource) -> Option<Self> {
         match source {
-            AnswerSource::Provider => None,
+            // What comes again under its key would not have been sent twice.
+            AnswerSource::Provider | AnswerSource::Repeated { .. } => None,
             AnswerSource::Cache => Some(Self::Cache),
             AnswerSource::Shared { .. } => Some(Self::Shared),
         }
@@ -85,7 +86,7 @@ pub struct Savings(BTreeMap<SavingCause, Saving>);
 
 impl Savings {
     /// True if nothing was saved.
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 

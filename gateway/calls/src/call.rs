@@ -54,6 +54,7 @@ mod relay;
 mod reply;
 mod reserved;
 mod settle;
+mod shaped;
 mod translation;
 
 pub use accepted::Accepted;

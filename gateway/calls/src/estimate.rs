@@ -50,6 +50,14 @@ impl Rate {
         }
     }
 
+    /// What a call saved that used `tokens`, and would have read so many more.
+    pub(crate) fn spared(&self, tokens: &TokenUsage, outcome: &CallOutcome, spared: u64) -> Saving {
+        let more = TokenUsage { input: Tokens(tokens.input.0.saturating_add(spared)), ..*tokens };
+        let (cost, without) = (self.charge(tokens, outcome).cost, self.charge(&more, outcome).cost);
+        let money = NanoDollars(without.0.saturating_sub(cost.0));
+        Saving { tokens: Tokens(spared), money, extra: NanoDollars(0) }
+    }
+
     /// What a call saved that used `tokens`, some of which the provider read from its cache or wrote to it; or what that cost
     /// more than it saved.
     pub(crate) fn prompt_cache(&self, tokens: &TokenUsage, outcome: &CallOutcome) -> Saving {
@@ -141,6 +149,13 @@ impl Estimate {
             self.ceiling = self.rate.price.ceiling(self.most, self.rate.began);
         }
         self
+    }
+
+    /// Tokens that the model can read beside the output that may follow; where the caller does not say how much that is, half
+    /// of its context is left for input at least.
+    pub(crate) fn room(&self) -> u64 {
+        let output = if self.clampable { self.output_max.min(self.context_max / 2) } else { self.output_max };
+        self.context_max.saturating_sub(output)
     }
 
     /// True if it may get lower when texts are counted.

@@ -27,6 +27,7 @@ pub mod openai_images;
 pub mod openai_moderations;
 pub mod openai_responses;
 pub mod openai_speech;
+pub mod prompt;
 mod refused;
 mod said;
 mod sse;

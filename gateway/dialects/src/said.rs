@@ -15,9 +15,14 @@ const DEPTH_MAX: u32 = 6;
 /// Passes each such text of a request to `hear`, in their order. Whatever is unclear is left out.
 pub fn texts(body: &Fields, hear: &mut dyn FnMut(&str)) {
     for value in FIELDS.iter().filter_map(|field| body.get(field)) {
-        if let Ok(value) = serde_json::from_slice(value) {
-            within(value, DEPTH_MAX, hear);
-        }
+        within_value(value, hear);
+    }
+}
+
+/// The same of one value: a text, a message, a list of these.
+pub(crate) fn within_value(value: &[u8], hear: &mut dyn FnMut(&str)) {
+    if let Ok(value) = serde_json::from_slice(value) {
+        within(value, DEPTH_MAX, hear);
     }
 }
 

@@ -21,6 +21,7 @@ mod refusals;
 mod responses;
 mod secrets;
 mod shares;
+mod spared;
 mod stops;
 mod streams;
 mod targets;

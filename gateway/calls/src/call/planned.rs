@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use steward_aggregates::catalog::route::hash;
 use steward_aggregates::catalog::{CacheTerms, CallFacts, Catalogs, Course, Offer, Provider, RecordedSecret};
-use steward_events::event::{PriceVersion, RoutePolicy, Target, Tokenizer};
+use steward_events::event::{PriceVersion, PromptPolicy, RoutePolicy, Target, Tokenizer};
 use steward_events::id::TenantId;
 use steward_events::quantity::NanoDollars;
 use steward_events::shard::STEWARD_SHARD;
@@ -13,6 +13,8 @@ use steward_ports::clock::Clock;
 use steward_ports::live::Live;
 
 use super::accepted::Accepted;
+use super::shaped::shaped;
+use crate::dialect::prompt::Spared;
 use crate::dialect::{Dialect, Makes, ModelRequest};
 use crate::error::Error;
 use crate::estimate::{Estimate, Rate};
@@ -44,6 +46,10 @@ pub(super) struct Plan {
     pub(super) estimate: Estimate,
     /// The vocabulary by which its texts can be counted, if one is known.
     pub(super) tokenizer: Option<Tokenizer>,
+    /// What is done with the request before it is sent …
+    pub(super) prompt: PromptPolicy,
+    /// … and what that spared.
+    pub(super) spared: Spared,
     /// At which price.
     pub(super) price: PriceVersion,
     /// Whether its answer is given to others too, and theirs to it.
@@ -97,8 +103,18 @@ pub(super) struct Planner {
 impl Planner {
     /// Reads the request and looks up where it may go.
     pub(super) async fn plan(&self, accepted: Accepted, dialect: &'static dyn Dialect) -> Result<Planned, Error> {
-        let request = dialect.read(&accepted.body)?;
-        let plan = self.find(&accepted, &request, dialect).await;
+        let mut request = dialect.read(&accepted.body)?;
+        let mut plan = self.find(&accepted, &request, dialect).await;
+        if let Ok(found) = &plan {
+            match shaped(dialect, &request, found).await {
+                Ok(None) => {}
+                Ok(Some((shorter, spared))) => {
+                    request = shorter;
+                    plan = self.find(&accepted, &request, dialect).await.map(|plan| Plan { spared, ..plan });
+                }
+                Err(why) => plan = Err(why),
+            }
+        }
         Ok(Planned { accepted, dialect, request, plan })
     }
 
@@ -149,7 +165,8 @@ impl Planner {
             return Err(nowhere(model.as_str(), &facts, &course));
         }
         let tokenizer = tokenizer::of(&offer.spec, offer.targets.iter().copied());
-        Ok(Plan { targets, course, estimate, tokenizer, price: version, cache: offer.cache })
+        let (prompt, spared, cache) = (offer.prompt, Spared::default(), offer.cache);
+        Ok(Plan { targets, course, estimate, tokenizer, prompt, spared, price: version, cache })
     }
 
     fn resolved(&self, tenant: &TenantId, catalogs: &Catalogs, offer: &Offer<'_>) -> Vec<ResolvedTarget> {

@@ -18,6 +18,7 @@ use super::authorised::Authorised;
 use super::planned::ResolvedTarget;
 use crate::access::Access;
 use crate::admission::{Admission, Given, Refusal, Reservation, ReservationRequest};
+use crate::dialect::prompt::Spared;
 use crate::error::Error;
 use crate::estimate::Rate;
 use crate::settled::Settled;
@@ -37,6 +38,8 @@ pub(super) struct Reserved {
     pub(super) since: Duration,
     /// Whom it is for.
     pub(super) target: Target,
+    /// What was spared of the request.
+    pub(super) spared: Spared,
     /// How it goes, for what is known of its target.
     pub(super) trial: Trial,
     /// The number of this attempt, from 1.
@@ -102,6 +105,7 @@ impl Reserver {
             rate: plan.estimate.rate.clone(),
             since,
             target: to.target.clone(),
+            spared: plan.spared,
             trial,
             number,
             overhead: since.saturating_sub(call.began),

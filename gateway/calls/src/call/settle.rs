@@ -36,7 +36,7 @@ impl Settler {
     ) -> Result<Settled, Error> {
         let Charge { variant, cost } = reserved.rate.charge(&tokens, &outcome);
         let unpriced = reserved.rate.price.unpriced(&tokens, variant);
-        let savings = Savings::from_iter([(SavingCause::PromptCache, reserved.rate.prompt_cache(&tokens, &outcome))]);
+        let savings = savings(&reserved, &tokens, &outcome);
         self.metrics.finished(&outcome, &tokens, cost);
         trace::used(&reserved.span, &tokens, cost);
         if let CallOutcome::NotBilled { reason } | CallOutcome::Estimated { reason, .. } = &outcome {
@@ -51,4 +51,17 @@ impl Settler {
             Error::Unanswered(error.to_string())
         })
     }
+}
+
+/// What was saved although the provider was asked; nothing if it billed nothing.
+fn savings(reserved: &Reserved, tokens: &TokenUsage, outcome: &CallOutcome) -> Savings {
+    if matches!(outcome, CallOutcome::NotBilled { .. }) {
+        return Savings::default();
+    }
+    let (rate, spared) = (&reserved.rate, reserved.spared);
+    Savings::from_iter([
+        (SavingCause::PromptCache, rate.prompt_cache(tokens, outcome)),
+        (SavingCause::Compressed, rate.spared(tokens, outcome, spared.compressed_tokens)),
+        (SavingCause::Trimmed, rate.spared(tokens, outcome, spared.trimmed_tokens)),
+    ])
 }

@@ -235,8 +235,8 @@ mod tests {
             read(&with("messages", json!([{ "role": "user", "content": content }]))).unwrap().size.message_tokens
         };
         let in_result = json!([{ "type": "tool_result", "tool_use_id": "t", "content": [image, image] }]);
-        assert!((20_000..20_500).contains(&tokens(json!([image]))));
-        assert!((40_000..40_500).contains(&tokens(in_result)));
+        assert!((48_200..48_700).contains(&tokens(json!([image]))));
+        assert!((96_400..96_900).contains(&tokens(in_result)));
     }
 
     #[test]
