@@ -18,8 +18,8 @@ use crate::aggregate::{Aggregate, Stamp};
 use crate::limit;
 
 mod cache;
-mod prompt;
 mod price;
+mod prompt;
 pub mod route;
 mod secret;
 mod targets;

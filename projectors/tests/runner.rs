@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use steward_events::commit::Recorded;
 use steward_events::event::{
-    AggregateKind, AnswerSource, CallOutcome, Event, LeaseTerms, LedgerEvent, Saved, Saving, SavingCause, Savings, TenantEvent, Unpriced, UnsettledCall, UsageEvent,
+    AggregateKind, AnswerSource, CallOutcome, Event, LeaseTerms, LedgerEvent, Saved, Saving, SavingCause, Savings,
+    TenantEvent, Unpriced, UnsettledCall, UsageEvent,
 };
 use steward_events::id::CallId;
 use steward_events::quantity::{Amounts, NanoDollars, Position, Shard, Tokens};
@@ -518,11 +519,8 @@ async fn what_calls_saved_is_reported_by_cause() {
         }
         writer.write(&journal, vec![event.into()]).await;
     };
-    let saving = |tokens, money, extra| Saving {
-        tokens: Tokens(tokens),
-        money: NanoDollars(money),
-        extra: NanoDollars(extra),
-    };
+    let saving =
+        |tokens, money, extra| Saving { tokens: Tokens(tokens), money: NanoDollars(money), extra: NanoDollars(extra) };
     for _ in 0..2 {
         write(&|source, saved, _| {
             *source = AnswerSource::Cache;

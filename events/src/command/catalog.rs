@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Body;
-use crate::event::{CachePolicy, ModelSpec, PriceVariant, PromptPolicy, PromptWindow, ProviderKind, Rates, RoutePolicy, Target};
+use crate::event::{
+    CachePolicy, ModelSpec, PriceVariant, PromptPolicy, PromptWindow, ProviderKind, Rates, RoutePolicy, Target,
+};
 use crate::id::{ModelId, ProviderId, SecretId, TenantId};
 use crate::provider_key::SecretValue;
 use crate::sealed::{Content, KeyOwner, Sealable};

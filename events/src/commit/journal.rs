@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::Entry;
 use super::compact::{COUNTS, Compact, Numbers, UNITS};
 use crate::event::{
-    AnswerSource, CallContext, CallOutcome, Event, Saved, Savings, ServiceTier, Tags, TokenUsage, UnpricedSet, UsageEvent,
+    AnswerSource, CallContext, CallOutcome, Event, Saved, Savings, ServiceTier, Tags, TokenUsage, UnpricedSet,
+    UsageEvent,
 };
 use crate::id::{CallId, CommandId, CorrelationId, LeaseId, PrincipalId};
 use crate::quantity::{Amounts, NanoDollars};

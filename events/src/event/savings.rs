@@ -133,7 +133,10 @@ mod tests {
     fn savings_add_up_by_cause_and_never_wrap() {
         let saving = |tokens, money| Saving { tokens: Tokens(tokens), money: NanoDollars(money), ..Saving::default() };
         let mut all = Savings::from_iter([(SavingCause::Cache, saving(1, 2)), (SavingCause::Trimmed, saving(0, 0))]);
-        all.add_all(&Savings::from_iter([(SavingCause::Cache, saving(3, u64::MAX)), (SavingCause::Shared, saving(5, 6))]));
+        all.add_all(&Savings::from_iter([
+            (SavingCause::Cache, saving(3, u64::MAX)),
+            (SavingCause::Shared, saving(5, 6)),
+        ]));
         let each: Vec<_> = all.iter().collect();
         assert_eq!(each, [(SavingCause::Cache, saving(4, u64::MAX)), (SavingCause::Shared, saving(5, 6))]);
         assert_eq!(all.total(), saving(9, u64::MAX));

@@ -182,11 +182,8 @@ fn finished_in_full() -> UsageEvent {
 
 /// A call for which a provider was asked, and asked for less.
 fn finished_with_savings() -> UsageEvent {
-    let saving = |tokens, money, extra| Saving {
-        tokens: Tokens(tokens),
-        money: NanoDollars(money),
-        extra: NanoDollars(extra),
-    };
+    let saving =
+        |tokens, money, extra| Saving { tokens: Tokens(tokens), money: NanoDollars(money), extra: NanoDollars(extra) };
     let savings = Savings::from_iter([
         (SavingCause::PromptCache, saving(900, 810_000, 0)),
         (SavingCause::Compressed, saving(200, 200_000, 0)),

@@ -348,7 +348,11 @@ mod tests {
             TokenUsage { input, cached, cache_write, ..TokenUsage::default() }
         };
         let saving = |cached, written| rate.prompt_cache(&used(cached, written), &CallOutcome::Completed);
-        let of = |tokens, money, extra| Saving { tokens: Tokens(tokens), money: NanoDollars(money), extra: NanoDollars(extra) };
+        let of = |tokens, money, extra| Saving {
+            tokens: Tokens(tokens),
+            money: NanoDollars(money),
+            extra: NanoDollars(extra),
+        };
         assert_eq!(saving(0, 0), Saving::default());
         assert_eq!(saving(800, 0), of(800, 720_000, 0));
         assert_eq!(saving(0, 800), of(0, 0, 200_000), "a write costs more than reading does");

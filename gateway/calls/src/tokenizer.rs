@@ -36,7 +36,8 @@ pub(crate) fn of<'a>(
 ) -> Option<Tokenizer> {
     spec.tokenizer.or_else(|| {
         let mut all = targets.into_iter().map(|(target, provider)| {
-            let is_openai = provider.kind == ProviderKind::Openai && provider.url.starts_with("https://api.openai.com/");
+            let is_openai =
+                provider.kind == ProviderKind::Openai && provider.url.starts_with("https://api.openai.com/");
             match get_tokenizer(&target.upstream_model).filter(|_| is_openai)? {
                 Known::O200kBase => Some(Tokenizer::O200k),
                 Known::Cl100kBase => Some(Tokenizer::Cl100k),

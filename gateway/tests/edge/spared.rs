@@ -32,13 +32,17 @@ async fn with_policy(policy: Value) -> (Installation, String) {
 
 async fn worst_tokens(steward: &Installation) -> Vec<u64> {
     let events = steward.usage("acme").await.into_iter();
-    events.filter_map(|event| if let UsageEvent::CallStarted { worst, .. } = event { Some(worst.tokens.0) } else { None }).collect()
+    events
+        .filter_map(|event| if let UsageEvent::CallStarted { worst, .. } = event { Some(worst.tokens.0) } else { None })
+        .collect()
 }
 
 async fn savings(steward: &Installation) -> Vec<Savings> {
     steward.await_finished(1).await;
     let events = steward.usage("acme").await.into_iter();
-    events.filter_map(|event| if let UsageEvent::CallFinished { savings, .. } = event { Some(savings) } else { None }).collect()
+    events
+        .filter_map(|event| if let UsageEvent::CallFinished { savings, .. } = event { Some(savings) } else { None })
+        .collect()
 }
 
 fn saving(tokens: u64, money: u64) -> Saving {
@@ -132,7 +136,9 @@ async fn a_chat_that_is_too_long_loses_its_oldest_turns_or_is_refused() {
     let sent = asked["messages"].as_array().unwrap();
     assert_eq!((&sent[0], sent.last()), (&messages[0], messages.last()));
     assert_eq!(sent[1..], messages[1 + 2 * turns..]);
-    assert!(savings(&steward).await[0].iter().any(|(cause, saving)| cause == SavingCause::Trimmed && saving.money.0 > 0));
+    assert!(
+        savings(&steward).await[0].iter().any(|(cause, saving)| cause == SavingCause::Trimmed && saving.money.0 > 0)
+    );
 
     steward.command("acme", "prompts:set", json!({ "model": "small", "window": "refuse" })).await;
     let mut refused = steward.chat(&key, &body).await;
@@ -146,6 +152,9 @@ async fn a_chat_that_is_too_long_loses_its_oldest_turns_or_is_refused() {
     }
     assert_eq!(refused.status(), 400);
     let said: Value = refused.json().await.unwrap();
-    assert!(said["error"]["message"].as_str().unwrap().contains("more than the 8142 that the model `small` reads"), "{said}");
+    assert!(
+        said["error"]["message"].as_str().unwrap().contains("more than the 8142 that the model `small` reads"),
+        "{said}"
+    );
     assert_eq!(steward.chat(&key, &chat_body("small", "hello")).await.status(), 200);
 }

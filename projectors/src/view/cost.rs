@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use steward_events::BoxError;
 use steward_events::commit::Recorded;
-use steward_events::event::{CallOutcome, LedgerEvent, PriceVersion, SavingCause, Savings, TenantEvent, UnsettledCall, UsageEvent};
+use steward_events::event::{
+    CallOutcome, LedgerEvent, PriceVersion, SavingCause, Savings, TenantEvent, UnsettledCall, UsageEvent,
+};
 use steward_events::id::{CallId, LeaseId, TenantId};
 use steward_events::quantity::{NanoDollars, Window};
 use steward_events::query::{CostBy, CostQuery, CostReport as Report, CostRow, CostSums, ReportDay};

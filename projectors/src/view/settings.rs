@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use steward_events::commit::Recorded;
 use steward_events::event::{
-    CachePolicy, CatalogEvent, ModelSpec, PriceVariant, PromptPolicy, ProviderKind, Rates, RegistryEvent, RoutePolicy, Target,
-    TenantEvent,
+    CachePolicy, CatalogEvent, ModelSpec, PriceVariant, PromptPolicy, ProviderKind, Rates, RegistryEvent, RoutePolicy,
+    Target, TenantEvent,
 };
 use steward_events::id::{ModelId, ProviderId, TenantId};
 use steward_events::quantity::Shard;

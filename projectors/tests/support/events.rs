@@ -10,8 +10,8 @@ use steward_events::BoxError;
 use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{
-    AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Saved, Savings, Tags, TokenUsage,
-    UnpricedSet, UsageEvent,
+    AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Saved, Savings, Tags,
+    TokenUsage, UnpricedSet, UsageEvent,
 };
 use steward_events::id::{
     AgentId, CallId, CommandId, CommitId, CorrelationId, HolderId, KeyId, LeaseId, ModelId, PrincipalId, ProviderId,
@@ -133,7 +133,7 @@ pub fn finished(of: &str, dice: &mut Dice) -> UsageEvent {
         unpriced: UnpricedSet::default(),
         source: AnswerSource::Provider,
         saved: Saved::default(),
-            savings: Savings::default(),
+        savings: Savings::default(),
         used: Amounts { calls: 1, tokens: Tokens(input + output), money: NanoDollars(cost) },
         late: Amounts::ZERO,
         outcome: if dice.below(10) == 0 { CallOutcome::estimated("cut") } else { CallOutcome::Completed },

@@ -10,10 +10,10 @@ use serde_json::Map;
 use steward_events::BoxError;
 use steward_events::event::{Saving, SavingCause, Savings};
 use steward_events::id::TenantId;
+use steward_events::quantity::NanoDollars;
 use steward_events::query::{
     AccountRow, CostBy, CostQuery, CostReport, CostRow, CostSums, KeyRow, ReportDay, ShowTenant, TenantRow,
 };
-use steward_events::quantity::NanoDollars;
 use steward_ports::clock::{Clock, SystemClock};
 
 use crate::client::Client;
@@ -117,11 +117,8 @@ fn print(query: &CostQuery, report: &CostReport) {
         let saved = has_saved.then(|| [net(&saved), saved.tokens.to_string()]);
         names.into_iter().chain(counts).chain(saved.into_iter().flatten()).chain([prices]).collect::<Vec<String>>()
     };
-    let mut rows: Vec<Vec<String>> = report
-        .rows
-        .iter()
-        .map(|row| line(parts.values(row), &row.sums, &row.savings, row.prices.join(", ")))
-        .collect();
+    let mut rows: Vec<Vec<String>> =
+        report.rows.iter().map(|row| line(parts.values(row), &row.sums, &row.savings, row.prices.join(", "))).collect();
     if report.rows.len() > 1 {
         rows.push(line(parts.total(), &report.total, &report.savings, String::new()));
     }
@@ -221,7 +218,8 @@ mod tests {
 
     #[test]
     fn a_saving_may_have_cost_more_than_it_saved() {
-        let saving = |money, extra| Saving { money: NanoDollars(money), extra: NanoDollars(extra), ..Saving::default() };
+        let saving =
+            |money, extra| Saving { money: NanoDollars(money), extra: NanoDollars(extra), ..Saving::default() };
         assert_eq!(net(&saving(3_000_000_000, 1_000_000_000)), "$2.00");
         assert_eq!(net(&saving(0, 1_000_000_000)), "-$1.00");
     }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use steward_events::event::{AnswerSource, CallContext, CallOutcome, Saved, Savings, Tags, TokenUsage, UnpricedSet, UsageEvent};
+use steward_events::event::{
+    AnswerSource, CallContext, CallOutcome, Saved, Savings, Tags, TokenUsage, UnpricedSet, UsageEvent,
+};
 use steward_events::id::{CallId, LeaseId};
 use steward_events::quantity::{Amounts, NanoDollars};
 use steward_events::shared::Shared;

@@ -13,7 +13,7 @@ use steward_ports::clock::Clock;
 use steward_ports::live::Live;
 
 use super::accepted::Accepted;
-use super::shaped::shaped;
+use super::shaped::{Shape, shaped};
 use crate::dialect::prompt::Spared;
 use crate::dialect::{Dialect, Makes, ModelRequest};
 use crate::error::Error;
@@ -106,7 +106,8 @@ impl Planner {
         let mut request = dialect.read(&accepted.body)?;
         let mut plan = self.find(&accepted, &request, dialect).await;
         if let Ok(found) = &plan {
-            match shaped(dialect, &request, found).await {
+            let shape = Shape { policy: found.prompt, tokenizer: found.tokenizer, room: found.estimate.room() };
+            match shaped(dialect, &request, shape).await {
                 Ok(None) => {}
                 Ok(Some((shorter, spared))) => {
                     request = shorter;

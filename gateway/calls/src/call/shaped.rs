@@ -2,7 +2,6 @@
 
 use steward_events::event::{PromptPolicy, PromptWindow, Tokenizer};
 
-use super::planned::Plan;
 use crate::dialect::prompt::{CountsTokens, Spared, TooLong, compress, fit};
 use crate::dialect::{Dialect, Fields, ModelRequest};
 use crate::error::Error;
@@ -14,23 +13,24 @@ const AT_ONCE_BYTES_MAX: u64 = 16 * 1024;
 
 /// What is done with a request.
 #[derive(Clone, Copy)]
-struct Shape {
-    policy: PromptPolicy,
-    tokenizer: Option<Tokenizer>,
+pub(super) struct Shape {
+    /// What the policy says.
+    pub(super) policy: PromptPolicy,
+    /// The vocabulary by which texts are counted.
+    pub(super) tokenizer: Option<Tokenizer>,
     /// Tokens that the model reads beside its output.
-    room: u64,
+    pub(super) room: u64,
 }
 
-/// `request` as the policy of its `plan` wants it, and what was spared of it; none if it stays as it is.
+/// `request` in this shape, and what was spared of it; none if it stays as it is.
 ///
 /// # Errors
 /// [`Error::BadRequest`] if it is longer than the model reads, and the policy minds.
 pub(super) async fn shaped(
     dialect: &'static dyn Dialect,
     request: &ModelRequest,
-    plan: &Plan,
+    shape: Shape,
 ) -> Result<Option<(ModelRequest, Spared)>, Error> {
-    let shape = Shape { policy: plan.prompt, tokenizer: plan.tokenizer, room: plan.estimate.room() };
     if !shape.policy.compress && shape.policy.window.is_none() {
         return Ok(None);
     }

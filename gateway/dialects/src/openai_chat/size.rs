@@ -442,8 +442,10 @@ mod tests {
         let tokens = |parts: Value| messages(&parts).unwrap().tokens;
         let low = image(json!("low"));
         assert!((LOW_DETAIL_TOKENS..LOW_DETAIL_TOKENS + 200).contains(&tokens(json!([low]))));
-        for other in [json!("high"), json!("auto"), json!("LOW"), json!(null), json!({ "detail": "low" }), json!(["low"])] {
-            assert!(tokens(json!([image(other)])) >= IMAGE_TOKENS, "{other}");
+        for other in
+            [json!("high"), json!("auto"), json!("LOW"), json!(null), json!({ "detail": "low" }), json!(["low"])]
+        {
+            assert!(tokens(json!([image(other.clone())])) >= IMAGE_TOKENS, "{other}");
         }
         let mut beside = image(json!(null));
         (beside["detail"], beside["more"]) = (json!("low"), json!({ "detail": "low" }));

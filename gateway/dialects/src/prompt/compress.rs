@@ -26,12 +26,7 @@ struct Compressor<'a> {
 }
 
 /// `message` in fewer words; none if there are no fewer.
-pub(super) fn message(
-    message: &Bytes,
-    prune: bool,
-    tokens: CountsTokens<'_>,
-    spared: &mut Spared,
-) -> Option<Bytes> {
+pub(super) fn message(message: &Bytes, prune: bool, tokens: CountsTokens<'_>, spared: &mut Spared) -> Option<Bytes> {
     let mut fields = Fields::read(message).ok()?;
     let role: String = fields.read_as("role").ok()??;
     let content = fields.get("content")?.clone();

@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn space_goes_and_all_else_stays_as_it_was_written() {
-        let text = " { \"b\" : [ 1.50, 1e3 , 12345678901234567890123 ],\n \"a \\u00e9\" : { \"x y\" : null }, \"b\": [] } ";
+        let text =
+            " { \"b\" : [ 1.50, 1e3 , 12345678901234567890123 ],\n \"a \\u00e9\" : { \"x y\" : null }, \"b\": [] } ";
         let expected = r#"{"b":[1.50,1e3,12345678901234567890123],"a \u00e9":{"x y":null},"b":[]}"#;
         assert_eq!(compact(text, false).unwrap(), expected);
         for no_object in ["7", "\"text\"", "[1,]", "{\"a\":NaN}", "{} {}", "see: {}", ""] {

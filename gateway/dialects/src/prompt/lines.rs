@@ -31,7 +31,8 @@ pub(super) fn folded(text: &str) -> Option<String> {
     if left_out == 0 {
         return None;
     }
-    let mut said = format!("[{left_out} of {} lines differ from others in numbers only and are left out]\n", lines.len());
+    let mut said =
+        format!("[{left_out} of {} lines differ from others in numbers only and are left out]\n", lines.len());
     let mut begun: HashMap<&str, ()> = HashMap::new();
     for (number, (line, kind)) in lines.iter().zip(&kinds).enumerate() {
         // Memory takes what is written to it.

@@ -51,7 +51,11 @@ fn cell(value: Json<'_>) -> Option<String> {
             let text = value.text()?;
             // What would be read as a number, true, false or nothing stands in quotes.
             let is_word = matches!(text.as_str(), "" | "true" | "false" | "null");
-            Some(if !is_word && text.trim().parse::<f64>().is_err() { quoted(&text) } else { String::from_utf8(raw.to_vec()).ok()? })
+            Some(if !is_word && text.trim().parse::<f64>().is_err() {
+                quoted(&text)
+            } else {
+                String::from_utf8(raw.to_vec()).ok()?
+            })
         }
         raw => String::from_utf8(raw.to_vec()).ok(),
     }

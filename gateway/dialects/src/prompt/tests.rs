@@ -20,12 +20,14 @@ fn by_bytes(text: &str) -> u64 {
 }
 
 fn rows(count: usize) -> String {
-    let rows: Vec<Value> = (0..count).map(|n| json!({ "id": n, "name": format!("customer {n}"), "note": null })).collect();
+    let rows: Vec<Value> =
+        (0..count).map(|n| json!({ "id": n, "name": format!("customer {n}"), "note": null })).collect();
     serde_json::to_string_pretty(&rows).unwrap()
 }
 
 fn nested() -> String {
-    let pods: Vec<Value> = (0..9).map(|n| json!({ "pod": n, "labels": { "app": "a" }, "owner": "", "ip": null })).collect();
+    let pods: Vec<Value> =
+        (0..9).map(|n| json!({ "pod": n, "labels": { "app": "a" }, "owner": "", "ip": null })).collect();
     serde_json::to_string_pretty(&json!({ "items": pods })).unwrap()
 }
 
@@ -68,7 +70,8 @@ fn only_what_machines_wrote_is_said_in_fewer_words() {
 #[test]
 fn an_answer_within_a_users_message_is_said_in_fewer_words() {
     let nested = nested();
-    let result = |content: Value| json!({ "type": "tool_result", "tool_use_id": "t", "content": content, "is_error": false });
+    let result =
+        |content: Value| json!({ "type": "tool_result", "tool_use_id": "t", "content": content, "is_error": false });
     let said = json!({ "model": "m", "system": nested, "messages": [{ "role": "user", "content": [
         result(json!(nested)), result(json!([{ "type": "text", "text": nested }])), { "type": "text", "text": nested }] }] });
     let (said, spared) = compressed(&said, false);
@@ -82,7 +85,10 @@ fn an_answer_within_a_users_message_is_said_in_fewer_words() {
 #[test]
 fn the_same_text_is_said_alike_wherever_it_stands() {
     let turn = |n: usize| {
-        [json!({ "role": "assistant", "content": null, "tool_calls": [{ "id": n }] }), json!({ "role": "tool", "content": rows(9 + n) })]
+        [
+            json!({ "role": "assistant", "content": null, "tool_calls": [{ "id": n }] }),
+            json!({ "role": "tool", "content": rows(9 + n) }),
+        ]
     };
     let chat = |turns: usize| {
         let mut messages = vec![json!({ "role": "user", "content": "look" })];
@@ -152,7 +158,10 @@ fn within_the_last_turn_steps_go_with_what_they_called() {
     assert_eq!(kept[1..], messages[1 + 2 * usize::try_from(steps).unwrap()..], "each with its answer");
     assert!(kept.len() >= 3 && steps > 0);
     assert!(fitted(&body, 200, true).is_err(), "the last step stays");
-    assert!(fitted(&json!({ "model": "m", "messages": [{ "role": "user", "content": "x".repeat(900) }] }), 100, true).is_err());
+    assert!(
+        fitted(&json!({ "model": "m", "messages": [{ "role": "user", "content": "x".repeat(900) }] }), 100, true)
+            .is_err()
+    );
 }
 
 #[test]

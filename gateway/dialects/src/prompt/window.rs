@@ -64,7 +64,8 @@ pub fn fit(body: &mut Fields, room: u64, trims: bool, tokens: CountsTokens<'_>) 
     if left_out < over {
         return Err(too_long);
     }
-    let kept: Vec<Bytes> = messages.into_iter().zip(goes).filter(|(_, goes)| !goes).map(|(message, _)| message).collect();
+    let kept: Vec<Bytes> =
+        messages.into_iter().zip(goes).filter(|(_, goes)| !goes).map(|(message, _)| message).collect();
     body.set(MESSAGES, list(&kept).into());
     Ok((turns, left_out))
 }

@@ -51,7 +51,7 @@ impl Kind {
             Self::Grant => "give",
             Self::Provider | Self::Model | Self::Route | Self::Price | Self::Cache | Self::Prompt | Self::Budget => {
                 "set"
-            },
+            }
         }
     }
 
