@@ -496,7 +496,7 @@ fn denied(more: u64) -> Event {
 struct Calls;
 
 impl Projector for Calls {
-    const NAME: &'static str = "cost-report-v3";
+    const NAME: &'static str = "cost-report-v4";
     const REPLACES: &'static [&'static str] = &[CostReport::NAME];
     const READS: &'static [AggregateKind] = &[AggregateKind::Usage];
     type Row = u64;
