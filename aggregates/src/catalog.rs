@@ -20,6 +20,7 @@ use crate::limit;
 mod cache;
 mod price;
 mod prices;
+mod prompt;
 pub mod route;
 mod secret;
 mod spec;
@@ -67,6 +68,7 @@ pub struct Catalog {
     routes: BTreeMap<ModelId, Route>,
     prices: prices::Prices,
     caches: cache::Caches,
+    prompts: prompt::Prompts,
     /// Of each secret the digest of its recorded form.
     secrets: BTreeMap<SecretId, BodyHash>,
 }
@@ -205,6 +207,7 @@ impl Aggregate for Catalog {
             CatalogCommand::SetPrice(set) => self.set_price(set, stamp),
             CatalogCommand::SetCache(set) => self.caches.set(set),
             CatalogCommand::PurgeCache(purge) => self.caches.purge(purge),
+            CatalogCommand::SetPrompt(set) => self.prompts.set(set),
             CatalogCommand::SetSecret(set) => self.set_secret(set),
             CatalogCommand::MakeSecret(make) => self.make_secret(make),
             CatalogCommand::RemoveSecret(remove) => self.remove_secret(remove),
@@ -227,6 +230,7 @@ impl Aggregate for Catalog {
             }
             CatalogEvent::CacheSet { model, policy } => self.caches.was_set(model, policy),
             CatalogEvent::CachePurged { model } => self.caches.was_purged(model, at),
+            CatalogEvent::PromptSet { model, policy } => self.prompts.was_set(model, policy),
             CatalogEvent::SecretSet { secret, value } => {
                 self.secrets.insert(secret, value.digest());
             }
@@ -243,6 +247,7 @@ impl Aggregate for Catalog {
             CatalogCommand::SetRoute(set) => json!({ "model": set.model }),
             CatalogCommand::SetCache(set) => json!({ "model": set.model }),
             CatalogCommand::PurgeCache(purge) => json!({ "model": purge.model }),
+            CatalogCommand::SetPrompt(set) => json!({ "model": set.model }),
             CatalogCommand::SetSecret(set) => json!({ "secret": set.secret }),
             CatalogCommand::MakeSecret(make) => json!({ "secret": make.secret }),
             CatalogCommand::RemoveSecret(remove) => json!({ "secret": remove.secret }),

@@ -148,7 +148,7 @@ impl LeaseUsage {
 mod tests {
     use super::*;
     use steward_events::event::{
-        AnswerSource, CallContext, CallOutcome, Operation, PriceVersion, Purpose, Saved, Tags, TokenUsage, UnpricedSet,
+        AnswerSource, CallContext, CallOutcome, Operation, PriceVersion, Purpose, Saved, Savings, Tags, TokenUsage, UnpricedSet,
     };
     use steward_events::quantity::{NanoDollars, Tokens};
     use steward_events::timestamp::Timestamp;
@@ -209,6 +209,7 @@ mod tests {
             unpriced: UnpricedSet::default(),
             source: AnswerSource::Provider,
             saved: Saved::default(),
+            savings: Savings::default(),
             used: tokens(used),
             late: Amounts::ZERO,
             outcome,

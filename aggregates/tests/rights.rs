@@ -76,6 +76,7 @@ fn example(spec: &CommandSpec) -> &'static str {
         ("route", "set") => r#"{"model":"small","targets":[]}"#,
         ("price", "set") => r#"{"model":"small","price":{"input":1,"cached":1,"output":1}}"#,
         ("cache", "set") => r#"{"model":"small","ttl_s":60}"#,
+        ("prompt", "set") => r#"{"model":"small","compress":true}"#,
         ("cache", "purge") => r#"{"model":"small"}"#,
         ("secret", "set") => r#"{"secret":"mine","value":"sk-example"}"#,
         ("secret", "remove") => r#"{"secret":"mine"}"#,

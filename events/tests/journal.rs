@@ -8,8 +8,7 @@ use proptest::prelude::*;
 use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{
-    AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Purpose, Saved, ServiceTier,
-    Tags, TokenUsage, Unpriced, UnpricedSet, UsageEvent,
+        AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Purpose, Saved, Saving, SavingCause, Savings, ServiceTier, Tags, TokenUsage, Unpriced, UnpricedSet, UsageEvent,
 };
 use steward_events::id::{CallId, CorrelationId, HolderId, LeaseId, PrincipalId};
 use steward_events::ids::{DerivedIds, Ids};
@@ -100,6 +99,7 @@ impl Writer {
             unpriced: UnpricedSet::default(),
             source: AnswerSource::Provider,
             saved: Saved::default(),
+            savings: Savings::default(),
             used: Amounts { calls: 1, tokens: Tokens(2_446), money: NanoDollars(1_252_000) },
             late: Amounts::ZERO,
             outcome: CallOutcome::Completed,
@@ -210,6 +210,12 @@ fn any_event() -> impl Strategy<Value = UsageEvent> {
     ];
     let saved = any::<[u8; 2]>()
         .prop_map(|[tokens, money]| Saved { tokens: Tokens(tokens.into()), money: NanoDollars(money.into()) });
+    let causes = vec![SavingCause::PromptCache, SavingCause::Compressed, SavingCause::Trimmed];
+    let saving = (prop::sample::select(causes), any::<[u8; 3]>()).prop_map(|(cause, [tokens, money, extra])| {
+        let [money, extra] = [money, extra].map(|amount| NanoDollars(amount.into()));
+        (cause, Saving { tokens: Tokens(tokens.into()), money, extra })
+    });
+    let savings = prop::collection::vec(saving, 0..3).prop_map(Savings::from_iter);
     let started = (any_id(), lease(), any_context(), any_amounts(), any_id(), any_tags()).prop_map(
         |(call, lease, context, worst, request, tags)| UsageEvent::CallStarted {
             call,
@@ -222,7 +228,7 @@ fn any_event() -> impl Strategy<Value = UsageEvent> {
     );
     let unpriced = prop::collection::vec(prop::sample::select(vec![Unpriced::Tier, Unpriced::Search]), 0..3)
         .prop_map(|all| all.into_iter().collect());
-    let money = (any::<u32>(), any_amounts(), any_amounts(), saved, (0_u16..3, unpriced));
+    let money = (any::<u32>(), any_amounts(), any_amounts(), (saved, savings), (0_u16..3, unpriced));
     let finished = (any_id(), lease(), any_context(), any_usage(), money, outcome, source, any::<u32>(), any_tags())
         .prop_map(
             |(
@@ -230,7 +236,7 @@ fn any_event() -> impl Strategy<Value = UsageEvent> {
                 lease,
                 context,
                 tokens,
-                (cost, used, late, saved, (variant, unpriced)),
+                (cost, used, late, (saved, savings), (variant, unpriced)),
                 outcome,
                 source,
                 ms,
@@ -246,6 +252,7 @@ fn any_event() -> impl Strategy<Value = UsageEvent> {
                     unpriced,
                     source,
                     saved,
+                    savings,
                     used,
                     late,
                     outcome,

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use steward_events::commit::Recorded;
 use steward_events::event::{
-    AggregateKind, CallOutcome, Event, LeaseTerms, LedgerEvent, TenantEvent, Unpriced, UnsettledCall, UsageEvent,
+    AggregateKind, AnswerSource, CallOutcome, Event, LeaseTerms, LedgerEvent, Saved, Saving, SavingCause, Savings,
+    TenantEvent, Unpriced, UnsettledCall, UsageEvent,
 };
 use steward_events::id::CallId;
 use steward_events::quantity::{Amounts, NanoDollars, Position, Shard, Tokens};
@@ -400,7 +401,7 @@ async fn a_truncated_log_stops_the_view_with_a_reason() {
         for seed in 11..11 + commits {
             writer.write(&journal, vec![finished("acme", &mut Dice(seed)).into()]).await;
         }
-        let before = dump(&*store, "cost-report-v2.00");
+        let before = dump(&*store, "cost-report-v3.00");
         let runner = Arc::new(Runner::<CostReport>::new(Arc::new(other), &store, config(10)));
         let running = Arc::clone(&runner).run(CancellationToken::new());
         let _ = tokio::time::timeout(Duration::from_secs(1), running).await;
@@ -409,7 +410,7 @@ async fn a_truncated_log_stops_the_view_with_a_reason() {
         assert!(reason.starts_with("log-went-back"), "{reason}");
         let read = runner.read(Shard(0), None, |rows| Ok(rows.position())).await;
         assert!(matches!(read, Err(NotReady::Stopped { .. })), "{read:?}");
-        assert_eq!(dump(&*store, "cost-report-v2.00"), before, "nothing was folded on");
+        assert_eq!(dump(&*store, "cost-report-v3.00"), before, "nothing was folded on");
     }
 }
 
@@ -495,13 +496,60 @@ fn denied(more: u64) -> Event {
 struct Calls;
 
 impl Projector for Calls {
-    const NAME: &'static str = "cost-report-v3";
+    const NAME: &'static str = "cost-report-v4";
     const REPLACES: &'static [&'static str] = &[CostReport::NAME];
     const READS: &'static [AggregateKind] = &[AggregateKind::Usage];
     type Row = u64;
 
     fn apply(recorded: &Recorded<'_>, rows: &mut Rows<u64>) {
         *rows.row(&Key::of(&recorded.stream.tenant)).get_or_insert(0) += 1;
+    }
+}
+
+#[tokio::test]
+async fn what_calls_saved_is_reported_by_cause() {
+    let log = memory_log();
+    let mut writer = Writer::new(Arc::new(log.clone()));
+    let journal = stream(0, "acme", AggregateKind::Usage, "gw1-a");
+    let mut dice = Dice(7);
+    let mut write = async |change: &dyn Fn(&mut AnswerSource, &mut Saved, &mut Savings)| {
+        let mut event = finished("acme", &mut dice);
+        if let UsageEvent::CallFinished { source, saved, savings, .. } = &mut event {
+            change(source, saved, savings);
+        }
+        writer.write(&journal, vec![event.into()]).await;
+    };
+    let saving =
+        |tokens, money, extra| Saving { tokens: Tokens(tokens), money: NanoDollars(money), extra: NanoDollars(extra) };
+    for _ in 0..2 {
+        write(&|source, saved, _| {
+            *source = AnswerSource::Cache;
+            *saved = Saved { tokens: Tokens(5), money: NanoDollars(50) };
+        })
+        .await;
+    }
+    write(&|source, saved, _| {
+        *source = AnswerSource::Shared { call: CallId::new("call2").unwrap() };
+        *saved = Saved { tokens: Tokens(7), money: NanoDollars(70) };
+    })
+    .await;
+    write(&|_, _, savings| savings.add(SavingCause::PromptCache, saving(9, 90, 3))).await;
+    write(&|_, _, _| {}).await;
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let runner = Arc::new(Runner::<CostReport>::new(Arc::new(log), &store, config(64)));
+    tokio::spawn(Arc::clone(&runner).run(CancellationToken::new()));
+    caught_up(&runner).await;
+    let expected = Savings::from_iter([
+        (SavingCause::Cache, saving(10, 100, 0)),
+        (SavingCause::Shared, saving(7, 70, 0)),
+        (SavingCause::PromptCache, saving(9, 90, 3)),
+    ]);
+    for by in [vec![], vec![CostBy::Key, CostBy::Model]] {
+        let report = report(&runner, "acme", 0, CostQuery { by, ..CostQuery::default() }).await;
+        assert_eq!(report.savings, expected);
+        let mut of_rows = Savings::default();
+        report.rows.iter().for_each(|row| of_rows.add_all(&row.savings));
+        assert_eq!(of_rows, expected);
     }
 }
 
@@ -516,14 +564,14 @@ async fn a_new_view_version_replaces_the_old_once_built() {
         let (log, store) = (log.clone(), Arc::clone(&store));
         tokio::task::spawn_blocking(move || live(&log, &store, 4, None)).await.unwrap();
     }
-    assert!(!dump(&*store, "cost-report-v2.00").is_empty());
+    assert!(!dump(&*store, "cost-report-v3.00").is_empty());
 
     let runner = Arc::new(Runner::<Calls>::new(Arc::new(log), &store, config(3)));
-    assert!(!dump(&*store, "cost-report-v2.00").is_empty(), "still there before the new one has caught up");
+    assert!(!dump(&*store, "cost-report-v3.00").is_empty(), "still there before the new one has caught up");
     tokio::spawn(Arc::clone(&runner).run(CancellationToken::new()));
     caught_up(&runner).await;
     for shard in 0..SHARDS {
-        assert!(dump(&*store, &format!("cost-report-v2.{shard:02}")).is_empty());
+        assert!(dump(&*store, &format!("cost-report-v3.{shard:02}")).is_empty());
     }
     let acme = runner.read(Shard(0), None, |rows| rows.get::<u64>(&Key::of(&tenant("acme")))).await.unwrap();
     assert_eq!(acme, Some(sums[0].calls));

@@ -60,7 +60,7 @@ pub const BUILT_IN: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "admin",
-        &["user:*", "account:*", "key:*", "role:*", "grant:*", "model:*", "route:*", "price:*", "cache:*"],
+        &["user:*", "account:*", "key:*", "role:*", "grant:*", "model:*", "route:*", "price:*", "cache:*", "prompt:*"],
         &["developer", "auditor", "billing"],
     ),
     ("owner", &["*:*"], &[]),

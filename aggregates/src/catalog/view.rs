@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use steward_events::commit::Recorded;
 use steward_events::digest::BodyHash;
-use steward_events::event::{CatalogEvent, ModelSpec, PriceVersion, RoutePolicy, RouteTerms, Target};
+use steward_events::event::{CatalogEvent, ModelSpec, PriceVersion, PromptPolicy, RoutePolicy, RouteTerms, Target};
 use steward_events::id::{ModelId, SecretId, TenantId};
 use steward_events::quantity::Position;
 use steward_events::shared::Shared;
@@ -12,6 +12,7 @@ use steward_events::timestamp::Timestamp;
 use steward_events::view::Reads;
 
 use super::cache::Caches;
+use super::prompt::Prompts;
 use super::{CacheTerms, CallFacts, Catalog, Course, Price, Provider, Standing};
 use crate::aggregate::Aggregate;
 
@@ -52,6 +53,8 @@ pub struct Offer<'a> {
     pub of_platform: bool,
     /// Whether its answers are given more than once: as the tenant says, else as the operators say of a model of theirs.
     pub cache: CacheTerms,
+    /// What is done with its requests before they are sent; who says so is the same.
+    pub prompt: PromptPolicy,
     catalog: &'a Catalog,
     model: ModelId,
 }
@@ -75,7 +78,8 @@ impl Catalogs {
         let own = self.tenants.get(tenant);
         if let Some(offer) = own.and_then(|own| offer(own, model, tenant.is_steward())) {
             let cache = Caches::terms(own.map(|own| &own.caches), None, model);
-            return Some(Offer { cache, ..offer });
+            let prompt = Prompts::policy(own.map(|own| &own.prompts), None, model);
+            return Some(Offer { cache, prompt, ..offer });
         }
         let platform = self.tenants.get(&TenantId::steward()).filter(|_| !tenant.is_steward())?;
         let mut offer = offer(platform, model, true)?;
@@ -83,6 +87,7 @@ impl Catalogs {
             offer.spec.output_max = offer.spec.output_max.min(lowered.output_max);
         }
         offer.cache = Caches::terms(own.map(|own| &own.caches), Some(&platform.caches), model);
+        offer.prompt = Prompts::policy(own.map(|own| &own.prompts), Some(&platform.prompts), model);
         Some(offer)
     }
 
@@ -109,9 +114,9 @@ fn offer<'a>(catalog: &'a Catalog, model: &ModelId, of_platform: bool) -> Option
     let route = catalog.route(model)?;
     let targets: Vec<_> = route.targets.iter().filter_map(resolve).collect();
     (!targets.is_empty()).then(|| {
-        let cache = CacheTerms::default();
+        let (cache, prompt) = (CacheTerms::default(), PromptPolicy::default());
         let (policy, terms, model) = (route.policy, &route.terms, model.clone());
-        Offer { spec, targets, policy, terms, of_platform, cache, catalog, model }
+        Offer { spec, targets, policy, terms, of_platform, cache, prompt, catalog, model }
     })
 }
 
@@ -130,7 +135,8 @@ impl Reads<CatalogEvent> for Catalogs {
             | CatalogEvent::RouteSet { .. }
             | CatalogEvent::PriceSet { .. }
             | CatalogEvent::CacheSet { .. }
-            | CatalogEvent::CachePurged { .. } => {}
+            | CatalogEvent::CachePurged { .. }
+            | CatalogEvent::PromptSet { .. } => {}
         }
     }
 }

@@ -7,7 +7,7 @@ use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{
     AgentEvent, AgentSpec, AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PatternKind,
-    PriceVersion, Purpose, Saved, Tags, TokenUsage, UnpricedSet, UsageEvent,
+        PriceVersion, Purpose, Saved, Savings, Tags, TokenUsage, UnpricedSet, UsageEvent,
 };
 use steward_events::id::{
     AgentId, CallId, CommandId, CommitId, CorrelationId, HolderId, KeyId, LeaseId, ModelId, PrincipalId, ProviderId,
@@ -171,6 +171,7 @@ fn call_event(holder: &HolderId, number: u64) -> Result<Event, BoxError> {
             unpriced: UnpricedSet::default(),
             source: AnswerSource::Provider,
             saved: Saved::default(),
+            savings: Savings::default(),
             used,
             late: Amounts::ZERO,
             outcome: CallOutcome::Completed,

@@ -54,3 +54,16 @@ def test_equal_calls_are_answered_once_and_recorded_each(steward, slow):
     assert len(finishes) - len(given) == len(slow.calls)
     assert len(given) >= 40 and all(finish["used"]["calls"] == 0 and finish["saved"]["tokens"] > 0 for finish in given)
     check(events)
+
+    # What was saved is what the log says, by cause, and people are shown it beside what was spent.
+    saved = {cause: 0 for cause in ("cache", "shared")}
+    for finish in given:
+        saved["cache" if finish["source"] == "cache" else "shared"] += finish["saved"]["tokens"]
+    report = wait_for(
+        "the report", lambda: (r := steward.json("cost", "--tenant", "acme", "--by", "model"))["total"]["calls"] == len(finishes) and r
+    )
+    told = {cause: saving["tokens"] for cause, saving in report["savings"].items() if cause in saved}
+    assert told == {cause: tokens for cause, tokens in saved.items() if tokens}
+    table = steward.cli("cost", "--tenant", "acme", "--savings").stdout
+    assert "CAUSE" in table and "shared" in table, table
+    assert "SAVED" in steward.cli("cost", "--tenant", "acme").stdout

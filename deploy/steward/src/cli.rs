@@ -144,7 +144,8 @@ fn views() -> Vec<Command> {
                     .action(ArgAction::Append),
             )
             .arg(option("since", "DAY", "From this day on: 2026-11-01, today, or 7d for a week ago"))
-            .arg(option("until", "DAY", "Before this day")),
+            .arg(option("until", "DAY", "Before this day"))
+            .arg(flag("savings", "What was saved instead, by cause: kept and shared answers, and fewer or cheaper input tokens")),
         Command::new("replay")
             .about("A tenant's history: who, what, when and why")
             .arg(option("from", "TIME", "Events recorded at or after this moment, e.g. 2026-11-01, today, or 2h for two hours ago"))

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Body;
 use crate::event::{
-    CachePolicy, ModelSpec, PriceVariant, ProviderKind, Rates, RoutePolicy, RouteTerms, Target, TargetId,
+        CachePolicy, ModelSpec, PriceVariant, PromptPolicy, PromptWindow, ProviderKind, Rates, RoutePolicy, RouteTerms, Target, TargetId,
 };
 use crate::id::{ModelId, ProviderId, SecretId, TenantId};
 use crate::provider_key::SecretValue;
@@ -20,6 +20,7 @@ commands! {
         "price" "set" => SetPrice, Callers, "Set a model's price from a date on";
         "cache" "set" => SetCache, Callers, "Set for how long answers of a model are kept for calls that ask the same";
         "cache" "purge" => PurgeCache, Callers, "Give no answer of a model that was kept until now";
+        "prompt" "set" => SetPrompt, Callers, "Set what is done with requests of a model so that they cost less, or fit";
         "secret" "set" => SetSecret, Callers, "Keep a secret, such as the key of a provider: sealed, and shown to nobody again";
         "secret" "make" => MakeSecret, System, "Make a secret of Steward's own for the tenant, unless there is one";
         "secret" "remove" => RemoveSecret, Callers, "Remove a secret that no provider uses";
@@ -138,6 +139,41 @@ pub struct PurgeCache {
 }
 
 impl Body for PurgeCache {}
+
+/// Says what is done with requests of a model before they are sent. A tenant says so for its own calls, whosever the model is;
+/// what the platform says of its models holds for tenants that say nothing. What is left out is off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetPrompt {
+    /// Name that callers use.
+    pub model: ModelId,
+    /// Whether providers that keep beginnings of requests only where they are told to (Anthropic, Bedrock) are told so: after
+    /// the tools, after the instructions, and before the newest message. Not where a caller says so itself.
+    #[serde(default)]
+    pub cache_breakpoints: bool,
+    /// Whether what tools answered, and JSON that a user sent beside a text, is said in fewer words: JSON without space, lists
+    /// of equal objects as CSV, lines that repeat once.
+    #[serde(default)]
+    pub compress: bool,
+    /// Whether compressing JSON also leaves out fields that are null or empty. Needs `compress`.
+    #[serde(default)]
+    pub prune: bool,
+    /// What is done with a chat that is longer than the model reads: `trim_oldest` leaves out its oldest turns, `refuse` says by
+    /// how much it is too long. Left out, the provider answers as it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<PromptWindow>,
+}
+
+impl SetPrompt {
+    /// What it sets.
+    pub const fn policy(&self) -> PromptPolicy {
+        let Self { model: _, cache_breakpoints, compress, prune, window } = self;
+        PromptPolicy { cache_breakpoints: *cache_breakpoints, compress: *compress, prune: *prune, window: *window }
+    }
+}
+
+impl Body for SetPrompt {}
+
 /// Keeps a secret of the tenant, or replaces it: the next call uses the new one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::Entry;
 use super::compact::{COUNTS, Compact, Numbers, UNITS};
 use crate::event::{
-    AnswerSource, CallContext, CallOutcome, Event, Saved, ServiceTier, Tags, TokenUsage, UnpricedSet, UsageEvent,
+    AnswerSource, CallContext, CallOutcome, Event, Saved, Savings, ServiceTier, Tags, TokenUsage, UnpricedSet,
+    UsageEvent,
 };
 use crate::id::{CallId, CommandId, CorrelationId, LeaseId, PrincipalId};
 use crate::quantity::{Amounts, NanoDollars};
@@ -87,6 +88,8 @@ struct More {
     source: Option<AnswerSource>,
     #[serde(skip_serializing_if = "Option::is_none")]
     saved: Option<Saved>,
+    #[serde(skip_serializing_if = "Savings::is_empty")]
+    savings: Savings,
     #[serde(skip_serializing_if = "Option::is_none")]
     tags: Option<u32>,
 }
@@ -133,6 +136,7 @@ impl Journal {
                 unpriced,
                 source,
                 saved,
+                savings,
                 used,
                 late,
                 outcome,
@@ -147,6 +151,7 @@ impl Journal {
                     unpriced: *unpriced,
                     source: (!source.is_provider()).then(|| source.clone()),
                     saved: (!saved.is_nothing()).then_some(*saved),
+                    savings: savings.clone(),
                     tags: (!tags.is_empty()).then(|| number_of(&mut self.tags, tags)),
                 };
                 Row::Finish(FinishRow(
@@ -223,7 +228,7 @@ impl Tables<'_> {
                 tags: tags(tagged)?,
             },
             Row::Finish(FinishRow(context, lease, Compact(call), counts, cost, used, duration_ms, more)) => {
-                let More { outcome, late, tier, variant, unpriced, source, saved, tags: tagged } =
+                let More { outcome, late, tier, variant, unpriced, source, saved, savings, tags: tagged } =
                     more.unwrap_or_default();
                 UsageEvent::CallFinished {
                     call,
@@ -235,6 +240,7 @@ impl Tables<'_> {
                     unpriced,
                     source: source.unwrap_or_default(),
                     saved: saved.unwrap_or_default(),
+                    savings,
                     used: used.into(),
                     late: late.map_or(Amounts::ZERO, Amounts::from),
                     outcome: outcome.unwrap_or(CallOutcome::Completed),

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{ModelSpec, PriceVariant, Rates, RoutePolicy, RouteTerms, Target, TargetId};
+use crate::event::{ModelSpec, PriceVariant, PromptPolicy, Rates, RoutePolicy, RouteTerms, Target, TargetId};
 use crate::id::{ModelId, ProviderId, SecretId};
 use crate::provider_key::SecretValue;
 use crate::quantity::SchemaVersion;
@@ -80,6 +80,13 @@ pub enum CatalogEvent {
     CachePurged {
         /// The model.
         model: ModelId,
+    },
+    /// What is done with requests of a model before they are sent.
+    PromptSet {
+        /// The model.
+        model: ModelId,
+        /// What.
+        policy: PromptPolicy,
     },
     /// A secret is kept, or another in its place.
     SecretSet {

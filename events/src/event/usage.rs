@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{AnswerSource, CallContext, CallOutcome, Saved, Tags, TokenUsage, UnpricedSet};
+use crate::event::{AnswerSource, CallContext, CallOutcome, Saved, Savings, Tags, TokenUsage, UnpricedSet};
 use crate::id::{CallId, CorrelationId, LeaseId};
 use crate::quantity::{Amounts, NanoDollars, SchemaVersion};
 use crate::shared::Shared;
@@ -55,6 +55,9 @@ pub enum UsageEvent {
         /// What was saved where the provider was not asked.
         #[serde(default, skip_serializing_if = "Saved::is_nothing")]
         saved: Saved,
+        /// What was saved although the provider was asked, by cause.
+        #[serde(default, skip_serializing_if = "Savings::is_empty")]
+        savings: Savings,
         /// How much of this counts against the lease.
         used: Amounts,
         /// What the provider billed beyond the worst case, shown as its own number.

@@ -4,9 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::page::{Page, Paging, list_query};
-use crate::event::{
-    CachePolicy, ModelSpec, PriceVariant, ProviderKind, Rates, RoutePolicy, RouteTerms, Target, TargetId,
-};
+use crate::event::{CachePolicy, ModelSpec, PriceVariant, PromptPolicy, ProviderKind, Rates, RoutePolicy, RouteTerms, Target, TargetId};
 use crate::id::{ModelId, ProviderId};
 use crate::quantity::{Position, Tokens};
 use crate::timestamp::Timestamp;
@@ -83,6 +81,12 @@ pub struct ModelRow {
     /// The same, if the tenant says so itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_cache: Option<CachePolicy>,
+    /// What is done with its requests before they are sent.
+    #[serde(default, skip_serializing_if = "PromptPolicy::is_off")]
+    pub prompt: PromptPolicy,
+    /// The same, if the tenant says so itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_prompt: Option<PromptPolicy>,
 }
 
 /// One price of one model.

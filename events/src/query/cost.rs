@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::event::Savings;
 use crate::quantity::{InvalidQuantity, NanoDollars, Position};
 use crate::timestamp::Timestamp;
 
@@ -54,6 +55,9 @@ pub struct CostReport {
     pub rows: Vec<CostRow>,
     /// The sum of the rows.
     pub total: CostSums,
+    /// What was saved in all rows, by cause; left out if that is nothing.
+    #[serde(default, skip_serializing_if = "Savings::is_empty")]
+    pub savings: Savings,
 }
 
 /// One row of a cost report.
@@ -66,6 +70,9 @@ pub struct CostRow {
     pub sums: CostSums,
     /// The prices charged, e.g. `small@2026-11-01`.
     pub prices: Vec<String>,
+    /// What was saved beside, by cause; left out if that is nothing.
+    #[serde(default, skip_serializing_if = "Savings::is_empty")]
+    pub savings: Savings,
 }
 
 /// Sums over calls.

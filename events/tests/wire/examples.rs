@@ -174,12 +174,47 @@ fn finished_in_full() -> UsageEvent {
         unpriced: UnpricedSet::default(),
         source: AnswerSource::Shared { call: call() },
         saved: Saved { tokens: Tokens(1_290), money: NanoDollars(1_290_000) },
+        savings: Savings::default(),
         used: amounts(1),
         late: amounts(1),
         outcome: CallOutcome::Completed,
         duration_ms: 1_900,
         tags: tags(),
     }
+}
+
+/// A call for which a provider was asked, and asked for less.
+fn finished_with_savings() -> UsageEvent {
+    let saving =
+        |tokens, money, extra| Saving { tokens: Tokens(tokens), money: NanoDollars(money), extra: NanoDollars(extra) };
+    let savings = Savings::from_iter([
+        (SavingCause::PromptCache, saving(900, 810_000, 0)),
+        (SavingCause::Compressed, saving(200, 200_000, 0)),
+        (SavingCause::Trimmed, saving(4_000, 4_000_000, 7)),
+    ]);
+    UsageEvent::CallFinished {
+        call: call(),
+        lease: lease(),
+        context: context(scopes_bare()),
+        tokens: tokens(),
+        cost: NanoDollars(1_290_000),
+        variant: 0,
+        unpriced: UnpricedSet::default(),
+        source: AnswerSource::Provider,
+        saved: Saved::default(),
+        savings,
+        used: amounts(1),
+        late: amounts(0),
+        outcome: CallOutcome::Completed,
+        duration_ms: 1_900,
+        tags: Tags::default(),
+    }
+}
+
+/// A model of which all is known that can be.
+fn full_model() -> CatalogEvent {
+    let spec = ModelSpec { tokenizer: Some(Tokenizer::O200k), ..ModelSpec::of(Tokens(128_000), Tokens(16_384)) };
+    CatalogEvent::ModelSet { model: model(), spec }
 }
 
 /// A price that says all that one can say.
@@ -382,6 +417,7 @@ variants! {
             unpriced: UnpricedSet::default(),
             source: AnswerSource::Provider,
             saved: Saved::default(),
+            savings: Savings::default(),
             used: amounts(1),
             late: Amounts::ZERO,
             outcome: CallOutcome::Completed,
@@ -421,6 +457,11 @@ variants! {
         };
     Event::Catalog(CatalogEvent::CacheSet { .. }) => "catalog.cache_set":
         CatalogEvent::CacheSet { model: model(), policy: CachePolicy { ttl_s: 600, coalesce: true } };
+    Event::Catalog(CatalogEvent::PromptSet { .. }) => "catalog.prompt_set": {
+        let window = Some(PromptWindow::TrimOldest);
+        let policy = PromptPolicy { cache_breakpoints: true, compress: true, prune: true, window };
+        CatalogEvent::PromptSet { model: model(), policy }
+    };
     Event::Catalog(CatalogEvent::CachePurged { .. }) => "catalog.cache_purged":
         CatalogEvent::CachePurged { model: model() };
     Event::Catalog(CatalogEvent::SecretSet { .. }) => "catalog.secret_set":
@@ -625,6 +666,7 @@ fn further() -> Vec<(&'static str, Event)> {
         unpriced: UnpricedSet::default(),
         source: AnswerSource::Provider,
         saved: Saved::default(),
+        savings: Savings::default(),
         used: Amounts::ZERO,
         late: amounts(0),
         outcome,
@@ -711,6 +753,8 @@ fn further() -> Vec<(&'static str, Event)> {
         ("task.step_started.approval", step_started(StepKind::Approval).into()),
         ("task.step_started.wait", step_started(StepKind::Wait).into()),
         ("usage.call_finished.full", finished_in_full().into()),
+        ("usage.call_finished.savings", finished_with_savings().into()),
+        ("catalog.model_set.full", full_model().into()),
         ("catalog.price_set.full", price_in_full().into()),
         (
             "usage.call_started.unique",

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use steward_aggregates::usage;
 use steward_events::BoxError;
-use steward_events::event::{CallContext, CallOutcome, TokenUsage, UnpricedSet};
+use steward_events::event::{CallContext, CallOutcome, Savings, TokenUsage, UnpricedSet};
 use steward_events::id::{CallId, CorrelationId, HolderId, LeaseId, TenantId};
 use steward_events::ids::Ids;
 use steward_events::quantity::{Amounts, NanoDollars, Shard};
@@ -118,6 +118,8 @@ pub struct Finish {
     pub variant: u16,
     /// What of this the price does not name.
     pub unpriced: UnpricedSet,
+    /// What was saved although the provider was asked.
+    pub savings: Savings,
     /// How it ended.
     pub outcome: CallOutcome,
     /// From sending to the last byte.
@@ -300,7 +302,13 @@ impl Admission {
         let (sender, inbox) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicBool::new(false));
         let left_percent = Arc::new(AtomicU8::new(u8::MAX));
-        let handle = Handle { inbox: sender, waiting: Arc::clone(&waiting), left_percent: Arc::clone(&left_percent) };
+        let free = Arc::new(Mutex::new(Amounts::ZERO));
+        let handle = Handle {
+            inbox: sender,
+            waiting: Arc::clone(&waiting),
+            left_percent: Arc::clone(&left_percent),
+            free: Arc::clone(&free),
+        };
         let actor = Actor {
             ports: self.ports.clone(),
             me,
@@ -309,6 +317,7 @@ impl Admission {
             inbox,
             waiting,
             left_percent,
+            free,
         };
         state.tasks.spawn(actor.run());
         state.accounts.insert(key, handle.clone());
@@ -317,6 +326,14 @@ impl Admission {
             state.followed.insert(wanted.shard, follower);
         }
         Ok(handle)
+    }
+
+    /// True if this gateway holds so much for these scopes that a call of `worst` would go at once, as far as is known: what
+    /// is free may be taken by another call before this one asks.
+    pub fn has_room(&self, tenant: &TenantId, scopes: &ScopeSet, worst: Amounts) -> bool {
+        let key = (tenant.clone(), scopes.clone());
+        let free = self.state().accounts.get(&key).map(|handle| Arc::clone(&handle.free));
+        free.is_some_and(|free| worst.fits(*free.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Tells the accounts of `tenant`; `which` may leave out those in which nobody waits.

@@ -56,6 +56,7 @@ mod reserved;
 mod scopes;
 mod settle;
 mod shadow;
+mod shaped;
 mod stand_in;
 mod translation;
 
@@ -193,7 +194,8 @@ impl Pipeline {
     }
 
     /// Has the call answered by a provider; what comes is for those too who follow `leader`.
-    async fn answer(&self, call: Authorised, leader: Option<Leader>, left: &Left) -> Result<Reply, Error> {
+    async fn answer(&self, mut call: Authorised, leader: Option<Leader>, left: &Left) -> Result<Reply, Error> {
+        self.asker.reserver.count_texts(&mut call).await;
         let stop = Stop { left, cut: &self.cut, leader: leader.as_ref(), claimed: call.claim.is_some(), lost: None };
         let Answered { reserved, answer } = self.asker.first_that_answers(&call, stop).await?;
         // An answer that a short budget cut short is its caller's only.

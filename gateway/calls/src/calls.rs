@@ -27,12 +27,14 @@ use crate::call::{Accepted, Parts, Pipeline, Reply};
 use crate::config::Config;
 use crate::contents::Contents;
 use crate::dialect::Dialect;
+use crate::dialect::anthropic::ToCount;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::revocation;
 use crate::run_to_end::{Left, RunToEnd};
 use crate::targets::{Lots, Targets};
 use crate::tenant_secrets::TenantSecrets;
+use crate::tokenizer;
 use crate::upstream::Providers;
 
 /// How long cut calls have to record their end.
@@ -151,6 +153,24 @@ impl Calls {
         let may_call = |model: &&ModelId| self.access.may_invoke(key, model, NanoDollars(0)).is_ok();
         let models = catalogs.models(tenant).into_iter().filter(may_call);
         Ok(models.filter_map(|model| Some((model.clone(), catalogs.offer(tenant, model)?.spec))).collect())
+    }
+
+    /// About how many tokens a request is: exactly what its texts are, if the model's vocabulary is known, else a token for
+    /// every four bytes. Nothing is called.
+    ///
+    /// # Errors
+    /// If this key may not call the model.
+    pub async fn count_tokens(&self, key: &AuthenticatedKey, request: &ToCount) -> Result<u64, Error> {
+        let ToCount { model, messages, bytes, body } = request;
+        if !self.models(key)?.contains(model) {
+            return Err(Error::NoSuchModel(model.to_string()));
+        }
+        let tokenizer = {
+            let catalogs = self.catalogs.read();
+            let offer = catalogs.offer(&key.holder.tenant, model);
+            offer.and_then(|offer| tokenizer::of(&offer.spec, offer.targets))
+        };
+        Ok(tokenizer::about(tokenizer, body, (*messages, *bytes)).await)
     }
 
     /// Hands back what was lent for calls that can no longer come, until `shutdown`.

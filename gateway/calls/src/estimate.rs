@@ -3,7 +3,7 @@
 //! What tokens cost, the price itself knows (`steward_aggregates::catalog::Price`).
 
 use steward_aggregates::catalog::{Ceiling, Charge, Most, Price};
-use steward_events::event::{CallOutcome, ModelSpec, TokenUsage};
+use steward_events::event::{CallOutcome, ModelSpec, Saving, TokenUsage};
 use steward_events::quantity::{Amounts, NanoDollars, Tokens};
 use steward_events::shared::Shared;
 use steward_events::timestamp::Timestamp;
@@ -14,6 +14,8 @@ use crate::dialect::{Makes, ModelRequest};
 const REQUEST_TOKENS: u64 = 64;
 /// Tokens that a chat template may add to a message.
 const MESSAGE_TOKENS: u64 = 16;
+/// Tokens that a provider may put around all of a chat whose texts are counted exactly: what it says to the model of itself.
+const PREAMBLE_TOKENS: u64 = 128;
 /// Tokens that a provider may add to explain tools or a response format to the model.
 const TOOLING_TOKENS: u64 = 1_024;
 /// The least output of one choice that a clamped call is worth making for.
@@ -47,6 +49,27 @@ impl Rate {
             CallOutcome::Completed | CallOutcome::Estimated { .. } => self.price.charge(tokens, self.began),
         }
     }
+
+    /// What a call saved that used `tokens`, and would have read so many more.
+    pub(crate) fn spared(&self, tokens: &TokenUsage, outcome: &CallOutcome, spared: u64) -> Saving {
+        let more = TokenUsage { input: Tokens(tokens.input.0.saturating_add(spared)), ..*tokens };
+        let (cost, without) = (self.charge(tokens, outcome).cost, self.charge(&more, outcome).cost);
+        let money = NanoDollars(without.0.saturating_sub(cost.0));
+        Saving { tokens: Tokens(spared), money, extra: NanoDollars(0) }
+    }
+
+    /// What a call saved that used `tokens`, some of which the provider read from its cache or wrote to it; or what that cost
+    /// more than it saved.
+    pub(crate) fn prompt_cache(&self, tokens: &TokenUsage, outcome: &CallOutcome) -> Saving {
+        let (nothing, cost) = (Tokens(0), self.charge(tokens, outcome).cost);
+        let uncached = TokenUsage { cached: nothing, cache_write: nothing, cache_write_1h: nothing, ..*tokens };
+        let without = self.charge(&uncached, outcome).cost;
+        Saving {
+            tokens: tokens.cached.min(tokens.input),
+            money: NanoDollars(without.0.saturating_sub(cost.0)),
+            extra: NanoDollars(cost.0.saturating_sub(without.0)),
+        }
+    }
 }
 
 /// Bounds of one call.
@@ -54,6 +77,8 @@ impl Rate {
 pub(crate) struct Estimate {
     /// Input tokens, at most.
     pub(crate) input_max: u64,
+    /// The same of what stands in the request, if each byte of text is a token; none if its texts need not be counted.
+    by_bytes: Option<u64>,
     /// Output tokens of one choice, at most.
     pub(crate) output_max: u64,
     /// Output tokens beside the choices, at most.
@@ -80,11 +105,15 @@ impl Estimate {
         let texts = request.size.further_texts.saturating_add(1);
         // No model reads or writes more than its context.
         let context_max = spec.context_max.0.saturating_mul(texts);
+        let by_bytes = match makes {
+            Makes::Sound => None,
+            _ if request.size.reads_elsewhere => None,
+            _ => Some(input_bound(request)),
+        };
         let input_max = match makes {
             // In characters, which are counted exactly.
             Makes::Sound => request.size.message_tokens,
-            _ if request.size.reads_elsewhere => context_max,
-            _ => input_bound(request).min(context_max),
+            _ => by_bytes.map_or(context_max, |bytes| bytes.min(context_max)),
         };
         let asked = request.output_limit.unwrap_or(spec.output_max.0);
         let images = if makes == Makes::Images { request.choices } else { 0 };
@@ -95,6 +124,7 @@ impl Estimate {
         };
         Self {
             input_max,
+            by_bytes,
             output_max: match makes {
                 Makes::Text | Makes::Images => asked.min(spec.output_max.0),
                 Makes::Nothing | Makes::Sound => 0,
@@ -119,6 +149,29 @@ impl Estimate {
     pub(crate) fn usual_cost(&self) -> NanoDollars {
         let usage = self.probable(self.output(self.output_max));
         self.rate.charge(&usage, &CallOutcome::Completed).cost
+    }
+
+    /// The same of a request whose texts are so many tokens fewer than bytes.
+    pub(crate) fn with_texts_counted(mut self, fewer: u64) -> Self {
+        if let Some(by_bytes) = self.by_bytes.take() {
+            let counted = by_bytes.saturating_sub(fewer).saturating_add(PREAMBLE_TOKENS);
+            self.input_max = self.input_max.min(counted);
+            self.most.input = self.input_max;
+            self.ceiling = self.rate.price.ceiling(self.most, self.rate.began);
+        }
+        self
+    }
+
+    /// Tokens that the model can read beside the output that may follow; where the caller does not say how much that is, half
+    /// of its context is left for input at least.
+    pub(crate) fn room(&self) -> u64 {
+        let output = if self.clampable { self.output_max.min(self.context_max / 2) } else { self.output_max };
+        self.context_max.saturating_sub(output)
+    }
+
+    /// True if it may get lower when texts are counted.
+    pub(crate) const fn counts_bytes(&self) -> bool {
+        self.by_bytes.is_some()
     }
 
     /// The worst case.
@@ -196,7 +249,7 @@ pub(crate) fn tokens_of(bytes: u64) -> u64 {
 mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
-    use steward_events::event::Rates;
+    use steward_events::event::{Rates, Tokenizer};
     use steward_events::quantity::PicoDollarsPerToken;
 
     use super::*;
@@ -205,6 +258,7 @@ mod tests {
     use crate::dialect::openai_images::OpenAiImages;
     use crate::dialect::testing::any_json;
     use crate::dialect::{Dialect, Recipient, Speaks};
+    use crate::tokenizer;
 
     const SPEC: ModelSpec = ModelSpec::of(Tokens(8_192), Tokens(2_048));
 
@@ -214,19 +268,22 @@ mod tests {
     }
 
     fn bounds(input_max: u64, output_max: u64, choices: u64, rate: &Rate) -> Estimate {
-        let ceiling = rate.price.ceiling(Most { input: input_max, ..Most::default() }, rate.began);
+        let most = Most { input: input_max, ..Most::default() };
+        let ceiling = rate.price.ceiling(most, rate.began);
         let (output_beside, context_max) = (0, 8_192);
         let rate = rate.clone();
         let most = Most { input: input_max, searches: 0, images: 0 };
         Estimate {
             most,
             input_max,
+            by_bytes: None,
             output_max,
             output_beside,
             context_max,
             choices,
             clampable: true,
             rate,
+            most,
             ceiling,
             probable: TokenUsage::default(),
         }
@@ -300,6 +357,33 @@ mod tests {
         assert_eq!(rate.charge(&TokenUsage::default(), &CallOutcome::Completed).cost, NanoDollars(7));
     }
 
+    #[test]
+    fn a_prompt_cache_saves_or_costs_the_difference() {
+        let rates = Rates {
+            input: PicoDollarsPerToken(1_000_000),
+            cached: PicoDollarsPerToken(100_000),
+            cache_write: Some(PicoDollarsPerToken(1_250_000)),
+            ..Rates::default()
+        };
+        let rate = Rate { price: Price::from(rates).into(), began: Timestamp(0) };
+        let used = |cached, cache_write| {
+            let [input, cached, cache_write] = [1_000, cached, cache_write].map(Tokens);
+            TokenUsage { input, cached, cache_write, ..TokenUsage::default() }
+        };
+        let saving = |cached, written| rate.prompt_cache(&used(cached, written), &CallOutcome::Completed);
+        let of = |tokens, money, extra| Saving {
+            tokens: Tokens(tokens),
+            money: NanoDollars(money),
+            extra: NanoDollars(extra),
+        };
+        assert_eq!(saving(0, 0), Saving::default());
+        assert_eq!(saving(800, 0), of(800, 720_000, 0));
+        assert_eq!(saving(0, 800), of(0, 0, 200_000), "a write costs more than reading does");
+        assert_eq!(saving(800, 200), of(800, 670_000, 0));
+        let refused = CallOutcome::NotBilled { reason: "busy".to_owned() };
+        assert_eq!(rate.prompt_cache(&used(0, 800), &refused), Saving::default());
+    }
+
     proptest! {
         #[test]
         fn a_cut_reservation_pays_for_its_cut_output(
@@ -346,6 +430,25 @@ mod tests {
                 let model = "a-provider/a-model-of-2026";
                 let sent = OpenAiChat.write(&request, &Recipient { speaks, model, output_max: 1_000 });
                 prop_assert!(sent.len() as u64 <= estimate.input_max, "{} > {}", sent.len(), estimate.input_max);
+            }
+        }
+
+        #[test]
+        fn no_chat_is_more_tokens_than_are_counted_with_all_that_is_around(
+            texts in prop::collection::vec((prop::sample::select(vec!["system", "user", "assistant"]), "\\PC{0,80}|[a-z \n]{0,400}"), 1..6),
+        ) {
+            let messages: Vec<Value> = texts.iter().map(|(role, text)| json!({ "role": role, "content": text })).collect();
+            let body = json!({ "model": "m", "messages": messages });
+            let request = OpenAiChat.read(&body.to_string().into()).unwrap();
+            let spec = ModelSpec::of(Tokens(u64::MAX), Tokens(1));
+            let by_bytes = Estimate::of(&request, Makes::Text, &spec, rate(1, 1, 1));
+            for tokenizer in [Tokenizer::O200k, Tokenizer::Cl100k] {
+                let fewer = tokenizer::counted(tokenizer, &request.body).fewer();
+                let exact = by_bytes.clone().with_texts_counted(fewer);
+                // As OpenAI says that its models are shown a chat: three tokens a message, its role, and three to begin the answer.
+                let shown = 3 + texts.iter().map(|(role, text)| 3 + tokenizer::count(tokenizer, role) + tokenizer::count(tokenizer, text)).sum::<u64>();
+                prop_assert!(exact.input_max >= shown, "{} < {shown}", exact.input_max);
+                prop_assert!(exact.worst().fits(by_bytes.worst()) && !exact.counts_bytes());
             }
         }
 

@@ -25,6 +25,7 @@ mod secrets;
 mod settled;
 mod targets;
 mod tenant_secrets;
+mod tokenizer;
 mod trace;
 pub mod upstream;
 

@@ -18,7 +18,7 @@ mod request;
 mod translate;
 
 pub use betas::{with_betas, without_betas};
-pub use request::count_tokens;
+pub use request::{ToCount, to_count};
 
 /// The dialect.
 #[derive(Clone, Copy, Debug)]

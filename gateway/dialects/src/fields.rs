@@ -80,7 +80,7 @@ impl Fields {
     }
 
     /// The object, as JSON.
-    pub(super) fn write(&self) -> Bytes {
+    pub fn write(&self) -> Bytes {
         let mut text = Vec::with_capacity(usize::try_from(self.bytes()).unwrap_or(0));
         for (name, value) in &self.0 {
             text.push(if text.is_empty() { b'{' } else { b',' });

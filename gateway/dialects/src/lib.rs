@@ -28,7 +28,9 @@ pub mod openai_images;
 pub mod openai_moderations;
 pub mod openai_responses;
 pub mod openai_speech;
+pub mod prompt;
 mod refused;
+mod said;
 mod sse;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -45,6 +47,7 @@ pub use openai_body::naming;
 use openai_chat::{LimitField, OpenAiChat};
 use openai_responses::OpenAiResponses;
 pub use refused::Refused;
+pub use said::texts;
 
 /// What a call came to, once its end is recorded.
 #[derive(Clone, Copy, Debug)]

@@ -14,7 +14,7 @@ use http::request::Parts;
 use serde_json::json;
 use steward_calls::Calls;
 use steward_calls::dialect::Dialect;
-use steward_calls::dialect::anthropic::{Anthropic, count_tokens, with_betas};
+use steward_calls::dialect::anthropic::{Anthropic, to_count, with_betas};
 
 use super::{Bundles, Face, HotRoute, no_such_method, summary};
 use crate::door::Door;
@@ -74,15 +74,13 @@ fn betas(headers: &HeaderMap) -> String {
     said.collect::<Vec<_>>().join(",")
 }
 
-/// `POST /v1/messages/count_tokens`: an estimate, since nobody here has the model's own vocabulary. Nothing is called.
+/// `POST /v1/messages/count_tokens`: exact as far as the model's vocabulary is known here, else an estimate. Nothing
+/// is called.
 async fn counted(State(face): State<Arc<Messages>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let counted = async {
         let accepted = face.door.accept(&parts, body).await?;
-        let (model, tokens) = count_tokens(&accepted.body)?;
-        if !face.calls.models(&accepted.key)?.iter().any(|(known, _)| *known == model) {
-            return Err(steward_calls::Error::NoSuchModel(model.to_string()).into());
-        }
+        let tokens = face.calls.count_tokens(&accepted.key, &to_count(&accepted.body)?).await?;
         Ok(Json(json!({ "input_tokens": tokens })).into_response())
     };
     finish(&parts, counted.await)

@@ -7,6 +7,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, header};
+use steward_calls::dialect::prompt::Spared;
 use steward_calls::{CallSummary, Error, Reply, ReplyBody, Settled};
 
 use super::cache_header;
@@ -49,12 +50,25 @@ fn set_summary(headers: &mut HeaderMap, summary: &CallSummary) {
     set(headers, "x-steward-attempts", &summary.attempts);
     set(headers, "x-steward-overhead-ms", &format_args!("{:.3}", summary.overhead.as_secs_f64() * 1e3));
     cache_header::say(headers, summary);
+    if let Some(saved) = saved(summary.spared) {
+        set(headers, "x-steward-saved", &saved);
+    }
     if let Some(output) = summary.clamped_to {
         set(headers, "x-steward-max-tokens-clamped", &output);
     }
     if let Some(why) = summary.degraded {
         set(headers, "x-steward-degraded", &why);
     }
+}
+
+/// What was spared of a request, in words: `compressed=1234B, trimmed=2 turns`; none if it was sent as it came.
+fn saved(spared: Spared) -> Option<String> {
+    let Spared { compressed_bytes, trimmed_turns, .. } = spared;
+    let compressed = (compressed_bytes > 0).then(|| format!("compressed={compressed_bytes}B"));
+    let turns = if trimmed_turns == 1 { "turn" } else { "turns" };
+    let trimmed = (trimmed_turns > 0).then(|| format!("trimmed={trimmed_turns} {turns}"));
+    let all: Vec<String> = compressed.into_iter().chain(trimmed).collect();
+    (!all.is_empty()).then(|| all.join(", "))
 }
 
 /// What a call came to.

@@ -23,6 +23,7 @@ mod responses;
 mod routing;
 mod secrets;
 mod shares;
+mod spared;
 mod stops;
 mod streams;
 mod targets;

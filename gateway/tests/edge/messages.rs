@@ -269,6 +269,29 @@ async fn refusals_have_anthropics_form() {
 }
 
 #[tokio::test]
+async fn marks_for_the_providers_cache_are_set_where_the_policy_says_so() {
+    let (steward, seen) = installation().await;
+    steward.command("steward", "prompts:set", json!({ "model": "small", "cache_breakpoints": true })).await;
+    steward.model("small", &["claude/plain"]).await;
+    let key = steward.key("bot", Some("agent")).await;
+    let mut messages = json!({ "model": "small", "max_tokens": 50, "system": "be brief", "messages": [
+        { "role": "user", "content": "hi" }, { "role": "assistant", "content": "ho" }, { "role": "user", "content": "and?" }] });
+    assert_eq!(steward.post(&key, "/v1/messages", &messages).await.status(), 200);
+    let mark = json!({ "type": "ephemeral" });
+    let block = |text: &str| json!([{ "type": "text", "text": text, "cache_control": mark }]);
+    let sent = || seen.lock().unwrap().last().unwrap().1.clone();
+    assert_eq!((&sent()["system"], &sent()["messages"][1]["content"]), (&block("be brief"), &block("ho")));
+    assert_eq!(sent()["messages"][2], messages["messages"][2]);
+    messages["messages"][0]["content"] = block("hi");
+    assert_eq!(steward.post(&key, "/v1/messages", &messages).await.status(), 200);
+    assert_eq!(sent()["messages"], messages["messages"], "the caller has set its own");
+    let mut chat = chat_body("small", "hi");
+    chat["messages"].as_array_mut().unwrap().insert(0, json!({ "role": "system", "content": "be brief" }));
+    assert_eq!(steward.chat(&key, &chat).await.status(), 200);
+    assert_eq!(sent()["system"], block("be brief"));
+}
+
+#[tokio::test]
 async fn tokens_are_counted_without_a_call() {
     let (steward, seen) = installation().await;
     steward.model("small", &["claude/plain"]).await;
@@ -276,5 +299,18 @@ async fn tokens_are_counted_without_a_call() {
     let body = json!({ "model": "small", "messages": [{ "role": "user", "content": "x".repeat(4_000) }] });
     let counted: Value = steward.post(&key, "/v1/messages/count_tokens", &body).await.json().await.unwrap();
     assert!((1_000..1_050).contains(&counted["input_tokens"].as_u64().unwrap()), "{counted}");
+    let spec = json!({ "context_max": 8_192, "output_max": 1_000, "tokenizer": "o200k" });
+    steward.command("steward", "models:set", json!({ "model": "small", "spec": spec })).await;
+    let mut exact = counted.clone();
+    // A gateway hears of it a moment later.
+    for _ in 0..100 {
+        exact = steward.post(&key, "/v1/messages/count_tokens", &body).await.json().await.unwrap();
+        if exact["input_tokens"] != counted["input_tokens"] {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    // Eight x are a token of that vocabulary, about.
+    assert!((450..600).contains(&exact["input_tokens"].as_u64().unwrap()), "{exact}");
     assert!(seen.lock().unwrap().is_empty() && steward.finished_calls().await.is_empty());
 }

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use steward_events::BoxError;
 use steward_events::commit::Recorded;
-use steward_events::event::{CallOutcome, LedgerEvent, PriceVersion, TenantEvent, UnsettledCall, UsageEvent};
+use steward_events::event::{
+    CallOutcome, LedgerEvent, PriceVersion, SavingCause, Savings, TenantEvent, UnsettledCall, UsageEvent,
+};
 use steward_events::id::{CallId, LeaseId, TenantId};
 use steward_events::quantity::{NanoDollars, Window};
 use steward_events::query::{CostBy, CostQuery, CostReport as Report, CostRow, CostSums, ReportDay};
@@ -91,10 +93,12 @@ pub enum CostCell {
 pub struct Cell {
     sums: CostSums,
     prices: Vec<PriceVersion>,
+    savings: Savings,
 }
 
 impl Projector for CostReport {
-    const NAME: &'static str = "cost-report-v2";
+    const NAME: &'static str = "cost-report-v3";
+    const REPLACES: &'static [&'static str] = &["cost-report-v2"];
     type Row = CostCell;
 
     reads!(Tenant => open, Ledger => book, Usage => charge);
@@ -148,7 +152,7 @@ fn book(event: &LedgerEvent, recorded: &Recorded<'_>, rows: &mut Rows<CostCell>)
 
 fn charge(event: &UsageEvent, recorded: &Recorded<'_>, rows: &mut Rows<CostCell>) {
     match event {
-        UsageEvent::CallFinished { context, tokens, cost, outcome, late, unpriced, .. } => {
+        UsageEvent::CallFinished { context, tokens, cost, outcome, late, unpriced, source, saved, savings, .. } => {
             let key = cell_key(rows, &recorded.stream.tenant, recorded.entry.at, &context.scopes);
             if matches!(outcome, CallOutcome::NotBilled { .. }) {
                 let attempt = CostSums { not_billed: 1, ..CostSums::default() };
@@ -171,6 +175,10 @@ fn charge(event: &UsageEvent, recorded: &Recorded<'_>, rows: &mut Rows<CostCell>
             change_cell(rows, &key, |cell| {
                 add(&mut cell.sums, &finished);
                 cell.note(&context.price);
+                cell.savings.add_all(savings);
+                if let Some(cause) = SavingCause::of(source) {
+                    cell.savings.add(cause, (*saved).into());
+                }
             });
         }
         UsageEvent::CallStarted { .. } | UsageEvent::LeaseClosed { .. } => {}
@@ -335,7 +343,7 @@ pub fn report(
     seen: impl Fn(&Scope) -> bool,
 ) -> Result<Result<Report, Rejection>, BoxError> {
     let mut groups: BTreeMap<Vec<String>, Cell> = BTreeMap::new();
-    let mut total = CostSums::default();
+    let (mut total, mut savings) = (CostSums::default(), Savings::default());
     let mut too_many = false;
     let tenants = Key::of(tenant);
     let zone = rows.get::<CostCell>(&zone_key(tenant))?;
@@ -356,8 +364,10 @@ pub fn report(
             return true;
         }
         add(&mut total, &cell.sums);
+        savings.add_all(&cell.savings);
         let group = groups.entry(query.by.iter().map(|by| parts.value(*by)).collect()).or_default();
         add(&mut group.sums, &cell.sums);
+        group.savings.add_all(&cell.savings);
         cell.prices.iter().for_each(|price| group.note(price));
         too_many = groups.len() > REPORT_ROWS_MAX;
         !too_many
@@ -373,9 +383,10 @@ pub fn report(
             by: query.by.iter().map(|by| word(*by).to_owned()).zip(values).collect(),
             sums: cell.sums,
             prices: cell.prices.iter().map(ToString::to_string).collect(),
+            savings: cell.savings,
         })
         .collect();
     // Stable: rows that cost the same stay in the order of their values.
     report_rows.sort_by_key(|row| std::cmp::Reverse(row.sums.cost));
-    Ok(Ok(Report { position: rows.position(), rows: report_rows, total }))
+    Ok(Ok(Report { position: rows.position(), rows: report_rows, total, savings }))
 }

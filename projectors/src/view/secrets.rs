@@ -147,6 +147,7 @@ fn fold(event: &CatalogEvent, recorded: &Recorded<'_>, rows: &mut Rows<SecretsRo
         | CatalogEvent::RouteSet { .. }
         | CatalogEvent::PriceSet { .. }
         | CatalogEvent::CacheSet { .. }
+        | CatalogEvent::PromptSet { .. }
         | CatalogEvent::CachePurged { .. } => {}
     }
 }

@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use steward_events::commit::Recorded;
 use steward_events::event::{
-    CachePolicy, CatalogEvent, ModelSpec, PriceVariant, ProviderKind, Rates, RegistryEvent, RoutePolicy, RouteTerms,
-    Target, TargetId, TenantEvent,
+        CachePolicy, CatalogEvent, ModelSpec, PriceVariant, PromptPolicy, ProviderKind, Rates, RegistryEvent, RoutePolicy, RouteTerms, Target, TargetId, TenantEvent,
 };
 use steward_events::id::{ModelId, ProviderId, TenantId};
 use steward_events::quantity::Shard;
@@ -126,6 +125,9 @@ pub struct StoredModel {
     /// Whether its answers are given more than once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cache: Option<CachePolicy>,
+    /// What is done with its requests before they are sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prompt: Option<PromptPolicy>,
 }
 
 /// The base rates of one price, and when they apply.
@@ -225,6 +227,9 @@ fn fold_catalog(event: &CatalogEvent, recorded: &Recorded<'_>, rows: &mut Rows<S
         CatalogEvent::CacheSet { model, policy } => {
             change_model(tenant, model, rows, |stored| stored.cache = Some(*policy));
         }
+        CatalogEvent::PromptSet { model, policy } => {
+            change_model(tenant, model, rows, |stored| stored.prompt = Some(*policy));
+        }
         // What is kept stands in gateways only, and secrets have a view of their own.
         CatalogEvent::CachePurged { .. } | CatalogEvent::SecretSet { .. } | CatalogEvent::SecretRemoved { .. } => {}
     }
@@ -238,8 +243,8 @@ fn change_model<T>(
 ) -> Option<T> {
     let fresh = || {
         let (model, policy) = (model.clone(), RoutePolicy::default());
-        let (spec, targets, terms, cache) = (None, None, RouteTerms::default(), None);
-        SettingsRow::Model(StoredModel { model, spec, targets, policy, terms, prices: Vec::new(), cache })
+        let (spec, targets, terms, cache, prompt) = (None, None, RouteTerms::default(), None, None);
+        SettingsRow::Model(StoredModel { model, spec, targets, policy, terms, prices: Vec::new(), cache, prompt })
     };
     match rows.row(&models(tenant).text(model.as_str())).get_or_insert_with(fresh) {
         SettingsRow::Model(stored) => Some(change(stored)),

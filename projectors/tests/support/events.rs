@@ -10,7 +10,7 @@ use steward_events::BoxError;
 use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{
-    AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Purpose, Saved, Tags,
+        AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Purpose, Saved, Savings, Tags,
     TokenUsage, UnpricedSet, UsageEvent,
 };
 use steward_events::id::{
@@ -134,6 +134,7 @@ pub fn finished(of: &str, dice: &mut Dice) -> UsageEvent {
         unpriced: UnpricedSet::default(),
         source: AnswerSource::Provider,
         saved: Saved::default(),
+        savings: Savings::default(),
         used: Amounts { calls: 1, tokens: Tokens(input + output), money: NanoDollars(cost) },
         late: Amounts::ZERO,
         outcome: if dice.below(10) == 0 { CallOutcome::estimated("cut") } else { CallOutcome::Completed },

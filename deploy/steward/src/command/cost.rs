@@ -8,9 +8,11 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::Map;
 use steward_events::BoxError;
+use steward_events::event::{Saving, SavingCause, Savings};
 use steward_events::id::TenantId;
+use steward_events::quantity::NanoDollars;
 use steward_events::query::{
-    AccountRow, CostBy, CostQuery, CostReport, CostSums, KeyRow, ReportDay, ShowTenant, TenantRow,
+    AccountRow, CostBy, CostQuery, CostReport, CostRow, CostSums, KeyRow, ReportDay, ShowTenant, TenantRow,
 };
 use steward_ports::clock::{Clock, SystemClock};
 
@@ -42,7 +44,11 @@ pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Re
     if query.by.iter().any(|by| matches!(by, CostBy::Key | CostBy::Principal)) {
         name_accounts(client, &tenant, &mut report).await;
     }
-    print(&query, &report);
+    if matches.get_flag("savings") {
+        print_savings(&query, &report);
+    } else {
+        print(&query, &report);
+    }
     Ok(())
 }
 
@@ -97,35 +103,87 @@ fn print(query: &CostQuery, report: &CostReport) {
         println!("nothing was spent (log position {})", report.position);
         return;
     }
-    let keys: Vec<String> = query
-        .by
-        .iter()
-        .map(|by| serde_json::to_value(by).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default())
-        .collect();
-    let titles: Vec<String> = keys.iter().map(|key| key.to_uppercase()).collect();
-    let numbers = ["CALLS", "INPUT", "OUTPUT", "CACHED", "COST"];
-    let headings: Vec<&str> = titles.iter().map(String::as_str).chain(numbers).chain(["PRICE"]).collect();
-    let line = |names: Vec<String>, sums: &CostSums, prices: String| {
+    let parts = Parts::of(query);
+    let mut numbers = vec!["CALLS", "INPUT", "OUTPUT", "CACHED", "COST"];
+    let has_saved = !report.savings.is_empty();
+    if has_saved {
+        numbers.extend(["SAVED", "TOKENS SAVED"]);
+    }
+    let headings: Vec<&str> = parts.titles().chain(numbers.iter().copied()).chain(["PRICE"]).collect();
+    let line = |names: Vec<String>, sums: &CostSums, savings: &Savings, prices: String| {
         let CostSums { calls, input, cached, output, cost, .. } = sums;
         let counts = [calls.to_string(), input.to_string(), output.to_string(), cached.to_string(), cost.to_string()];
-        names.into_iter().chain(counts).chain([prices]).collect::<Vec<String>>()
+        let saved = savings.total();
+        let saved = has_saved.then(|| [net(&saved), saved.tokens.to_string()]);
+        names.into_iter().chain(counts).chain(saved.into_iter().flatten()).chain([prices]).collect::<Vec<String>>()
     };
-    let mut rows: Vec<Vec<String>> = report
-        .rows
-        .iter()
-        .map(|row| {
-            let names = keys.iter().map(|key| row.by.get(key).cloned().unwrap_or_else(|| "-".to_owned())).collect();
-            line(names, &row.sums, row.prices.join(", "))
-        })
-        .collect();
+    let mut rows: Vec<Vec<String>> =
+        report.rows.iter().map(|row| line(parts.values(row), &row.sums, &row.savings, row.prices.join(", "))).collect();
     if report.rows.len() > 1 {
-        let names =
-            keys.iter().enumerate().map(|(at, _)| if at == 0 { "total".to_owned() } else { String::new() }).collect();
-        rows.push(line(names, &report.total, String::new()));
+        rows.push(line(parts.total(), &report.total, &report.savings, String::new()));
     }
     output::say_lines(&output::table(&headings, &numbers, rows));
     for note in notes(&report.total) {
         println!("{note}");
+    }
+}
+
+fn print_savings(query: &CostQuery, report: &CostReport) {
+    if report.savings.is_empty() {
+        println!("nothing was saved (log position {})", report.position);
+        return;
+    }
+    let parts = Parts::of(query);
+    let numbers = ["TOKENS", "SAVED"];
+    let headings: Vec<&str> = parts.titles().chain(["CAUSE"]).chain(numbers).collect();
+    let lines = |names: &[String], savings: &Savings| {
+        let line = |(cause, saving): (SavingCause, Saving)| {
+            let cells = [cause.as_str().to_owned(), saving.tokens.to_string(), net(&saving)];
+            names.iter().cloned().chain(cells).collect::<Vec<String>>()
+        };
+        savings.iter().map(line).collect::<Vec<_>>()
+    };
+    let mut rows: Vec<Vec<String>> =
+        report.rows.iter().flat_map(|row| lines(&parts.values(row), &row.savings)).collect();
+    if report.rows.len() > 1 {
+        rows.extend(lines(&parts.total(), &report.savings));
+    }
+    output::say_lines(&output::table(&headings, &numbers, rows));
+}
+
+/// What was saved without what the saving itself cost.
+fn net(saving: &Saving) -> String {
+    let (NanoDollars(money), NanoDollars(extra)) = (saving.money, saving.extra);
+    match money.checked_sub(extra) {
+        Some(left) => NanoDollars(left).to_string(),
+        None => format!("-{}", NanoDollars(extra - money)),
+    }
+}
+
+/// By what a report is split, as it stands in a table.
+struct Parts {
+    keys: Vec<String>,
+    titles: Vec<String>,
+}
+
+impl Parts {
+    fn of(query: &CostQuery) -> Self {
+        let word = |by: &CostBy| serde_json::to_value(by).ok()?.as_str().map(str::to_owned);
+        let keys: Vec<String> = query.by.iter().map(|by| word(by).unwrap_or_default()).collect();
+        Self { titles: keys.iter().map(|key| key.to_uppercase()).collect(), keys }
+    }
+
+    fn titles(&self) -> impl Iterator<Item = &str> {
+        self.titles.iter().map(String::as_str)
+    }
+
+    fn values(&self, row: &CostRow) -> Vec<String> {
+        self.keys.iter().map(|key| row.by.get(key).cloned().unwrap_or_else(|| "-".to_owned())).collect()
+    }
+
+    fn total(&self) -> Vec<String> {
+        let of = |at: usize| if at == 0 { "total".to_owned() } else { String::new() };
+        (0..self.keys.len()).map(of).collect()
     }
 }
 
@@ -157,6 +215,14 @@ fn notes(total: &CostSums) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_saving_may_have_cost_more_than_it_saved() {
+        let saving =
+            |money, extra| Saving { money: NanoDollars(money), extra: NanoDollars(extra), ..Saving::default() };
+        assert_eq!(net(&saving(3_000_000_000, 1_000_000_000)), "$2.00");
+        assert_eq!(net(&saving(0, 1_000_000_000)), "-$1.00");
+    }
 
     #[test]
     fn whole_days_back_are_days_and_times_stay_times() {

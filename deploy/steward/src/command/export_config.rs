@@ -80,6 +80,9 @@ fn put(place: &mut Table, setting: &Setting, found: &Recorded) -> Result<(), Box
             fields.insert("ttl".to_owned(), Value::String(format!("{seconds}s")));
             table(table(place, "model")?, setting.id("model"))?.insert("cache".to_owned(), Value::Table(fields));
         }
+        Kind::Prompt => {
+            table(table(place, "model")?, setting.id("model"))?.insert("prompt".to_owned(), Value::Table(fields));
+        }
         Kind::Price => {
             let model = table(table(place, "model")?, setting.id("model"))?;
             push(model, "price", Value::Table(price(setting)?))?;
@@ -211,6 +214,8 @@ mod tests {
         features = ["text", "tools"]
         ends = 2028-06-01
         cache = { ttl = "10m", coalesce = true }
+        prompt = { compress = true, prune = true, window = "trim_oldest" }
+        tokenizer = "o200k"
         [[model.small.price]]
         from = 2026-11-01
         until = 2027-11-01T12:30:00.5Z
@@ -249,6 +254,7 @@ mod tests {
         agent.researcher = { model = "small", instructions = "Answer \"briefly\".", steps_max = 3 }
         model.big = { output_max = 10 }
         model.wide = { cache = { ttl = "0s" } }
+        model.plain = { prompt = {} }
         [tenant.acme.provider.own]
         kind = "openai"
         url = "https://own.example.org/v1"

@@ -37,7 +37,7 @@ pub(crate) fn shorthand(noun: &str, verb: &str) -> Shorthand {
         ("budget", "remove") => (&["scope"], &[]),
         ("secret", "set" | "remove") => (&["secret"], &[]),
         ("provider", "set") => (&["provider", "upstream"], &[("upstream", "url"), ("secret", "key")]),
-        ("model" | "route" | "price", "set") | ("cache", "set" | "purge") => (&["model"], &[]),
+        ("model" | "route" | "price", "set") | ("cache", "set" | "purge") | ("prompt", "set") => (&["model"], &[]),
         ("agent", "define") => (&["agent"], &[]),
         ("task", "submit") => (&["agent", "prompt"], &[("on", "scope")]),
         ("task", "cancel") => (&["task"], &[]),
@@ -98,7 +98,7 @@ fn tenant_of(spec: &CommandSpec, matches: &ArgMatches, client: &Client) -> Resul
         }
     }
     let own = client.own_tenant()?;
-    let global = ["provider", "model", "route", "price", "cache", "secret"].contains(&spec.noun);
+    let global = ["provider", "model", "route", "price", "cache", "prompt", "secret"].contains(&spec.noun);
     if own.is_steward() && !global {
         return Err("no tenant: give --tenant NAME".into());
     }

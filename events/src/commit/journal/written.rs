@@ -186,7 +186,7 @@ mod tests {
     use super::*;
     use crate::commit::decode_as;
     use crate::event::{
-        AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Purpose, Saved, Tags,
+        AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Purpose, Saved, Savings, Tags,
         TokenUsage, Unpriced, UnpricedSet,
     };
     use crate::id::{CallId, CorrelationId};
@@ -252,6 +252,7 @@ mod tests {
             unpriced: if plain { UnpricedSet::default() } else { [Unpriced::Tier].into_iter().collect() },
             source: if plain { AnswerSource::Provider } else { AnswerSource::Shared { call: call(9) } },
             saved: Saved { tokens: Tokens(u64::from(!plain)), money: NanoDollars(0) },
+            savings: Savings::default(),
             used: Amounts { calls: 1, tokens: Tokens(0), money: NanoDollars(3) },
             late: Amounts { calls: 0, tokens: Tokens(0), money: NanoDollars(u64::from(!plain)) },
             outcome,

@@ -297,6 +297,13 @@ impl Account {
         wake.max(now.mono + TICK)
     }
 
+    /// What a call could reserve now, without asking the ledger and without taking it from another.
+    pub(super) fn free(&self, now: Now) -> Amounts {
+        let current = self.current.as_ref().and_then(|lease| self.leases.get(lease));
+        let held = current.filter(|held| held.is_usable(now.mono) && !held.pressure && !held.recalled);
+        held.filter(|_| self.line.is_empty()).map_or(Amounts::ZERO, HeldLease::free)
+    }
+
     /// True if a call waits for the ledger.
     pub(super) fn is_waiting(&self) -> bool {
         !self.line.is_empty()

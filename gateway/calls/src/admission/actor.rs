@@ -2,15 +2,15 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use steward_events::command::Command;
 use steward_events::commit::Commit;
 use steward_events::id::{CallId, LeaseId, PrincipalId, SystemPart};
-use steward_events::quantity::Position;
+use steward_events::quantity::{Amounts, Position};
 use steward_events::request::{Envelope, Format, Request};
 use steward_ports::append::{AppendError, Appended, append};
 use steward_ports::dispatch::{Patience, send_until_decided};
@@ -58,6 +58,8 @@ pub(super) struct Handle {
     pub(super) waiting: Arc<AtomicBool>,
     /// How many percent of the tightest budget are left; more than 100 if none is touched.
     pub(super) left_percent: Arc<AtomicU8>,
+    /// What could be reserved without asking the ledger.
+    pub(super) free: Arc<Mutex<Amounts>>,
 }
 
 enum Done {
@@ -76,6 +78,7 @@ pub(super) struct Actor {
     pub(super) inbox: mpsc::UnboundedReceiver<Message>,
     pub(super) waiting: Arc<AtomicBool>,
     pub(super) left_percent: Arc<AtomicU8>,
+    pub(super) free: Arc<Mutex<Amounts>>,
 }
 
 impl Actor {
@@ -103,6 +106,7 @@ impl Actor {
             }
             self.waiting.store(account.is_waiting(), Ordering::Relaxed);
             self.left_percent.store(account.left_percent().unwrap_or(u8::MAX), Ordering::Relaxed);
+            *self.free.lock().unwrap_or_else(PoisonError::into_inner) = account.free(now());
             if journal.is_none() && command.is_none() && account.is_over(now()) {
                 // Requests that came meanwhile are dropped with the inbox; their senders find another account.
                 return;

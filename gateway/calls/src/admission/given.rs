@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use steward_events::event::{AnswerSource, CallContext, CallOutcome, Saved, Tags, TokenUsage, UnpricedSet, UsageEvent};
+use steward_events::event::{
+    AnswerSource, CallContext, CallOutcome, Saved, Savings, Tags, TokenUsage, UnpricedSet, UsageEvent,
+};
 use steward_events::id::{CallId, LeaseId};
 use steward_events::quantity::{Amounts, NanoDollars};
 use steward_events::shared::Shared;
@@ -57,6 +59,7 @@ impl Given {
             unpriced: UnpricedSet::default(),
             source: self.source.clone(),
             saved: self.saved,
+            savings: Savings::default(),
             used: Amounts::ZERO,
             late: Amounts::ZERO,
             outcome: self.outcome.clone(),

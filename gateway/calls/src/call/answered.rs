@@ -218,7 +218,8 @@ impl Sender {
             *checked = Some(hears);
             let to = Recipient { speaks, model, output_max };
             let put = Put::of(call.dialect, speaks).ok_or_else(no_such)?;
-            let body = put.write(call.dialect, &call.request, &to).map_err(Failure::untranslatable)?;
+            let marks = call.plan.prompt.cache_breakpoints;
+            let body = put.write(call.dialect, &call.request, &to, marks).map_err(Failure::untranslatable)?;
             let failure = match self.ask(call, target, (&to, body), pre_send_check).await {
                 Ok(answer) => break put.read(answer, || self.frame(call, model))?,
                 Err(failure) => failure,

@@ -46,13 +46,20 @@ struct Takes {
 /// call a model is told so, also if it has no route or price.
 pub(super) async fn authorise(access: &Access, metrics: &Metrics, planned: Planned) -> Result<Authorised, Error> {
     let worst = planned.worst_cost();
-    let Planned { accepted, dialect, request, plan, stands_in } = planned;
+    let Planned { accepted, dialect, request, mut plan, stands_in } = planned;
     // What is needed of the body is within `request`.
     let Accepted { key, permit, memory, request: id, began, .. } = accepted;
     // Who may not call a model is not answered by one that stands in for it either.
     for model in stands_in.iter().map(|stands_in| &stands_in.asked).chain([&request.model]) {
         if access.may_invoke(&key, model, worst).is_err() {
             access.confirm_now(key.shard).await?;
+            let worst = match &mut plan {
+                Ok(plan) => {
+                    plan.count_texts(&request).await;
+                    plan.estimate.worst().money
+                }
+                Err(_) => worst,
+            };
             access.may_invoke(&key, model, worst)?;
         }
     }

@@ -18,6 +18,7 @@ use super::reserved::Reserver;
 use crate::access::Access;
 use crate::admission::Given;
 use crate::cache::{Asked, Begun, Cache, CacheKey, CacheUse, Follower, Found, Heard, Kept, KeptBody, Leader};
+use crate::dialect::prompt::Spared;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::run_to_end::Left;
@@ -232,6 +233,7 @@ fn summary(call: &Authorised, id: CallId, used: CacheUse) -> CallSummary {
         tenant: call.key.holder.tenant.clone(),
         clamped_to: None,
         media_type: call.dialect.media_type(&call.request),
+        spared: Spared::default(),
         cache: Some(used),
         degraded: call.degraded,
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use steward_aggregates::catalog::route::hash;
 use steward_aggregates::catalog::{CacheTerms, CallFacts, Catalogs, Course, Offer, Provider, RecordedSecret, Standing};
-use steward_events::event::{PriceVersion, RoutePolicy, RouteTerms, Target};
+use steward_events::event::{PriceVersion, PromptPolicy, RoutePolicy, RouteTerms, Target, Tokenizer};
 use steward_events::id::{ModelId, TenantId};
 use steward_events::quantity::NanoDollars;
 use steward_events::shard::STEWARD_SHARD;
@@ -14,12 +14,15 @@ use steward_ports::live::Live;
 
 use super::accepted::Accepted;
 use super::card;
+use super::shaped::{Shape, shaped};
 use crate::access::Access;
 use crate::admission::Admission;
+use crate::dialect::prompt::Spared;
 use crate::dialect::{Dialect, Makes, ModelRequest};
 use crate::error::Error;
 use crate::estimate::{Estimate, Rate};
 use crate::targets::{self, Takes, TargetName, Targets};
+use crate::tokenizer;
 
 /// How old the catalogs may be where they would refuse a call, or say which secret counts.
 const CATALOG_AGE_MAX: Duration = Duration::from_millis(200);
@@ -55,6 +58,12 @@ pub(super) struct Plan {
     pub(super) course: Course,
     /// What it can cost at the dearest of these.
     pub(super) estimate: Estimate,
+    /// The vocabulary by which its texts can be counted, if one is known.
+    pub(super) tokenizer: Option<Tokenizer>,
+    /// What is done with the request before it is sent …
+    pub(super) prompt: PromptPolicy,
+    /// … and what that spared.
+    pub(super) spared: Spared,
     /// The price there.
     pub(super) price: PriceVersion,
     /// Whether its answer is given to others too, and theirs to it.
@@ -99,6 +108,17 @@ impl Plan {
     fn needs_a_secret(&self) -> bool {
         self.targets.iter().any(|target| target.secret.is_some())
     }
+
+    /// Lowers the worst case to what the texts of `request` are in tokens, if they can be counted and are not yet.
+    pub(super) async fn count_texts(&mut self, request: &ModelRequest) {
+        if let Some(tokenizer) = self.tokenizer.filter(|_| self.estimate.counts_bytes()) {
+            let fewer = tokenizer::fewer_than_bytes(tokenizer, &request.body, request.size.bytes).await;
+            let at_targets = self.targets.iter_mut().filter_map(|target| target.priced.as_mut());
+            for estimate in at_targets.map(|priced| &mut priced.estimate).chain([&mut self.estimate]) {
+                *estimate = estimate.clone().with_texts_counted(fewer);
+            }
+        }
+    }
 }
 
 impl Planned {
@@ -121,8 +141,19 @@ pub(super) struct Planner {
 impl Planner {
     /// Reads the request and looks up where it may go.
     pub(super) async fn plan(&self, accepted: Accepted, dialect: &'static dyn Dialect) -> Result<Planned, Error> {
-        let request = dialect.read(&accepted.body)?;
-        let plan = self.find(&accepted, &request, dialect).await;
+        let mut request = dialect.read(&accepted.body)?;
+        let mut plan = self.find(&accepted, &request, dialect).await;
+        if let Ok(found) = &plan {
+            let shape = Shape { policy: found.prompt, tokenizer: found.tokenizer, room: found.estimate.room() };
+            match shaped(dialect, &request, shape).await {
+                Ok(None) => {}
+                Ok(Some((shorter, spared))) => {
+                    request = shorter;
+                    plan = self.find(&accepted, &request, dialect).await.map(|plan| Plan { spared, ..plan });
+                }
+                Err(why) => plan = Err(why),
+            }
+        }
         Ok(self.or_stand_in(Planned { accepted, dialect, request, plan, stands_in: None }).await)
     }
 
@@ -178,7 +209,9 @@ impl Planner {
         if dialect.makes() == Makes::Sound && may_charge_sound(&targets, &course) {
             return Err(unmeasured(model.as_str()));
         }
-        Ok(Plan { targets, course, estimate, price: version, cache: offer.cache, terms: offer.terms.clone() })
+        let tokenizer = tokenizer::of(&offer.spec, offer.targets.iter().copied());
+        let (prompt, spared, cache, terms) = (offer.prompt, Spared::default(), offer.cache, offer.terms.clone());
+        Ok(Plan { targets, course, estimate, tokenizer, prompt, spared, price: version, cache, terms })
     }
 
     fn resolved(

@@ -13,6 +13,7 @@ use super::reserved::Reserved;
 use super::settle::Settler;
 use crate::cache::{CacheUse, Leader, Made};
 use crate::dialect::Measured;
+use crate::dialect::prompt::Spared;
 use crate::error::Error;
 use crate::meter::Meter;
 use crate::settled::Settled;
@@ -40,6 +41,8 @@ pub struct CallSummary {
     pub clamped_to: Option<u64>,
     /// What a whole answer is, as `Content-Type` names it.
     pub media_type: &'static str,
+    /// What was spared of the request before it was sent.
+    pub spared: Spared,
     /// What kept and shared answers had to do with it; none where the model has none.
     pub cache: Option<CacheUse>,
     /// Why another model stood in for the one that was asked, in one word; none if that one answered.
@@ -68,6 +71,7 @@ impl CallSummary {
             tenant: call.key.holder.tenant.clone(),
             clamped_to: reserved.output.clamped.then(|| reserved.output.each()),
             media_type: call.dialect.media_type(&call.request),
+            spared: call.plan.spared,
             cache: None,
             degraded: call.degraded,
         }

@@ -19,6 +19,7 @@ use super::scopes::scopes;
 use crate::access::Access;
 use crate::admission::{Admission, Given, Refusal, Reservation, ReservationRequest};
 use crate::config::Config;
+use crate::dialect::prompt::Spared;
 use crate::error::Error;
 use crate::estimate::Rate;
 use crate::settled::Settled;
@@ -38,6 +39,8 @@ pub(super) struct Reserved {
     pub(super) since: Duration,
     /// Whom it is for.
     pub(super) target: Target,
+    /// What was spared of the request.
+    pub(super) spared: Spared,
     /// How it goes, for what is known of its target.
     pub(super) trial: Trial,
     /// The number of this attempt, from 1.
@@ -120,11 +123,21 @@ impl Reserver {
             rate: estimate.rate.clone(),
             since,
             target: to.target.clone(),
+            spared: plan.spared,
             trial,
             number,
             overhead: since.saturating_sub(call.began),
             output: Output { tokens, clamped: tokens.is_some_and(|output| output < wanted) },
         })
+    }
+
+    /// Counts the texts of a call for which the gateway holds too little if each of their bytes were a token: to count takes
+    /// time, and where there is plenty nobody needs it.
+    pub(super) async fn count_texts(&self, call: &mut Authorised) {
+        let worst = call.plan.estimate.worst();
+        if call.plan.tokenizer.is_some() && !self.admission.has_room(&call.key.holder.tenant, &scopes(call), worst) {
+            call.plan.count_texts(&call.request).await;
+        }
     }
 
     /// A new id of a call.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use steward_aggregates::catalog::Charge;
-use steward_events::event::{CallOutcome, TokenUsage};
+use steward_events::event::{CallOutcome, SavingCause, Savings, TokenUsage};
 use steward_ports::clock::Clock;
 
 use super::reserved::Reserved;
@@ -38,6 +38,7 @@ impl Settler {
         reserved.trial.used(tokens.total());
         let Charge { variant, cost } = reserved.rate.charge(&tokens, &outcome);
         let unpriced = reserved.rate.price.unpriced(&tokens, variant);
+        let savings = savings(&reserved, &tokens, &outcome);
         self.metrics.finished(&outcome, &tokens, cost);
         trace::used(&reserved.span, &tokens, cost);
         if let CallOutcome::NotBilled { reason } | CallOutcome::Estimated { reason, .. } = &outcome {
@@ -46,12 +47,23 @@ impl Settler {
         let took = self.clock.monotonic().saturating_sub(reserved.since);
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let call = reserved.reservation.call.clone();
-        let recorded =
-            Settled::record(reserved.reservation, Finish { tokens, cost, variant, unpriced, outcome, duration_ms })
-                .await;
-        recorded.map_err(|error| {
+        let finish = Finish { tokens, cost, variant, unpriced, savings, outcome, duration_ms };
+        Settled::record(reserved.reservation, finish).await.map_err(|error| {
             tracing::error!(%error, call.id = %call, "the end of a call could not be recorded yet");
             Error::Unanswered(error.to_string())
         })
     }
+}
+
+/// What was saved although the provider was asked; nothing if it billed nothing.
+fn savings(reserved: &Reserved, tokens: &TokenUsage, outcome: &CallOutcome) -> Savings {
+    if matches!(outcome, CallOutcome::NotBilled { .. }) {
+        return Savings::default();
+    }
+    let (rate, spared) = (&reserved.rate, reserved.spared);
+    Savings::from_iter([
+        (SavingCause::PromptCache, rate.prompt_cache(tokens, outcome)),
+        (SavingCause::Compressed, rate.spared(tokens, outcome, spared.compressed_tokens)),
+        (SavingCause::Trimmed, rate.spared(tokens, outcome, spared.trimmed_tokens)),
+    ])
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 
 use crate::dialect::canonical::{Delta, Frame, ReadsStream, TranslatesCaller, TranslatesUpstream, Whole, WritesStream};
+use crate::dialect::prompt::{mark, with_marks};
 use crate::dialect::{Dialect, Error, ModelRequest, Recipient, Speaks};
 use crate::upstream::{Cause, Failure, UpstreamAnswer, UpstreamEvents};
 
@@ -35,16 +36,26 @@ impl Put {
         Some(Self::Translated(Translation { caller: caller.translates()?, upstream: upstream.translates()? }))
     }
 
-    /// The request, as the upstream gets it.
+    /// The request, as the upstream gets it; with `marks` for its prompt cache, if it is one that wants them.
     pub(super) fn write(
         self,
         caller: &dyn Dialect,
         request: &ModelRequest,
         to: &Recipient<'_>,
+        marks: bool,
     ) -> Result<Bytes, Error> {
         match self {
+            Self::Same if marks && matches!(to.speaks, Speaks::Anthropic { .. }) => {
+                Ok(with_marks(caller.write(request, to)))
+            }
             Self::Same => Ok(caller.write(request, to)),
-            Self::Translated(between) => between.upstream.write_request(&between.caller.read_request(request)?, to),
+            Self::Translated(between) => {
+                let mut said = between.caller.read_request(request)?;
+                if marks && matches!(to.speaks, Speaks::Anthropic { .. } | Speaks::BedrockConverse) {
+                    mark(&mut said);
+                }
+                between.upstream.write_request(&said, to)
+            }
         }
     }
 

@@ -13,9 +13,6 @@ use crate::openai_chat::request::{count_at, count_field, fields_and_model, size}
 use crate::openai_chat::size::Place;
 use crate::{Fields, ModelRequest, RequestSize};
 
-/// Bytes of text that one token is worth in an answer about what is not sent.
-const BYTES_PER_TOKEN: u64 = 4;
-
 const REGION: &str = "costs more in some regions than the price of the model says; leave it out";
 const BESIDE: &str = "makes the provider read and write beside what `max_tokens` bounds; leave it out";
 
@@ -54,15 +51,27 @@ pub(super) fn read(body: &Bytes) -> Result<ModelRequest, Error> {
     Ok(ModelRequest { model, output_limit: Some(limit), choices: 1, stream, include_usage: true, size, body })
 }
 
-/// The model that `body` names, and about how many tokens the rest is worth: four bytes each, as estimates are made here.
+/// What is to be counted, and not sent.
+pub struct ToCount {
+    /// The model.
+    pub model: ModelId,
+    /// How many messages.
+    pub messages: u64,
+    /// Bytes of all that the model reads, names and signs around it included.
+    pub bytes: u64,
+    /// The whole body.
+    pub body: Fields,
+}
+
+/// Reads a request of which only the tokens are to be counted: it needs no limit of its output.
 ///
 /// # Errors
 /// [`Error::BadRequest`] or [`Error::NoSuchModel`], as for a call.
-pub fn count_tokens(body: &Bytes) -> Result<(ModelId, u64), Error> {
+pub fn to_count(body: &Bytes) -> Result<ToCount, Error> {
     let (body, model) = fields_and_model(body)?;
-    let RequestSize { message_tokens, tooling_tokens, other_tokens, .. } = measured(&body)?;
+    let RequestSize { messages, message_tokens, tooling_tokens, other_tokens, .. } = measured(&body)?;
     let all = tooling_tokens.iter().fold(message_tokens, |sum, tokens| sum.saturating_add(*tokens));
-    Ok((model, all.saturating_add(other_tokens).div_ceil(BYTES_PER_TOKEN)))
+    Ok(ToCount { model, messages, bytes: all.saturating_add(other_tokens), body })
 }
 
 fn measured(body: &Fields) -> Result<RequestSize, Error> {
@@ -226,8 +235,8 @@ mod tests {
             read(&with("messages", json!([{ "role": "user", "content": content }]))).unwrap().size.message_tokens
         };
         let in_result = json!([{ "type": "tool_result", "tool_use_id": "t", "content": [image, image] }]);
-        assert!((20_000..20_500).contains(&tokens(json!([image]))));
-        assert!((40_000..40_500).contains(&tokens(in_result)));
+        assert!((48_200..48_700).contains(&tokens(json!([image]))));
+        assert!((96_400..96_900).contains(&tokens(in_result)));
     }
 
     #[test]
@@ -268,13 +277,13 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_estimated_by_four_bytes_each() {
+    fn what_is_only_counted_needs_no_limit() {
         let mut body = hello();
         body.as_object_mut().unwrap().remove("max_tokens");
         body["messages"][0]["content"] = json!("x".repeat(4_000));
-        let (model, tokens) = count_tokens(&body.to_string().into()).unwrap();
-        assert_eq!(model.as_str(), "small");
-        assert!((1_000..1_050).contains(&tokens), "{tokens}");
+        let ToCount { model, messages, bytes, .. } = to_count(&body.to_string().into()).unwrap();
+        assert_eq!((model.as_str(), messages), ("small", 1));
+        assert!((4_000..4_200).contains(&bytes), "{bytes}");
     }
 
     proptest! {

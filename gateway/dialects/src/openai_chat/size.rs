@@ -9,8 +9,12 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 
 use super::names::{self, Meaning, Twins};
 
-/// Tokens that an image may be worth, beside the bytes that stand for it.
-const IMAGE_TOKENS: u64 = 20_000;
+/// Tokens that an image may be worth, beside the bytes that stand for it: those of the model that counts most for one, of
+/// eight tiles (GPT-4o mini: 2,833 and 5,667 a tile).
+const IMAGE_TOKENS: u64 = 48_200;
+
+/// The same of an image of which the request wants little detail: no tile.
+const LOW_DETAIL_TOKENS: u64 = 3_000;
 
 /// Tokens that punctuation and quotes around a field may be worth.
 const FIELD_TOKENS: u64 = 6;
@@ -38,6 +42,8 @@ pub(crate) struct Size {
     pub(crate) kept: bool,
     /// True if the provider may search.
     pub(crate) searches: bool,
+    /// True if it says itself that little detail is wanted.
+    is_low_detail: bool,
     /// True if an address stands there.
     has_address: bool,
     /// The text, where it is a word for a kind.
@@ -128,6 +134,7 @@ impl Place {
             // What a tool is given: its names are the caller's own.
             (Self::Block, "input") => Self::Text,
             (Self::Part | Self::Tool | Self::Item | Self::Block, "type") => Self::Word,
+            (Self::Part | Self::InPart, "detail") => Self::Word,
             (Self::Content, _) => Self::Part.field(name),
             (Self::Blocks, _) => Self::Block.field(name),
             (Self::Part | Self::InPart | Self::Block, _) => Self::InPart,
@@ -239,7 +246,7 @@ impl<'de> Visitor<'de> for Place {
             return Err(A::Error::custom("an array of objects is wanted"));
         }
         let (mut sum, mut kind, mut twins, mut only_text) = (Size::default(), None, Twins::default(), true);
-        let mut is_sealed = false;
+        let (mut is_sealed, mut is_low_image) = (false, false);
         while let Some(name) = fields.next_key::<String>()? {
             self.check(&name, &mut twins)?;
             let place = self.field(&name);
@@ -247,14 +254,19 @@ impl<'de> Visitor<'de> for Place {
             self.count_name(&mut sum, &name, &value)?;
             is_sealed |= name == "encrypted_content" && !value.is_off();
             sum.take(&value, FIELD_TOKENS + name.len() as u64);
-            if place == Self::Word {
+            if place == Self::Word && name == "type" {
                 kind = value.word;
             } else {
+                sum.is_low_detail |= name == "detail" && value.word.as_deref() == Some("low");
+                is_low_image |= name == "image_url" && value.is_low_detail;
                 only_text &= matches!(name.as_str(), "text" | "cache_control");
             }
         }
         match self {
-            Self::Part | Self::Content => sum.count_part(kind.as_deref(), only_text),
+            Self::Part | Self::Content => {
+                let is_low = is_low_image || (kind.as_deref() == Some("input_image") && sum.is_low_detail);
+                sum.count_part(kind.as_deref(), only_text, is_low);
+            }
             Self::Item => sum.count_item(kind.as_deref(), is_sealed),
             Self::Block | Self::Blocks => sum.count_block(kind.as_deref()),
             Self::Tool if !matches!(kind.as_deref(), None | Some("function" | "custom")) => {
@@ -309,7 +321,7 @@ impl Size {
     }
 
     /// This is a part of a message's content.
-    fn count_part(&mut self, kind: Option<&str>, only_text: bool) {
+    fn count_part(&mut self, kind: Option<&str>, only_text: bool, is_low_detail: bool) {
         match kind {
             None if only_text => {}
             Some(
@@ -317,7 +329,8 @@ impl Size {
                 | "summary_text" | "reasoning_text",
             ) => {}
             Some("image_url" | "input_image" | "image" | "computer_screenshot") => {
-                self.tokens = self.tokens.saturating_add(IMAGE_TOKENS);
+                let tokens = if is_low_detail { LOW_DETAIL_TOKENS } else { IMAGE_TOKENS };
+                self.tokens = self.tokens.saturating_add(tokens);
             }
             // Sound lasts longer in bytes than in tokens.
             Some("input_audio" | "audio") if !self.has_address => {}
@@ -421,6 +434,26 @@ mod tests {
         ] {
             assert!(messages(&hidden).unwrap().tokens >= 50_000, "{hidden}");
         }
+    }
+
+    #[test]
+    fn an_image_of_little_detail_is_worth_less() {
+        let image = |detail: Value| json!({ "type": "image_url", "image_url": { "url": "https://example.com/a.png", "detail": detail } });
+        let tokens = |parts: Value| messages(&parts).unwrap().tokens;
+        let low = image(json!("low"));
+        assert!((LOW_DETAIL_TOKENS..LOW_DETAIL_TOKENS + 200).contains(&tokens(json!([low]))));
+        for other in
+            [json!("high"), json!("auto"), json!("LOW"), json!(null), json!({ "detail": "low" }), json!(["low"])]
+        {
+            assert!(tokens(json!([image(other.clone())])) >= IMAGE_TOKENS, "{other}");
+        }
+        let mut beside = image(json!(null));
+        (beside["detail"], beside["more"]) = (json!("low"), json!({ "detail": "low" }));
+        assert!(tokens(json!([beside])) >= IMAGE_TOKENS, "nobody reads it there");
+        let both = tokens(json!([low, image(json!("high"))]));
+        assert!((LOW_DETAIL_TOKENS + IMAGE_TOKENS..LOW_DETAIL_TOKENS + IMAGE_TOKENS + 300).contains(&both), "{both}");
+        let response = json!([{ "role": "user", "content": [{ "type": "input_image", "image_url": "https://example.com/a.png", "detail": "low" }] }]);
+        assert!(Place::Items.read(response.to_string().as_bytes()).unwrap().tokens < 2 * LOW_DETAIL_TOKENS);
     }
 
     #[test]

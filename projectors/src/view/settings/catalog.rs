@@ -149,16 +149,21 @@ fn rates_at(prices: &[ModelPrice], target: Option<&TargetId>, now: Timestamp) ->
 fn model_row(own: Option<StoredModel>, inherited: Option<StoredModel>, now: Timestamp) -> Option<ModelRow> {
     let lowered = own.as_ref().and_then(|own| own.spec.as_ref()).map(|spec| spec.output_max);
     let own_cache = own.as_ref().and_then(|own| own.cache);
+    let own_prompt = own.as_ref().and_then(|own| own.prompt);
     let (stored, is_inherited) = match (own, inherited) {
         (Some(own), None) => (own, false),
         (Some(own), Some(_)) if own.is_routed() => (own, false),
         (_, inherited) => (inherited?, true),
     };
-    let StoredModel { model, spec, targets, policy, terms, prices, cache } = stored;
+    let StoredModel { model, spec, targets, policy, terms, prices, cache, prompt } = stored;
     let mut spec = spec?;
     let lowered = lowered.filter(|_| is_inherited);
     spec.output_max = lowered.map_or(spec.output_max, |lowered| spec.output_max.min(lowered));
     let (targets, price) = (targets.unwrap_or_default(), rates_at(&prices, None, now));
     let cache = own_cache.or(cache).unwrap_or_default();
-    Some(ModelRow { model, spec, targets, policy, terms, price, inherited: is_inherited, lowered, cache, own_cache })
+    let prompt = own_prompt.or(prompt).unwrap_or_default();
+    let inherited = is_inherited;
+    Some(ModelRow {
+        model, spec, targets, policy, terms, price, inherited, lowered, cache, own_cache, prompt, own_prompt,
+    })
 }

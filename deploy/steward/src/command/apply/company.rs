@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use steward_events::BoxError;
-use steward_events::event::{AgentSpec, BudgetLevel, Condition, Feature, Operation, ProviderKind};
+use steward_events::event::{AgentSpec, BudgetLevel, Condition, Feature, Operation, PromptPolicy, ProviderKind, Tokenizer};
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TenantId};
 use steward_events::quantity::{Limit, Window};
 use steward_events::scope::{Scope, Subject};
@@ -51,7 +51,9 @@ struct Model {
     #[serde(default)]
     features: Vec<Feature>,
     ends: Option<toml::value::Datetime>,
+    tokenizer: Option<Tokenizer>,
     cache: Option<Cache>,
+    prompt: Option<PromptPolicy>,
 }
 
 /// Whether answers of the model are given more than once.
@@ -219,20 +221,23 @@ impl Collected {
             (true, Some(_)) => {
                 return Err("context_max is of models with a route; of others it is the platform's".into());
             }
+            (true, None) if model.tokenizer.is_some() => {
+                return Err("tokenizer is of models with a route; of others it is the platform's".into());
+            }
             (true, None) => json!({ "output_max": output_max }),
             (false, context_max) => {
                 let context_max = context_max.unwrap_or(CONTEXT_MAX);
-                let Model { operations, features, ends, .. } = model;
+                let Model { operations, features, ends, tokenizer, .. } = model;
                 let ends = ends.as_ref().map(|at| at.to_string().parse::<Timestamp>()).transpose()?;
                 json!({
-                    "context_max": context_max, "output_max": output_max,
+                    "context_max": context_max, "output_max": output_max, "tokenizer": tokenizer,
                     "operations": operations, "features": features, "ends": ends,
                 })
             }
         };
         let id = || (json!({ "model": name }), name.to_owned());
-        // Who says only how answers of a model of the platform are kept lowers nothing.
-        if !(lowers && model.output_max.is_none() && model.cache.is_some()) {
+        // Who says only how answers of a model of the platform are kept, or its requests are sent, lowers nothing.
+        if !(lowers && model.output_max.is_none() && (model.cache.is_some() || model.prompt.is_some())) {
             self.put(Kind::Model, id(), spec)?;
         }
         if !model.route.is_empty() {
@@ -244,6 +249,9 @@ impl Collected {
         }
         if let Some(cache) = &model.cache {
             self.put(Kind::Cache, id(), cache.fields()?)?;
+        }
+        if let Some(prompt) = &model.prompt {
+            self.put(Kind::Prompt, id(), json!(prompt))?;
         }
         Ok(())
     }

@@ -85,12 +85,15 @@ impl Recorded {
                 self.put(tenant, Kind::Provider, (json!({ "provider": provider }), provider.to_string()), fields);
             }
         }
-        for ModelRow { model, spec, targets, policy, terms, inherited, lowered, own_cache, .. } in
+        for ModelRow { model, spec, targets, policy, terms, inherited, lowered, own_cache, own_prompt, .. } in
             rows(client, tenant, "model").await?
         {
             let id = || (json!({ "model": model }), model.to_string());
             if let Some(CachePolicy { ttl_s, coalesce }) = own_cache {
                 self.put(tenant, Kind::Cache, id(), json!({ "ttl_s": ttl_s, "coalesce": coalesce }));
+            }
+            if let Some(prompt) = own_prompt {
+                self.put(tenant, Kind::Prompt, id(), json!(prompt));
             }
             let spec = match (inherited, lowered) {
                 (false, _) if tenant.is_steward() || !targets.is_empty() => json!(spec),

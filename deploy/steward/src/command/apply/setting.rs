@@ -17,6 +17,7 @@ pub(crate) enum Kind {
     Route,
     Price,
     Cache,
+    Prompt,
     Role,
     Account,
     Budget,
@@ -34,6 +35,7 @@ impl Kind {
             Self::Route => "route",
             Self::Price => "price",
             Self::Cache => "cache",
+            Self::Prompt => "prompt",
             Self::Role => "role",
             Self::Account => "account",
             Self::Budget => "budget",
@@ -47,14 +49,16 @@ impl Kind {
             Self::Tenant | Self::Account => "create",
             Self::Role | Self::Agent => "define",
             Self::Grant => "give",
-            Self::Provider | Self::Model | Self::Route | Self::Price | Self::Cache | Self::Budget => "set",
+            Self::Provider | Self::Model | Self::Route | Self::Price | Self::Cache | Self::Prompt | Self::Budget => {
+                "set"
+            }
         }
     }
 
     /// The list that shows it.
     pub(crate) const fn list(self) -> &'static str {
         match self {
-            Self::Route | Self::Cache => "model",
+            Self::Route | Self::Cache | Self::Prompt => "model",
             other => other.noun(),
         }
     }
@@ -129,13 +133,10 @@ impl Setting {
         let mut body = self.id.clone();
         match self.kind {
             Kind::Model => {
-                let of = |name: &str| self.fields.get(name).cloned();
-                let output_max = of("output_max").unwrap_or_else(|| json!(OUTPUT_MAX));
-                // Of a model of the platform a tenant says only the output.
-                let context_max = of("context_max").unwrap_or_else(|| output_max.clone());
                 let mut spec = self.fields.clone();
-                spec.insert("context_max".to_owned(), context_max);
-                spec.insert("output_max".to_owned(), output_max);
+                let output_max = spec.entry("output_max").or_insert_with(|| json!(OUTPUT_MAX)).clone();
+                // Of a model of the platform a tenant says only the output.
+                spec.entry("context_max").or_insert(output_max);
                 body.insert("spec".to_owned(), Value::Object(spec));
             }
             Kind::Route => {

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use steward_events::commit::{Commit, Entry};
-use steward_events::event::{AnswerSource, CallOutcome, Saved, Tags, TokenUsage, UnpricedSet, UsageEvent};
+use steward_events::event::{AnswerSource, CallOutcome, Saved, Savings, Tags, TokenUsage, UnpricedSet, UsageEvent};
 use steward_events::id::{CallId, CommandId, CommitId, CorrelationId, LeaseId, PrincipalId, SystemPart};
 use steward_events::quantity::{Amounts, NanoDollars, Position};
 use steward_events::stream::StreamName;
@@ -131,6 +131,7 @@ impl Account {
                 unpriced: finished.finish.unpriced,
                 source: AnswerSource::Provider,
                 saved: Saved::default(),
+                savings: finished.finish.savings.clone(),
                 used: finished.used,
                 late: finished.late,
                 outcome: finished.finish.outcome.clone(),
@@ -342,6 +343,7 @@ pub(in crate::admission) fn never_sent(reason: &str) -> Finish {
         cost: NanoDollars(0),
         variant: 0,
         unpriced: UnpricedSet::default(),
+        savings: Savings::default(),
         outcome: CallOutcome::NotBilled { reason: reason.to_owned() },
         duration_ms: 0,
     }

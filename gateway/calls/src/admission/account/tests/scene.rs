@@ -11,7 +11,7 @@ use steward_events::command::{GrantLease, LedgerCommand};
 use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{
-    AnswerSource, CallContext, CallOutcome, Event, LeaseTerms, Operation, PriceVersion, Purpose, Saved, TokenUsage,
+        AnswerSource, CallContext, CallOutcome, Event, LeaseTerms, Operation, PriceVersion, Purpose, Saved, Savings, TokenUsage,
     UnpricedSet, UsageEvent,
 };
 use steward_events::id::{LeaseId, TenantId};
@@ -179,6 +179,7 @@ impl Scene {
             cost: NanoDollars(0),
             variant: 0,
             unpriced: UnpricedSet::default(),
+            savings: Savings::default(),
             outcome,
             duration_ms: 1,
         };
