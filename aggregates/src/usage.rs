@@ -148,7 +148,8 @@ impl LeaseUsage {
 mod tests {
     use super::*;
     use steward_events::event::{
-        AnswerSource, CallContext, CallOutcome, Operation, PriceVersion, Purpose, Saved, Savings, Tags, TokenUsage, UnpricedSet,
+        AnswerSource, CallContext, CallOutcome, Operation, PriceVersion, Purpose, Saved, Savings, Tags, TokenUsage,
+        UnpricedSet,
     };
     use steward_events::quantity::{NanoDollars, Tokens};
     use steward_events::timestamp::Timestamp;

@@ -7,7 +7,7 @@ use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{
     AgentEvent, AgentSpec, AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PatternKind,
-        PriceVersion, Purpose, Saved, Savings, Tags, TokenUsage, UnpricedSet, UsageEvent,
+    PriceVersion, Purpose, Saved, Savings, Tags, TokenUsage, UnpricedSet, UsageEvent,
 };
 use steward_events::id::{
     AgentId, CallId, CommandId, CommitId, CorrelationId, HolderId, KeyId, LeaseId, ModelId, PrincipalId, ProviderId,

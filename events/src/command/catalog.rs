@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Body;
 use crate::event::{
-        CachePolicy, ModelSpec, PriceVariant, PromptPolicy, PromptWindow, ProviderKind, Rates, RoutePolicy, RouteTerms, Target, TargetId,
+    CachePolicy, ModelSpec, PriceVariant, PromptPolicy, PromptWindow, ProviderKind, Rates, RoutePolicy, RouteTerms,
+    Target, TargetId,
 };
 use crate::id::{ModelId, ProviderId, SecretId, TenantId};
 use crate::provider_key::SecretValue;

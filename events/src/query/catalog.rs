@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::page::{Page, Paging, list_query};
-use crate::event::{CachePolicy, ModelSpec, PriceVariant, PromptPolicy, ProviderKind, Rates, RoutePolicy, RouteTerms, Target, TargetId};
+use crate::event::{
+    CachePolicy, ModelSpec, PriceVariant, PromptPolicy, ProviderKind, Rates, RoutePolicy, RouteTerms, Target, TargetId,
+};
 use crate::id::{ModelId, ProviderId};
 use crate::quantity::{Position, Tokens};
 use crate::timestamp::Timestamp;

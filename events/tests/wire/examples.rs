@@ -211,12 +211,6 @@ fn finished_with_savings() -> UsageEvent {
     }
 }
 
-/// A model of which all is known that can be.
-fn full_model() -> CatalogEvent {
-    let spec = ModelSpec { tokenizer: Some(Tokenizer::O200k), ..ModelSpec::of(Tokens(128_000), Tokens(16_384)) };
-    CatalogEvent::ModelSet { model: model(), spec }
-}
-
 /// A price that says all that one can say.
 fn price_in_full() -> CatalogEvent {
     let rate = |times: u64| Some(PicoDollarsPerToken(1_000_000 * times));
@@ -626,6 +620,7 @@ fn model_in_full() -> CatalogEvent {
             Feature::Streaming,
         ],
         ends: Some(at(86_400)),
+        tokenizer: Some(Tokenizer::O200k),
         ..ModelSpec::of(Tokens(8_192), Tokens(1_024))
     };
     CatalogEvent::ModelSet { model: model(), spec }
@@ -754,7 +749,6 @@ fn further() -> Vec<(&'static str, Event)> {
         ("task.step_started.wait", step_started(StepKind::Wait).into()),
         ("usage.call_finished.full", finished_in_full().into()),
         ("usage.call_finished.savings", finished_with_savings().into()),
-        ("catalog.model_set.full", full_model().into()),
         ("catalog.price_set.full", price_in_full().into()),
         (
             "usage.call_started.unique",

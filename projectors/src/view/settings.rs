@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use steward_events::commit::Recorded;
 use steward_events::event::{
-        CachePolicy, CatalogEvent, ModelSpec, PriceVariant, PromptPolicy, ProviderKind, Rates, RegistryEvent, RoutePolicy, RouteTerms, Target, TargetId, TenantEvent,
+    CachePolicy, CatalogEvent, ModelSpec, PriceVariant, PromptPolicy, ProviderKind, Rates, RegistryEvent, RoutePolicy,
+    RouteTerms, Target, TargetId, TenantEvent,
 };
 use steward_events::id::{ModelId, ProviderId, TenantId};
 use steward_events::quantity::Shard;

@@ -10,8 +10,8 @@ use steward_events::BoxError;
 use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{
-        AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Purpose, Saved, Savings, Tags,
-    TokenUsage, UnpricedSet, UsageEvent,
+    AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Purpose, Saved, Savings,
+    Tags, TokenUsage, UnpricedSet, UsageEvent,
 };
 use steward_events::id::{
     AgentId, CallId, CommandId, CommitId, CorrelationId, HolderId, KeyId, LeaseId, ModelId, PrincipalId, ProviderId,

@@ -7,7 +7,9 @@ use std::time::Duration;
 use steward_calls::admission::{
     Admission, AdmissionConfig, AdmissionPorts, Finish, Refusal, Reservation, ReservationRequest,
 };
-use steward_events::event::{CallContext, CallOutcome, Operation, PriceVersion, Purpose, Savings, TokenUsage, UnpricedSet};
+use steward_events::event::{
+    CallContext, CallOutcome, Operation, PriceVersion, Purpose, Savings, TokenUsage, UnpricedSet,
+};
 use steward_events::id::HolderId;
 use steward_events::ids::Ids;
 use steward_events::quantity::{Amounts, NanoDollars, Shard, Tokens};

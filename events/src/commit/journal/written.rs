@@ -186,8 +186,8 @@ mod tests {
     use super::*;
     use crate::commit::decode_as;
     use crate::event::{
-        AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Purpose, Saved, Savings, Tags,
-        TokenUsage, Unpriced, UnpricedSet,
+        AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Purpose, Saved, Savings,
+        Tags, TokenUsage, Unpriced, UnpricedSet,
     };
     use crate::id::{CallId, CorrelationId};
     use crate::ids;

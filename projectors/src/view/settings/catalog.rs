@@ -164,6 +164,17 @@ fn model_row(own: Option<StoredModel>, inherited: Option<StoredModel>, now: Time
     let prompt = own_prompt.or(prompt).unwrap_or_default();
     let inherited = is_inherited;
     Some(ModelRow {
-        model, spec, targets, policy, terms, price, inherited, lowered, cache, own_cache, prompt, own_prompt,
+        model,
+        spec,
+        targets,
+        policy,
+        terms,
+        price,
+        inherited,
+        lowered,
+        cache,
+        own_cache,
+        prompt,
+        own_prompt,
     })
 }

@@ -11,8 +11,8 @@ use steward_events::command::{GrantLease, LedgerCommand};
 use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{
-        AnswerSource, CallContext, CallOutcome, Event, LeaseTerms, Operation, PriceVersion, Purpose, Saved, Savings, TokenUsage,
-    UnpricedSet, UsageEvent,
+    AnswerSource, CallContext, CallOutcome, Event, LeaseTerms, Operation, PriceVersion, Purpose, Saved, Savings,
+    TokenUsage, UnpricedSet, UsageEvent,
 };
 use steward_events::id::{LeaseId, TenantId};
 use steward_events::ids::CountingIds;
