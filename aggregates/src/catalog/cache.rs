@@ -22,7 +22,7 @@ pub(super) struct Caches {
 }
 
 /// What holds for the kept answers of a model, for one tenant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CacheTerms {
     /// Whether and how long.
     pub policy: CachePolicy,
@@ -36,6 +36,9 @@ impl Caches {
         let (model, policy) = (set.model.clone(), set.policy());
         if policy.ttl_s > TTL_MAX_S {
             return Err(Rejection::invalid("ttl_s", format!("must be at most {TTL_MAX_S}, a day")));
+        }
+        if policy.shared && policy.ttl_s == 0 {
+            return Err(Rejection::invalid("shared", "needs ttl_s: only what is kept can be given by other gateways"));
         }
         if self.policies.get(&model) == Some(&policy) {
             return Ok(vec![]);
@@ -59,7 +62,7 @@ impl Caches {
 
     /// What holds by `own`, the tenant's catalog, and `above`, the platform's if the model is the platform's.
     pub(super) fn terms(own: Option<&Self>, above: Option<&Self>, model: &ModelId) -> CacheTerms {
-        let policy = |of: Option<&Self>| of.and_then(|of| of.policies.get(model)).copied();
+        let policy = |of: Option<&Self>| of.and_then(|of| of.policies.get(model)).cloned();
         let purged = |of: Option<&Self>| of.and_then(|of| of.purged.get(model)).copied();
         CacheTerms {
             policy: policy(own).or_else(|| policy(above)).unwrap_or_default(),
@@ -72,6 +75,8 @@ impl Caches {
 mod tests {
     use steward_events::command::CatalogCommand;
 
+    use steward_events::event::Coalesce;
+
     use super::super::Catalog;
     use super::*;
     use crate::spec::given;
@@ -80,26 +85,38 @@ mod tests {
         "small".parse().unwrap()
     }
 
-    fn set(ttl_s: u32, coalesce: bool) -> CatalogCommand {
-        CatalogCommand::SetCache(SetCache { model: model(), ttl_s, coalesce })
+    fn set(ttl_s: u32, coalesce: Coalesce) -> CatalogCommand {
+        CatalogCommand::SetCache(SetCache { model: model(), ttl_s, coalesce, shared: false })
     }
 
-    fn was_set(ttl_s: u32, coalesce: bool) -> CatalogEvent {
-        CatalogEvent::CacheSet { model: model(), policy: CachePolicy { ttl_s, coalesce } }
+    fn was_set(ttl_s: u32, coalesce: Coalesce) -> CatalogEvent {
+        CatalogEvent::CacheSet { model: model(), policy: CachePolicy { ttl_s, coalesce, shared: false } }
     }
 
     #[test]
     fn a_policy_is_recorded_when_it_changes() {
-        given::<Catalog>([]).when(set(600, true)).then([was_set(600, true)]);
-        given::<Catalog>([was_set(600, true)]).when(set(600, true)).then([]);
-        given::<Catalog>([was_set(600, true)]).when(set(0, false)).then([was_set(0, false)]);
+        given::<Catalog>([]).when(set(600, Coalesce::First)).then([was_set(600, Coalesce::First)]);
+        given::<Catalog>([was_set(600, Coalesce::First)]).when(set(600, Coalesce::First)).then([]);
+        given::<Catalog>([was_set(600, Coalesce::First)]).when(set(600, Coalesce::Even)).then([was_set(600, Coalesce::Even)]);
+        given::<Catalog>([was_set(600, Coalesce::First)]).when(set(0, Coalesce::Off)).then([was_set(0, Coalesce::Off)]);
     }
 
     #[test]
     fn an_answer_is_kept_for_a_day_at_most() {
-        given::<Catalog>([]).when(set(TTL_MAX_S, false)).then([was_set(TTL_MAX_S, false)]);
+        given::<Catalog>([]).when(set(TTL_MAX_S, Coalesce::Off)).then([was_set(TTL_MAX_S, Coalesce::Off)]);
         let refused = Rejection::invalid("ttl_s", "must be at most 86400, a day");
-        given::<Catalog>([]).when(set(TTL_MAX_S + 1, false)).then_rejected(&refused);
+        given::<Catalog>([]).when(set(TTL_MAX_S + 1, Coalesce::Off)).then_rejected(&refused);
+    }
+
+    #[test]
+    fn only_what_is_kept_is_shared() {
+        let shared = |ttl_s| SetCache { model: model(), ttl_s, coalesce: Coalesce::First, shared: true };
+        let policy = CachePolicy { ttl_s: 1, coalesce: Coalesce::First, shared: true };
+        let set = |ttl_s| CatalogCommand::SetCache(shared(ttl_s));
+        given::<Catalog>([]).when(set(1)).then([CatalogEvent::CacheSet { model: model(), policy }]);
+        let refused =
+            Rejection::invalid("shared", "needs ttl_s: only what is kept can be given by other gateways");
+        given::<Catalog>([]).when(set(0)).then_rejected(&refused);
     }
 
     #[test]

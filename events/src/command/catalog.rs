@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Body;
-use crate::event::{CachePolicy, ModelSpec, PriceVariant, ProviderKind, Rates, RoutePolicy, Target};
+use crate::event::{CachePolicy, Coalesce, ModelSpec, PriceVariant, ProviderKind, Rates, RoutePolicy, Target};
 use crate::id::{ModelId, ProviderId, SecretId, TenantId};
 use crate::provider_key::SecretValue;
 use crate::sealed::{Content, KeyOwner, Sealable};
@@ -104,15 +104,19 @@ pub struct SetCache {
     /// For how many seconds a whole answer is kept, at most a day; not at all if 0.
     #[serde(default)]
     pub ttl_s: u32,
-    /// Whether calls that run at the same time share one call to the provider; the one that began first pays it.
+    /// Whether calls that run at the same time share one call to the provider: `true` if the one that began first pays it,
+    /// `even` if each pays the same part.
     #[serde(default)]
-    pub coalesce: bool,
+    pub coalesce: Coalesce,
+    /// Whether other gateways, and this one when it was started again, give what is kept too. Needs `ttl_s`.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 impl SetCache {
     /// What it sets.
     pub const fn policy(&self) -> CachePolicy {
-        CachePolicy { ttl_s: self.ttl_s, coalesce: self.coalesce }
+        CachePolicy { ttl_s: self.ttl_s, coalesce: self.coalesce, shared: self.shared }
     }
 }
 

@@ -414,7 +414,7 @@ variants! {
             source: None,
         };
     Event::Catalog(CatalogEvent::CacheSet { .. }) => "catalog.cache_set":
-        CatalogEvent::CacheSet { model: model(), policy: CachePolicy { ttl_s: 600, coalesce: true } };
+        CatalogEvent::CacheSet { model: model(), policy: CachePolicy { ttl_s: 600, coalesce: Coalesce::First, shared: false } };
     Event::Catalog(CatalogEvent::CachePurged { .. }) => "catalog.cache_purged":
         CatalogEvent::CachePurged { model: model() };
     Event::Catalog(CatalogEvent::SecretSet { .. }) => "catalog.secret_set":
@@ -548,6 +548,14 @@ fn further() -> Vec<(&'static str, Event)> {
     };
     vec![
         ("catalog.route_set.full", full_route().into()),
+        (
+            "catalog.cache_set.shared",
+            CatalogEvent::CacheSet {
+                model: model(),
+                policy: CachePolicy { ttl_s: 600, coalesce: Coalesce::Even, shared: true },
+            }
+            .into(),
+        ),
         (
             "identity.key_issued.bare",
             IdentityEvent::KeyIssued {

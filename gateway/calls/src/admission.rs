@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use steward_aggregates::usage;
 use steward_events::BoxError;
-use steward_events::event::{CallContext, CallOutcome, TokenUsage, UnpricedSet};
+use steward_events::event::{CallContext, CallOutcome, Saved, Target, TokenUsage, UnpricedSet};
 use steward_events::id::{CallId, CorrelationId, HolderId, LeaseId, TenantId};
 use steward_events::ids::Ids;
 use steward_events::quantity::{Amounts, NanoDollars, Shard};
@@ -38,7 +38,8 @@ mod mutations;
 
 pub use given::Given;
 
-use account::{Admitted, Identity, Numbers, Waiting, never_sent};
+pub(crate) use account::never_sent;
+use account::{Admitted, Identity, Numbers, Waiting};
 use actor::{Actor, Handle, Message};
 
 /// How admission waits and bounds.
@@ -122,6 +123,20 @@ pub struct Finish {
     pub outcome: CallOutcome,
     /// From sending to the last byte.
     pub duration_ms: u64,
+    /// Whether it bears the cost with others.
+    pub sharing: Sharing,
+}
+
+/// Whether a call bears what the provider billed with others.
+#[derive(Clone, Debug, Default)]
+pub enum Sharing {
+    /// It was asked for this call, which bears it alone.
+    #[default]
+    Alone,
+    /// It was asked for this call, and others bear so much of it.
+    Led(Saved),
+    /// Another call was answered by this target, and this one bears a part; the rest was saved.
+    Followed(CallId, Target, Saved),
 }
 
 /// What was recorded of a finished call.

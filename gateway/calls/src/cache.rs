@@ -2,23 +2,31 @@
 //! run at the same time.
 //!
 //! An answer is for calls that ask for the very same within the same scope ([`key::CacheKey`]), and only if it was whole.
-//! Each call that gets one is on record by itself, at no cost. This module knows answers as bytes; it must not know
+//! Each call that gets one is on record by itself, at no cost or at its part of the cost. Answers are looked for in the
+//! memory of this process, then, where the policy says so, among those that all gateways have in common. This module knows answers as bytes; it must not know
 //! dialects, budgets or who is authorised.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use steward_events::event::{CachePolicy, Saved, Target};
-use steward_events::id::CallId;
+use steward_events::id::{CallId, CorrelationId};
+use steward_events::quantity::Shard;
+use steward_events::request::Format;
 use steward_ports::clock::Clock;
 
+mod common;
 mod flight;
 mod key;
+mod split;
 mod store;
 
+pub(crate) use common::Common;
 pub(crate) use flight::{Begun, Follower, Heard, Leader};
 pub(crate) use key::{Asked, CacheKey};
+pub(crate) use split::{Bill, Place, Share};
 
 use flight::Flights;
 use store::Store;
@@ -57,7 +65,45 @@ pub(crate) enum KeptBody {
     },
 }
 
+/// How an answer is written beside the log.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    call: CallId,
+    target: Target,
+    saves: Saved,
+    #[serde(with = "serde_bytes")]
+    body: Vec<u8>,
+    /// Of a stream, whether something is said at its end beside what the call came to, and what.
+    stream: Option<Option<serde_bytes::ByteBuf>>,
+}
+
 impl Kept {
+    /// As it is written beside the log.
+    pub(crate) fn write(&self) -> Vec<u8> {
+        let Made { call, target, saves } = self.made.clone();
+        let (body, stream) = match &self.body {
+            KeptBody::Whole(body) => (body, None),
+            KeptBody::Stream { events, held } => {
+                (events, Some(held.as_ref().map(|held| serde_bytes::ByteBuf::from(&held[..]))))
+            }
+        };
+        let written = Written { call, target, saves, body: body.to_vec(), stream };
+        // Ids, numbers and bytes: there is nothing that could not be written.
+        Format::MessagePack.write(&written).unwrap_or_default()
+    }
+
+    /// Reads what [`Self::write`] wrote.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let Written { call, target, saves, body, stream } = Format::MessagePack.read(bytes).ok()?;
+        let body = match stream {
+            None => KeptBody::Whole(body.into()),
+            Some(held) => {
+                KeptBody::Stream { events: body.into(), held: held.map(|held| Bytes::from(held.into_vec())) }
+            }
+        };
+        Some(Self { body, made: Made { call, target, saves } })
+    }
+
     /// About how much memory it takes.
     fn bytes(&self) -> usize {
         /// Keys, ids and what holds them.
@@ -80,29 +126,40 @@ pub(crate) enum Found {
     Nothing(Leader),
 }
 
-/// The answers of one process.
+/// Where a call comes from, as far as the answers that are kept for all gateways must know it.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    /// Where its tenant lies.
+    pub(crate) shard: Shard,
+    /// The caller's request.
+    pub(crate) request: CorrelationId,
+}
+
+/// The answers of one process, and those that it has in common with others.
 #[derive(Clone)]
 pub(crate) struct Cache {
     store: Arc<Store>,
     flights: Arc<Flights>,
     clock: Arc<dyn Clock>,
+    common: Option<Common>,
 }
 
 impl Cache {
     /// One that keeps so many bytes.
-    pub(crate) fn new(bytes_max: usize, clock: Arc<dyn Clock>) -> Self {
-        Self { store: Arc::new(Store::new(bytes_max)), flights: Arc::default(), clock }
+    pub(crate) fn new(bytes_max: usize, clock: Arc<dyn Clock>, common: Option<Common>) -> Self {
+        Self { store: Arc::new(Store::new(bytes_max)), flights: Arc::default(), clock, common }
     }
 
-    /// What there is under `key`, by this policy.
-    pub(crate) fn ask(&self, key: &CacheKey, policy: CachePolicy) -> Found {
+    /// What this process has under `key`, by this policy.
+    pub(crate) fn ask(&self, key: &CacheKey, policy: &CachePolicy, origin: &Origin) -> Found {
         if let Some((kept, age)) = self.find(key, policy) {
             return Found::Hit(kept, age);
         }
-        if !policy.coalesce {
-            return Found::Nothing(Leader::alone(self.keeper(key, policy)));
+        let keeper = || self.keeper(key, policy, origin);
+        if policy.coalesce.is_off() {
+            return Found::Nothing(Leader::alone(keeper()));
         }
-        match self.flights.join(key, || self.keeper(key, policy)) {
+        match self.flights.join(key, keeper) {
             Found::Nothing(leader) => match self.find(key, policy) {
                 // The call that was on its way a moment ago has ended since.
                 Some((kept, age)) => Found::Hit(kept, age),
@@ -112,19 +169,37 @@ impl Cache {
         }
     }
 
-    fn find(&self, key: &CacheKey, policy: CachePolicy) -> Option<(Arc<Kept>, Duration)> {
+    /// What another gateway kept under `key`, and its age. From then on this process has it too.
+    pub(crate) async fn ask_others(
+        &self,
+        key: &CacheKey,
+        policy: &CachePolicy,
+        origin: &Origin,
+    ) -> Option<(Arc<Kept>, Duration)> {
+        let common = self.common.as_ref().filter(|_| is_common(policy))?;
+        let (kept, age) = common.find(key, origin).await.filter(|(_, age)| *age < ttl(policy))?;
+        let kept = Arc::new(kept);
+        self.store.keep(key, Arc::clone(&kept), self.clock.monotonic(), (age, ttl(policy)));
+        Some((kept, age))
+    }
+
+    fn find(&self, key: &CacheKey, policy: &CachePolicy) -> Option<(Arc<Kept>, Duration)> {
         if policy.ttl_s == 0 {
             return None;
         }
-        let now = self.clock.monotonic();
-        let (kept, at) = self.store.find(key, now)?;
-        let age = now.saturating_sub(at);
         // The policy may have become shorter since.
-        (age < ttl(policy)).then_some((kept, age))
+        self.store.find(key, self.clock.monotonic()).filter(|(_, age)| *age < ttl(policy))
     }
 
-    fn keeper(&self, key: &CacheKey, policy: CachePolicy) -> Keeper {
-        Keeper { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), key: key.clone(), ttl: ttl(policy) }
+    fn keeper(&self, key: &CacheKey, policy: &CachePolicy, origin: &Origin) -> Keeper {
+        let common = self.common.as_ref().filter(|_| is_common(policy));
+        Keeper {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            key: key.clone(),
+            ttl: ttl(policy),
+            common: common.map(|common| (common.clone(), origin.clone())),
+        }
     }
 }
 
@@ -135,20 +210,30 @@ pub(crate) struct Keeper {
     key: CacheKey,
     /// Not at all if zero.
     ttl: Duration,
+    /// Where other gateways find it, if they may.
+    common: Option<(Common, Origin)>,
 }
 
 impl Keeper {
     fn keep(&self, kept: &Arc<Kept>) {
-        if !self.ttl.is_zero() {
-            let now = self.clock.monotonic();
-            self.store.keep(&self.key, Arc::clone(kept), now, now + self.ttl);
+        if self.ttl.is_zero() {
+            return;
+        }
+        self.store.keep(&self.key, Arc::clone(kept), self.clock.monotonic(), (Duration::ZERO, self.ttl));
+        if let Some((common, origin)) = &self.common {
+            common.keep(&self.key, Arc::clone(kept), self.ttl, origin);
         }
     }
 }
 
-fn ttl(policy: CachePolicy) -> Duration {
+const fn is_common(policy: &CachePolicy) -> bool {
+    policy.shared && policy.ttl_s > 0
+}
+
+fn ttl(policy: &CachePolicy) -> Duration {
     Duration::from_secs(policy.ttl_s.into())
 }
+
 /// What kept and shared answers had to do with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheUse {

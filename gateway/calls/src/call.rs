@@ -50,6 +50,7 @@ mod relay;
 mod reply;
 mod reserved;
 mod settle;
+mod shared;
 mod translation;
 
 pub use accepted::Accepted;

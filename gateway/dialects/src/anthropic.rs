@@ -60,6 +60,11 @@ impl Dialect for Anthropic {
         body.write()
     }
 
+    /// Who asks is told to the provider only.
+    fn idle_fields(&self, _: &ModelRequest) -> Option<&'static [&'static str]> {
+        Some(&["model", "metadata"])
+    }
+
     /// What was written for the same dialect is the caller's own: there are no other words for it.
     fn otherwise(&self, refused: &Refused, spoken: Speaks) -> Option<Speaks> {
         if self.is_spoken(spoken) { None } else { spoken.otherwise(refused) }

@@ -85,8 +85,9 @@ pub trait Dialect: Send + Sync {
     /// The request as an upstream of the same dialect gets it.
     fn write(&self, request: &ModelRequest, to: &Recipient<'_>) -> Bytes;
 
-    /// The fields of `request` on which its answer does not depend; none if no other call's answer may be given to it,
-    /// because it asks for more than an answer: something is to be kept, or it goes on from what was.
+    /// The fields of `request` on which its answer does not depend, and which its answer does not repeat; none if no other
+    /// call's answer may be given to it, because it asks for more than an answer: something is to be kept. Whether the
+    /// request says all that it asks is another question: [`ModelRequest::stands_alone`].
     fn idle_fields(&self, _request: &ModelRequest) -> Option<&'static [&'static str]> {
         None
     }
@@ -158,6 +159,15 @@ pub struct ModelRequest {
     pub size: RequestSize,
     /// The whole body, as it came.
     pub body: Fields,
+}
+
+impl ModelRequest {
+    /// True if all that the model is given stands in the request: no file or earlier answer by its name, nothing that the
+    /// provider looks for. Else two requests that read the same may ask for different things.
+    pub const fn stands_alone(&self) -> bool {
+        let RequestSize { reads_elsewhere, names_kept, searches, .. } = self.size;
+        !(reads_elsewhere || names_kept || searches)
+    }
 }
 
 /// How many tokens a request can be worth at most.

@@ -207,7 +207,7 @@ fn fold_catalog(event: &CatalogEvent, recorded: &Recorded<'_>, rows: &mut Rows<S
             set_price(tenant, stored, rows);
         }
         CatalogEvent::CacheSet { model, policy } => {
-            change_model(tenant, model, rows, |stored| stored.cache = Some(*policy));
+            change_model(tenant, model, rows, |stored| stored.cache = Some(policy.clone()));
         }
         // What is kept stands in gateways only, and secrets have a view of their own.
         CatalogEvent::CachePurged { .. } | CatalogEvent::SecretSet { .. } | CatalogEvent::SecretRemoved { .. } => {}

@@ -204,7 +204,7 @@ mod tests {
         route = ["local/smollm2", "local/other"]
         context_max = 100000
         output_max = 64
-        cache = { ttl = "10m", coalesce = true }
+        cache = { ttl = "10m", coalesce = "even", shared = true }
         [[model.small.price]]
         from = 2026-11-01
         until = 2027-11-01T12:30:00.5Z

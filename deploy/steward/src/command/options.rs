@@ -42,6 +42,8 @@ enum Kind {
     Text,
     Number,
     Json,
+    /// JSON where it is some, else text.
+    Word,
 }
 
 /// The options of a body, made from its schema.
@@ -111,7 +113,15 @@ fn words(property: &Value) -> Vec<String> {
     let all = property.get("oneOf").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let constants = all.iter().filter_map(|one| one.get("const"));
     let listed = property.get("enum").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    constants.chain(listed).filter_map(Value::as_str).map(str::to_owned).collect()
+    constants.chain(listed).filter_map(word).collect()
+}
+
+fn word(constant: &Value) -> Option<String> {
+    match constant {
+        Value::String(word) => Some(word.clone()),
+        Value::Bool(_) => Some(constant.to_string()),
+        _ => None,
+    }
 }
 
 fn kind(property: &Value) -> Kind {
@@ -126,7 +136,9 @@ fn kind(property: &Value) -> Kind {
         }
         _ => vec![],
     };
-    if types.contains(&"string") {
+    if types.contains(&"string") && types.contains(&"boolean") {
+        Kind::Word
+    } else if types.contains(&"string") {
         Kind::Text
     } else if types.contains(&"integer") || types.contains(&"number") {
         Kind::Number
@@ -155,6 +167,7 @@ fn value(field: &Field, text: &str, tenant: &TenantId) -> Result<Value, BoxError
         ("expires" | "from" | "until", _) => Value::String(moment(text)?.to_string()),
         ("targets", _) => target(text)?,
         (_, Kind::Text) => Value::String(text.to_owned()),
+        (_, Kind::Word) => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),
         (_, Kind::Number) if text.starts_with('$') => Value::from(pico_a_token(text)?),
         (_, Kind::Number | Kind::Json) => {
             serde_json::from_str(text).map_err(|error| format!("--{}: {text:?} is not JSON: {error}", field.flag))?

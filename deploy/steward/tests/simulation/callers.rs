@@ -272,6 +272,7 @@ impl SimCaller {
             unpriced: UnpricedSet::default(),
             outcome,
             duration_ms: 1,
+            sharing: Sharing::Alone,
         };
         // A finish that is late is still being recorded; the audit sees whether it was.
         let _ = reservation.finish(finish).await;

@@ -35,7 +35,9 @@ struct State {
 
 struct Entry {
     kept: Arc<Kept>,
+    /// When it was kept here, and how old it was then.
     at: Duration,
+    age: Duration,
     end: End,
     bytes: usize,
 }
@@ -52,15 +54,16 @@ impl Store {
         Self { bytes_max, state: Mutex::default() }
     }
 
-    /// The answer under `key`, and when it was kept.
+    /// The answer under `key`, and its age.
     pub(super) fn find(&self, key: &CacheKey, now: Duration) -> Option<(Arc<Kept>, Duration)> {
         let mut state = self.lock();
         state.drop_ended(now);
-        state.entries.get(key).map(|entry| (Arc::clone(&entry.kept), entry.at))
+        state.entries.get(key).map(|entry| (Arc::clone(&entry.kept), entry.age + now.saturating_sub(entry.at)))
     }
 
-    /// Keeps an answer until `end`, if it is not too large. A later one takes the place of an earlier one.
-    pub(super) fn keep(&self, key: &CacheKey, kept: Arc<Kept>, now: Duration, end: Duration) {
+    /// Keeps an answer of this age until it is `age_max` old, if it is not too large. A later one takes the place of an
+    /// earlier one.
+    pub(super) fn keep(&self, key: &CacheKey, kept: Arc<Kept>, now: Duration, (age, age_max): (Duration, Duration)) {
         let bytes = kept.bytes();
         if bytes > self.bytes_max / ENTRY_SHARE {
             return;
@@ -69,8 +72,8 @@ impl Store {
         state.drop_ended(now);
         state.remove(key);
         state.number += 1;
-        let end = (end, state.number);
-        state.insert(key.clone(), Entry { kept, at: now, end, bytes });
+        let end = (now + age_max.saturating_sub(age), state.number);
+        state.insert(key.clone(), Entry { kept, at: now, age, end, bytes });
         while state.bytes > self.bytes_max && state.drop_of_the_largest() {}
     }
 
@@ -157,7 +160,7 @@ mod tests {
     }
 
     fn keep(store: &Store, key: &CacheKey, bytes: usize, ttl_s: u64) {
-        store.keep(key, kept(bytes), NOW, NOW + Duration::from_secs(ttl_s));
+        store.keep(key, kept(bytes), NOW, (Duration::ZERO, Duration::from_secs(ttl_s)));
     }
 
     fn has(store: &Store, key: &CacheKey, later_s: u64) -> bool {
@@ -171,6 +174,15 @@ mod tests {
         assert!(has(&store, &key("acme", 1), 59) && !has(&store, &key("globex", 1), 59));
         assert!(!has(&store, &key("acme", 1), 60));
         assert_eq!(store.lock().bytes, 0, "what has ended takes no memory");
+    }
+
+    #[test]
+    fn an_answer_that_comes_from_elsewhere_has_its_age() {
+        let store = Store::new(1 << 20);
+        store.keep(&key("acme", 1), kept(10), NOW, (Duration::from_secs(20), Duration::from_secs(60)));
+        let later = |seconds| store.find(&key("acme", 1), NOW + Duration::from_secs(seconds)).map(|(_, age)| age);
+        assert_eq!(later(39), Some(Duration::from_secs(59)));
+        assert_eq!(later(40), None);
     }
 
     #[test]
@@ -201,7 +213,7 @@ mod tests {
             for (at, (first, number, bytes, ttl_s)) in (0_u64..).zip(steps) {
                 let now = NOW + Duration::from_secs(at / 4);
                 let key = key(if first { "acme" } else { "globex" }, number);
-                store.keep(&key, kept(bytes), now, now + Duration::from_secs(ttl_s));
+                store.keep(&key, kept(bytes), now, (Duration::ZERO, Duration::from_secs(ttl_s)));
                 let state = store.lock();
                 prop_assert!(state.bytes <= store.bytes_max);
                 prop_assert_eq!(state.bytes, state.entries.values().map(|entry| entry.bytes).sum::<usize>());

@@ -146,7 +146,7 @@ impl Sender {
                 } else {
                     (abandoned(&Meter::default(), estimate, reserved.output.each()), "the caller broke off")
                 };
-                let recorded = self.settler.settle(reserved, tokens, CallOutcome::estimated(reason)).await;
+                let recorded = self.settler.settle(reserved, tokens, CallOutcome::estimated(reason), None).await;
                 Err(Unanswered::GiveUp(recorded.err().unwrap_or_else(broke_off)))
             }
             Err(Some(failure)) => match revoked.and_then(|mut revoked| revoked.try_recv().ok()) {
@@ -270,7 +270,7 @@ impl Sender {
             // It was asked, so it has read what it was asked.
             Billed::Possibly => (call.plan.estimate.probable(0), CallOutcome::estimated(failure.reason())),
         };
-        if let Err(error) = self.settler.settle(reserved, tokens, outcome).await {
+        if let Err(error) = self.settler.settle(reserved, tokens, outcome, None).await {
             return Unanswered::GiveUp(error);
         }
         let recourse = failure.recourse(now);

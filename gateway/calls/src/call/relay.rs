@@ -114,7 +114,9 @@ impl Passing {
         }
         let (tokens, outcome) = used(&call, &meter, &end, reserved.output.each());
         let (id, target) = (reserved.call().clone(), reserved.target.clone());
-        let settled = relay.settler.settle(reserved, tokens, outcome).await;
+        // Of what broke off nobody else has anything.
+        let leads = leader.as_ref().filter(|_| matches!(end, RelayEnd::Done));
+        let settled = relay.settler.settle(reserved, tokens, outcome, leads).await;
         if let (RelayEnd::Done, Ok(settled), Some(leader)) = (&end, &settled, leader) {
             leader.end_stream(held.clone(), made(id, target, settled));
         }

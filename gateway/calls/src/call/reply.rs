@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use steward_events::event::{CallOutcome, Saved, Target};
+use steward_events::event::{CallOutcome, Target};
 use steward_events::id::{CallId, TenantId};
 
 use super::authorised::Authorised;
@@ -75,7 +75,7 @@ pub(super) async fn whole(
 ) -> Result<Reply, Error> {
     let (tokens, outcome) = Meter::from(measured).whole(&call.plan.estimate);
     let (summary, target) = (CallSummary::of(&call, &reserved), reserved.target.clone());
-    let settled = settler.settle(reserved, tokens, outcome).await?;
+    let settled = settler.settle(reserved, tokens, outcome, leader.as_ref()).await?;
     if let Some(leader) = leader {
         leader.end_whole(&body, made(summary.call.clone(), target, &settled));
     }
@@ -84,8 +84,7 @@ pub(super) async fn whole(
 
 /// A call that was answered and settled, as others hear of it.
 pub(super) fn made(call: CallId, target: Target, settled: &Settled) -> Made {
-    let saves = Saved { tokens: settled.tokens().total(), money: settled.cost() };
-    Made { call, target, saves }
+    Made { call, target, saves: settled.whole() }
 }
 
 /// Settles a call whose answer cannot be passed on, for what is known of it.
@@ -102,6 +101,6 @@ pub(super) async fn unusable(
     } else {
         (meter.probable(&call.plan.estimate), CallOutcome::estimated(why))
     };
-    let settled = settler.settle(reserved, tokens, outcome).await;
+    let settled = settler.settle(reserved, tokens, outcome, None).await;
     settled.err().unwrap_or_else(|| Error::UpstreamBroke(format!("provider {provider}: {why}")))
 }

@@ -86,12 +86,7 @@ impl Reserver {
         to: &ResolvedTarget,
         (number, trial): (u32, Trial),
     ) -> Result<Reserved, Error> {
-        if self.clock.off().is_some() {
-            return Err(Error::Unavailable("the clock of this process is wrong: see /readyz".to_owned()));
-        }
-        let plan = &call.plan;
-        let worst = (plan.estimate.worst(), plan.estimate.worst_min());
-        let reservation = self.in_time(call, self.admission.reserve(request(call, &to.target, worst))).await?;
+        let (plan, reservation) = (&call.plan, self.hold_out(call, &to.target).await?);
         let tokens = plan.estimate.output_for(reservation.granted);
         let wanted = call.request.output_limit.unwrap_or(plan.estimate.output_max);
         let (model, upstream_model) = (&call.request.model, &to.target.upstream_model);
@@ -107,6 +102,15 @@ impl Reserver {
             overhead: since.saturating_sub(call.began),
             output: Output { tokens, clamped: tokens.is_some_and(|output| output < wanted) },
         })
+    }
+
+    /// Takes what the call can cost out of the budgets. It is to be finished, whatever comes of it.
+    pub(super) async fn hold_out(&self, call: &Authorised, at: &Target) -> Result<Reservation, Error> {
+        if self.clock.off().is_some() {
+            return Err(Error::Unavailable("the clock of this process is wrong: see /readyz".to_owned()));
+        }
+        let worst = (call.plan.estimate.worst(), call.plan.estimate.worst_min());
+        self.in_time(call, self.admission.reserve(request(call, at, worst))).await
     }
 
     /// A new id of a call.

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use steward_aggregates::catalog::Charge;
 use steward_events::event::{CallOutcome, TokenUsage};
+use steward_events::id::CallId;
 use steward_ports::clock::Clock;
 
 use super::reserved::Reserved;
-use crate::admission::Finish;
+use crate::admission::{Finish, FinishError, Sharing};
+use crate::cache::{Bill, Leader, Share};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::settled::Settled;
@@ -24,15 +26,17 @@ impl Settler {
     /// Records that nothing of it went out.
     pub(super) async fn not_sent(&self, reserved: Reserved) -> Result<(), Error> {
         let outcome = CallOutcome::NotBilled { reason: "not sent".to_owned() };
-        self.settle(reserved, TokenUsage::default(), outcome).await.map(|_| ())
+        self.settle(reserved, TokenUsage::default(), outcome, None).await.map(|_| ())
     }
 
-    /// Records its end. When it returns, the log holds it.
+    /// Records its end; of what it came to it bears its part, if it leads others who bear theirs. When it returns, the log
+    /// holds it.
     pub(super) async fn settle(
         &self,
         reserved: Reserved,
         tokens: TokenUsage,
         outcome: CallOutcome,
+        leads: Option<&Leader>,
     ) -> Result<Settled, Error> {
         let Charge { variant, cost } = reserved.rate.charge(&tokens, &outcome);
         let unpriced = reserved.rate.price.unpriced(&tokens, variant);
@@ -44,12 +48,19 @@ impl Settler {
         let took = self.clock.monotonic().saturating_sub(reserved.since);
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let call = reserved.reservation.call.clone();
-        let recorded =
-            Settled::record(reserved.reservation, Finish { tokens, cost, variant, unpriced, outcome, duration_ms })
-                .await;
-        recorded.map_err(|error| {
-            tracing::error!(%error, call.id = %call, "the end of a call could not be recorded yet");
-            Error::Unanswered(error.to_string())
-        })
+        let whole = Bill { tokens, cost, variant, unpriced };
+        let (Bill { tokens, cost, .. }, sharing) = match leads.and_then(|leader| leader.split(whole, (call.clone(), reserved.target.clone()))) {
+            Some(Share { part, whole, .. }) => (part, Sharing::Led(whole.without(&part))),
+            None => (whole, Sharing::Alone),
+        };
+        let finish = Finish { tokens, cost, variant, unpriced, outcome, duration_ms, sharing };
+        let recorded = Settled::record(reserved.reservation, finish).await;
+        recorded.map_err(|error| unrecorded(&call, &error))
     }
+}
+
+/// What its caller hears of a call whose end is not on record.
+pub(super) fn unrecorded(call: &CallId, error: &FinishError) -> Error {
+    tracing::error!(%error, call.id = %call, "the end of a call could not be recorded yet");
+    Error::Unanswered(error.to_string())
 }

@@ -137,7 +137,7 @@ impl StoredModel {
 /// none.
 fn model_row(own: Option<StoredModel>, inherited: Option<StoredModel>, now: Timestamp) -> Option<ModelRow> {
     let lowered = own.as_ref().and_then(|own| own.spec.as_ref()).map(|spec| spec.output_max);
-    let own_cache = own.as_ref().and_then(|own| own.cache);
+    let own_cache = own.as_ref().and_then(|own| own.cache.clone());
     let (stored, is_inherited) = match (own, inherited) {
         (Some(own), None) => (own, false),
         (Some(own), Some(_)) if own.is_routed() => (own, false),
@@ -148,7 +148,7 @@ fn model_row(own: Option<StoredModel>, inherited: Option<StoredModel>, now: Time
     let lowered = lowered.filter(|_| is_inherited);
     spec.output_max = lowered.map_or(spec.output_max, |lowered| spec.output_max.min(lowered));
     let (targets, price) = (targets.unwrap_or_default(), price_at(&prices, now));
-    let cache = own_cache.or(cache).unwrap_or_default();
+    let cache = own_cache.clone().or(cache).unwrap_or_default();
     Some(ModelRow { model, spec, targets, policy, price, inherited: is_inherited, lowered, cache, own_cache })
 }
 

@@ -88,8 +88,9 @@ impl Recorded {
             rows(client, tenant, "model").await?
         {
             let id = || (json!({ "model": model }), model.to_string());
-            if let Some(CachePolicy { ttl_s, coalesce }) = own_cache {
-                self.put(tenant, Kind::Cache, id(), json!({ "ttl_s": ttl_s, "coalesce": coalesce }));
+            if let Some(CachePolicy { ttl_s, coalesce, shared }) = own_cache {
+                let fields = json!({ "ttl_s": ttl_s, "coalesce": coalesce, "shared": shared });
+                self.put(tenant, Kind::Cache, id(), fields);
             }
             let spec = match (inherited, lowered) {
                 (false, _) if tenant.is_steward() || !targets.is_empty() => json!(spec),
