@@ -23,7 +23,7 @@ mod tenant;
 pub use access::{AccessCommand, DefineRole, GiveGrant, RevokeGrant};
 pub use agent::{AgentCommand, DefineAgent};
 pub use catalog::{
-    CatalogCommand, PurgeCache, RemoveSecret, SetCache, SetModel, SetPrice, SetProvider, SetRoute, SetSecret,
+    CatalogCommand, MakeSecret, PurgeCache, RemoveSecret, SetCache, SetModel, SetPrice, SetProvider, SetRoute, SetSecret,
 };
 pub use checkpoint::{CheckpointCommand, RequestCheckpoint, SignCheckpoint};
 pub use identity::{CreateAccount, DisableUser, IdentityCommand, InviteUser, IssueKey, RevokeKey};

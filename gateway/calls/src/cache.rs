@@ -244,6 +244,8 @@ pub enum CacheUse {
     },
     /// It got the answer of another call that was on its way.
     Shared,
+    /// It got its own answer again: it had come before under the same `Idempotency-Key`.
+    Replayed,
     /// There was none, and it was made.
     Miss,
     /// None was looked for: its caller, or what it asks for, wants one of its own.
@@ -256,6 +258,7 @@ impl CacheUse {
         match self {
             Self::Hit { .. } => "hit",
             Self::Shared => "shared",
+            Self::Replayed => "replayed",
             Self::Miss => "miss",
             Self::Bypass => "bypass",
         }

@@ -83,6 +83,11 @@ impl Leader {
         Self::of(Some(keeper), None)
     }
 
+    /// One whom nobody follows, and whose answer is for its own caller only.
+    pub(crate) fn unkept() -> Self {
+        Self::of(None, None)
+    }
+
     fn of(keeper: Option<Keeper>, shared: Option<Arc<Flights>>) -> Self {
         Self { keeper, flight: Arc::default(), shared }
     }
