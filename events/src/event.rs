@@ -32,7 +32,7 @@ mod usage;
 
 pub use access::{AccessEvent, Condition, GrantId};
 pub use agent::{AgentEvent, AgentSpec, PatternKind};
-pub use cache::{CachePolicy, Coalesce};
+pub use cache::{CachePolicy, Coalesce, Similar, SimilarMode, Similarity};
 pub use call::{
     AnswerSource, CallContext, CallOutcome, InvalidTags, Operation, Saved, TAG_KEY_BYTES_MAX, TAG_VALUE_BYTES_MAX,
     TAGS_MAX, Tags, TokenUsage,

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Body;
-use crate::event::{CachePolicy, Coalesce, ModelSpec, PriceVariant, ProviderKind, Rates, RoutePolicy, Target};
+use crate::event::{CachePolicy, Coalesce, ModelSpec, PriceVariant, ProviderKind, Rates, RoutePolicy, Similar, Target};
 use crate::id::{ModelId, ProviderId, SecretId, TenantId};
 use crate::provider_key::SecretValue;
 use crate::sealed::{Content, KeyOwner, Sealable};
@@ -112,12 +112,17 @@ pub struct SetCache {
     /// Whether other gateways, and this one when it was started again, give what is kept too. Needs `ttl_s`.
     #[serde(default)]
     pub shared: bool,
+    /// Whether a question in other words may be given what is kept: an embeddings model, a threshold, and whether answers
+    /// are given (`on`) or only counted (`shadow`). Needs `ttl_s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similar: Option<Similar>,
 }
 
 impl SetCache {
     /// What it sets.
-    pub const fn policy(&self) -> CachePolicy {
-        CachePolicy { ttl_s: self.ttl_s, coalesce: self.coalesce, shared: self.shared }
+    pub fn policy(&self) -> CachePolicy {
+        let Self { ttl_s, coalesce, shared, ref similar, .. } = *self;
+        CachePolicy { ttl_s, coalesce, shared, similar: similar.clone() }
     }
 }
 

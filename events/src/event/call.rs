@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::event::{PriceVersion, ServiceTier};
+use crate::event::{PriceVersion, ServiceTier, Similarity};
 use crate::id::{CallId, ProviderId};
 use crate::quantity::{NanoDollars, Tokens};
 use crate::scope::ScopeSet;
@@ -66,6 +66,13 @@ pub enum AnswerSource {
     Provider,
     /// An earlier answer was kept.
     Cache,
+    /// An earlier answer, to a question in other words, was kept.
+    Similar {
+        /// The call that it was made for.
+        call: CallId,
+        /// How near the questions are.
+        score: Similarity,
+    },
     /// Another call asked the same at that moment, and its answer was given to both.
     Shared {
         /// That call.

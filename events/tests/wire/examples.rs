@@ -414,7 +414,7 @@ variants! {
             source: None,
         };
     Event::Catalog(CatalogEvent::CacheSet { .. }) => "catalog.cache_set":
-        CatalogEvent::CacheSet { model: model(), policy: CachePolicy { ttl_s: 600, coalesce: Coalesce::First, shared: false } };
+        CatalogEvent::CacheSet { model: model(), policy: CachePolicy { ttl_s: 600, coalesce: Coalesce::First, shared: false, similar: None } };
     Event::Catalog(CatalogEvent::CachePurged { .. }) => "catalog.cache_purged":
         CatalogEvent::CachePurged { model: model() };
     Event::Catalog(CatalogEvent::SecretSet { .. }) => "catalog.secret_set":
@@ -546,13 +546,29 @@ fn further() -> Vec<(&'static str, Event)> {
         spec: BudgetSpec { limit: u64::MAX, hard: false, warn_percent: vec![] },
         window: WindowBounds { to: None, ..window() },
     };
+    let mut similar = finished(CallOutcome::Completed);
+    if let UsageEvent::CallFinished { source, saved, late, .. } = &mut similar {
+        *source = AnswerSource::Similar { call: call(), score: Similarity::of(0.937) };
+        *saved = Saved { tokens: Tokens(12), money: NanoDollars(11_400) };
+        *late = Amounts::ZERO;
+    }
     vec![
+        ("usage.call_finished.similar", similar.into()),
         ("catalog.route_set.full", full_route().into()),
         (
-            "catalog.cache_set.shared",
+            "catalog.cache_set.full",
             CatalogEvent::CacheSet {
                 model: model(),
-                policy: CachePolicy { ttl_s: 600, coalesce: Coalesce::Even, shared: true },
+                policy: CachePolicy {
+                    ttl_s: 600,
+                    coalesce: Coalesce::Even,
+                    shared: true,
+                    similar: Some(Similar {
+                        model: "embed".parse().unwrap(),
+                        threshold: Similarity::of(0.92),
+                        mode: SimilarMode::On,
+                    }),
+                },
             }
             .into(),
         ),

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use steward_aggregates::usage;
 use steward_events::BoxError;
-use steward_events::event::{CallContext, CallOutcome, Saved, Target, TokenUsage, UnpricedSet};
+use steward_events::event::{CallContext, CallOutcome, TokenUsage, UnpricedSet};
 use steward_events::id::{CallId, CorrelationId, HolderId, LeaseId, TenantId};
 use steward_events::ids::Ids;
 use steward_events::quantity::{Amounts, NanoDollars, Shard};
@@ -36,7 +36,7 @@ mod held_lease;
 mod ledger_follower;
 mod mutations;
 
-pub use given::Given;
+pub use given::{Given, Sharing};
 
 pub(crate) use account::never_sent;
 use account::{Admitted, Identity, Numbers, Waiting};
@@ -125,18 +125,6 @@ pub struct Finish {
     pub duration_ms: u64,
     /// Whether it bears the cost with others.
     pub sharing: Sharing,
-}
-
-/// Whether a call bears what the provider billed with others.
-#[derive(Clone, Debug, Default)]
-pub enum Sharing {
-    /// It was asked for this call, which bears it alone.
-    #[default]
-    Alone,
-    /// It was asked for this call, and others bear so much of it.
-    Led(Saved),
-    /// Another call was answered by this target, and this one bears a part; the rest was saved.
-    Followed(CallId, Target, Saved),
 }
 
 /// What was recorded of a finished call.

@@ -3,15 +3,15 @@
 //!
 //! An answer is for calls that ask for the very same within the same scope ([`key::CacheKey`]), and only if it was whole.
 //! Each call that gets one is on record by itself, at no cost or at its part of the cost. Answers are looked for in the
-//! memory of this process, then, where the policy says so, among those that all gateways have in common. This module knows answers as bytes; it must not know
-//! dialects, budgets or who is authorised.
+//! memory of this process, then, where the policy says so, among those that all gateways have in common. This module knows
+//! answers as bytes; it must not know dialects, budgets or who is authorised.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use steward_events::event::{CachePolicy, Saved, Target};
+use steward_events::event::{CachePolicy, Saved, Similarity, Target};
 use steward_events::id::{CallId, CorrelationId};
 use steward_events::quantity::Shard;
 use steward_events::request::Format;
@@ -27,6 +27,7 @@ pub(crate) use common::Common;
 pub(crate) use flight::{Begun, Follower, Heard, Leader};
 pub(crate) use key::{Asked, CacheKey};
 pub(crate) use split::{Bill, Place, Share};
+pub(crate) use store::Asks;
 
 use flight::Flights;
 use store::Store;
@@ -97,9 +98,7 @@ impl Kept {
         let Written { call, target, saves, body, stream } = Format::MessagePack.read(bytes).ok()?;
         let body = match stream {
             None => KeptBody::Whole(body.into()),
-            Some(held) => {
-                KeptBody::Stream { events: body.into(), held: held.map(|held| Bytes::from(held.into_vec())) }
-            }
+            Some(held) => KeptBody::Stream { events: body.into(), held: held.map(|held| Bytes::from(held.into_vec())) },
         };
         Some(Self { body, made: Made { call, target, saves } })
     }
@@ -124,6 +123,14 @@ pub(crate) enum Found {
     Underway(Follower),
     /// Nothing: it is to be made, and heard by those who come meanwhile.
     Nothing(Leader),
+}
+
+/// The answer to a question in other words.
+pub(crate) struct Nearest {
+    pub(crate) kept: Arc<Kept>,
+    pub(crate) age: Duration,
+    /// How near the questions are.
+    pub(crate) score: Similarity,
 }
 
 /// Where a call comes from, as far as the answers that are kept for all gateways must know it.
@@ -179,8 +186,19 @@ impl Cache {
         let common = self.common.as_ref().filter(|_| is_common(policy))?;
         let (kept, age) = common.find(key, origin).await.filter(|(_, age)| *age < ttl(policy))?;
         let kept = Arc::new(kept);
-        self.store.keep(key, Arc::clone(&kept), self.clock.monotonic(), (age, ttl(policy)));
+        self.store.keep(key, (Arc::clone(&kept), None), self.clock.monotonic(), (age, ttl(policy)));
         Some((kept, age))
+    }
+
+    /// The answer to the question of this circle that is nearest to `asks`, if one is near enough.
+    pub(crate) fn nearest(&self, asks: &Asks, policy: &CachePolicy) -> Option<Nearest> {
+        let similar = policy.similar.as_ref()?;
+        let all = self.store.circle(&asks.circle, self.clock.monotonic()).into_iter();
+        let near = all.filter(|(_, age, _)| *age < ttl(policy)).filter_map(|(kept, age, about)| {
+            let score = asks.about.nearness(&about).filter(|score| *score >= similar.threshold)?;
+            Some(Nearest { kept, age, score })
+        });
+        near.max_by_key(|near| near.score)
     }
 
     fn find(&self, key: &CacheKey, policy: &CachePolicy) -> Option<(Arc<Kept>, Duration)> {
@@ -199,6 +217,7 @@ impl Cache {
             key: key.clone(),
             ttl: ttl(policy),
             common: common.map(|common| (common.clone(), origin.clone())),
+            about: None,
         }
     }
 }
@@ -212,6 +231,8 @@ pub(crate) struct Keeper {
     ttl: Duration,
     /// Where other gateways find it, if they may.
     common: Option<(Common, Origin)>,
+    /// What its question is about, if others may be given it who ask in other words.
+    about: Option<Asks>,
 }
 
 impl Keeper {
@@ -219,7 +240,8 @@ impl Keeper {
         if self.ttl.is_zero() {
             return;
         }
-        self.store.keep(&self.key, Arc::clone(kept), self.clock.monotonic(), (Duration::ZERO, self.ttl));
+        let what = (Arc::clone(kept), self.about.clone());
+        self.store.keep(&self.key, what, self.clock.monotonic(), (Duration::ZERO, self.ttl));
         if let Some((common, origin)) = &self.common {
             common.keep(&self.key, Arc::clone(kept), self.ttl, origin);
         }
@@ -246,6 +268,18 @@ pub enum CacheUse {
     Shared,
     /// It got its own answer again: it had come before under the same `Idempotency-Key`.
     Replayed,
+    /// It got an earlier answer to a question in other words.
+    Similar {
+        /// How near the questions are.
+        score: Similarity,
+        /// How old the answer is.
+        age: Duration,
+    },
+    /// It was made, and would have got such an answer.
+    WouldHit {
+        /// How near the questions are.
+        score: Similarity,
+    },
     /// There was none, and it was made.
     Miss,
     /// None was looked for: its caller, or what it asks for, wants one of its own.
@@ -259,6 +293,8 @@ impl CacheUse {
             Self::Hit { .. } => "hit",
             Self::Shared => "shared",
             Self::Replayed => "replayed",
+            Self::Similar { .. } => "similar",
+            Self::WouldHit { .. } => "would-hit",
             Self::Miss => "miss",
             Self::Bypass => "bypass",
         }

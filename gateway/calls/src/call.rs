@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
 use crate::admission::Admission;
-use crate::cache::{Cache, Leader};
+use crate::cache::{Cache, Common, Leader};
 use crate::claims::Claims;
 use crate::config::Config;
 use crate::contents::Contents;
@@ -41,6 +41,7 @@ use crate::tenant_secrets::TenantSecrets;
 use crate::upstream::Providers;
 
 mod accepted;
+mod alike;
 mod answered;
 mod attempts;
 mod authorised;
@@ -125,9 +126,10 @@ impl Pipeline {
         let wait_max: Duration = config.admission.wait_max + config.record_wait_max;
         let reserver =
             Arc::new(Reserver { access: Arc::clone(&access), admission, clock: Arc::clone(&clock), wait_max });
+        let common = Common::new(Arc::clone(&contents), Arc::clone(&clock), relay.tracker.clone());
         let giver = Arc::new(Giver {
             access: Arc::clone(&access),
-            cache: Cache::new(config.cache_bytes_max, Arc::clone(&clock)),
+            cache: Cache::new(config.cache_bytes_max, Arc::clone(&clock), Some(common)),
             metrics: metrics.clone(),
             reserver: Arc::clone(&reserver),
             tracker: relay.tracker.clone(),
@@ -173,7 +175,7 @@ impl Pipeline {
     /// Makes the call. Must run to its end even if the client has gone, which `left` tells until the answer begins:
     /// what was started must be recorded.
     pub(crate) async fn run(
-        &self,
+        self: &Arc<Self>,
         accepted: Accepted,
         dialect: &'static dyn Dialect,
         left: &Left,
@@ -186,8 +188,15 @@ impl Pipeline {
         }
         let (authorised, used, leader) = match self.giver.look(authorised, anew, left).await? {
             Look::Given(reply) => return Ok(reply),
-            Look::Make(call, used, leader) => (call, used, leader),
+            Look::Make(call, used, Some(leader)) => match self.look_alike(call, used, leader).await? {
+                Look::Given(reply) => return Ok(reply),
+                Look::Make(call, used, leader) => (call, used, leader),
+            },
+            Look::Make(call, used, None) => (call, used, None),
         };
+        if let Some(used) = used {
+            self.metrics.cache(used);
+        }
         let mut reply = self.answer(authorised, leader, left).await?;
         reply.summary.cache = used;
         Ok(reply)

@@ -61,7 +61,7 @@ pub struct CallsPorts {
 
 /// All model calls of one run.
 pub struct Calls {
-    pipeline: Pipeline,
+    pipeline: Arc<Pipeline>,
     access: Arc<Access>,
     catalogs: Arc<Live<Catalogs>>,
     admission: Arc<Admission>,
@@ -107,7 +107,8 @@ impl Calls {
             tracker: tracker.clone(),
             cut: cut.clone(),
         };
-        Arc::new(Self { pipeline: Pipeline::new(parts, config), access, catalogs, admission, clock, tracker, cut })
+        let pipeline = Arc::new(Pipeline::new(parts, config));
+        Arc::new(Self { pipeline, access, catalogs, admission, clock, tracker, cut })
     }
 
     /// Makes a call. Dropping the future tells that the client has gone; what was started is recorded all the same.

@@ -27,6 +27,7 @@ pub mod openai_images;
 pub mod openai_moderations;
 pub mod openai_responses;
 pub mod openai_speech;
+mod question;
 mod refused;
 mod sse;
 #[cfg(any(test, feature = "testing"))]
@@ -42,6 +43,7 @@ pub use fields::Fields;
 pub use openai_body::naming;
 use openai_chat::{LimitField, OpenAiChat};
 use openai_responses::OpenAiResponses;
+pub use question::Question;
 pub use refused::Refused;
 
 /// What a call came to, once its end is recorded.
@@ -89,6 +91,11 @@ pub trait Dialect: Send + Sync {
     /// call's answer may be given to it, because it asks for more than an answer: something is to be kept. Whether the
     /// request says all that it asks is another question: [`ModelRequest::stands_alone`].
     fn idle_fields(&self, _request: &ModelRequest) -> Option<&'static [&'static str]> {
+        None
+    }
+
+    /// The question that the request asks, if it asks for nothing but some text about it.
+    fn question(&self, _request: &ModelRequest) -> Option<Question> {
         None
     }
 

@@ -2,21 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use futures::StreamExt;
 use serde_json::{Value, json};
 use steward_events::event::{AnswerSource, CallOutcome, UsageEvent};
 use steward_events::quantity::{Amounts, NanoDollars, Tokens};
+use steward_ports::contents::ContentStore;
 
 use crate::installation::{Installation, chat_body, streamed_chat_body};
 use crate::raw::{RawUpstream, TEN_AND_FIVE, good_whole, ok};
 
 /// What the cache had to do with an answer, and the answer.
-async fn chat(steward: &Installation, key: &str, body: &Value) -> (String, String) {
+pub(crate) async fn chat(steward: &Installation, key: &str, body: &Value) -> (String, String) {
     heard(steward.chat(key, body).await).await
 }
 
-async fn heard(response: reqwest::Response) -> (String, String) {
+pub(crate) async fn heard(response: reqwest::Response) -> (String, String) {
     assert_eq!(response.status(), 200);
     let used = response.headers().get("x-steward-cache").map_or("-", |value| value.to_str().unwrap()).to_owned();
     (used, response.text().await.unwrap())
@@ -24,15 +26,27 @@ async fn heard(response: reqwest::Response) -> (String, String) {
 
 /// A model whose answers are kept or shared as `policy` says. The policy comes first, so that whoever knows the model knows
 /// it too.
-async fn model_with(steward: &Installation, model: &str, target: &str, mut policy: Value) {
+pub(crate) async fn model_with(steward: &Installation, model: &str, target: &str, mut policy: Value) {
     policy["model"] = json!(model);
     steward.command("steward", "caches:set", policy).await;
     steward.model(model, &[target]).await;
 }
 
 /// A model `small` that `target` answers, with this policy, and a key that may call it.
-async fn with_policy(target: &str, policy: Value) -> (Installation, String) {
+pub(crate) async fn with_policy(target: &str, policy: Value) -> (Installation, String) {
+    with_contents(target, policy, None).await
+}
+
+/// The same, with this store beside the log.
+pub(crate) async fn with_contents(
+    target: &str,
+    policy: Value,
+    contents: Option<Arc<dyn ContentStore>>,
+) -> (Installation, String) {
     let steward = Installation::start(|settings| {
+        // They open the key that seals what is kept.
+        settings.views = true;
+        settings.contents = contents;
         let many = NonZeroUsize::new(4_096).unwrap();
         settings.config.calls_per_tenant_max = many;
         settings.config.calls_per_principal_max = many;
@@ -45,7 +59,7 @@ async fn with_policy(target: &str, policy: Value) -> (Installation, String) {
 }
 
 /// The finishes of calls that were given another's answer.
-async fn given(steward: &Installation) -> Vec<(AnswerSource, Amounts, Tokens, NanoDollars, CallOutcome)> {
+pub(crate) async fn given(steward: &Installation) -> Vec<(AnswerSource, Amounts, Tokens, NanoDollars, CallOutcome)> {
     let finishes = steward.usage("acme").await.into_iter().filter_map(|event| match event {
         UsageEvent::CallFinished { source, used, saved, cost, outcome, .. } if !source.is_provider() => {
             assert_eq!(cost, NanoDollars(0));
@@ -136,7 +150,8 @@ fn whole_answers() -> Vec<(&'static str, &'static str, Value, String, Vec<(&'sta
     let said = json!({ "max_tokens": 50, "messages": [{ "role": "user", "content": "hello" }] });
     let message = r#"{"id":"msg_1","type":"message","role":"assistant","model":"theirs","content":[{"type":"text","text":"hi"}],"stop_reason":"end_turn","usage":{"input_tokens":9,"output_tokens":3}}"#;
     let response = r#"{"id":"resp_1","object":"response","status":"completed","error":null,"model":"m","output":[],"usage":{"input_tokens":9,"output_tokens":3,"total_tokens":12}}"#;
-    let completion = format!(r#"{{"id":"c","choices":[{{"index":0,"text":"hi","finish_reason":"stop"}}],"usage":{TEN_AND_FIVE}}}"#);
+    let completion =
+        format!(r#"{{"id":"c","choices":[{{"index":0,"text":"hi","finish_reason":"stop"}}],"usage":{TEN_AND_FIVE}}}"#);
     let vectors = r#"{"data":[{"index":0,"embedding":[0.5]}],"usage":{"prompt_tokens":2,"total_tokens":2}}"#;
     vec![
         ("openai", "/v1/embeddings", texts.clone(), vectors.to_owned(), vec![("user", json!("ana"))]),
@@ -192,7 +207,8 @@ async fn what_does_not_stand_in_a_request_is_asked_each_time() {
         body[field] = value;
         body
     };
-    let block = json!([{ "role": "user", "content": [{ "type": "document", "source": { "type": "file", "file_id": "f" } }] }]);
+    let block =
+        json!([{ "role": "user", "content": [{ "type": "document", "source": { "type": "file", "file_id": "f" } }] }]);
     for (path, body) in [
         ("/v1/chat/completions", named),
         ("/v1/chat/completions", searched),

@@ -4,6 +4,7 @@
 // Helpers of tests are tests too: what must hold is unwrapped.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod alike;
 mod bounds;
 mod calls;
 mod cases;
@@ -11,6 +12,7 @@ mod claims;
 mod failures;
 mod freezing;
 mod freshness;
+mod in_common;
 mod installation;
 mod kept;
 mod management;
@@ -21,6 +23,7 @@ mod refusals;
 mod responses;
 mod secrets;
 mod shares;
+mod sharing;
 mod stops;
 mod streams;
 mod targets;

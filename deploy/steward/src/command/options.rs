@@ -71,6 +71,9 @@ pub(crate) fn read(
     Ok(())
 }
 
+/// Objects that are typed as one: what they hold has names of its own.
+const WHOLE: [&str; 2] = ["condition", "similar"];
+
 fn collect(schema: &Value, path: &[String], short: &Shorthand, found: &mut Vec<Field>) {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
     for (name, whole) in properties {
@@ -78,7 +81,7 @@ fn collect(schema: &Value, path: &[String], short: &Shorthand, found: &mut Vec<F
         let mut path = path.to_vec();
         path.push(name.clone());
         let plain_object = property.get("properties").is_some();
-        if plain_object && path.len() == 1 && name != "condition" {
+        if plain_object && path.len() == 1 && !WHOLE.contains(&name.as_str()) {
             collect(property, &path, short, found);
             continue;
         }

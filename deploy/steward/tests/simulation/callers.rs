@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use steward_calls::admission::{
-    Admission, AdmissionConfig, AdmissionPorts, Finish, Refusal, Reservation, ReservationRequest,
+    Admission, AdmissionConfig, AdmissionPorts, Finish, Refusal, Reservation, ReservationRequest, Sharing,
 };
 use steward_events::event::{CallContext, CallOutcome, Operation, PriceVersion, TokenUsage, UnpricedSet};
 use steward_events::id::HolderId;

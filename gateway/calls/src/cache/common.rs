@@ -3,8 +3,8 @@
 //! They are a convenience: where the store does not answer, there is no answer, and the call is made. No call waits to put
 //! one there.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use steward_events::timestamp::Timestamp;

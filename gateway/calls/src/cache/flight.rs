@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::key::CacheKey;
 use super::split::{Bill, Place, Share, Sharers};
-use super::{Found, Keeper, Kept, KeptBody, Made};
+use super::{Asks, Found, Keeper, Kept, KeptBody, Made};
 
 /// The most of one answer that is held for those who come later. Beyond it nobody can hear all of it.
 const HELD_BYTES_MAX: usize = 16 * 1_024 * 1_024;
@@ -90,6 +90,13 @@ impl Leader {
 
     fn of(keeper: Option<Keeper>, shared: Option<Arc<Flights>>) -> Self {
         Self { keeper, flight: Arc::default(), shared }
+    }
+
+    /// Says what its question is about, so that its answer is kept for others who ask in other words.
+    pub(crate) fn is_about(&mut self, asks: Asks) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.about = Some(asks);
+        }
     }
 
     /// True if others wait for its answer.
@@ -176,7 +183,11 @@ impl Leader {
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        if self.has_ended() { self.leave() } else { self.fail() }
+        if self.has_ended() {
+            self.leave()
+        } else {
+            self.fail()
+        }
         self.flight.sharers.close();
     }
 }
@@ -258,7 +269,7 @@ mod tests {
     use super::super::{Cache, Origin};
     use super::*;
 
-    const BOTH: CachePolicy = CachePolicy { ttl_s: 60, coalesce: Coalesce::First, shared: false };
+    const BOTH: CachePolicy = CachePolicy { ttl_s: 60, coalesce: Coalesce::First, shared: false, similar: None };
     const ONLY_KEPT: CachePolicy = CachePolicy { coalesce: Coalesce::Off, ..BOTH };
 
     fn cache() -> Cache {

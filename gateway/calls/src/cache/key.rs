@@ -120,7 +120,7 @@ mod tests {
                 price: &PriceVersion { model: model.clone(), from: Timestamp(self.price_from) },
                 output_max: self.output_max,
                 terms: &CacheTerms {
-                    policy: CachePolicy { ttl_s: 60, coalesce: Coalesce::First, shared: true },
+                    policy: CachePolicy { ttl_s: 60, coalesce: Coalesce::First, shared: true, similar: None },
                     purged: self.purged.map(|at| at.map(Timestamp)),
                 },
                 body: [self.body; 32],

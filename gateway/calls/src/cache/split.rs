@@ -224,18 +224,20 @@ mod tests {
     }
 
     fn tokens() -> impl Strategy<Value = TokenUsage> {
-        (prop::array::uniform9(0..3_000_u64), 0..9_u64).prop_map(|([a, b, c, d, e, f, g, h, images], searches)| TokenUsage {
-            input: Tokens(a + b + c + d),
-            cached: Tokens(b),
-            cache_write: Tokens(c),
-            cache_write_1h: Tokens(d),
-            output: Tokens(e + f),
-            reasoning: Tokens(f),
-            audio_input: Tokens(g),
-            audio_output: Tokens(h),
-            images,
-            searches,
-            ..TokenUsage::default()
+        (prop::array::uniform9(0..3_000_u64), 0..9_u64).prop_map(|([a, b, c, d, e, f, g, h, images], searches)| {
+            TokenUsage {
+                input: Tokens(a + b + c + d),
+                cached: Tokens(b),
+                cache_write: Tokens(c),
+                cache_write_1h: Tokens(d),
+                output: Tokens(e + f),
+                reasoning: Tokens(f),
+                audio_input: Tokens(g),
+                audio_output: Tokens(h),
+                images,
+                searches,
+                ..TokenUsage::default()
+            }
         })
     }
 

@@ -59,7 +59,6 @@ impl Giver {
             return Ok(Look::Make(call, None, None));
         }
         let Some(key) = key(&call).filter(|_| !anew) else {
-            self.metrics.cache(CacheUse::Bypass);
             return Ok(Look::Make(call, Some(CacheUse::Bypass), None));
         };
         let origin = Origin { shard: call.key.shard, request: call.id.clone() };
@@ -80,7 +79,6 @@ impl Giver {
                         call.fresh_check(&self.access).await?;
                         return self.give_kept(call, &kept, CacheUse::Hit { age }).await.map(Look::Given);
                     }
-                    self.metrics.cache(CacheUse::Miss);
                     return Ok(Look::Make(call, Some(CacheUse::Miss), Some(leader)));
                 }
                 Found::Underway(follower) => {
@@ -95,7 +93,6 @@ impl Giver {
                 }
             }
         }
-        self.metrics.cache(CacheUse::Miss);
         Ok(Look::Make(call, Some(CacheUse::Miss), None))
     }
 
@@ -138,6 +135,7 @@ impl Giver {
         let source = match used {
             CacheUse::Shared => AnswerSource::Shared { call: kept.made.call.clone() },
             CacheUse::Replayed => AnswerSource::Repeated { call: kept.made.call.clone() },
+            CacheUse::Similar { score, .. } => AnswerSource::Similar { call: kept.made.call.clone(), score },
             _ => AnswerSource::Cache,
         };
         // What would not have been paid twice is no saving.
@@ -196,11 +194,16 @@ impl Giver {
             Err(why) => given.outcome = CallOutcome::NotBilled { reason: why.to_string() },
         }
         let recorded = self.reserver.give(&call, &target, given).await;
-        slot.put(recorded.and_then(|settled| Ok(last(&call, &*end?, &settled)))).await;
+        slot.put(recorded.and_then(|settled| end.map(|kept| last(&call, &kept, &settled)))).await;
     }
 
     /// Passes on what comes until the answer is whole.
-    pub(super) async fn pass_on(&self, call: &Authorised, follower: &mut Follower, slot: &Slot) -> Result<Arc<Kept>, Error> {
+    pub(super) async fn pass_on(
+        &self,
+        call: &Authorised,
+        follower: &mut Follower,
+        slot: &Slot,
+    ) -> Result<Arc<Kept>, Error> {
         loop {
             let heard = tokio::select! {
                 biased;
@@ -244,8 +247,13 @@ pub(super) enum Followed {
 fn key(call: &Authorised) -> Option<CacheKey> {
     let says_all = call.request.stands_alone() && call.dialect.builds_on(&call.request).is_none();
     let idle = call.dialect.idle_fields(&call.request).filter(|_| says_all)?;
+    Some(key_of(call, call.request.body.digest(idle)))
+}
+
+/// Under what the answer to `call` would be kept if this stood for its body.
+pub(super) fn key_of(call: &Authorised, body: [u8; blake3::OUT_LEN]) -> CacheKey {
     let targets: Vec<_> = call.plan.targets.iter().map(|to| (&to.target, &to.provider)).collect();
-    Some(CacheKey::of(&Asked {
+    CacheKey::of(&Asked {
         tenant: &call.key.holder.tenant,
         scope: &call.key.holder.scope,
         operation: call.dialect.operation(),
@@ -254,8 +262,8 @@ fn key(call: &Authorised) -> Option<CacheKey> {
         price: &call.plan.price,
         output_max: call.plan.estimate.output_max,
         terms: &call.plan.cache,
-        body: call.request.body.digest(idle),
-    }))
+        body,
+    })
 }
 
 pub(super) fn summary(call: &Authorised, id: CallId, used: CacheUse) -> CallSummary {

@@ -49,10 +49,11 @@ impl Settler {
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let call = reserved.reservation.call.clone();
         let whole = Bill { tokens, cost, variant, unpriced };
-        let (Bill { tokens, cost, .. }, sharing) = match leads.and_then(|leader| leader.split(whole, (call.clone(), reserved.target.clone()))) {
-            Some(Share { part, whole, .. }) => (part, Sharing::Led(whole.without(&part))),
-            None => (whole, Sharing::Alone),
-        };
+        let (Bill { tokens, cost, .. }, sharing) =
+            match leads.and_then(|leader| leader.split(whole, (call.clone(), reserved.target.clone()))) {
+                Some(Share { part, whole, .. }) => (part, Sharing::Led(whole.without(&part))),
+                None => (whole, Sharing::Alone),
+            };
         let finish = Finish { tokens, cost, variant, unpriced, outcome, duration_ms, sharing };
         let recorded = Settled::record(reserved.reservation, finish).await;
         recorded.map_err(|error| unrecorded(&call, &error))

@@ -109,7 +109,7 @@ impl Giver {
         }
         let why = passed.as_ref().err().map(ToString::to_string).unwrap_or_default();
         let ended = self.end(sharer, &why).await;
-        slot.put(ended.and_then(|settled| Ok(last(&call, &*passed?, &settled)))).await;
+        slot.put(ended.and_then(|settled| passed.map(|kept| last(&call, &kept, &settled)))).await;
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use steward_events::BoxError;
-use steward_events::event::{AgentSpec, BudgetLevel, Coalesce, Condition, ProviderKind};
+use steward_events::event::{AgentSpec, BudgetLevel, Coalesce, Condition, ProviderKind, Similar};
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TenantId};
 use steward_events::quantity::{Limit, Window};
 use steward_events::scope::{Scope, Subject};
@@ -57,6 +57,7 @@ struct Cache {
     ttl: Option<String>,
     coalesce: Coalesce,
     shared: bool,
+    similar: Option<Similar>,
 }
 
 impl Cache {
@@ -67,7 +68,7 @@ impl Cache {
         if ttl.subsec_nanos() != 0 {
             return Err("cache.ttl is in whole seconds, e.g. 10m".into());
         }
-        Ok(json!({ "ttl_s": ttl.as_secs(), "coalesce": self.coalesce, "shared": self.shared }))
+        Ok(json!({ "ttl_s": ttl.as_secs(), "coalesce": self.coalesce, "shared": self.shared, "similar": self.similar }))
     }
 }
 

@@ -88,8 +88,8 @@ impl Recorded {
             rows(client, tenant, "model").await?
         {
             let id = || (json!({ "model": model }), model.to_string());
-            if let Some(CachePolicy { ttl_s, coalesce, shared }) = own_cache {
-                let fields = json!({ "ttl_s": ttl_s, "coalesce": coalesce, "shared": shared });
+            if let Some(CachePolicy { ttl_s, coalesce, shared, similar }) = own_cache {
+                let fields = json!({ "ttl_s": ttl_s, "coalesce": coalesce, "shared": shared, "similar": similar });
                 self.put(tenant, Kind::Cache, id(), fields);
             }
             let spec = match (inherited, lowered) {
