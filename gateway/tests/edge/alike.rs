@@ -68,7 +68,7 @@ async fn what_would_be_given_is_only_told_in_shadow() {
         assert_eq!(chat(&steward, &key, &chat_body("small", text)).await.0, expected);
     }
     assert_eq!(steward.upstream.asked().len(), 2);
-    let metrics = steward.get(&key, "/metrics").await.text().await.unwrap();
+    let metrics = steward.get(OPERATOR, "/metrics").await.text().await.unwrap();
     assert!(metrics.contains(r#"result="would-hit"} 1"#), "{metrics}");
 }
 

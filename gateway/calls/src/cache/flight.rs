@@ -230,6 +230,17 @@ impl Follower {
         self.sharers.take()
     }
 
+    /// True if what the call came to is split, or never will be.
+    pub(crate) fn is_too_late(&self) -> bool {
+        self.sharers.is_closed()
+    }
+
+    /// Waits until the call is over.
+    pub(crate) async fn ended(&mut self) {
+        // Without its sender it is over too.
+        let _ = self.progress.wait_for(|progress| progress.end.is_some()).await;
+    }
+
     /// Waits until the answer begins.
     pub(crate) async fn begun(&mut self) -> Begun {
         let has_begun = |progress: &Progress| progress.streams.is_some() || progress.end.is_some();

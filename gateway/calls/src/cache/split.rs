@@ -104,6 +104,11 @@ impl Sharers {
         taken.map(|number| Place { sharers: self.clone(), number })
     }
 
+    /// True if no place is given any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.borrow().closed
+    }
+
     /// Splits `whole` among those who have a place and the call itself, whose part it returns; none if it has no company.
     pub(super) fn split(&self, whole: Bill, of: (CallId, Target)) -> Option<Share> {
         let (mut own, of) = (None, Arc::new(of));

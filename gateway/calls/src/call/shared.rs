@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use steward_events::event::CallOutcome;
 
+use super::answered::broke_off;
 use super::authorised::Authorised;
-use super::given::{Followed, Giver, last, summary};
+use super::given::{Followed, Giver, last, stops, summary};
 use super::pieces::{Pieces, Slot};
 use super::reply::{Reply, ReplyBody};
 use super::settle::unrecorded;
@@ -35,7 +36,18 @@ impl Giver {
         mut follower: Follower,
         left: &Left,
     ) -> Result<Followed, Error> {
-        let Some(sharer) = self.reserve_place(&call, &follower).await? else { return Ok(Followed::Nowhere(call)) };
+        let sharer = if follower.is_too_late() { None } else { self.reserve_place(&call, &follower).await? };
+        let Some(sharer) = sharer else {
+            if follower.is_too_late() {
+                // It is about to end, and what comes of it may be kept.
+                tokio::select! {
+                    () = follower.ended() => {}
+                    () = left.wait() => return Err(broke_off()),
+                    () = self.cut.cancelled() => return Err(stops()),
+                }
+            }
+            return Ok(Followed::Nowhere(call));
+        };
         let begun = match self.begun(&mut follower, left).await {
             // Waiting may have taken long.
             Ok(begun) => call.fresh_check(&self.access).await.map(|()| begun),
