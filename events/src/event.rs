@@ -15,6 +15,7 @@ use crate::scope::Scope;
 
 mod access;
 mod agent;
+mod cache;
 mod call;
 mod catalog;
 mod checkpoint;
@@ -36,11 +37,12 @@ mod usage;
 
 pub use access::{AccessEvent, Condition, GrantId};
 pub use agent::{AgentEvent, AgentSpec, PatternKind};
+pub use cache::{CachePolicy, Coalesce, Similar, SimilarMode, Similarity};
 pub use call::{
     AnswerSource, CallContext, CallOutcome, InvalidTags, Operation, Purpose, Saved, TAG_KEY_BYTES_MAX,
     TAG_VALUE_BYTES_MAX, TAGS_MAX, Tags, TokenUsage,
 };
-pub use catalog::{CachePolicy, CatalogEvent, ProviderKind};
+pub use catalog::{CachePolicy, CatalogEvent, ModelSpec, ProviderKind};
 pub use checkpoint::CheckpointEvent;
 pub use denials::{DenialEvent, DenialKind};
 pub use identity::{IdentityEvent, KeyHash, Profile};

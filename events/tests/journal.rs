@@ -8,8 +8,7 @@ use proptest::prelude::*;
 use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{
-    AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Purpose, Saved, Saving,
-    SavingCause, Savings, ServiceTier, Tags, TokenUsage, Unpriced, UnpricedSet, UsageEvent,
+        AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Purpose, Saved, Saving, SavingCause, Savings, ServiceTier, Similarity, Tags, TokenUsage, Unpriced, UnpricedSet, UsageEvent,
 };
 use steward_events::id::{CallId, CorrelationId, HolderId, LeaseId, PrincipalId};
 use steward_events::ids::{DerivedIds, Ids};
@@ -208,6 +207,7 @@ fn any_event() -> impl Strategy<Value = UsageEvent> {
         Just(AnswerSource::Cache),
         any_id().prop_map(|call| AnswerSource::Shared { call }),
         any_id().prop_map(|call| AnswerSource::Repeated { call }),
+        (any_id(), 0.0..1.0).prop_map(|(call, score)| AnswerSource::Similar { call, score: Similarity::of(score) }),
     ];
     let saved = any::<[u8; 2]>()
         .prop_map(|[tokens, money]| Saved { tokens: Tokens(tokens.into()), money: NanoDollars(money.into()) });

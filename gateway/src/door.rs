@@ -77,6 +77,7 @@ impl Door {
         (self.capacity.calls)().map_err(Error::unavailable)?;
         let request = Arrival::of(head).id.clone();
         let anew = cache_header::wants_anew(&head.headers);
+        let (permit, memory) = (Some(permit), Some(memory));
         Ok(Accepted { key, permit, body, memory, tags, request, began, anew, idempotency_key })
     }
 

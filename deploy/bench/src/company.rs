@@ -63,6 +63,14 @@ impl Company {
         Ok(Self { operator, tenant, caller })
     }
 
+    /// Adds the tenant `name`, of which equal calls get the answer that was kept.
+    pub(super) async fn keeping(operator: Client, name: &str) -> Result<Self, BoxError> {
+        let company = Self::add(operator, name).await?;
+        let policy = json!({ "model": MODEL, "ttl_s": 86_400 });
+        command(&company.operator, &company.tenant, "cache", "set", &policy).await?;
+        Ok(company)
+    }
+
     /// A model call with its caller's key.
     pub(super) fn call(&self, gateway: &Gateway, stream: bool) -> Call {
         Call::chat(gateway.address, &self.caller.secret, MODEL, stream)

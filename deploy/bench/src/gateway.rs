@@ -36,7 +36,9 @@ pub(super) async fn measure(
 ) -> Result<Figures, BoxError> {
     let gateway = system.gateways.first().ok_or("there is no gateway")?;
     let (admin, pids) = (system.place.connect(Role::Admin).await?, system.pids()?);
-    let bench = Bench { gateway, upstream, company, admin, pids, span: effort.span };
+    let keeping = Company::keeping(gateway.operator(&system.place)?, "keeping").await?;
+    kept(&keeping.call(gateway, false), upstream).await?;
+    let bench = Bench { gateway, upstream, company, keeping, admin, pids, span: effort.span };
     let mut checks = Checks { books_before: calls(upstream).await?, ..Checks::default() };
     let reported_before = company.calls_reported().await?;
     // The first calls make connections and leases.
@@ -65,6 +67,18 @@ pub(super) async fn measure(
     figures.count("checks.upstream_calls", calls(upstream).await? - checks.books_before);
     figures.count("checks.reported_calls", reported - reported_before);
     Ok(figures)
+}
+
+/// Waits until a call is given the answer that was kept.
+async fn kept(call: &Call, upstream: &Upstream) -> Result<(), BoxError> {
+    until("an answer is kept", REPORT_TIME_MAX, async || {
+        let mut line = Line::connect(call.address).await?;
+        line.call(&call.bytes).await?;
+        let before = calls(upstream).await?;
+        line.call(&call.bytes).await?;
+        Ok((calls(upstream).await? == before).then_some(()))
+    })
+    .await
 }
 
 async fn calls(upstream: &Upstream) -> Result<u64, BoxError> {
@@ -134,6 +148,8 @@ struct Bench<'a> {
     gateway: &'a Gateway,
     upstream: &'a Upstream,
     company: &'a Company,
+    /// One of which equal calls get the answer that was kept.
+    keeping: Company,
     admin: Connection,
     pids: Vec<u32>,
     span: Duration,
@@ -169,6 +185,13 @@ impl Bench<'_> {
         figures.set("gateway.added_p99_us", added(0.99));
         checks.direct += straight.calls;
         checks.through(&single);
+
+        let kept = self.keeping.call(self.gateway, false);
+        let given = drive(&kept, CONNECTIONS, self.span).await?;
+        figures.set("gateway.kept_per_s", given.per_s());
+        let given = drive(&kept, 1, self.span / 2).await?;
+        figures.set("gateway.kept_p50_us", given.whole.quantile_us(0.5));
+        figures.set("gateway.p50_us", single.whole.quantile_us(0.5));
 
         let straight = drive(&direct(true), CONNECTIONS, self.span).await?;
         let streams = drive(&through(true), CONNECTIONS, self.span).await?;

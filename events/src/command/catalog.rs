@@ -4,10 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Body;
-use crate::event::{
-    CachePolicy, ModelSpec, PriceVariant, PromptPolicy, PromptWindow, ProviderKind, Rates, RoutePolicy, RouteTerms,
-    Target, TargetId,
-};
+use crate::event::{CachePolicy, Coalesce, ModelSpec, PriceVariant, PromptPolicy, PromptWindow, ProviderKind, Rates, RoutePolicy, RouteTerms, Similar, Target, TargetId};
 use crate::id::{ModelId, ProviderId, SecretId, TenantId};
 use crate::provider_key::SecretValue;
 use crate::sealed::{Content, KeyOwner, Sealable};
@@ -117,15 +114,24 @@ pub struct SetCache {
     /// For how many seconds a whole answer is kept, at most a day; not at all if 0.
     #[serde(default)]
     pub ttl_s: u32,
-    /// Whether calls that run at the same time share one call to the provider; the one that began first pays it.
+    /// Whether calls that run at the same time share one call to the provider: `true` if the one that began first pays it,
+    /// `even` if each pays the same part.
     #[serde(default)]
-    pub coalesce: bool,
+    pub coalesce: Coalesce,
+    /// Whether other gateways, and this one when it was started again, give what is kept too. Needs `ttl_s`.
+    #[serde(default)]
+    pub shared: bool,
+    /// Whether a question in other words may be given what is kept: an embeddings model, a threshold, and whether answers
+    /// are given (`on`) or only counted (`shadow`). Needs `ttl_s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similar: Option<Similar>,
 }
 
 impl SetCache {
     /// What it sets.
-    pub const fn policy(&self) -> CachePolicy {
-        CachePolicy { ttl_s: self.ttl_s, coalesce: self.coalesce }
+    pub fn policy(&self) -> CachePolicy {
+        let Self { ttl_s, coalesce, shared, ref similar, .. } = *self;
+        CachePolicy { ttl_s, coalesce, shared, similar: similar.clone() }
     }
 }
 

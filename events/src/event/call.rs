@@ -7,8 +7,9 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::event::{PriceVersion, ServiceTier};
-use crate::id::{CallId, ModelId, ProviderId};
+use crate::event::{ModelId, PriceVersion, ProviderId, ServiceTier, ServiceTier};
+use crate::id::{CallId, Similarity};
+use crate::id::{CallId};
 use crate::quantity::{NanoDollars, Tokens};
 use crate::scope::ScopeSet;
 
@@ -110,6 +111,13 @@ pub enum AnswerSource {
     Provider,
     /// An earlier answer was kept.
     Cache,
+    /// An earlier answer, to a question in other words, was kept.
+    Similar {
+        /// The call that it was made for.
+        call: CallId,
+        /// How near the questions are.
+        score: Similarity,
+    },
     /// Another call asked the same at that moment, and its answer was given to both.
     Shared {
         /// That call.

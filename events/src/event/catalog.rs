@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{ModelSpec, PriceVariant, PromptPolicy, Rates, RoutePolicy, RouteTerms, Target, TargetId};
+use crate::event::{CachePolicy, ModelSpec, PriceVariant, PromptPolicy, Rates, RoutePolicy, RouteTerms, Target, TargetId};
 use crate::id::{ModelId, ProviderId, SecretId};
 use crate::provider_key::SecretValue;
 use crate::quantity::SchemaVersion;
@@ -149,29 +149,4 @@ impl fmt::Display for ProviderKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
-}
-
-/// Whether an answer is given to more calls than the one that it was made for: to calls that ask for the very same, within
-/// the same scope. Off unless something is set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CachePolicy {
-    /// For how many seconds a whole answer is kept; not at all if 0.
-    #[serde(default, skip_serializing_if = "is_nothing")]
-    pub ttl_s: u32,
-    /// True if calls that run at the same time share one call to the provider: the one that began first pays it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub coalesce: bool,
-}
-
-impl CachePolicy {
-    /// True if every call is made by itself, and nothing is kept.
-    pub const fn is_off(&self) -> bool {
-        self.ttl_s == 0 && !self.coalesce
-    }
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)] // serde's form
-const fn is_nothing(seconds: &u32) -> bool {
-    *seconds == 0
 }

@@ -450,7 +450,7 @@ variants! {
             target: None,
         };
     Event::Catalog(CatalogEvent::CacheSet { .. }) => "catalog.cache_set":
-        CatalogEvent::CacheSet { model: model(), policy: CachePolicy { ttl_s: 600, coalesce: true } };
+        CatalogEvent::CacheSet { model: model(), policy: CachePolicy { ttl_s: 600, coalesce: Coalesce::First, shared: false, similar: None } };
     Event::Catalog(CatalogEvent::PromptSet { .. }) => "catalog.prompt_set": {
         let window = Some(PromptWindow::TrimOldest);
         let policy = PromptPolicy { cache_breakpoints: true, compress: true, prune: true, window };
@@ -674,7 +674,14 @@ fn further() -> Vec<(&'static str, Event)> {
         spec: BudgetSpec { limit: u64::MAX, hard: false, warn_percent: vec![] },
         window: WindowBounds { to: None, ..window() },
     };
+    let mut similar = finished(CallOutcome::Completed);
+    if let UsageEvent::CallFinished { source, saved, late, .. } = &mut similar {
+        *source = AnswerSource::Similar { call: call(), score: Similarity::of(0.937) };
+        *saved = Saved { tokens: Tokens(12), money: NanoDollars(11_400) };
+        *late = Amounts::ZERO;
+    }
     vec![
+        ("usage.call_finished.similar", similar.into()),
         ("catalog.route_set.full", full_route().into()),
         ("catalog.route_set.bounded", bounded_route().into()),
         ("catalog.price_set.target", price_of_a_target().into()),
@@ -682,6 +689,23 @@ fn further() -> Vec<(&'static str, Event)> {
         ("usage.call_started.target", started_at_its_targets_price().into()),
         ("usage.call_started.stand_in", started_for(Purpose::StandIn { asked: ModelId::new("large").unwrap() }).into()),
         ("usage.call_started.shadow", started_for(Purpose::Shadow).into()),
+        (
+            "catalog.cache_set.full",
+            CatalogEvent::CacheSet {
+                model: model(),
+                policy: CachePolicy {
+                    ttl_s: 600,
+                    coalesce: Coalesce::Even,
+                    shared: true,
+                    similar: Some(Similar {
+                        model: "embed".parse().unwrap(),
+                        threshold: Similarity::of(0.92),
+                        mode: SimilarMode::On,
+                    }),
+                },
+            }
+            .into(),
+        ),
         (
             "identity.key_issued.bare",
             IdentityEvent::KeyIssued {

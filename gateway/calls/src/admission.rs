@@ -36,9 +36,10 @@ mod held_lease;
 mod ledger_follower;
 mod mutations;
 
-pub use given::Given;
+pub use given::{Given, Sharing};
 
-use account::{Admitted, Identity, Numbers, Waiting, never_sent};
+pub(crate) use account::never_sent;
+use account::{Admitted, Identity, Numbers, Waiting};
 use actor::{Actor, Handle, Message};
 
 /// How admission waits and bounds.
@@ -124,6 +125,8 @@ pub struct Finish {
     pub outcome: CallOutcome,
     /// From sending to the last byte.
     pub duration_ms: u64,
+    /// Whether it bears the cost with others.
+    pub sharing: Sharing,
 }
 
 /// What was recorded of a finished call.

@@ -2,25 +2,32 @@
 //! run at the same time.
 //!
 //! An answer is for calls that ask for the very same within the same scope ([`key::CacheKey`]), and only if it was whole.
-//! Each call that gets one is on record by itself, at no cost. This module knows answers as bytes; it must not know
-//! dialects, budgets or who is authorised.
+//! Each call that gets one is on record by itself, at no cost or at its part of the cost. Answers are looked for in the
+//! memory of this process, then, where the policy says so, among those that all gateways have in common. This module knows
+//! answers as bytes; it must not know dialects, budgets or who is authorised.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use steward_events::event::{CachePolicy, Saved, Target};
-use steward_events::id::CallId;
+use steward_events::event::{CachePolicy, Saved, Similarity, Target};
+use steward_events::id::{CallId, CorrelationId};
+use steward_events::quantity::Shard;
 use steward_events::request::Format;
 use steward_ports::clock::Clock;
 
+mod common;
 mod flight;
 mod key;
+mod split;
 mod store;
 
+pub(crate) use common::Common;
 pub(crate) use flight::{Begun, Follower, Heard, Leader};
 pub(crate) use key::{Asked, CacheKey};
+pub(crate) use split::{Bill, Place, Share};
+pub(crate) use store::Asks;
 
 use flight::Flights;
 use store::Store;
@@ -116,29 +123,48 @@ pub(crate) enum Found {
     Nothing(Leader),
 }
 
-/// The answers of one process.
+/// The answer to a question in other words.
+pub(crate) struct Nearest {
+    pub(crate) kept: Arc<Kept>,
+    pub(crate) age: Duration,
+    /// How near the questions are.
+    pub(crate) score: Similarity,
+}
+
+/// Where a call comes from, as far as the answers that are kept for all gateways must know it.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    /// Where its tenant lies.
+    pub(crate) shard: Shard,
+    /// The caller's request.
+    pub(crate) request: CorrelationId,
+}
+
+/// The answers of one process, and those that it has in common with others.
 #[derive(Clone)]
 pub(crate) struct Cache {
     store: Arc<Store>,
     flights: Arc<Flights>,
     clock: Arc<dyn Clock>,
+    common: Option<Common>,
 }
 
 impl Cache {
     /// One that keeps so many bytes.
-    pub(crate) fn new(bytes_max: usize, clock: Arc<dyn Clock>) -> Self {
-        Self { store: Arc::new(Store::new(bytes_max)), flights: Arc::default(), clock }
+    pub(crate) fn new(bytes_max: usize, clock: Arc<dyn Clock>, common: Option<Common>) -> Self {
+        Self { store: Arc::new(Store::new(bytes_max)), flights: Arc::default(), clock, common }
     }
 
-    /// What there is under `key`, by this policy.
-    pub(crate) fn ask(&self, key: &CacheKey, policy: CachePolicy) -> Found {
+    /// What this process has under `key`, by this policy.
+    pub(crate) fn ask(&self, key: &CacheKey, policy: &CachePolicy, origin: &Origin) -> Found {
         if let Some((kept, age)) = self.find(key, policy) {
             return Found::Hit(kept, age);
         }
-        if !policy.coalesce {
-            return Found::Nothing(Leader::alone(self.keeper(key, policy)));
+        let keeper = || self.keeper(key, policy, origin);
+        if policy.coalesce.is_off() {
+            return Found::Nothing(Leader::alone(keeper()));
         }
-        match self.flights.join(key, || self.keeper(key, policy)) {
+        match self.flights.join(key, keeper) {
             Found::Nothing(leader) => match self.find(key, policy) {
                 // The call that was on its way a moment ago has ended since.
                 Some((kept, age)) => Found::Hit(kept, age),
@@ -148,19 +174,49 @@ impl Cache {
         }
     }
 
-    fn find(&self, key: &CacheKey, policy: CachePolicy) -> Option<(Arc<Kept>, Duration)> {
+    /// What another gateway kept under `key`, and its age. From then on this process has it too.
+    pub(crate) async fn ask_others(
+        &self,
+        key: &CacheKey,
+        policy: &CachePolicy,
+        origin: &Origin,
+    ) -> Option<(Arc<Kept>, Duration)> {
+        let common = self.common.as_ref().filter(|_| is_common(policy))?;
+        let (kept, age) = common.find(key, origin).await.filter(|(_, age)| *age < ttl(policy))?;
+        let kept = Arc::new(kept);
+        self.store.keep(key, (Arc::clone(&kept), None), self.clock.monotonic(), (age, ttl(policy)));
+        Some((kept, age))
+    }
+
+    /// The answer to the question of this circle that is nearest to `asks`, if one is near enough.
+    pub(crate) fn nearest(&self, asks: &Asks, policy: &CachePolicy) -> Option<Nearest> {
+        let similar = policy.similar.as_ref()?;
+        let all = self.store.circle(&asks.circle, self.clock.monotonic()).into_iter();
+        let near = all.filter(|(_, age, _)| *age < ttl(policy)).filter_map(|(kept, age, about)| {
+            let score = asks.about.nearness(&about).filter(|score| *score >= similar.threshold)?;
+            Some(Nearest { kept, age, score })
+        });
+        near.max_by_key(|near| near.score)
+    }
+
+    fn find(&self, key: &CacheKey, policy: &CachePolicy) -> Option<(Arc<Kept>, Duration)> {
         if policy.ttl_s == 0 {
             return None;
         }
-        let now = self.clock.monotonic();
-        let (kept, at) = self.store.find(key, now)?;
-        let age = now.saturating_sub(at);
         // The policy may have become shorter since.
-        (age < ttl(policy)).then_some((kept, age))
+        self.store.find(key, self.clock.monotonic()).filter(|(_, age)| *age < ttl(policy))
     }
 
-    fn keeper(&self, key: &CacheKey, policy: CachePolicy) -> Keeper {
-        Keeper { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), key: key.clone(), ttl: ttl(policy) }
+    fn keeper(&self, key: &CacheKey, policy: &CachePolicy, origin: &Origin) -> Keeper {
+        let common = self.common.as_ref().filter(|_| is_common(policy));
+        Keeper {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            key: key.clone(),
+            ttl: ttl(policy),
+            common: common.map(|common| (common.clone(), origin.clone())),
+            about: None,
+        }
     }
 }
 
@@ -171,20 +227,33 @@ pub(crate) struct Keeper {
     key: CacheKey,
     /// Not at all if zero.
     ttl: Duration,
+    /// Where other gateways find it, if they may.
+    common: Option<(Common, Origin)>,
+    /// What its question is about, if others may be given it who ask in other words.
+    about: Option<Asks>,
 }
 
 impl Keeper {
     fn keep(&self, kept: &Arc<Kept>) {
-        if !self.ttl.is_zero() {
-            let now = self.clock.monotonic();
-            self.store.keep(&self.key, Arc::clone(kept), now, now + self.ttl);
+        if self.ttl.is_zero() {
+            return;
+        }
+        let what = (Arc::clone(kept), self.about.clone());
+        self.store.keep(&self.key, what, self.clock.monotonic(), (Duration::ZERO, self.ttl));
+        if let Some((common, origin)) = &self.common {
+            common.keep(&self.key, Arc::clone(kept), self.ttl, origin);
         }
     }
 }
 
-fn ttl(policy: CachePolicy) -> Duration {
+const fn is_common(policy: &CachePolicy) -> bool {
+    policy.shared && policy.ttl_s > 0
+}
+
+fn ttl(policy: &CachePolicy) -> Duration {
     Duration::from_secs(policy.ttl_s.into())
 }
+
 /// What kept and shared answers had to do with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheUse {
@@ -197,6 +266,18 @@ pub enum CacheUse {
     Shared,
     /// It got its own answer again: it had come before under the same `Idempotency-Key`.
     Replayed,
+    /// It got an earlier answer to a question in other words.
+    Similar {
+        /// How near the questions are.
+        score: Similarity,
+        /// How old the answer is.
+        age: Duration,
+    },
+    /// It was made, and would have got such an answer.
+    WouldHit {
+        /// How near the questions are.
+        score: Similarity,
+    },
     /// There was none, and it was made.
     Miss,
     /// None was looked for: its caller, or what it asks for, wants one of its own.
@@ -210,6 +291,8 @@ impl CacheUse {
             Self::Hit { .. } => "hit",
             Self::Shared => "shared",
             Self::Replayed => "replayed",
+            Self::Similar { .. } => "similar",
+            Self::WouldHit { .. } => "would-hit",
             Self::Miss => "miss",
             Self::Bypass => "bypass",
         }

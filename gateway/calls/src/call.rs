@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
 use crate::admission::Admission;
-use crate::cache::{Cache, Leader};
+use crate::cache::{Cache, Common, Leader};
 use crate::claims::Claims;
 use crate::config::Config;
 use crate::contents::Contents;
@@ -39,6 +39,7 @@ use crate::tenant_secrets::TenantSecrets;
 use crate::upstream::Providers;
 
 mod accepted;
+mod alike;
 mod answered;
 mod asking;
 mod attempts;
@@ -57,6 +58,7 @@ mod scopes;
 mod settle;
 mod shadow;
 mod shaped;
+mod shared;
 mod stand_in;
 mod translation;
 
@@ -123,9 +125,10 @@ impl Pipeline {
             read_on_max: config.abandoned_time_max,
         });
         let reserver = Reserver::new(&access, &admission, &clock, config);
+        let common = Common::new(Arc::clone(&contents), Arc::clone(&clock), relay.tracker.clone());
         let giver = Arc::new(Giver {
             access: Arc::clone(&access),
-            cache: Cache::new(config.cache_bytes_max, Arc::clone(&clock)),
+            cache: Cache::new(config.cache_bytes_max, Arc::clone(&clock), Some(common)),
             metrics: metrics.clone(),
             reserver: Arc::clone(&reserver),
             tracker: relay.tracker.clone(),
@@ -173,7 +176,7 @@ impl Pipeline {
     /// Makes the call. Must run to its end even if the client has gone, which `left` tells until the answer begins:
     /// what was started must be recorded.
     pub(crate) async fn run(
-        &self,
+        self: &Arc<Self>,
         accepted: Accepted,
         dialect: &'static dyn Dialect,
         left: &Left,
@@ -186,8 +189,15 @@ impl Pipeline {
         }
         let (authorised, used, leader) = match self.giver.look(authorised, anew, left).await? {
             Look::Given(reply) => return Ok(reply),
-            Look::Make(call, used, leader) => (call, used, leader),
+            Look::Make(call, used, Some(leader)) => match self.look_alike(call, used, leader).await? {
+                Look::Given(reply) => return Ok(reply),
+                Look::Make(call, used, leader) => (call, used, leader),
+            },
+            Look::Make(call, used, None) => (call, used, None),
         };
+        if let Some(used) = used {
+            self.metrics.cache(used);
+        }
         let mut reply = self.answer(authorised, leader, left).await?;
         reply.summary.cache = used;
         Ok(reply)

@@ -64,7 +64,7 @@ pub struct CallsPorts {
 
 /// All model calls of one run.
 pub struct Calls {
-    pipeline: Pipeline,
+    pipeline: Arc<Pipeline>,
     pub(crate) access: Arc<Access>,
     pub(crate) catalogs: Arc<Live<Catalogs>>,
     admission: Arc<Admission>,
@@ -112,17 +112,8 @@ impl Calls {
             tracker: tracker.clone(),
             cut: cut.clone(),
         };
-        Arc::new(Self {
-            pipeline: Pipeline::new(parts, config),
-            access,
-            catalogs,
-            admission,
-            clock,
-            ids,
-            contents,
-            tracker,
-            cut,
-        })
+        let pipeline = Arc::new(Pipeline::new(parts, config));
+        Arc::new(Self { pipeline, access, catalogs, admission, clock, ids, contents, tracker, cut })
     }
 
     /// Makes a call. Dropping the future tells that the client has gone; what was started is recorded all the same.

@@ -30,7 +30,7 @@ use crate::tenant_secrets::{NotOpened, TenantSecrets};
 const SEAL_BYTES_MAX: usize = 64;
 
 /// The most bytes of one part before it is sealed.
-const PART_BYTES_MAX: usize = CONTENT_BYTES_MAX - SEAL_BYTES_MAX;
+pub(crate) const PART_BYTES_MAX: usize = CONTENT_BYTES_MAX - SEAL_BYTES_MAX;
 
 /// The most bytes of a content in parts.
 const PARTS_BYTES_MAX: usize = 512 * 1024 * 1024;

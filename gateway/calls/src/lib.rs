@@ -6,6 +6,7 @@
 
 mod access;
 pub mod admission;
+mod alike;
 mod cache;
 mod call;
 mod calls;

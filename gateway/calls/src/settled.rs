@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use steward_events::event::TokenUsage;
-use steward_events::quantity::NanoDollars;
+use steward_events::event::{Saved, TokenUsage};
+use steward_events::quantity::{NanoDollars, Tokens};
 
 use crate::dialect::Total;
 
-use crate::admission::{Admission, Finish, FinishError, Given, Refusal, Reservation, ReservationRequest};
+use crate::admission::{Admission, Finish, FinishError, Given, Refusal, Reservation, ReservationRequest, Sharing};
 
 /// Proof that the end of a call is recorded.
 #[derive(Clone, Copy, Debug)]
@@ -18,14 +18,20 @@ pub struct Settled {
     tokens: TokenUsage,
     cost: NanoDollars,
     budget_left: Option<NanoDollars>,
+    /// What others bear of what it would have come to by itself.
+    others: Saved,
 }
 
 impl Settled {
     /// Records the end of the call that `reservation` is for. Returns when the log has acknowledged it.
     pub(crate) async fn record(reservation: Reservation, finish: Finish) -> Result<Self, FinishError> {
         let (tokens, cost) = (finish.tokens, finish.cost);
+        let others = match finish.sharing {
+            Sharing::Alone => Saved::default(),
+            Sharing::Led(saved) | Sharing::Followed(_, _, saved) => saved,
+        };
         let recorded = reservation.finish(finish).await?;
-        Ok(Self { tokens, cost, budget_left: recorded.budget_left })
+        Ok(Self { tokens, cost, budget_left: recorded.budget_left, others })
     }
 
     /// Records that a call was given another's answer: it used nothing.
@@ -35,7 +41,8 @@ impl Settled {
         given: Given,
     ) -> Result<Self, Refusal> {
         let recorded = admission.give(wanted, given).await?;
-        Ok(Self { tokens: TokenUsage::default(), cost: NanoDollars(0), budget_left: recorded.budget_left })
+        let (tokens, cost, others) = (TokenUsage::default(), NanoDollars(0), Saved::default());
+        Ok(Self { tokens, cost, budget_left: recorded.budget_left, others })
     }
 
     /// What the call came to, for the last byte of its answer.
@@ -51,6 +58,14 @@ impl Settled {
     /// What it cost.
     pub const fn cost(&self) -> NanoDollars {
         self.cost
+    }
+
+    /// What the provider billed, whoever bears it: who is given the answer again saves that.
+    pub(crate) const fn whole(&self) -> Saved {
+        Saved {
+            tokens: Tokens(self.tokens.total().0.saturating_add(self.others.tokens.0)),
+            money: NanoDollars(self.cost.0.saturating_add(self.others.money.0)),
+        }
     }
 
     /// What is left of the tightest budget in money, if there is one.

@@ -8,6 +8,7 @@ use steward_events::event::Operation;
 
 use super::canonical::TranslatesCaller;
 use super::openai_chat::names;
+use super::question::{self, Question};
 use super::{AnswerEvent, ChoicePiece, CutOff, Dialect, Measured, ModelRequest, Recipient, Speaks, WholeAnswer, sse};
 use crate::Refused;
 use crate::Total;
@@ -58,6 +59,16 @@ impl Dialect for Anthropic {
         body.set("model", Value::from(to.model).to_string().into());
         body.set("max_tokens", to.output_max.to_string().into());
         body.write()
+    }
+
+    /// Who asks is told to the provider only.
+    fn idle_fields(&self, _: &ModelRequest) -> Option<&'static [&'static str]> {
+        Some(&["model", "metadata"])
+    }
+
+    fn question(&self, request: &ModelRequest) -> Option<Question> {
+        let idle = self.idle_fields(request).filter(|_| request.choices == 1)?;
+        question::of_messages(&request.body, idle)
     }
 
     /// What was written for the same dialect is the caller's own: there are no other words for it.

@@ -29,6 +29,11 @@ pub trait AnswersAtOnce: Send + Sync {
     /// As [`Dialect::write`].
     fn write(&self, request: &ModelRequest, to: &Recipient<'_>) -> Bytes;
 
+    /// As [`Dialect::idle_fields`].
+    fn idle_fields(&self, _request: &ModelRequest) -> Option<&'static [&'static str]> {
+        None
+    }
+
     /// As [`Dialect::read_answer`].
     fn read_answer(&self, body: &Bytes) -> WholeAnswer;
 
@@ -57,6 +62,10 @@ impl<D: AnswersAtOnce> Dialect for D {
 
     fn write(&self, request: &ModelRequest, to: &Recipient<'_>) -> Bytes {
         AnswersAtOnce::write(self, request, to)
+    }
+
+    fn idle_fields(&self, request: &ModelRequest) -> Option<&'static [&'static str]> {
+        AnswersAtOnce::idle_fields(self, request)
     }
 
     fn otherwise(&self, _: &Refused, _: Speaks) -> Option<Speaks> {

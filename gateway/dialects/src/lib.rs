@@ -29,6 +29,7 @@ pub mod openai_moderations;
 pub mod openai_responses;
 pub mod openai_speech;
 pub mod prompt;
+mod question;
 mod refused;
 mod said;
 mod sse;
@@ -46,6 +47,7 @@ pub use fields::Fields;
 pub use openai_body::naming;
 use openai_chat::{LimitField, OpenAiChat};
 use openai_responses::OpenAiResponses;
+pub use question::Question;
 pub use refused::Refused;
 pub use said::texts;
 
@@ -90,9 +92,15 @@ pub trait Dialect: Send + Sync {
     /// The request as an upstream of the same dialect gets it.
     fn write(&self, request: &ModelRequest, to: &Recipient<'_>) -> Bytes;
 
-    /// The fields of `request` on which its answer does not depend; none if no other call's answer may be given to it,
-    /// because it asks for more than an answer: something is to be kept, or it goes on from what was.
+    /// The fields of `request` on which its answer does not depend, and which its answer does not repeat; none if no other
+    /// call's answer may be given to it, because it asks for more than an answer: something is to be kept. Whether the
+    /// request says all that it asks is another question: [`ModelRequest::stands_alone`].
     fn idle_fields(&self, _request: &ModelRequest) -> Option<&'static [&'static str]> {
+        None
+    }
+
+    /// The question that the request asks, if it asks for nothing but some text about it.
+    fn question(&self, _request: &ModelRequest) -> Option<Question> {
         None
     }
 
@@ -163,6 +171,15 @@ pub struct ModelRequest {
     pub size: RequestSize,
     /// The whole body, as it came.
     pub body: Fields,
+}
+
+impl ModelRequest {
+    /// True if all that the model is given stands in the request: no file or earlier answer by its name, nothing that the
+    /// provider looks for. Else two requests that read the same may ask for different things.
+    pub const fn stands_alone(&self) -> bool {
+        let RequestSize { reads_elsewhere, names_kept, searches, .. } = self.size;
+        !(reads_elsewhere || names_kept || searches)
+    }
 }
 
 /// How many tokens a request can be worth at most.

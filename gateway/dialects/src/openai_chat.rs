@@ -6,6 +6,7 @@ use steward_answers::chat::{self, Answer, Chunk, Event};
 use steward_events::event::Operation;
 
 use super::canonical::TranslatesCaller;
+use super::question::{self, Question};
 use super::{AnswerEvent, CutOff, Dialect, Measured, ModelRequest, Recipient, Speaks, WholeAnswer, openai_body, sse};
 use crate::Refused;
 use crate::Total;
@@ -63,6 +64,11 @@ impl Dialect for OpenAiChat {
     fn idle_fields(&self, request: &ModelRequest) -> Option<&'static [&'static str]> {
         let is_stored = !matches!(request.body.read_as("store"), Ok(None | Some(false)));
         (!is_stored).then_some(&["model", "user", "safety_identifier", "store", "metadata", "prompt_cache_key"])
+    }
+
+    fn question(&self, request: &ModelRequest) -> Option<Question> {
+        let idle = self.idle_fields(request).filter(|_| request.choices == 1)?;
+        question::of_messages(&request.body, idle)
     }
 
     fn otherwise(&self, refused: &Refused, spoken: Speaks) -> Option<Speaks> {

@@ -79,6 +79,11 @@ impl Dialect for OpenAiCompletions {
         body.write()
     }
 
+    /// Who asks is told to the provider only.
+    fn idle_fields(&self, _: &ModelRequest) -> Option<&'static [&'static str]> {
+        Some(&["model", "user"])
+    }
+
     /// Without `stream_options` where nobody knows it.
     fn otherwise(&self, refused: &Refused, spoken: Speaks) -> Option<Speaks> {
         let is_about_it = matches!(refused.status.as_u16(), 400 | 422) && names::blames(refused, "stream_options");

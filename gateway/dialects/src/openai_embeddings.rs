@@ -51,6 +51,11 @@ impl AnswersAtOnce for OpenAiEmbeddings {
         openai_body::renamed(request, to.model)
     }
 
+    /// Who asks is told to the provider only.
+    fn idle_fields(&self, _: &ModelRequest) -> Option<&'static [&'static str]> {
+        Some(&["model", "user"])
+    }
+
     fn read_answer(&self, body: &Bytes) -> WholeAnswer {
         match listed::read_whole(body, "data") {
             Answer::Listed { usage, .. } => WholeAnswer::Good(Measured { usage, text_bytes: 0 }),

@@ -57,6 +57,10 @@ impl AnswersAtOnce for OpenAiModerations {
         openai_body::renamed(request, to.model)
     }
 
+    fn idle_fields(&self, _: &ModelRequest) -> Option<&'static [&'static str]> {
+        Some(&["model"])
+    }
+
     fn read_answer(&self, body: &Bytes) -> WholeAnswer {
         match listed::read_whole(body, "results") {
             Answer::Listed { usage, .. } => WholeAnswer::Good(Measured { usage, text_bytes: 0 }),

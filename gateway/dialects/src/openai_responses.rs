@@ -46,6 +46,13 @@ impl Dialect for OpenAiResponses {
         body.write()
     }
 
+    /// A response is stored unless its caller says that it shall not be, and who has its name can build on it or delete it:
+    /// such a one is its caller's only. A response repeats whose it is and what for, so that these fields count.
+    fn idle_fields(&self, request: &ModelRequest) -> Option<&'static [&'static str]> {
+        let is_stored = !matches!(request.body.read_as("store"), Ok(Some(false)));
+        (!is_stored).then_some(&["model"])
+    }
+
     fn otherwise(&self, refused: &Refused, spoken: Speaks) -> Option<Speaks> {
         spoken.otherwise(refused)
     }

@@ -3,6 +3,8 @@
 use http::{HeaderMap, HeaderValue, header};
 use steward_calls::{CacheUse, CallSummary};
 
+use super::summary::set;
+
 /// The header by which a caller asks for an answer of its own, and is told what became of its call.
 const CACHE: &str = "x-steward-cache";
 
@@ -15,7 +17,10 @@ pub(crate) fn wants_anew(headers: &HeaderMap) -> bool {
 pub(super) fn say(headers: &mut HeaderMap, summary: &CallSummary) {
     let Some(used) = summary.cache else { return };
     headers.insert(CACHE, HeaderValue::from_static(used.as_str()));
-    if let CacheUse::Hit { age } = used {
+    if let CacheUse::Hit { age } | CacheUse::Similar { age, .. } = used {
         headers.insert(header::AGE, HeaderValue::from(age.as_secs()));
+    }
+    if let CacheUse::Similar { score, .. } | CacheUse::WouldHit { score } = used {
+        set(headers, "x-steward-cache-score", &score);
     }
 }

@@ -22,7 +22,7 @@ use steward_gateway::{Config, Gateway, GatewayPorts, LogCapacity, Metrics, Probe
 use steward_handler::{Handler, HandlerConfig, HandlerPorts, bootstrap};
 use steward_ports::bus::{CommandBus, Failure, LocalBus, QueryService};
 use steward_ports::clock::{Clock, RandomIds, SystemClock};
-use steward_ports::contents::MemoryContents;
+use steward_ports::contents::{ContentStore, MemoryContents};
 use steward_ports::keys::{Keyring, MemoryVault};
 use steward_ports::log::memory::MemoryLog;
 use steward_ports::log::{EventLog, Filter, Stored};
@@ -57,6 +57,8 @@ pub(crate) struct Installation {
     pub(crate) keyring: Arc<Keyring>,
     bus: Arc<dyn CommandBus>,
     log: Arc<dyn EventLog>,
+    /// Makes one more gateway.
+    make: Box<dyn Fn() -> Gateway + Send + Sync>,
 }
 
 /// What a test may change before the start.
@@ -64,6 +66,8 @@ pub(crate) struct Settings {
     pub(crate) config: Config,
     pub(crate) providers: steward_providers::Config,
     pub(crate) secrets: Secrets,
+    /// Where contents are kept beside the log; in memory if none is set.
+    pub(crate) contents: Option<Arc<dyn ContentStore>>,
     /// True if queries are answered by views; else each answer says who asked what.
     pub(crate) views: bool,
 }
@@ -114,6 +118,42 @@ fn probes(
     })
 }
 
+/// What gateways have in common.
+struct Ports {
+    log: Arc<dyn EventLog>,
+    bus: Arc<dyn CommandBus>,
+    contents: Arc<dyn ContentStore>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+}
+
+impl Ports {
+    fn gateway(
+        &self,
+        config: &Config,
+        (providers, secrets): (&steward_providers::Config, Secrets),
+        server: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) -> Gateway {
+        let (metrics, own) = (Metrics::default(), Arc::new(OnceLock::<Readiness>::new()));
+        let probes = probes(&metrics, Arc::clone(&own), server);
+        let ticks = Arc::clone(&self.clock);
+        let ports = GatewayPorts {
+            log: Arc::clone(&self.log),
+            bus: Arc::clone(&self.bus),
+            contents: Arc::clone(&self.contents),
+            clock: Arc::clone(&self.clock),
+            ids: Arc::clone(&self.ids),
+            providers: steward_providers::all(providers, secrets, Arc::new(move || ticks.now())).unwrap(),
+            capacity: LogCapacity::default(),
+            metrics,
+            probes,
+        };
+        let gateway = Gateway::new(ports, config.clone());
+        let _ = own.set(gateway.readiness());
+        gateway
+    }
+}
+
 impl Installation {
     /// With a tenant `acme`, a provider `mock`, and the models that the upstream offers.
     pub(crate) async fn start(change: impl FnOnce(&mut Settings)) -> Self {
@@ -137,11 +177,13 @@ impl Installation {
             config,
             providers: steward_providers::Config::default(),
             secrets: Secrets::default(),
+            contents: None,
             views: false,
         };
         settings.providers.scripted = true;
         change(&mut settings);
-        let Settings { config, providers, secrets, views } = settings;
+        let Settings { config, providers, secrets, contents, views } = settings;
+        let contents = contents.unwrap_or_else(|| Arc::new(MemoryContents::new(Arc::clone(&clock))));
         let shutdown = CancellationToken::new();
         let queries: Arc<dyn QueryService> = if views {
             let ports = ProjectorPorts {
@@ -163,32 +205,19 @@ impl Installation {
         let unwell = Arc::new(AtomicBool::new(false));
         let says = Arc::clone(&unwell);
         let readiness = move || if says.load(Ordering::SeqCst) { Err("nats-server: away".to_owned()) } else { Ok(()) };
-        let (metrics, own) = (Metrics::default(), Arc::new(OnceLock::<Readiness>::new()));
-        let probes = probes(&metrics, Arc::clone(&own), readiness);
-        let ticks = Arc::clone(&clock);
-        let providers = steward_providers::all(&providers, secrets, Arc::new(move || ticks.now())).unwrap();
-        let ports = GatewayPorts {
-            log: seen,
-            bus: Arc::clone(&bus),
-            contents: Arc::new(MemoryContents::new(Arc::clone(&clock))),
-            clock,
-            ids,
-            providers,
-            capacity: LogCapacity::default(),
-            metrics,
-            probes,
-        };
-        let gateway = Arc::new(Gateway::new(ports, config));
-        let _ = own.set(gateway.readiness());
+        let ports = Ports { log: seen, bus: Arc::clone(&bus), contents, clock, ids };
+        let make = move || ports.gateway(&config, (&providers, secrets.clone()), readiness.clone());
+        let gateway = Arc::new(make());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let running = tokio::spawn({
             let (gateway, shutdown) = (Arc::clone(&gateway), shutdown.clone());
             async move { gateway.run(listener, shutdown).await.unwrap() }
         });
+        let make = Box::new(make);
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let upstream = Upstream::start().await;
-        let this = Self { url, http, upstream, shutdown, gateway, running, frozen, unwell, keyring, bus, log };
+        let this = Self { url, http, upstream, shutdown, gateway, running, frozen, unwell, keyring, bus, log, make };
         this.create_tenant("acme").await;
         let provider = json!({ "provider": "mock", "kind": "openai", "url": this.upstream.url });
         this.command("steward", "providers:set", provider).await;
@@ -199,6 +228,15 @@ impl Installation {
     /// An ordinary one.
     pub(crate) async fn plain() -> Self {
         Self::start(|_| {}).await
+    }
+
+    /// Starts one more gateway; its address.
+    pub(crate) async fn another_gateway(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (gateway, shutdown) = ((self.make)(), self.shutdown.clone());
+        tokio::spawn(async move { gateway.run(listener, shutdown).await.unwrap() });
+        url
     }
 
     /// Creates a tenant and opens it, as the worker would.

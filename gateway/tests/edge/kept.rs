@@ -2,20 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use futures::StreamExt;
 use serde_json::{Value, json};
 use steward_events::event::{AnswerSource, CallOutcome, UsageEvent};
 use steward_events::quantity::{Amounts, NanoDollars, Tokens};
+use steward_ports::contents::ContentStore;
 
 use crate::installation::{Installation, chat_body, streamed_chat_body};
+use crate::raw::{RawUpstream, TEN_AND_FIVE, good_whole, ok};
 
 /// What the cache had to do with an answer, and the answer.
-async fn chat(steward: &Installation, key: &str, body: &Value) -> (String, String) {
+pub(crate) async fn chat(steward: &Installation, key: &str, body: &Value) -> (String, String) {
     heard(steward.chat(key, body).await).await
 }
 
-async fn heard(response: reqwest::Response) -> (String, String) {
+pub(crate) async fn heard(response: reqwest::Response) -> (String, String) {
     assert_eq!(response.status(), 200);
     let used = response.headers().get("x-steward-cache").map_or("-", |value| value.to_str().unwrap()).to_owned();
     (used, response.text().await.unwrap())
@@ -23,15 +26,27 @@ async fn heard(response: reqwest::Response) -> (String, String) {
 
 /// A model whose answers are kept or shared as `policy` says. The policy comes first, so that whoever knows the model knows
 /// it too.
-async fn model_with(steward: &Installation, model: &str, target: &str, mut policy: Value) {
+pub(crate) async fn model_with(steward: &Installation, model: &str, target: &str, mut policy: Value) {
     policy["model"] = json!(model);
     steward.command("steward", "caches:set", policy).await;
     steward.model(model, &[target]).await;
 }
 
 /// A model `small` that `target` answers, with this policy, and a key that may call it.
-async fn with_policy(target: &str, policy: Value) -> (Installation, String) {
+pub(crate) async fn with_policy(target: &str, policy: Value) -> (Installation, String) {
+    with_contents(target, policy, None).await
+}
+
+/// The same, with this store beside the log.
+pub(crate) async fn with_contents(
+    target: &str,
+    policy: Value,
+    contents: Option<Arc<dyn ContentStore>>,
+) -> (Installation, String) {
     let steward = Installation::start(|settings| {
+        // They open the key that seals what is kept.
+        settings.views = true;
+        settings.contents = contents;
         let many = NonZeroUsize::new(4_096).unwrap();
         settings.config.calls_per_tenant_max = many;
         settings.config.calls_per_principal_max = many;
@@ -44,7 +59,7 @@ async fn with_policy(target: &str, policy: Value) -> (Installation, String) {
 }
 
 /// The finishes of calls that were given another's answer.
-async fn given(steward: &Installation) -> Vec<(AnswerSource, Amounts, Tokens, NanoDollars, CallOutcome)> {
+pub(crate) async fn given(steward: &Installation) -> Vec<(AnswerSource, Amounts, Tokens, NanoDollars, CallOutcome)> {
     let finishes = steward.usage("acme").await.into_iter().filter_map(|event| match event {
         UsageEvent::CallFinished { source, used, saved, cost, outcome, .. } if !source.is_provider() => {
             assert_eq!(cost, NanoDollars(0));
@@ -127,6 +142,91 @@ async fn no_answer_crosses_what_tells_calls_apart() {
     {
         assert_eq!(chat(&steward, &key, &same).await.0, "hit", "{same}");
     }
+}
+
+/// What each face has, of whom it can be asked, and what of its requests changes nothing.
+fn whole_answers() -> Vec<(&'static str, &'static str, Value, String, Vec<(&'static str, Value)>)> {
+    let texts = json!({ "input": "good day" });
+    let said = json!({ "max_tokens": 50, "messages": [{ "role": "user", "content": "hello" }] });
+    let message = r#"{"id":"msg_1","type":"message","role":"assistant","model":"theirs","content":[{"type":"text","text":"hi"}],"stop_reason":"end_turn","usage":{"input_tokens":9,"output_tokens":3}}"#;
+    let response = r#"{"id":"resp_1","object":"response","status":"completed","error":null,"model":"m","output":[],"usage":{"input_tokens":9,"output_tokens":3,"total_tokens":12}}"#;
+    let completion =
+        format!(r#"{{"id":"c","choices":[{{"index":0,"text":"hi","finish_reason":"stop"}}],"usage":{TEN_AND_FIVE}}}"#);
+    let vectors = r#"{"data":[{"index":0,"embedding":[0.5]}],"usage":{"prompt_tokens":2,"total_tokens":2}}"#;
+    vec![
+        ("openai", "/v1/embeddings", texts.clone(), vectors.to_owned(), vec![("user", json!("ana"))]),
+        ("openai", "/v1/moderations", texts, r#"{"id":"m","results":[{"flagged":false}]}"#.to_owned(), vec![]),
+        ("openai", "/v1/completions", json!({ "prompt": "good day" }), completion, vec![("user", json!("ana"))]),
+        ("anthropic", "/v1/messages", said.clone(), message.to_owned(), vec![("metadata", json!({ "user_id": "a" }))]),
+        ("openai", "/v1/messages", said, good_whole(TEN_AND_FIVE, ""), vec![("metadata", json!({ "user_id": "a" }))]),
+        ("openai", "/v1/responses", json!({ "input": "hi", "store": false }), response.to_owned(), vec![]),
+    ]
+}
+
+#[tokio::test]
+async fn every_face_gives_whole_answers_again() {
+    let steward = Installation::plain().await;
+    let key = steward.key("bot", Some("agent")).await;
+    for (number, (kind, path, mut body, answer, idle)) in (0..).zip(whole_answers()) {
+        let raw = RawUpstream::start().await;
+        raw.answer("theirs", ok("application/json", answer));
+        let provider = format!("raw{number}");
+        let set = json!({ "provider": provider, "kind": kind, "url": raw.url });
+        steward.command("steward", "providers:set", set).await;
+        let model = format!("small{number}");
+        model_with(&steward, &model, &format!("{provider}/theirs"), json!({ "ttl_s": 600, "coalesce": true })).await;
+        body["model"] = json!(model);
+        let ask = async |body: &Value| heard(steward.post(&key, path, body).await).await;
+        let with = |field: &str, value: &Value| {
+            let mut body = body.clone();
+            body[field] = value.clone();
+            body
+        };
+        let (first, answer) = ask(&body).await;
+        assert_eq!(first, "miss", "{path}");
+        assert_eq!(ask(&body).await, ("hit".to_owned(), answer), "{path}");
+        for (field, value) in idle {
+            assert_eq!(ask(&with(field, &value)).await.0, "hit", "{path} with another {field}");
+        }
+        assert_eq!(ask(&with("temperature", &json!(0.5))).await.0, "miss", "{path}");
+        assert_eq!(raw.asked().len(), 2, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_stand_in_a_request_is_asked_each_time() {
+    let (steward, key) = with_policy("mock/plain", json!({ "ttl_s": 600, "coalesce": true })).await;
+    let file = json!([{ "role": "user", "content": [{ "type": "file", "file": { "file_id": "file-1" } }] }]);
+    let search = json!([{ "type": "web_search" }]);
+    let mut named = chat_body("small", "hello");
+    named["messages"] = file;
+    let mut searched = chat_body("small", "hello");
+    searched["tools"] = search.clone();
+    let response = |field: &str, value: Value| {
+        let mut body = json!({ "model": "small", "input": "hi", "store": false });
+        body[field] = value;
+        body
+    };
+    let block =
+        json!([{ "role": "user", "content": [{ "type": "document", "source": { "type": "file", "file_id": "f" } }] }]);
+    for (path, body) in [
+        ("/v1/chat/completions", named),
+        ("/v1/chat/completions", searched),
+        ("/v1/messages", json!({ "model": "small", "max_tokens": 9, "messages": block })),
+        ("/v1/responses", response("store", json!(true))),
+        ("/v1/responses", response("store", json!(null))),
+        ("/v1/responses", response("tools", search)),
+        ("/v1/responses", response("prompt", json!({ "id": "pmpt_1" }))),
+        ("/v1/responses", response("input", json!([{ "type": "item_reference", "id": "msg_1" }]))),
+    ] {
+        for _ in 0..2 {
+            let response = steward.post(&key, path, &body).await;
+            let used = response.headers().get("x-steward-cache").map(|used| used.to_str().unwrap().to_owned());
+            // Some are refused: they would have to be understood by another provider.
+            assert!(matches!(used.as_deref(), None | Some("bypass")), "{path} {body}: {used:?}");
+        }
+    }
+    assert!(given(&steward).await.is_empty());
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 // Helpers of tests are tests too: what must hold is unwrapped.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod alike;
 mod bounds;
 mod calls;
 mod cases;
@@ -11,6 +12,7 @@ mod claims;
 mod failures;
 mod freezing;
 mod freshness;
+mod in_common;
 mod installation;
 mod kept;
 mod kept_responses;
@@ -24,6 +26,7 @@ mod routing;
 mod secrets;
 mod shares;
 mod spared;
+mod sharing;
 mod stops;
 mod streams;
 mod targets;

@@ -226,7 +226,7 @@ fn fold_catalog(event: &CatalogEvent, recorded: &Recorded<'_>, rows: &mut Rows<S
             set_price(tenant, stored, rows);
         }
         CatalogEvent::CacheSet { model, policy } => {
-            change_model(tenant, model, rows, |stored| stored.cache = Some(*policy));
+            change_model(tenant, model, rows, |stored| stored.cache = Some(policy.clone()));
         }
         CatalogEvent::PromptSet { model, policy } => {
             change_model(tenant, model, rows, |stored| stored.prompt = Some(*policy));

@@ -97,7 +97,8 @@ fn a_model_on_a_tenants_own_provider_is_its_own_wholly() {
 
 #[test]
 fn a_tenants_own_word_on_kept_answers_counts_first() {
-    let set = |ttl_s| CatalogEvent::CacheSet { model: id("big"), policy: CachePolicy { ttl_s, coalesce: false } };
+    let set =
+        |ttl_s| CatalogEvent::CacheSet { model: id("big"), policy: CachePolicy { ttl_s, ..CachePolicy::default() } };
     let purged = || CatalogEvent::CachePurged { model: id("big") };
     let terms = |own: Vec<CatalogEvent>, above: Vec<CatalogEvent>| {
         let mut catalogs = catalogs(own);

@@ -67,6 +67,21 @@ pub(crate) const FIGURES: &[Meaning] = &[
     row("gateway.direct_p50_us", "a call's time straight to the mock, one connection, p50", Micros, None, Target::None),
     row("gateway.added_p50_us", "what the gateway adds at one connection, p50", Micros, None, AtMost(500.0)),
     row("gateway.added_p99_us", "what the gateway adds at one connection, p99", Micros, None, Target::None),
+    row("gateway.p50_us", "a call's time through the gateway, one connection, p50", Micros, None, Target::None),
+    row(
+        "gateway.kept_p50_us",
+        "the same where a kept answer is given, p50",
+        Micros,
+        Some("gateway.p50_us"),
+        Target::None,
+    ),
+    row(
+        "gateway.kept_per_s",
+        "calls that are given a kept answer, 32 connections",
+        PerSecond,
+        Some("gateway.calls_per_s"),
+        Target::None,
+    ),
     row(
         "gateway.direct_streams_per_s",
         "streams of 32 events straight to the mock, 32 connections",

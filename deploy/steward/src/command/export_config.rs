@@ -213,7 +213,7 @@ mod tests {
         operations = ["chat", "responses"]
         features = ["text", "tools"]
         ends = 2028-06-01
-        cache = { ttl = "10m", coalesce = true }
+        cache = { ttl = "10m", coalesce = "even", shared = true }
         prompt = { compress = true, prune = true, window = "trim_oldest" }
         tokenizer = "o200k"
         [[model.small.price]]

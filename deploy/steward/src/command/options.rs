@@ -42,6 +42,8 @@ enum Kind {
     Text,
     Number,
     Json,
+    /// JSON where it is some, else text.
+    Word,
 }
 
 /// The options of a body, made from its schema.
@@ -69,6 +71,9 @@ pub(crate) fn read(
     Ok(())
 }
 
+/// Objects that are typed as one: what they hold has names of its own.
+const WHOLE: [&str; 2] = ["condition", "similar"];
+
 fn collect(schema: &Value, path: &[String], short: &Shorthand, found: &mut Vec<Field>) {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
     for (name, whole) in properties {
@@ -76,7 +81,7 @@ fn collect(schema: &Value, path: &[String], short: &Shorthand, found: &mut Vec<F
         let mut path = path.to_vec();
         path.push(name.clone());
         let plain_object = property.get("properties").is_some();
-        if plain_object && path.len() == 1 && name != "condition" {
+        if plain_object && path.len() == 1 && !WHOLE.contains(&name.as_str()) {
             collect(property, &path, short, found);
             continue;
         }
@@ -111,7 +116,15 @@ fn words(property: &Value) -> Vec<String> {
     let all = property.get("oneOf").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let constants = all.iter().filter_map(|one| one.get("const"));
     let listed = property.get("enum").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    constants.chain(listed).filter_map(Value::as_str).map(str::to_owned).collect()
+    constants.chain(listed).filter_map(word).collect()
+}
+
+fn word(constant: &Value) -> Option<String> {
+    match constant {
+        Value::String(word) => Some(word.clone()),
+        Value::Bool(_) => Some(constant.to_string()),
+        _ => None,
+    }
 }
 
 fn kind(property: &Value) -> Kind {
@@ -126,7 +139,9 @@ fn kind(property: &Value) -> Kind {
         }
         _ => vec![],
     };
-    if types.contains(&"string") {
+    if types.contains(&"string") && types.contains(&"boolean") {
+        Kind::Word
+    } else if types.contains(&"string") {
         Kind::Text
     } else if types.contains(&"integer") || types.contains(&"number") {
         Kind::Number
@@ -155,6 +170,7 @@ fn value(field: &Field, text: &str, tenant: &TenantId) -> Result<Value, BoxError
         ("expires" | "from" | "until" | "ends", _) => Value::String(moment(text)?.to_string()),
         ("targets", _) => target(text)?,
         (_, Kind::Text) => Value::String(text.to_owned()),
+        (_, Kind::Word) => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),
         (_, Kind::Number) if text.starts_with('$') => Value::from(pico_a_token(text)?),
         (_, Kind::Number | Kind::Json) => {
             serde_json::from_str(text).map_err(|error| format!("--{}: {text:?} is not JSON: {error}", field.flag))?

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use steward_calls::admission::{
-    Admission, AdmissionConfig, AdmissionPorts, Finish, Refusal, Reservation, ReservationRequest,
+    Admission, AdmissionConfig, AdmissionPorts, Finish, Refusal, Reservation, ReservationRequest, Sharing,
 };
 use steward_events::event::{
     CallContext, CallOutcome, Operation, PriceVersion, Purpose, Savings, TokenUsage, UnpricedSet,
@@ -276,6 +276,7 @@ impl SimCaller {
             savings: Savings::default(),
             outcome,
             duration_ms: 1,
+            sharing: Sharing::Alone,
         };
         // A finish that is late is still being recorded; the audit sees whether it was.
         let _ = reservation.finish(finish).await;

@@ -16,7 +16,7 @@ use steward_events::rejection::Rejection;
 use tokio::sync::oneshot;
 
 use super::held_lease::HeldLease;
-use super::{AdmissionConfig, Finish, Refusal, ReservationRequest, Settled};
+use super::{AdmissionConfig, Finish, Refusal, ReservationRequest, Settled, Sharing};
 
 mod journal;
 mod ledger_commands;
@@ -25,7 +25,8 @@ mod ledger_contact;
 mod tests;
 mod waiting;
 
-pub(super) use journal::{Job, fresh, never_sent};
+pub(crate) use journal::never_sent;
+pub(super) use journal::{Job, fresh};
 pub(super) use ledger_commands::{CommandOutcome, Numbers, PendingCommand};
 pub(super) use waiting::{Admitted, Identity, Now, Waiting};
 
@@ -122,7 +123,9 @@ impl Account {
         let billed = match finish.outcome {
             CallOutcome::NotBilled { .. } => Amounts::ZERO,
             CallOutcome::Completed | CallOutcome::Estimated { .. } => {
-                Amounts { calls: 1, tokens: finish.tokens.total(), money: finish.cost }
+                // A provider was asked for one of those who share.
+                let calls = u64::from(!matches!(finish.sharing, Sharing::Followed(..)));
+                Amounts { calls, tokens: finish.tokens.total(), money: finish.cost }
             }
         };
         let Some(held) = self.leases.get_mut(&known.lease) else { return };

@@ -1,9 +1,10 @@
-//! Calls that are given another's answer: on record like all others, start and finish in one commit, and at no cost.
+//! Calls that are given another's answer: on record like all others, start and finish in one commit, and at no cost; or with
+//! a reservation of their own, bearing a part of the cost.
 
 use std::sync::Arc;
 
 use steward_events::event::{
-    AnswerSource, CallContext, CallOutcome, Saved, Savings, Tags, TokenUsage, UnpricedSet, UsageEvent,
+        AnswerSource, CallContext, CallOutcome, Saved, Savings, Tags, Target, TokenUsage, UnpricedSet, UsageEvent,
 };
 use steward_events::id::{CallId, LeaseId};
 use steward_events::quantity::{Amounts, NanoDollars};
@@ -25,6 +26,18 @@ pub struct Given {
     pub outcome: CallOutcome,
     /// From the request to the answer.
     pub duration_ms: u64,
+}
+
+/// Whether a call bears what the provider billed with others.
+#[derive(Clone, Debug, Default)]
+pub enum Sharing {
+    /// It was asked for this call, which bears it alone.
+    #[default]
+    Alone,
+    /// It was asked for this call, and others bear so much of it.
+    Led(Saved),
+    /// Another call was answered by this target, and this one bears a part; the rest was saved.
+    Followed(CallId, Target, Saved),
 }
 
 impl Admission {

@@ -11,7 +11,8 @@ use steward_events::id::CallId;
 use tokio::sync::watch;
 
 use super::key::CacheKey;
-use super::{Found, Keeper, Kept, KeptBody, Made};
+use super::split::{Bill, Place, Share, Sharers};
+use super::{Asks, Found, Keeper, Kept, KeptBody, Made};
 
 /// The most of one answer that is held for those who come later. Beyond it nobody can hear all of it.
 const HELD_BYTES_MAX: usize = 16 * 1_024 * 1_024;
@@ -20,7 +21,13 @@ const HELD_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 #[derive(Default)]
 pub(super) struct Flights(Mutex<HashMap<CacheKey, Arc<Flight>>>);
 
-type Flight = watch::Sender<Progress>;
+/// A call on its way.
+#[derive(Default)]
+struct Flight {
+    progress: watch::Sender<Progress>,
+    /// Who pays a part of it.
+    sharers: Sharers,
+}
 
 /// How far a call has come.
 #[derive(Default)]
@@ -42,7 +49,7 @@ impl Flights {
     pub(super) fn join(self: &Arc<Self>, key: &CacheKey, keeper: impl FnOnce() -> Keeper) -> Found {
         let mut flights = self.lock();
         if let Some(flight) = flights.get(key) {
-            return Found::Underway(Follower { progress: flight.subscribe(), at: 0 });
+            return Found::Underway(Follower::of(flight));
         }
         let leader = Leader::of(Some(keeper()), Some(Arc::clone(self)));
         flights.insert(key.clone(), Arc::clone(&leader.flight));
@@ -82,31 +89,44 @@ impl Leader {
     }
 
     fn of(keeper: Option<Keeper>, shared: Option<Arc<Flights>>) -> Self {
-        Self { keeper, flight: Arc::new(watch::Sender::default()), shared }
+        Self { keeper, flight: Arc::default(), shared }
+    }
+
+    /// Says what its question is about, so that its answer is kept for others who ask in other words.
+    pub(crate) fn is_about(&mut self, asks: Asks) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.about = Some(asks);
+        }
     }
 
     /// True if others wait for its answer.
     pub(crate) fn has_followers(&self) -> bool {
-        self.flight.receiver_count() > 0
+        self.flight.progress.receiver_count() > 0
     }
 
     /// Its answer comes as a stream.
     pub(crate) fn begin(&self, call: &CallId, target: &Target) {
-        self.flight.send_modify(|progress| progress.streams = Some((call.clone(), target.clone())));
+        self.flight.progress.send_modify(|progress| progress.streams = Some((call.clone(), target.clone())));
     }
 
     /// A piece of its stream.
     pub(crate) fn pass(&self, piece: &Bytes) {
-        let is_too_large = self.flight.borrow().bytes + piece.len() > HELD_BYTES_MAX;
+        let is_too_large = self.flight.progress.borrow().bytes + piece.len() > HELD_BYTES_MAX;
         if is_too_large {
             return self.fail();
         }
-        self.flight.send_modify(|progress| {
+        self.flight.progress.send_modify(|progress| {
             if progress.end.is_none() {
                 progress.bytes += piece.len();
                 progress.pieces.push(piece.clone());
             }
         });
+    }
+
+    /// Splits what the call came to among those who pay a part of it, and itself, whose part it returns; none if it pays all.
+    /// This comes before its end: who gets its answer then knows what to pay.
+    pub(crate) fn split(&self, whole: Bill, of: (CallId, Target)) -> Option<Share> {
+        self.flight.sharers.split(whole, of)
     }
 
     /// It was answered at once.
@@ -118,7 +138,7 @@ impl Leader {
     /// Its stream was whole; `held` is said at its end. None if it was too long to be kept.
     pub(crate) fn end_stream(self, held: Option<Bytes>, made: Made) -> Option<Arc<Kept>> {
         let events = {
-            let progress = self.flight.borrow();
+            let progress = self.flight.progress.borrow();
             let mut events = BytesMut::with_capacity(progress.bytes);
             for piece in &progress.pieces {
                 events.extend_from_slice(piece);
@@ -137,17 +157,17 @@ impl Leader {
         if let Some(keeper) = &self.keeper {
             keeper.keep(&kept);
         }
-        self.flight.send_modify(|progress| progress.end = Some(End::Whole(Arc::clone(&kept))));
+        self.flight.progress.send_modify(|progress| progress.end = Some(End::Whole(Arc::clone(&kept))));
         Some(kept)
     }
 
     fn has_ended(&self) -> bool {
-        self.flight.borrow().end.is_some()
+        self.flight.progress.borrow().end.is_some()
     }
 
     fn fail(&self) {
         self.leave();
-        self.flight.send_modify(|progress| {
+        self.flight.progress.send_modify(|progress| {
             progress.end = Some(End::Failed);
             progress.pieces.clear();
         });
@@ -163,7 +183,12 @@ impl Leader {
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        if self.has_ended() { self.leave() } else { self.fail() }
+        if self.has_ended() {
+            self.leave()
+        } else {
+            self.fail()
+        }
+        self.flight.sharers.close();
     }
 }
 
@@ -172,6 +197,7 @@ pub(crate) struct Follower {
     progress: watch::Receiver<Progress>,
     /// Pieces that it has heard.
     at: usize,
+    sharers: Sharers,
 }
 
 /// How an answer begins.
@@ -195,6 +221,26 @@ pub(crate) enum Heard {
 }
 
 impl Follower {
+    fn of(flight: &Flight) -> Self {
+        Self { progress: flight.progress.subscribe(), at: 0, sharers: flight.sharers.clone() }
+    }
+
+    /// A place among those who pay a part of the call; none if it is too late for that.
+    pub(crate) fn take_place(&self) -> Option<Place> {
+        self.sharers.take()
+    }
+
+    /// True if what the call came to is split, or never will be.
+    pub(crate) fn is_too_late(&self) -> bool {
+        self.sharers.is_closed()
+    }
+
+    /// Waits until the call is over.
+    pub(crate) async fn ended(&mut self) {
+        // Without its sender it is over too.
+        let _ = self.progress.wait_for(|progress| progress.end.is_some()).await;
+    }
+
     /// Waits until the answer begins.
     pub(crate) async fn begun(&mut self) -> Begun {
         let has_begun = |progress: &Progress| progress.streams.is_some() || progress.end.is_some();
@@ -226,20 +272,27 @@ impl Follower {
 mod tests {
     use std::time::Duration;
 
-    use steward_events::event::{CachePolicy, Saved};
+    use steward_events::event::{CachePolicy, Coalesce, Saved};
+    use steward_events::id::CorrelationId;
+    use steward_events::quantity::Shard;
     use steward_ports::clock::SystemClock;
 
-    use super::super::Cache;
+    use super::super::{Cache, Origin};
     use super::*;
 
-    const BOTH: CachePolicy = CachePolicy { ttl_s: 60, coalesce: true };
+    const BOTH: CachePolicy = CachePolicy { ttl_s: 60, coalesce: Coalesce::First, shared: false, similar: None };
+    const ONLY_KEPT: CachePolicy = CachePolicy { coalesce: Coalesce::Off, ..BOTH };
 
     fn cache() -> Cache {
-        Cache::new(1 << 20, Arc::new(SystemClock::default()))
+        Cache::new(1 << 20, Arc::new(SystemClock::default()), None)
     }
 
     fn key() -> CacheKey {
         CacheKey { tenant: "acme".parse().unwrap(), digest: [7; 32] }
+    }
+
+    fn origin() -> Origin {
+        Origin { shard: Shard(0), request: "req_1".parse::<CorrelationId>().unwrap() }
     }
 
     fn made() -> Made {
@@ -247,22 +300,22 @@ mod tests {
         Made { call: "call_1".parse().unwrap(), target, saves: Saved::default() }
     }
 
-    fn lead(cache: &Cache, policy: CachePolicy) -> Leader {
-        match cache.ask(&key(), policy) {
+    fn lead(cache: &Cache, policy: &CachePolicy) -> Leader {
+        match cache.ask(&key(), policy, &origin()) {
             Found::Nothing(leader) => leader,
             _ => panic!("there is something"),
         }
     }
 
     fn follow(cache: &Cache) -> Follower {
-        match cache.ask(&key(), BOTH) {
+        match cache.ask(&key(), &BOTH, &origin()) {
             Found::Underway(follower) => follower,
             _ => panic!("nothing is on its way"),
         }
     }
 
-    fn is_kept(cache: &Cache, policy: CachePolicy) -> bool {
-        matches!(cache.ask(&key(), policy), Found::Hit(..))
+    fn is_kept(cache: &Cache, policy: &CachePolicy) -> bool {
+        matches!(cache.ask(&key(), policy, &origin()), Found::Hit(..))
     }
 
     async fn all(mut follower: Follower) -> Option<Vec<u8>> {
@@ -279,7 +332,7 @@ mod tests {
     #[tokio::test]
     async fn followers_hear_a_stream_from_its_beginning() {
         let cache = cache();
-        let leader = lead(&cache, BOTH);
+        let leader = lead(&cache, &BOTH);
         let mut early = follow(&cache);
         assert!(leader.has_followers());
         leader.begin(&made().call, &made().target);
@@ -290,24 +343,24 @@ mod tests {
         leader.end_stream(None, made());
         assert_eq!(all(early).await.unwrap(), b"one two");
         assert_eq!(all(late).await.unwrap(), b"one two");
-        assert!(is_kept(&cache, BOTH));
+        assert!(is_kept(&cache, &BOTH));
     }
 
     #[tokio::test]
     async fn who_follows_a_leader_that_fails_leads_next() {
         let cache = cache();
-        let leader = lead(&cache, BOTH);
+        let leader = lead(&cache, &BOTH);
         let mut follower = follow(&cache);
         drop(leader);
         assert!(matches!(follower.begun().await, Begun::Failed));
-        assert!(!is_kept(&cache, CachePolicy { coalesce: false, ..BOTH }));
-        drop(lead(&cache, BOTH));
+        assert!(!is_kept(&cache, &ONLY_KEPT));
+        drop(lead(&cache, &BOTH));
     }
 
     #[tokio::test]
     async fn an_answer_that_is_too_large_is_shared_with_nobody() {
         let cache = cache();
-        let leader = lead(&cache, BOTH);
+        let leader = lead(&cache, &BOTH);
         let follower = follow(&cache);
         let half = Bytes::from(vec![b'x'; HELD_BYTES_MAX / 2]);
         for _ in 0..2 {
@@ -316,20 +369,20 @@ mod tests {
         let _next = follow(&cache);
         leader.pass(&Bytes::from_static(b"x"));
         assert_eq!(all(follower).await, None);
-        drop(lead(&cache, BOTH));
+        drop(lead(&cache, &BOTH));
         leader.end_stream(None, made());
-        assert!(!is_kept(&cache, CachePolicy { coalesce: false, ..BOTH }));
+        assert!(!is_kept(&cache, &ONLY_KEPT));
     }
 
     #[tokio::test]
     async fn a_policy_says_whether_answers_are_kept_or_shared() {
         let cache = cache();
-        let (only_kept, only_shared) = (CachePolicy { coalesce: false, ..BOTH }, CachePolicy { ttl_s: 0, ..BOTH });
-        let (one, other) = (lead(&cache, only_kept), lead(&cache, only_kept));
+        let only_shared = CachePolicy { ttl_s: 0, ..BOTH };
+        let (one, other) = (lead(&cache, &ONLY_KEPT), lead(&cache, &ONLY_KEPT));
         drop(other);
-        lead(&cache, only_shared).end_whole(&Bytes::from_static(b"x"), made());
-        assert!(!is_kept(&cache, BOTH), "it was not to be kept");
+        lead(&cache, &only_shared).end_whole(&Bytes::from_static(b"x"), made());
+        assert!(!is_kept(&cache, &BOTH), "it was not to be kept");
         one.end_whole(&Bytes::from_static(b"x"), made());
-        assert!(is_kept(&cache, BOTH) && is_kept(&cache, only_kept) && !is_kept(&cache, only_shared));
+        assert!(is_kept(&cache, &BOTH) && is_kept(&cache, &ONLY_KEPT) && !is_kept(&cache, &only_shared));
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Asked<'a> {
     /// … how long at most in tokens of one choice, …
     pub(crate) output_max: u64,
     /// … since when what is kept counts, …
-    pub(crate) terms: CacheTerms,
+    pub(crate) terms: &'a CacheTerms,
     /// … and the request, without fields on which its answer does not depend.
     pub(crate) body: [u8; blake3::OUT_LEN],
 }
@@ -86,7 +86,7 @@ impl Parts {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use steward_events::event::{CachePolicy, ProviderKind};
+    use steward_events::event::{CachePolicy, Coalesce, ProviderKind};
     use steward_events::timestamp::Timestamp;
 
     use super::*;
@@ -119,8 +119,8 @@ mod tests {
                 targets: &[(&target, &provider)],
                 price: &PriceVersion { model: model.clone(), from: Timestamp(self.price_from), target: None },
                 output_max: self.output_max,
-                terms: CacheTerms {
-                    policy: CachePolicy { ttl_s: 60, coalesce: true },
+                terms: &CacheTerms {
+                    policy: CachePolicy { ttl_s: 60, coalesce: Coalesce::First, shared: true, similar: None },
                     purged: self.purged.map(|at| at.map(Timestamp)),
                 },
                 body: [self.body; 32],

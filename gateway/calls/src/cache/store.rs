@@ -9,6 +9,10 @@ use steward_events::id::TenantId;
 
 use super::Kept;
 use super::key::CacheKey;
+use crate::alike::About;
+
+/// Questions of one circle that are compared with a new one: those that were answered last.
+const CIRCLE_MAX: usize = 1_000;
 
 /// The part of all room that one answer may take.
 const ENTRY_SHARE: usize = 16;
@@ -26,6 +30,8 @@ type End = (Duration, u64);
 struct State {
     entries: HashMap<CacheKey, Entry>,
     by_end: BTreeMap<End, CacheKey>,
+    /// The answers of each circle, by their numbers.
+    circles: HashMap<CacheKey, BTreeMap<u64, CacheKey>>,
     shelves: HashMap<TenantId, Shelf>,
     /// Tenants by what they keep.
     ranks: BTreeSet<(usize, TenantId)>,
@@ -35,10 +41,23 @@ struct State {
 
 struct Entry {
     kept: Arc<Kept>,
+    /// When it was kept here, and how old it was then.
     at: Duration,
+    age: Duration,
     end: End,
     bytes: usize,
+    about: Option<Asks>,
 }
+
+/// What the question was about, and the circle of questions that differ from it in nothing else.
+#[derive(Clone, Debug)]
+pub(crate) struct Asks {
+    pub(crate) circle: CacheKey,
+    pub(crate) about: Arc<About>,
+}
+
+/// An answer, its age, and what it is about.
+pub(super) type Told = (Arc<Kept>, Duration, Arc<About>);
 
 /// What one tenant keeps.
 #[derive(Default)]
@@ -52,16 +71,23 @@ impl Store {
         Self { bytes_max, state: Mutex::default() }
     }
 
-    /// The answer under `key`, and when it was kept.
+    /// The answer under `key`, and its age.
     pub(super) fn find(&self, key: &CacheKey, now: Duration) -> Option<(Arc<Kept>, Duration)> {
         let mut state = self.lock();
         state.drop_ended(now);
-        state.entries.get(key).map(|entry| (Arc::clone(&entry.kept), entry.at))
+        state.entries.get(key).map(|entry| (Arc::clone(&entry.kept), entry.age + now.saturating_sub(entry.at)))
     }
 
-    /// Keeps an answer until `end`, if it is not too large. A later one takes the place of an earlier one.
-    pub(super) fn keep(&self, key: &CacheKey, kept: Arc<Kept>, now: Duration, end: Duration) {
-        let bytes = kept.bytes();
+    /// Keeps an answer of this age until it is `age_max` old, if it is not too large. A later one takes the place of an
+    /// earlier one.
+    pub(super) fn keep(
+        &self,
+        key: &CacheKey,
+        (kept, about): (Arc<Kept>, Option<Asks>),
+        now: Duration,
+        (age, age_max): (Duration, Duration),
+    ) {
+        let bytes = kept.bytes() + about.as_ref().map_or(0, |asks| asks.about.bytes());
         if bytes > self.bytes_max / ENTRY_SHARE {
             return;
         }
@@ -69,9 +95,22 @@ impl Store {
         state.drop_ended(now);
         state.remove(key);
         state.number += 1;
-        let end = (end, state.number);
-        state.insert(key.clone(), Entry { kept, at: now, end, bytes });
+        let end = (now + age_max.saturating_sub(age), state.number);
+        state.insert(key.clone(), Entry { kept, at: now, age, end, bytes, about });
         while state.bytes > self.bytes_max && state.drop_of_the_largest() {}
+    }
+
+    /// The answers to the questions of a circle.
+    pub(super) fn circle(&self, circle: &CacheKey, now: Duration) -> Vec<Told> {
+        let mut state = self.lock();
+        state.drop_ended(now);
+        let keys = state.circles.get(circle).into_iter().flat_map(BTreeMap::values);
+        let told = |key| {
+            let entry = state.entries.get(key)?;
+            let about = &entry.about.as_ref()?.about;
+            Some((Arc::clone(&entry.kept), entry.age + now.saturating_sub(entry.at), Arc::clone(about)))
+        };
+        keys.filter_map(told).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -88,12 +127,27 @@ impl State {
         });
         self.bytes += bytes;
         self.by_end.insert(end, key.clone());
+        if let Some(Asks { circle, .. }) = &entry.about {
+            let circle = self.circles.entry(circle.clone()).or_default();
+            circle.insert(end.1, key.clone());
+            if circle.len() > CIRCLE_MAX {
+                circle.pop_first();
+            }
+        }
         self.entries.insert(key, entry);
     }
 
     fn remove(&mut self, key: &CacheKey) {
-        let Some(Entry { end, bytes, .. }) = self.entries.remove(key) else { return };
+        let Some(Entry { end, bytes, about, .. }) = self.entries.remove(key) else { return };
         self.by_end.remove(&end);
+        if let Some(Asks { circle, .. }) = about
+            && let Some(of) = self.circles.get_mut(&circle)
+        {
+            of.remove(&end.1);
+            if of.is_empty() {
+                self.circles.remove(&circle);
+            }
+        }
         self.bytes -= bytes;
         self.resize(&key.tenant, |shelf| {
             shelf.bytes -= bytes;
@@ -138,6 +192,7 @@ mod tests {
 
     use super::super::{KeptBody, Made};
     use super::*;
+    use crate::alike::tests::about;
 
     const NOW: Duration = Duration::from_secs(100);
 
@@ -157,7 +212,7 @@ mod tests {
     }
 
     fn keep(store: &Store, key: &CacheKey, bytes: usize, ttl_s: u64) {
-        store.keep(key, kept(bytes), NOW, NOW + Duration::from_secs(ttl_s));
+        store.keep(key, (kept(bytes), None), NOW, (Duration::ZERO, Duration::from_secs(ttl_s)));
     }
 
     fn has(store: &Store, key: &CacheKey, later_s: u64) -> bool {
@@ -171,6 +226,31 @@ mod tests {
         assert!(has(&store, &key("acme", 1), 59) && !has(&store, &key("globex", 1), 59));
         assert!(!has(&store, &key("acme", 1), 60));
         assert_eq!(store.lock().bytes, 0, "what has ended takes no memory");
+    }
+
+    #[test]
+    fn an_answer_that_comes_from_elsewhere_has_its_age() {
+        let store = Store::new(1 << 20);
+        store.keep(&key("acme", 1), (kept(10), None), NOW, (Duration::from_secs(20), Duration::from_secs(60)));
+        let later = |seconds| store.find(&key("acme", 1), NOW + Duration::from_secs(seconds)).map(|(_, age)| age);
+        assert_eq!(later(39), Some(Duration::from_secs(59)));
+        assert_eq!(later(40), None);
+    }
+
+    #[test]
+    fn a_circle_holds_its_last_questions() {
+        let store = Store::new(1 << 30);
+        let circle = key("acme", 255);
+        let about = Arc::new(about("hi", "[1, 0]").unwrap());
+        for number in 0..=CIRCLE_MAX {
+            let mut key = key("acme", 0);
+            key.digest[..8].copy_from_slice(&number.to_le_bytes());
+            let asks = Asks { circle: circle.clone(), about: Arc::clone(&about) };
+            store.keep(&key, (kept(1), Some(asks)), NOW, (Duration::ZERO, Duration::from_secs(60)));
+        }
+        assert_eq!(store.circle(&circle, NOW).len(), CIRCLE_MAX);
+        assert!(store.circle(&key("acme", 254), NOW).is_empty());
+        assert!(store.circle(&circle, NOW + Duration::from_secs(60)).is_empty());
     }
 
     #[test]
@@ -200,8 +280,11 @@ mod tests {
             let store = Store::new(20 * 1_024);
             for (at, (first, number, bytes, ttl_s)) in (0_u64..).zip(steps) {
                 let now = NOW + Duration::from_secs(at / 4);
-                let key = key(if first { "acme" } else { "globex" }, number);
-                store.keep(&key, kept(bytes), now, now + Duration::from_secs(ttl_s));
+                let tenant = if first { "acme" } else { "globex" };
+                let about = about("hi", "[1, 0, 0]").filter(|_| number % 3 > 0).map(Arc::new);
+                let asks = about.map(|about| Asks { circle: key(tenant, number % 3), about });
+                let key = key(tenant, number);
+                store.keep(&key, (kept(bytes), asks), now, (Duration::ZERO, Duration::from_secs(ttl_s)));
                 let state = store.lock();
                 prop_assert!(state.bytes <= store.bytes_max);
                 prop_assert_eq!(state.bytes, state.entries.values().map(|entry| entry.bytes).sum::<usize>());
@@ -209,6 +292,9 @@ mod tests {
                 prop_assert_eq!(state.entries.len(), state.by_end.len());
                 prop_assert_eq!(state.entries.len(), state.shelves.values().map(|shelf| shelf.ends.len()).sum::<usize>());
                 prop_assert_eq!(state.shelves.len(), state.ranks.len());
+                let asked = state.entries.values().filter(|entry| entry.about.is_some()).count();
+                prop_assert_eq!(asked, state.circles.values().map(BTreeMap::len).sum::<usize>());
+                prop_assert!(state.circles.values().all(|circle| !circle.is_empty()));
             }
         }
     }

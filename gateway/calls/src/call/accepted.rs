@@ -13,12 +13,12 @@ use crate::limits::{BodyMemory, CallPermit};
 pub struct Accepted {
     /// Who calls.
     pub key: AuthenticatedKey,
-    /// Its right to run.
-    pub permit: CallPermit,
+    /// Its right to run; none of a call that is a part of another, which has one.
+    pub permit: Option<CallPermit>,
     /// The request's body …
     pub body: Bytes,
-    /// … and the memory that this takes.
-    pub memory: BodyMemory,
+    /// … and the memory that this takes, as far as that is bounded here.
+    pub memory: Option<BodyMemory>,
     /// What it says of itself, for the route.
     pub tags: Vec<String>,
     /// The request's id.

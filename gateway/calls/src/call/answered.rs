@@ -305,7 +305,7 @@ impl Sender {
             // It was asked, so it has read what it was asked.
             Billed::Possibly => (call.plan.estimate.probable(0), CallOutcome::estimated(failure.reason())),
         };
-        if let Err(error) = self.settler.settle(reserved, tokens, outcome).await {
+        if let Err(error) = self.settler.settle(reserved, tokens, outcome, None).await {
             return Unanswered::GiveUp(error);
         }
         let recourse = failure.recourse(now);

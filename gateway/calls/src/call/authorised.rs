@@ -37,8 +37,8 @@ pub(super) struct Authorised {
 
 /// What a call takes of this process while it runs.
 struct Takes {
-    _permit: CallPermit,
-    _memory: BodyMemory,
+    _permit: Option<CallPermit>,
+    _memory: Option<BodyMemory>,
     _running: Running,
 }
 

@@ -1,11 +1,12 @@
 //! Authorised → answered with another call's answer: an earlier one that was kept, or that of a call on its way. Nothing is
-//! reserved and nobody is asked; that it was given is on record, at no cost, before its last byte goes out.
+//! reserved and nobody is asked; that it was given is on record, at no cost, before its last byte goes out. Where those who
+//! share an answer bear its cost together, `shared.rs` goes on.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use steward_events::event::{AnswerSource, CachePolicy, CallOutcome, Saved, Target};
+use steward_events::event::{AnswerSource, CachePolicy, CallOutcome, Coalesce, Saved, Target};
 use steward_events::id::CallId;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,7 +18,7 @@ use super::reply::{CallSummary, Reply, ReplyBody};
 use super::reserved::Reserver;
 use crate::access::Access;
 use crate::admission::Given;
-use crate::cache::{Asked, Begun, Cache, CacheKey, CacheUse, Follower, Found, Heard, Kept, KeptBody, Leader};
+use crate::cache::{Asked, Begun, Cache, CacheKey, CacheUse, Follower, Found, Heard, Kept, KeptBody, Leader, Origin};
 use crate::dialect::prompt::Spared;
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -54,49 +55,56 @@ pub(super) enum Look {
 impl Giver {
     /// Looks for an answer to `call`; `anew` if its caller wants none that others got.
     pub(super) async fn look(self: &Arc<Self>, mut call: Authorised, anew: bool, left: &Left) -> Result<Look, Error> {
-        let policy = call.plan.cache.policy;
+        let policy = call.plan.cache.policy.clone();
         if policy.is_off() {
             return Ok(Look::Make(call, None, None));
         }
         let Some(key) = key(&call).filter(|_| !anew) else {
-            self.metrics.cache(CacheUse::Bypass);
             return Ok(Look::Make(call, Some(CacheUse::Bypass), None));
         };
+        let origin = Origin { shard: call.key.shard, request: call.id.clone() };
         for follows in 0..=FOLLOWS_MAX {
-            let policy = CachePolicy { coalesce: policy.coalesce && follows < FOLLOWS_MAX, ..policy };
+            let coalesce = if follows < FOLLOWS_MAX { policy.coalesce } else { Coalesce::Off };
+            let policy = CachePolicy { coalesce, ..policy.clone() };
             if policy.is_off() {
                 break;
             }
-            match self.cache.ask(&key, policy) {
+            match self.cache.ask(&key, &policy, &origin) {
                 Found::Hit(kept, age) => {
                     return self.give_kept(call, &kept, CacheUse::Hit { age }).await.map(Look::Given);
                 }
                 Found::Nothing(leader) => {
-                    self.metrics.cache(CacheUse::Miss);
+                    if let Some((kept, age)) = self.cache.ask_others(&key, &policy, &origin).await {
+                        // Those who follow find it in memory.
+                        drop(leader);
+                        call.fresh_check(&self.access).await?;
+                        return self.give_kept(call, &kept, CacheUse::Hit { age }).await.map(Look::Given);
+                    }
                     return Ok(Look::Make(call, Some(CacheUse::Miss), Some(leader)));
                 }
-                Found::Underway(follower) => match self.follow(call, follower, left).await? {
-                    Followed::To(reply) => return Ok(Look::Given(reply)),
-                    Followed::Nowhere(back) => call = back,
-                },
+                Found::Underway(follower) => {
+                    let followed = match policy.coalesce {
+                        Coalesce::Even => self.share(call, follower, left).await?,
+                        Coalesce::First | Coalesce::Off => self.follow(call, follower, left).await?,
+                    };
+                    match followed {
+                        Followed::To(reply) => return Ok(Look::Given(reply)),
+                        Followed::Nowhere(back) => call = back,
+                    }
+                }
             }
         }
-        self.metrics.cache(CacheUse::Miss);
         Ok(Look::Make(call, Some(CacheUse::Miss), None))
     }
 
-    /// Waits for the answer of another call, and gives it.
+    /// Waits for the answer of another call, which bears the cost, and gives it.
     async fn follow(
         self: &Arc<Self>,
         call: Authorised,
         mut follower: Follower,
         left: &Left,
     ) -> Result<Followed, Error> {
-        let begun = tokio::select! {
-            begun = follower.begun() => begun,
-            () = left.wait() => return Err(broke_off()),
-            () = self.cut.cancelled() => return Err(stops()),
-        };
+        let begun = self.begun(&mut follower, left).await?;
         if matches!(begun, Begun::Failed) {
             return Ok(Followed::Nowhere(call));
         }
@@ -112,6 +120,15 @@ impl Giver {
         }
     }
 
+    /// Waits until the answer of another call begins.
+    pub(super) async fn begun(&self, follower: &mut Follower, left: &Left) -> Result<Begun, Error> {
+        tokio::select! {
+            begun = follower.begun() => Ok(begun),
+            () = left.wait() => Err(broke_off()),
+            () = self.cut.cancelled() => Err(stops()),
+        }
+    }
+
     /// Gives an answer that is whole.
     pub(super) async fn give_kept(&self, call: Authorised, kept: &Kept, used: CacheUse) -> Result<Reply, Error> {
         self.metrics.cache(used);
@@ -119,12 +136,24 @@ impl Giver {
         let source = match used {
             CacheUse::Shared => AnswerSource::Shared { call: kept.made.call.clone() },
             CacheUse::Replayed => AnswerSource::Repeated { call: kept.made.call.clone() },
+            CacheUse::Similar { score, .. } => AnswerSource::Similar { call: kept.made.call.clone(), score },
             _ => AnswerSource::Cache,
         };
         // What would not have been paid twice is no saving.
         let saved = if used == CacheUse::Replayed { Saved::default() } else { kept.made.saves };
         let given = Given { saved, ..self.given(&call, &id, source) };
         let settled = self.reserver.give(&call, &kept.made.target, given).await?;
+        Ok(self.reply(call, kept, (id, used), settled))
+    }
+
+    /// Replies with an answer that is whole, once it is on record that it was given.
+    pub(super) fn reply(
+        &self,
+        call: Authorised,
+        kept: &Kept,
+        (id, used): (CallId, CacheUse),
+        settled: Settled,
+    ) -> Reply {
         let summary = summary(&call, id, used);
         let body = match &kept.body {
             KeptBody::Whole(body) => ReplyBody::Whole(body.clone(), settled),
@@ -133,7 +162,7 @@ impl Giver {
                 ReplyBody::Stream(pieces(call, events, held, settled, &self.tracker))
             }
         };
-        Ok(Reply { summary, body })
+        Reply { summary, body }
     }
 
     /// A giving that goes well and saves nothing yet.
@@ -166,18 +195,16 @@ impl Giver {
             Err(why) => given.outcome = CallOutcome::NotBilled { reason: why.to_string() },
         }
         let recorded = self.reserver.give(&call, &target, given).await;
-        let last = recorded.and_then(|settled| {
-            let held = match &end?.body {
-                KeptBody::Stream { held, .. } => held.clone(),
-                KeptBody::Whole(_) => None,
-            };
-            Ok(call.dialect.end(held, &settled.total()))
-        });
-        slot.put(last).await;
+        slot.put(recorded.and_then(|settled| end.map(|kept| last(&call, &kept, &settled)))).await;
     }
 
     /// Passes on what comes until the answer is whole.
-    async fn pass_on(&self, call: &Authorised, follower: &mut Follower, slot: &Slot) -> Result<Arc<Kept>, Error> {
+    pub(super) async fn pass_on(
+        &self,
+        call: &Authorised,
+        follower: &mut Follower,
+        slot: &Slot,
+    ) -> Result<Arc<Kept>, Error> {
         loop {
             let heard = tokio::select! {
                 biased;
@@ -201,18 +228,33 @@ impl Giver {
     }
 }
 
+/// The last piece of another call's stream.
+pub(super) fn last(call: &Authorised, kept: &Kept, settled: &Settled) -> Bytes {
+    let held = match &kept.body {
+        KeptBody::Stream { held, .. } => held.clone(),
+        KeptBody::Whole(_) => None,
+    };
+    call.dialect.end(held, &settled.total())
+}
+
 /// What comes of following another call.
 #[allow(clippy::large_enum_variant)] // taken apart at once
-enum Followed {
+pub(super) enum Followed {
     To(Reply),
     Nowhere(Authorised),
 }
 
 /// Under what the answer to `call` is kept; none if it may not be given twice.
 fn key(call: &Authorised) -> Option<CacheKey> {
-    let idle = call.dialect.idle_fields(&call.request)?;
+    let says_all = call.request.stands_alone() && call.dialect.builds_on(&call.request).is_none();
+    let idle = call.dialect.idle_fields(&call.request).filter(|_| says_all)?;
+    Some(key_of(call, call.request.body.digest(idle)))
+}
+
+/// Under what the answer to `call` would be kept if this stood for its body.
+pub(super) fn key_of(call: &Authorised, body: [u8; blake3::OUT_LEN]) -> CacheKey {
     let targets: Vec<_> = call.plan.targets.iter().map(|to| (&to.target, &to.provider)).collect();
-    Some(CacheKey::of(&Asked {
+    CacheKey::of(&Asked {
         tenant: &call.key.holder.tenant,
         scope: &call.key.holder.scope,
         operation: call.dialect.operation(),
@@ -220,12 +262,12 @@ fn key(call: &Authorised) -> Option<CacheKey> {
         targets: &targets,
         price: &call.plan.price,
         output_max: call.plan.estimate.output_max,
-        terms: call.plan.cache,
-        body: call.request.body.digest(idle),
-    }))
+        terms: &call.plan.cache,
+        body,
+    })
 }
 
-fn summary(call: &Authorised, id: CallId, used: CacheUse) -> CallSummary {
+pub(super) fn summary(call: &Authorised, id: CallId, used: CacheUse) -> CallSummary {
     CallSummary {
         call: id,
         attempts: 0,

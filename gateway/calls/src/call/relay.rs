@@ -120,7 +120,9 @@ impl Passing {
         }
         let (tokens, outcome) = used(&call, &meter, &end, reserved.output.each());
         let (id, target) = (reserved.call().clone(), reserved.target.clone());
-        let settled = relay.settler.settle(reserved, tokens, outcome).await;
+        // Of what broke off nobody else has anything.
+        let leads = leader.as_ref().filter(|_| matches!(end, RelayEnd::Done));
+        let settled = relay.settler.settle(reserved, tokens, outcome, leads).await;
         let kept = match (&end, &settled, leader) {
             (RelayEnd::Done, Ok(settled), Some(leader)) => {
                 leader.end_stream(held.clone(), made(id.clone(), target, settled))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use steward_events::event::{CallOutcome, Saved, Target};
+use steward_events::event::{CallOutcome, Target};
 use steward_events::id::{CallId, TenantId};
 
 use super::authorised::Authorised;
@@ -91,7 +91,7 @@ pub(super) async fn whole(
 ) -> Result<Reply, Error> {
     let (tokens, outcome) = Meter::from(measured).whole(&call.plan.estimate);
     let (summary, target) = (CallSummary::of(&call, &reserved), reserved.target.clone());
-    let settled = settler.settle(reserved, tokens, outcome).await?;
+    let settled = settler.settle(reserved, tokens, outcome, leader.as_ref()).await?;
     let kept = leader.and_then(|leader| leader.end_whole(&body, made(summary.call.clone(), target, &settled)));
     if let Some(claim) = &call.claim {
         claim.end(&summary.call, kept.as_deref().ok_or(TOO_LONG)).await;
@@ -101,8 +101,7 @@ pub(super) async fn whole(
 
 /// A call that was answered and settled, as others hear of it.
 pub(super) fn made(call: CallId, target: Target, settled: &Settled) -> Made {
-    let saves = Saved { tokens: settled.tokens().total(), money: settled.cost() };
-    Made { call, target, saves }
+    Made { call, target, saves: settled.whole() }
 }
 
 /// Settles a call whose answer cannot be passed on, for what is known of it.
@@ -119,6 +118,6 @@ pub(super) async fn unusable(
     } else {
         (meter.probable(&call.plan.estimate), CallOutcome::estimated(why))
     };
-    let settled = settler.settle(reserved, tokens, outcome).await;
+    let settled = settler.settle(reserved, tokens, outcome, None).await;
     settled.err().unwrap_or_else(|| Error::UpstreamBroke(format!("provider {provider}: {why}")))
 }

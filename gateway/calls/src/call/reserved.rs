@@ -102,17 +102,8 @@ impl Reserver {
         to: &ResolvedTarget,
         (number, trial): (u32, Trial),
     ) -> Result<Reserved, Error> {
-        if self.clock.off().is_some() {
-            return Err(Error::Unavailable("the clock of this process is wrong: see /readyz".to_owned()));
-        }
-        let Some(Priced { version, estimate }) = &to.priced else {
-            return Err(Error::NoPrice(call.request.model.to_string()));
-        };
-        // What is made for nobody is not worth making where the budget pays for a part of it only.
-        let worst_min = if call.purpose == Purpose::Shadow { estimate.worst() } else { estimate.worst_min() };
-        let worst = (estimate.worst(), worst_min);
-        let wanted = request(call, &to.target, (version.clone(), worst));
-        let reservation = self.in_time(call, self.admission.reserve(wanted)).await?;
+        let reservation = self.hold_out(call, to).await?;
+        let estimate = &priced(call, to)?.estimate;
         let tokens = estimate.output_for(reservation.granted);
         let wanted = call.request.output_limit.unwrap_or(estimate.output_max);
         let (model, upstream_model) = (&call.request.model, &to.target.upstream_model);
@@ -138,6 +129,18 @@ impl Reserver {
         if call.plan.tokenizer.is_some() && !self.admission.has_room(&call.key.holder.tenant, &scopes(call), worst) {
             call.plan.count_texts(&call.request).await;
         }
+    }
+
+    /// Takes what the call can cost at `to` out of the budgets. It is to be finished, whatever comes of it.
+    pub(super) async fn hold_out(&self, call: &Authorised, to: &ResolvedTarget) -> Result<Reservation, Error> {
+        if self.clock.off().is_some() {
+            return Err(Error::Unavailable("the clock of this process is wrong: see /readyz".to_owned()));
+        }
+        let Priced { version, estimate } = priced(call, to)?;
+        // What is made for nobody is not worth making where the budget pays for a part of it only.
+        let worst_min = if call.purpose == Purpose::Shadow { estimate.worst() } else { estimate.worst_min() };
+        let wanted = request(call, &to.target, (version.clone(), (estimate.worst(), worst_min)));
+        self.in_time(call, self.admission.reserve(wanted)).await
     }
 
     /// A new id of a call.
@@ -195,6 +198,11 @@ impl Reserver {
         let retry_after = resets_at.since(self.clock.now());
         (fits && retry_after <= REFILL_WAIT_MAX).then(|| Error::Busy { reason: rejection.to_string(), retry_after })
     }
+}
+
+/// What the call can cost at `to`.
+fn priced<'a>(call: &Authorised, to: &'a ResolvedTarget) -> Result<&'a Priced, Error> {
+    to.priced.as_ref().ok_or_else(|| Error::NoPrice(call.request.model.to_string()))
 }
 
 /// What is asked of admission for `call`, answered by `target` at this price: the worst case, and the least that would do.

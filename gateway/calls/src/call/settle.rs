@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use steward_aggregates::catalog::Charge;
 use steward_events::event::{CallOutcome, SavingCause, Savings, TokenUsage};
+use steward_events::id::CallId;
 use steward_ports::clock::Clock;
 
 use super::reserved::Reserved;
-use crate::admission::Finish;
+use crate::admission::{Finish, FinishError, Sharing};
+use crate::cache::{Bill, Leader, Share};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::settled::Settled;
@@ -25,15 +27,17 @@ impl Settler {
     pub(super) async fn not_sent(&self, mut reserved: Reserved) -> Result<(), Error> {
         let outcome = CallOutcome::NotBilled { reason: "not sent".to_owned() };
         reserved.trial.not_sent();
-        self.settle(reserved, TokenUsage::default(), outcome).await.map(|_| ())
+        self.settle(reserved, TokenUsage::default(), outcome, None).await.map(|_| ())
     }
 
-    /// Records its end. When it returns, the log holds it.
+    /// Records its end; of what it came to it bears its part, if it leads others who bear theirs. When it returns, the log
+    /// holds it.
     pub(super) async fn settle(
         &self,
         mut reserved: Reserved,
         tokens: TokenUsage,
         outcome: CallOutcome,
+        leads: Option<&Leader>,
     ) -> Result<Settled, Error> {
         reserved.trial.used(tokens.total());
         let Charge { variant, cost } = reserved.rate.charge(&tokens, &outcome);
@@ -47,12 +51,22 @@ impl Settler {
         let took = self.clock.monotonic().saturating_sub(reserved.since);
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let call = reserved.reservation.call.clone();
-        let finish = Finish { tokens, cost, variant, unpriced, savings, outcome, duration_ms };
-        Settled::record(reserved.reservation, finish).await.map_err(|error| {
-            tracing::error!(%error, call.id = %call, "the end of a call could not be recorded yet");
-            Error::Unanswered(error.to_string())
-        })
+        let whole = Bill { tokens, cost, variant, unpriced };
+        let (Bill { tokens, cost, .. }, sharing) =
+            match leads.and_then(|leader| leader.split(whole, (call.clone(), reserved.target.clone()))) {
+                Some(Share { part, whole, .. }) => (part, Sharing::Led(whole.without(&part))),
+                None => (whole, Sharing::Alone),
+            };
+        let finish = Finish { tokens, cost, variant, unpriced, savings, outcome, duration_ms, sharing };
+        let recorded = Settled::record(reserved.reservation, finish).await;
+        recorded.map_err(|error| unrecorded(&call, &error))
     }
+}
+
+/// What its caller hears of a call whose end is not on record.
+pub(super) fn unrecorded(call: &CallId, error: &FinishError) -> Error {
+    tracing::error!(%error, call.id = %call, "the end of a call could not be recorded yet");
+    Error::Unanswered(error.to_string())
 }
 
 /// What was saved although the provider was asked; nothing if it billed nothing.

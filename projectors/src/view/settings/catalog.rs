@@ -148,7 +148,7 @@ fn rates_at(prices: &[ModelPrice], target: Option<&TargetId>, now: Timestamp) ->
 /// none.
 fn model_row(own: Option<StoredModel>, inherited: Option<StoredModel>, now: Timestamp) -> Option<ModelRow> {
     let lowered = own.as_ref().and_then(|own| own.spec.as_ref()).map(|spec| spec.output_max);
-    let own_cache = own.as_ref().and_then(|own| own.cache);
+    let own_cache = own.as_ref().and_then(|own| own.cache.clone());
     let own_prompt = own.as_ref().and_then(|own| own.prompt);
     let (stored, is_inherited) = match (own, inherited) {
         (Some(own), None) => (own, false),
@@ -160,7 +160,7 @@ fn model_row(own: Option<StoredModel>, inherited: Option<StoredModel>, now: Time
     let lowered = lowered.filter(|_| is_inherited);
     spec.output_max = lowered.map_or(spec.output_max, |lowered| spec.output_max.min(lowered));
     let (targets, price) = (targets.unwrap_or_default(), rates_at(&prices, None, now));
-    let cache = own_cache.or(cache).unwrap_or_default();
+    let cache = own_cache.clone().or(cache).unwrap_or_default();
     let prompt = own_prompt.or(prompt).unwrap_or_default();
     let inherited = is_inherited;
     Some(ModelRow {

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use steward_events::BoxError;
-use steward_events::event::{
-    AgentSpec, BudgetLevel, Condition, Feature, Operation, PromptPolicy, ProviderKind, Tokenizer,
-};
+use steward_events::event::{AgentSpec, BudgetLevel, Coalesce, Condition, Feature, Operation, PromptPolicy, ProviderKind, Similar, Tokenizer};
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TenantId};
 use steward_events::quantity::{Limit, Window};
 use steward_events::scope::{Scope, Subject};
@@ -64,7 +62,9 @@ struct Model {
 struct Cache {
     /// E.g. `10m`.
     ttl: Option<String>,
-    coalesce: bool,
+    coalesce: Coalesce,
+    shared: bool,
+    similar: Option<Similar>,
 }
 
 impl Cache {
@@ -75,7 +75,7 @@ impl Cache {
         if ttl.subsec_nanos() != 0 {
             return Err("cache.ttl is in whole seconds, e.g. 10m".into());
         }
-        Ok(json!({ "ttl_s": ttl.as_secs(), "coalesce": self.coalesce }))
+        Ok(json!({ "ttl_s": ttl.as_secs(), "coalesce": self.coalesce, "shared": self.shared, "similar": self.similar }))
     }
 }
 

@@ -89,8 +89,9 @@ impl Recorded {
             rows(client, tenant, "model").await?
         {
             let id = || (json!({ "model": model }), model.to_string());
-            if let Some(CachePolicy { ttl_s, coalesce }) = own_cache {
-                self.put(tenant, Kind::Cache, id(), json!({ "ttl_s": ttl_s, "coalesce": coalesce }));
+            if let Some(CachePolicy { ttl_s, coalesce, shared, similar }) = own_cache {
+                let fields = json!({ "ttl_s": ttl_s, "coalesce": coalesce, "shared": shared, "similar": similar });
+                self.put(tenant, Kind::Cache, id(), fields);
             }
             if let Some(prompt) = own_prompt {
                 self.put(tenant, Kind::Prompt, id(), json!(prompt));

@@ -6,9 +6,10 @@
 use std::collections::VecDeque;
 
 use steward_events::commit::{Commit, Entry};
-use steward_events::event::{AnswerSource, CallOutcome, Saved, Savings, Tags, TokenUsage, UnpricedSet, UsageEvent};
+use steward_events::event::{AnswerSource, CallContext, CallOutcome, Saved, Savings, Tags, TokenUsage, UnpricedSet, UsageEvent};
 use steward_events::id::{CallId, CommandId, CommitId, CorrelationId, LeaseId, PrincipalId, SystemPart};
 use steward_events::quantity::{Amounts, NanoDollars, Position};
+use steward_events::shared::Shared;
 use steward_events::stream::StreamName;
 use steward_ports::append::{AppendError, Appended};
 use steward_ports::journal::StreamEnd;
@@ -16,7 +17,7 @@ use steward_ports::log::{LogError, Stored};
 use tokio::sync::oneshot;
 
 use super::{Account, Admitted, Now, Waiting};
-use crate::admission::{Finish, Refusal, Settled, mutations};
+use crate::admission::{Finish, Refusal, Settled, Sharing, mutations};
 
 /// The most calls that one commit starts or finishes.
 const BATCH_MAX: usize = 256;
@@ -121,16 +122,17 @@ impl Account {
         let mut entries = Vec::with_capacity(starts.len() + finishes.len() + closes.len());
         for finished in finishes {
             let Some(call) = self.calls.get(&finished.call) else { continue };
+            let (context, source, saved) = borne(&finished.finish.sharing, &call.wanted.context);
             let event = UsageEvent::CallFinished {
                 call: finished.call.clone(),
                 lease: call.lease.clone(),
-                context: call.wanted.context.clone(),
+                context,
                 tokens: finished.finish.tokens,
                 cost: finished.finish.cost,
                 variant: finished.finish.variant,
                 unpriced: finished.finish.unpriced,
-                source: AnswerSource::Provider,
-                saved: Saved::default(),
+                source,
+                saved,
                 savings: finished.finish.savings.clone(),
                 used: finished.used,
                 late: finished.late,
@@ -336,8 +338,27 @@ fn take<T>(queue: &mut VecDeque<T>) -> Vec<T> {
     queue.drain(..queue.len().min(BATCH_MAX)).collect()
 }
 
+/// Who answered, whether for this call, and what others bear.
+fn borne(sharing: &Sharing, reserved_for: &Shared<CallContext>) -> (Shared<CallContext>, AnswerSource, Saved) {
+    match sharing {
+        Sharing::Alone => (reserved_for.clone(), AnswerSource::Provider, Saved::default()),
+        Sharing::Led(saved) => (reserved_for.clone(), AnswerSource::Provider, *saved),
+        Sharing::Followed(call, target, saved) => {
+            let is_as_reserved =
+                (&target.provider, &target.upstream_model) == (&reserved_for.provider, &reserved_for.upstream_model);
+            let context = if is_as_reserved {
+                reserved_for.clone()
+            } else {
+                let (provider, upstream_model) = (target.provider.clone(), target.upstream_model.clone());
+                Shared::new(CallContext { provider, upstream_model, ..CallContext::clone(reserved_for) })
+            };
+            (context, AnswerSource::Shared { call: call.clone() }, *saved)
+        }
+    }
+}
+
 /// A call that certainly never went upstream.
-pub(in crate::admission) fn never_sent(reason: &str) -> Finish {
+pub(crate) fn never_sent(reason: &str) -> Finish {
     Finish {
         tokens: TokenUsage::default(),
         cost: NanoDollars(0),
@@ -346,6 +367,7 @@ pub(in crate::admission) fn never_sent(reason: &str) -> Finish {
         savings: Savings::default(),
         outcome: CallOutcome::NotBilled { reason: reason.to_owned() },
         duration_ms: 0,
+        sharing: Sharing::Alone,
     }
 }
 

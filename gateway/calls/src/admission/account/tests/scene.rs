@@ -26,7 +26,7 @@ use steward_ports::append::Appended;
 use steward_ports::log::Stored;
 
 use crate::admission::account::{Account, Admitted, Identity, Job, Now, Numbers, Waiting};
-use crate::admission::{AdmissionConfig, Finish, Given, Refusal, ReservationRequest};
+use crate::admission::{AdmissionConfig, Finish, Given, Refusal, ReservationRequest, Sharing};
 
 pub(super) const START: Timestamp = Timestamp(1_790_000_000_000_000);
 
@@ -182,6 +182,7 @@ impl Scene {
             savings: Savings::default(),
             outcome,
             duration_ms: 1,
+            sharing: Sharing::Alone,
         };
         self.account.finish(&id(&format!("call{number}")), finish, now, None);
     }
