@@ -23,7 +23,8 @@ mod tenant;
 pub use access::{AccessCommand, DefineRole, GiveGrant, RevokeGrant};
 pub use agent::{AgentCommand, DefineAgent};
 pub use catalog::{
-        CatalogCommand, MakeSecret, PurgeCache, RemoveSecret, SetCache, SetModel, SetPrice, SetPrompt, SetProvider, SetRoute, SetSecret,
+    CatalogCommand, MakeSecret, PurgeCache, RemoveSecret, SetCache, SetModel, SetPrice, SetPrompt, SetProvider,
+    SetRoute, SetSecret,
 };
 pub use checkpoint::{CheckpointCommand, RequestCheckpoint, SignCheckpoint};
 pub use identity::{CreateAccount, DisableUser, IdentityCommand, InviteUser, IssueKey, RevokeKey};

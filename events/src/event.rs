@@ -42,7 +42,7 @@ pub use call::{
     AnswerSource, CallContext, CallOutcome, InvalidTags, Operation, Purpose, Saved, TAG_KEY_BYTES_MAX,
     TAG_VALUE_BYTES_MAX, TAGS_MAX, Tags, TokenUsage,
 };
-pub use catalog::{CachePolicy, CatalogEvent, ModelSpec, ProviderKind};
+pub use catalog::{CatalogEvent, ProviderKind};
 pub use checkpoint::CheckpointEvent;
 pub use denials::{DenialEvent, DenialKind};
 pub use identity::{IdentityEvent, KeyHash, Profile};

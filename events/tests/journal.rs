@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use steward_events::commit::{Commit, Entry};
 use steward_events::digest::CommitHash;
 use steward_events::event::{
-        AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Purpose, Saved, Saving, SavingCause, Savings, ServiceTier, Similarity, Tags, TokenUsage, Unpriced, UnpricedSet, UsageEvent,
+    AggregateKind, AnswerSource, CallContext, CallOutcome, Event, Operation, PriceVersion, Purpose, Saved, Saving,
+    SavingCause, Savings, ServiceTier, Similarity, Tags, TokenUsage, Unpriced, UnpricedSet, UsageEvent,
 };
 use steward_events::id::{CallId, CorrelationId, HolderId, LeaseId, PrincipalId};
 use steward_events::ids::{DerivedIds, Ids};

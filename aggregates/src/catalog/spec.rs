@@ -10,7 +10,7 @@ use super::CONTEXT_MAX;
 
 /// Refuses what can be true of no model.
 pub(super) fn check(spec: &ModelSpec) -> Result<(), Rejection> {
-    let ModelSpec { context_max, output_max, operations, features, ends: _ } = spec;
+    let ModelSpec { context_max, output_max, operations, features, ends: _, tokenizer: _ } = spec;
     if *output_max == Tokens(0) || output_max > context_max {
         return Err(Rejection::invalid("spec.output_max", "must be at least 1 and at most context_max"));
     }

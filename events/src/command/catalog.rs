@@ -4,7 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Body;
-use crate::event::{CachePolicy, Coalesce, ModelSpec, PriceVariant, PromptPolicy, PromptWindow, ProviderKind, Rates, RoutePolicy, RouteTerms, Similar, Target, TargetId};
+use crate::event::{
+    CachePolicy, Coalesce, ModelSpec, PriceVariant, PromptPolicy, PromptWindow, ProviderKind, Rates, RoutePolicy,
+    RouteTerms, Similar, Target, TargetId,
+};
 use crate::id::{ModelId, ProviderId, SecretId, TenantId};
 use crate::provider_key::SecretValue;
 use crate::sealed::{Content, KeyOwner, Sealable};

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::event::{ModelId, PriceVersion, ProviderId, ServiceTier, ServiceTier};
-use crate::id::{CallId, Similarity};
-use crate::id::{CallId};
+use crate::event::{PriceVersion, ServiceTier, Similarity};
+use crate::id::{CallId, ModelId, ProviderId};
 use crate::quantity::{NanoDollars, Tokens};
 use crate::scope::ScopeSet;
 

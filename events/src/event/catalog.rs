@@ -5,7 +5,9 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{CachePolicy, ModelSpec, PriceVariant, PromptPolicy, Rates, RoutePolicy, RouteTerms, Target, TargetId};
+use crate::event::{
+    CachePolicy, ModelSpec, PriceVariant, PromptPolicy, Rates, RoutePolicy, RouteTerms, Target, TargetId,
+};
 use crate::id::{ModelId, ProviderId, SecretId};
 use crate::provider_key::SecretValue;
 use crate::quantity::SchemaVersion;

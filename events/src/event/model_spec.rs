@@ -35,8 +35,7 @@ pub struct ModelSpec {
 impl ModelSpec {
     /// These bounds, and nothing else known.
     pub const fn of(context_max: Tokens, output_max: Tokens) -> Self {
-        let (operations, features) = (Vec::new(), Vec::new());
-        Self { context_max, output_max, operations, features, ends: None, tokenizer: None }
+        Self { context_max, output_max, operations: Vec::new(), features: Vec::new(), ends: None, tokenizer: None }
     }
 }
 

@@ -14,6 +14,8 @@ use crate::quantity::{NanoDollars, Tokens};
 pub enum SavingCause {
     /// An earlier answer was kept.
     Cache,
+    /// An earlier answer, to a question in other words, was kept.
+    Similar,
     /// Another call asked the same at that moment.
     Shared,
     /// The provider had read the beginning of the request before.
@@ -25,11 +27,14 @@ pub enum SavingCause {
 }
 
 impl SavingCause {
-    /// Thanks to what a call with an answer from `source` needed no provider; none if nothing was saved so.
+    /// Thanks to what a call with an answer from `source` paid the provider nothing, or a part; none if nothing was saved so.
     pub const fn of(source: &AnswerSource) -> Option<Self> {
         match source {
+            // Whose answer others shared saved what they bear.
+            AnswerSource::Provider => Some(Self::Shared),
             // What comes again under its key would not have been sent twice.
-            AnswerSource::Provider | AnswerSource::Repeated { .. } => None,
+            AnswerSource::Repeated { .. } => None,
+            AnswerSource::Similar { .. } => Some(Self::Similar),
             AnswerSource::Cache => Some(Self::Cache),
             AnswerSource::Shared { .. } => Some(Self::Shared),
         }
@@ -39,6 +44,7 @@ impl SavingCause {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Cache => "cache",
+            Self::Similar => "similar",
             Self::Shared => "shared",
             Self::PromptCache => "prompt_cache",
             Self::Compressed => "compressed",

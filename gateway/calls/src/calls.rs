@@ -153,7 +153,7 @@ impl Calls {
     /// If this key may not call the model.
     pub async fn count_tokens(&self, key: &AuthenticatedKey, request: &ToCount) -> Result<u64, Error> {
         let ToCount { model, messages, bytes, body } = request;
-        if !self.models(key)?.contains(model) {
+        if !self.models(key)?.iter().any(|(known, _)| known == model) {
             return Err(Error::NoSuchModel(model.to_string()));
         }
         let tokenizer = {

@@ -107,7 +107,7 @@ async fn model(State(face): State<Arc<OpenAi>>, Path(name): Path<String>, reques
 
 /// OpenAI's four fields, and beside them what is known of the model, under the names that others use for it.
 fn shown((id, spec): &(ModelId, ModelSpec)) -> Value {
-    let ModelSpec { context_max, output_max, operations, features, ends } = spec;
+    let ModelSpec { context_max, output_max, operations, features, ends, tokenizer: _ } = spec;
     let mut shown = json!({
         "id": id, "object": "model", "created": 0, "owned_by": "steward",
         "context_length": context_max, "max_output_tokens": output_max,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use steward_events::event::{
-        AnswerSource, CallContext, CallOutcome, Saved, Savings, Tags, Target, TokenUsage, UnpricedSet, UsageEvent,
+    AnswerSource, CallContext, CallOutcome, Saved, Savings, Tags, Target, TokenUsage, UnpricedSet, UsageEvent,
 };
 use steward_events::id::{CallId, LeaseId};
 use steward_events::quantity::{Amounts, NanoDollars};

@@ -81,7 +81,7 @@ impl Pipeline {
             memory: None,
             tags: Vec::new(),
             request: call.id.clone(),
-            began: self.clock.monotonic(),
+            began: self.settler.clock.monotonic(),
             anew: false,
             idempotency_key: None,
         }
@@ -92,7 +92,9 @@ impl Pipeline {
         let authorised = authorise(&self.access, &self.metrics, planned).await?;
         match self.answer(authorised, None, &Left::default()).await?.body {
             ReplyBody::Whole(body, _) => Ok(body),
-            ReplyBody::Stream(_) => Err(Error::UpstreamBroke("an embedding came as a stream".to_owned())),
+            ReplyBody::Stream(_) | ReplyBody::Kept(_) => {
+                Err(Error::UpstreamBroke("an embedding came as a stream".to_owned()))
+            }
         }
     }
 }

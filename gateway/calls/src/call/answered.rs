@@ -185,7 +185,7 @@ impl Sender {
         } else {
             (worst(), "the caller broke off")
         };
-        let recorded = self.settler.settle(reserved, tokens, CallOutcome::estimated(reason)).await;
+        let recorded = self.settler.settle(reserved, tokens, CallOutcome::estimated(reason), None).await;
         Unanswered::GiveUp(recorded.err().unwrap_or_else(broke_off))
     }
 

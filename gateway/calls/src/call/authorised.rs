@@ -96,6 +96,10 @@ impl Authorised {
             targets: vec![target.clone()],
             course: Course { order: vec![0], ..Course::default() },
             estimate,
+            // Its texts were counted with those of the call, if they were.
+            tokenizer: None,
+            prompt: self.plan.prompt,
+            spared: self.plan.spared,
             price: version,
             cache: CacheTerms::default(),
             terms: self.plan.terms.clone(),

@@ -114,7 +114,7 @@ impl Reserver {
             rate: estimate.rate.clone(),
             since,
             target: to.target.clone(),
-            spared: plan.spared,
+            spared: call.plan.spared,
             trial,
             number,
             overhead: since.saturating_sub(call.began),
@@ -125,8 +125,9 @@ impl Reserver {
     /// Counts the texts of a call for which the gateway holds too little if each of their bytes were a token: to count takes
     /// time, and where there is plenty nobody needs it.
     pub(super) async fn count_texts(&self, call: &mut Authorised) {
-        let worst = call.plan.estimate.worst();
-        if call.plan.tokenizer.is_some() && !self.admission.has_room(&call.key.holder.tenant, &scopes(call), worst) {
+        let (worst, holder) = (call.plan.estimate.worst(), &call.key.holder);
+        let has_room = || self.admission.has_room(&holder.tenant, &scopes(holder, &call.request.model), worst);
+        if call.plan.tokenizer.is_some() && !has_room() {
             call.plan.count_texts(&call.request).await;
         }
     }

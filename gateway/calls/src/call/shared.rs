@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_events::event::CallOutcome;
+use steward_events::event::{CallOutcome, Savings};
 
 use super::answered::broke_off;
 use super::authorised::Authorised;
@@ -134,6 +134,7 @@ fn part_of(Share { part, whole, of }: Share, took: Duration) -> Finish {
         cost,
         variant,
         unpriced,
+        savings: Savings::default(),
         outcome: CallOutcome::Completed,
         duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         sharing: Sharing::Followed(call, target, whole.without(&part)),

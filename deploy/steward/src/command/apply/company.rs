@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use steward_events::BoxError;
-use steward_events::event::{AgentSpec, BudgetLevel, Coalesce, Condition, Feature, Operation, PromptPolicy, ProviderKind, Similar, Tokenizer};
+use steward_events::event::{
+    AgentSpec, BudgetLevel, Coalesce, Condition, Feature, Operation, PromptPolicy, ProviderKind, Similar, Tokenizer,
+};
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TenantId};
 use steward_events::quantity::{Limit, Window};
 use steward_events::scope::{Scope, Subject};

@@ -6,7 +6,9 @@
 use std::collections::VecDeque;
 
 use steward_events::commit::{Commit, Entry};
-use steward_events::event::{AnswerSource, CallContext, CallOutcome, Saved, Savings, Tags, TokenUsage, UnpricedSet, UsageEvent};
+use steward_events::event::{
+    AnswerSource, CallContext, CallOutcome, Saved, Savings, Tags, TokenUsage, UnpricedSet, UsageEvent,
+};
 use steward_events::id::{CallId, CommandId, CommitId, CorrelationId, LeaseId, PrincipalId, SystemPart};
 use steward_events::quantity::{Amounts, NanoDollars, Position};
 use steward_events::shared::Shared;
