@@ -15,10 +15,12 @@ use crate::scope::Scope;
 
 mod access;
 mod agent;
+mod batch;
 mod call;
 mod catalog;
 mod checkpoint;
 mod denials;
+mod file;
 mod identity;
 mod ledger;
 mod price;
@@ -31,6 +33,7 @@ mod usage;
 
 pub use access::{AccessEvent, Condition, GrantId};
 pub use agent::{AgentEvent, AgentSpec, PatternKind};
+pub use batch::{BatchEnd, BatchEndpoint, BatchEvent, BatchMetadata, BatchProblem, LineCounts};
 pub use call::{
     AnswerSource, CallContext, CallOutcome, InvalidTags, Operation, Saved, TAG_KEY_BYTES_MAX, TAG_VALUE_BYTES_MAX,
     TAGS_MAX, Tags, TokenUsage,
@@ -38,6 +41,7 @@ pub use call::{
 pub use catalog::{CachePolicy, CatalogEvent, ModelSpec, ProviderKind};
 pub use checkpoint::CheckpointEvent;
 pub use denials::{DenialEvent, DenialKind};
+pub use file::{FileEvent, FileName, FilePurpose};
 pub use identity::{IdentityEvent, KeyHash, Profile};
 pub use ledger::{BudgetKey, BudgetLevel, BudgetSpec, LeaseTerms, LedgerEvent, UnsettledCall, WindowBounds};
 pub use price::{Hours, PriceVariant, PriceVersion, Rates, ServiceTier, TimeOfDay, Unpriced, UnpricedSet, Weekday};
@@ -116,7 +120,9 @@ impl Event {
     /// Where it belongs, if it is what began a stream that belongs somewhere below its tenant.
     pub const fn scope(&self) -> Option<&Scope> {
         match self {
-            Self::Task(TaskEvent::Submitted { scope, .. }) => Some(scope),
+            Self::Task(TaskEvent::Submitted { scope, .. }) | Self::Batch(BatchEvent::Submitted { scope, .. }) => {
+                Some(scope)
+            }
             _ => None,
         }
     }
