@@ -264,6 +264,7 @@ impl Aggregate for Catalog {
             CatalogCommand::SetCache(set) => self.caches.set(set),
             CatalogCommand::PurgeCache(purge) => self.caches.purge(purge),
             CatalogCommand::SetSecret(set) => self.set_secret(set),
+            CatalogCommand::MakeSecret(make) => self.make_secret(make),
             CatalogCommand::RemoveSecret(remove) => self.remove_secret(remove),
         }
     }
@@ -302,6 +303,7 @@ impl Aggregate for Catalog {
             CatalogCommand::SetCache(set) => json!({ "model": set.model }),
             CatalogCommand::PurgeCache(purge) => json!({ "model": purge.model }),
             CatalogCommand::SetSecret(set) => json!({ "secret": set.secret }),
+            CatalogCommand::MakeSecret(make) => json!({ "secret": make.secret }),
             CatalogCommand::RemoveSecret(remove) => json!({ "secret": remove.secret }),
             CatalogCommand::SetPrice(set) => {
                 let mut froms = self.prices.get(&set.model).into_iter().flat_map(BTreeMap::iter);

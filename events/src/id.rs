@@ -236,6 +236,18 @@ impl TaskId {
     }
 }
 
+impl SecretId {
+    /// The key with which a gateway seals a tenant's contents beside the log.
+    pub fn contents_key() -> Self {
+        Self(Arc::from("sys_contents"))
+    }
+
+    /// True of secrets that Steward makes for itself: nobody else sets, removes or uses one.
+    pub fn is_system(&self) -> bool {
+        self.0.starts_with("sys_")
+    }
+}
+
 impl StreamId {
     /// The id of streams of which a tenant has just one.
     pub fn main() -> Self {

@@ -205,6 +205,7 @@ fn any_event() -> impl Strategy<Value = UsageEvent> {
         Just(AnswerSource::Provider),
         Just(AnswerSource::Cache),
         any_id().prop_map(|call| AnswerSource::Shared { call }),
+        any_id().prop_map(|call| AnswerSource::Repeated { call }),
     ];
     let saved = any::<[u8; 2]>()
         .prop_map(|[tokens, money]| Saved { tokens: Tokens(tokens.into()), money: NanoDollars(money.into()) });

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, header};
 use steward_aggregates::authority::Context;
-use steward_calls::{Accepted, Access, AuthenticatedKey, BodyMemory, Limits, Taker};
+use steward_calls::{Accepted, Access, AuthenticatedKey, BodyMemory, IdempotencyKey, Limits, Taker};
 use steward_events::id::TenantId;
 use steward_events::permission::Permission;
 use steward_events::scope::Scope;
@@ -65,6 +65,7 @@ impl Door {
         let began = self.clock.monotonic();
         let key = self.authenticate(head).await?;
         let tags = tags::read(&head.headers)?;
+        let idempotency_key = idempotency_key(&head.headers)?;
         // Before a byte of the body is read: who may call nothing takes no room from those who may.
         self.access.may_call_something(&key).await?;
         let by = Taker::from(&*key.holder);
@@ -76,7 +77,7 @@ impl Door {
         (self.capacity.calls)().map_err(Error::unavailable)?;
         let request = Arrival::of(head).id.clone();
         let anew = cache_header::wants_anew(&head.headers);
-        Ok(Accepted { key, permit, body, memory, tags, request, began, anew })
+        Ok(Accepted { key, permit, body, memory, tags, request, began, anew, idempotency_key })
     }
 
     /// Who calls, if their key is good.
@@ -139,6 +140,19 @@ fn key(headers: &HeaderMap) -> Result<&str, Error> {
         key = Some(value);
     }
     key.ok_or(Error::NoKey)
+}
+
+/// The header by which a caller names a call that may come again.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Error> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Error::bad("Idempotency-Key", "is there more than once: send one key"));
+    }
+    let read = IdempotencyKey::read(value.to_str().unwrap_or_default());
+    read.map(Some).map_err(|why| Error::bad("Idempotency-Key", why))
 }
 
 /// What the header says, if it is there.

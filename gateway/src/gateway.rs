@@ -11,6 +11,7 @@ use steward_events::id::SystemPart;
 use steward_events::ids::Ids;
 use steward_ports::bus::{Authenticator, CommandBus};
 use steward_ports::clock::Clock;
+use steward_ports::contents::ContentStore;
 use steward_ports::live::Live;
 use steward_ports::log::EventLog;
 use steward_ports::notes::Notes;
@@ -37,6 +38,8 @@ pub struct GatewayPorts {
     pub log: Arc<dyn EventLog>,
     /// Carries commands and queries.
     pub bus: Arc<dyn CommandBus>,
+    /// Keeps contents beside the log.
+    pub contents: Arc<dyn ContentStore>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// New ids.
@@ -63,13 +66,14 @@ pub struct Gateway {
 impl Gateway {
     /// Builds a gateway; must be called within a tokio runtime.
     pub fn new(ports: GatewayPorts, config: Config) -> Self {
-        let GatewayPorts { log, bus, clock, ids, providers, capacity, metrics, probes } = ports;
+        let GatewayPorts { log, bus, contents, clock, ids, providers, capacity, metrics, probes } = ports;
         let access = Arc::new(Access::start(&log, &clock, &config.calls));
         let catalogs = Arc::new(Live::start(Arc::clone(&log), Arc::clone(&clock)));
         let notes = Notes::start(Arc::clone(&log), Arc::clone(&clock), Arc::clone(&ids), SystemPart::Gateway);
         let calls = CallsPorts {
             log,
             bus: Arc::clone(&bus),
+            contents,
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
             access: Arc::clone(&access),

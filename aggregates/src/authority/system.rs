@@ -31,6 +31,7 @@ const TABLE: &[SystemRight] = &[
     row(Gateway, "lease:correct", true, false),
     row(Gateway, "secret:open", false, false),
     row(Gateway, "file:keep", false, false),
+    row(Gateway, "secret:make", false, false),
     row(Worker, "lease:recall", true, false),
     row(Worker, "lease:end", true, false),
     row(Worker, "lease:correct", true, false),

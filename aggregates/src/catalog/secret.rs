@@ -1,6 +1,6 @@
 //! Secrets of a tenant, and which of its providers may use which: what they are is never known here.
 
-use steward_events::command::{RemoveSecret, SetSecret};
+use steward_events::command::{MakeSecret, RemoveSecret, SetSecret};
 use steward_events::digest::BodyHash;
 use steward_events::event::CatalogEvent;
 use steward_events::id::{ProviderId, SecretId};
@@ -35,6 +35,7 @@ impl Catalog {
     /// itself.
     pub(super) fn check_key(&self, reference: &str, stamp: &Stamp) -> Result<(), Rejection> {
         match upstream::read_key(reference)? {
+            KeyPlace::Secret(secret) if secret.is_system() => Err(reserved()),
             KeyPlace::Secret(secret) if self.secret(&secret).is_none() => {
                 Err(Rejection::invalid("key", "there is no such secret: set it first, with steward secret set"))
             }
@@ -48,6 +49,9 @@ impl Catalog {
 
     pub(super) fn set_secret(&self, set: &SetSecret) -> Result<Vec<CatalogEvent>, Rejection> {
         let SetSecret { secret, value } = set;
+        if secret.is_system() {
+            return Err(reserved());
+        }
         let Some(value) = value.sealed() else {
             return Err(Rejection::invalid("value", "was not sealed"));
         };
@@ -59,8 +63,26 @@ impl Catalog {
         Ok(vec![CatalogEvent::SecretSet { secret: secret.clone(), value: value.clone() }])
     }
 
+    /// Of several that make one at the same time, the first does; one that is there stays.
+    pub(super) fn make_secret(&self, make: &MakeSecret) -> Result<Vec<CatalogEvent>, Rejection> {
+        let MakeSecret { secret, value } = make;
+        if !secret.is_system() {
+            return Err(Rejection::invalid("secret", "does not begin with sys_"));
+        }
+        let Some(value) = value.sealed() else {
+            return Err(Rejection::invalid("value", "was not sealed"));
+        };
+        if self.secret(secret).is_some() {
+            return Ok(vec![]);
+        }
+        Ok(vec![CatalogEvent::SecretSet { secret: secret.clone(), value: value.clone() }])
+    }
+
     pub(super) fn remove_secret(&self, remove: &RemoveSecret) -> Result<Vec<CatalogEvent>, Rejection> {
         let RemoveSecret { secret } = remove;
+        if secret.is_system() {
+            return Err(reserved());
+        }
         if self.secret(secret).is_none() {
             return Err(Rejection::not_found("secret", secret));
         }
@@ -76,4 +98,8 @@ impl Catalog {
         let mut users = self.providers.iter().filter(|(_, provider)| provider.secret().as_ref() == Some(secret));
         users.next().map(|(provider, _)| provider)
     }
+}
+
+fn reserved() -> Rejection {
+    Rejection::invalid("secret", "names that begin with sys_ are of Steward's own secrets: choose another")
 }

@@ -1,6 +1,6 @@
 //! The ports on NATS JetStream.
 //!
-//! This crate knows how Steward's log, bus, timers and keys lie on NATS: streams, subjects, headers, consumers, and who
+//! This crate knows how Steward's log, bus, timers, keys and contents lie on NATS: streams, subjects, headers, consumers, and who
 //! may do what there. It must not know what a command or an event means. Nothing else names async-nats.
 
 mod answer;
@@ -8,6 +8,7 @@ mod api;
 pub mod baseline;
 pub mod bus;
 mod config;
+pub mod contents;
 pub mod connection;
 mod durability;
 mod envelope;
@@ -23,6 +24,7 @@ pub mod vault;
 
 pub use bus::JetStreamBus;
 pub use config::Config;
+pub use contents::JetStreamContents;
 pub use connection::{ConnectError, Connection, Credentials};
 pub use durability::Durability;
 pub use log::JetStreamLog;

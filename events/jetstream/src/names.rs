@@ -8,6 +8,9 @@ pub const TIMERS_STREAM: &str = "TIMERS";
 /// The stream of wrapped data keys.
 pub const KEYS_STREAM: &str = "KEYS";
 
+/// The stream of contents beside the log.
+pub const CONTENTS_STREAM: &str = "CONTENTS";
+
 /// The JetStream stream of a shard.
 pub fn log_stream(shard: Shard) -> String {
     format!("EVT_{:02}", shard.0)

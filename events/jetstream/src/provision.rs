@@ -13,7 +13,7 @@ use crate::MESSAGE_BYTES_MAX;
 use crate::api::{self, CallError};
 use crate::connection::Connection;
 use crate::durability::Durability;
-use crate::names::{KEYS_STREAM, TIMERS_STREAM, log_stream};
+use crate::names::{CONTENTS_STREAM, KEYS_STREAM, TIMERS_STREAM, log_stream};
 
 /// Most consumers of one stream; without an explicit number the server refuses the 1,001st.
 const CONSUMERS_MAX: u32 = 4_096;
@@ -265,7 +265,18 @@ fn wanted(shards: u16, options: Options) -> Vec<Map<String, Value>> {
         "deny_delete": false,
         "deny_purge": true,
     });
-    let all = (0..shards).map(log).chain([timers, keys]);
+    let contents = json!({
+        "name": CONTENTS_STREAM,
+        "description": "Steward's contents beside the log, sealed; each ends by itself",
+        "subjects": ["kept.>"],
+        "retention": "limits",
+        "max_msgs_per_subject": 1,
+        "max_msg_size": MESSAGE_BYTES_MAX,
+        "deny_delete": true,
+        "deny_purge": false,
+        "allow_msg_ttl": true,
+    });
+    let all = (0..shards).map(log).chain([timers, keys, contents]);
     all.map(|own| {
         let fields = [&common, &own].into_iter().filter_map(Value::as_object).flatten();
         fields.map(|(field, value)| (field.clone(), value.clone())).collect()

@@ -8,7 +8,7 @@ use std::fmt;
 
 use steward_events::id::SystemPart;
 
-use crate::names::{KEYS_STREAM, TIMERS_STREAM};
+use crate::names::{CONTENTS_STREAM, KEYS_STREAM, TIMERS_STREAM};
 
 /// A user of the bus that is a part of Steward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,13 +64,14 @@ struct RolePermissions {
     publish: &'static [&'static [&'static str]],
     publish_never: &'static [&'static str],
     subscribe: &'static [&'static str],
-    /// May it name the stream of timers, the stream of data keys?
+    /// May it name the stream of timers, that of data keys, that of contents?
     timers: bool,
     keys: bool,
+    contents: bool,
 }
 
 const NOTHING: RolePermissions =
-    RolePermissions { publish: &[], publish_never: &[], subscribe: &[], timers: false, keys: false };
+    RolePermissions { publish: &[], publish_never: &[], subscribe: &[], timers: false, keys: false, contents: false };
 
 /// Hears of connections that have closed, and closes others.
 const CLOSING: RolePermissions =
@@ -141,6 +142,7 @@ impl Role {
                 ]],
                 timers: true,
                 keys: true,
+                contents: true,
                 ..NOTHING
             },
             Self::Aggregates => {
@@ -174,8 +176,13 @@ impl Role {
                 ..NOTHING
             },
             Self::Gateway => RolePermissions {
-                publish: &[READ_LOG, NOTES, &["evt.*.*.usage.*", "cmd.*.*.*.*", "qry.*.*.*.*"]],
+                publish: &[
+                    READ_LOG,
+                    NOTES,
+                    &["evt.*.*.usage.*", "cmd.*.*.*.*", "qry.*.*.*.*", "kept.>", "$JS.API.STREAM.PURGE.CONTENTS"],
+                ],
                 publish_never: &["cmd.*.sys_worker.>", "cmd.*.sys_bootstrap.>"],
+                contents: true,
                 ..NOTHING
             },
             Self::Login => {
@@ -190,7 +197,7 @@ impl Role {
         let row = self.row();
         let owned = |subject: &&str| (*subject).to_owned();
         let mut never: Vec<String> = row.publish_never.iter().map(owned).collect();
-        for (stream, named) in [(TIMERS_STREAM, row.timers), (KEYS_STREAM, row.keys)] {
+        for (stream, named) in [(TIMERS_STREAM, row.timers), (KEYS_STREAM, row.keys), (CONTENTS_STREAM, row.contents)] {
             if !named {
                 let about = [
                     "STREAM.MSG.GET.{}",
@@ -286,6 +293,18 @@ mod tests {
         for role in Role::ALL {
             let asks = may_publish(role, "qry.acme.sys_gateway.secret.open");
             assert_eq!(asks, role == Role::Gateway, "{role}");
+        }
+    }
+
+    #[test]
+    fn only_the_gateway_reads_and_writes_contents() {
+        for role in Role::ALL {
+            let writes = may_publish(role, "kept.acme.claim.x.0");
+            assert_eq!(writes, role == Role::Gateway, "{role}");
+            let reads = may_publish(role, "$JS.API.STREAM.MSG.GET.CONTENTS");
+            assert_eq!(reads, role == Role::Gateway, "{role}");
+            let follows = may_publish(role, "$JS.API.CONSUMER.CREATE.CONTENTS.x");
+            assert_eq!(follows, role == Role::Gateway, "{role}");
         }
     }
 

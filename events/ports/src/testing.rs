@@ -22,9 +22,11 @@ use crate::clock::RandomIds;
 use crate::log::EventLog;
 
 mod appending;
+mod contents;
 mod faulty;
 mod reading;
 
+pub use contents::content_contract;
 pub use faulty::{Faults, FaultyLog, Seed};
 
 /// The longest that one case may take.
@@ -109,11 +111,18 @@ pub fn commit(stream: &StreamName, version: u64, prev: CommitHash, what: &str) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::SystemClock;
+    use crate::contents::MemoryContents;
     use crate::log::memory::MemoryLog;
 
     #[tokio::test]
     async fn the_log_in_memory_keeps_the_contract() {
         log_contract(Arc::new(MemoryLog::default())).await;
+    }
+
+    #[tokio::test]
+    async fn contents_in_memory_keep_the_contract() {
+        content_contract(Arc::new(MemoryContents::new(Arc::new(SystemClock::default())))).await;
     }
 
     #[tokio::test]

@@ -19,6 +19,7 @@ commands! {
         "cache" "set" => SetCache, Callers, "Set for how long answers of a model are kept for calls that ask the same";
         "cache" "purge" => PurgeCache, Callers, "Give no answer of a model that was kept until now";
         "secret" "set" => SetSecret, Callers, "Keep a secret, such as the key of a provider: sealed, and shown to nobody again";
+        "secret" "make" => MakeSecret, System, "Make a secret of Steward's own for the tenant, unless there is one";
         "secret" "remove" => RemoveSecret, Callers, "Remove a secret that no provider uses";
     }
 }
@@ -142,6 +143,25 @@ impl Body for SetSecret {
         vec![(&mut self.value, KeyOwner::Tenant(tenant.clone()))]
     }
     /// Nobody sees that two secrets of a tenant are the same.
+    fn sealed_at(&self) -> String {
+        format!("secret/{}", self.secret)
+    }
+}
+
+/// Makes a secret of Steward's own for the tenant, under a name that begins with `sys_`. If there is one, that one stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MakeSecret {
+    /// Name of the secret.
+    pub secret: SecretId,
+    /// The secret, drawn at random by who needs it; sealed before anything is decided or recorded.
+    pub value: Content<SecretValue>,
+}
+
+impl Body for MakeSecret {
+    fn sealed(&mut self, tenant: &TenantId) -> Vec<(&mut dyn Sealable, KeyOwner)> {
+        vec![(&mut self.value, KeyOwner::Tenant(tenant.clone()))]
+    }
     fn sealed_at(&self) -> String {
         format!("secret/{}", self.secret)
     }

@@ -71,6 +71,11 @@ pub enum AnswerSource {
         /// That call.
         call: CallId,
     },
+    /// The same caller had asked for it before under the same idempotency key.
+    Repeated {
+        /// The call that was made then.
+        call: CallId,
+    },
 }
 
 impl AnswerSource {

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use steward_events::event::{CachePolicy, Saved, Target};
 use steward_events::id::CallId;
+use steward_events::request::Format;
 use steward_ports::clock::Clock;
 
 mod flight;
@@ -57,7 +59,45 @@ pub(crate) enum KeptBody {
     },
 }
 
+/// How an answer is written beside the log.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    call: CallId,
+    target: Target,
+    saves: Saved,
+    #[serde(with = "serde_bytes")]
+    body: Vec<u8>,
+    /// Of a stream, whether something is said at its end beside what the call came to, and what.
+    stream: Option<Option<serde_bytes::ByteBuf>>,
+}
+
 impl Kept {
+    /// As it is written beside the log.
+    pub(crate) fn write(&self) -> Vec<u8> {
+        let Made { call, target, saves } = self.made.clone();
+        let (body, stream) = match &self.body {
+            KeptBody::Whole(body) => (body, None),
+            KeptBody::Stream { events, held } => {
+                (events, Some(held.as_ref().map(|held| serde_bytes::ByteBuf::from(&held[..]))))
+            }
+        };
+        let written = Written { call, target, saves, body: body.to_vec(), stream };
+        // Ids, numbers and bytes: there is nothing that could not be written.
+        Format::MessagePack.write(&written).unwrap_or_default()
+    }
+
+    /// Reads what [`Self::write`] wrote.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let Written { call, target, saves, body, stream } = Format::MessagePack.read(bytes).ok()?;
+        let body = match stream {
+            None => KeptBody::Whole(body.into()),
+            Some(held) => {
+                KeptBody::Stream { events: body.into(), held: held.map(|held| Bytes::from(held.into_vec())) }
+            }
+        };
+        Some(Self { body, made: Made { call, target, saves } })
+    }
+
     /// About how much memory it takes.
     fn bytes(&self) -> usize {
         /// Keys, ids and what holds them.
@@ -159,6 +199,8 @@ pub enum CacheUse {
     },
     /// It got the answer of another call that was on its way.
     Shared,
+    /// It got its own answer again: it had come before under the same `Idempotency-Key`.
+    Replayed,
     /// There was none, and it was made.
     Miss,
     /// None was looked for: its caller, or what it asks for, wants one of its own.
@@ -171,6 +213,7 @@ impl CacheUse {
         match self {
             Self::Hit { .. } => "hit",
             Self::Shared => "shared",
+            Self::Replayed => "replayed",
             Self::Miss => "miss",
             Self::Bypass => "bypass",
         }

@@ -6,6 +6,7 @@
 //! | [`Accepted`] | a face's door | the key is good, freshly; the call has a permit; its body has come |
 //! | `Planned` | `planned.rs` | it is read, routed, and its worst case is known |
 //! | `Authorised` | `authorised.rs` | the caller may call the model at that cost |
+//! | | `claimed.rs` | *where the caller names the call by an idempotency key:* no other call with this key is made, now or later; or the answer to the one that was is given |
 //! | | `given.rs` | *where the model's policy says so:* an answer that another call got is given, and that is in the log; or this call's own answer will be for others too |
 //! | `Reserved` | `reserved.rs` | the worst case is reserved; `CallStarted` is in the log |
 //! | `Answered` | `answered.rs` | the provider answers. The request was checked once more when the connection was ready for its body, because reserving may have waited and a process may have been stopped for a while |
@@ -28,7 +29,9 @@ use tokio_util::task::TaskTracker;
 use crate::access::Access;
 use crate::admission::Admission;
 use crate::cache::{Cache, Leader};
+use crate::claims::Claims;
 use crate::config::Config;
+use crate::contents::Contents;
 use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -41,6 +44,7 @@ mod accepted;
 mod answered;
 mod attempts;
 mod authorised;
+mod claimed;
 mod failure;
 mod given;
 mod manners;
@@ -72,6 +76,8 @@ pub(crate) struct Pipeline {
     metrics: Metrics,
     planner: Planner,
     giver: Arc<Giver>,
+    claims: Claims,
+    contents: Arc<Contents>,
     reserver: Arc<Reserver>,
     sender: Sender,
     settler: Settler,
@@ -91,7 +97,8 @@ pub(crate) struct Parts {
     pub(crate) admission: Arc<Admission>,
     pub(crate) providers: Providers,
     pub(crate) targets: Targets,
-    pub(crate) secrets: TenantSecrets,
+    pub(crate) secrets: Arc<TenantSecrets>,
+    pub(crate) contents: Arc<Contents>,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Arc<dyn Clock>,
     /// The tasks that must record the end of a call.
@@ -102,7 +109,8 @@ pub(crate) struct Parts {
 
 impl Pipeline {
     pub(crate) fn new(parts: Parts, config: &Config) -> Self {
-        let Parts { access, catalogs, admission, providers, targets, secrets, metrics, clock, tracker, cut } = parts;
+        let Parts { access, catalogs, admission, providers, targets, secrets, contents, metrics, clock, tracker, cut } =
+            parts;
         let targets = Arc::new(targets);
         let settler = Settler { metrics: metrics.clone(), clock: Arc::clone(&clock) };
         let relay = Relay {
@@ -133,6 +141,12 @@ impl Pipeline {
                 fresh_wait_max: config.fresh_wait_max,
             },
             giver,
+            claims: Claims {
+                clock: Arc::clone(&clock),
+                kept_for: config.idempotency_kept_for,
+                wait_max: config.idempotency_wait_max,
+            },
+            contents,
             reserver,
             sender: Sender {
                 access: Arc::clone(&access),
@@ -163,9 +177,12 @@ impl Pipeline {
         dialect: &'static dyn Dialect,
         left: &Left,
     ) -> Result<Reply, Error> {
-        let anew = accepted.anew;
+        let (anew, claimed) = (accepted.anew, accepted.claimed());
         let planned = self.planner.plan(accepted, dialect).await?;
         let authorised = authorise(&self.access, &self.metrics, planned).await?;
+        if let Some((key, body)) = claimed {
+            return self.run_claimed(authorised, (&key, &body), left).await;
+        }
         let (authorised, used, leader) = match self.giver.look(authorised, anew, left).await? {
             Look::Given(reply) => return Ok(reply),
             Look::Make(call, used, leader) => (call, used, leader),
@@ -177,10 +194,11 @@ impl Pipeline {
 
     /// Has the call answered by a provider; what comes is for those too who follow `leader`.
     async fn answer(&self, call: Authorised, leader: Option<Leader>, left: &Left) -> Result<Reply, Error> {
-        let stop = Stop { left, cut: &self.cut, leader: leader.as_ref() };
+        let stop = Stop { left, cut: &self.cut, leader: leader.as_ref(), claimed: call.claim.is_some() };
         let Answered { reserved, answer } = self.first_that_answers(&call, stop).await?;
         // An answer that a short budget cut short is its caller's only.
-        let leader = leader.filter(|_| reserved.output.each() >= call.plan.estimate.output_max);
+        let is_full = reserved.output.each() >= call.plan.estimate.output_max;
+        let leader = leader.filter(|_| is_full || call.claim.is_some());
         match answer {
             CallAnswer::Whole(body, measured) => {
                 reply::whole(&self.settler, call, reserved, (body, measured), leader).await
@@ -213,6 +231,7 @@ impl Pipeline {
             };
             number += 1;
             let reserved = self.reserver.reserve(call, target, (number, trial)).await?;
+            let reserved = self.claim(call, reserved).await?;
             match self.sender.send(call, target, reserved, stop).await {
                 Ok(answered) => return Ok(answered),
                 Err(Unanswered::GiveUp(why)) => return Err(why),

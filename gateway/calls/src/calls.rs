@@ -13,6 +13,7 @@ use steward_events::quantity::NanoDollars;
 use steward_events::rejection::Rejection;
 use steward_ports::bus::CommandBus;
 use steward_ports::clock::Clock;
+use steward_ports::contents::ContentStore;
 use steward_ports::live::Live;
 use steward_ports::log::EventLog;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,7 @@ use crate::access::{Access, AuthenticatedKey};
 use crate::admission::{Admission, AdmissionPorts};
 use crate::call::{Accepted, Parts, Pipeline, Reply};
 use crate::config::Config;
+use crate::contents::Contents;
 use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -41,6 +43,8 @@ pub struct CallsPorts {
     pub log: Arc<dyn EventLog>,
     /// Where leases are asked for, and secrets of tenants.
     pub bus: Arc<dyn CommandBus>,
+    /// Where contents are kept beside the log.
+    pub contents: Arc<dyn ContentStore>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// New ids.
@@ -71,13 +75,22 @@ pub struct Calls {
 impl Calls {
     /// Ready to make calls; must be called within a tokio runtime.
     pub fn new(ports: CallsPorts, config: &Config) -> Arc<Self> {
-        let CallsPorts { log, bus, clock, ids, access, catalogs, providers, metrics } = ports;
+        let CallsPorts { log, bus, contents, clock, ids, access, catalogs, providers, metrics } = ports;
         // Prefix and unique part are tokens.
         #[allow(clippy::expect_used)]
         let holder = HolderId::new(format!("gw_{}", ids.unique())).expect("a unique id is a token");
         let lots = Lots::new(&ids.unique());
         let targets = Targets::new(config.targets.clone(), Arc::clone(&clock), metrics.targets.clone(), lots);
-        let secrets = TenantSecrets::new(Arc::clone(&bus), Arc::clone(&clock), Arc::clone(&ids));
+        let secrets = Arc::new(TenantSecrets::new(Arc::clone(&bus), Arc::clone(&clock), Arc::clone(&ids)));
+        let contents = Arc::new(Contents {
+            store: contents,
+            secrets: Arc::clone(&secrets),
+            catalogs: Arc::clone(&catalogs),
+            bus: Arc::clone(&bus),
+            clock: Arc::clone(&clock),
+            ids: Arc::clone(&ids),
+            fresh_wait_max: config.fresh_wait_max,
+        });
         let admission = AdmissionPorts { log, bus, clock: Arc::clone(&clock), ids };
         let admission = Admission::new(admission, config.admission.clone(), holder);
         let (tracker, cut) = (TaskTracker::new(), CancellationToken::new());
@@ -88,6 +101,7 @@ impl Calls {
             providers,
             targets,
             secrets,
+            contents,
             metrics,
             clock: Arc::clone(&clock),
             tracker: tracker.clone(),

@@ -46,6 +46,14 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Span")]
     pub client_stall_max: Duration,
+    /// How long the answer to a call with an `Idempotency-Key` is kept for who sends the same again.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
+    pub idempotency_kept_for: Duration,
+    /// How long a call waits for another that is being made under the same key.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
+    pub idempotency_wait_max: Duration,
     /// Memory for answers that are kept for calls that ask the same, in bytes, where a model's policy says so; one answer
     /// takes a sixteenth at most.
     pub cache_bytes_max: usize,
@@ -63,6 +71,8 @@ impl Default for Config {
             keep_alive_every: Duration::from_secs(2),
             abandoned_time_max: Duration::from_secs(10),
             client_stall_max: Duration::from_mins(1),
+            idempotency_kept_for: Duration::from_hours(24),
+            idempotency_wait_max: Duration::from_mins(10),
             cache_bytes_max: 64 * 1024 * 1024,
         }
     }

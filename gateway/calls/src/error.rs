@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use steward_events::id::CallId;
 use steward_events::rejection::Rejection;
 use steward_ports::live::NotFresh;
 
@@ -41,6 +42,23 @@ pub enum Error {
         /// When to come back.
         retry_after: Duration,
     },
+    /// The caller used this key for something else before; nothing of this was done.
+    #[error("this Idempotency-Key was used for another request before; send this one with a new key")]
+    IdempotencyKeyReused,
+    /// The call was made under this key before, and nobody can say what came of it; nothing was done now.
+    #[error(
+        "this Idempotency-Key was used for the call {call}, which may have been billed and has no answer that can be given \
+         again: {why}; send the request with a new key if it is to be made once more"
+    )]
+    OutcomeUnknown {
+        /// The call that was made.
+        call: CallId,
+        /// Why.
+        why: String,
+    },
+    /// The call is being made under this key; nothing was done now.
+    #[error("a call with this Idempotency-Key is still being made; come back for its answer with the same key")]
+    StillRunning,
     /// Something that is needed is not there now; nothing was done.
     #[error("{0}")]
     Unavailable(String),
@@ -74,6 +92,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// True if the provider may have billed what this is said of.
+    pub const fn may_be_billed(&self) -> bool {
+        matches!(self, Self::Unanswered(_) | Self::UpstreamTimedOut(_) | Self::UpstreamBroke(_))
+    }
+
     /// A field that cannot be right.
     pub fn bad(param: &str, message: impl Into<String>) -> Self {
         Self::BadRequest { param: Some(param.to_owned()), message: message.into() }

@@ -28,7 +28,7 @@ pub(super) struct RefusalRow {
 }
 
 fn row(status: StatusCode, code: &str) -> RefusalRow {
-    let again = matches!(status.as_u16(), 408 | 429 | 500..);
+    let again = matches!(status.as_u16(), 408 | 409 | 429 | 500..);
     RefusalRow { status, code: code.to_owned(), param: None, retry_after: None, again }
 }
 
@@ -84,6 +84,16 @@ fn of_call(error: &steward_calls::Error) -> RefusalRow {
         Error::NoPrice(_) => RefusalRow { param: model(), ..row(StatusCode::BAD_REQUEST, "model_has_no_price") },
         Error::Busy { retry_after, .. } => {
             RefusalRow { retry_after: Some(*retry_after), ..row(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded") }
+        }
+        Error::IdempotencyKeyReused => RefusalRow {
+            param: Some("Idempotency-Key".to_owned()),
+            ..row(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused")
+        },
+        Error::OutcomeUnknown { .. } => {
+            RefusalRow { again: false, ..row(StatusCode::CONFLICT, "idempotency_outcome_unknown") }
+        }
+        Error::StillRunning => {
+            RefusalRow { retry_after: Some(RETRY_AFTER), ..row(StatusCode::CONFLICT, "idempotency_in_progress") }
         }
         Error::Unavailable(_) => {
             RefusalRow { retry_after: Some(RETRY_AFTER), ..row(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable") }
@@ -146,7 +156,7 @@ pub(super) fn respond(error: &Error, row: &RefusalRow, body: &Value, content_typ
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    if !again && status.as_u16() >= 429 {
+    if !again && (status == StatusCode::CONFLICT || status.as_u16() >= 429) {
         // The official clients obey this; without it they would pay a second time.
         headers.insert("x-should-retry", HeaderValue::from_static("false"));
     }

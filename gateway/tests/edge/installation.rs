@@ -22,6 +22,7 @@ use steward_gateway::{Config, Gateway, GatewayPorts, LogCapacity, Metrics, Probe
 use steward_handler::{Handler, HandlerConfig, HandlerPorts, bootstrap};
 use steward_ports::bus::{CommandBus, Failure, LocalBus, QueryService};
 use steward_ports::clock::{Clock, RandomIds, SystemClock};
+use steward_ports::contents::MemoryContents;
 use steward_ports::keys::{Keyring, MemoryVault};
 use steward_ports::log::memory::MemoryLog;
 use steward_ports::log::{EventLog, Filter, Stored};
@@ -169,6 +170,7 @@ impl Installation {
         let ports = GatewayPorts {
             log: seen,
             bus: Arc::clone(&bus),
+            contents: Arc::new(MemoryContents::new(Arc::clone(&clock))),
             clock,
             ids,
             providers,

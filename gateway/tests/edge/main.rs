@@ -7,6 +7,7 @@
 mod bounds;
 mod calls;
 mod cases;
+mod claims;
 mod failures;
 mod freezing;
 mod freshness;

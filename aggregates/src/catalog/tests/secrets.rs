@@ -1,6 +1,6 @@
 //! Secrets: what is recorded of them, and who may use and remove them.
 
-use steward_events::command::{RemoveSecret, SetSecret};
+use steward_events::command::{MakeSecret, RemoveSecret, SetSecret};
 use steward_events::id::SecretId;
 use steward_events::provider_key::SecretValue;
 use steward_events::sealed::{Content, DataKey, KeyOwner, Sealed};
@@ -39,6 +39,25 @@ fn a_secret_is_recorded_sealed_and_once() {
     given::<Catalog>([is_set("sk-1")]).when(set("sk-1")).then([]);
     given::<Catalog>([is_set("sk-1")]).when(set("sk-2")).then([is_set("sk-2")]);
     given::<Catalog>([is_set("sk-1"), removed()]).when(set("sk-1")).then([is_set("sk-1")]);
+}
+
+#[test]
+fn a_secret_of_stewards_own_is_made_once_and_used_by_nobody_else() {
+    let own = SecretId::contents_key();
+    let is_set = |value| CatalogEvent::SecretSet { secret: SecretId::contents_key(), value: sealed(value) };
+    let make = |value| MakeSecret { secret: SecretId::contents_key(), value: Content::Sealed(sealed(value)) };
+    given::<Catalog>([]).when(make("one")).then([is_set("one")]);
+    given::<Catalog>([is_set("one")]).when(make("another")).then([]);
+    let another = MakeSecret { secret: openai(), ..make("one") };
+    given::<Catalog>([]).when(another).then_rejected(&Rejection::invalid("secret", "does not begin with sys_"));
+    let reserved =
+        Rejection::invalid("secret", "names that begin with sys_ are of Steward's own secrets: choose another");
+    let set = SetSecret { secret: own.clone(), ..set("mine") };
+    given::<Catalog>([is_set("one")]).when(set).then_rejected(&reserved);
+    given::<Catalog>([is_set("one")]).when(RemoveSecret { secret: own }).then_rejected(&reserved);
+    // It would be sent wherever the tenant likes.
+    let uses = CatalogCommand::SetProvider(provider(Some("secret:sys_contents")));
+    given::<Catalog>([is_set("one")]).when(uses).then_rejected(&reserved);
 }
 
 #[test]

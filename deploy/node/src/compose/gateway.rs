@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use steward_events::BoxError;
 use steward_gateway::{Gateway, GatewayPorts, LogCapacity, Metrics};
-use steward_jetstream::{JetStreamBus, JetStreamLog, Role};
+use steward_jetstream::{JetStreamBus, JetStreamContents, JetStreamLog, Role};
 use tokio::net::TcpListener;
 
 use super::{Installation, Process, Tier};
@@ -29,6 +29,7 @@ pub async fn gateway(
     let ports = GatewayPorts {
         log: Arc::new(JetStreamLog::over(&connection, process.config.bus.shards)),
         bus: Arc::new(JetStreamBus::over(&connection)),
+        contents: Arc::new(JetStreamContents::over(&connection)),
         clock: Arc::clone(&process.clock),
         ids: Arc::clone(&process.ids),
         providers,

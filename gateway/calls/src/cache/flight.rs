@@ -44,7 +44,7 @@ impl Flights {
         if let Some(flight) = flights.get(key) {
             return Found::Underway(Follower { progress: flight.subscribe(), at: 0 });
         }
-        let leader = Leader::of(keeper(), Some(Arc::clone(self)));
+        let leader = Leader::of(Some(keeper()), Some(Arc::clone(self)));
         flights.insert(key.clone(), Arc::clone(&leader.flight));
         Found::Nothing(leader)
     }
@@ -63,7 +63,8 @@ impl Flights {
 
 /// The call that is made. Dropped before its answer was whole, it tells those who follow that they have to look for another.
 pub(crate) struct Leader {
-    keeper: Keeper,
+    /// None if it is not kept.
+    keeper: Option<Keeper>,
     flight: Arc<Flight>,
     /// None if nobody may follow.
     shared: Option<Arc<Flights>>,
@@ -72,10 +73,15 @@ pub(crate) struct Leader {
 impl Leader {
     /// One whom nobody follows.
     pub(super) fn alone(keeper: Keeper) -> Self {
-        Self::of(keeper, None)
+        Self::of(Some(keeper), None)
     }
 
-    fn of(keeper: Keeper, shared: Option<Arc<Flights>>) -> Self {
+    /// One whom nobody follows, and whose answer is for its own caller only.
+    pub(crate) fn unkept() -> Self {
+        Self::of(None, None)
+    }
+
+    fn of(keeper: Option<Keeper>, shared: Option<Arc<Flights>>) -> Self {
         Self { keeper, flight: Arc::new(watch::Sender::default()), shared }
     }
 
@@ -104,13 +110,13 @@ impl Leader {
     }
 
     /// It was answered at once.
-    pub(crate) fn end_whole(self, body: &Bytes, made: Made) {
+    pub(crate) fn end_whole(self, body: &Bytes, made: Made) -> Option<Arc<Kept>> {
         // What it is a part of is not kept.
-        self.end(KeptBody::Whole(Bytes::copy_from_slice(body)), made);
+        self.end(KeptBody::Whole(Bytes::copy_from_slice(body)), made)
     }
 
-    /// Its stream was whole; `held` is said at its end.
-    pub(crate) fn end_stream(self, held: Option<Bytes>, made: Made) {
+    /// Its stream was whole; `held` is said at its end. None if it was too long to be kept.
+    pub(crate) fn end_stream(self, held: Option<Bytes>, made: Made) -> Option<Arc<Kept>> {
         let events = {
             let progress = self.flight.borrow();
             let mut events = BytesMut::with_capacity(progress.bytes);
@@ -119,17 +125,20 @@ impl Leader {
             }
             events.freeze()
         };
-        self.end(KeptBody::Stream { events, held }, made);
+        self.end(KeptBody::Stream { events, held }, made)
     }
 
-    fn end(self, body: KeptBody, made: Made) {
+    fn end(self, body: KeptBody, made: Made) -> Option<Arc<Kept>> {
         if self.has_ended() {
-            return;
+            return None;
         }
         let kept = Arc::new(Kept { body, made });
         // Before it is no longer on its way: whoever asks finds it in one place or the other.
-        self.keeper.keep(&kept);
-        self.flight.send_modify(|progress| progress.end = Some(End::Whole(kept)));
+        if let Some(keeper) = &self.keeper {
+            keeper.keep(&kept);
+        }
+        self.flight.send_modify(|progress| progress.end = Some(End::Whole(Arc::clone(&kept))));
+        Some(kept)
     }
 
     fn has_ended(&self) -> bool {
@@ -146,8 +155,8 @@ impl Leader {
 
     /// Nobody finds it any more.
     fn leave(&self) {
-        if let Some(flights) = &self.shared {
-            flights.remove(&self.keeper.key, &self.flight);
+        if let (Some(flights), Some(keeper)) = (&self.shared, &self.keeper) {
+            flights.remove(&keeper.key, &self.flight);
         }
     }
 }

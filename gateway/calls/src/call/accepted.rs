@@ -6,6 +6,7 @@ use bytes::Bytes;
 use steward_events::id::CorrelationId;
 
 use crate::access::AuthenticatedKey;
+use crate::claims::IdempotencyKey;
 use crate::limits::{BodyMemory, CallPermit};
 
 /// A request to call a model, as any face hands it over. It holds what it takes of this process until the call is over.
@@ -26,4 +27,6 @@ pub struct Accepted {
     pub began: Duration,
     /// True if the caller wants an answer of its own: none that was kept, nor another call's.
     pub anew: bool,
+    /// The caller's name for it, by which it may come again.
+    pub idempotency_key: Option<IdempotencyKey>,
 }

@@ -67,6 +67,8 @@ pub(super) struct Stop<'a> {
     pub(super) cut: &'a CancellationToken,
     /// Others may wait for the answer too.
     pub(super) leader: Option<&'a Leader>,
+    /// Its caller may come again for the answer.
+    pub(super) claimed: bool,
 }
 
 impl Stop<'_> {
@@ -96,7 +98,7 @@ impl Stop<'_> {
 pub(super) struct Sender {
     pub(super) access: Arc<Access>,
     pub(super) providers: Providers,
-    pub(super) secrets: TenantSecrets,
+    pub(super) secrets: Arc<TenantSecrets>,
     pub(super) settler: Settler,
     pub(super) clock: Arc<dyn Clock>,
     /// What was learnt of how providers want to be asked.
@@ -160,7 +162,7 @@ impl Sender {
     async fn gone_for_long(&self, stop: Stop<'_>) {
         stop.left.wait().await;
         tokio::time::sleep(self.read_on_max).await;
-        while stop.is_awaited() {
+        while stop.claimed || stop.is_awaited() {
             tokio::time::sleep(self.read_on_max).await;
         }
     }

@@ -9,6 +9,7 @@ use steward_events::rejection::Rejection;
 use super::accepted::Accepted;
 use super::planned::{Plan, Planned};
 use crate::access::{Access, AuthenticatedKey};
+use crate::claims::Claim;
 use crate::dialect::{Dialect, ModelRequest};
 use crate::error::Error;
 use crate::limits::{BodyMemory, CallPermit};
@@ -23,6 +24,8 @@ pub(super) struct Authorised {
     pub(super) dialect: &'static dyn Dialect,
     pub(super) request: ModelRequest,
     pub(super) plan: Plan,
+    /// The right to make it, if it may come again.
+    pub(super) claim: Option<Arc<Claim>>,
     _takes: Takes,
 }
 
@@ -45,7 +48,7 @@ pub(super) async fn authorise(access: &Access, metrics: &Metrics, planned: Plann
         access.may_invoke(&key, &request.model, worst)?;
     }
     let takes = Takes { _permit: permit, _memory: memory, _running: metrics.run() };
-    Ok(Authorised { key, id, began, dialect, request, plan: plan?, _takes: takes })
+    Ok(Authorised { key, id, began, dialect, request, plan: plan?, claim: None, _takes: takes })
 }
 
 impl Authorised {

@@ -112,14 +112,17 @@ impl Giver {
     }
 
     /// Gives an answer that is whole.
-    async fn give_kept(&self, call: Authorised, kept: &Arc<Kept>, used: CacheUse) -> Result<Reply, Error> {
+    pub(super) async fn give_kept(&self, call: Authorised, kept: &Kept, used: CacheUse) -> Result<Reply, Error> {
         self.metrics.cache(used);
         let id = self.reserver.new_call();
         let source = match used {
             CacheUse::Shared => AnswerSource::Shared { call: kept.made.call.clone() },
+            CacheUse::Replayed => AnswerSource::Repeated { call: kept.made.call.clone() },
             _ => AnswerSource::Cache,
         };
-        let given = Given { saved: kept.made.saves, ..self.given(&call, &id, source) };
+        // What would not have been paid twice is no saving.
+        let saved = if used == CacheUse::Replayed { Saved::default() } else { kept.made.saves };
+        let given = Given { saved, ..self.given(&call, &id, source) };
         let settled = self.reserver.give(&call, &kept.made.target, given).await?;
         let summary = summary(&call, id, used);
         let body = match &kept.body {
@@ -248,6 +251,6 @@ fn pieces(call: Authorised, mut events: Bytes, held: Option<Bytes>, settled: Set
     Pieces::new(work, slot, tracker)
 }
 
-fn stops() -> Error {
+pub(super) fn stops() -> Error {
     Error::Unavailable("this gateway is stopping".to_owned())
 }

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::authorised::Authorised;
 use super::failure::told;
 use super::pieces::{Pieces, Slot};
-use super::reply::{CallSummary, Reply, ReplyBody, made};
+use super::reply::{CallSummary, Reply, ReplyBody, TOO_LONG, made};
 use super::reserved::Reserved;
 use super::settle::Settler;
 use crate::cache::Leader;
@@ -115,8 +115,14 @@ impl Passing {
         let (tokens, outcome) = used(&call, &meter, &end, reserved.output.each());
         let (id, target) = (reserved.call().clone(), reserved.target.clone());
         let settled = relay.settler.settle(reserved, tokens, outcome).await;
-        if let (RelayEnd::Done, Ok(settled), Some(leader)) = (&end, &settled, leader) {
-            leader.end_stream(held.clone(), made(id, target, settled));
+        let kept = match (&end, &settled, leader) {
+            (RelayEnd::Done, Ok(settled), Some(leader)) => {
+                leader.end_stream(held.clone(), made(id.clone(), target, settled))
+            }
+            _ => None,
+        };
+        if let Some(claim) = &call.claim {
+            claim.end(&id, kept.as_deref().ok_or_else(|| why_not_kept(&end))).await;
         }
         if let Some(last) = last_piece(end, settled, &call, held, &*relay.clock) {
             slot.put(last).await;
@@ -173,7 +179,7 @@ impl Passing {
             let next = tokio::select! {
                 next = events.next() => next,
                 () = &mut patience => {
-                    if !self.leader.as_ref().is_some_and(Leader::has_followers) {
+                    if !self.is_awaited() {
                         return RelayEnd::CallerGone;
                     }
                     patience.as_mut().reset(Instant::now() + read_on_max);
@@ -187,6 +193,11 @@ impl Passing {
                 return end;
             }
         }
+    }
+
+    /// True if its answer is for others too, or for its caller when it comes again.
+    fn is_awaited(&self) -> bool {
+        self.call.claim.is_some() || self.leader.as_ref().is_some_and(Leader::has_followers)
     }
 
     /// Makes what comes next ready to go on, or says why nothing does any more.
@@ -251,6 +262,17 @@ fn used(call: &Authorised, meter: &Meter, end: &RelayEnd, each: u64) -> (TokenUs
         RelayEnd::Stopped => "cut: the gateway stopped",
     };
     (meter.probable(estimate), CallOutcome::estimated(reason))
+}
+
+/// Why an answer cannot be given again.
+const fn why_not_kept(end: &RelayEnd) -> &'static str {
+    match end {
+        RelayEnd::Done => TOO_LONG,
+        RelayEnd::Broke(_) => "its stream broke off",
+        RelayEnd::UsedUp(_) => "its answer was cut off where its reservation was used up",
+        RelayEnd::CallerGone => "its caller broke off",
+        RelayEnd::Stopped => "its gateway stopped",
+    }
 }
 
 /// What goes out last, once it is known whether the end is recorded; nothing if the client has gone.

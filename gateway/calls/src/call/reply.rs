@@ -65,6 +65,9 @@ impl CallSummary {
     }
 }
 
+/// Why an answer cannot be given again.
+pub(super) const TOO_LONG: &str = "its answer is too long to be kept";
+
 /// Settles a call that was answered at once, and only then replies.
 pub(super) async fn whole(
     settler: &Settler,
@@ -76,8 +79,9 @@ pub(super) async fn whole(
     let (tokens, outcome) = Meter::from(measured).whole(&call.plan.estimate);
     let (summary, target) = (CallSummary::of(&call, &reserved), reserved.target.clone());
     let settled = settler.settle(reserved, tokens, outcome).await?;
-    if let Some(leader) = leader {
-        leader.end_whole(&body, made(summary.call.clone(), target, &settled));
+    let kept = leader.and_then(|leader| leader.end_whole(&body, made(summary.call.clone(), target, &settled)));
+    if let Some(claim) = &call.claim {
+        claim.end(&summary.call, kept.as_deref().ok_or(TOO_LONG)).await;
     }
     Ok(Reply { summary, body: ReplyBody::Whole(body, settled) })
 }

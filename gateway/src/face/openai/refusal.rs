@@ -65,6 +65,9 @@ fn kind(error: &Error) -> &'static str {
             | Call::BadRequest { .. }
             | Call::NoSuchModel(_)
             | Call::NoPrice(_)
+            | Call::IdempotencyKeyReused
+            | Call::OutcomeUnknown { .. }
+            | Call::StillRunning
             | Call::UpstreamRefused { .. },
         ) => "invalid_request_error",
     }
@@ -113,6 +116,12 @@ mod tests {
             (
                 Call::Busy { reason: text(), retry_after: Duration::from_millis(2_001) }.into(),
                 "429 requests rate_limit_exceeded 3 -",
+            ),
+            (Call::IdempotencyKeyReused.into(), "422 invalid_request_error idempotency_key_reused - -"),
+            (Call::StillRunning.into(), "409 invalid_request_error idempotency_in_progress 1 -"),
+            (
+                Call::OutcomeUnknown { call: "c_1".parse().unwrap(), why: text() }.into(),
+                "409 invalid_request_error idempotency_outcome_unknown - once",
             ),
             (Call::Unavailable(text()).into(), "503 server_error service_unavailable 1 -"),
             (Call::Unanswered(text()).into(), "504 server_error unanswered - once"),
