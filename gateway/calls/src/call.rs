@@ -231,7 +231,6 @@ impl Pipeline {
             };
             number += 1;
             let reserved = self.reserver.reserve(call, target, (number, trial)).await?;
-            let reserved = self.claim(call, reserved).await?;
             match self.sender.send(call, target, reserved, stop).await {
                 Ok(answered) => return Ok(answered),
                 Err(Unanswered::GiveUp(why)) => return Err(why),

@@ -119,6 +119,11 @@ impl Sender {
         if let Some(why) = stopped(&reserved, stop) {
             return Err(self.not_sent(reserved, why).await);
         }
+        if let Some(claim) = &call.claim
+            && let Err(why) = claim.send(reserved.call()).await
+        {
+            return Err(self.not_sent(reserved, why).await);
+        }
         self.settler.metrics.sent(reserved.overhead);
         let mut revoked = None;
         let sending = async {

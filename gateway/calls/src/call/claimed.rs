@@ -1,4 +1,6 @@
-//! Authorised → claimed: a call that may come again under its key is made once. Before it is sent, its claim says so.
+//! Authorised → claimed: a call that may come again under its key is made once.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -8,7 +10,6 @@ use super::answered::broke_off;
 use super::authorised::Authorised;
 use super::given::stops;
 use super::reply::Reply;
-use super::reserved::Reserved;
 use crate::cache::{CacheUse, Leader};
 use crate::claims::{Comes, IdempotencyKey, Taken};
 use crate::error::Error;
@@ -42,8 +43,8 @@ impl Pipeline {
                 self.giver.give_kept(call, &kept, CacheUse::Replayed).await
             }
             Taken::Mine(claim) => {
-                let claim = std::sync::Arc::new(claim);
-                call.claim = Some(std::sync::Arc::clone(&claim));
+                let claim = Arc::new(claim);
+                call.claim = Some(Arc::clone(&claim));
                 let answered = self.answer(call, Some(Leader::unkept()), left).await;
                 if let Err(error) = &answered {
                     claim.fail(error).await;
@@ -60,14 +61,5 @@ impl Pipeline {
         let asks: [&[u8]; 3] = [operation.as_bytes(), call.request.model.as_str().as_bytes(), body];
         let caller = holder.principal.as_str().as_bytes();
         self.claims.take(Comes { contents, caller, key, asks: &asks }).await
-    }
-
-    /// Says in the claim that the attempt is about to be sent. If that cannot be said, it is not sent.
-    pub(super) async fn claim(&self, call: &Authorised, reserved: Reserved) -> Result<Reserved, Error> {
-        let Some(claim) = &call.claim else { return Ok(reserved) };
-        match claim.send(reserved.call()).await {
-            Ok(()) => Ok(reserved),
-            Err(why) => Err(self.settler.not_sent(reserved).await.err().unwrap_or(why)),
-        }
     }
 }
