@@ -33,7 +33,7 @@ mod usage;
 
 pub use access::{AccessEvent, Condition, GrantId};
 pub use agent::{AgentEvent, AgentSpec, PatternKind};
-pub use batch::{BatchEnd, BatchEndpoint, BatchEvent, BatchMetadata, BatchProblem, LineCounts};
+pub use batch::{BatchEnd, BatchEndpoint, BatchEvent, BatchMetadata, BatchProblem, InvalidMetadata, LineCounts};
 pub use call::{
     AnswerSource, CallContext, CallOutcome, InvalidTags, Operation, Saved, TAG_KEY_BYTES_MAX, TAG_VALUE_BYTES_MAX,
     TAGS_MAX, Tags, TokenUsage,

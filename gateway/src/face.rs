@@ -4,6 +4,7 @@
 //! and no rights.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{OriginalUri, Request};
@@ -61,8 +62,23 @@ pub(crate) struct Bundles {
     pub(crate) calls: Arc<Calls>,
     /// Sends commands and queries.
     pub(crate) management: Arc<Management>,
+    /// How long and how large files may be.
+    pub(crate) files: FileBounds,
     /// Time.
     pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// The bounds of files that callers keep here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileBounds {
+    /// Bytes of one.
+    pub(crate) bytes_max: u64,
+    /// Bytes of all of a tenant's.
+    pub(crate) per_tenant_bytes_max: u64,
+    /// How long one is kept that does not say it.
+    pub(crate) kept_for: Duration,
+    /// How long a client may send nothing of one.
+    pub(crate) stall_max: Duration,
 }
 
 /// All faces.

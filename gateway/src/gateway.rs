@@ -93,11 +93,17 @@ impl Gateway {
             ids: Arc::clone(&ids),
             access: Arc::clone(&access),
             catalogs,
+            files: calls.files(),
             capacity,
             waits: (&config).into(),
         };
-        let bundles =
-            Bundles { door, calls: Arc::clone(&calls), management: Arc::new(management), clock: Arc::clone(&clock) };
+        let bundles = Bundles {
+            door,
+            calls: Arc::clone(&calls),
+            management: Arc::new(management),
+            files: config.files(),
+            clock: Arc::clone(&clock),
+        };
         let routes = Routes::new(&bundles, &probes, Observer { clock, ids, metrics, notes: notes.clone() });
         let login = Arc::new(BusLogin { access, wrong_keys, notes });
         Self { login, calls, status, routes, config }

@@ -1,4 +1,4 @@
-use steward_events::command::{CancelTask, FailTask, FinishTask};
+use steward_events::command::{CancelTask, ExtendClaim, FailTask, FinishTask};
 use steward_events::event::{TaskInput, TaskOutput, TokenUsage};
 use steward_events::sealed::{Content, DataKey, KeyOwner, Sealed};
 

@@ -192,10 +192,38 @@ pub struct BatchProblem {
     pub line: Option<u32>,
 }
 
-/// Words of a batch's owner about it.
+/// Words of a batch's owner about it, as many as OpenAI's API takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct BatchMetadata(pub BTreeMap<String, String>);
+#[serde(try_from = "BTreeMap<String, String>")]
+pub struct BatchMetadata(BTreeMap<String, String>);
+
+/// More words about a batch than are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("at most 16 notes are kept, each of at most 64 characters under its name and 512 in its text")]
+pub struct InvalidMetadata;
+
+impl BatchMetadata {
+    /// These words.
+    ///
+    /// # Errors
+    /// [`InvalidMetadata`] if there are too many.
+    pub fn new(notes: BTreeMap<String, String>) -> Result<Self, InvalidMetadata> {
+        let fits = |(name, text): (&String, &String)| name.chars().count() <= 64 && text.chars().count() <= 512;
+        if notes.len() <= 16 && notes.iter().all(fits) { Ok(Self(notes)) } else { Err(InvalidMetadata) }
+    }
+
+    /// The words, by their names.
+    pub fn into_notes(self) -> BTreeMap<String, String> {
+        self.0
+    }
+}
+
+impl TryFrom<BTreeMap<String, String>> for BatchMetadata {
+    type Error = InvalidMetadata;
+    fn try_from(notes: BTreeMap<String, String>) -> Result<Self, InvalidMetadata> {
+        Self::new(notes)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -208,5 +236,18 @@ mod tests {
             assert_eq!(endpoint.path().parse(), Ok(endpoint));
         }
         assert!("/v1/audio/speech".parse::<BatchEndpoint>().is_err());
+    }
+
+    #[test]
+    fn metadata_holds_as_much_as_is_kept_and_no_more() {
+        let notes = |count: usize, name: usize, text: usize| {
+            let named = |at: usize| format!("{at:0>name$}");
+            (0..count).map(|at| (named(at), "t".repeat(text))).collect::<BTreeMap<_, _>>()
+        };
+        assert!(BatchMetadata::new(notes(16, 64, 512)).is_ok());
+        for more in [notes(17, 64, 512), notes(1, 65, 512), notes(1, 64, 513)] {
+            assert_eq!(BatchMetadata::new(more), Err(InvalidMetadata));
+        }
+        assert!(serde_json::from_value::<BatchMetadata>(serde_json::to_value(notes(17, 3, 1)).unwrap()).is_err());
     }
 }

@@ -25,6 +25,7 @@ use crate::admission::{Admission, AdmissionPorts};
 use crate::call::{Accepted, Parts, Pipeline, Reply};
 use crate::config::Config;
 use crate::contents::Contents;
+use crate::contents::files::Files;
 use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -64,6 +65,7 @@ pub struct Calls {
     pipeline: Pipeline,
     access: Arc<Access>,
     catalogs: Arc<Live<Catalogs>>,
+    contents: Arc<Contents>,
     admission: Arc<Admission>,
     clock: Arc<dyn Clock>,
     /// The calls that run, each of which must record its end.
@@ -101,13 +103,13 @@ impl Calls {
             providers,
             targets,
             secrets,
-            contents,
+            contents: Arc::clone(&contents),
             metrics,
             clock: Arc::clone(&clock),
             tracker: tracker.clone(),
             cut: cut.clone(),
         };
-        Arc::new(Self { pipeline: Pipeline::new(parts, config), access, catalogs, admission, clock, tracker, cut })
+        Arc::new(Self { pipeline: Pipeline::new(parts, config), access, catalogs, contents, admission, clock, tracker, cut })
     }
 
     /// Makes a call. Dropping the future tells that the client has gone; what was started is recorded all the same.
@@ -123,6 +125,11 @@ impl Calls {
             tracing::error!("a call ended with an error of the gateway");
             Err(Error::Unanswered("the call ended with an error of the gateway".to_owned()))
         })
+    }
+
+    /// What files hold.
+    pub fn files(&self) -> Files {
+        Files(Arc::clone(&self.contents))
     }
 
     /// The models that this key may call.

@@ -55,6 +55,8 @@ pub(crate) struct Installation {
     pub(crate) unwell: Arc<AtomicBool>,
     /// Where data keys are.
     pub(crate) keyring: Arc<Keyring>,
+    /// What is kept beside the log.
+    pub(crate) contents: Arc<MemoryContents>,
     bus: Arc<dyn CommandBus>,
     log: Arc<dyn EventLog>,
 }
@@ -167,10 +169,11 @@ impl Installation {
         let probes = probes(&metrics, Arc::clone(&own), readiness);
         let ticks = Arc::clone(&clock);
         let providers = steward_providers::all(&providers, secrets, Arc::new(move || ticks.now())).unwrap();
+        let contents = Arc::new(MemoryContents::new(Arc::clone(&clock)));
         let ports = GatewayPorts {
             log: seen,
             bus: Arc::clone(&bus),
-            contents: Arc::new(MemoryContents::new(Arc::clone(&clock))),
+            contents: Arc::clone(&contents) as _,
             clock,
             ids,
             providers,
@@ -188,7 +191,7 @@ impl Installation {
         });
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let upstream = Upstream::start().await;
-        let this = Self { url, http, upstream, shutdown, gateway, running, frozen, unwell, keyring, bus, log };
+        let this = Self { url, http, upstream, shutdown, gateway, running, frozen, unwell, keyring, contents, bus, log };
         this.create_tenant("acme").await;
         let provider = json!({ "provider": "mock", "kind": "openai", "url": this.upstream.url });
         this.command("steward", "providers:set", provider).await;

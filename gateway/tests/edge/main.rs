@@ -4,11 +4,13 @@
 // Helpers of tests are tests too: what must hold is unwrapped.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod batches;
 mod bounds;
 mod calls;
 mod cases;
 mod claims;
 mod failures;
+mod files;
 mod freezing;
 mod freshness;
 mod installation;

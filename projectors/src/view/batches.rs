@@ -78,7 +78,7 @@ impl BatchesView {
         let StoredBatch { mut row, metadata, moment: _ } = batch;
         let Some(metadata) = &metadata else { return Ok(row) };
         match open(&self.keyring, metadata).await {
-            Ok(BatchMetadata(notes)) => row.metadata = notes,
+            Ok(metadata) => row.metadata = metadata.into_notes(),
             Err(KeyError::Erased(_)) => {}
             Err(error) => return Err(error.into()),
         }

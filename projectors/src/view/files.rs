@@ -50,7 +50,7 @@ impl FilesView {
         let (tenant, sight, now) = (query.tenant().clone(), query.sight.clone(), self.clock.now());
         let (min_position, after) = (paging.min_position, paging.after.clone().unwrap_or_default());
         let read = move |rows: &Snapshot<'_>| {
-            let stored = |file: &str| Ok(stored(rows, &tenant, file)?);
+            let stored = |file: &str| stored(rows, &tenant, file);
             let found = |name: &str| Ok(stored(name)?.map(|file| file.moment));
             let is_wanted = |file: &StoredFile| {
                 purpose.is_none_or(|purpose| purpose == file.purpose)

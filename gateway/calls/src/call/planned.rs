@@ -125,7 +125,8 @@ impl Planner {
                 ),
             ));
         }
-        let estimate = Estimate::of(request, makes, &offer.spec, Rate { price, began });
+        let of_batch = accepted.key.batch().is_some();
+        let estimate = Estimate::of(request, makes, &offer.spec, Rate { price, began, of_batch });
         let targets = self.resolved(tenant, &catalogs, &offer);
         let facts = CallFacts {
             input: estimate.probable(0).input,

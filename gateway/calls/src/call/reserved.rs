@@ -9,7 +9,7 @@ use steward_events::event::{CallContext, Target};
 use steward_events::id::CallId;
 use steward_events::quantity::{Amounts, Limit};
 use steward_events::rejection::Rejection;
-use steward_events::scope::{Scope, ScopeSet};
+use steward_events::scope::ScopeSet;
 use steward_events::shared::Shared;
 use steward_ports::clock::Clock;
 use tracing::Span;
@@ -187,11 +187,8 @@ fn request(call: &Authorised, target: &Target, (worst, worst_min): (Amounts, Amo
 /// Which budgets the call touches.
 fn scopes(call: &Authorised) -> ScopeSet {
     let holder = &call.key.holder;
-    // An operator's key reaches everything, but its calls are booked on its own tenant.
-    let path =
-        if holder.scope.is_within(&holder.tenant) { holder.scope.clone() } else { Scope::tenant(&holder.tenant) };
     ScopeSet {
-        path,
+        path: call.key.place(),
         principal: holder.principal.clone(),
         key: holder.key.clone(),
         model: call.request.model.clone(),

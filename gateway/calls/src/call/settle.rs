@@ -34,6 +34,7 @@ impl Settler {
         tokens: TokenUsage,
         outcome: CallOutcome,
     ) -> Result<Settled, Error> {
+        let tokens = reserved.rate.at_its_tier(tokens);
         let Charge { variant, cost } = reserved.rate.charge(&tokens, &outcome);
         let unpriced = reserved.rate.price.unpriced(&tokens, variant);
         self.metrics.finished(&outcome, &tokens, cost);

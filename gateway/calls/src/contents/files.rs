@@ -18,6 +18,9 @@ use crate::error::Error;
 /// The bytes of one part. It never changes: how many parts a file has follows from its length.
 pub const FILE_PART_BYTES: usize = 256 * 1024;
 
+/// What a file holds is kept a little longer than is said, so that it does not end before what is recorded of it.
+const SLACK: Duration = Duration::from_mins(60);
+
 /// The kind of contents that files are.
 const KIND: &str = "file";
 
@@ -27,7 +30,7 @@ pub struct Files(pub(crate) Arc<Contents>);
 
 /// What the files of one tenant hold. Cheap to clone.
 #[derive(Clone)]
-pub struct TenantFiles(Arc<TenantContents>);
+pub struct TenantFiles(TenantContents);
 
 /// A file that is being written.
 pub struct FileWriter {
@@ -60,7 +63,7 @@ impl Files {
         shard: Shard,
         correlation: &CorrelationId,
     ) -> Result<TenantFiles, Error> {
-        Ok(TenantFiles(Arc::new(self.0.of(tenant, shard, correlation).await?)))
+        self.0.of(tenant, shard, correlation).await.map(TenantFiles)
     }
 }
 
@@ -103,19 +106,21 @@ impl TenantFiles {
         for number in 0..parts(bytes) {
             let name = self.name(file, number)?;
             let (part, _) = self.0.read(&name).await?.ok_or_else(|| self.0.unavailable(&"a part has ended"))?;
-            self.0.write(&name, &part, kept_for, Before::Anything).await?;
+            self.0.write(&name, &part, kept_for + SLACK, Before::Anything).await?;
         }
         Ok(())
     }
 
-    /// Removes what a file of this length holds.
+    /// Removes what a file holds.
     ///
     /// # Errors
     /// [`Error::Unavailable`]: what is left ends by itself.
-    pub async fn remove(&self, file: &FileId, bytes: u64) -> Result<(), Error> {
-        for number in 0..parts(bytes) {
+    pub async fn remove(&self, file: &FileId) -> Result<(), Error> {
+        let mut number = 0;
+        while self.part(file, number).await?.is_some() {
             let removed = self.0.store.remove(&self.name(file, number)?).await;
             removed.map_err(|error| self.0.unavailable(&error))?;
+            number += 1;
         }
         Ok(())
     }
@@ -169,16 +174,13 @@ impl FileWriter {
 
     /// Removes what was written, for a file that is not wanted after all.
     pub async fn discard(self) {
-        let written = u64::from(self.parts) * FILE_PART_BYTES as u64;
-        if self.parts > 0 {
-            // Why is in the log of this process; what is left ends by itself.
-            _ = self.files.remove(&self.file, written).await;
-        }
+        // If that fails, why is in the log of this process; what is left ends by itself.
+        _ = self.files.remove(&self.file).await;
     }
 
     async fn flush(&mut self) -> Result<(), Error> {
         let (contents, name) = (&self.files.0, self.files.name(&self.file, self.parts)?);
-        contents.write(&name, &self.pending, self.kept_for, Before::Anything).await?;
+        contents.write(&name, &self.pending, self.kept_for + SLACK, Before::Anything).await?;
         self.pending.clear();
         self.parts += 1;
         Ok(())
@@ -196,7 +198,7 @@ mod tests {
     fn files() -> TenantFiles {
         let store = Arc::new(MemoryContents::new(Arc::new(SystemClock::default())));
         let (tenant, key) = ("acme".parse().unwrap(), DataKey::random().unwrap());
-        TenantFiles(Arc::new(TenantContents { store, tenant, key }))
+        TenantFiles(TenantContents { store, tenant, key })
     }
 
     fn file() -> FileId {
@@ -227,7 +229,7 @@ mod tests {
             assert_eq!(read(&files, written.bytes).await, Some(whole.clone()), "{length}");
             files.keep_for(&file(), written.bytes, Duration::from_secs(9)).await.unwrap();
             assert_eq!(read(&files, written.bytes).await, Some(whole), "{length}");
-            files.remove(&file(), written.bytes).await.unwrap();
+            files.remove(&file()).await.unwrap();
             for number in 0..=parts(written.bytes) {
                 assert_eq!(files.part(&file(), number).await.unwrap(), None, "{length}");
             }
