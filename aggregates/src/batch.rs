@@ -385,7 +385,8 @@ mod tests {
 
     #[test]
     fn no_more_problems_are_recorded_than_people_read() {
-        let problem = BatchProblem { code: "invalid_json_line".to_owned(), message: "no JSON".to_owned(), line: Some(2) };
+        let problem =
+            BatchProblem { code: "invalid_json_line".to_owned(), message: "no JSON".to_owned(), line: Some(2) };
         let fail = |count| FailBatch { batch: batch(), epoch: Epoch(1), problems: vec![problem.clone(); count] };
         let failed = |count| BatchEvent::Failed { epoch: Epoch(1), problems: vec![problem.clone(); count] };
         let history = || [submitted(), claimed(1, "w_1", LATER)];

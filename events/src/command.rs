@@ -28,7 +28,8 @@ pub use batch::{
     BatchCommand, CancelBatch, ClaimBatch, EndBatch, ExtendBatch, FailBatch, FinalizeBatch, StartBatch, SubmitBatch,
 };
 pub use catalog::{
-    CatalogCommand, MakeSecret, PurgeCache, RemoveSecret, SetCache, SetModel, SetPrice, SetProvider, SetRoute, SetSecret,
+    CatalogCommand, MakeSecret, PurgeCache, RemoveSecret, SetCache, SetModel, SetPrice, SetProvider, SetRoute,
+    SetSecret,
 };
 pub use checkpoint::{CheckpointCommand, RequestCheckpoint, SignCheckpoint};
 pub use file::{FileCommand, KeepFile, RemoveFile};

@@ -11,11 +11,11 @@ mod events;
 use company::{Company, SHARD, grant, principal};
 use events::{Dice, finished, stream, tenant};
 use serde_json::{Value, json};
+use steward_events::digest::BodyHash;
 use steward_events::event::{
     AccessEvent, AggregateKind, BatchEndpoint, BatchEvent, BudgetKey, BudgetSpec, Event, FileEvent, FileName,
     FilePurpose, IdentityEvent, KeyHash, LedgerEvent, TaskEvent, TaskInput, UsageEvent, WindowBounds,
 };
-use steward_events::digest::BodyHash;
 use steward_events::id::{BatchId, FileId, TaskId};
 use steward_events::quantity::{Unit, Window};
 use steward_events::query::{Answers, QUERIES, QuerySpec};
@@ -43,8 +43,8 @@ fn example(spec: &QuerySpec, project: &str) -> Value {
         ("audit", "due") => json!({ "shard": 1 }),
         ("secret", "open") => json!({ "secret": "openai", "min_position": 0 }),
         (
-            "history" | "task" | "file" | "batch" | "audit" | "metrics" | "user" | "account" | "agent" | "key" | "role" | "grant"
-            | "budget" | "provider" | "model" | "price" | "secret" | "tenant",
+            "history" | "task" | "file" | "batch" | "audit" | "metrics" | "user" | "account" | "agent" | "key" | "role"
+            | "grant" | "budget" | "provider" | "model" | "price" | "secret" | "tenant",
             _,
         ) => json!({}),
         _ => panic!("{}.{} has no example here: add one", spec.view, spec.verb),

@@ -86,7 +86,8 @@ pub const BATCHES_READ: &[AggregateKind] = OpenBatches::KINDS;
 /// The kinds of which its views hear at once.
 fn followed_at_once() -> Vec<AggregateKind> {
     let managers = [process::tenant_placing::READS, process::task_ends::READS, process::checkpoint_signing::READS];
-    let mut kinds = [TASKS_READ, BATCHES_READ, Authority::KINDS].into_iter().chain(managers).flatten().copied().collect::<Vec<_>>();
+    let mut kinds =
+        [TASKS_READ, BATCHES_READ, Authority::KINDS].into_iter().chain(managers).flatten().copied().collect::<Vec<_>>();
     kinds.sort_unstable();
     kinds.dedup();
     kinds
@@ -124,8 +125,7 @@ impl Workers {
             let running = (manager.run)(&self.ports, &self.config, shutdown.clone());
             parts.spawn(async { (manager.name, running.await) });
         }
-        let authority: Arc<Keys> =
-            Arc::new(Live::start(Arc::clone(&self.ports.log), Arc::clone(&self.ports.clock)));
+        let authority: Arc<Keys> = Arc::new(Live::start(Arc::clone(&self.ports.log), Arc::clone(&self.ports.clock)));
         let claimants = Arc::new(Claimants::new(format!("w_{}", self.ports.ids.unique())));
         let tasks = Arc::new(Tasks {
             ports: self.ports.clone(),

@@ -126,8 +126,10 @@ impl Authority {
                 }
                 Some(MustNameKey { send_as, .. }) if ends_with_its_key(command) => {
                     let what = command.spec().noun;
-                    let reason =
-                        format!("a {what} ends with the key by which it was submitted; {} has several", actor.principal);
+                    let reason = format!(
+                        "a {what} ends with the key by which it was submitted; {} has several",
+                        actor.principal
+                    );
                     refused(reason, send_as)
                 }
                 _ => Ok(()),

@@ -146,7 +146,9 @@ impl fmt::Display for BatchEndpoint {
 
 /// A path that no batch calls.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} cannot be called in a batch: use /v1/chat/completions, /v1/embeddings, /v1/completions or /v1/responses")]
+#[error(
+    "{0:?} cannot be called in a batch: use /v1/chat/completions, /v1/embeddings, /v1/completions or /v1/responses"
+)]
 pub struct UnknownEndpoint(String);
 
 impl FromStr for BatchEndpoint {

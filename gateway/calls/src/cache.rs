@@ -91,9 +91,7 @@ impl Kept {
         let Written { call, target, saves, body, stream } = Format::MessagePack.read(bytes).ok()?;
         let body = match stream {
             None => KeptBody::Whole(body.into()),
-            Some(held) => {
-                KeptBody::Stream { events: body.into(), held: held.map(|held| Bytes::from(held.into_vec())) }
-            }
+            Some(held) => KeptBody::Stream { events: body.into(), held: held.map(|held| Bytes::from(held.into_vec())) },
         };
         Some(Self { body, made: Made { call, target, saves } })
     }

@@ -109,7 +109,16 @@ impl Calls {
             tracker: tracker.clone(),
             cut: cut.clone(),
         };
-        Arc::new(Self { pipeline: Pipeline::new(parts, config), access, catalogs, contents, admission, clock, tracker, cut })
+        Arc::new(Self {
+            pipeline: Pipeline::new(parts, config),
+            access,
+            catalogs,
+            contents,
+            admission,
+            clock,
+            tracker,
+            cut,
+        })
     }
 
     /// Makes a call. Dropping the future tells that the client has gone; what was started is recorded all the same.

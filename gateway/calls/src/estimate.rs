@@ -208,7 +208,11 @@ mod tests {
 
     fn rate(input: u64, cached: u64, output: u64) -> Rate {
         let [input, cached, output] = [input, cached, output].map(PicoDollarsPerToken);
-        Rate { price: Price::from(Rates { input, cached, output, ..Rates::default() }).into(), began: Timestamp(0), of_batch: false }
+        Rate {
+            price: Price::from(Rates { input, cached, output, ..Rates::default() }).into(),
+            began: Timestamp(0),
+            of_batch: false,
+        }
     }
 
     fn bounds(input_max: u64, output_max: u64, choices: u64, rate: &Rate) -> Estimate {

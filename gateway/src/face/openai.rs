@@ -24,8 +24,8 @@ use crate::error::Error;
 use crate::observe::Arrival;
 
 mod azure;
-mod calls;
 mod batches;
+mod calls;
 mod describe;
 mod files;
 mod refusal;
@@ -75,7 +75,8 @@ fn paths_below(root: &str) -> Router<Arc<OpenAi>> {
             async move |State(face): State<Arc<OpenAi>>, request: Request| face.call(call, None, request).await;
         router = router.route(&format!("{root}{}", call.path), post(handle));
     }
-    router = router.route(&format!("{root}/models"), get(models)).route(&format!("{root}/models/{{model}}"), get(model));
+    router =
+        router.route(&format!("{root}/models"), get(models)).route(&format!("{root}/models/{{model}}"), get(model));
     router.merge(files::paths_below(root)).merge(batches::paths_below(root))
 }
 

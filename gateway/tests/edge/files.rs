@@ -154,9 +154,13 @@ async fn files_are_listed_by_age_page_by_page() {
     let second = page(&format!("limit=3&after={}", newest[2])).await;
     assert_eq!((ids(&second), &second["has_more"]), (newest[3..].to_vec(), &json!(false)));
     assert_eq!(ids(&page("purpose=user_data").await), [files[1].as_str()]);
-    for (wrong, field) in
-        [("limit=0", "limit"), ("limit=x", "limit"), ("order=up", "order"), ("purpose=x", "purpose"), ("after=file-x", "after")]
-    {
+    for (wrong, field) in [
+        ("limit=0", "limit"),
+        ("limit=x", "limit"),
+        ("order=up", "order"),
+        ("purpose=x", "purpose"),
+        ("after=file-x", "after"),
+    ] {
         let said = page(wrong).await;
         assert_eq!(said["error"]["param"], field, "{wrong}: {said}");
     }
@@ -169,9 +173,8 @@ async fn a_form_that_is_wrong_is_refused_and_leaves_nothing() {
     let file = || Part::bytes(b"x".to_vec()).file_name("a");
     let anchor = "expires_after[anchor]";
     let seconds = "expires_after[seconds]";
-    let lasting = |seconds_said: &'static str| {
-        form("x", "batch").text(anchor, "created_at").text(seconds, seconds_said)
-    };
+    let lasting =
+        |seconds_said: &'static str| form("x", "batch").text(anchor, "created_at").text(seconds, seconds_said);
     for (form, field) in [
         (Form::new().part("file", file()), json!("purpose")),
         (form("x", "fine-tune"), json!("purpose")),

@@ -191,7 +191,8 @@ impl Installation {
         });
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let upstream = Upstream::start().await;
-        let this = Self { url, http, upstream, shutdown, gateway, running, frozen, unwell, keyring, contents, bus, log };
+        let this =
+            Self { url, http, upstream, shutdown, gateway, running, frozen, unwell, keyring, contents, bus, log };
         this.create_tenant("acme").await;
         let provider = json!({ "provider": "mock", "kind": "openai", "url": this.upstream.url });
         this.command("steward", "providers:set", provider).await;

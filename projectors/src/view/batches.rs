@@ -68,8 +68,7 @@ impl BatchesView {
     async fn show(&self, query: &Query<'_>) -> Result<BatchRow, NoAnswer> {
         let BatchQuery { batch, min_position } = query.read()?;
         let (tenant, id) = (query.tenant().clone(), batch.clone());
-        let found =
-            self.rows.read(query.shard, min_position, move |rows| stored(rows, &tenant, id.as_str())).await?;
+        let found = self.rows.read(query.shard, min_position, move |rows| stored(rows, &tenant, id.as_str())).await?;
         let found = found.filter(|found| query.sight.covers_of(&found.row.scope, &found.row.submitted_by));
         self.shown(found.ok_or_else(|| Rejection::not_found("batch", &batch))?).await
     }

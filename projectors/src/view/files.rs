@@ -76,8 +76,7 @@ impl FilesView {
     async fn show(&self, query: &Query<'_>) -> Result<FileRow, NoAnswer> {
         let FileQuery { file, min_position } = query.read()?;
         let (tenant, id) = (query.tenant().clone(), file.clone());
-        let found =
-            self.rows.read(query.shard, min_position, move |rows| stored(rows, &tenant, id.as_str())).await?;
+        let found = self.rows.read(query.shard, min_position, move |rows| stored(rows, &tenant, id.as_str())).await?;
         let now = self.clock.now();
         let found = found.filter(|file| file.expires > now && query.sight.covers_of(&file.scope, &file.kept_by));
         self.shown(found.ok_or_else(|| Rejection::not_found("file", &file))?).await
@@ -178,11 +177,7 @@ fn file_key(tenant: &TenantId, file: &str) -> Key {
     Key::of(tenant).text("file").text(file)
 }
 
-fn stored(
-    rows: &Snapshot<'_>,
-    tenant: &TenantId,
-    file: &str,
-) -> Result<Option<StoredFile>, steward_events::BoxError> {
+fn stored(rows: &Snapshot<'_>, tenant: &TenantId, file: &str) -> Result<Option<StoredFile>, steward_events::BoxError> {
     // What is no id is no file's, and no key's part.
     if FileId::new(file).is_err() {
         return Ok(None);

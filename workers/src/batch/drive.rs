@@ -82,9 +82,8 @@ pub(super) async fn drive(batches: &Batches, batch: &BatchRef, stop: &Stop) -> L
     };
     let Some(epoch) = claimed else { return Left::NotHad };
     let progress = Progress::default();
-    let extends = |epoch, until| {
-        ExtendBatch { batch: batch.batch.clone(), epoch, until, counts: progress.counts() }.into()
-    };
+    let extends =
+        |epoch, until| ExtendBatch { batch: batch.batch.clone(), epoch, until, counts: progress.counts() }.into();
     let claim = Claim { dispatch, clock, tenant, cause: &cause, timeout, epoch, held_since, extends: &extends };
     tracing::info!(epoch = epoch.0, "batch claimed");
     let (principal, key) = (&open.submitted_by, open.submitted_with.as_ref());

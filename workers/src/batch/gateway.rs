@@ -128,7 +128,8 @@ impl Gateway {
         let part = Part::stream_with_length(bytes, length).file_name(name).mime_str("application/jsonl");
         let form = form.part("file", part.map_err(refused)?);
         let request = self.client.post(format!("{}/v1/files", self.root)).bearer_auth(secret).multipart(form);
-        let body = model::read(self.file(request).await?).await.map_err(|unread| FileError::Later(unread.to_string()))?;
+        let body =
+            model::read(self.file(request).await?).await.map_err(|unread| FileError::Later(unread.to_string()))?;
         let kept: Kept = serde_json::from_slice(&body).map_err(|error| FileError::Later(error.to_string()))?;
         Ok(kept.id)
     }

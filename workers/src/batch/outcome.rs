@@ -123,8 +123,7 @@ mod tests {
         assert!(answers.contains(r#"{"ok": 1.0}"#), "as it was said: {answers}");
         let rows = |text: &str| text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>();
         let response = json!({ "status_code": 200, "request_id": "r_1", "body": { "ok": 1.0 } });
-        let expected =
-            json!({ "id": "batch_7_req_1", "custom_id": "call-1", "response": response, "error": null });
+        let expected = json!({ "id": "batch_7_req_1", "custom_id": "call-1", "response": response, "error": null });
         assert_eq!(rows(&answers), [expected]);
         let failures = rows(std::str::from_utf8(&files.failures).unwrap());
         assert_eq!(failures[0]["response"]["status_code"], 402);

@@ -2,7 +2,9 @@
 //!
 //! Knows the order of things. Must not know what a step asks ([`crate::pattern`]) or whether a record is allowed.
 
-use steward_events::command::{ClaimTask, Command, ExtendClaim, FailTask, FinishStep, FinishTask, SetBudget, StartStep};
+use steward_events::command::{
+    ClaimTask, Command, ExtendClaim, FailTask, FinishStep, FinishTask, SetBudget, StartStep,
+};
 use steward_events::event::{AgentSpec, SpentStep, StepKind, TaskOutput};
 use steward_events::quantity::{Limit, Position, Shard, StepNumber, Unit, Window};
 use steward_events::rejection::Rejection;
@@ -18,10 +20,10 @@ use crate::driving::ending::{Submitter, ended};
 use crate::driving::{Left, Stop};
 use crate::pattern::{self, Done, Message, Next, Progress};
 use crate::step::model::{CallError, ModelAnswer, ModelRequest};
+use crate::task::Tasks;
 use crate::task::history::{ContentError, History};
 use crate::task::key::TaskKey;
 use crate::task::open_tasks::{OpenTask, OpenTasks, TaskRef};
-use crate::task::Tasks;
 use crate::wake;
 
 /// The longest reason that is recorded, in characters: at most 1,000 bytes are allowed.

@@ -27,7 +27,12 @@ fn readers(kind: AggregateKind) -> &'static [&'static str] {
 
 #[test]
 fn each_kind_has_the_readers_of_the_table() {
-    let views = [("authority", Authority::KINDS), ("catalogs", Catalogs::KINDS), ("batches", BATCHES_READ), ("tasks", TASKS_READ)];
+    let views = [
+        ("authority", Authority::KINDS),
+        ("catalogs", Catalogs::KINDS),
+        ("batches", BATCHES_READ),
+        ("tasks", TASKS_READ),
+    ];
     let managers = process::ALL.iter().map(|manager| (manager.name, manager.reads));
     let all: Vec<_> = views.into_iter().chain(managers).collect();
     for kind in AggregateKind::ALL {

@@ -57,12 +57,7 @@ impl Files {
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the key that seals them cannot be had.
-    pub async fn of(
-        &self,
-        tenant: &TenantId,
-        shard: Shard,
-        correlation: &CorrelationId,
-    ) -> Result<TenantFiles, Error> {
+    pub async fn of(&self, tenant: &TenantId, shard: Shard, correlation: &CorrelationId) -> Result<TenantFiles, Error> {
         self.0.of(tenant, shard, correlation).await.map(TenantFiles)
     }
 }

@@ -160,11 +160,7 @@ async fn shown_at(
 }
 
 /// The batch that a request names. What is no id is as one that is not there.
-async fn found(
-    caller: &ManagementCaller<'_>,
-    batch: &str,
-    min_position: Option<Position>,
-) -> Result<BatchRow, Error> {
+async fn found(caller: &ManagementCaller<'_>, batch: &str, min_position: Option<Position>) -> Result<BatchRow, Error> {
     let shown: String = batch.chars().take(80).collect();
     let batch: BatchId = batch.parse().map_err(|_| Rejection::not_found("batch", &shown))?;
     ask(caller, ("batch", "show"), &BatchQuery { batch, min_position }).await
@@ -174,9 +170,8 @@ async fn found(
 fn shown(row: &BatchRow) -> Value {
     let ended = |state: BatchState| (row.state == state).then_some(row.ended_at).flatten().map(seconds);
     let at = |moment: Option<Timestamp>| moment.map(seconds);
-    let errors = (!row.problems.is_empty()).then(|| {
-        json!({ "object": "list", "data": row.problems.iter().map(problem).collect::<Vec<_>>() })
-    });
+    let errors = (!row.problems.is_empty())
+        .then(|| json!({ "object": "list", "data": row.problems.iter().map(problem).collect::<Vec<_>>() }));
     json!({
         "id": row.batch,
         "object": "batch",

@@ -118,7 +118,9 @@ impl Form<'_> {
         while let Some(field) = self.in_time(form.next_field()).await? {
             let said = field.name().unwrap_or_default().to_owned();
             let known = match said.as_str() {
-                "file" if written.is_some() => return Err(Error::bad("file", "is there more than once: send one file")),
+                "file" if written.is_some() => {
+                    return Err(Error::bad("file", "is there more than once: send one file"));
+                }
                 "file" => {
                     self.fields.name = Some(field.file_name().unwrap_or("file").to_owned());
                     written = Some(self.take(field).await?);
@@ -164,7 +166,8 @@ impl Form<'_> {
 async fn in_time<T>(stall_max: Duration, coming: impl Future<Output = multer::Result<T>>) -> Result<T, Error> {
     match tokio::time::timeout(stall_max, coming).await {
         Ok(came) => came.map_err(|error| {
-            steward_calls::Error::BadRequest { param: None, message: format!("the form cannot be read: {error}") }.into()
+            steward_calls::Error::BadRequest { param: None, message: format!("the form cannot be read: {error}") }
+                .into()
         }),
         Err(_) => Err(Error::TooSlow),
     }
@@ -186,12 +189,18 @@ impl Fields {
     fn checked(self, key: &AuthenticatedKey) -> Result<Checked, Error> {
         let name = self.name.unwrap_or_default();
         if name.len() > TEXT_BYTES_MAX || name.chars().any(is_refused) {
-            return Err(Error::bad("file", format!("has a name that is longer than {TEXT_BYTES_MAX} bytes or not seen")));
+            return Err(Error::bad(
+                "file",
+                format!("has a name that is longer than {TEXT_BYTES_MAX} bytes or not seen"),
+            ));
         }
         let purpose = self.purpose.ok_or_else(|| Error::bad("purpose", "is missing"))?;
         let purpose: FilePurpose = purpose.parse().map_err(|error| Error::bad("purpose", format!("{error}")))?;
         if purpose == FilePurpose::BatchOutput && key.batch().is_none() {
-            return Err(Error::bad("purpose", "batch_output is for the files that a batch makes: use batch or user_data"));
+            return Err(Error::bad(
+                "purpose",
+                "batch_output is for the files that a batch makes: use batch or user_data",
+            ));
         }
         if self.anchor.as_deref().is_some_and(|anchor| anchor != "created_at") {
             return Err(Error::bad("expires_after[anchor]", "must be created_at"));

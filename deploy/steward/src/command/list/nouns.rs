@@ -100,7 +100,7 @@ pub(super) const LISTS: &[KnownList] = &[
         noun: "batch",
         columns: BATCH,
         examples: &["steward batch list --state in_progress --tenant acme", "steward batch show batch_1 --tenant acme"],
-        make_one: "steward batch submit /v1/chat/completions FILE --scope TENANT --tenant TENANT",
+        make_one: "steward batch submit /v1/chat/completions FILE --on TENANT --tenant TENANT",
     },
     KnownList {
         noun: "tenant",
