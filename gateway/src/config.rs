@@ -9,8 +9,6 @@ use serde::{Deserialize, Serialize};
 use steward_calls::LimitBounds;
 use steward_events::setting::Span;
 
-use crate::face::FileBounds;
-
 /// The gateway's settings.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -122,4 +120,17 @@ impl Config {
             bodies_bytes_max: self.bodies_bytes_max,
         }
     }
+}
+
+/// The bounds of files that callers keep here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileBounds {
+    /// Bytes of one.
+    pub(crate) bytes_max: u64,
+    /// Bytes of all of a tenant's.
+    pub(crate) per_tenant_bytes_max: u64,
+    /// How long one is kept that does not say it.
+    pub(crate) kept_for: Duration,
+    /// How long a client may send nothing of one.
+    pub(crate) stall_max: Duration,
 }

@@ -4,7 +4,6 @@
 //! and no rights.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{OriginalUri, Request};
@@ -16,6 +15,7 @@ use serde_json::{Map, Value};
 use steward_calls::Calls;
 use steward_ports::clock::Clock;
 
+use crate::config::FileBounds;
 use crate::door::Door;
 use crate::error::Error;
 use crate::observe::Arrival;
@@ -66,19 +66,6 @@ pub(crate) struct Bundles {
     pub(crate) files: FileBounds,
     /// Time.
     pub(crate) clock: Arc<dyn Clock>,
-}
-
-/// The bounds of files that callers keep here.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FileBounds {
-    /// Bytes of one.
-    pub(crate) bytes_max: u64,
-    /// Bytes of all of a tenant's.
-    pub(crate) per_tenant_bytes_max: u64,
-    /// How long one is kept that does not say it.
-    pub(crate) kept_for: Duration,
-    /// How long a client may send nothing of one.
-    pub(crate) stall_max: Duration,
 }
 
 /// All faces.

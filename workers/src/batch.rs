@@ -25,6 +25,8 @@ mod key;
 mod lines;
 pub(crate) mod open_batches;
 mod outcome;
+mod progress;
+mod run;
 mod run_lines;
 
 use gateway::Gateway;

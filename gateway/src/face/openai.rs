@@ -18,7 +18,8 @@ use steward_events::request::Format;
 use steward_ports::clock::Clock;
 
 use super::management::ManagementCaller;
-use super::{Bundles, Face, FileBounds, HotRoute, Management, no_such_method, summary};
+use super::{Bundles, Face, HotRoute, Management, no_such_method, summary};
+use crate::config::FileBounds;
 use crate::door::Door;
 use crate::error::Error;
 use crate::observe::Arrival;
@@ -77,7 +78,8 @@ fn paths_below(root: &str) -> Router<Arc<OpenAi>> {
     }
     router =
         router.route(&format!("{root}/models"), get(models)).route(&format!("{root}/models/{{model}}"), get(model));
-    router.merge(files::paths_below(root)).merge(batches::paths_below(root))
+    router = router.merge(files::paths_below(root)).route(&format!("{root}/files"), post(upload::create));
+    router.merge(batches::paths_below(root))
 }
 
 /// `GET /v1/models`: what this key may call, and nothing else.

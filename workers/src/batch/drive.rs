@@ -2,15 +2,13 @@
 //!
 //! Knows the order of things. Must not know how a line is called ([`super::run_lines`]) or whether a record is allowed.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use steward_events::command::{ClaimBatch, Command, EndBatch, ExtendBatch, FailBatch, FinalizeBatch, StartBatch};
+use steward_events::command::{ClaimBatch, EndBatch, ExtendBatch, FailBatch, FinalizeBatch, StartBatch};
 use steward_events::event::{BatchEnd, BatchProblem};
 use steward_events::id::FileId;
 use steward_events::quantity::{Epoch, Position};
-use steward_events::rejection::Rejection;
 use tokio_util::sync::CancellationToken;
 
 use super::Batches;
@@ -19,8 +17,9 @@ use super::key::BatchKeys;
 use super::lines::{self, Line};
 use super::open_batches::{BatchRef, OpenBatch};
 use super::outcome::{Files, Outcome};
-use super::run_lines::Progress;
-use crate::dispatch::{Cause, DispatchError};
+use super::progress::Progress;
+use super::run::{Broken, Run, problem};
+use crate::dispatch::Cause;
 use crate::driving::claim::{self, Claim};
 use crate::driving::ending::{Submitter, ended};
 use crate::driving::{Left, Stop};
@@ -29,35 +28,11 @@ use crate::wake;
 /// The longest input file that is read, in bytes.
 const INPUT_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// The longest reason that is recorded, in characters: at most 1,000 bytes are allowed.
-const REASON_CHARS_MAX: usize = 250;
-
 /// How long to wait before a file is asked for or kept again.
 const FILE_PAUSE: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(30)];
 
 /// How long after the end of a batch's time it is tried to keep what came of it.
 const GRACE: Duration = Duration::from_hours(1);
-
-/// Why a batch is left before it is over.
-pub(super) enum Broken {
-    /// Leave it for later, or for others.
-    Release(String),
-    /// The claim does not count any more, or nobody can say.
-    Lose(String),
-    /// It cannot be done; this is recorded.
-    Fail(Vec<BatchProblem>),
-}
-
-/// One batch that this worker runs.
-pub(super) struct Run<'a> {
-    pub(super) batches: &'a Batches,
-    pub(super) batch: &'a BatchRef,
-    pub(super) open: &'a OpenBatch,
-    pub(super) progress: &'a Progress,
-    epoch: Epoch,
-    keys: BatchKeys,
-    cause: &'a Cause,
-}
 
 /// Drives `batch` until it is over, lost or given up.
 pub(super) async fn drive(batches: &Batches, batch: &BatchRef, stop: &Stop) -> Left {
@@ -119,11 +94,6 @@ async fn epoch(
     let open = batches.live.read();
     let claim = open.open(batch)?.claim.as_ref()?;
     (claim.worker == claimant).then_some(claim.epoch)
-}
-
-fn problem(code: &str, why: &str) -> BatchProblem {
-    let message = why.chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect();
-    BatchProblem { code: code.to_owned(), message, line: None }
 }
 
 impl Run<'_> {
@@ -259,16 +229,6 @@ impl Run<'_> {
         }
     }
 
-    /// The secret of the batch's key.
-    pub(super) async fn secret(&self) -> Result<Arc<str>, Broken> {
-        let made = self.keys.secret(self.batches, (self.batch, self.open), self.cause).await;
-        made.map_err(|error| match error {
-            DispatchError::Rejected(Rejection::Suspended { reason, .. }) => Broken::Release(reason),
-            DispatchError::Rejected(why) => Broken::Fail(vec![problem("no_key", &why.to_string())]),
-            DispatchError::Unanswered { .. } | DispatchError::Unwritable(_) => Broken::Release(error.to_string()),
-        })
-    }
-
     /// Records that it cannot be done.
     async fn fail(&self, problems: Vec<BatchProblem>) -> Left {
         let code = problems.first().map_or("", |problem| problem.code.as_str());
@@ -277,16 +237,6 @@ impl Run<'_> {
             Ok(()) => Left::Closed,
             Err(Broken::Release(_)) => Left::Released,
             Err(_) => Left::Lost,
-        }
-    }
-
-    /// Records something in the batch's stream, under the claim.
-    async fn record(&self, command: impl Into<Command>) -> Result<(), Broken> {
-        match self.batches.dispatch.send(&self.batch.tenant, command, self.cause).await {
-            Ok(_) => Ok(()),
-            Err(DispatchError::Rejected(Rejection::Suspended { reason, .. })) => Err(Broken::Release(reason)),
-            // Passed on, or over: this worker has no more to say about the batch.
-            Err(error) => Err(Broken::Lose(error.to_string())),
         }
     }
 }

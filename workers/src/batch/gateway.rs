@@ -27,6 +27,8 @@ pub(crate) struct LineCall<'a> {
     pub(crate) idempotency_key: String,
     pub(crate) endpoint: BatchEndpoint,
     pub(crate) body: Bytes,
+    /// How long the gateway may take. What it answers later is had by the next attempt.
+    pub(crate) time_max: Duration,
 }
 
 /// What came of one attempt at a line.
@@ -84,6 +86,7 @@ impl Gateway {
             .bearer_auth(call.secret)
             .header("idempotency-key", &call.idempotency_key)
             .header("content-type", "application/json")
+            .timeout(call.time_max)
             .body(call.body.clone());
         let answered = async {
             let response = request.send().await.map_err(|error| model::chain(&error))?;

@@ -1,54 +1,20 @@
 //! Calls the lines of a batch, so many at once, until each has come to something or no further one is to be called.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use steward_events::event::LineCounts;
 use tokio_util::sync::CancellationToken;
 
-use super::drive::{Broken, Run};
 use super::gateway::{Attempt, LineCall};
 use super::lines::Line;
 use super::outcome::Outcome;
+use super::progress::too_large;
+use super::run::{Broken, Run};
 
 /// The pause after the first attempt that may go better later; doubled after each further one, up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
-
-/// How far a batch is; told with its heartbeat.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    completed: AtomicU32,
-    failed: AtomicU32,
-    bytes: AtomicUsize,
-}
-
-impl Progress {
-    pub(super) fn counts(&self) -> LineCounts {
-        let read = |count: &AtomicU32| count.load(Ordering::Relaxed);
-        LineCounts { completed: read(&self.completed), failed: read(&self.failed) }
-    }
-
-    /// Counts an outcome, if all of them together stay within `bytes_max`.
-    fn take(&self, outcome: Outcome, bytes_max: usize) -> Outcome {
-        let before = self.bytes.fetch_add(outcome.bytes(), Ordering::Relaxed);
-        let outcome = if before.saturating_add(outcome.bytes()) > bytes_max { too_large(bytes_max) } else { outcome };
-        let count = if outcome.is_good() { &self.completed } else { &self.failed };
-        count.fetch_add(1, Ordering::Relaxed);
-        outcome
-    }
-
-    fn is_full(&self, bytes_max: usize) -> bool {
-        self.bytes.load(Ordering::Relaxed) > bytes_max
-    }
-}
-
-fn too_large(bytes_max: usize) -> Outcome {
-    let message = format!("the answers of this batch have more than {bytes_max} bytes: divide it into several batches");
-    Outcome::Failed { code: "output_too_large", message }
-}
 
 impl Run<'_> {
     /// Calls the lines until each has come to something or `over` ends; what came of each, in their order.
@@ -129,6 +95,7 @@ impl Run<'_> {
             idempotency_key: format!("{}-{}", self.batch.batch, line.number),
             endpoint: self.open.endpoint,
             body: line.body.clone(),
+            time_max: self.batches.config.step_time_max,
         };
         Ok(self.batches.gateway.call(&call).await)
     }

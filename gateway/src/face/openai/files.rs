@@ -16,7 +16,7 @@ use steward_events::query::{FilePage, FileQuery, FileRow, ListFiles, Order};
 use steward_events::rejection::Rejection;
 use steward_events::timestamp::Timestamp;
 
-use super::{OpenAi, fields, page, page_rows, upload};
+use super::{OpenAi, fields, page, page_rows};
 use crate::error::Error;
 use crate::face::management::{ManagementCaller, ask, decide};
 use crate::observe::Arrival;
@@ -24,10 +24,10 @@ use crate::observe::Arrival;
 /// How many rows a page has, and the most.
 const PAGE_ROWS: u32 = 1_000;
 
-/// The paths of files, below `root`.
+/// The paths of files, below `root`, but for that which takes one in.
 pub(super) fn paths_below(root: &str) -> Router<Arc<OpenAi>> {
     Router::new()
-        .route(&format!("{root}/files"), get(list).post(upload::create))
+        .route(&format!("{root}/files"), get(list))
         .route(&format!("{root}/files/{{file}}"), get(show).delete(remove))
         .route(&format!("{root}/files/{{file}}/content"), get(content))
 }

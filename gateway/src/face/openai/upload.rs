@@ -21,8 +21,8 @@ use steward_events::request::{Envelope, Format, Reply, Request as BusRequest};
 use steward_events::sealed::Content;
 
 use super::{OpenAi, files};
+use crate::config::FileBounds;
 use crate::error::Error;
-use crate::face::FileBounds;
 use crate::face::management::ask;
 use crate::observe::Arrival;
 
