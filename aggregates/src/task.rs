@@ -1,12 +1,7 @@
 //! Guards one task's life: one worker drives it at a time, its steps count once and in order, it ends once.
-//!
-//! A claim is fenced by its epoch, not by time: a worker whose claim lapsed may go on until another has claimed. From
-//! then on its epoch is stale and it writes nothing.
-
-use std::time::Duration;
 
 use serde_json::json;
-use steward_events::command::{ClaimTask, ExtendClaim, FinishStep, StartStep, SubmitTask, TaskCommand};
+use steward_events::command::{ClaimTask, FinishStep, StartStep, SubmitTask, TaskCommand};
 use steward_events::digest::BodyHash;
 use steward_events::event::{StepKind, TaskEvent};
 use steward_events::id::{AgentId, PrincipalId, TaskId};
@@ -17,13 +12,8 @@ use steward_events::timestamp::Timestamp;
 
 use crate::agent::STEPS_MAX;
 use crate::aggregate::{Aggregate, Stamp};
+use crate::claim::{self, Claim, Taken};
 use crate::limit;
-
-/// The longest claim: a dead worker blocks a task no longer.
-pub const CLAIM_TIME_MAX: Duration = Duration::from_hours(1);
-
-/// The longest name of a worker, in bytes.
-pub const WORKER_BYTES_MAX: usize = 120;
 
 /// One task.
 #[derive(Clone, Debug, Default)]
@@ -54,17 +44,6 @@ pub struct Submitted {
     pub submitted_by: PrincipalId,
     /// Digest of its sealed input.
     pub input: BodyHash,
-}
-
-/// Who drives it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// The claim's number: the highest counts.
-    pub epoch: Epoch,
-    /// The worker, by its run.
-    pub worker: String,
-    /// When it lapses unless it is extended.
-    pub until: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +118,9 @@ impl Task {
         if !scope.is_within(&stamp.tenant) {
             return Err(Rejection::invalid("scope", format!("{scope} is outside tenant {}", stamp.tenant)));
         }
+        if task.batch().is_some() {
+            return Err(Rejection::invalid("task", "ids that begin with batch_ are those of batches: choose another"));
+        }
         let Some(input) = submit.input.sealed() else {
             return Err(Rejection::invalid("input", "was not sealed"));
         };
@@ -159,37 +141,28 @@ impl Task {
     /// The claim that counts, if it is `epoch`'s.
     fn must_hold(&self, task: &TaskId, epoch: Epoch) -> Result<&Claim, Rejection> {
         self.must_be_open(task)?;
-        match &self.claim {
-            Some(claim) if claim.epoch == epoch => Ok(claim),
-            Some(claim) => Err(Rejection::stale(format!("the task is now under claim {}, not {epoch}", claim.epoch))),
-            None => Err(Rejection::stale("nobody has claimed the task")),
+        claim::must_hold("task", self.claim.as_ref(), epoch)
+    }
+
+    fn take(&self, asked: &ClaimTask, stamp: &Stamp) -> Result<Vec<TaskEvent>, Rejection> {
+        self.must_be_open(&asked.task)?;
+        let wanted = (asked.worker.as_str(), asked.until);
+        match claim::take("task", self.claim.as_ref(), wanted, stamp.at)? {
+            Taken::New(Claim { epoch, worker, until }) => Ok(vec![TaskEvent::Claimed { epoch, worker, until }]),
+            Taken::Held(epoch) => self.extend(&asked.task, epoch, asked.until, stamp),
         }
     }
 
-    fn take(&self, claim: &ClaimTask, stamp: &Stamp) -> Result<Vec<TaskEvent>, Rejection> {
-        self.must_be_open(&claim.task)?;
-        limit::text("worker", &claim.worker, WORKER_BYTES_MAX)?;
-        check_until(claim.until, stamp.at)?;
-        let live = self.claim.as_ref().filter(|held| held.until > stamp.at);
-        match live {
-            Some(held) if held.worker != claim.worker => {
-                Err(Rejection::stale(format!("{} drives the task until {}", held.worker, held.until)))
-            }
-            Some(held) => Ok(extended(held, claim.until)),
-            None => {
-                let epoch = Epoch(self.claim.as_ref().map_or(0, |lapsed| lapsed.epoch.0).saturating_add(1));
-                Ok(vec![TaskEvent::Claimed { epoch, worker: claim.worker.clone(), until: claim.until }])
-            }
-        }
-    }
-
-    fn extend(&self, extend: &ExtendClaim, stamp: &Stamp) -> Result<Vec<TaskEvent>, Rejection> {
-        let held = self.must_hold(&extend.task, extend.epoch)?;
-        if extend.until <= stamp.at {
-            return Ok(given_up(held, stamp.at));
-        }
-        check_until(extend.until, stamp.at)?;
-        Ok(extended(held, extend.until))
+    fn extend(
+        &self,
+        task: &TaskId,
+        epoch: Epoch,
+        until: Timestamp,
+        stamp: &Stamp,
+    ) -> Result<Vec<TaskEvent>, Rejection> {
+        let held = self.must_hold(task, epoch)?;
+        let until = claim::extended(held, until, stamp.at)?;
+        Ok(until.map(|until| TaskEvent::ClaimExtended { epoch, until }).into_iter().collect())
     }
 
     fn start_step(&self, start: &StartStep) -> Result<Vec<TaskEvent>, Rejection> {
@@ -231,23 +204,6 @@ impl Task {
     }
 }
 
-fn extended(held: &Claim, until: Timestamp) -> Vec<TaskEvent> {
-    if until <= held.until { vec![] } else { vec![TaskEvent::ClaimExtended { epoch: held.epoch, until }] }
-}
-
-/// A worker that stops lets its claim lapse at once, so that the next one need not wait.
-fn given_up(held: &Claim, at: Timestamp) -> Vec<TaskEvent> {
-    if held.until <= at { vec![] } else { vec![TaskEvent::ClaimExtended { epoch: held.epoch, until: at }] }
-}
-
-fn check_until(until: Timestamp, at: Timestamp) -> Result<(), Rejection> {
-    limit::future("until", Some(until), at)?;
-    if until > at.plus(CLAIM_TIME_MAX) {
-        return Err(Rejection::invalid("until", format!("a claim holds for at most {} s", CLAIM_TIME_MAX.as_secs())));
-    }
-    Ok(())
-}
-
 impl Aggregate for Task {
     type Command = TaskCommand;
     type Event = TaskEvent;
@@ -262,7 +218,7 @@ impl Aggregate for Task {
                 Ok(vec![TaskEvent::Cancelled { reason: cancel.reason.clone() }])
             }
             TaskCommand::ClaimTask(claim) => self.take(claim, stamp),
-            TaskCommand::ExtendClaim(extend) => self.extend(extend, stamp),
+            TaskCommand::ExtendClaim(asked) => self.extend(&asked.task, asked.epoch, asked.until, stamp),
             TaskCommand::StartStep(start) => self.start_step(start),
             TaskCommand::FinishStep(finish) => self.finish_step(finish),
             TaskCommand::FinishTask(finish) if self.end == Some(TaskEnd::Finished(finish.epoch)) => Ok(vec![]),

@@ -83,6 +83,9 @@ fn example(spec: &CommandSpec) -> &'static str {
         ("agent", "define") => r#"{"agent":"researcher","spec":{"model":"small","instructions":""}}"#,
         ("task", "submit") => r#"{"agent":"researcher","input":{"prompt":"why"},"scope":"acme/support"}"#,
         ("task", "cancel") => r#"{"task":"t_1"}"#,
+        ("file", "remove") => r#"{"file":"file-1","scope":"acme/support"}"#,
+        ("batch", "submit") => r#"{"endpoint":"/v1/embeddings","input_file":"file-1","scope":"acme/support"}"#,
+        ("batch", "cancel") => r#"{"batch":"batch_1"}"#,
         _ => panic!("{spec:?} has no example here: add one, and read its new row in rights.txt"),
     }
 }

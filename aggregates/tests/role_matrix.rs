@@ -36,7 +36,7 @@ fn world(tenant: &TenantId) -> Authority {
 fn permissions() -> Vec<(Permission, bool)> {
     let commands = COMMANDS.iter().map(|spec| (spec.permission(), spec.audience == Audience::System));
     let queries = QUERIES.iter().map(|spec| (spec.permission(), spec.only.is_some()));
-    commands.chain(queries).chain([(Permission::model_invoke(), false)]).collect()
+    commands.chain(queries).chain(Permission::of_the_gateway().map(|permission| (permission, false))).collect()
 }
 
 fn matrix() -> String {

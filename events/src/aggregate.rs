@@ -33,6 +33,10 @@ macro_rules! aggregates {
             agent: Agent, AgentEvent, AgentCommand;
             /// One task.
             task: Task, TaskEvent, TaskCommand;
+            /// The files that are kept beside the log.
+            file: File, FileEvent, FileCommand;
+            /// One batch of model calls.
+            batch: Batch, BatchEvent, BatchCommand;
             /// Journal of refusals worth keeping.
             denials: Denials, DenialEvent;
             /// Journal of who read what people did.

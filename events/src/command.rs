@@ -12,8 +12,10 @@ mod table;
 
 mod access;
 mod agent;
+mod batch;
 mod catalog;
 mod checkpoint;
+mod file;
 mod identity;
 mod ledger;
 mod registry;
@@ -22,11 +24,15 @@ mod tenant;
 
 pub use access::{AccessCommand, DefineRole, GiveGrant, RevokeGrant};
 pub use agent::{AgentCommand, DefineAgent};
+pub use batch::{
+    BatchCommand, CancelBatch, ClaimBatch, EndBatch, ExtendBatch, FailBatch, FinalizeBatch, StartBatch, SubmitBatch,
+};
 pub use catalog::{
     CatalogCommand, MakeSecret, PurgeCache, RemoveSecret, SetCache, SetModel, SetPrice, SetPrompt, SetProvider,
     SetRoute, SetSecret,
 };
 pub use checkpoint::{CheckpointCommand, RequestCheckpoint, SignCheckpoint};
+pub use file::{FileCommand, KeepFile, RemoveFile};
 pub use identity::{CreateAccount, DisableUser, IdentityCommand, InviteUser, IssueKey, RevokeKey};
 pub use ledger::{
     CorrectLease, EndLease, GrantLease, LeaseRequest, LedgerCommand, RecallLease, RemoveBudget, RenewLease, SetBudget,

@@ -15,11 +15,13 @@ use crate::scope::Scope;
 
 mod access;
 mod agent;
+mod batch;
 mod cache;
 mod call;
 mod catalog;
 mod checkpoint;
 mod denials;
+mod file;
 mod identity;
 mod ledger;
 mod model_spec;
@@ -37,6 +39,7 @@ mod usage;
 
 pub use access::{AccessEvent, Condition, GrantId};
 pub use agent::{AgentEvent, AgentSpec, PatternKind};
+pub use batch::{BatchEnd, BatchEndpoint, BatchEvent, BatchMetadata, BatchProblem, InvalidMetadata, LineCounts};
 pub use cache::{CachePolicy, Coalesce, Similar, SimilarMode, Similarity};
 pub use call::{
     AnswerSource, CallContext, CallOutcome, InvalidTags, Operation, Purpose, Saved, TAG_KEY_BYTES_MAX,
@@ -45,6 +48,7 @@ pub use call::{
 pub use catalog::{CatalogEvent, ProviderKind};
 pub use checkpoint::CheckpointEvent;
 pub use denials::{DenialEvent, DenialKind};
+pub use file::{FileEvent, FileName, FilePurpose};
 pub use identity::{IdentityEvent, KeyHash, Profile};
 pub use ledger::{BudgetKey, BudgetLevel, BudgetSpec, LeaseTerms, LedgerEvent, UnsettledCall, WindowBounds};
 pub use model_spec::{Feature, ModelSpec, Tokenizer};
@@ -128,7 +132,9 @@ impl Event {
     /// Where it belongs, if it is what began a stream that belongs somewhere below its tenant.
     pub const fn scope(&self) -> Option<&Scope> {
         match self {
-            Self::Task(TaskEvent::Submitted { scope, .. }) => Some(scope),
+            Self::Task(TaskEvent::Submitted { scope, .. }) | Self::Batch(BatchEvent::Submitted { scope, .. }) => {
+                Some(scope)
+            }
             _ => None,
         }
     }

@@ -164,6 +164,10 @@ ids! {
     AgentId = "agent";
     /// One task.
     TaskId = "task";
+    /// One file that is kept beside the log (`file-…`).
+    FileId = "file";
+    /// One batch of model calls (`batch_…`).
+    BatchId = "batch";
     /// One command; the same id is decided once.
     CommandId = "command";
     /// One commit; made once and kept over retries.
@@ -204,6 +208,31 @@ impl TenantId {
 impl From<&CallId> for CommandId {
     fn from(CallId(name): &CallId) -> Self {
         Self(Arc::clone(name))
+    }
+}
+
+/// What the ids of batches begin with, and the ids of no tasks that are submitted.
+const BATCH: &str = "batch_";
+
+impl BatchId {
+    /// A batch's id, made of something unique.
+    ///
+    /// # Errors
+    /// [`InvalidId`] if `unique` is no token.
+    pub fn of(unique: &str) -> Result<Self, InvalidId> {
+        Self::new(format!("{BATCH}{unique}"))
+    }
+
+    /// As what the batch's calls are counted: their keys, budgets and records name it where a task's would name the task.
+    pub fn as_task(&self) -> TaskId {
+        TaskId(Arc::clone(&self.0))
+    }
+}
+
+impl TaskId {
+    /// The batch whose calls are counted under this name, if it is one.
+    pub fn batch(&self) -> Option<BatchId> {
+        self.0.starts_with(BATCH).then(|| BatchId(Arc::clone(&self.0)))
     }
 }
 

@@ -26,6 +26,9 @@ impl Permission {
     /// Calling a model; not a command, so not in the command table.
     pub const MODEL_INVOKE: &'static str = "model:invoke";
 
+    /// Keeping a file; the bytes come to the gateway, which records the file itself.
+    pub const FILE_CREATE: &'static str = "file:create";
+
     /// The permission `noun:verb`.
     ///
     /// # Errors
@@ -37,6 +40,16 @@ impl Permission {
     /// Calling a model.
     pub fn model_invoke() -> Self {
         Self(Cow::Borrowed(Self::MODEL_INVOKE))
+    }
+
+    /// Keeping a file.
+    pub const fn file_create() -> Self {
+        Self(Cow::Borrowed(Self::FILE_CREATE))
+    }
+
+    /// Those that stand in no table: the gateway asks for them itself.
+    pub fn of_the_gateway() -> [Self; 2] {
+        [Self::model_invoke(), Self::file_create()]
     }
 
     /// Reading all that is recorded.

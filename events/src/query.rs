@@ -8,10 +8,12 @@ use crate::permission::Permission;
 
 mod access;
 mod audit;
+mod batch;
 mod budget;
 mod catalog;
 mod cost;
 mod directory;
+mod file;
 mod history;
 mod metrics;
 mod page;
@@ -25,6 +27,7 @@ pub use audit::{
     ConsistencyQuery, Due, DueQuery, InclusionProof, InclusionQuery, SignedCheckpoint, StoredCommit, TileHashes,
     TileQuery, TreeQuery, TreeState, Verification, VerifyQuery,
 };
+pub use batch::{BatchPage, BatchQuery, BatchRow, BatchState, ListBatches};
 pub use budget::{BudgetPage, BudgetRow, ListBudgets, WindowRow};
 pub use catalog::{
     ExplainedTarget, ListModels, ListPrices, ListProviders, ModelPage, ModelRow, PricePage, PriceRow, ProviderPage,
@@ -36,6 +39,7 @@ pub use directory::{
     ListAccounts, ListAgents, ListGrants, ListKeys, ListRoles, ListUsers, PrincipalState, RolePage, RoleRow, UserPage,
     UserRow,
 };
+pub use file::{FilePage, FileQuery, FileRow, ListFiles, Order};
 pub use history::{HistoryEvent, Replay, ReplayQuery, kinds};
 pub use metrics::{Metrics, MetricsQuery};
 pub use page::{PAGE_ROWS, PAGE_ROWS_MAX, Page, Paging};
@@ -109,6 +113,10 @@ query_table! {
     "access" "who-can" => WhoCanQuery, WhoCan, ByScope, "Who may do something at a scope, now or at a moment in the past";
     "task" "list" => TaskListQuery, TaskList, ByScope, "The tasks of a tenant, newest first";
     "task" "show" => TaskQuery, TaskView, ByScope, "One task with its steps";
+    "file" "list" => ListFiles, FilePage, ByScope, "The files that are kept, newest first";
+    "file" "show" => FileQuery, FileRow, ByScope, "One file that is kept, without what it holds";
+    "batch" "list" => ListBatches, BatchPage, ByScope, "The batches of model calls, newest first";
+    "batch" "show" => BatchQuery, BatchRow, ByScope, "One batch of model calls, and how far it is";
     "audit" "verify" => VerifyQuery, Verification, OfTheTenant, "Whether every hash chain of a tenant is whole";
     "audit" "checkpoints" => CheckpointsQuery, Checkpoints, OfTheTenant, "The signed checkpoints of a tenant's history";
     "audit" "tree" => TreeQuery, TreeState, OfTheTenant, "A tenant's tree of commits now, with the proof that it continues an earlier size";

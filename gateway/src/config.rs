@@ -40,8 +40,19 @@ pub struct Config {
     pub calls_per_principal_max: NonZeroUsize,
     /// Model calls at once with one key.
     pub calls_per_key_max: NonZeroUsize,
+    /// Model calls of batches at once, over all tenants; the workers are told to come back with further ones, so that calls
+    /// that somebody waits for go first.
+    pub batch_calls_max: NonZeroUsize,
     /// Wrong keys that one client address may try in a minute before it is told to wait.
     pub wrong_keys_per_minute_max: NonZeroU32,
+    /// The most bytes of one file that is kept for `/v1/files`.
+    pub file_bytes_max: u64,
+    /// The most bytes of all files of one tenant.
+    pub files_per_tenant_bytes_max: u64,
+    /// How long a file is kept whose owner does not say it, at most 90 days.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
+    pub file_kept_for: Duration,
     /// How long running calls may go on after a stop was asked for; then they are cut.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Span")]
@@ -74,7 +85,11 @@ impl Default for Config {
             calls_per_tenant_max: positive(1_024),
             calls_per_principal_max: positive(768),
             calls_per_key_max: positive(512),
+            batch_calls_max: positive(256),
             wrong_keys_per_minute_max: NonZeroU32::MIN.saturating_add(59),
+            file_bytes_max: 64 * 1024 * 1024,
+            files_per_tenant_bytes_max: 1024 * 1024 * 1024,
+            file_kept_for: Duration::from_hours(24 * 30),
             drain_time_max: Duration::from_secs(30),
             tenant_open_wait_max: Duration::from_secs(5),
             calls: steward_calls::Config::default(),
@@ -83,6 +98,16 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How long and how large files may be.
+    pub(crate) const fn files(&self) -> FileBounds {
+        FileBounds {
+            bytes_max: self.file_bytes_max,
+            per_tenant_bytes_max: self.files_per_tenant_bytes_max,
+            kept_for: self.file_kept_for,
+            stall_max: self.receive_time_max,
+        }
+    }
+
     /// What requests may take of this process.
     pub(crate) const fn limits(&self) -> LimitBounds {
         LimitBounds {
@@ -90,8 +115,22 @@ impl Config {
             calls_per_tenant_max: self.calls_per_tenant_max,
             calls_per_principal_max: self.calls_per_principal_max,
             calls_per_key_max: self.calls_per_key_max,
+            batch_calls_max: self.batch_calls_max,
             body_bytes_max: self.body_bytes_max,
             bodies_bytes_max: self.bodies_bytes_max,
         }
     }
+}
+
+/// The bounds of files that callers keep here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileBounds {
+    /// Bytes of one.
+    pub(crate) bytes_max: u64,
+    /// Bytes of all of a tenant's.
+    pub(crate) per_tenant_bytes_max: u64,
+    /// How long one is kept that does not say it.
+    pub(crate) kept_for: Duration,
+    /// How long a client may send nothing of one.
+    pub(crate) stall_max: Duration,
 }

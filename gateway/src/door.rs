@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, header};
 use steward_aggregates::authority::Context;
-use steward_calls::{Accepted, Access, AuthenticatedKey, BodyMemory, IdempotencyKey, Limits, Taker};
+use steward_calls::{Accepted, Access, AuthenticatedKey, BodyMemory, CallPermit, IdempotencyKey, Limits, Taker};
 use steward_events::id::TenantId;
 use steward_events::permission::Permission;
 use steward_events::scope::Scope;
@@ -118,6 +118,15 @@ impl Door {
         let body = body::read(body, self.management_body, &mut memory).await?;
         let body = coding::unpack(headers, body, self.management_body.bytes_max, &mut memory)?;
         Ok((body, memory))
+    }
+
+    /// Lets in a body that is taken in piece by piece: the right to run, and memory for what is held of it at once.
+    pub(crate) fn admit(&self, key: &AuthenticatedKey, held_bytes: usize) -> Result<(CallPermit, BodyMemory), Error> {
+        let by = Taker::from(&*key.holder);
+        let (permit, mut memory) = (self.limits.enter(&by)?, self.limits.body_memory(&by));
+        memory.grow(held_bytes)?;
+        (self.capacity.calls)().map_err(Error::unavailable)?;
+        Ok((permit, memory))
     }
 
     fn count_wrong_key(&self, peer: Option<&Peer>) -> Result<(), Error> {

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use steward_calls::{Calls, Responses};
 use steward_ports::clock::Clock;
 
+use crate::config::FileBounds;
 use crate::door::Door;
 use crate::error::Error;
 use crate::observe::Arrival;
@@ -63,6 +64,8 @@ pub(crate) struct Bundles {
     pub(crate) responses: Arc<Responses>,
     /// Sends commands and queries.
     pub(crate) management: Arc<Management>,
+    /// How long and how large files may be.
+    pub(crate) files: FileBounds,
     /// Time.
     pub(crate) clock: Arc<dyn Clock>,
 }

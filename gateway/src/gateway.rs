@@ -93,6 +93,7 @@ impl Gateway {
             ids: Arc::clone(&ids),
             access: Arc::clone(&access),
             catalogs,
+            files: calls.files(),
             capacity,
             waits: (&config).into(),
         };
@@ -101,6 +102,7 @@ impl Gateway {
             calls: Arc::clone(&calls),
             responses: Responses::new(Arc::clone(&calls), &config.calls),
             management: Arc::new(management),
+            files: config.files(),
             clock: Arc::clone(&clock),
         };
         let routes = Routes::new(&bundles, &probes, Observer { clock, ids, metrics, notes: notes.clone() });

@@ -13,6 +13,7 @@ use steward_ports::log::EventLog;
 use steward_ports::notes::Notes;
 use steward_ports::store::Store;
 
+pub mod by_age;
 pub mod config;
 pub mod key;
 pub mod opening;

@@ -2,9 +2,11 @@
 
 pub mod access;
 pub mod audit;
+pub mod batches;
 pub mod budgets;
 pub mod cost;
 pub mod directory;
+pub mod files;
 pub mod history;
 pub mod metrics;
 pub mod secrets;

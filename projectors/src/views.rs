@@ -7,9 +7,11 @@ use crate::engine::Engine;
 use crate::engine::read_model::ReadModel;
 use crate::view::access::AccessView;
 use crate::view::audit::AuditView;
+use crate::view::batches::BatchesView;
 use crate::view::budgets::BudgetsView;
 use crate::view::cost::CostView;
 use crate::view::directory::DirectoryView;
+use crate::view::files::FilesView;
 use crate::view::history::HistoryView;
 use crate::view::metrics::MetricsView;
 use crate::view::secrets::SecretsView;
@@ -21,6 +23,8 @@ pub(crate) fn views(engine: &Arc<Engine>) -> Vec<Arc<dyn ReadModel>> {
     vec![
         Arc::new(CostView::new(engine)),
         Arc::new(TasksView::new(engine)),
+        Arc::new(FilesView::new(engine)),
+        Arc::new(BatchesView::new(engine)),
         Arc::new(MetricsView::new(engine)),
         Arc::new(AuditView::new(engine)),
         Arc::new(DirectoryView::new(engine)),

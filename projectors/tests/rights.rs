@@ -11,15 +11,18 @@ mod events;
 use company::{Company, SHARD, grant, principal};
 use events::{Dice, finished, stream, tenant};
 use serde_json::{Value, json};
+use steward_events::digest::BodyHash;
 use steward_events::event::{
-    AccessEvent, AggregateKind, BudgetKey, BudgetSpec, Event, IdentityEvent, KeyHash, LedgerEvent, TaskEvent,
-    TaskInput, UsageEvent, WindowBounds,
+    AccessEvent, AggregateKind, BatchEndpoint, BatchEvent, BudgetKey, BudgetSpec, Event, FileEvent, FileName,
+    FilePurpose, IdentityEvent, KeyHash, LedgerEvent, TaskEvent, TaskInput, UsageEvent, WindowBounds,
 };
-use steward_events::id::TaskId;
+use steward_events::id::{BatchId, FileId, TaskId};
 use steward_events::quantity::{Unit, Window};
 use steward_events::query::{Answers, QUERIES, QuerySpec};
 use steward_events::rejection::Rejection;
-use steward_events::sealed::{KeyOwner, Sealed};
+use steward_events::sealed::{DataKey, KeyOwner, Sealed};
+use steward_events::sender::KeyRef;
+use steward_events::timestamp::Timestamp;
 use steward_projectors::Config;
 
 /// The body of a query, about `project` where it can be. A new row needs one.
@@ -30,6 +33,8 @@ fn example(spec: &QuerySpec, project: &str) -> Value {
             json!({ "principal": format!("p_{project}"), "permission": "task:list", "scope": format!("acme/{project}") })
         }
         ("access", "who-can") => json!({ "permission": "task:list", "scope": format!("acme/{project}") }),
+        ("file", "show") => json!({ "file": format!("file-{project}") }),
+        ("batch", "show") => json!({ "batch": format!("batch_{project}") }),
         ("task", "show") => json!({ "task": format!("t_{project}") }),
         ("audit", "inclusion") => json!({ "position": 1 }),
         ("audit", "consistency") => json!({ "from": 1, "to": 1 }),
@@ -38,8 +43,8 @@ fn example(spec: &QuerySpec, project: &str) -> Value {
         ("audit", "due") => json!({ "shard": 1 }),
         ("secret", "open") => json!({ "secret": "openai", "min_position": 0 }),
         (
-            "history" | "task" | "audit" | "metrics" | "user" | "account" | "agent" | "key" | "role" | "grant"
-            | "budget" | "provider" | "model" | "price" | "secret" | "tenant",
+            "history" | "task" | "file" | "batch" | "audit" | "metrics" | "user" | "account" | "agent" | "key" | "role"
+            | "grant" | "budget" | "provider" | "model" | "price" | "secret" | "tenant",
             _,
         ) => json!({}),
         _ => panic!("{}.{} has no example here: add one", spec.view, spec.verb),
@@ -95,6 +100,7 @@ async fn founded() -> Company {
         };
         let own = stream(SHARD, "acme", AggregateKind::Task, task.as_str());
         company.writer.write(&own, vec![submitted.into()]).await;
+        write_file_and_batch(&mut company, project, &data_key).await;
         let mut call = finished("acme", &mut Dice(7));
         if let UsageEvent::CallFinished { context, .. } = &mut call {
             let scopes = &mut context.make_mut().scopes;
@@ -104,6 +110,38 @@ async fn founded() -> Company {
         company.writer.write(&journal, vec![Event::from(call)]).await;
     }
     company
+}
+
+/// A file and a batch of this project.
+async fn write_file_and_batch(company: &mut Company, project: &str, data_key: &DataKey) {
+    let (owner, scope) = (KeyOwner::Tenant(tenant("acme")), format!("acme/{project}"));
+    let file: FileId = format!("file-{project}").parse().unwrap();
+    let kept = FileEvent::Kept {
+        file: file.clone(),
+        scope: scope.parse().unwrap(),
+        purpose: FilePurpose::Batch,
+        bytes: 7,
+        digest: BodyHash::of(project.as_bytes()),
+        name: Sealed::seal(&FileName(format!("{project}.jsonl")), owner, data_key, "").unwrap(),
+        // Views go by the real time.
+        expires: Timestamp(u64::MAX / 2),
+        kept_by: principal(&format!("p_{project}")),
+        kept_with: KeyRef { tenant: tenant("acme"), key: format!("key_{project}").parse().unwrap() },
+    };
+    company.writer.write(&stream(SHARD, "acme", AggregateKind::File, "main"), vec![kept.into()]).await;
+    let batch: BatchId = format!("batch_{project}").parse().unwrap();
+    let submitted = BatchEvent::Submitted {
+        batch: batch.clone(),
+        scope: scope.parse().unwrap(),
+        endpoint: BatchEndpoint::Embeddings,
+        input_file: file,
+        expires: events::NOON,
+        metadata: None,
+        output_kept_s: None,
+        submitted_by: principal(&format!("p_{project}")),
+        submitted_with: None,
+    };
+    company.writer.write(&stream(SHARD, "acme", AggregateKind::Batch, batch.as_str()), vec![submitted.into()]).await;
 }
 
 /// What `who` is answered, as text; once the views have all that was written.

@@ -17,15 +17,26 @@ pub struct Config {
     pub tasks_concurrent_max: NonZeroU32,
     /// Of these, tasks of one tenant.
     pub tasks_per_tenant_max: NonZeroU32,
-    /// Silence after which a task passes to another worker, e.g. `30s`.
+    /// Batches this process runs at once; the others wait in the log.
+    pub batches_concurrent_max: NonZeroU32,
+    /// Of these, batches of one tenant.
+    pub batches_per_tenant_max: NonZeroU32,
+    /// Model calls of batches that this process makes at once, over all of them: they leave room for calls that somebody
+    /// waits for.
+    pub batch_calls_max: NonZeroU32,
+    /// The most lines of one batch.
+    pub batch_lines_max: NonZeroU32,
+    /// The most bytes of the answers of one batch, less than a file may have.
+    pub batch_output_bytes_max: usize,
+    /// Silence after which a task or batch passes to another worker, e.g. `30s`.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Span")]
     pub claim_timeout: Duration,
-    /// The longest that one step may take, waits for a gateway that is away included.
+    /// The longest that one step, or one line of a batch, may take, waits for a gateway that is away included.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Span")]
     pub step_time_max: Duration,
-    /// How long a task's key works, unless it is revoked before; a longer task gets another.
+    /// How long the key of a task or batch works, unless it is revoked before; one that takes longer gets another.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Span")]
     pub key_lifetime: Duration,
@@ -65,6 +76,11 @@ impl Default for Config {
             gateway_url: None,
             tasks_concurrent_max: NonZeroU32::new(16).unwrap_or(NonZeroU32::MIN),
             tasks_per_tenant_max: NonZeroU32::new(4).unwrap_or(NonZeroU32::MIN),
+            batches_concurrent_max: NonZeroU32::new(8).unwrap_or(NonZeroU32::MIN),
+            batches_per_tenant_max: NonZeroU32::new(2).unwrap_or(NonZeroU32::MIN),
+            batch_calls_max: NonZeroU32::new(16).unwrap_or(NonZeroU32::MIN),
+            batch_lines_max: NonZeroU32::new(50_000).unwrap_or(NonZeroU32::MIN),
+            batch_output_bytes_max: 48 * 1024 * 1024,
             claim_timeout: Duration::from_secs(30),
             step_time_max: Duration::from_mins(5),
             key_lifetime: Duration::from_hours(1),

@@ -4,8 +4,10 @@
 //! submitted task is driven step by step. It must not decide what is allowed: it sends commands like everyone else, as
 //! the principal `sys_worker`, and it calls models only through the gateway, with a key made for the task.
 
+mod batch;
 pub mod config;
 mod dispatch;
+mod driving;
 pub mod pattern;
 pub mod process;
 mod step;
@@ -15,7 +17,6 @@ mod wake;
 pub use config::Config;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use steward_aggregates::authority::Authority;
@@ -30,15 +31,20 @@ use steward_ports::live::Live;
 use steward_ports::log::EventLog;
 use steward_ports::log::shared::SharedLog;
 use steward_ports::timers::Timers;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::batch::Batches;
+use crate::batch::gateway::Gateway;
+use crate::batch::open_batches::OpenBatches;
 use crate::dispatch::Dispatch;
+use crate::driving::worker::Worker;
+use crate::driving::{Claimants, Keys, Work};
 pub use crate::process::checkpoint_signing::Notary;
 use crate::step::model::Models;
-use crate::task::Shared;
+use crate::task::Tasks;
 use crate::task::open_tasks::OpenTasks;
-use crate::task::worker::Worker;
 
 /// What workers need from the world.
 #[derive(Clone)]
@@ -66,6 +72,7 @@ pub struct Workers {
     ports: WorkerPorts,
     config: Config,
     models: Models,
+    gateway: Gateway,
     /// Which parts do not do their work, and why.
     unwell: Mutex<BTreeMap<&'static str, String>>,
 }
@@ -73,10 +80,14 @@ pub struct Workers {
 /// Which kinds the part that drives tasks reads.
 pub const TASKS_READ: &[AggregateKind] = OpenTasks::KINDS;
 
+/// Which kinds the part that runs batches reads.
+pub const BATCHES_READ: &[AggregateKind] = OpenBatches::KINDS;
+
 /// The kinds of which its views hear at once.
 fn followed_at_once() -> Vec<AggregateKind> {
     let managers = [process::tenant_placing::READS, process::task_ends::READS, process::checkpoint_signing::READS];
-    let mut kinds = [TASKS_READ, Authority::KINDS].into_iter().chain(managers).flatten().copied().collect::<Vec<_>>();
+    let mut kinds =
+        [TASKS_READ, BATCHES_READ, Authority::KINDS].into_iter().chain(managers).flatten().copied().collect::<Vec<_>>();
     kinds.sort_unstable();
     kinds.dedup();
     kinds
@@ -85,6 +96,9 @@ fn followed_at_once() -> Vec<AggregateKind> {
 /// The name of the part that drives tasks, beside those of the process managers.
 const TASKS: &str = "tasks";
 
+/// The name of the part that runs batches.
+const BATCHES: &str = "batches";
+
 impl Workers {
     /// Makes ready to run. The process must have installed a rustls provider before.
     ///
@@ -92,12 +106,12 @@ impl Workers {
     /// If the gateway's address is not set, or is none.
     pub fn new(ports: WorkerPorts, config: Config) -> Result<Self, BoxError> {
         let url = config.gateway_url.as_deref().ok_or("workers.gateway_url is not set")?;
-        let models = Models::new(url)?;
+        let (models, gateway) = (Models::new(url)?, Gateway::new(url)?);
         // Several of its views read the same kinds: each commit is delivered and decoded once for all of them.
         let log = Arc::new(SharedLog::of_kinds(Arc::clone(&ports.log), &followed_at_once()));
         let ports = WorkerPorts { log, ..ports };
-        let unwell = Mutex::new(BTreeMap::from([(TASKS, "not started".to_owned())]));
-        Ok(Self { ports, config, models, unwell })
+        let unwell = Mutex::new(BTreeMap::from([TASKS, BATCHES].map(|part| (part, "not started".to_owned()))));
+        Ok(Self { ports, config, models, gateway, unwell })
     }
 
     /// Runs until told to stop; then finishes or gives up what it is doing. A part that cannot go on makes
@@ -111,24 +125,31 @@ impl Workers {
             let running = (manager.run)(&self.ports, &self.config, shutdown.clone());
             parts.spawn(async { (manager.name, running.await) });
         }
-        let shared = Arc::new(Shared {
+        let authority: Arc<Keys> = Arc::new(Live::start(Arc::clone(&self.ports.log), Arc::clone(&self.ports.clock)));
+        let claimants = Arc::new(Claimants::new(format!("w_{}", self.ports.ids.unique())));
+        let tasks = Arc::new(Tasks {
             ports: self.ports.clone(),
             config: self.config.clone(),
             dispatch: Dispatch::new(&self.ports),
             models: self.models.clone(),
             live: Live::start(Arc::clone(&self.ports.log), Arc::clone(&self.ports.clock)),
-            authority: Live::start(Arc::clone(&self.ports.log), Arc::clone(&self.ports.clock)),
-            worker: format!("w_{}", self.ports.ids.unique()),
-            claims: AtomicU64::new(0),
+            authority: Arc::clone(&authority),
+            claimants: Arc::clone(&claimants),
         });
-        let worker = Worker::new(Arc::clone(&shared));
-        parts.spawn({
-            let shutdown = shutdown.clone();
-            async move { (TASKS, worker.run(shutdown).await.map_err(process::Error::from)) }
+        let batches = Arc::new(Batches {
+            ports: self.ports.clone(),
+            config: self.config.clone(),
+            dispatch: Dispatch::new(&self.ports),
+            gateway: self.gateway.clone(),
+            live: Live::start(Arc::clone(&self.ports.log), Arc::clone(&self.ports.clock)),
+            authority,
+            claimants,
+            places: Semaphore::new(self.config.batch_calls_max.get() as usize),
         });
-        self.say(TASKS, Some("reading the log".to_owned()));
+        self.start(TASKS, &tasks, &mut parts, &shutdown);
+        self.start(BATCHES, &batches, &mut parts, &shutdown);
         tokio::select! {
-            caught_up = wake::caught_up(&shared.live) => if caught_up.is_ok() { self.say(TASKS, None) },
+            () = self.well(TASKS, &*tasks) => self.well(BATCHES, &*batches).await,
             () = shutdown.cancelled() => {}
         }
         let mut outcome = Ok(());
@@ -157,6 +178,26 @@ impl Workers {
             return Ok(());
         }
         Err(unwell.iter().map(|(part, why)| format!("{part}: {why}")).collect::<Vec<_>>().join("; "))
+    }
+
+    /// Drives one kind of work, as a part of `parts`.
+    fn start<W: Work>(
+        &self,
+        name: &'static str,
+        work: &Arc<W>,
+        parts: &mut JoinSet<(&'static str, Result<(), process::Error>)>,
+        shutdown: &CancellationToken,
+    ) {
+        let (worker, shutdown) = (Worker::new(Arc::clone(work)), shutdown.clone());
+        parts.spawn(async move { (name, worker.run(shutdown).await.map_err(process::Error::from)) });
+        self.say(name, Some("reading the log".to_owned()));
+    }
+
+    /// Waits until what is open of one kind is known, and says so.
+    async fn well<W: Work>(&self, name: &'static str, work: &W) {
+        if wake::caught_up(work.live()).await.is_ok() {
+            self.say(name, None);
+        }
     }
 
     fn say(&self, part: &'static str, why: Option<String>) {

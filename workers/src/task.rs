@@ -1,66 +1,74 @@
 //! Durable tasks: which are open, who drives them, and how one is driven to its end.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use steward_aggregates::authority::Authority;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use steward_events::id::TenantId;
+use steward_events::timestamp::Timestamp;
+use steward_ports::clock::Clock;
 use steward_ports::live::Live;
-use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::dispatch::Dispatch;
+use crate::driving::{Bounds, Claimants, Keys, Left, Stop, Work};
 use crate::step::model::Models;
 use crate::{Config, WorkerPorts};
 
-mod claim;
 mod drive;
-mod ending;
-mod fairness;
 mod history;
 mod key;
 pub(crate) mod open_tasks;
-pub(crate) mod worker;
 
-use open_tasks::OpenTasks;
+use open_tasks::{OpenTasks, TaskRef};
 
 /// What all tasks of a worker share.
-pub(crate) struct Shared {
+pub(crate) struct Tasks {
     pub(crate) ports: WorkerPorts,
     pub(crate) config: Config,
     pub(crate) dispatch: Dispatch,
     pub(crate) models: Models,
     pub(crate) live: Live<OpenTasks>,
-    /// Whose keys work: a task ends with the one by which it was submitted.
-    pub(crate) authority: Live<Authority>,
-    /// This worker, by its run.
-    pub(crate) worker: String,
-    /// How many claims it has asked for.
-    pub(crate) claims: AtomicU64,
+    pub(crate) authority: Arc<Keys>,
+    pub(crate) claimants: Arc<Claimants>,
 }
 
-impl Shared {
-    /// A name for one claim: if this process asks for the same task again, the two cannot be taken for each other.
-    fn claimant(&self) -> String {
-        format!("{}.{}", self.worker, self.claims.fetch_add(1, Ordering::Relaxed) + 1)
+impl Work for Tasks {
+    type Item = TaskRef;
+    type Open = OpenTasks;
+
+    fn live(&self) -> &Live<OpenTasks> {
+        &self.live
     }
-}
-
-/// How a worker came to leave a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Left {
-    /// Nothing is left to do: done, failed or cancelled.
-    Closed,
-    /// It was somebody else's, or cannot be had now.
-    NotHad,
-    /// Given up, for the next worker.
-    Released,
-    /// The claim has passed on; nothing was written since.
-    Lost,
-}
-
-/// Told from outside to stop.
-#[derive(Clone, Default)]
-pub(crate) struct Stop {
-    /// Begin no further step.
-    pub(crate) drain: CancellationToken,
-    /// Break the step off.
-    pub(crate) now: CancellationToken,
+    fn clock(&self) -> &Arc<dyn Clock> {
+        &self.ports.clock
+    }
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            concurrent_max: self.config.tasks_concurrent_max.get() as usize,
+            per_tenant_max: self.config.tasks_per_tenant_max.get() as usize,
+            drain_time_max: self.config.drain_time_max,
+        }
+    }
+    fn tenant(task: &TaskRef) -> &TenantId {
+        &task.tenant
+    }
+    fn claimable(
+        open: &OpenTasks,
+        now: Timestamp,
+        each_max: usize,
+        skip: &dyn Fn(&TaskRef) -> bool,
+    ) -> BTreeMap<TenantId, Vec<TaskRef>> {
+        open.claimable(now, each_max, skip)
+    }
+    fn next_lapse(open: &OpenTasks, now: Timestamp) -> Option<Timestamp> {
+        open.next_lapse(now)
+    }
+    fn span(task: &TaskRef) -> Span {
+        tracing::info_span!("drive", tenant.id = %task.tenant, task.id = %task.task)
+    }
+    fn drive(self: Arc<Self>, task: TaskRef, stop: Stop) -> BoxFuture<'static, Left> {
+        async move { drive::drive(&self, &task, &stop).await }.boxed()
+    }
 }

@@ -43,6 +43,8 @@ pub const BUILT_IN: &[(&str, &[&str], &[&str])] = &[
         &[
             "agent:*",
             "task:*",
+            "file:*",
+            "batch:*",
             "key:issue",
             "key:list",
             "account:list",
@@ -134,7 +136,7 @@ pub fn closure(role: &RoleId, known: impl Fn(&RoleId) -> Option<RoleSpec>) -> Cl
 pub(super) fn means_something(pattern: &PermissionPattern) -> bool {
     let commands = COMMANDS.iter().map(CommandSpec::permission);
     let queries = QUERIES.iter().map(QuerySpec::permission);
-    commands.chain(queries).chain([Permission::model_invoke()]).any(|permission| pattern.covers(&permission))
+    commands.chain(queries).chain(Permission::of_the_gateway()).any(|permission| pattern.covers(&permission))
 }
 
 /// How many roles stand on the longest path that `next` leads along from `role`, itself included; no further than

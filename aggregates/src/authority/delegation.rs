@@ -13,7 +13,7 @@
 //! To hold means by grants without conditions, not through a key narrowed to models, an agent or a task: a condition
 //! cannot be passed on, so a principal bound by one passes nothing on.
 
-use steward_events::command::{AccessCommand, Command, IdentityCommand, IssueKey, TaskCommand};
+use steward_events::command::{AccessCommand, BatchCommand, Command, IdentityCommand, IssueKey, TaskCommand};
 use steward_events::event::GrantId;
 use steward_events::id::{ModelId, PrincipalId, TenantId};
 use steward_events::permission::{Permission, PermissionPattern};
@@ -124,9 +124,12 @@ impl Authority {
                         format!("a key of {} was revoked a moment ago, and this may come by it", actor.principal);
                     refused(reason, send_as)
                 }
-                Some(MustNameKey { send_as, .. }) if matches!(command, Command::Task(TaskCommand::SubmitTask(_))) => {
-                    let reason =
-                        format!("a task ends with the key by which it was submitted; {} has several", actor.principal);
+                Some(MustNameKey { send_as, .. }) if ends_with_its_key(command) => {
+                    let what = command.spec().noun;
+                    let reason = format!(
+                        "a {what} ends with the key by which it was submitted; {} has several",
+                        actor.principal
+                    );
                     refused(reason, send_as)
                 }
                 _ => Ok(()),
@@ -202,6 +205,10 @@ impl Authority {
                 "the key by which the task was submitted, {}, was revoked or has expired",
                 parent.key
             ));
+        }
+        let scope = issue.scope.clone().unwrap_or_else(|| Scope::tenant(tenant));
+        if !key.scope.contains(&scope) || (issue.models.is_empty() && !key.models.is_empty()) {
+            return Some(format!("the key by which it was submitted, {}, is for less", parent.key));
         }
         let held = HeldKey { named: parent.clone(), key, over: false };
         issue.models.iter().find_map(|model| self.cannot_think(&held, model))
@@ -300,7 +307,12 @@ impl Authority {
 
 /// What makes or changes who may do what, or works on by itself: it would outlast the connection that it came by.
 const fn outlasts(command: &Command) -> bool {
-    matches!(command, Command::Identity(_) | Command::Access(_) | Command::Task(TaskCommand::SubmitTask(_)))
+    matches!(command, Command::Identity(_) | Command::Access(_)) || ends_with_its_key(command)
+}
+
+/// What works on as the one who submitted it.
+const fn ends_with_its_key(command: &Command) -> bool {
+    matches!(command, Command::Task(TaskCommand::SubmitTask(_)) | Command::Batch(BatchCommand::SubmitBatch(_)))
 }
 
 /// In what `issue` asks for more than `own`, if it does.

@@ -1,8 +1,9 @@
-use steward_events::command::{CancelTask, FailTask, FinishTask};
+use steward_events::command::{CancelTask, ExtendClaim, FailTask, FinishTask};
 use steward_events::event::{TaskInput, TaskOutput, TokenUsage};
 use steward_events::sealed::{Content, DataKey, KeyOwner, Sealed};
 
 use super::*;
+use crate::claim::CLAIM_TIME_MAX;
 use crate::spec::given;
 
 const NOW: Timestamp = Timestamp(1_000_000);

@@ -113,6 +113,11 @@ impl MemoryContents {
         Self { clock, kept: Mutex::default() }
     }
 
+    /// How many contents are there.
+    pub fn count(&self) -> usize {
+        self.kept().contents.len()
+    }
+
     /// What is there now.
     fn kept(&self) -> MutexGuard<'_, Kept> {
         let now = self.clock.monotonic();

@@ -4,7 +4,7 @@
 use std::num::{NonZeroU8, NonZeroU32, NonZeroU64};
 
 use serde::{Deserialize, Serialize};
-use steward_events::digest::TreeHash;
+use steward_events::digest::{BodyHash, TreeHash};
 use steward_events::event::*;
 use steward_events::id::*;
 use steward_events::quantity::*;
@@ -81,6 +81,14 @@ fn key_ref() -> KeyRef {
 
 fn task() -> TaskId {
     TaskId::new("t_41").unwrap()
+}
+
+fn file() -> FileId {
+    FileId::new("file-1").unwrap()
+}
+
+fn batch() -> BatchId {
+    BatchId::new("batch_1").unwrap()
 }
 
 fn call() -> CallId {
@@ -506,6 +514,59 @@ variants! {
         TaskEvent::Failed { epoch: epoch(), reason: "the model does not exist".to_owned(), spent: None };
     Event::Task(TaskEvent::Cancelled { .. }) => "task.cancelled":
         TaskEvent::Cancelled { reason: "no longer needed".to_owned() };
+    Event::File(FileEvent::Kept { .. }) => "file.kept":
+        FileEvent::Kept {
+            file: file(),
+            scope: scope(),
+            purpose: FilePurpose::Batch,
+            bytes: 1_204,
+            digest: BodyHash::of(b"calls"),
+            name: of_tenant(),
+            expires: at(2_592_000),
+            kept_by: principal(),
+            kept_with: key_ref(),
+        };
+    Event::File(FileEvent::Removed { .. }) => "file.removed":
+        FileEvent::Removed { file: file() };
+    Event::Batch(BatchEvent::Submitted { .. }) => "batch.submitted":
+        BatchEvent::Submitted {
+            batch: batch(),
+            scope: scope(),
+            endpoint: BatchEndpoint::ChatCompletions,
+            input_file: file(),
+            expires: at(86_400),
+            metadata: Some(of_tenant()),
+            output_kept_s: Some(3_600),
+            submitted_by: principal(),
+            submitted_with: Some(key_ref()),
+        };
+    Event::Batch(BatchEvent::Claimed { .. }) => "batch.claimed":
+        BatchEvent::Claimed { epoch: epoch(), worker: "w_1".to_owned(), until: at(30) };
+    Event::Batch(BatchEvent::ClaimExtended { .. }) => "batch.claim_extended":
+        BatchEvent::ClaimExtended { epoch: epoch(), until: at(60), counts: LineCounts { completed: 7, failed: 1 } };
+    Event::Batch(BatchEvent::Started { .. }) => "batch.started":
+        BatchEvent::Started { epoch: epoch(), lines: 12 };
+    Event::Batch(BatchEvent::Finalizing { .. }) => "batch.finalizing":
+        BatchEvent::Finalizing { epoch: epoch(), counts: LineCounts { completed: 11, failed: 1 } };
+    Event::Batch(BatchEvent::Ended { .. }) => "batch.ended":
+        BatchEvent::Ended {
+            epoch: epoch(),
+            end: BatchEnd::Completed,
+            counts: LineCounts { completed: 11, failed: 1 },
+            output_file: Some(file()),
+            error_file: Some(FileId::new("file-2").unwrap()),
+        };
+    Event::Batch(BatchEvent::Failed { .. }) => "batch.failed":
+        BatchEvent::Failed {
+            epoch: epoch(),
+            problems: vec![BatchProblem {
+                code: "invalid_json_line".to_owned(),
+                message: "the line is no JSON object".to_owned(),
+                line: Some(3),
+            }],
+        };
+    Event::Batch(BatchEvent::CancelAsked { .. }) => "batch.cancel_asked":
+        BatchEvent::CancelAsked { reason: "wrong file".to_owned() };
     Event::Denials(DenialEvent::Denied { .. }) => "denials.denied":
         DenialEvent::Denied {
             kind: DenialKind::Forbidden,

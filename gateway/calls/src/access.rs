@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steward_aggregates::authority::{AccessRequest, Authority, Context, KeyHolder, check_reach};
-use steward_events::id::{ModelId, PrincipalId, TenantId};
+use steward_events::id::{BatchId, ModelId, PrincipalId, TaskId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::quantity::{NanoDollars, Shard};
 use steward_events::rejection::Rejection;
@@ -39,6 +39,24 @@ pub struct AuthenticatedKey {
     pub holder: Arc<KeyHolder>,
     /// The shard of their tenant.
     pub shard: Shard,
+}
+
+impl AuthenticatedKey {
+    /// The batch that it was made for, if it was.
+    pub fn batch(&self) -> Option<BatchId> {
+        self.holder.task.as_ref().and_then(TaskId::batch)
+    }
+
+    /// Where what comes by this key belongs, and is booked. An operator's key reaches everything, but what comes by it
+    /// belongs to its own tenant.
+    pub fn place(&self) -> Scope {
+        place(&self.holder)
+    }
+}
+
+/// As [`AuthenticatedKey::place`].
+pub(crate) fn place(KeyHolder { scope, tenant, .. }: &KeyHolder) -> Scope {
+    if scope.is_within(tenant) { scope.clone() } else { Scope::tenant(tenant) }
 }
 
 impl Access {
@@ -147,6 +165,20 @@ impl Access {
     /// [`Error::Rejected`], or [`Error::Unavailable`] if that cannot be known for sure.
     pub async fn may_call_something(&self, AuthenticatedKey { holder, shard }: &AuthenticatedKey) -> Result<(), Error> {
         let check = || self.authority.read().may_ever(holder, &Permission::model_invoke(), self.clock.now());
+        if check().is_err() {
+            self.confirm_now(*shard).await?;
+            check()?;
+        }
+        Ok(())
+    }
+
+    /// Whether the key may do this where what comes by it belongs. A no rests on all that was recorded.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`], or [`Error::Unavailable`] if that cannot be known for sure.
+    pub async fn may(&self, key: &AuthenticatedKey, permission: &Permission) -> Result<(), Error> {
+        let AuthenticatedKey { holder, shard } = key;
+        let check = || self.authorise(holder, &holder.tenant, permission.clone(), key.place(), Context::default());
         if check().is_err() {
             self.confirm_now(*shard).await?;
             check()?;

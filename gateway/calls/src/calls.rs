@@ -26,6 +26,7 @@ use crate::admission::{Admission, AdmissionPorts};
 use crate::call::{Accepted, Parts, Pipeline, Reply};
 use crate::config::Config;
 use crate::contents::Contents;
+use crate::contents::files::Files;
 use crate::dialect::Dialect;
 use crate::dialect::anthropic::ToCount;
 use crate::error::Error;
@@ -129,6 +130,11 @@ impl Calls {
             tracing::error!("a call ended with an error of the gateway");
             Err(Error::Unanswered("the call ended with an error of the gateway".to_owned()))
         })
+    }
+
+    /// What files hold.
+    pub fn files(&self) -> Files {
+        Files(Arc::clone(&self.contents))
     }
 
     /// The models that this key may call, and what is known of each.

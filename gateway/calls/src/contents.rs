@@ -26,6 +26,8 @@ use steward_ports::trace::current_traceparent;
 use crate::error::Error;
 use crate::tenant_secrets::{NotOpened, TenantSecrets};
 
+pub(crate) mod files;
+
 /// What sealing adds to a content's bytes, and room to spare.
 const SEAL_BYTES_MAX: usize = 64;
 
@@ -183,19 +185,6 @@ impl TenantContents {
             plain.extend_from_slice(&part);
         }
         Ok(Some(plain.freeze()))
-    }
-
-    /// Removes what is kept in parts, or in one.
-    pub(crate) async fn remove(&self, kind: &'static str, id: &str) -> Result<(), Error> {
-        let name = self.name(kind, id)?;
-        let parts = match self.read(&name).await? {
-            Some((count, _)) => count.as_ref().try_into().map_or(0, u32::from_be_bytes),
-            None => 0,
-        };
-        for number in 0..=parts {
-            self.store.remove(&name.part(number)).await.map_err(|error| self.unavailable(&error))?;
-        }
-        Ok(())
     }
 
     async fn read(&self, name: &ContentName) -> Result<Option<(Bytes, Revision)>, Error> {

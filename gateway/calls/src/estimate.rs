@@ -3,7 +3,7 @@
 //! What tokens cost, the price itself knows (`steward_aggregates::catalog::Price`).
 
 use steward_aggregates::catalog::{Ceiling, Charge, Most, Price};
-use steward_events::event::{CallOutcome, ModelSpec, Saving, TokenUsage};
+use steward_events::event::{CallOutcome, ModelSpec, Saving, ServiceTier, TokenUsage};
 use steward_events::quantity::{Amounts, NanoDollars, Tokens};
 use steward_events::shared::Shared;
 use steward_events::timestamp::Timestamp;
@@ -39,9 +39,21 @@ pub(crate) struct Rate {
     pub(crate) price: Shared<Price>,
     /// When the call began: some prices depend on the hour.
     pub(crate) began: Timestamp,
+    /// True if the call is one of a batch's.
+    pub(crate) of_batch: bool,
 }
 
 impl Rate {
+    /// What was used, at the tier at which it is charged: what a batch's call used is charged as a batch's if the price says
+    /// what that costs, although the provider served it as usual.
+    pub(crate) fn at_its_tier(&self, used: TokenUsage) -> TokenUsage {
+        let has_one = || self.price.variants.iter().any(|variant| variant.tier == Some(ServiceTier::Batch));
+        if self.of_batch && used.tier.is_standard() && has_one() {
+            return TokenUsage { tier: ServiceTier::Batch, ..used };
+        }
+        used
+    }
+
     /// What a call is charged that used `tokens`; nothing if the provider billed nothing.
     pub(crate) fn charge(&self, tokens: &TokenUsage, outcome: &CallOutcome) -> Charge {
         match outcome {
@@ -249,7 +261,7 @@ pub(crate) fn tokens_of(bytes: u64) -> u64 {
 mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
-    use steward_events::event::{Rates, Tokenizer};
+    use steward_events::event::{PriceVariant, Rates, Tokenizer};
     use steward_events::quantity::PicoDollarsPerToken;
 
     use super::*;
@@ -264,7 +276,11 @@ mod tests {
 
     fn rate(input: u64, cached: u64, output: u64) -> Rate {
         let [input, cached, output] = [input, cached, output].map(PicoDollarsPerToken);
-        Rate { price: Price::from(Rates { input, cached, output, ..Rates::default() }).into(), began: Timestamp(0) }
+        Rate {
+            price: Price::from(Rates { input, cached, output, ..Rates::default() }).into(),
+            began: Timestamp(0),
+            of_batch: false,
+        }
     }
 
     fn bounds(input_max: u64, output_max: u64, choices: u64, rate: &Rate) -> Estimate {
@@ -329,7 +345,7 @@ mod tests {
         let body = json!({ "model": "m", "prompt": "a cat", "n": 3 });
         let request = OpenAiImages.read(&body.to_string().into()).unwrap();
         let by_image = Rates { image: Some(NanoDollars(40)), ..Rates::default() };
-        let rate = Rate { price: Price::from(by_image).into(), began: Timestamp(0) };
+        let rate = Rate { price: Price::from(by_image).into(), began: Timestamp(0), of_batch: false };
         let estimate = Estimate::of(&request, Makes::Images, &SPEC, rate);
         assert_eq!((estimate.worst().money, estimate.worst_min()), (NanoDollars(120), estimate.worst()));
         assert_eq!(estimate.probable(0).images, 3);
@@ -351,7 +367,7 @@ mod tests {
     #[test]
     fn an_unbilled_call_costs_nothing_despite_a_call_price() {
         let per_call = Rates { call: Some(NanoDollars(7)), ..Rates::default() };
-        let rate = Rate { price: Price::from(per_call).into(), began: Timestamp(0) };
+        let rate = Rate { price: Price::from(per_call).into(), began: Timestamp(0), of_batch: false };
         let refused = CallOutcome::NotBilled { reason: "connection refused".to_owned() };
         assert_eq!(rate.charge(&TokenUsage::default(), &refused).cost, NanoDollars(0));
         assert_eq!(rate.charge(&TokenUsage::default(), &CallOutcome::Completed).cost, NanoDollars(7));
@@ -459,5 +475,24 @@ mod tests {
             prop_assert!(bound(&both) >= bound(&a));
             prop_assert!(bound(&a) >= a.len() as u64);
         }
+    }
+
+    #[test]
+    fn a_batchs_call_is_charged_as_one_where_the_price_says_what_that_costs() {
+        let of_input = |pico| Rates { input: PicoDollarsPerToken(pico), ..Rates::default() };
+        let (usual, half) = (of_input(2_000_000), of_input(1_000_000));
+        let variant = |tier| PriceVariant { context_above: None, tier: Some(tier), hours: Vec::new(), rates: half };
+        let used = |tier| TokenUsage { input: Tokens(1_000), tier, ..TokenUsage::default() };
+        let cost = |variants: Vec<PriceVariant>, of_batch, tier| {
+            let price = Price { variants, ..Price::from(usual) };
+            let rate = Rate { price: price.into(), began: Timestamp(0), of_batch };
+            rate.charge(&rate.at_its_tier(used(tier)), &CallOutcome::Completed).cost
+        };
+        let (standard, batch) = (ServiceTier::Standard, ServiceTier::Batch);
+        let (dear, cheap) = (cost(vec![], false, standard), cost(vec![variant(batch)], true, standard));
+        assert_eq!(cheap.0 * 2, dear.0);
+        assert_eq!(cost(vec![variant(batch)], false, standard), dear, "no batch's");
+        assert_eq!(cost(vec![variant(ServiceTier::Flex)], true, standard), dear, "the price has none");
+        assert_eq!(cost(vec![variant(batch)], true, ServiceTier::Priority), dear, "the provider says how it served it");
     }
 }

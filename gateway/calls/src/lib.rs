@@ -36,6 +36,7 @@ pub use call::{Accepted, CallSummary, KeptPieces, Pieces, Reply, ReplyBody};
 pub use calls::{Calls, CallsPorts};
 pub use claims::IdempotencyKey;
 pub use config::Config;
+pub use contents::files::{FILE_PART_BYTES, FileWriter, Files, TenantFiles, Written};
 pub use error::Error;
 pub use limits::{BodyMemory, CallPermit, LimitBounds, Limits, Taker};
 pub use metrics::Metrics;

@@ -16,6 +16,8 @@ use std::time::Duration;
 use steward_aggregates::authority::KeyHolder;
 use steward_events::id::{KeyId, PrincipalId, TenantId};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use crate::error::Error;
 
 /// When to come back if there was no room.
@@ -38,6 +40,8 @@ pub struct LimitBounds {
     pub calls_per_principal_max: NonZeroUsize,
     /// Model calls at once with one key.
     pub calls_per_key_max: NonZeroUsize,
+    /// Model calls of batches at once, over all tenants: calls that somebody waits for go first.
+    pub batch_calls_max: NonZeroUsize,
     /// Bytes of one body.
     pub body_bytes_max: usize,
     /// Bytes of all bodies at once; half of it of one tenant, a quarter of one principal.
@@ -45,7 +49,11 @@ pub struct LimitBounds {
 }
 
 /// What requests take of this process.
-pub struct Limits(Arc<Room>);
+pub struct Limits {
+    room: Arc<Room>,
+    /// The places of batches' calls.
+    batches: Arc<Semaphore>,
+}
 
 /// All that may be taken, and who has taken what.
 struct Room {
@@ -90,12 +98,15 @@ pub struct Taker {
     tenant: TenantId,
     principal: PrincipalId,
     key: KeyId,
+    /// True if it is a batch that takes.
+    of_batch: bool,
 }
 
 impl From<&KeyHolder> for Taker {
     fn from(holder: &KeyHolder) -> Self {
-        let KeyHolder { tenant, principal, key, .. } = holder;
-        Self { tenant: tenant.clone(), principal: principal.clone(), key: key.clone() }
+        let KeyHolder { tenant, principal, key, task, .. } = holder;
+        let of_batch = task.as_ref().is_some_and(|task| task.batch().is_some());
+        Self { tenant: tenant.clone(), principal: principal.clone(), key: key.clone(), of_batch }
     }
 }
 
@@ -108,7 +119,7 @@ struct Taken {
 }
 
 /// The right to run one call at once with others, given back when dropped.
-pub struct CallPermit(#[allow(dead_code)] Taken); // held, not read
+pub struct CallPermit(#[allow(dead_code)] Taken, #[allow(dead_code)] Option<OwnedSemaphorePermit>); // held, not read
 
 /// Memory for one request's body, taken as it comes, given back when dropped.
 pub struct BodyMemory(Taken);
@@ -136,7 +147,8 @@ impl Limits {
             few: body,
         };
         let tenants = std::array::from_fn(|_| Mutex::default());
-        Self(Arc::new(Room { calls, bytes, all: Default::default(), tenants, spread: RandomState::new() }))
+        let room = Arc::new(Room { calls, bytes, all: Default::default(), tenants, spread: RandomState::new() });
+        Self { room, batches: Arc::new(Semaphore::new(bounds.batch_calls_max.get())) }
     }
 
     /// Takes a permit, or says when to come back. Never waits.
@@ -144,9 +156,12 @@ impl Limits {
     /// # Errors
     /// [`Error::Busy`] if all are taken, or all of this tenant's, principal's or key's.
     pub fn enter(&self, by: &Taker) -> Result<CallPermit, Error> {
+        let of_batches = || Arc::clone(&self.batches).try_acquire_owned();
+        let place = by.of_batch.then(of_batches).transpose();
+        let place = place.map_err(|_| busy("this gateway runs as many calls of batches as it may".to_owned()))?;
         let mut permit = self.nothing(by, What::Calls);
         permit.grow(1)?;
-        Ok(CallPermit(permit))
+        Ok(CallPermit(permit, place))
     }
 
     /// Memory for a body that comes with a key: none yet, see [`BodyMemory::grow`].
@@ -155,7 +170,7 @@ impl Limits {
     }
 
     fn nothing(&self, by: &Taker, what: What) -> Taken {
-        Taken { room: Arc::clone(&self.0), by: by.clone(), what, amount: 0 }
+        Taken { room: Arc::clone(&self.room), by: by.clone(), what, amount: 0 }
     }
 }
 
@@ -292,12 +307,14 @@ mod tests {
         calls_per_tenant_max: MANY,
         calls_per_principal_max: MANY,
         calls_per_key_max: MANY,
+        batch_calls_max: MANY,
         body_bytes_max: 10,
         bodies_bytes_max: 100,
     };
 
     fn holder(tenant: &str, principal: &str, key: &str) -> Taker {
-        Taker { tenant: tenant.parse().unwrap(), principal: principal.parse().unwrap(), key: key.parse().unwrap() }
+        let (tenant, principal) = (tenant.parse().unwrap(), principal.parse().unwrap());
+        Taker { tenant, principal, key: key.parse().unwrap(), of_batch: false }
     }
 
     fn few(count: usize) -> NonZeroUsize {
@@ -310,9 +327,20 @@ mod tests {
     }
 
     fn held_by_nobody(limits: &Limits) -> bool {
-        let all = &limits.0.all;
+        let all = &limits.room.all;
         all.iter().all(|all| all.load(Ordering::Relaxed) == 0)
-            && limits.0.tenants.iter().all(|tenants| tenants.lock().unwrap().is_empty())
+            && limits.room.tenants.iter().all(|tenants| tenants.lock().unwrap().is_empty())
+    }
+
+    #[test]
+    fn batches_leave_room_for_calls_that_somebody_waits_for() {
+        let limits = Limits::new(LimitBounds { batch_calls_max: few(1), ..BOUNDS });
+        let batch = Taker { of_batch: true, ..holder("acme", "p_a", "key_1") };
+        let one = limits.enter(&batch).unwrap();
+        assert!(is_busy(limits.enter(&batch)));
+        assert!(limits.enter(&holder("acme", "p_a", "key_1")).is_ok());
+        drop(one);
+        assert!(limits.enter(&batch).is_ok());
     }
 
     #[test]

@@ -32,7 +32,9 @@ mod refusal;
 
 pub(crate) use caller::Management;
 
-use caller::ManagementCaller;
+pub(super) use caller::ManagementCaller;
+pub(super) use command::decide;
+pub(super) use query::ask;
 
 /// The face.
 pub(super) const FACE: Face =

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -15,19 +15,25 @@ use steward_calls::dialect::{Dialect, naming};
 use steward_calls::{Calls, Reply, Responses};
 use steward_events::event::ModelSpec;
 use steward_events::id::ModelId;
+use steward_events::request::Format;
 use steward_ports::clock::Clock;
 
-use super::{Bundles, Face, HotRoute, no_such_method, summary};
+use super::management::ManagementCaller;
+use super::{Bundles, Face, HotRoute, Management, no_such_method, summary};
+use crate::config::FileBounds;
 use crate::door::Door;
 use crate::error::Error;
 use crate::observe::Arrival;
 
 mod azure;
+mod batches;
 mod calls;
 mod describe;
+mod files;
 mod kept_responses;
 mod refusal;
 mod responses;
+mod upload;
 
 pub(super) use azure::FACE as AZURE;
 use calls::{CALLS, CHAT_COMPLETIONS, ModelCall, RESPONSES};
@@ -40,14 +46,18 @@ struct OpenAi {
     door: Arc<Door>,
     calls: Arc<Calls>,
     responses: Arc<Responses>,
+    management: Arc<Management>,
+    files: FileBounds,
     clock: Arc<dyn Clock>,
 }
 
-fn state(Bundles { door, calls, responses, clock, .. }: &Bundles) -> Arc<OpenAi> {
+fn state(Bundles { door, calls, responses, management, files, clock }: &Bundles) -> Arc<OpenAi> {
     Arc::new(OpenAi {
         door: Arc::clone(door),
         calls: Arc::clone(calls),
         responses: Arc::clone(responses),
+        management: Arc::clone(management),
+        files: *files,
         clock: Arc::clone(clock),
     })
 }
@@ -77,9 +87,11 @@ fn paths_below(root: &str) -> Router<Arc<OpenAi>> {
         router = router.route(&format!("{root}{}", call.path), post(handle));
     }
     router = router.route(&format!("{root}{}", RESPONSES.path), post(kept_responses::make));
-    kept_responses::paths(router, root)
+    router = kept_responses::paths(router, root)
         .route(&format!("{root}/models"), get(models))
-        .route(&format!("{root}/models/{{model}}"), get(model))
+        .route(&format!("{root}/models/{{model}}"), get(model));
+    router = router.merge(files::paths_below(root)).route(&format!("{root}/files"), post(upload::create));
+    router.merge(batches::paths_below(root))
 }
 
 /// `GET /v1/models`: what this key may call, and nothing else.
@@ -124,7 +136,35 @@ fn shown((id, spec): &(ModelId, ModelSpec)) -> Value {
     shown
 }
 
+/// The fields of the query in a URL.
+fn fields(parts: &Parts) -> Result<Vec<(String, String)>, Error> {
+    let read = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
+    let Query(fields) = read.map_err(|error| Error::bad("query", error.to_string()))?;
+    Ok(fields)
+}
+
+/// How many rows a page of a list has: `said`, or `usual` if nothing is said.
+fn page_rows(said: Option<&str>, usual: u32, most: u32) -> Result<u32, Error> {
+    let Some(said) = said else { return Ok(usual) };
+    let number = said.parse().ok().filter(|number| (1..=most).contains(number));
+    number.ok_or_else(|| Error::bad("limit", format!("must be a number from 1 to {most}")))
+}
+
+/// A page as OpenAI's lists are.
+fn page(data: Vec<Value>, has_more: bool) -> Value {
+    let id = |row: Option<&Value>| row.map_or(Value::Null, |row| row["id"].clone());
+    let (first, last) = (id(data.first()), id(data.last()));
+    json!({ "object": "list", "data": data, "first_id": first, "last_id": last, "has_more": has_more })
+}
+
 impl OpenAi {
+    /// The one who sends this, for what is recorded of its tenant.
+    async fn caller<'a>(&'a self, parts: &'a Parts) -> Result<ManagementCaller<'a>, Error> {
+        let key = self.door.authenticate(parts).await?;
+        let (tenant, format) = (key.holder.tenant.clone(), Format::MessagePack);
+        Ok(ManagementCaller { management: &self.management, parts, key, tenant, format })
+    }
+
     /// Calls a model: the one that the path names, if it does, else the one that the body names.
     async fn call(&self, call: &ModelCall, model: Option<&str>, request: Request) -> Response {
         let (parts, body) = request.into_parts();

@@ -55,6 +55,8 @@ pub(crate) struct Installation {
     pub(crate) unwell: Arc<AtomicBool>,
     /// Where data keys are.
     pub(crate) keyring: Arc<Keyring>,
+    /// What is kept beside the log.
+    pub(crate) contents: Arc<MemoryContents>,
     bus: Arc<dyn CommandBus>,
     log: Arc<dyn EventLog>,
     /// Makes one more gateway.
@@ -183,7 +185,8 @@ impl Installation {
         settings.providers.scripted = true;
         change(&mut settings);
         let Settings { config, providers, secrets, contents, views } = settings;
-        let contents = contents.unwrap_or_else(|| Arc::new(MemoryContents::new(Arc::clone(&clock))));
+        let kept = Arc::new(MemoryContents::new(Arc::clone(&clock)));
+        let contents = contents.unwrap_or_else(|| Arc::clone(&kept) as _);
         let shutdown = CancellationToken::new();
         let queries: Arc<dyn QueryService> = if views {
             let ports = ProjectorPorts {
@@ -217,7 +220,21 @@ impl Installation {
         let make = Box::new(make);
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let upstream = Upstream::start().await;
-        let this = Self { url, http, upstream, shutdown, gateway, running, frozen, unwell, keyring, bus, log, make };
+        let this = Self {
+            url,
+            http,
+            upstream,
+            shutdown,
+            gateway,
+            running,
+            frozen,
+            unwell,
+            keyring,
+            contents: kept,
+            bus,
+            log,
+            make,
+        };
         this.create_tenant("acme").await;
         let provider = json!({ "provider": "mock", "kind": "openai", "url": this.upstream.url });
         this.command("steward", "providers:set", provider).await;

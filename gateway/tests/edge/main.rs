@@ -5,11 +5,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod alike;
+mod batches;
 mod bounds;
 mod calls;
 mod cases;
 mod claims;
 mod failures;
+mod files;
 mod freezing;
 mod freshness;
 mod in_common;

@@ -1,4 +1,4 @@
-//! What was made for a task ends with it: its keys with the claim under which they were made, its budgets with the task.
+//! What was made for a task or a batch ends with it: its keys with the claim under which they were made, its budgets with the task.
 //!
 //! A worker that was killed left behind a key whose secret died with it; so these are not taken back by who made them
 //! but by the reader of the log. Knows keys and budgets of tasks. Must not know what tasks are about.
@@ -11,7 +11,7 @@ use futures::StreamExt;
 use futures::stream;
 use steward_events::command::{Command, RemoveBudget, RevokeKey};
 use steward_events::commit::Recorded;
-use steward_events::event::{AggregateKind, BudgetKey, BudgetLevel, IdentityEvent, LedgerEvent, TaskEvent};
+use steward_events::event::{AggregateKind, BatchEvent, BudgetKey, BudgetLevel, IdentityEvent, LedgerEvent, TaskEvent};
 use steward_events::id::{BudgetId, KeyId, TaskId, TenantId};
 use steward_events::scope::Subject;
 use steward_events::view::{Reads, View};
@@ -110,7 +110,7 @@ impl TaskResources {
 /// Which kinds this process manager reads.
 pub const READS: &[AggregateKind] = TaskResources::KINDS;
 
-steward_events::view!(TaskResources, reads TaskEvent, IdentityEvent, LedgerEvent);
+steward_events::view!(TaskResources, reads TaskEvent, BatchEvent, IdentityEvent, LedgerEvent);
 
 impl Reads<TaskEvent> for TaskResources {
     fn read(&mut self, event: &TaskEvent, recorded: &Recorded<'_>) {
@@ -123,6 +123,25 @@ impl Reads<TaskEvent> for TaskResources {
                 self.end(&task, |_| true);
             }
             TaskEvent::ClaimExtended { .. } | TaskEvent::StepStarted { .. } | TaskEvent::StepFinished { .. } => {}
+        }
+    }
+}
+
+/// What is made for a batch names it where that of a task names the task.
+impl Reads<BatchEvent> for TaskResources {
+    fn read(&mut self, event: &BatchEvent, recorded: &Recorded<'_>) {
+        let Some(batch) = task_of(recorded.stream) else { return };
+        match event {
+            BatchEvent::Submitted { .. } => _ = self.open.insert(batch),
+            BatchEvent::Claimed { .. } => self.end(&batch, |resource| matches!(resource, Resource::Key(_))),
+            BatchEvent::Ended { .. } | BatchEvent::Failed { .. } => {
+                self.open.remove(&batch);
+                self.end(&batch, |_| true);
+            }
+            BatchEvent::ClaimExtended { .. }
+            | BatchEvent::Started { .. }
+            | BatchEvent::Finalizing { .. }
+            | BatchEvent::CancelAsked { .. } => {}
         }
     }
 }

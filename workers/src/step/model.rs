@@ -70,7 +70,7 @@ pub(crate) enum CallError {
 
 /// Why the body of an answer was not read.
 #[derive(Debug, thiserror::Error)]
-enum Unread {
+pub(crate) enum Unread {
     #[error("{TOO_LONG}")]
     TooLong,
     #[error("{0}")]
@@ -78,9 +78,9 @@ enum Unread {
 }
 
 /// One attempt did not work out, but a later one may.
-struct Later {
-    reason: String,
-    after: Option<Duration>,
+pub(crate) struct Later {
+    pub(crate) reason: String,
+    pub(crate) after: Option<Duration>,
 }
 
 /// Asks models.
@@ -98,13 +98,7 @@ impl Models {
     pub(crate) fn new(url: &str) -> Result<Self, BoxError> {
         let completions = format!("{}/v1/chat/completions", url.trim_end_matches('/'));
         reqwest::Url::parse(&completions)?;
-        let client = Client::builder()
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .tcp_nodelay(true)
-            .connect_timeout(CONNECT_TIME_MAX)
-            .build()?;
-        Ok(Self { client, completions })
+        Ok(Self { client: client()?, completions })
     }
 
     /// Asks, again if that may help, for at most `time_max`. Dropping the future ends the call.
@@ -156,8 +150,18 @@ impl Models {
     }
 }
 
+/// An HTTP client for the gateway.
+pub(crate) fn client() -> reqwest::Result<Client> {
+    Client::builder()
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .tcp_nodelay(true)
+        .connect_timeout(CONNECT_TIME_MAX)
+        .build()
+}
+
 /// The body, if it is not too long.
-async fn read(mut response: Response) -> Result<Vec<u8>, Unread> {
+pub(crate) async fn read(mut response: Response) -> Result<Vec<u8>, Unread> {
     let mut body = Vec::new();
     while let Some(part) = response.chunk().await.map_err(|error| Unread::Broke(chain(&error)))? {
         if body.len() + part.len() > ANSWER_BYTES_MAX {
@@ -213,7 +217,8 @@ fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Resul
     Ok(Err(error))
 }
 
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+/// How long the gateway asks to wait, as far as it is believed.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let said = headers.get(RETRY_AFTER)?.to_str().ok()?;
     match AskAgain::read(None, Some(said))? {
         AskAgain::In(after) => Some(after.clamp(PAUSE_MIN, RETRY_AFTER_MAX)),
@@ -226,7 +231,8 @@ fn shorten(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect()
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// An error with its causes, short.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -2,7 +2,9 @@
 //!
 //! Knows the order of things. Must not know what a step asks ([`crate::pattern`]) or whether a record is allowed.
 
-use steward_events::command::{Command, FailTask, FinishStep, FinishTask, SetBudget, StartStep};
+use steward_events::command::{
+    ClaimTask, Command, ExtendClaim, FailTask, FinishStep, FinishTask, SetBudget, StartStep,
+};
 use steward_events::event::{AgentSpec, SpentStep, StepKind, TaskOutput};
 use steward_events::quantity::{Limit, Position, Shard, StepNumber, Unit, Window};
 use steward_events::rejection::Rejection;
@@ -13,14 +15,15 @@ use steward_ports::live::Live;
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::{Cause, DispatchError};
+use crate::driving::claim::{self, Claim};
+use crate::driving::ending::{Submitter, ended};
+use crate::driving::{Left, Stop};
 use crate::pattern::{self, Done, Message, Next, Progress};
 use crate::step::model::{CallError, ModelAnswer, ModelRequest};
-use crate::task::claim::{self, Claim};
-use crate::task::ending;
+use crate::task::Tasks;
 use crate::task::history::{ContentError, History};
 use crate::task::key::TaskKey;
 use crate::task::open_tasks::{OpenTask, OpenTasks, TaskRef};
-use crate::task::{Left, Shared, Stop};
 use crate::wake;
 
 /// The longest reason that is recorded, in characters: at most 1,000 bytes are allowed.
@@ -39,7 +42,7 @@ enum Broken {
 }
 
 /// Drives `task` until it is closed, lost or given up.
-pub(crate) async fn drive(shared: &Shared, task: &TaskRef, stop: &Stop) -> Left {
+pub(crate) async fn drive(shared: &Tasks, task: &TaskRef, stop: &Stop) -> Left {
     let Some(open) = shared.live.read().open(task).cloned() else { return Left::Closed };
     let cause = Cause {
         causation: Some(format!("{}@{}", open.stream, open.submitted_at)),
@@ -48,8 +51,11 @@ pub(crate) async fn drive(shared: &Shared, task: &TaskRef, stop: &Stop) -> Left 
     };
     let timeout = shared.config.claim_timeout;
     let (dispatch, clock) = (&shared.dispatch, &shared.ports.clock);
-    let (claimant, held_since) = (shared.claimant(), clock.monotonic());
-    let claimed = claim::request(dispatch, clock, task, &cause, &claimant, timeout).await;
+    let (claimant, held_since) = (shared.claimants.next(), clock.monotonic());
+    let claimed = claim::request(dispatch, clock, &task.tenant, &cause, timeout, |until| {
+        ClaimTask { task: task.task.clone(), worker: claimant.clone(), until }.into()
+    });
+    let claimed = claimed.await;
     let history = match claimed {
         Ok(position) => History::load(&*shared.ports.log, &open.stream, position).await,
         Err(error) => {
@@ -68,15 +74,19 @@ pub(crate) async fn drive(shared: &Shared, task: &TaskRef, stop: &Stop) -> Left 
     if *holder != claimant {
         return Left::Lost;
     }
-    let claim = Claim::held(dispatch, clock, task, &cause, timeout, *epoch, held_since);
+    let extends = |epoch, until| ExtendClaim { task: task.task.clone(), epoch, until }.into();
+    let (tenant, epoch) = (&task.tenant, *epoch);
+    let claim = Claim { dispatch, clock, tenant, cause: &cause, timeout, epoch, held_since, extends: &extends };
     tracing::info!(epoch = epoch.0, "task claimed");
+    let (principal, key) = (&open.submitted_by, open.submitted_with.as_ref());
+    let submitter = Submitter { tenant, shard: open.stream.shard, principal, key };
     let drive = Drive { shared, task, open: &open, claim: &claim, cause: &cause };
     let left = tokio::select! {
         biased;
         () = closed(&shared.live, task, open.stream.shard) => Left::Closed,
         () = claim.keep() => Left::Lost,
         () = stop.now.cancelled() => Left::Released,
-        why = ending::ended(shared, task, &open) => drive.fail(&why, None).await,
+        why = ended(&shared.authority, &**clock, submitter) => drive.fail(&why, None).await,
         left = drive.to_its_end(&history, &stop.drain) => left,
     };
     if left == Left::Released {
@@ -102,7 +112,7 @@ async fn closed(live: &Live<OpenTasks>, task: &TaskRef, shard: Shard) {
 }
 
 struct Drive<'a> {
-    shared: &'a Shared,
+    shared: &'a Tasks,
     task: &'a TaskRef,
     open: &'a OpenTask,
     claim: &'a Claim<'a>,

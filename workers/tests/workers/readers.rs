@@ -4,13 +4,13 @@ use steward_aggregates::authority::Authority;
 use steward_aggregates::catalog::Catalogs;
 use steward_events::event::AggregateKind;
 use steward_events::view::View;
-use steward_workers::{TASKS_READ, process};
+use steward_workers::{BATCHES_READ, TASKS_READ, process};
 
 /// Who reads a kind. There is no `_`: a new kind asks each of them.
 fn readers(kind: AggregateKind) -> &'static [&'static str] {
     match kind {
         AggregateKind::Registry => &["tenant_placing"],
-        AggregateKind::Tenant => &["authority", "tasks", "tenant_placing"],
+        AggregateKind::Tenant => &["authority", "batches", "tasks", "tenant_placing"],
         AggregateKind::Identity => &["authority", "task_ends"],
         AggregateKind::Access => &["authority"],
         AggregateKind::Ledger => &["lease_expiry", "task_ends"],
@@ -18,6 +18,8 @@ fn readers(kind: AggregateKind) -> &'static [&'static str] {
         AggregateKind::Catalog => &["catalogs"],
         AggregateKind::Agent => &["authority", "tasks"],
         AggregateKind::Task => &["tasks", "task_ends"],
+        AggregateKind::File => &[],
+        AggregateKind::Batch => &["batches", "task_ends"],
         AggregateKind::Denials | AggregateKind::Reads => &[],
         AggregateKind::Checkpoint => &["checkpoint_signing"],
     }
@@ -25,7 +27,12 @@ fn readers(kind: AggregateKind) -> &'static [&'static str] {
 
 #[test]
 fn each_kind_has_the_readers_of_the_table() {
-    let views = [("authority", Authority::KINDS), ("catalogs", Catalogs::KINDS), ("tasks", TASKS_READ)];
+    let views = [
+        ("authority", Authority::KINDS),
+        ("catalogs", Catalogs::KINDS),
+        ("batches", BATCHES_READ),
+        ("tasks", TASKS_READ),
+    ];
     let managers = process::ALL.iter().map(|manager| (manager.name, manager.reads));
     let all: Vec<_> = views.into_iter().chain(managers).collect();
     for kind in AggregateKind::ALL {

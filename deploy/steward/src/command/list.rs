@@ -61,8 +61,10 @@ pub(crate) fn verb(spec: &'static QuerySpec) -> Command {
     }
     for field in fields(spec) {
         let help = help(&field);
-        let mut arg = Arg::new(field.flag.clone()).long(field.flag.clone()).help(help);
-        arg = arg.value_name(field.flag.to_uppercase());
+        let arg = Arg::new(field.flag.clone()).help(help).value_name(field.flag.to_uppercase());
+        // What is shown is named as it is.
+        let is_named = spec.verb == "show" && field.flag == spec.view;
+        let arg = if is_named { arg.required(true) } else { arg.long(field.flag.clone()) };
         verb = verb.arg(match field.words.as_slice() {
             [] => arg,
             words => arg.value_parser(PossibleValuesParser::new(words.to_vec())),

@@ -41,6 +41,9 @@ pub(crate) fn shorthand(noun: &str, verb: &str) -> Shorthand {
         ("agent", "define") => (&["agent"], &[]),
         ("task", "submit") => (&["agent", "prompt"], &[("on", "scope")]),
         ("task", "cancel") => (&["task"], &[]),
+        ("file", "remove") => (&["file"], &[]),
+        ("batch", "submit") => (&["endpoint", "input-file"], &[("on", "scope")]),
+        ("batch", "cancel") => (&["batch"], &[]),
         _ => (&[], &[]),
     };
     Shorthand { positionals, renames }

@@ -186,7 +186,8 @@ impl Planner {
             return Err(shared_by_tenants(field, model.as_str()));
         }
         card::check(&offer.spec, (dialect, request), self.clock.now())?;
-        let targets = self.resolved((tenant, request, dialect.makes()), &catalogs, &offer);
+        let of = (tenant, accepted.key.batch().is_some());
+        let targets = self.resolved(of, (request, dialect.makes()), &catalogs, &offer);
         let Some(any) = targets.iter().find_map(|target| target.priced.as_ref()) else {
             return Err(Error::NoPrice(model.to_string()));
         };
@@ -216,7 +217,8 @@ impl Planner {
 
     fn resolved(
         &self,
-        (tenant, request, makes): (&TenantId, &ModelRequest, Makes),
+        (tenant, of_batch): (&TenantId, bool),
+        (request, makes): (&ModelRequest, Makes),
         catalogs: &Catalogs,
         offer: &Offer<'_>,
     ) -> Vec<ResolvedTarget> {
@@ -225,7 +227,7 @@ impl Planner {
         let mut first: Option<Estimate> = None;
         let mut priced = |target: &Target| {
             let (version, price) = offer.price_at(target, began)?;
-            let rate = Rate { price, began };
+            let rate = Rate { price, began, of_batch };
             let estimate = match &first {
                 Some(first) => first.at(rate),
                 None => first.insert(Estimate::of(request, makes, &offer.spec, rate)).clone(),

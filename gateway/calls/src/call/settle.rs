@@ -39,6 +39,7 @@ impl Settler {
         outcome: CallOutcome,
         leads: Option<&Leader>,
     ) -> Result<Settled, Error> {
+        let tokens = reserved.rate.at_its_tier(tokens);
         reserved.trial.used(tokens.total());
         let Charge { variant, cost } = reserved.rate.charge(&tokens, &outcome);
         let unpriced = reserved.rate.price.unpriced(&tokens, variant);

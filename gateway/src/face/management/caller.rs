@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, header};
 use steward_aggregates::catalog::Catalogs;
-use steward_calls::{Access, AuthenticatedKey};
+use steward_calls::{Access, AuthenticatedKey, Files};
 use steward_events::free_text;
 use steward_events::id::{CommandId, TenantId};
 use steward_events::ids::Ids;
@@ -37,6 +37,7 @@ pub(crate) struct Management {
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) access: Arc<Access>,
     pub(crate) catalogs: Arc<Live<Catalogs>>,
+    pub(crate) files: Files,
     pub(crate) capacity: LogCapacity,
     pub(crate) waits: Waits,
 }
@@ -57,12 +58,12 @@ impl From<&Config> for Waits {
 }
 
 /// A caller with its request: of which tenant it speaks, and in which format.
-pub(super) struct ManagementCaller<'a> {
-    pub(super) management: &'a Management,
-    pub(super) parts: &'a Parts,
-    pub(super) key: AuthenticatedKey,
-    pub(super) tenant: TenantId,
-    pub(super) format: Format,
+pub(in crate::face) struct ManagementCaller<'a> {
+    pub(in crate::face) management: &'a Management,
+    pub(in crate::face) parts: &'a Parts,
+    pub(in crate::face) key: AuthenticatedKey,
+    pub(in crate::face) tenant: TenantId,
+    pub(in crate::face) format: Format,
 }
 
 impl ManagementCaller<'_> {
@@ -72,7 +73,7 @@ impl ManagementCaller<'_> {
         Ok(Access::check_reach(&self.key.holder, &self.tenant, permission)?)
     }
 
-    pub(super) fn request(
+    pub(in crate::face) fn request(
         &self,
         (noun, verb): (&str, &str),
         command: CommandId,
@@ -105,7 +106,7 @@ impl ManagementCaller<'_> {
     }
 
     /// `Idempotency-Key` is the command's id: the same is decided once.
-    pub(super) fn command_id(&self) -> Result<CommandId, Error> {
+    pub(in crate::face) fn command_id(&self) -> Result<CommandId, Error> {
         let given = self.parts.headers.get("idempotency-key").or_else(|| self.parts.headers.get("steward-command-id"));
         let fresh = || format!("c_{}", self.management.ids.unique());
         let text = match given {

@@ -7,14 +7,15 @@ use bytes::Bytes;
 use http::StatusCode;
 use steward_aggregates::authority::Authority;
 use steward_aggregates::catalog::Catalogs;
-use steward_events::command::{Command, CommandSpec, IdentityCommand, RegistryCommand};
-use steward_events::id::TenantId;
+use steward_events::command::{Command, CommandSpec, FileCommand, IdentityCommand, RegistryCommand};
+use steward_events::id::{FileId, TenantId};
 use steward_events::request::Reply;
 use steward_events::view::View;
 
 use super::caller::ManagementCaller;
 use super::issue_key;
 use crate::error::Error;
+use crate::observe::Arrival;
 
 /// What is taken however little the log can still take.
 const ENDS_A_RIGHT: &[&str] = &["revoke", "suspend", "disable", "cancel"];
@@ -36,9 +37,7 @@ pub(super) async fn send(
         format = steward_events::request::Format::Json;
     }
     let command = Command::read(spec.noun, spec.verb, format, &body)?;
-    if !ENDS_A_RIGHT.contains(&spec.verb) {
-        (caller.management.capacity.commands)().map_err(Error::unavailable)?;
-    }
+    check_capacity(caller, spec)?;
     let request = caller.request((spec.noun, spec.verb), id, format, body)?;
     let decided = caller.management.bus.command(request).await?.into_result();
     let mut reply = decided.map_err(|why| match &command {
@@ -47,7 +46,7 @@ pub(super) async fn send(
         }
         _ => Error::Decided(why),
     })?;
-    show_to_own_views(caller, &command, &reply).await;
+    follow_up(caller, &command, &reply).await;
     let mut status = StatusCode::OK;
     match &command {
         Command::Registry(RegistryCommand::CreateTenant(create)) if !opened(caller, &create.tenant).await => {
@@ -63,6 +62,45 @@ pub(super) async fn send(
     let mut response = caller.respond(written);
     *response.status_mut() = status;
     Ok(response)
+}
+
+/// Sends a command of a face's own making as the caller.
+pub(in crate::face) async fn decide(
+    caller: &ManagementCaller<'_>,
+    command: impl Into<Command>,
+) -> Result<Reply, Error> {
+    let command = command.into();
+    let spec = command.spec();
+    check_capacity(caller, spec)?;
+    let body = command.write(caller.format).map_err(|error| Error::unavailable(error.to_string()))?;
+    let request = caller.request((spec.noun, spec.verb), caller.command_id()?, caller.format, body)?;
+    let reply = caller.management.bus.command(request).await?.into_result().map_err(Error::Decided)?;
+    follow_up(caller, &command, &reply).await;
+    Ok(reply)
+}
+
+fn check_capacity(caller: &ManagementCaller<'_>, spec: &CommandSpec) -> Result<(), Error> {
+    if ENDS_A_RIGHT.contains(&spec.verb) {
+        return Ok(());
+    }
+    (caller.management.capacity.commands)().map_err(Error::unavailable)
+}
+
+/// What this gateway does beside the log once a command was decided.
+async fn follow_up(caller: &ManagementCaller<'_>, command: &Command, reply: &Reply) {
+    show_to_own_views(caller, command, reply).await;
+    if let Command::File(FileCommand::RemoveFile(remove)) = command {
+        forget(caller, &remove.file).await;
+    }
+}
+
+/// Removes what a removed file holds. Nobody reads it any more; what cannot be removed now ends by itself.
+async fn forget(caller: &ManagementCaller<'_>, file: &FileId) {
+    let (management, tenant) = (caller.management, &caller.tenant);
+    let Ok(Some(shard)) = management.access.shard(tenant).await else { return };
+    let Ok(files) = management.files.of(tenant, shard, &Arrival::of(caller.parts).id).await else { return };
+    // Why is in the log of this process.
+    _ = files.remove(file).await;
 }
 
 /// Waits until this gateway itself knows of what was recorded, so that a caller that goes on here finds it. Not in time is

@@ -3,6 +3,8 @@
 use axum::response::Response;
 use bytes::Bytes;
 use schemars::generate::SchemaSettings;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use steward_events::query::QuerySpec;
 
@@ -19,6 +21,19 @@ pub(super) async fn send(
     let request = caller.request((spec.view, spec.verb), caller.command_id()?, caller.format, body)?;
     let answer = caller.management.bus.query(request).await?.map_err(Error::Decided)?;
     Ok(caller.respond(answer))
+}
+
+/// Asks a query of a face's own making as the caller.
+pub(in crate::face) async fn ask<T: DeserializeOwned>(
+    caller: &ManagementCaller<'_>,
+    (view, verb): (&str, &str),
+    query: &impl Serialize,
+) -> Result<T, Error> {
+    let format = caller.format;
+    let body = format.write(query).map_err(|error| Error::unavailable(error.to_string()))?;
+    let request = caller.request((view, verb), caller.command_id()?, format, body.into())?;
+    let answer = caller.management.bus.query(request).await?.map_err(Error::Decided)?;
+    format.read(&answer).map_err(Error::unavailable)
 }
 
 /// The query in a URL as a body: lists by repetition or commas, numbers as numbers. What the query does not have is

@@ -18,6 +18,7 @@ pub(super) fn below(root: &str) -> Map<String, Value> {
     let mut paths: Map<String, Value> =
         CALLS.iter().map(|call| (format!("{root}{}", call.path), json!({ "post": called(call, true) }))).collect();
     paths.extend(kept_responses(root));
+    paths.extend(kept_files(root));
     paths.insert(format!("{root}/models"), models());
     paths.insert(format!("{root}/models/{{model}}"), json!({ "get": one }));
     paths
@@ -38,6 +39,60 @@ fn kept_responses(root: &str) -> Map<String, Value> {
         at("/cancel", vec![item("post", "Stop a response that is made in the background")]),
         at("/input_items", vec![item("get", "What a response answered, item by item")]),
     ])
+}
+
+/// Files, and the batches of calls that stand in them.
+fn kept_files(root: &str) -> [(String, Value); 6] {
+    let named = |name: &str, summary: &str| {
+        let mut item = compatible(summary);
+        item["parameters"] = named_in_path(name);
+        item
+    };
+    [
+        (format!("{root}/files"), json!({ "get": compatible("The files kept here"), "post": upload() })),
+        (
+            format!("{root}/files/{{file}}"),
+            json!({ "get": named("file", "One file"), "delete": named("file", "Remove a file and what it holds") }),
+        ),
+        (format!("{root}/files/{{file}}/content"), json!({ "get": named("file", "What a file holds") })),
+        (format!("{root}/batches"), json!({ "get": compatible("The batches"), "post": batch() })),
+        (format!("{root}/batches/{{batch}}"), json!({ "get": named("batch", "One batch, and how far it is") })),
+        (format!("{root}/batches/{{batch}}/cancel"), json!({ "post": named("batch", "Cancel a batch") })),
+    ]
+}
+
+fn upload() -> Value {
+    let mut item = compatible("Keep a file for a while");
+    let purpose = json!({ "type": "string", "enum": ["batch", "user_data", "assistants"] });
+    item["requestBody"] = json!({ "required": true, "content": { "multipart/form-data": { "schema": {
+        "type": "object", "required": ["file", "purpose"],
+        "properties": {
+            "file": { "type": "string", "format": "binary" },
+            "purpose": purpose,
+            "expires_after[anchor]": { "type": "string", "enum": ["created_at"] },
+            "expires_after[seconds]": { "type": "integer" },
+        },
+    } } } });
+    item
+}
+
+fn batch() -> Value {
+    let mut item = compatible("Have the calls in a file made within a day");
+    let text = json!({ "type": "string" });
+    item["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": {
+        "type": "object", "required": ["input_file_id", "endpoint", "completion_window"],
+        "additionalProperties": false,
+        "properties": {
+            "input_file_id": text,
+            "endpoint": text,
+            "completion_window": { "type": "string", "enum": ["24h"] },
+            "metadata": { "type": "object", "additionalProperties": text },
+            "output_expires_after": { "type": "object", "properties": {
+                "anchor": { "type": "string", "enum": ["created_at"] }, "seconds": { "type": "integer" },
+            } },
+        },
+    } } } });
+    item
 }
 
 /// The list of models.

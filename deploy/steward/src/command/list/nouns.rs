@@ -91,6 +91,18 @@ pub(super) const LISTS: &[KnownList] = &[
         make_one: "steward price set small --input '$1.00/M' --cached '$1.00/M' --output '$1.00/M'",
     },
     KnownList {
+        noun: "file",
+        columns: FILE,
+        examples: &["steward file list --purpose batch --tenant acme"],
+        make_one: "curl <gateway>/v1/files -H \"Authorization: Bearer <key>\" -F purpose=batch -F file=@calls.jsonl",
+    },
+    KnownList {
+        noun: "batch",
+        columns: BATCH,
+        examples: &["steward batch list --state in_progress --tenant acme", "steward batch show batch_1 --tenant acme"],
+        make_one: "steward batch submit /v1/chat/completions FILE --on TENANT --tenant TENANT",
+    },
+    KnownList {
         noun: "tenant",
         columns: TENANT,
         examples: &["steward tenant list --state suspended", "steward tenant show acme"],
@@ -200,6 +212,27 @@ const PRICE: &[KnownColumn] = &[
     ("CACHED", true, |row| price(row, "/price/cached")),
     ("OUTPUT", true, |row| price(row, "/price/output")),
     ("FROM", false, from),
+];
+
+const FILE: &[KnownColumn] = &[
+    ("FILE", false, |row| text(row, "/file")),
+    ("NAME", false, |row| or(text(row, "/name"), "(erased)")),
+    ("PURPOSE", false, |row| text(row, "/purpose")),
+    ("BYTES", true, |row| text(row, "/bytes")),
+    ("SCOPE", false, |row| text(row, "/scope")),
+    ("KEPT", false, |row| moment(row, "/kept_at")),
+    ("ENDS", false, |row| moment(row, "/expires")),
+];
+
+const BATCH: &[KnownColumn] = &[
+    ("BATCH", false, |row| text(row, "/batch")),
+    ("STATE", false, |row| text(row, "/state")),
+    ("CALLS", false, |row| text(row, "/endpoint")),
+    ("LINES", true, |row| text(row, "/lines")),
+    ("ANSWERED", true, |row| text(row, "/counts/completed")),
+    ("FAILED", true, |row| text(row, "/counts/failed")),
+    ("SCOPE", false, |row| text(row, "/scope")),
+    ("SUBMITTED", false, |row| moment(row, "/submitted_at")),
 ];
 
 const TENANT: &[KnownColumn] = &[

@@ -1,59 +1,50 @@
-//! A worker's hold on a task: taken, kept by a heartbeat, given up.
+//! A worker's hold on what it drives: taken, kept by a heartbeat, given up.
 //!
-//! Whether a claim counts is decided by the task's stream. What is here only makes a worker stop early; a write under a
+//! Whether a claim counts is decided by the stream of what is claimed. What is here only makes a worker stop early; a write under a
 //! claim that has passed on is refused anyway.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_events::command::{ClaimTask, ExtendClaim};
+use steward_events::command::Command;
+use steward_events::id::TenantId;
 use steward_events::quantity::{Epoch, Position};
 use steward_events::rejection::Rejection;
 use steward_events::timestamp::Timestamp;
 use steward_ports::clock::Clock;
 
 use crate::dispatch::{Cause, Dispatch, DispatchError};
-use crate::task::open_tasks::TaskRef;
+
+/// What extends a claim until a moment.
+pub(crate) type Extends<'a> = &'a (dyn Fn(Epoch, Timestamp) -> Command + Send + Sync);
 
 /// The hold, once its epoch is known.
 pub(crate) struct Claim<'a> {
-    dispatch: &'a Dispatch,
-    clock: &'a Arc<dyn Clock>,
-    task: &'a TaskRef,
-    cause: &'a Cause,
-    timeout: Duration,
+    pub(crate) dispatch: &'a Dispatch,
+    pub(crate) clock: &'a Arc<dyn Clock>,
+    pub(crate) tenant: &'a TenantId,
+    pub(crate) cause: &'a Cause,
+    pub(crate) timeout: Duration,
     pub(crate) epoch: Epoch,
     /// When the request that made or extended the claim was sent, by this process's clock.
-    held_since: Duration,
+    pub(crate) held_since: Duration,
+    pub(crate) extends: Extends<'a>,
 }
 
-/// Asks for the task; the position at which its stream says who holds it.
+/// Asks for a claim until a moment; the position at which the stream says who holds it.
 pub(crate) async fn request(
     dispatch: &Dispatch,
     clock: &Arc<dyn Clock>,
-    task: &TaskRef,
+    tenant: &TenantId,
     cause: &Cause,
-    worker: &str,
     timeout: Duration,
+    claim: impl FnOnce(Timestamp) -> Command,
 ) -> Result<Position, DispatchError> {
     let until = clock.now().plus(timeout);
-    let claim = ClaimTask { task: task.task.clone(), worker: worker.to_owned(), until };
-    Ok(dispatch.send(&task.tenant, claim, cause).await?.position)
+    Ok(dispatch.send(tenant, claim(until), cause).await?.position)
 }
 
-impl<'a> Claim<'a> {
-    pub(crate) fn held(
-        dispatch: &'a Dispatch,
-        clock: &'a Arc<dyn Clock>,
-        task: &'a TaskRef,
-        cause: &'a Cause,
-        timeout: Duration,
-        epoch: Epoch,
-        held_since: Duration,
-    ) -> Self {
-        Self { dispatch, clock, task, cause, timeout, epoch, held_since }
-    }
-
+impl Claim<'_> {
     /// Extends the claim again and again; returns only when it is lost.
     pub(crate) async fn keep(&self) {
         let mut held_since = self.held_since;
@@ -62,7 +53,7 @@ impl<'a> Claim<'a> {
             let asked = self.clock.monotonic();
             let left = (held_since + self.timeout).saturating_sub(asked);
             match tokio::time::timeout(left, self.extend(self.clock.now().plus(self.timeout))).await {
-                // Nobody claims a task of a suspended tenant, and the result of a call that runs may still be recorded.
+                // Nobody claims anything of a suspended tenant, and the result of a call that runs may still be recorded.
                 Ok(Ok(()) | Err(DispatchError::Rejected(Rejection::Suspended { .. }))) => held_since = asked,
                 Ok(Err(error)) => {
                     tracing::warn!(epoch = self.epoch.0, error = %error, "the claim is lost");
@@ -86,7 +77,6 @@ impl<'a> Claim<'a> {
 
     /// A moment in the past ends the claim now.
     async fn extend(&self, until: Timestamp) -> Result<(), DispatchError> {
-        let extend = ExtendClaim { task: self.task.task.clone(), epoch: self.epoch, until };
-        self.dispatch.send(&self.task.tenant, extend, self.cause).await.map(|_| ())
+        self.dispatch.send(self.tenant, (self.extends)(self.epoch, until), self.cause).await.map(|_| ())
     }
 }
