@@ -61,8 +61,9 @@ def test_an_agent_hands_over_to_one_with_a_tool(steward, bot, api):
 
     agents.set_tracing_disabled(True)
     model = api(model="small", openai_client=openai.AsyncOpenAI(**bot))
-    guide = agents.Agent(name="guide", instructions="Answer briefly.", model=model, tools=[weather])
-    desk = agents.Agent(name="desk", instructions="Hand over.", model=model, handoffs=[guide])
+    more = {"model": model, "model_settings": agents.ModelSettings(include_usage=True)}
+    guide = agents.Agent(name="guide", instructions="Answer briefly.", tools=[weather], **more)
+    desk = agents.Agent(name="desk", instructions="Hand over.", handoffs=[guide], **more)
 
     async def streamed():
         run = agents.Runner.run_streamed(desk, "weather in Paris?")
