@@ -28,18 +28,30 @@ class Caller:
         body = {"model": "small", "messages": [{"role": "user", "content": text}] if text else HELLO, "stream": stream}
         if max_tokens:
             body["max_tokens"] = max_tokens
+        status, told, content = self.post("/v1/chat/completions", body, headers)
+        whole = "[DONE]" in content or not stream
+        return status if status != 200 or whole else 0, told, content
+
+    def post(self, path: str, body: dict, headers: dict[str, str] | None = None) -> tuple[int, dict, str]:
+        """Status, headers and content of whatever is answered; 0 and why if the connection broke."""
         try:
-            if not self.connection:
-                self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
-            headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json", **(headers or {})}
-            self.connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
-            reply = self.connection.getresponse()
-            content = reply.read().decode()
+            reply = self.send(path, body, headers)
+            return reply.status, dict(reply.headers), reply.read().decode()
         except (OSError, http.client.HTTPException) as broken:
             self.close()
             return 0, {}, repr(broken)
-        whole = "[DONE]" in content or not stream
-        return reply.status if reply.status != 200 or whole else 0, dict(reply.headers), content
+
+    def send(self, path: str, body: dict, headers: dict[str, str] | None = None) -> http.client.HTTPResponse:
+        """Sends it, and waits for the head of the answer."""
+        self.ask(path, body, headers)
+        return self.connection.getresponse()
+
+    def ask(self, path: str, body: dict, headers: dict[str, str] | None = None):
+        """Sends it, and waits for nothing."""
+        if not self.connection:
+            self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
+        headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json", **(headers or {})}
+        self.connection.request("POST", path, json.dumps(body), headers)
 
     def until_decided(self, seconds: float = 60, **more) -> int:
         """The first status that is not "come back": a client that comes back when told to, within a bound."""

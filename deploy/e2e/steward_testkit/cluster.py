@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 
 from ledger_oracle.laws import Laws, check
-from ledger_oracle.words import plain
+from ledger_oracle.words import moment, plain
 from steward_testkit.callers import Caller
 from steward_testkit.company import apply_company
 from steward_testkit.running import Failed, Process, Steward, free_port, wait_for
@@ -100,13 +100,13 @@ class Cluster:
         return call["worst"]
 
     def started_and_finished(self) -> tuple[dict, dict]:
-        """The log's calls; each at most once."""
+        """The log's calls, with their places and times there; each at most once."""
         found = {"usage.call_started": {}, "usage.call_finished": {}}
         for event in self.events("usage"):
             if event["name"] in found:
                 call = event["data"]["call"]
                 assert call not in found[event["name"]], f"{call} twice"
-                found[event["name"]][call] = {**plain(event["data"]), "position": event["position"]}
+                found[event["name"]][call] = {**plain(event["data"]), "position": event["position"], "at": moment(event["at"])}
         return found["usage.call_started"], found["usage.call_finished"]
 
     def unsettled(self) -> dict:

@@ -7,15 +7,22 @@ from http.server import BaseHTTPRequestHandler
 from steward_testkit.upstream import Server
 
 USAGE = {"input": 11, "output": 6}
+VISIT = '{"city": "Paris", "people": 2}'
 
 
-def rule(said: str, has_result: bool, wants_json: bool) -> dict:
-    """What the model says: JSON if it is asked for, a call of the tool once, or what it was told."""
+def rule(said: str, results: str, wants_json: bool, tools: list[str]) -> dict:
+    """What the model says: JSON if it is asked for, a hand-off if it is offered one, a call of the tool once, or what it was told."""
+    transfers = [name for name in tools if name.startswith("transfer_to_")]
     if wants_json:
-        return {"text": '{"city": "Paris", "people": 2}'}
-    if "weather" in said and not has_result:
+        return {"text": VISIT}
+    if "json" in tools:
+        # Clients of APIs without a word for JSON ask for it by a tool of this name.
+        return {"call": {"call_id": "call_1", "name": "json", "arguments": VISIT}}
+    if transfers:
+        return {"call": {"call_id": "call_0", "name": transfers[0], "arguments": "{}"}}
+    if "weather" in said and "sunny" not in results:
         return {"call": {"call_id": "call_1", "name": "weather", "arguments": '{"city": "Paris"}'}}
-    return {"text": "It is sunny." if has_result else "good day"}
+    return {"text": "It is sunny." if results else "good day"}
 
 
 class Rules:
@@ -35,6 +42,8 @@ class Rules:
                     self.tell(*response(body))
                 elif self.path.endswith("/chat/completions"):
                     self.tell(*completion(body))
+                elif self.path.endswith("/embeddings"):
+                    self.tell(embeddings(body), None)
                 else:
                     self.tell({"detail": "Not Found"}, None, 404)
 
@@ -62,7 +71,8 @@ class Rules:
 def completion(body) -> tuple[dict, list | None]:
     messages = body["messages"]
     said = json.dumps([m for m in messages if m["role"] == "user"])
-    does = rule(said, messages[-1]["role"] == "tool", "response_format" in body)
+    results = "".join(json.dumps(m["content"]) for m in messages if m["role"] == "tool")
+    does = rule(said, results, "response_format" in body, [tool["function"]["name"] for tool in body.get("tools", [])])
     usage = {"prompt_tokens": USAGE["input"], "completion_tokens": USAGE["output"], "total_tokens": sum(USAGE.values())}
     if "call" in does:
         call = does["call"]
@@ -85,10 +95,17 @@ def completion(body) -> tuple[dict, list | None]:
     return {}, [f"data: {json.dumps({**envelope, 'object': 'chat.completion.chunk', **chunk})}\n\n" for chunk in chunks] + ["data: [DONE]\n\n"]
 
 
+def embeddings(body) -> dict:
+    texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+    data = [{"object": "embedding", "index": index, "embedding": [float(len(text))]} for index, text in enumerate(texts)]
+    return {"object": "list", "model": body["model"], "data": data, "usage": {"prompt_tokens": USAGE["input"], "total_tokens": USAGE["input"]}}
+
+
 def response(body) -> tuple[dict, list | None]:
     given = body["input"] if isinstance(body["input"], list) else [{"role": "user", "content": body["input"]}]
-    has_result = any(item.get("type") == "function_call_output" for item in given)
-    does = rule(json.dumps(given), has_result, body.get("text", {}).get("format", {}).get("type") == "json_schema")
+    results = "".join(json.dumps(item["output"]) for item in given if item.get("type") == "function_call_output")
+    wants_json = body.get("text", {}).get("format", {}).get("type") == "json_schema"
+    does = rule(json.dumps(given), results, wants_json, [tool["name"] for tool in body.get("tools", [])])
     if "call" in does:
         item = {"type": "function_call", "id": "fc_1", "status": "completed", **does["call"]}
     else:

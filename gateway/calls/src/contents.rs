@@ -187,6 +187,19 @@ impl TenantContents {
         Ok(Some(plain.freeze()))
     }
 
+    /// Removes what is kept in parts, or in one.
+    pub(crate) async fn remove(&self, kind: &'static str, id: &str) -> Result<(), Error> {
+        let name = self.name(kind, id)?;
+        let parts = match self.read(&name).await? {
+            Some((count, _)) => count.as_ref().try_into().map_or(0, u32::from_be_bytes),
+            None => 0,
+        };
+        for number in 0..=parts {
+            self.store.remove(&name.part(number)).await.map_err(|error| self.unavailable(&error))?;
+        }
+        Ok(())
+    }
+
     async fn read(&self, name: &ContentName) -> Result<Option<(Bytes, Revision)>, Error> {
         let Some(content) = self.store.get(name).await.map_err(|error| self.unavailable(&error))? else {
             return Ok(None);
