@@ -290,7 +290,6 @@ mod tests {
         let rate = rate.clone();
         let most = Most { input: input_max, searches: 0, images: 0 };
         Estimate {
-            most,
             input_max,
             by_bytes: None,
             output_max,
@@ -381,7 +380,7 @@ mod tests {
             cache_write: Some(PicoDollarsPerToken(1_250_000)),
             ..Rates::default()
         };
-        let rate = Rate { price: Price::from(rates).into(), began: Timestamp(0) };
+        let rate = Rate { price: Price::from(rates).into(), began: Timestamp(0), of_batch: false };
         let used = |cached, cache_write| {
             let [input, cached, cache_write] = [1_000, cached, cache_write].map(Tokens);
             TokenUsage { input, cached, cache_write, ..TokenUsage::default() }
