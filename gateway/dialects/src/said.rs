@@ -9,8 +9,8 @@ use crate::Fields;
 /// Fields in which dialects have texts for the model.
 const FIELDS: [&str; 5] = ["system", "instructions", "prompt", "input", "messages"];
 
-/// How deep content stands within content: a message's, and that of a tool's result within it.
-const DEPTH_MAX: u32 = 6;
+/// How deep a text stands: in a part of a tool's answer in a part of a message, and lists around each.
+const DEPTH_MAX: u32 = 8;
 
 /// Passes each such text of a request to `hear`, in their order. Whatever is unclear is left out.
 pub fn texts(body: &Fields, hear: &mut dyn FnMut(&str)) {

@@ -56,11 +56,9 @@ fn write(value: Json<'_>, prune: bool, depth: u32, to: &mut Vec<u8>) -> Option<(
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use serde_json::Value;
-
     use super::*;
     use crate::testing::any_json;
+    use proptest::prelude::*;
 
     #[test]
     fn space_goes_and_all_else_stays_as_it_was_written() {
@@ -91,8 +89,6 @@ mod tests {
             prop_assert_eq!(said.is_some(), value.is_object() || value.is_array());
             if let Some(said) = said {
                 prop_assert_eq!(&said, &value.to_string());
-                let again: Value = serde_json::from_str(&said).unwrap();
-                prop_assert_eq!(again, value);
                 let pruned = compact(&pretty, true).unwrap();
                 prop_assert_eq!(compact(&pruned, true).unwrap(), pruned, "it is done once");
             }

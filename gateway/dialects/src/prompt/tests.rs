@@ -231,11 +231,12 @@ proptest! {
         let messages: Vec<Value> = messages.into_iter().map(|(role, content)| json!({ "role": role, "content": content })).collect();
         let body = json!({ "model": "m", "messages": messages });
         let (once, _) = compressed(&body, prune);
-        let (twice, again) = compressed(&once, prune);
-        prop_assert_eq!((&twice, again), (&once, Spared::default()));
+        let (_, again) = compressed(&once, prune);
+        prop_assert_eq!(again, Spared::default());
+        let count = |body: &Value| body["messages"].as_array().unwrap().len();
         if let Ok((fitted_once, turns, tokens)) = fitted(&body, room, true) {
-            prop_assert_eq!(turns == 0, fitted_once == body);
-            prop_assert!(turns == 0 || tokens > 0);
+            prop_assert_eq!(turns == 0, count(&fitted_once) == count(&body));
+            prop_assert_eq!(turns == 0, tokens == 0);
         }
         let _ = marked(&body);
     }
