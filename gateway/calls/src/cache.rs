@@ -74,32 +74,30 @@ struct Written {
     saves: Saved,
     #[serde(with = "serde_bytes")]
     body: Vec<u8>,
-    /// Of a stream, whether something is said at its end beside what the call came to, and what.
-    stream: Option<Option<serde_bytes::ByteBuf>>,
+    stream: bool,
+    /// Of a stream, what is said at its end beside what the call came to.
+    held: Option<serde_bytes::ByteBuf>,
 }
 
 impl Kept {
     /// As it is written beside the log.
     pub(crate) fn write(&self) -> Vec<u8> {
         let Made { call, target, saves } = self.made.clone();
-        let (body, stream) = match &self.body {
-            KeptBody::Whole(body) => (body, None),
-            KeptBody::Stream { events, held } => {
-                (events, Some(held.as_ref().map(|held| serde_bytes::ByteBuf::from(&held[..]))))
-            }
+        let (body, stream, held) = match &self.body {
+            KeptBody::Whole(body) => (body, false, None),
+            KeptBody::Stream { events, held } => (events, true, held.as_ref()),
         };
-        let written = Written { call, target, saves, body: body.to_vec(), stream };
+        let held = held.map(|held| serde_bytes::ByteBuf::from(&held[..]));
+        let written = Written { call, target, saves, body: body.to_vec(), stream, held };
         // Ids, numbers and bytes: there is nothing that could not be written.
         Format::MessagePack.write(&written).unwrap_or_default()
     }
 
     /// Reads what [`Self::write`] wrote.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
-        let Written { call, target, saves, body, stream } = Format::MessagePack.read(bytes).ok()?;
-        let body = match stream {
-            None => KeptBody::Whole(body.into()),
-            Some(held) => KeptBody::Stream { events: body.into(), held: held.map(|held| Bytes::from(held.into_vec())) },
-        };
+        let Written { call, target, saves, body, stream, held } = Format::MessagePack.read(bytes).ok()?;
+        let (body, held) = (Bytes::from(body), held.map(|held| Bytes::from(held.into_vec())));
+        let body = if stream { KeptBody::Stream { events: body, held } } else { KeptBody::Whole(body) };
         Some(Self { body, made: Made { call, target, saves } })
     }
 

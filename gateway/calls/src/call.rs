@@ -126,10 +126,9 @@ impl Pipeline {
         let wait_max: Duration = config.admission.wait_max + config.record_wait_max;
         let reserver =
             Arc::new(Reserver { access: Arc::clone(&access), admission, clock: Arc::clone(&clock), wait_max });
-        let common = Common::new(Arc::clone(&contents), Arc::clone(&clock), relay.tracker.clone());
         let giver = Arc::new(Giver {
             access: Arc::clone(&access),
-            cache: Cache::new(config.cache_bytes_max, Arc::clone(&clock), Some(common)),
+            cache: cache(config.cache_bytes_max, (&contents, &clock), &relay.tracker),
             metrics: metrics.clone(),
             reserver: Arc::clone(&reserver),
             tracker: relay.tracker.clone(),
@@ -257,4 +256,10 @@ impl Pipeline {
         }
         Err(failed)
     }
+}
+
+/// The answers that are kept: here so many bytes, and those that all gateways have in common.
+fn cache(bytes_max: usize, (contents, clock): (&Arc<Contents>, &Arc<dyn Clock>), tracker: &TaskTracker) -> Cache {
+    let common = Common::new(Arc::clone(contents), Arc::clone(clock), tracker.clone());
+    Cache::new(bytes_max, Arc::clone(clock), Some(common))
 }

@@ -129,6 +129,6 @@ async fn who_may_call_no_more_gets_no_recorded_answer() {
     // What is spent leaves no room for another call; what is recorded needs none.
     steward.command("acme", "budgets:set", json!({ "scope": "acme", "limit": "$0" })).await;
     assert_eq!(send(&steward, &key, "k", &body).await.1, "replayed");
-    steward.command("steward", "tenants:suspend", json!({ "tenant": "acme", "reason": "unpaid" })).await;
+    steward.command("acme", "tenants:suspend", json!({ "reason": "unpaid" })).await;
     assert_eq!(send(&steward, &key, "k", &body).await.0, 403);
 }
