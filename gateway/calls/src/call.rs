@@ -125,10 +125,9 @@ impl Pipeline {
             read_on_max: config.abandoned_time_max,
         });
         let reserver = Reserver::new(&access, &admission, &clock, config);
-        let common = Common::new(Arc::clone(&contents), Arc::clone(&clock), relay.tracker.clone());
         let giver = Arc::new(Giver {
             access: Arc::clone(&access),
-            cache: Cache::new(config.cache_bytes_max, Arc::clone(&clock), Some(common)),
+            cache: cache(config.cache_bytes_max, (&contents, &clock), &relay.tracker),
             metrics: metrics.clone(),
             reserver: Arc::clone(&reserver),
             tracker: relay.tracker.clone(),
@@ -229,4 +228,10 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// The answers that are kept: here so many bytes, and those that all gateways have in common.
+fn cache(bytes_max: usize, (contents, clock): (&Arc<Contents>, &Arc<dyn Clock>), tracker: &TaskTracker) -> Cache {
+    let common = Common::new(Arc::clone(contents), Arc::clone(clock), tracker.clone());
+    Cache::new(bytes_max, Arc::clone(clock), Some(common))
 }

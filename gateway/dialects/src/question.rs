@@ -56,7 +56,7 @@ struct Part<'a> {
 /// change nothing.
 pub(super) fn of_messages(body: &Fields, idle: &[&str]) -> Option<Question> {
     let is_said = |field: &&str| body.get(field).is_some_and(|value| &**value != b"null");
-    if MORE.iter().any(|field| is_said(field)) {
+    if MORE.iter().any(is_said) {
         return None;
     }
     let messages: Vec<&RawValue> = body.read_as("messages").ok()??;
@@ -80,14 +80,11 @@ pub(super) fn of_messages(body: &Fields, idle: &[&str]) -> Option<Question> {
 /// Who says what, if it is text.
 fn text_of(message: &RawValue) -> Option<(Cow<'_, str>, String)> {
     let Message { role, content } = serde_json::from_str(message.get()).ok()?;
-    let text = match serde_json::from_str::<String>(content.get()) {
-        Ok(text) => text,
-        Err(_) => {
-            let [Part { r#type, text }] = serde_json::from_str::<[Part<'_>; 1]>(content.get()).ok()?;
-            (r#type == "text").then_some(text)?
-        }
-    };
-    Some((role, text))
+    if let Ok(text) = serde_json::from_str::<String>(content.get()) {
+        return Some((role, text));
+    }
+    let [Part { r#type, text }] = serde_json::from_str::<[Part<'_>; 1]>(content.get()).ok()?;
+    (r#type == "text").then_some((role, text))
 }
 
 #[cfg(test)]

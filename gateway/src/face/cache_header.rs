@@ -3,8 +3,6 @@
 use http::{HeaderMap, HeaderValue, header};
 use steward_calls::{CacheUse, CallSummary};
 
-use super::summary::set;
-
 /// The header by which a caller asks for an answer of its own, and is told what became of its call.
 const CACHE: &str = "x-steward-cache";
 
@@ -21,6 +19,9 @@ pub(super) fn say(headers: &mut HeaderMap, summary: &CallSummary) {
         headers.insert(header::AGE, HeaderValue::from(age.as_secs()));
     }
     if let CacheUse::Similar { score, .. } | CacheUse::WouldHit { score } = used {
-        set(headers, "x-steward-cache-score", &score);
+        // Digits and a point.
+        if let Ok(score) = HeaderValue::try_from(score.to_string()) {
+            headers.insert("x-steward-cache-score", score);
+        }
     }
 }

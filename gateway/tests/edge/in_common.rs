@@ -75,7 +75,8 @@ async fn another_gateway_gives_what_one_kept() {
     let (steward, key) = with_contents("mock/plain", policy, Some(Arc::clone(&store) as Arc<dyn ContentStore>)).await;
     let mut streamed = streamed_chat_body("small", "hello");
     streamed["stream_options"] = json!({ "include_usage": true });
-    for (asked, body) in (1..).zip([chat_body("small", "hello"), streamed]) {
+    let plain_stream = streamed_chat_body("small", "hello");
+    for (asked, body) in (1..).zip([chat_body("small", "hello"), streamed, plain_stream]) {
         let (used, answer) = chat(&steward, &key, &body).await;
         assert_eq!(used, "miss");
         store.have(asked).await;
@@ -91,7 +92,7 @@ async fn another_gateway_gives_what_one_kept() {
         assert_eq!(steward.upstream.asked().len(), asked);
     }
     let all = given(&steward).await;
-    assert!(all.len() == 4 && all.iter().all(|(source, ..)| *source == AnswerSource::Cache), "{all:?}");
+    assert!(all.len() == 6 && all.iter().all(|(source, ..)| *source == AnswerSource::Cache), "{all:?}");
 
     // What is another tenant's is so there too, and what is purged is gone there too.
     let body = chat_body("small", "hello");

@@ -59,12 +59,9 @@ impl Common {
             let contents = self.contents_for(key, origin).await?;
             contents.get(KIND, &id(&contents, key)).await
         };
-        let found = match tokio::time::timeout(LOOK_TIME_MAX, looking).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(_)) | Err(_) => {
-                self.rest();
-                None
-            }
+        let Ok(Ok(found)) = tokio::time::timeout(LOOK_TIME_MAX, looking).await else {
+            self.rest();
+            return None;
         };
         let (bytes, _) = found?;
         let (moment, kept) = bytes.split_first_chunk::<MOMENT_BYTES>()?;

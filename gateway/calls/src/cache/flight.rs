@@ -184,9 +184,9 @@ impl Leader {
 impl Drop for Leader {
     fn drop(&mut self) {
         if self.has_ended() {
-            self.leave()
+            self.leave();
         } else {
-            self.fail()
+            self.fail();
         }
         self.flight.sharers.close();
     }

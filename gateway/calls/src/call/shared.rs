@@ -80,15 +80,13 @@ impl Giver {
         let reservation = self.reserver.hold_out(call, at).await?;
         let is_all = call.plan.estimate.output_for(reservation.granted) >= Some(call.plan.estimate.output_max);
         let since = self.reserver.clock.monotonic();
-        match follower.take_place().filter(|_| is_all) {
-            Some(place) => Ok(Some(Sharer { place, reservation, since })),
-            None => {
-                let call = reservation.call.clone();
-                let finish = never_sent("it could not share the answer of another call");
-                Settled::record(reservation, finish).await.map_err(|error| unrecorded(&call, &error))?;
-                Ok(None)
-            }
+        if let Some(place) = follower.take_place().filter(|_| is_all) {
+            return Ok(Some(Sharer { place, reservation, since }));
         }
+        let call = reservation.call.clone();
+        let finish = never_sent("it could not share the answer of another call");
+        Settled::record(reservation, finish).await.map_err(|error| unrecorded(&call, &error))?;
+        Ok(None)
     }
 
     /// Records the end of a sharer: its part of the cost if that was split, else that it was not billed, for this reason.
