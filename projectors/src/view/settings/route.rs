@@ -160,6 +160,7 @@ mod tests {
             terms: RouteTerms::default(),
             prices: vec![price(None, 1)],
             cache: None,
+            prompt: None,
         }
     }
 
