@@ -55,6 +55,7 @@ struct EntryRow(u32, Compact<CorrelationId>, Option<Compact<CommandId>>, Vec<Row
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant)] // half of all are finishes
 enum Row {
     Start(StartRow),
     Finish(FinishRow),
