@@ -54,6 +54,7 @@ pub(crate) trait Work: Send + Sync + 'static {
 
 /// How much of one kind of work a process does at once.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_field_names)] // each is a bound, and is named as bounds are
 pub(crate) struct Bounds {
     pub(crate) concurrent_max: usize,
     pub(crate) per_tenant_max: usize,

@@ -24,6 +24,7 @@ class Operation:
     """`key.issue`, `cost.report`; a face has its path."""
     is_command: bool
     is_face: bool
+    is_form: bool = False
 
     def __str__(self):
         return f"{self.method} {self.name}"
@@ -57,10 +58,12 @@ def operations(document: dict, values: dict) -> list[Operation]:
             for part, value in held.items():
                 in_path = held.get(f"{{{part}}}", value)
                 place = place.replace(f"{{{part}}}", in_path) if isinstance(in_path, str) else place
-            schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+            content = operation.get("requestBody", {}).get("content", {})
+            form = content.get("multipart/form-data", {}).get("schema")
+            schema = form or content.get("application/json", {}).get("schema")
             body = example(document, schema, held) if schema else asked(document, operation, held)
             command = any(parameter.get("name") == "Idempotency-Key" for parameter in operation.get("parameters", []))
-            found.append(Operation(method.upper(), place, body, name, command, not path.startswith("/api/")))
+            found.append(Operation(method.upper(), place, body, name, command, not path.startswith("/api/"), form is not None))
     return found
 
 
@@ -94,11 +97,20 @@ def example(document: dict, schema: dict, values: dict, name: str = ""):
     return {"array": [], "integer": schema.get("minimum", 0), "number": 0, "boolean": False}.get(kind, "x")
 
 
+def form(fields: dict) -> tuple[str, str]:
+    """A form with these fields, and its type. The field `file` is a file."""
+    named = {name: f'"{name}"; filename="x"' if name == "file" else f'"{name}"' for name in fields}
+    parts = [f"--red\r\ncontent-disposition: form-data; name={named[name]}\r\n\r\n{value}\r\n" for name, value in fields.items()]
+    return "".join(parts) + "--red--\r\n", "multipart/form-data; boundary=red"
+
+
 def send(steward: Steward, operation: Operation, key: str | None, source: str = "127.0.0.1") -> Answer:
     """Sends one from the address `source`, and returns whatever was answered."""
     path, content, headers = operation.path, None, {}
     if operation.method == "GET":
         path += "?" + urllib.parse.urlencode(operation.body) if operation.body else ""
+    elif operation.is_form:
+        content, headers["content-type"] = form(operation.body)
     elif operation.body is not None:
         content, headers["content-type"] = json.dumps(operation.body), "application/json"
     if key is not None:

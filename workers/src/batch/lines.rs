@@ -68,8 +68,11 @@ pub(crate) fn read(file: &Bytes, endpoint: BatchEndpoint, lines_max: u32) -> Res
 
 fn line(file: &Bytes, number: u32, text: &[u8], endpoint: BatchEndpoint) -> Result<Line, BatchProblem> {
     let wrong = |code: &str, message: &str| problem(code, message, Some(number));
-    let no_json = |_| wrong("invalid_json_line", "the line is no JSON object with custom_id, method, url and body");
-    let Said { custom_id, method, url, body } = serde_json::from_slice(text).map_err(no_json)?;
+    let no_json = || wrong("invalid_json_line", "the line is no JSON object with custom_id, method, url and body");
+    if !text.trim_ascii_start().starts_with(b"{") {
+        return Err(no_json());
+    }
+    let Said { custom_id, method, url, body } = serde_json::from_slice(text).map_err(|_| no_json())?;
     let missing = |field: &str| wrong("missing_required_parameter", &format!("{field} is missing"));
     let custom_id = custom_id.filter(|id| !id.is_empty()).ok_or_else(|| missing("custom_id"))?;
     if custom_id.len() > CUSTOM_ID_BYTES_MAX {

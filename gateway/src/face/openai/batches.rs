@@ -66,6 +66,8 @@ async fn create(State(face): State<Arc<OpenAi>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let made = async {
         let caller = face.caller(&parts).await?;
+        // Before anything is said of the request.
+        face.management.access.may(&caller.key, &submitting()).await?;
         let (body, _memory) = face.door.read(&parts.headers, body, &caller.key).await?;
         let submit = submit(&face, &caller, read(&body)?).await?;
         let reply = decide(&caller, submit).await?;
@@ -73,6 +75,12 @@ async fn create(State(face): State<Arc<OpenAi>>, request: Request) -> Response {
         shown_at(&caller, &batch, Some(reply.position)).await
     };
     face.finish(&parts, made.await)
+}
+
+fn submitting() -> Permission {
+    // A row of the table of commands.
+    #[allow(clippy::expect_used)]
+    Permission::new("batch", "submit").expect("two tokens")
 }
 
 fn read(body: &[u8]) -> Result<Asked, Error> {

@@ -84,7 +84,9 @@ fn batch() -> Value {
         "additionalProperties": false,
         "properties": {
             "input_file_id": text,
-            "endpoint": text,
+            "endpoint": { "type": "string", "enum": [
+                "/v1/chat/completions", "/v1/embeddings", "/v1/completions", "/v1/responses",
+            ] },
             "completion_window": { "type": "string", "enum": ["24h"] },
             "metadata": { "type": "object", "additionalProperties": text },
             "output_expires_after": { "type": "object", "properties": {
