@@ -138,7 +138,8 @@ impl<'a> Asking<'a> {
         let Asker { reserver, sender, .. } = self.asker;
         let reserved = reserver.reserve(self.call, target, (number, trial)).await?;
         match self.hedge_after(target) {
-            Some(after) => Ok(self.race((place, target), reserved, after).await),
+            // Two attempts at once take much room, which few calls need.
+            Some(after) => Ok(Box::pin(self.race((place, target), reserved, after)).await),
             None => Ok(vec![(place, sender.send(self.call, target, reserved, self.stop).await)]),
         }
     }

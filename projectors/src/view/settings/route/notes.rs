@@ -12,9 +12,9 @@ pub(super) fn of(model: &StoredModel, inherited: bool, now: Timestamp) -> Vec<St
 }
 
 fn card(spec: &ModelSpec, now: Timestamp) -> Vec<String> {
-    let end = spec.ends.map(|ends| match ends <= now {
-        true => format!("The model ended on {ends}: its calls are refused."),
-        false => format!("The model ends on {ends}: from then on its calls are refused."),
+    let end = spec.ends.map(|ends| {
+        let when = if ends <= now { format!("ended on {ends}:") } else { format!("ends on {ends}: from then on") };
+        format!("The model {when} its calls are refused.")
     });
     let only = |what: &str, words: Vec<&str>| {
         (!words.is_empty()).then(|| format!("Calls that want other {what} than {} are refused.", words.join(", ")))
