@@ -28,7 +28,7 @@ impl Settled {
         let (tokens, cost) = (finish.tokens, finish.cost);
         let others = match finish.sharing {
             Sharing::Alone => Saved::default(),
-            Sharing::Led(saved) | Sharing::Followed(_, _, saved) => saved,
+            Sharing::Led(saved) | Sharing::Followed { saved, .. } => saved,
         };
         let recorded = reservation.finish(finish).await?;
         Ok(Self { tokens, cost, budget_left: recorded.budget_left, others })

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use steward_events::event::{
-    AnswerSource, CallContext, CallOutcome, Saved, Savings, Tags, Target, TokenUsage, UnpricedSet, UsageEvent,
+    AnswerSource, CallContext, CallOutcome, PriceVersion, Saved, Savings, Tags, Target, TokenUsage, UnpricedSet,
+    UsageEvent,
 };
 use steward_events::id::{CallId, LeaseId};
 use steward_events::quantity::{Amounts, NanoDollars};
@@ -36,8 +37,17 @@ pub enum Sharing {
     Alone,
     /// It was asked for this call, and others bear so much of it.
     Led(Saved),
-    /// Another call was answered by this target, and this one bears a part; the rest was saved.
-    Followed(CallId, Target, Saved),
+    /// Another call was answered, and this one bears a part.
+    Followed {
+        /// That call.
+        call: CallId,
+        /// Who answered it.
+        target: Target,
+        /// The price there.
+        price: PriceVersion,
+        /// The rest.
+        saved: Saved,
+    },
 }
 
 impl Admission {

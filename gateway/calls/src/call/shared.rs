@@ -57,7 +57,7 @@ impl Giver {
             Ok(Begun::Whole(kept)) => {
                 self.metrics.cache(CacheUse::Shared);
                 let id = sharer.reservation.call.clone();
-                let settled = self.end(sharer, "the cost was not split").await?;
+                let settled = self.end(&call, sharer, "the cost was not split").await?;
                 Ok(Followed::To(self.reply(call, &kept, (id, CacheUse::Shared), settled)))
             }
             Ok(Begun::Stream(..)) => {
@@ -65,10 +65,10 @@ impl Giver {
                 Ok(Followed::To(self.start_shared(call, follower, sharer)))
             }
             Ok(Begun::Failed) => {
-                self.end(sharer, "the call whose answer it was to share came to nothing").await?;
+                self.end(&call, sharer, "the call whose answer it was to share came to nothing").await?;
                 Ok(Followed::Nowhere(call))
             }
-            Err(why) => Err(self.end(sharer, &why.to_string()).await.err().unwrap_or(why)),
+            Err(why) => Err(self.end(&call, sharer, &why.to_string()).await.err().unwrap_or(why)),
         }
     }
 
@@ -90,11 +90,11 @@ impl Giver {
     }
 
     /// Records the end of a sharer: its part of the cost if that was split, else that it was not billed, for this reason.
-    async fn end(&self, sharer: Sharer, why: &str) -> Result<Settled, Error> {
+    async fn end(&self, of: &Authorised, sharer: Sharer, why: &str) -> Result<Settled, Error> {
         let Sharer { place, reservation, since } = sharer;
         let call = reservation.call.clone();
         let took = self.reserver.clock.monotonic().saturating_sub(since);
-        let finish = place.leave().map_or_else(|| never_sent(why), |share| part_of(share, took));
+        let finish = place.leave().map_or_else(|| never_sent(why), |share| part_of(of, share, took));
         Settled::record(reservation, finish).await.map_err(|error| unrecorded(&call, &error))
     }
 
@@ -118,15 +118,16 @@ impl Giver {
             }
         }
         let why = passed.as_ref().err().map(ToString::to_string).unwrap_or_default();
-        let ended = self.end(sharer, &why).await;
+        let ended = self.end(&call, sharer, &why).await;
         slot.put(ended.and_then(|settled| passed.map(|kept| last(&call, &kept, &settled)))).await;
     }
 }
 
 /// The end of a call that bears its part.
-fn part_of(Share { part, whole, of }: Share, took: Duration) -> Finish {
+fn part_of(sharer: &Authorised, Share { part, whole, of }: Share, took: Duration) -> Finish {
     let Bill { tokens, cost, variant, unpriced } = part;
     let (call, target) = (*of).clone();
+    let price = sharer.plan.price_of(&target).clone();
     Finish {
         tokens,
         cost,
@@ -135,6 +136,6 @@ fn part_of(Share { part, whole, of }: Share, took: Duration) -> Finish {
         savings: Savings::default(),
         outcome: CallOutcome::Completed,
         duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        sharing: Sharing::Followed(call, target, whole.without(&part)),
+        sharing: Sharing::Followed { call, target, price, saved: whole.without(&part) },
     }
 }

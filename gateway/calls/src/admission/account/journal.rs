@@ -345,14 +345,16 @@ fn borne(sharing: &Sharing, reserved_for: &Shared<CallContext>) -> (Shared<CallC
     match sharing {
         Sharing::Alone => (reserved_for.clone(), AnswerSource::Provider, Saved::default()),
         Sharing::Led(saved) => (reserved_for.clone(), AnswerSource::Provider, *saved),
-        Sharing::Followed(call, target, saved) => {
+        Sharing::Followed { call, target, price, saved } => {
+            let answered_by = (&target.provider, &target.upstream_model, price);
             let is_as_reserved =
-                (&target.provider, &target.upstream_model) == (&reserved_for.provider, &reserved_for.upstream_model);
+                answered_by == (&reserved_for.provider, &reserved_for.upstream_model, &reserved_for.price);
             let context = if is_as_reserved {
                 reserved_for.clone()
             } else {
                 let (provider, upstream_model) = (target.provider.clone(), target.upstream_model.clone());
-                Shared::new(CallContext { provider, upstream_model, ..CallContext::clone(reserved_for) })
+                let price = price.clone();
+                Shared::new(CallContext { provider, upstream_model, price, ..CallContext::clone(reserved_for) })
             };
             (context, AnswerSource::Shared { call: call.clone() }, *saved)
         }
