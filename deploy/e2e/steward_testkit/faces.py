@@ -2,7 +2,7 @@
 
 import json
 
-from steward_testkit.billing import OUTPUT_MAX
+from steward_testkit.bills import OUTPUT_MAX
 
 
 def events(content: str) -> list[dict]:
