@@ -53,7 +53,10 @@ def gateway(tmp_path_factory):
     steward.config.write_text(steward.config.read_text().replace("[gateway]\n", f"[gateway]\n{bounds}"))
     try:
         steward.up()
-        apply_company(steward, upstream.url, budget='budget = { limit = "100000 calls" }')
+        file = apply_company(steward, upstream.url, budget='budget = { limit = "100000 calls" }')
+        # Large bodies are refused for their size alone, not because no model reads so much.
+        file.write_text(file.read_text().replace("output_max = 64", "context_max = 1000000\noutput_max = 64", 1))
+        steward.cli("apply", file)
         steward.bot = steward.key("support-bot", "acme", "--on", "acme/support")
         steward.other = steward.key("support-bot", "acme", "--on", "acme/support")
         for _ in range(20):

@@ -30,13 +30,12 @@ impl SavingCause {
     /// Thanks to what a call with an answer from `source` paid the provider nothing, or a part; none if nothing was saved so.
     pub const fn of(source: &AnswerSource) -> Option<Self> {
         match source {
-            // Whose answer others shared saved what they bear.
-            AnswerSource::Provider => Some(Self::Shared),
             // What comes again under its key would not have been sent twice.
             AnswerSource::Repeated { .. } => None,
             AnswerSource::Similar { .. } => Some(Self::Similar),
             AnswerSource::Cache => Some(Self::Cache),
-            AnswerSource::Shared { .. } => Some(Self::Shared),
+            // Whose answer others shared saved what they bear.
+            AnswerSource::Shared { .. } | AnswerSource::Provider => Some(Self::Shared),
         }
     }
 

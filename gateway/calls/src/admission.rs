@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use steward_aggregates::usage;
 use steward_events::BoxError;
 use steward_events::event::{CallContext, CallOutcome, Savings, TokenUsage, UnpricedSet};
-use steward_events::id::{CallId, CorrelationId, HolderId, LeaseId, TenantId};
+use steward_events::id::{CorrelationId, HolderId, TenantId};
 use steward_events::ids::Ids;
 use steward_events::quantity::{Amounts, NanoDollars, Shard};
 use steward_events::rejection::Rejection;
@@ -35,12 +35,15 @@ mod given;
 mod held_lease;
 mod ledger_follower;
 mod mutations;
+mod reservation;
 
-pub use given::{Given, Sharing};
+pub use given::{Followed, Given, Sharing};
+pub use reservation::Reservation;
 
 pub(crate) use account::never_sent;
 use account::{Admitted, Identity, Numbers, Waiting};
 use actor::{Actor, Handle, Message};
+use reservation::{Unclaimed, forget_unclaimed};
 
 /// How admission waits and bounds.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -177,9 +180,6 @@ struct State {
 
 /// How often a request is given to an account that is just going away before it is given up.
 const HAND_OVERS_MAX: usize = 5;
-
-/// How long a finish waits to be acknowledged before its caller is told that it is late.
-const FINISH_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How long a graceful stop waits until the leases are handed back. What cannot be by then ends by its time to live.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
@@ -351,69 +351,5 @@ impl Admission {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The right to make one call, acknowledged by the log.
-#[must_use = "a reservation that is not finished stays charged at its worst case"]
-#[derive(Debug)]
-pub struct Reservation {
-    /// The attempt.
-    pub call: CallId,
-    /// What it is paid from.
-    pub lease: LeaseId,
-    /// The most it may use: less than the worst case asked for if the budget is short and the caller set no limit.
-    pub granted: Amounts,
-    /// What is left of the tightest budget in money, as far as this gateway knows.
-    budget_left: Option<NanoDollars>,
-    account: mpsc::UnboundedSender<Message>,
-}
-
-impl Reservation {
-    fn new(admitted: Admitted, account: mpsc::UnboundedSender<Message>) -> Self {
-        let Admitted { call, lease, granted, budget_left } = admitted;
-        Self { call, lease, granted, budget_left, account }
-    }
-
-    /// Records what the call used. Returns when the log has acknowledged it.
-    ///
-    /// # Errors
-    /// [`FinishError`] if that takes too long; it is still tried.
-    pub async fn finish(self, finish: Finish) -> Result<Settled, FinishError> {
-        let (settled, hears) = oneshot::channel();
-        self.account
-            .send(Message::Finish(self.call, finish, Some(settled)))
-            .map_err(|_| FinishError("admission has stopped".into()))?;
-        match tokio::time::timeout(FINISH_TIME_MAX, hears).await {
-            Ok(Ok(settled)) => Ok(settled),
-            Ok(Err(gone)) => Err(FinishError(gone.into())),
-            Err(elapsed) => Err(FinishError(elapsed.into())),
-        }
-    }
-}
-
-/// A reservation on its way to its caller. Dropped there unseen, it is finished as never sent.
-struct Unclaimed(Option<Reservation>);
-
-impl Unclaimed {
-    fn claim(mut self) -> Result<Reservation, Refusal> {
-        self.0.take().ok_or_else(|| Refusal::Closed("claimed twice".to_owned()))
-    }
-}
-
-impl Drop for Unclaimed {
-    fn drop(&mut self) {
-        if let Some(Reservation { call, account, .. }) = self.0.take() {
-            let finish = never_sent("the caller went away before the call was made");
-            // Without its account the gateway is gone, and the call stays charged at its worst case.
-            let _ = account.send(Message::Finish(call, finish, None));
-        }
-    }
-}
-
-/// The account itself finishes what it could not hand over.
-fn forget_unclaimed(outcome: Result<Unclaimed, Refusal>) {
-    if let Ok(mut unclaimed) = outcome {
-        unclaimed.0 = None;
     }
 }

@@ -184,7 +184,7 @@ impl Pipeline {
         let planned = self.planner.plan(accepted, dialect).await?;
         let authorised = authorise(&self.access, &self.metrics, planned).await?;
         if let Some((key, body)) = claimed {
-            return self.run_claimed(authorised, (&key, &body), left).await;
+            return Box::pin(self.run_claimed(authorised, (&key, &body), left)).await;
         }
         let (authorised, used, leader) = match self.giver.look(authorised, anew, left).await? {
             Look::Given(reply) => return Ok(reply),

@@ -139,12 +139,11 @@ impl Claims {
             seen = Some((revision, since));
             let is_silent = now.saturating_sub(since) >= SILENCE_MAX;
             match record.state {
-                State::Taken if !is_silent => {}
+                State::Taken | State::Sent { .. } if !is_silent => {}
                 State::Taken | State::Free => match self.claim(&place, &asks, Before::Exactly(revision)).await? {
                     Some(mine) => return Ok(Taken::Mine(mine)),
                     None => continue,
                 },
-                State::Sent { .. } if !is_silent => {}
                 State::Sent { call } => {
                     let why = "the gateway that made it ended before its answer was recorded".to_owned();
                     let record = Record { asks: asks.clone(), state: State::Lost { call, why } };

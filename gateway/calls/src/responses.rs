@@ -30,6 +30,7 @@ use record::{Kept, Place, Record, State};
 const PAGE_MAX: usize = 100;
 
 /// What comes of asking for a response.
+#[allow(clippy::large_enum_variant)] // taken apart at once
 pub enum Responded {
     /// An answer.
     Made(Reply),
@@ -152,16 +153,14 @@ impl Responses {
         let Some(previous) = &asks.previous else { return Ok(here.then(Items::default)) };
         let of = OfResponse { key: &accepted.key, id: previous, request: &accepted.request };
         match self.find(of).await {
-            Ok((place, record)) => match record.state {
-                State::Ended => {
-                    let Kept { answer, said } = place.kept(previous).await?;
-                    Ok(Some(Items::read(&said).unwrap_or_default().and(Items::of_answer(&answer.into()))))
-                }
-                _ => {
-                    let why = format!("the response `{previous}` is not complete: wait until it is");
-                    Err(Error::bad("previous_response_id", why))
-                }
-            },
+            Ok((place, record)) if record.state == State::Ended => {
+                let Kept { answer, said } = place.kept(previous).await?;
+                Ok(Some(Items::read(&said).unwrap_or_default().and(Items::of_answer(&answer.into()))))
+            }
+            Ok(_) => {
+                let why = format!("the response `{previous}` is not complete: wait until it is");
+                Err(Error::bad("previous_response_id", why))
+            }
             Err(Error::NoSuchResponse(_)) if here => Err(Error::bad(
                 "previous_response_id",
                 format!(

@@ -26,9 +26,10 @@ impl Settled {
     /// Records the end of the call that `reservation` is for. Returns when the log has acknowledged it.
     pub(crate) async fn record(reservation: Reservation, finish: Finish) -> Result<Self, FinishError> {
         let (tokens, cost) = (finish.tokens, finish.cost);
-        let others = match finish.sharing {
+        let others = match &finish.sharing {
             Sharing::Alone => Saved::default(),
-            Sharing::Led(saved) | Sharing::Followed { saved, .. } => saved,
+            Sharing::Led(saved) => *saved,
+            Sharing::Followed(followed) => followed.saved,
         };
         let recorded = reservation.finish(finish).await?;
         Ok(Self { tokens, cost, budget_left: recorded.budget_left, others })

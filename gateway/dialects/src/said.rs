@@ -47,7 +47,9 @@ fn within(value: &RawValue, depth: u32, hear: &mut dyn FnMut(&str)) {
         }
     } else if json.starts_with('[') {
         let items: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
-        items.into_iter().for_each(|item| within(item, depth, hear));
+        for item in items {
+            within(item, depth, hear);
+        }
     } else if json.starts_with('{')
         && let Ok(part) = serde_json::from_str::<Part<'_>>(json)
     {

@@ -151,7 +151,7 @@ fn page_rows(said: Option<&str>, usual: u32, most: u32) -> Result<u32, Error> {
 }
 
 /// A page as OpenAI's lists are.
-fn page(data: Vec<Value>, has_more: bool) -> Value {
+fn page(data: &[Value], has_more: bool) -> Value {
     let id = |row: Option<&Value>| row.map_or(Value::Null, |row| row["id"].clone());
     let (first, last) = (id(data.first()), id(data.last()));
     json!({ "object": "list", "data": data, "first_id": first, "last_id": last, "has_more": has_more })

@@ -144,8 +144,11 @@ async fn no_answer_crosses_what_tells_calls_apart() {
     }
 }
 
+/// A kind of provider, a path, a request there, its answer, and fields that change nothing.
+type Face = (&'static str, &'static str, Value, String, Vec<(&'static str, Value)>);
+
 /// What each face has, of whom it can be asked, and what of its requests changes nothing.
-fn whole_answers() -> Vec<(&'static str, &'static str, Value, String, Vec<(&'static str, Value)>)> {
+fn whole_answers() -> Vec<Face> {
     let texts = json!({ "input": "good day" });
     let said = json!({ "max_tokens": 50, "messages": [{ "role": "user", "content": "hello" }] });
     let message = r#"{"id":"msg_1","type":"message","role":"assistant","model":"theirs","content":[{"type":"text","text":"hi"}],"stop_reason":"end_turn","usage":{"input_tokens":9,"output_tokens":3}}"#;
@@ -213,7 +216,6 @@ async fn what_does_not_stand_in_a_request_is_asked_each_time() {
         ("/v1/chat/completions", named),
         ("/v1/chat/completions", searched),
         ("/v1/messages", json!({ "model": "small", "max_tokens": 9, "messages": block })),
-        ("/v1/responses", response("store", json!(true))),
         ("/v1/responses", response("store", json!(null))),
         ("/v1/responses", response("tools", search)),
         ("/v1/responses", response("prompt", json!({ "id": "pmpt_1" }))),

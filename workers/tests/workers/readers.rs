@@ -18,9 +18,8 @@ fn readers(kind: AggregateKind) -> &'static [&'static str] {
         AggregateKind::Catalog => &["catalogs"],
         AggregateKind::Agent => &["authority", "tasks"],
         AggregateKind::Task => &["tasks", "task_ends"],
-        AggregateKind::File => &[],
         AggregateKind::Batch => &["batches", "task_ends"],
-        AggregateKind::Denials | AggregateKind::Reads => &[],
+        AggregateKind::File | AggregateKind::Denials | AggregateKind::Reads => &[],
         AggregateKind::Checkpoint => &["checkpoint_signing"],
     }
 }

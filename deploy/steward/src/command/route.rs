@@ -29,7 +29,7 @@ pub(super) async fn explain(matches: &ArgMatches, client: &Client, json: bool) -
     output::say_lines(&output::table(&["TRIED", "TARGET", "WHY"], &[], rows));
     let whose = if inherited { "the platform's" } else { "the tenant's own" };
     println!("The route is {whose}; its policy is {}.", policy.as_str());
-    notes.iter().for_each(|note| println!("{note}"));
+    output::say_lines(&notes.join("\n"));
     println!("Each gateway knows for itself which targets fail now, and asks those last; its metrics tell.");
     Ok(())
 }

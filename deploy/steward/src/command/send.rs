@@ -37,7 +37,7 @@ pub(crate) fn shorthand(noun: &str, verb: &str) -> Shorthand {
         ("budget", "remove") => (&["scope"], &[]),
         ("secret", "set" | "remove") => (&["secret"], &[]),
         ("provider", "set") => (&["provider", "upstream"], &[("upstream", "url"), ("secret", "key")]),
-        ("model" | "route" | "price", "set") | ("cache", "set" | "purge") | ("prompt", "set") => (&["model"], &[]),
+        ("model" | "route" | "price" | "prompt", "set") | ("cache", "set" | "purge") => (&["model"], &[]),
         ("agent", "define") => (&["agent"], &[]),
         ("task", "submit") => (&["agent", "prompt"], &[("on", "scope")]),
         ("task", "cancel") => (&["task"], &[]),

@@ -124,7 +124,7 @@ impl Account {
             CallOutcome::NotBilled { .. } => Amounts::ZERO,
             CallOutcome::Completed | CallOutcome::Estimated { .. } => {
                 // A provider was asked for one of those who share.
-                let calls = u64::from(!matches!(finish.sharing, Sharing::Followed { .. }));
+                let calls = u64::from(!matches!(finish.sharing, Sharing::Followed(_)));
                 Amounts { calls, tokens: finish.tokens.total(), money: finish.cost }
             }
         };

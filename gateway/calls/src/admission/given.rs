@@ -38,16 +38,20 @@ pub enum Sharing {
     /// It was asked for this call, and others bear so much of it.
     Led(Saved),
     /// Another call was answered, and this one bears a part.
-    Followed {
-        /// That call.
-        call: CallId,
-        /// Who answered it.
-        target: Target,
-        /// The price there.
-        price: PriceVersion,
-        /// The rest.
-        saved: Saved,
-    },
+    Followed(Box<Followed>),
+}
+
+/// A call of whose cost another bears a part.
+#[derive(Clone, Debug)]
+pub struct Followed {
+    /// The call.
+    pub call: CallId,
+    /// Who answered it.
+    pub target: Target,
+    /// The price there.
+    pub price: PriceVersion,
+    /// What the other does not bear.
+    pub saved: Saved,
 }
 
 impl Admission {

@@ -46,8 +46,10 @@ impl Shadows {
     /// The copy of a call that is answered with what was `reserved`, if it is to have one.
     pub(super) fn of(&self, call: &Authorised, reserved: &Reserved) -> Option<Shadow> {
         let target = &call.plan.targets[*call.plan.course.shadows.first()?];
-        // What builds on kept state means something at one provider only; a budget that is short is for callers.
-        if call.dialect.builds_on(&call.request).is_some() || reserved.output.clamped || self.is_short(call) {
+        // What builds on kept state means something at one provider only; a call that may come again is made once; a budget
+        // that is short is for callers.
+        let is_bound = call.dialect.builds_on(&call.request).is_some() || call.claim.is_some();
+        if is_bound || reserved.output.clamped || self.is_short(call) {
             return None;
         }
         let permit = Arc::clone(&self.room).try_acquire_owned().ok()?;

@@ -15,7 +15,7 @@ use super::given::{Followed, Giver, last, stops, summary};
 use super::pieces::{Pieces, Slot};
 use super::reply::{Reply, ReplyBody};
 use super::settle::unrecorded;
-use crate::admission::{Finish, Reservation, Sharing, never_sent};
+use crate::admission::{Finish, Followed as Borne, Reservation, Sharing, never_sent};
 use crate::cache::{Begun, Bill, CacheUse, Follower, Place, Share};
 use crate::error::Error;
 use crate::run_to_end::Left;
@@ -136,6 +136,6 @@ fn part_of(sharer: &Authorised, Share { part, whole, of }: Share, took: Duration
         savings: Savings::default(),
         outcome: CallOutcome::Completed,
         duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        sharing: Sharing::Followed { call, target, price, saved: whole.without(&part) },
+        sharing: Sharing::Followed(Box::new(Borne { call, target, price, saved: whole.without(&part) })),
     }
 }

@@ -133,8 +133,9 @@ impl Place {
             (Self::Turn | Self::Block, "content") => Self::Blocks,
             // What a tool is given: its names are the caller's own.
             (Self::Block, "input") => Self::Text,
-            (Self::Part | Self::Tool | Self::Item | Self::Block, "type") => Self::Word,
-            (Self::Part | Self::InPart, "detail") => Self::Word,
+            (Self::Part | Self::Tool | Self::Item | Self::Block, "type") | (Self::Part | Self::InPart, "detail") => {
+                Self::Word
+            }
             (Self::Content, _) => Self::Part.field(name),
             (Self::Blocks, _) => Self::Block.field(name),
             (Self::Part | Self::InPart | Self::Block, _) => Self::InPart,

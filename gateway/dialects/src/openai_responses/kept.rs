@@ -79,12 +79,12 @@ impl Items {
             output: Items,
         }
         let Items(said) = serde_json::from_slice::<Answer>(answer).map(|answer| answer.output).unwrap_or_default();
-        let can_be_said = |item: &Box<RawValue>| {
+        let can_be_said = |item: &RawValue| {
             let item = Json::begun(item.get().as_bytes());
             let is_thought = item.get("type").is_some_and(|kind| kind.is("reasoning"));
             !is_thought || item.said("encrypted_content").is_some()
         };
-        Self(said.into_iter().filter(can_be_said).collect())
+        Self(said.into_iter().filter(|item| can_be_said(item)).collect())
     }
 
     /// These, and then those.
@@ -96,7 +96,7 @@ impl Items {
 
     /// As the API lists them: each has an id.
     pub fn listed(&self) -> Vec<Value> {
-        let shown = |(number, item): (usize, &Box<RawValue>)| {
+        let shown = |(number, item): (usize, &RawValue)| {
             let mut item: Value = serde_json::from_str(item.get()).unwrap_or_default();
             if item.is_object() {
                 if item.get("id").is_none_or(Value::is_null) {
@@ -108,7 +108,7 @@ impl Items {
             }
             item
         };
-        self.0.iter().enumerate().map(shown).collect()
+        self.0.iter().map(AsRef::as_ref).enumerate().map(shown).collect()
     }
 
     /// A request's input: a text is one message.

@@ -1,7 +1,7 @@
 //! Lines that repeat but for their numbers, as logs have them: the first and the last of each kind stay, and how many there
 //! were is said.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
 /// Lines from which on it is looked for repetition.
@@ -33,12 +33,12 @@ pub(super) fn folded(text: &str) -> Option<String> {
     }
     let mut said =
         format!("[{left_out} of {} lines differ from others in numbers only and are left out]\n", lines.len());
-    let mut begun: HashMap<&str, ()> = HashMap::new();
+    let mut begun: HashSet<&str> = HashSet::new();
     for (number, (line, kind)) in lines.iter().zip(&kinds).enumerate() {
         // Memory takes what is written to it.
         let _ = match repeats(kind) {
             None => writeln!(said, "{line}"),
-            Some(seen) if begun.insert(kind, ()).is_none() => writeln!(said, "{line} [first of {} alike]", seen.count),
+            Some(seen) if begun.insert(kind) => writeln!(said, "{line} [first of {} alike]", seen.count),
             Some(seen) if seen.last == number => writeln!(said, "{line} [the last of these]"),
             Some(_) => Ok(()),
         };

@@ -132,7 +132,8 @@ async fn list(State(face): State<Arc<OpenAi>>, request: Request) -> Response {
         let limit = Some(page_rows(said("limit"), PAGE_ROWS.0, PAGE_ROWS.1)?);
         let wanted = ListBatches { limit, after: said("after").map(str::to_owned), ..ListBatches::default() };
         let found: BatchPage = ask(&caller, ("batch", "list"), &wanted).await?;
-        Ok(Json(page(found.rows.iter().map(shown).collect(), found.next.is_some())).into_response())
+        let rows: Vec<Value> = found.rows.iter().map(shown).collect();
+        Ok(Json(page(&rows, found.next.is_some())).into_response())
     };
     face.finish(&parts, listed.await)
 }

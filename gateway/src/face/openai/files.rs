@@ -38,8 +38,8 @@ async fn list(State(face): State<Arc<OpenAi>>, request: Request) -> Response {
     let listed = async {
         let caller = face.caller(&parts).await?;
         let found: FilePage = ask(&caller, ("file", "list"), &wanted(fields(&parts)?)?).await?;
-        let rows = found.rows.iter().map(shown).collect();
-        Ok(Json(page(rows, found.next.is_some())).into_response())
+        let rows: Vec<Value> = found.rows.iter().map(shown).collect();
+        Ok(Json(page(&rows, found.next.is_some())).into_response())
     };
     face.finish(&parts, listed.await)
 }

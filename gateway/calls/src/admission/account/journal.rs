@@ -19,7 +19,7 @@ use steward_ports::log::{LogError, Stored};
 use tokio::sync::oneshot;
 
 use super::{Account, Admitted, Now, Waiting};
-use crate::admission::{Finish, Refusal, Settled, Sharing, mutations};
+use crate::admission::{Finish, Followed, Refusal, Settled, Sharing, mutations};
 
 /// The most calls that one commit starts or finishes.
 const BATCH_MAX: usize = 256;
@@ -345,7 +345,8 @@ fn borne(sharing: &Sharing, reserved_for: &Shared<CallContext>) -> (Shared<CallC
     match sharing {
         Sharing::Alone => (reserved_for.clone(), AnswerSource::Provider, Saved::default()),
         Sharing::Led(saved) => (reserved_for.clone(), AnswerSource::Provider, *saved),
-        Sharing::Followed { call, target, price, saved } => {
+        Sharing::Followed(followed) => {
+            let Followed { call, target, price, saved } = &**followed;
             let answered_by = (&target.provider, &target.upstream_model, price);
             let is_as_reserved =
                 answered_by == (&reserved_for.provider, &reserved_for.upstream_model, &reserved_for.price);
