@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use serde_json::{Value, json};
+use serde_json::Value;
 use steward_events::event::ProviderKind;
 use steward_events::id::{CorrelationId, ModelId};
 
@@ -25,9 +25,6 @@ mod background;
 mod record;
 
 use record::{Kept, Place, Record, State};
-
-/// The most items of one page of a list.
-const PAGE_MAX: usize = 100;
 
 /// What comes of asking for a response.
 #[allow(clippy::large_enum_variant)] // taken apart at once
@@ -50,10 +47,10 @@ pub struct OfResponse<'a> {
 }
 
 /// A page of a list that is asked for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct PageOf {
     /// At most so many.
-    pub limit: Option<usize>,
+    pub limit: usize,
     /// What comes after the item with this id.
     pub after: Option<String>,
     /// From the first on, not from the last.
@@ -108,14 +105,14 @@ impl Responses {
         self.shown(&place, of.id, &record).await
     }
 
-    /// What a response answered, item by item.
+    /// What a response answered, item by item: a page, and whether others follow.
     ///
     /// # Errors
-    /// As [`Self::show`].
-    pub async fn input(&self, of: OfResponse<'_>, page: PageOf) -> Result<Value, Error> {
+    /// As [`Self::show`], or if the page goes on from an item that is not there.
+    pub async fn input(&self, of: OfResponse<'_>, page: PageOf) -> Result<(Vec<Value>, bool), Error> {
         let (place, _) = self.find(of).await?;
         let items = place.said(of.id).await?.listed();
-        Ok(listed(items, &page))
+        part(items, &page)
     }
 
     /// Forgets a response.
@@ -233,40 +230,41 @@ fn kept_pieces(pieces: KeptPieces, place: Place, record: Record, said: Items, of
     kept.boxed()
 }
 
-/// A page, in the form of OpenAI's lists.
-fn listed(mut items: Vec<Value>, PageOf { limit, after, ascending }: &PageOf) -> Value {
+/// The items of a page, and whether others follow. A page that goes on from an item which is not there is none.
+fn part(mut items: Vec<Value>, PageOf { limit, after, ascending }: &PageOf) -> Result<(Vec<Value>, bool), Error> {
     if !ascending {
         items.reverse();
     }
-    let id = |item: &Value| item["id"].as_str().map(str::to_owned);
-    if let Some(after) = after
-        && let Some(place) = items.iter().position(|item| item["id"].as_str() == Some(after))
-    {
+    if let Some(after) = after {
+        let place = items.iter().position(|item| item["id"].as_str() == Some(after));
+        let place = place.ok_or_else(|| {
+            let shown: String = after.chars().take(80).collect();
+            Error::bad("after", format!("there is no item {shown:?}: take the id of the last item of the page before"))
+        })?;
         items.drain(..=place);
     }
-    let limit = limit.unwrap_or(20).clamp(1, PAGE_MAX);
-    let has_more = items.len() > limit;
-    items.truncate(limit);
-    let (first, last) = (items.first().and_then(id), items.last().and_then(id));
-    json!({ "object": "list", "data": items, "first_id": first, "last_id": last, "has_more": has_more })
+    let has_more = items.len() > *limit;
+    items.truncate(*limit);
+    Ok((items, has_more))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn pages_go_on_where_the_one_before_ended() {
         let items = || (0..5).map(|number| json!({ "id": format!("i{number}") })).collect::<Vec<_>>();
         let page = |limit, after: Option<&str>, ascending| {
-            let page = listed(items(), &PageOf { limit: Some(limit), after: after.map(str::to_owned), ascending });
-            let ids: Vec<_> =
-                page["data"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect();
-            (ids.join(" "), page["has_more"].as_bool().unwrap())
+            let (items, more) = part(items(), &PageOf { limit, after: after.map(str::to_owned), ascending })?;
+            let ids: Vec<_> = items.iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect();
+            Ok::<_, Error>((ids.join(" "), more))
         };
-        assert_eq!(page(2, None, true), ("i0 i1".to_owned(), true));
-        assert_eq!(page(3, Some("i1"), true), ("i2 i3 i4".to_owned(), false));
-        assert_eq!(page(2, Some("i3"), false), ("i2 i1".to_owned(), true));
-        assert_eq!(page(0, None, true).0, "i0", "at least one");
+        assert_eq!(page(2, None, true).unwrap(), ("i0 i1".to_owned(), true));
+        assert_eq!(page(3, Some("i1"), true).unwrap(), ("i2 i3 i4".to_owned(), false));
+        assert_eq!(page(2, Some("i3"), false).unwrap(), ("i2 i1".to_owned(), true));
+        assert!(matches!(page(2, Some("i9"), true), Err(Error::BadRequest { .. })));
     }
 }

@@ -68,6 +68,11 @@ async fn a_response_builds_on_all_that_was_said_before() {
     let (_, listed) = get(&steward, &key, &format!("{}/input_items?order=asc&limit=2", text(&second["id"]))).await;
     assert_eq!((listed["data"].as_array().unwrap().len(), &listed["has_more"]), (2, &json!(true)));
     assert_eq!(listed["data"][0]["content"][0]["text"], "hello");
+    for wrong in ["limit=0", "limit=101", "limit=x", "order=up", "after=item_99"] {
+        let (status, refused) = get(&steward, &key, &format!("{}/input_items?{wrong}", text(&second["id"]))).await;
+        let field = wrong.split('=').next().unwrap();
+        assert_eq!((status, refused["error"]["param"].as_str()), (StatusCode::BAD_REQUEST, Some(field)), "{wrong}");
+    }
 }
 
 #[tokio::test]

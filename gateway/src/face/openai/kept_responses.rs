@@ -15,7 +15,7 @@ use steward_calls::{OfResponse, PageOf, Responded, Responses};
 use steward_events::id::CorrelationId;
 
 use super::calls::RESPONSES;
-use super::{OpenAi, respond};
+use super::{OpenAi, page, page_rows, respond};
 use crate::error::Error;
 use crate::observe::Arrival;
 
@@ -68,7 +68,7 @@ async fn cancel(State(face): State<Arc<OpenAi>>, Path(id): Path<String>, request
 /// What a list is asked for.
 #[derive(Deserialize)]
 struct Asked {
-    limit: Option<usize>,
+    limit: Option<String>,
     after: Option<String>,
     order: Option<String>,
 }
@@ -84,9 +84,11 @@ async fn input_items(State(face): State<Arc<OpenAi>>, Path(id): Path<String>, re
             None | Some("desc") => false,
             Some(_) => return Err(Error::bad("order", "must be asc or desc")),
         };
-        let page = PageOf { limit, after, ascending };
+        let limit = page_rows(limit.as_deref(), 20, 100)? as usize;
+        let asked = PageOf { limit, after, ascending };
         let list = async |all: &Responses, of: OfResponse<'_>| {
-            all.input(of, page).await.map(|items| axum::Json(items).into_response())
+            let (items, has_more) = all.input(of, asked).await?;
+            Ok(axum::Json(page(&items, has_more)).into_response())
         };
         face.of_kept(&parts, &id, list).await
     };
