@@ -39,7 +39,7 @@ pub use ledger::{
     WithdrawRequest,
 };
 pub use registry::{CreateTenant, RegistryCommand};
-pub use table::{Audience, COMMANDS, Command, CommandSpec, Commands, find, nouns};
+pub use table::{Audience, COMMANDS, Command, CommandSpec, Commands, collection, find, nouns};
 pub use task::{
     CancelTask, ClaimTask, ExtendClaim, FailTask, FinishStep, FinishTask, StartStep, SubmitTask, TaskCommand,
 };

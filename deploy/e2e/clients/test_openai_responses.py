@@ -70,6 +70,12 @@ def test_a_tools_result_is_sent_back(steward, rules):
     assert second.output_text == "It is sunny."
 
 
+def test_input_tokens_are_counted(steward, rules):
+    count = bot(steward, rules).responses.input_tokens.count
+    short, long = (count(model="small", input="hello " * times).input_tokens for times in (1, 100))
+    assert 0 < short < long
+
+
 def test_an_agent_with_a_tool_finishes(steward, rules):
     client = bot(steward, rules, asynchronous=True)
     asked = []

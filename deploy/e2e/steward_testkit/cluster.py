@@ -13,6 +13,13 @@ from steward_testkit.company import apply_company
 from steward_testkit.running import Failed, Process, Steward, free_port, wait_for
 
 
+def plural(noun: str) -> str:
+    """As a noun stands in paths."""
+    if noun.endswith("y"):
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
+
+
 class Cluster:
     """One bus, two deciders, two gateways, workers and projectors, each killed and started on its own."""
 
@@ -66,7 +73,7 @@ class Cluster:
     def command(self, noun: str, verb: str, gateway: int = 1, tenant: str = "acme", **body) -> dict:
         """A command through a gateway; it must be accepted."""
         headers = {"authorization": f"Bearer {self.steward.operator_key}", "content-type": "application/json"}
-        address = f"{self.urls[gateway - 1]}/api/v1/tenants/{tenant}/{noun}s:{verb}"
+        address = f"{self.urls[gateway - 1]}/api/v1/tenants/{tenant}/{plural(noun)}:{verb}"
         request = urllib.request.Request(address, json.dumps(body).encode(), headers)
         try:
             with urllib.request.urlopen(request, timeout=30) as reply:

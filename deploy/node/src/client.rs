@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use steward_events::BoxError;
+use steward_events::command::collection;
 use steward_events::id::TenantId;
 use steward_events::request::Reply;
 use steward_events::secret::tenant_of;
@@ -66,7 +67,7 @@ impl Client {
 
     /// Sends a command. A refusal is an error that says why and what would allow it.
     pub async fn command(&self, tenant: &TenantId, noun: &str, verb: &str, body: &Value) -> Result<Reply, BoxError> {
-        self.post(&format!("/api/v1/tenants/{tenant}/{noun}s:{verb}"), body).await
+        self.post(&format!("/api/v1/tenants/{tenant}/{}:{verb}", collection(noun)), body).await
     }
 
     /// Asks a query.

@@ -46,6 +46,21 @@ impl CommandSpec {
         #[allow(clippy::expect_used)]
         Permission::new(self.noun, self.verb).expect("the table holds tokens")
     }
+
+    /// What the noun is called in paths: in the plural.
+    pub fn collection(&self) -> String {
+        collection(self.noun)
+    }
+}
+
+/// What `noun` is called in paths: in the plural.
+pub fn collection(noun: &str) -> String {
+    let ends_in = |endings: &[&str]| endings.iter().any(|ending| noun.ends_with(ending));
+    match noun.strip_suffix('y') {
+        Some(stem) if !ends_in(&["ay", "ey", "oy", "uy"]) => format!("{stem}ies"),
+        _ if ends_in(&["s", "x", "z", "ch", "sh"]) => format!("{noun}es"),
+        _ => format!("{noun}s"),
+    }
 }
 
 impl std::fmt::Debug for CommandSpec {

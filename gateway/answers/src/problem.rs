@@ -1,6 +1,7 @@
 //! An error, in whatever public shape it is told.
 
 use crate::json::{Json, Object};
+use crate::retry_after::AskAgain;
 
 /// Characters of a provider's own words that are kept.
 const WORDS_MAX: usize = 2_000;
@@ -20,6 +21,8 @@ pub struct Problem {
     pub param: Option<String>,
     /// The HTTP status that it names.
     pub status: Option<u16>,
+    /// When to come back, where that stands in the body: Google says it so (`google.rpc.RetryInfo`).
+    pub ask_again: Option<AskAgain>,
 }
 
 impl Problem {
@@ -69,6 +72,7 @@ impl Problem {
             kind: text("type"),
             param: text("param").or(place),
             status: status("code").or_else(|| status("status")).or_else(|| status("status_code")),
+            ask_again: json.get("details").and_then(retry_info),
         }
     }
 
@@ -125,6 +129,11 @@ fn detail(detail: Json<'_>) -> (Option<String>, Option<String>) {
     ((!told.is_empty()).then(|| short(&told.join("; "))), place)
 }
 
+/// Of a list of details the one that says when to come back.
+fn retry_info(details: Json<'_>) -> Option<AskAgain> {
+    details.items().take(PROBLEMS_MAX).find_map(|detail| AskAgain::after(&detail.get("retryDelay")?.text()?))
+}
+
 fn status_of(code: u64) -> Option<u16> {
     u16::try_from(code).ok().filter(|status| (400..600).contains(status))
 }
@@ -167,6 +176,23 @@ mod tests {
             ("", (None, None, None, None)),
         ] {
             assert_eq!(told(body), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn google_says_in_the_body_when_to_come_back() {
+        let wait = |details: &str| {
+            let body = format!(r#"{{"error":{{"code":429,"message":"m","details":{details}}}}}"#);
+            let again = Problem::of_refusal(body.as_bytes()).ask_again;
+            again.map(|again| again.wait(steward_events::timestamp::Timestamp(0)).as_millis())
+        };
+        let quota = r#"{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[]}"#;
+        let retry = |delay: &str| {
+            format!(r#"[{quota},{{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":{delay}}}]"#)
+        };
+        assert_eq!(wait(&retry(r#""34.5s""#)), Some(34_500));
+        for nothing in [retry(r#""soon""#), retry("7"), format!("[{quota}]"), "7".to_owned()] {
+            assert_eq!(wait(&nothing), None, "{nothing}");
         }
     }
 

@@ -53,6 +53,11 @@ impl AskAgain {
         spans.max().map(Self::In).or_else(|| moments.max().map(Self::At))
     }
 
+    /// After a span such as `34.5s`; none if it says none.
+    pub fn after(text: &str) -> Option<Self> {
+        span(text).map(Self::In)
+    }
+
     /// How long that is from `now` on.
     pub fn wait(self, now: Timestamp) -> Duration {
         let wait = match self {

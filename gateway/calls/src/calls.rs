@@ -25,10 +25,9 @@ use crate::access::{Access, AuthenticatedKey};
 use crate::admission::{Admission, AdmissionPorts};
 use crate::call::{Accepted, Parts, Pipeline, Reply};
 use crate::config::Config;
-use crate::contents::Contents;
+use crate::contents::{Contents, Tallies};
 use crate::contents::files::Files;
-use crate::dialect::Dialect;
-use crate::dialect::anthropic::ToCount;
+use crate::dialect::{Dialect, ToCount};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::revocation;
@@ -95,6 +94,7 @@ impl Calls {
             bus: Arc::clone(&bus),
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
+            tallies: Tallies::new(Arc::clone(&clock), config.kept_per_tenant_bytes_max),
             fresh_wait_max: config.fresh_wait_max,
         });
         let admission = AdmissionPorts { log, bus, clock: Arc::clone(&clock), ids: Arc::clone(&ids) };

@@ -124,6 +124,7 @@ impl Claims {
             let found = place.find().await?;
             let now = self.clock.monotonic();
             let Some((record, revision)) = found else {
+                place.contents.check_room().await?;
                 match self.claim(&place, &asks, Before::Nothing).await? {
                     Some(mine) => return Ok(Taken::Mine(mine)),
                     None => continue,

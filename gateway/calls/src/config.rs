@@ -58,6 +58,9 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Span")]
     pub responses_kept_for: Duration,
+    /// The most bytes that one tenant keeps beside the log: responses, answers to calls with an `Idempotency-Key`, answers that
+    /// gateways have in common. Files have a bound of their own.
+    pub kept_per_tenant_bytes_max: u64,
     /// Memory for answers that are kept for calls that ask the same, in bytes, where a model's policy says so; one answer
     /// takes a sixteenth at most.
     pub cache_bytes_max: usize,
@@ -78,6 +81,7 @@ impl Default for Config {
             idempotency_kept_for: Duration::from_hours(24),
             idempotency_wait_max: Duration::from_mins(10),
             responses_kept_for: Duration::from_hours(30 * 24),
+            kept_per_tenant_bytes_max: 1024 * 1024 * 1024,
             cache_bytes_max: 64 * 1024 * 1024,
         }
     }

@@ -27,6 +27,11 @@ use crate::error::Error;
 use crate::tenant_secrets::{NotOpened, TenantSecrets};
 
 pub(crate) mod files;
+mod tally;
+
+pub(crate) use tally::{Tallies, Tally};
+
+use tally::Counted;
 
 /// What sealing adds to a content's bytes, and room to spare.
 const SEAL_BYTES_MAX: usize = 64;
@@ -45,6 +50,8 @@ pub(crate) struct Contents {
     pub(crate) bus: Arc<dyn CommandBus>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
+    /// How much each tenant keeps.
+    pub(crate) tallies: Tallies,
     /// How long to wait for a catalog that holds the key that was just made.
     pub(crate) fresh_wait_max: Duration,
 }
@@ -55,6 +62,7 @@ pub(crate) struct TenantContents {
     store: Arc<dyn ContentStore>,
     tenant: TenantId,
     key: DataKey,
+    tally: Arc<Tally>,
 }
 
 impl Contents {
@@ -75,7 +83,8 @@ impl Contents {
         let opened = self.secrets.open(&recorded, correlation).await;
         let value = opened.map_err(|NotOpened| unavailable(tenant, &"its key cannot be opened"))?;
         let key = read(&value).ok_or_else(|| unavailable(tenant, &"its key is none"))?;
-        Ok(TenantContents { store: Arc::clone(&self.store), tenant: tenant.clone(), key })
+        let (store, tally) = (Arc::clone(&self.store), self.tallies.of(tenant));
+        Ok(TenantContents { store, tenant: tenant.clone(), key, tally })
     }
 
     fn recorded(&self, tenant: &TenantId) -> Option<RecordedSecret> {
@@ -124,8 +133,13 @@ impl Contents {
 impl TenantContents {
     /// Over a store, with this key.
     #[cfg(test)]
-    pub(crate) const fn with(tenant: TenantId, store: Arc<dyn ContentStore>, key: DataKey) -> Self {
-        Self { store, tenant, key }
+    pub(crate) const fn with(
+        tenant: TenantId,
+        store: Arc<dyn ContentStore>,
+        key: DataKey,
+        tally: Arc<Tally>,
+    ) -> Self {
+        Self { store, tenant, key, tally }
     }
 
     /// A name that says nothing of what it is made of, and is another for every tenant.
@@ -138,6 +152,14 @@ impl TenantContents {
         self.key.digest(&all).to_string()
     }
 
+    /// That the tenant may keep more.
+    ///
+    /// # Errors
+    /// [`Error::KeepsTooMuch`]; [`Error::Unavailable`] if nobody can say.
+    pub(crate) async fn check_room(&self) -> Result<(), Error> {
+        self.tally.check_room(self).await
+    }
+
     /// What is kept, opened.
     pub(crate) async fn get(&self, kind: &'static str, id: &str) -> Result<Option<(Bytes, Revision)>, Error> {
         self.read(&self.name(kind, id)?).await
@@ -145,6 +167,21 @@ impl TenantContents {
 
     /// Keeps `plain`, at most [`PART_BYTES_MAX`], for so long. None if something else than `before` is there.
     pub(crate) async fn put(
+        &self,
+        (kind, id): (&'static str, &str),
+        plain: &[u8],
+        kept_for: Duration,
+        before: Before,
+    ) -> Result<Option<Revision>, Error> {
+        let written = self.put_uncounted((kind, id), plain, kept_for, before).await?;
+        // What takes the place of a known writing was counted with that.
+        if written.is_some() && !matches!(before, Before::Exactly(_)) {
+            self.tally.add(self.tally.counted(plain.len(), kept_for));
+        }
+        Ok(written)
+    }
+
+    async fn put_uncounted(
         &self,
         (kind, id): (&'static str, &str),
         plain: &[u8],
@@ -165,38 +202,43 @@ impl TenantContents {
             return Err(self.unavailable(&"it is too large"));
         }
         let name = self.name(kind, id)?;
+        let counted = self.tally.counted(plain.len(), kept_for);
+        self.tally.add(counted);
         let mut count = 0_u32;
         for part in plain.chunks(PART_BYTES_MAX) {
             count += 1;
             self.write(&name.part(count), part, kept_for, Before::Anything).await?;
         }
         // Last, so that whoever finds this finds all of them.
-        self.write(&name, &count.to_be_bytes(), kept_for, Before::Anything).await.map(|_| ())
+        self.write(&name, &Parts { count, counted }.write(), kept_for, Before::Anything).await.map(|_| ())
     }
 
     /// What [`Self::put_parts`] kept; none if it has ended.
     pub(crate) async fn get_parts(&self, kind: &'static str, id: &str) -> Result<Option<Bytes>, Error> {
         let name = self.name(kind, id)?;
-        let Some((count, _)) = self.read(&name).await? else { return Ok(None) };
-        let count = count.first_chunk().map_or(0, |count| u32::from_be_bytes(*count));
+        let Some((parts, _)) = self.read(&name).await? else { return Ok(None) };
         let mut plain = BytesMut::new();
-        for number in 1..=count {
+        for number in 1..=Parts::read(&parts).count {
             let Some((part, _)) = self.read(&name.part(number)).await? else { return Ok(None) };
             plain.extend_from_slice(&part);
         }
         Ok(Some(plain.freeze()))
     }
 
-    /// Removes what is kept in parts, or in one.
+    /// Removes what is kept.
     pub(crate) async fn remove(&self, kind: &'static str, id: &str) -> Result<(), Error> {
+        self.store.remove(&self.name(kind, id)?).await.map_err(|error| self.unavailable(&error))
+    }
+
+    /// Removes what [`Self::put_parts`] kept.
+    pub(crate) async fn remove_parts(&self, kind: &'static str, id: &str) -> Result<(), Error> {
         let name = self.name(kind, id)?;
-        let parts = match self.read(&name).await? {
-            Some((count, _)) => count.as_ref().try_into().map_or(0, u32::from_be_bytes),
-            None => 0,
-        };
-        for number in 0..=parts {
+        let Some((parts, _)) = self.read(&name).await? else { return Ok(()) };
+        let Parts { count, counted } = Parts::read(&parts);
+        for number in 0..=count {
             self.store.remove(&name.part(number)).await.map_err(|error| self.unavailable(&error))?;
         }
+        self.tally.take_off(counted);
         Ok(())
     }
 
@@ -226,6 +268,28 @@ impl TenantContents {
 
     fn unavailable(&self, why: &dyn std::fmt::Display) -> Error {
         unavailable(&self.tenant, why)
+    }
+}
+
+/// What is said of a content in parts.
+struct Parts {
+    count: u32,
+    counted: Counted,
+}
+
+impl Parts {
+    fn write(&self) -> Vec<u8> {
+        let Counted { ends, bytes } = self.counted;
+        [&self.count.to_be_bytes()[..], &ends.to_be_bytes(), &bytes.to_be_bytes()].concat()
+    }
+
+    /// Reads the form above, and that of old, which had only the first number.
+    fn read(bytes: &[u8]) -> Self {
+        let (count, rest) = bytes.split_first_chunk().unwrap_or((&[0; 4], &[]));
+        let (ends, rest) = rest.split_first_chunk().unwrap_or((&[0; 8], &[]));
+        let bytes = rest.first_chunk().unwrap_or(&[0; 8]);
+        let counted = Counted { ends: u64::from_be_bytes(*ends), bytes: i64::from_be_bytes(*bytes) };
+        Self { count: u32::from_be_bytes(*count), counted }
     }
 }
 

@@ -37,6 +37,17 @@ pub enum Error {
     /// No such response is kept for the caller.
     #[error("no response `{0}` is kept here for this key: only those made with `store: true` are, for a while")]
     NoSuchResponse(String),
+    /// The tenant keeps all that it may beside the log; nothing was done.
+    #[error(
+        "your tenant keeps {kept} bytes of responses and of answers to calls with an Idempotency-Key, and may keep \
+         {bytes_max}: delete responses, wait until some end, or call without keeping anything"
+    )]
+    KeepsTooMuch {
+        /// How much it keeps.
+        kept: u64,
+        /// How much it may.
+        bytes_max: u64,
+    },
     /// Too much at once.
     #[error("{reason}")]
     Busy {

@@ -64,6 +64,9 @@ impl Rate {
 
     /// What a call saved that used `tokens`, and would have read so many more.
     pub(crate) fn spared(&self, tokens: &TokenUsage, outcome: &CallOutcome, spared: u64) -> Saving {
+        if spared == 0 {
+            return Saving::default();
+        }
         let more = TokenUsage { input: Tokens(tokens.input.0.saturating_add(spared)), ..*tokens };
         let (cost, without) = (self.charge(tokens, outcome).cost, self.charge(&more, outcome).cost);
         let money = NanoDollars(without.0.saturating_sub(cost.0));
@@ -73,7 +76,11 @@ impl Rate {
     /// What a call saved that used `tokens`, some of which the provider read from its cache or wrote to it; or what that cost
     /// more than it saved.
     pub(crate) fn prompt_cache(&self, tokens: &TokenUsage, outcome: &CallOutcome) -> Saving {
-        let (nothing, cost) = (Tokens(0), self.charge(tokens, outcome).cost);
+        let nothing = Tokens(0);
+        if [tokens.cached, tokens.cache_write, tokens.cache_write_1h] == [nothing; 3] {
+            return Saving::default();
+        }
+        let cost = self.charge(tokens, outcome).cost;
         let uncached = TokenUsage { cached: nothing, cache_write: nothing, cache_write_1h: nothing, ..*tokens };
         let without = self.charge(&uncached, outcome).cost;
         Saving {

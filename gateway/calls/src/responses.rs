@@ -87,6 +87,7 @@ impl Responses {
             return make(accepted).await;
         }
         let (place, now) = (self.place(&accepted.key, &accepted.request).await?, self.now());
+        place.contents.check_room().await?;
         let kept =
             Record { model: asks.model.to_string(), created_at: now, previous: asks.previous, state: State::Ended };
         if asks.background {

@@ -38,7 +38,10 @@ pub(crate) fn of<'a>(
         let mut all = targets.into_iter().map(|(target, provider)| {
             let is_openai =
                 provider.kind == ProviderKind::Openai && provider.url.starts_with("https://api.openai.com/");
-            match get_tokenizer(&target.upstream_model).filter(|_| is_openai)? {
+            if !is_openai {
+                return None;
+            }
+            match get_tokenizer(&target.upstream_model)? {
                 Known::O200kBase => Some(Tokenizer::O200k),
                 Known::Cl100kBase => Some(Tokenizer::Cl100k),
                 Known::O200kHarmony | Known::P50kBase | Known::R50kBase | Known::P50kEdit | Known::Gpt2 => None,

@@ -19,7 +19,7 @@ mod request;
 mod translate;
 
 pub use betas::{with_betas, without_betas};
-pub use request::{ToCount, to_count};
+pub use request::to_count;
 
 /// The dialect.
 #[derive(Clone, Copy, Debug)]

@@ -182,6 +182,24 @@ impl ModelRequest {
     }
 }
 
+/// What is to be counted, and not sent.
+pub struct ToCount {
+    /// The model.
+    pub model: ModelId,
+    /// How many messages.
+    pub messages: u64,
+    /// Bytes of all that the model reads, names and signs around it included.
+    pub bytes: u64,
+    /// The whole body.
+    pub body: Fields,
+}
+
+impl From<ModelRequest> for ToCount {
+    fn from(ModelRequest { model, size, body, .. }: ModelRequest) -> Self {
+        Self { model, messages: size.messages, bytes: size.read_bytes(), body }
+    }
+}
+
 /// How many tokens a request can be worth at most.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestSize {
@@ -206,6 +224,14 @@ pub struct RequestSize {
     pub names_kept: bool,
     /// True if the provider may search for it.
     pub searches: bool,
+}
+
+impl RequestSize {
+    /// Bytes of all that the model reads.
+    fn read_bytes(&self) -> u64 {
+        let with_tooling = self.tooling_tokens.iter().fold(self.message_tokens, |sum, part| sum.saturating_add(*part));
+        with_tooling.saturating_add(self.other_tokens)
+    }
 }
 
 /// An upstream, as far as a request is written for it.

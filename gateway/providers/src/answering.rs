@@ -44,7 +44,8 @@ pub(crate) async fn accepted(answer: HttpAnswer, times: Times) -> Result<Reading
     let body = reading(unpacking.unwrap_or(Unpacking::Plain)).beginning(ERROR_BYTES_MAX).await;
     let mut problem = Problem::of_refusal(&body);
     problem.code = problem.code.or_else(|| kind_of_aws(&headers));
-    Err(Failure::refused(Refused { ask_again: ask_again(&headers), ..Refused::telling(status, problem) }))
+    let again = ask_again(&headers).or(problem.ask_again);
+    Err(Failure::refused(Refused { ask_again: again, ..Refused::telling(status, problem) }))
 }
 
 /// Whether the answer says that it is of this type.

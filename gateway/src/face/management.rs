@@ -54,12 +54,12 @@ enum Operation {
 }
 
 impl Operation {
-    /// Of `<noun>s:<verb>` or `<view>:<verb>`.
+    /// Of a noun in the plural and a verb, or of a view and a verb.
     fn find(text: &str) -> Option<Self> {
         let (word, verb) = text.split_once(':')?;
-        let command = word.strip_suffix('s').and_then(|noun| commands::find(noun, verb));
+        let is_it = |spec: &&CommandSpec| spec.verb == verb && spec.collection() == word;
         // What parts of Steward tell each other is in no API.
-        let command = command.filter(|spec| spec.audience == Audience::Callers);
+        let command = commands::COMMANDS.iter().find(is_it).filter(|spec| spec.audience == Audience::Callers);
         let query = || queries::find(word, verb).filter(|spec| spec.only.is_none());
         command.map(Self::Command).or_else(|| query().map(Self::Query))
     }
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn only_rows_for_callers_have_a_path() {
         for spec in commands::COMMANDS {
-            let found = Operation::find(&format!("{}s:{}", spec.noun, spec.verb));
+            let found = Operation::find(&format!("{}:{}", spec.collection(), spec.verb));
             match spec.audience {
                 Audience::Callers => {
                     assert!(
@@ -152,6 +152,7 @@ mod tests {
                 Some(_) => assert!(found.is_none(), "{}:{}", spec.view, spec.verb),
             }
         }
+        assert!(Operation::find("batches:submit").is_some() && Operation::find("batchs:submit").is_none());
         assert!(Operation::find("budget:set").is_none(), "a command is about many");
         assert!(Operation::find("budgets").is_none());
     }

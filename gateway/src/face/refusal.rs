@@ -57,7 +57,9 @@ fn denied(error: &Error) -> Option<Denied> {
     use steward_calls::Error as Call;
     let kind = match error {
         Error::NoKey | Error::Call(Call::WrongKey) => DenialKind::WrongKey,
-        Error::TooManyWrongKeys | Error::Call(Call::Busy { .. }) => DenialKind::TooMuch,
+        Error::TooManyWrongKeys | Error::Call(Call::Busy { .. } | Call::KeepsTooMuch { .. }) => {
+            DenialKind::TooMuch
+        },
         Error::NoSuchPath(_) | Error::Call(Call::NoSuchModel(_)) => DenialKind::NotFound,
         Error::Call(Call::Rejected(rejection)) => DenialKind::of(rejection)?,
         _ => return None,
@@ -83,6 +85,9 @@ fn of_call(error: &steward_calls::Error) -> RefusalRow {
         Error::NoSuchModel(_) => RefusalRow { param: model(), ..row(StatusCode::NOT_FOUND, "model_not_found") },
         Error::NoSuchResponse(_) => row(StatusCode::NOT_FOUND, "not_found"),
         Error::NoPrice(_) => RefusalRow { param: model(), ..row(StatusCode::BAD_REQUEST, "model_has_no_price") },
+        Error::KeepsTooMuch { .. } => {
+            RefusalRow { again: false, ..row(StatusCode::TOO_MANY_REQUESTS, "kept_bytes_exceeded") }
+        }
         Error::Busy { retry_after, .. } => {
             RefusalRow { retry_after: Some(*retry_after), ..row(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded") }
         }

@@ -14,6 +14,18 @@ async fn with(target: &str) -> (Installation, String) {
     (steward, key)
 }
 
+/// With a tenant that may keep next to nothing.
+async fn that_keeps_little() -> (Installation, String) {
+    let steward = Installation::start(|settings| {
+        settings.views = true;
+        settings.config.calls.kept_per_tenant_bytes_max = 1;
+    })
+    .await;
+    steward.model("small", &["mock/plain"]).await;
+    let key = steward.key("bot", Some("agent")).await;
+    (steward, key)
+}
+
 /// Status, what the headers say of giving it again, and the body.
 async fn send(steward: &Installation, key: &str, name: &str, body: &Value) -> (u16, String, String) {
     let request = steward.http.post(format!("{}/v1/chat/completions", steward.url)).bearer_auth(key);
@@ -131,4 +143,24 @@ async fn who_may_call_no_more_gets_no_recorded_answer() {
     assert_eq!(send(&steward, &key, "k", &body).await.1, "replayed");
     steward.command("acme", "tenants:suspend", json!({ "reason": "unpaid" })).await;
     assert_eq!(send(&steward, &key, "k", &body).await.0, 403);
+}
+
+#[tokio::test]
+async fn a_tenant_that_keeps_too_much_keeps_no_more() {
+    let (steward, key) = that_keeps_little().await;
+    let body = chat_body("small", "hello");
+    assert_eq!(send(&steward, &key, "first", &body).await.0, 200);
+    let (status, again, refused) = send(&steward, &key, "second", &body).await;
+    let refused: Value = serde_json::from_str(&refused).unwrap();
+    let said = (status, again.as_str(), refused["error"]["code"].as_str());
+    assert_eq!(said, (429, "false", Some("kept_bytes_exceeded")), "{refused}");
+    // What is kept is given, what keeps nothing is made, and nobody else is bound.
+    assert_eq!(send(&steward, &key, "first", &body).await.1, "replayed");
+    assert_eq!(steward.post(&key, "/v1/chat/completions", &body).await.status(), 200);
+    let stored = json!({ "model": "small", "input": "hello", "store": true });
+    assert_eq!(steward.post(&key, "/v1/responses", &stored).await.status(), 429);
+    steward.create_tenant("globex").await;
+    let other = steward.key_of("globex", "bot", Some("agent")).await;
+    assert_eq!(send(&steward, &other, "first", &body).await.0, 200);
+    assert_eq!(steward.upstream.asked().len(), 3);
 }

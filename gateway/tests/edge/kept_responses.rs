@@ -184,3 +184,21 @@ async fn a_response_in_the_background_is_stopped() {
     let builds_on = body(&json!({ "previous_response_id": queued["id"] }));
     assert_eq!(steward.post(&key, "/v1/responses", &builds_on).await.status(), StatusCode::BAD_REQUEST);
 }
+
+#[tokio::test]
+async fn a_responses_tokens_are_counted_and_nobody_is_asked() {
+    let (steward, asked, key) = kept().await;
+    let count = async |body: Value| {
+        let answered = steward.post(&key, "/v1/responses/input_tokens", &body).await;
+        (answered.status(), answered.json::<Value>().await.unwrap())
+    };
+    let (status, short) = count(json!({ "model": "small", "input": "hello" })).await;
+    assert_eq!((status, &short["object"]), (StatusCode::OK, &json!("response.input_tokens")));
+    let (_, long) = count(json!({ "model": "small", "input": "hello ".repeat(100), "instructions": "Be brief." })).await;
+    let tokens = |counted: &Value| counted["input_tokens"].as_u64().unwrap();
+    assert!(tokens(&short) > 0 && tokens(&long) > tokens(&short) + 100, "{short} {long}");
+    let (status, _) = count(json!({ "model": "small", "input": "hello", "previous_response_id": "resp_1" })).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(count(json!({ "model": "none", "input": "hello" })).await.0, StatusCode::NOT_FOUND);
+    assert!(asked.lock().unwrap().is_empty());
+}

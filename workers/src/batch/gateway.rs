@@ -161,6 +161,8 @@ fn understand(status: StatusCode, headers: &reqwest::header::HeaderMap, body: Ve
         (Some("tenant_suspended"), _) => Attempt::Suspended,
         // Only a new window of a budget helps, or somebody who sets another one.
         (Some("insufficient_quota"), _) => Attempt::Over(outcome),
+        // Until answers that are kept end.
+        (Some("kept_bytes_exceeded"), _) => Attempt::NoRoom(later()),
         (Some("idempotency_in_progress"), _) => Attempt::Later(later(), Some(outcome)),
         // It may be billed, or cannot help.
         _ if said("x-should-retry") == Some("false") => Attempt::Over(outcome),
@@ -212,6 +214,7 @@ mod tests {
             (404, "model_not_found", "failed"),
             (409, "idempotency_in_progress", "later"),
             (429, "rate_limit_exceeded", "no room"),
+            (429, "kept_bytes_exceeded", "no room"),
             (502, "upstream_failed", "later"),
             (503, "service_unavailable", "later"),
         ] {

@@ -32,8 +32,9 @@ pub(super) fn commands() -> String {
         let (noun, verb) = (spec.noun, spec.verb);
         _ = write!(
             page,
-            "\n## {noun} {verb}\n\n{}.\n\n| | |\n|---|---|\n| bus | `cmd.<tenant>.<principal>.{noun}.{verb}` |\n| REST | `POST /api/v1/tenants/<tenant>/{noun}s:{verb}` |\n| permission | `{}` |\n",
+            "\n## {noun} {verb}\n\n{}.\n\n| | |\n|---|---|\n| bus | `cmd.<tenant>.<principal>.{noun}.{verb}` |\n| REST | `POST /api/v1/tenants/<tenant>/{}:{verb}` |\n| permission | `{}` |\n",
             spec.help,
+            spec.collection(),
             spec.permission()
         );
         let short = shorthand(noun, verb);

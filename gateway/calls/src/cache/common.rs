@@ -89,7 +89,12 @@ impl Common {
         let mut bytes = self.clock.now().0.to_be_bytes().to_vec();
         bytes.extend(kept.write());
         let contents = self.contents_for(key, origin).await?;
-        contents.put((KIND, &id(&contents, key)), &bytes, ttl, Before::Anything).await.map(|_| ())
+        match contents.check_room().await {
+            Ok(()) => contents.put((KIND, &id(&contents, key)), &bytes, ttl, Before::Anything).await.map(|_| ()),
+            // It is kept here only.
+            Err(Error::KeepsTooMuch { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn contents_for(&self, key: &CacheKey, origin: &Origin) -> Result<TenantContents, Error> {

@@ -198,7 +198,7 @@ impl Planner {
             caller: hash([accepted.key.holder.key.as_str().as_bytes()]),
             lot: self.targets.draw(),
         };
-        let course = offer.course(targets.iter().map(ResolvedTarget::standing), &facts);
+        let course = offer.course(targets.iter().map(|target| target.standing(offer.policy)), &facts);
         let may_be_asked = course.order.iter().chain(&course.after_refusal);
         let dearest = may_be_asked
             .filter_map(|number| targets[*number].priced.as_ref())
@@ -261,9 +261,12 @@ impl ResolvedTarget {
         Takes::of(&self.target, tokens.unwrap_or_default())
     }
 
-    /// How it stands for this call.
-    fn standing(&self) -> Standing {
-        let cost = self.priced.as_ref().map(|priced| priced.estimate.usual_cost());
+    /// How it stands for this call. What the call costs there is summed only where the policy goes by it.
+    fn standing(&self, policy: RoutePolicy) -> Standing {
+        let cost = self.priced.as_ref().map(|priced| match policy {
+            RoutePolicy::LeastCost => priced.estimate.usual_cost(),
+            _ => NanoDollars(0),
+        });
         Standing { cost, ..self.health.standing() }
     }
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::cache::{KeptBody, Made};
+use crate::contents::Tally;
 
 /// The time of the test's own runtime, which goes on when all wait.
 struct TestClock(Instant);
@@ -41,7 +42,8 @@ impl World {
             wait_max: Duration::from_mins(1),
         };
         let key = IdempotencyKey::read(key).unwrap();
-        let contents = TenantContents::with("acme".parse().unwrap(), Arc::clone(&self.store), self.key.clone());
+        let (store, tally) = (Arc::clone(&self.store), Arc::new(Tally::new(Arc::clone(&self.clock) as _, u64::MAX)));
+        let contents = TenantContents::with("acme".parse().unwrap(), store, self.key.clone(), tally);
         let (caller, asks) = (caller.as_bytes(), asks.as_bytes());
         claims.take(Comes { contents, caller, key: &key, asks: &[asks] }).await
     }

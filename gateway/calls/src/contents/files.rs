@@ -188,12 +188,14 @@ mod tests {
     use steward_ports::clock::SystemClock;
     use steward_ports::contents::MemoryContents;
 
+    use super::super::Tally;
     use super::*;
 
     fn files() -> TenantFiles {
         let store = Arc::new(MemoryContents::new(Arc::new(SystemClock::default())));
         let (tenant, key) = ("acme".parse().unwrap(), DataKey::random().unwrap());
-        TenantFiles(TenantContents { store, tenant, key })
+        let tally = Arc::new(Tally::new(Arc::new(SystemClock::default()), 1));
+        TenantFiles(TenantContents { store, tenant, key, tally })
     }
 
     fn file() -> FileId {

@@ -134,7 +134,7 @@ impl Place {
 
     pub(super) async fn forget(&self, id: &str) -> Result<(), Error> {
         let name = self.name(id);
-        self.contents.remove(BODY, &name).await?;
+        self.contents.remove_parts(BODY, &name).await?;
         self.contents.remove(RECORD, &name).await
     }
 

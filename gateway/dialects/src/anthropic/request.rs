@@ -51,27 +51,14 @@ pub(super) fn read(body: &Bytes) -> Result<ModelRequest, Error> {
     Ok(ModelRequest { model, output_limit: Some(limit), choices: 1, stream, include_usage: true, size, body })
 }
 
-/// What is to be counted, and not sent.
-pub struct ToCount {
-    /// The model.
-    pub model: ModelId,
-    /// How many messages.
-    pub messages: u64,
-    /// Bytes of all that the model reads, names and signs around it included.
-    pub bytes: u64,
-    /// The whole body.
-    pub body: Fields,
-}
-
 /// Reads a request of which only the tokens are to be counted: it needs no limit of its output.
 ///
 /// # Errors
 /// [`Error::BadRequest`] or [`Error::NoSuchModel`], as for a call.
 pub fn to_count(body: &Bytes) -> Result<ToCount, Error> {
     let (body, model) = fields_and_model(body)?;
-    let RequestSize { messages, message_tokens, tooling_tokens, other_tokens, .. } = measured(&body)?;
-    let all = tooling_tokens.iter().fold(message_tokens, |sum, tokens| sum.saturating_add(*tokens));
-    Ok(ToCount { model, messages, bytes: all.saturating_add(other_tokens), body })
+    let size = measured(&body)?;
+    Ok(ToCount { model, messages: size.messages, bytes: size.read_bytes(), body })
 }
 
 fn measured(body: &Fields) -> Result<RequestSize, Error> {

@@ -30,7 +30,8 @@ pub(super) fn paths(generator: &mut SchemaGenerator) -> Map<String, Value> {
             let content = json!({ "application/json": { "schema": reply } });
             operation["responses"]["202"] = json!({ "description": "Taken; it opens soon", "content": content });
         }
-        paths.insert(format!("/api/v1/tenants/{{tenant}}/{}s:{}", spec.noun, spec.verb), json!({ "post": operation }));
+        let path = format!("/api/v1/tenants/{{tenant}}/{}:{}", spec.collection(), spec.verb);
+        paths.insert(path, json!({ "post": operation }));
     }
     for spec in query::for_callers() {
         let body_schema = (spec.query)(generator).to_value();

@@ -17,6 +17,8 @@ pub(super) fn below(root: &str) -> Map<String, Value> {
     one["parameters"] = named_in_path("model");
     let mut paths: Map<String, Value> =
         CALLS.iter().map(|call| (format!("{root}{}", call.path), json!({ "post": called(call, true) }))).collect();
+    let counted = format!("{root}/responses/input_tokens");
+    paths.insert(counted, json!({ "post": named_model("How many tokens a response would read", vec!["model"]) }));
     paths.extend(kept_responses(root));
     paths.extend(kept_files(root));
     paths.insert(format!("{root}/models"), models());
@@ -110,9 +112,14 @@ pub(super) fn deployed(call: &ModelCall) -> Value {
 }
 
 fn called(call: &ModelCall, names_model: bool) -> Value {
-    let mut item = compatible(call.summary);
-    item["responses"]["4XX"] = json!({ "description": "The provider's own refusal" });
     let required = if names_model { vec!["model", call.required] } else { vec![call.required] };
+    let mut item = named_model(call.summary, required);
+    item["responses"]["4XX"] = json!({ "description": "The provider's own refusal" });
+    item
+}
+
+fn named_model(summary: &str, required: Vec<&str>) -> Value {
+    let mut item = compatible(summary);
     item["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": {
         "type": "object", "required": required, "additionalProperties": true,
         "properties": { "model": { "type": "string" } },

@@ -11,6 +11,8 @@ use http::request::Parts;
 use http::{HeaderValue, header};
 use serde::Deserialize;
 use serde_json::json;
+use steward_calls::dialect::Dialect;
+use steward_calls::dialect::openai_responses::OpenAiResponses;
 use steward_calls::{OfResponse, PageOf, Responded, Responses};
 use steward_events::id::CorrelationId;
 
@@ -22,6 +24,7 @@ use crate::observe::Arrival;
 /// The paths of responses that are kept, below `root`.
 pub(super) fn paths(router: Router<Arc<OpenAi>>, root: &str) -> Router<Arc<OpenAi>> {
     router
+        .route(&format!("{root}/responses/input_tokens"), post(input_tokens))
         .route(&format!("{root}/responses/{{response}}"), get(show).delete(forget))
         .route(&format!("{root}/responses/{{response}}/cancel"), post(cancel))
         .route(&format!("{root}/responses/{{response}}/input_items"), get(input_items))
@@ -38,6 +41,21 @@ pub(super) async fn make(State(face): State<Arc<OpenAi>>, request: Request) -> R
         })
     };
     face.finish(&parts, replied.await)
+}
+
+/// `POST /v1/responses/input_tokens`: exact as far as the model's vocabulary is known here, else an estimate. Nothing is called.
+async fn input_tokens(State(face): State<Arc<OpenAi>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let counted = async {
+        let accepted = face.door.accept(&parts, body).await?;
+        let request = OpenAiResponses.read(&accepted.body).map_err(steward_calls::Error::from)?;
+        if let Some(field) = OpenAiResponses.builds_on(&request) {
+            return Err(Error::bad(field, "names what was said before: send that too, to have it counted"));
+        }
+        let tokens = face.calls.count_tokens(&accepted.key, &request.into()).await?;
+        Ok(axum::Json(json!({ "object": "response.input_tokens", "input_tokens": tokens })).into_response())
+    };
+    face.finish(&parts, counted.await)
 }
 
 /// `GET /v1/responses/{response}`.

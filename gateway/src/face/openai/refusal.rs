@@ -39,7 +39,7 @@ pub(super) fn body(error: &Error) -> Value {
 fn kind(error: &Error) -> &'static str {
     use steward_calls::Error as Call;
     match error {
-        Error::TooManyWrongKeys | Error::Call(Call::Busy { .. }) => "requests",
+        Error::TooManyWrongKeys | Error::Call(Call::Busy { .. } | Call::KeepsTooMuch { .. }) => "requests",
         Error::Decided(rejection) | Error::Call(Call::Rejected(rejection)) => match rejection {
             Rejection::Forbidden { .. } | Rejection::Suspended { .. } => "permission_error",
             Rejection::BudgetExhausted { .. } => "insufficient_quota",
@@ -117,6 +117,10 @@ mod tests {
             (
                 Call::Busy { reason: text(), retry_after: Duration::from_millis(2_001) }.into(),
                 "429 requests rate_limit_exceeded 3 -",
+            ),
+            (
+                Call::KeepsTooMuch { kept: 2, bytes_max: 1 }.into(),
+                "429 requests kept_bytes_exceeded - once",
             ),
             (Call::IdempotencyKeyReused.into(), "422 invalid_request_error idempotency_key_reused - -"),
             (Call::StillRunning.into(), "409 invalid_request_error idempotency_in_progress 1 -"),
