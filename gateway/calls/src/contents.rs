@@ -133,12 +133,7 @@ impl Contents {
 impl TenantContents {
     /// Over a store, with this key.
     #[cfg(test)]
-    pub(crate) const fn with(
-        tenant: TenantId,
-        store: Arc<dyn ContentStore>,
-        key: DataKey,
-        tally: Arc<Tally>,
-    ) -> Self {
+    pub(crate) const fn with(tenant: TenantId, store: Arc<dyn ContentStore>, key: DataKey, tally: Arc<Tally>) -> Self {
         Self { store, tenant, key, tally }
     }
 

@@ -57,9 +57,7 @@ fn denied(error: &Error) -> Option<Denied> {
     use steward_calls::Error as Call;
     let kind = match error {
         Error::NoKey | Error::Call(Call::WrongKey) => DenialKind::WrongKey,
-        Error::TooManyWrongKeys | Error::Call(Call::Busy { .. } | Call::KeepsTooMuch { .. }) => {
-            DenialKind::TooMuch
-        },
+        Error::TooManyWrongKeys | Error::Call(Call::Busy { .. } | Call::KeepsTooMuch { .. }) => DenialKind::TooMuch,
         Error::NoSuchPath(_) | Error::Call(Call::NoSuchModel(_)) => DenialKind::NotFound,
         Error::Call(Call::Rejected(rejection)) => DenialKind::of(rejection)?,
         _ => return None,

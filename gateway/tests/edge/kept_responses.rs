@@ -194,7 +194,8 @@ async fn a_responses_tokens_are_counted_and_nobody_is_asked() {
     };
     let (status, short) = count(json!({ "model": "small", "input": "hello" })).await;
     assert_eq!((status, &short["object"]), (StatusCode::OK, &json!("response.input_tokens")));
-    let (_, long) = count(json!({ "model": "small", "input": "hello ".repeat(100), "instructions": "Be brief." })).await;
+    let (_, long) =
+        count(json!({ "model": "small", "input": "hello ".repeat(100), "instructions": "Be brief." })).await;
     let tokens = |counted: &Value| counted["input_tokens"].as_u64().unwrap();
     assert!(tokens(&short) > 0 && tokens(&long) > tokens(&short) + 100, "{short} {long}");
     let (status, _) = count(json!({ "model": "small", "input": "hello", "previous_response_id": "resp_1" })).await;

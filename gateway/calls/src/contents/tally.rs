@@ -128,9 +128,8 @@ impl Tally {
 
     /// Adds what was counted here to the shared tally and learns what others counted, unless that was done just now.
     async fn share(&self, contents: &TenantContents) -> Result<(), Error> {
-        let is_due = |state: &State| {
-            state.read_at.is_none_or(|at| self.clock.monotonic().saturating_sub(at) >= ADD_EVERY)
-        };
+        let is_due =
+            |state: &State| state.read_at.is_none_or(|at| self.clock.monotonic().saturating_sub(at) >= ADD_EVERY);
         if !is_due(&self.state()) {
             return Ok(());
         }

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use steward_events::id::ModelId;
 
 use super::betas;
 use crate::error::Error;
@@ -11,7 +10,7 @@ use crate::openai_body::{count, flag};
 use crate::openai_chat::names::{self, Known, Meaning, OTHER_MODEL};
 use crate::openai_chat::request::{count_at, count_field, fields_and_model, size};
 use crate::openai_chat::size::Place;
-use crate::{Fields, ModelRequest, RequestSize};
+use crate::{Fields, ModelRequest, RequestSize, ToCount};
 
 const REGION: &str = "costs more in some regions than the price of the model says; leave it out";
 const BESIDE: &str = "makes the provider read and write beside what `max_tokens` bounds; leave it out";

@@ -18,7 +18,7 @@ pub(super) fn below(root: &str) -> Map<String, Value> {
     let mut paths: Map<String, Value> =
         CALLS.iter().map(|call| (format!("{root}{}", call.path), json!({ "post": called(call, true) }))).collect();
     let counted = format!("{root}/responses/input_tokens");
-    paths.insert(counted, json!({ "post": named_model("How many tokens a response would read", vec!["model"]) }));
+    paths.insert(counted, json!({ "post": named_model("How many tokens a response would read", &["model"]) }));
     paths.extend(kept_responses(root));
     paths.extend(kept_files(root));
     paths.insert(format!("{root}/models"), models());
@@ -113,12 +113,12 @@ pub(super) fn deployed(call: &ModelCall) -> Value {
 
 fn called(call: &ModelCall, names_model: bool) -> Value {
     let required = if names_model { vec!["model", call.required] } else { vec![call.required] };
-    let mut item = named_model(call.summary, required);
+    let mut item = named_model(call.summary, &required);
     item["responses"]["4XX"] = json!({ "description": "The provider's own refusal" });
     item
 }
 
-fn named_model(summary: &str, required: Vec<&str>) -> Value {
+fn named_model(summary: &str, required: &[&str]) -> Value {
     let mut item = compatible(summary);
     item["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": {
         "type": "object", "required": required, "additionalProperties": true,

@@ -118,10 +118,7 @@ mod tests {
                 Call::Busy { reason: text(), retry_after: Duration::from_millis(2_001) }.into(),
                 "429 requests rate_limit_exceeded 3 -",
             ),
-            (
-                Call::KeepsTooMuch { kept: 2, bytes_max: 1 }.into(),
-                "429 requests kept_bytes_exceeded - once",
-            ),
+            (Call::KeepsTooMuch { kept: 2, bytes_max: 1 }.into(), "429 requests kept_bytes_exceeded - once"),
             (Call::IdempotencyKeyReused.into(), "422 invalid_request_error idempotency_key_reused - -"),
             (Call::StillRunning.into(), "409 invalid_request_error idempotency_in_progress 1 -"),
             (
