@@ -188,7 +188,8 @@ impl Pipeline {
         }
         let (authorised, used, leader) = match self.giver.look(authorised, anew, left).await? {
             Look::Given(reply) => return Ok(reply),
-            Look::Make(call, used, Some(leader)) => match self.look_alike(call, used, leader).await? {
+            // Boxed, as all that few calls need: what could happen to a call is room that every call takes.
+            Look::Make(call, used, Some(leader)) => match Box::pin(self.look_alike(call, used, leader)).await? {
                 Look::Given(reply) => return Ok(reply),
                 Look::Make(call, used, leader) => (call, used, leader),
             },
@@ -203,7 +204,7 @@ impl Pipeline {
     }
 
     /// Has the call answered by a provider; what comes is for those too who follow `leader`.
-    async fn answer(&self, mut call: Authorised, leader: Option<Leader>, left: &Left) -> Result<Reply, Error> {
+    async fn answer(&self, mut call: Box<Authorised>, leader: Option<Leader>, left: &Left) -> Result<Reply, Error> {
         self.asker.reserver.count_texts(&mut call).await;
         let stop = Stop { left, cut: &self.cut, leader: leader.as_ref(), claimed: call.claim.is_some(), lost: None };
         let Answered { reserved, answer } = self.asker.first_that_answers(&call, stop).await?;
@@ -220,7 +221,7 @@ impl Pipeline {
                 reply
             }
             CallAnswer::Unusable(measured, why) => {
-                Err(reply::unusable(&self.settler, &call, reserved, (measured, why)).await)
+                Err(Box::pin(reply::unusable(&self.settler, &call, reserved, (measured, why))).await)
             }
             CallAnswer::Stream(events) => {
                 let after = shadow.map(|shadow| -> AfterIt { Box::new(move || shadow.start()) });

@@ -32,6 +32,10 @@ impl Left {
     }
 }
 
+/// Bytes that a work may take. Every call takes them and they are copied, whatever becomes of it, so what few calls need has
+/// a box of its own.
+const WORK_BYTES_MAX: usize = 12 * 1_024;
+
 /// A work on its way.
 pub(crate) struct RunToEnd<T: Send + 'static> {
     /// None once it has ended.
@@ -43,6 +47,7 @@ pub(crate) struct RunToEnd<T: Send + 'static> {
 impl<T: Send + 'static> RunToEnd<T> {
     /// Begins `work`, which hears by `left` when nobody waits any more. Until it has ended, `tracker` counts it.
     pub(crate) fn new(work: impl Future<Output = T> + Send + 'static, left: Left, tracker: &TaskTracker) -> Self {
+        debug_assert!(size_of_val(&work) <= WORK_BYTES_MAX, "a call takes {} bytes", size_of_val(&work));
         Self { work: Some(Box::pin(work)), left, tracked: tracker.token() }
     }
 

@@ -29,7 +29,7 @@ impl Pipeline {
     /// Looks for the answer to a question in other words.
     pub(super) async fn look_alike(
         self: &Arc<Self>,
-        call: Authorised,
+        call: Box<Authorised>,
         used: Option<CacheUse>,
         mut leader: Leader,
     ) -> Result<Look, Error> {

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::limits::{BodyMemory, CallPermit};
 use crate::metrics::{Metrics, Running};
 
-/// A call that may be made, until it is over.
+/// A call that may be made, until it is over. It is boxed: it goes from stage to stage, and each stage's future would hold it.
 pub(super) struct Authorised {
     pub(super) key: AuthenticatedKey,
     /// The request's id, and when it came by the monotonic clock.
@@ -44,7 +44,7 @@ struct Takes {
 
 /// Authorises `planned`. A no rests on all that was recorded, so that a right that was just given counts; and who may not
 /// call a model is told so, also if it has no route or price.
-pub(super) async fn authorise(access: &Access, metrics: &Metrics, planned: Planned) -> Result<Authorised, Error> {
+pub(super) async fn authorise(access: &Access, metrics: &Metrics, planned: Planned) -> Result<Box<Authorised>, Error> {
     let worst = planned.worst_cost();
     let Planned { accepted, dialect, request, mut plan, stands_in } = planned;
     // What is needed of the body is within `request`.
@@ -55,7 +55,7 @@ pub(super) async fn authorise(access: &Access, metrics: &Metrics, planned: Plann
             access.confirm_now(key.shard).await?;
             let worst = match &mut plan {
                 Ok(plan) => {
-                    plan.count_texts(&request).await;
+                    Box::pin(plan.count_texts(&request)).await;
                     plan.estimate.worst().money
                 }
                 Err(_) => worst,
@@ -66,7 +66,7 @@ pub(super) async fn authorise(access: &Access, metrics: &Metrics, planned: Plann
     let takes = Takes { _permit: permit, _memory: memory, _running: metrics.run() };
     let degraded = stands_in.as_ref().map(|stands_in| stands_in.why);
     let purpose = stands_in.map_or(Purpose::Asked, |stands_in| Purpose::StandIn { asked: stands_in.asked });
-    Ok(Authorised {
+    Ok(Box::new(Authorised {
         key,
         id,
         began,
@@ -77,7 +77,7 @@ pub(super) async fn authorise(access: &Access, metrics: &Metrics, planned: Plann
         degraded,
         claim: None,
         _takes: Some(takes),
-    })
+    }))
 }
 
 impl Authorised {
@@ -90,7 +90,7 @@ impl Authorised {
     }
 
     /// A copy that is made at this target, for nobody. It takes nothing of what its caller may have at once.
-    pub(super) fn shadow(&self, target: &ResolvedTarget) -> Option<Self> {
+    pub(super) fn shadow(&self, target: &ResolvedTarget) -> Option<Box<Self>> {
         let Priced { version, estimate } = target.priced.clone()?;
         let plan = Plan {
             targets: vec![target.clone()],
@@ -104,7 +104,7 @@ impl Authorised {
             cache: CacheTerms::default(),
             terms: self.plan.terms.clone(),
         };
-        Some(Self {
+        Some(Box::new(Self {
             key: self.key.clone(),
             id: self.id.clone(),
             began: self.began,
@@ -115,7 +115,7 @@ impl Authorised {
             degraded: None,
             claim: None,
             _takes: None,
-        })
+        }))
     }
 
     /// Whether the call may still be made, as far as this process has heard.

@@ -27,7 +27,7 @@ impl Pipeline {
     /// looked for: whoever names a call wants to know what became of this one.
     pub(super) async fn run_claimed(
         &self,
-        mut call: Authorised,
+        mut call: Box<Authorised>,
         (key, body): (&IdempotencyKey, &Bytes),
         left: &Left,
     ) -> Result<Reply, Error> {

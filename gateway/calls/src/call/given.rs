@@ -49,12 +49,17 @@ pub(super) enum Look {
     /// There was one.
     Given(Reply),
     /// The call is to be made, and this is said of it; its answer may be for others too.
-    Make(Authorised, Option<CacheUse>, Option<Leader>),
+    Make(Box<Authorised>, Option<CacheUse>, Option<Leader>),
 }
 
 impl Giver {
     /// Looks for an answer to `call`; `anew` if its caller wants none that others got.
-    pub(super) async fn look(self: &Arc<Self>, mut call: Authorised, anew: bool, left: &Left) -> Result<Look, Error> {
+    pub(super) async fn look(
+        self: &Arc<Self>,
+        mut call: Box<Authorised>,
+        anew: bool,
+        left: &Left,
+    ) -> Result<Look, Error> {
         let policy = call.plan.cache.policy.clone();
         if policy.is_off() {
             return Ok(Look::Make(call, None, None));
@@ -71,21 +76,21 @@ impl Giver {
             }
             match self.cache.ask(&key, &policy, &origin) {
                 Found::Hit(kept, age) => {
-                    return self.give_kept(call, &kept, CacheUse::Hit { age }).await.map(Look::Given);
+                    return Box::pin(self.give_kept(call, &kept, CacheUse::Hit { age })).await.map(Look::Given);
                 }
                 Found::Nothing(leader) => {
-                    if let Some((kept, age)) = self.cache.ask_others(&key, &policy, &origin).await {
+                    if let Some((kept, age)) = Box::pin(self.cache.ask_others(&key, &policy, &origin)).await {
                         // Those who follow find it in memory.
                         drop(leader);
                         call.fresh_check(&self.access).await?;
-                        return self.give_kept(call, &kept, CacheUse::Hit { age }).await.map(Look::Given);
+                        return Box::pin(self.give_kept(call, &kept, CacheUse::Hit { age })).await.map(Look::Given);
                     }
                     return Ok(Look::Make(call, Some(CacheUse::Miss), Some(leader)));
                 }
                 Found::Underway(follower) => {
                     let followed = match policy.coalesce {
-                        Coalesce::Even => self.share(call, follower, left).await?,
-                        Coalesce::First | Coalesce::Off => self.follow(call, follower, left).await?,
+                        Coalesce::Even => Box::pin(self.share(call, follower, left)).await?,
+                        Coalesce::First | Coalesce::Off => Box::pin(self.follow(call, follower, left)).await?,
                     };
                     match followed {
                         Followed::To(reply) => return Ok(Look::Given(reply)),
@@ -100,7 +105,7 @@ impl Giver {
     /// Waits for the answer of another call, which bears the cost, and gives it.
     async fn follow(
         self: &Arc<Self>,
-        call: Authorised,
+        call: Box<Authorised>,
         mut follower: Follower,
         left: &Left,
     ) -> Result<Followed, Error> {
@@ -130,7 +135,7 @@ impl Giver {
     }
 
     /// Gives an answer that is whole.
-    pub(super) async fn give_kept(&self, call: Authorised, kept: &Kept, used: CacheUse) -> Result<Reply, Error> {
+    pub(super) async fn give_kept(&self, call: Box<Authorised>, kept: &Kept, used: CacheUse) -> Result<Reply, Error> {
         self.metrics.cache(used);
         let id = self.reserver.new_call();
         let source = match used {
@@ -149,7 +154,7 @@ impl Giver {
     /// Replies with an answer that is whole, once it is on record that it was given.
     pub(super) fn reply(
         &self,
-        call: Authorised,
+        call: Box<Authorised>,
         kept: &Kept,
         (id, used): (CallId, CacheUse),
         settled: Settled,
@@ -173,7 +178,7 @@ impl Giver {
     }
 
     /// Replies with the stream of another call.
-    fn start(self: &Arc<Self>, call: Authorised, follower: Follower, of: (CallId, Target)) -> Reply {
+    fn start(self: &Arc<Self>, call: Box<Authorised>, follower: Follower, of: (CallId, Target)) -> Reply {
         let id = self.reserver.new_call();
         let summary = summary(&call, id.clone(), CacheUse::Shared);
         let slot = Slot::default();
@@ -183,7 +188,7 @@ impl Giver {
 
     async fn pass(
         self: Arc<Self>,
-        call: Authorised,
+        call: Box<Authorised>,
         mut follower: Follower,
         (id, (of, target)): (CallId, (CallId, Target)),
         slot: Slot,
@@ -241,7 +246,7 @@ pub(super) fn last(call: &Authorised, kept: &Kept, settled: &Settled) -> Bytes {
 #[allow(clippy::large_enum_variant)] // taken apart at once
 pub(super) enum Followed {
     To(Reply),
-    Nowhere(Authorised),
+    Nowhere(Box<Authorised>),
 }
 
 /// Under what the answer to `call` is kept; none if it may not be given twice.
@@ -282,7 +287,13 @@ pub(super) fn summary(call: &Authorised, id: CallId, used: CacheUse) -> CallSumm
 }
 
 /// A kept stream, whose giving is on record.
-fn pieces(call: Authorised, mut events: Bytes, held: Option<Bytes>, settled: Settled, tracker: &TaskTracker) -> Pieces {
+fn pieces(
+    call: Box<Authorised>,
+    mut events: Bytes,
+    held: Option<Bytes>,
+    settled: Settled,
+    tracker: &TaskTracker,
+) -> Pieces {
     let slot = Slot::default();
     let to = slot.clone();
     let work = async move {

@@ -14,7 +14,7 @@ use steward_ports::live::Live;
 
 use super::accepted::Accepted;
 use super::card;
-use super::shaped::{Shape, shaped};
+use super::shaped::{Shape, may_change, shaped};
 use crate::access::Access;
 use crate::admission::Admission;
 use crate::dialect::prompt::Spared;
@@ -143,9 +143,11 @@ impl Planner {
     pub(super) async fn plan(&self, accepted: Accepted, dialect: &'static dyn Dialect) -> Result<Planned, Error> {
         let mut request = dialect.read(&accepted.body)?;
         let mut plan = self.find(&accepted, &request, dialect).await;
-        if let Ok(found) = &plan {
+        if let Ok(found) = &plan
+            && may_change(found.prompt)
+        {
             let shape = Shape { policy: found.prompt, tokenizer: found.tokenizer, room: found.estimate.room() };
-            match shaped(dialect, &request, shape).await {
+            match Box::pin(shaped(dialect, &request, shape)).await {
                 Ok(None) => {}
                 Ok(Some((shorter, spared))) => {
                     request = shorter;

@@ -63,7 +63,7 @@ impl Relay {
     /// Replies with what comes, as the client's connection asks for it.
     pub(super) fn start(
         self: &Arc<Self>,
-        call: Authorised,
+        call: Box<Authorised>,
         reserved: Reserved,
         (events, leader, after): (UpstreamEvents, Option<Leader>, Option<AfterIt>),
     ) -> Reply {
@@ -90,7 +90,7 @@ impl Relay {
 /// A stream on its way.
 struct Passing {
     relay: Arc<Relay>,
-    call: Authorised,
+    call: Box<Authorised>,
     reserved: Reserved,
     slot: Slot,
     meter: Meter,

@@ -84,7 +84,7 @@ pub(super) const TOO_LONG: &str = "its answer is too long to be kept";
 /// Settles a call that was answered at once, and only then replies.
 pub(super) async fn whole(
     settler: &Settler,
-    call: Authorised,
+    call: Box<Authorised>,
     reserved: Reserved,
     (body, measured): (Bytes, Measured),
     leader: Option<Leader>,

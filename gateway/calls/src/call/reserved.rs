@@ -128,7 +128,7 @@ impl Reserver {
         let (worst, holder) = (call.plan.estimate.worst(), &call.key.holder);
         let has_room = || self.admission.has_room(&holder.tenant, &scopes(holder, &call.request.model), worst);
         if call.plan.tokenizer.is_some() && !has_room() {
-            call.plan.count_texts(&call.request).await;
+            Box::pin(call.plan.count_texts(&call.request)).await;
         }
     }
 

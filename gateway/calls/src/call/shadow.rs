@@ -34,7 +34,7 @@ pub(super) struct Shadows {
 /// A copy that can be made.
 pub(super) struct Shadow {
     by: Shadows,
-    call: Authorised,
+    call: Box<Authorised>,
     permit: OwnedSemaphorePermit,
 }
 

@@ -22,7 +22,13 @@ pub(super) struct Shape {
     pub(super) room: u64,
 }
 
-/// `request` in this shape, and what was spared of it; none if it stays as it is.
+/// True if a policy may change requests: few do.
+pub(super) const fn may_change(policy: PromptPolicy) -> bool {
+    policy.compress || policy.window.is_some()
+}
+
+/// `request` in this shape, and what was spared of it; none if it stays as it is. To be asked only if
+/// [`may_change`] says so.
 ///
 /// # Errors
 /// [`Error::BadRequest`] if it is longer than the model reads, and the policy minds.
@@ -31,9 +37,6 @@ pub(super) async fn shaped(
     request: &ModelRequest,
     shape: Shape,
 ) -> Result<Option<(ModelRequest, Spared)>, Error> {
-    if !shape.policy.compress && shape.policy.window.is_none() {
-        return Ok(None);
-    }
     let (mut body, bytes) = (request.body.clone(), request.size.bytes);
     let work = move || shape.apply(&mut body, bytes).map(|spared| (body, spared));
     let done = if bytes <= AT_ONCE_BYTES_MAX {

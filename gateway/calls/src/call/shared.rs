@@ -32,7 +32,7 @@ impl Giver {
     /// Shares the answer of another call, or goes nowhere if that is not possible (any more).
     pub(super) async fn share(
         self: &Arc<Self>,
-        call: Authorised,
+        call: Box<Authorised>,
         mut follower: Follower,
         left: &Left,
     ) -> Result<Followed, Error> {
@@ -99,14 +99,14 @@ impl Giver {
     }
 
     /// Replies with the stream of another call.
-    fn start_shared(self: &Arc<Self>, call: Authorised, follower: Follower, sharer: Sharer) -> Reply {
+    fn start_shared(self: &Arc<Self>, call: Box<Authorised>, follower: Follower, sharer: Sharer) -> Reply {
         let summary = summary(&call, sharer.reservation.call.clone(), CacheUse::Shared);
         let slot = Slot::default();
         let work = Arc::clone(self).pass_shared(call, follower, sharer, slot.clone());
         Reply { summary, body: ReplyBody::Stream(Pieces::new(work, slot, &self.tracker)) }
     }
 
-    async fn pass_shared(self: Arc<Self>, call: Authorised, mut follower: Follower, sharer: Sharer, slot: Slot) {
+    async fn pass_shared(self: Arc<Self>, call: Box<Authorised>, mut follower: Follower, sharer: Sharer, slot: Slot) {
         let passed = self.pass_on(&call, &mut follower, &slot).await;
         // It listens no longer.
         drop(follower);

@@ -12,7 +12,13 @@ impl Planner {
     /// `planned` as it is, or as a call of the model that stands in now. Where that one cannot be called, the one that was
     /// asked is.
     pub(super) async fn or_stand_in(&self, planned: Planned) -> Planned {
-        let Some((to, why)) = self.stand_in(&planned) else { return planned };
+        match self.stand_in(&planned) {
+            Some(by) => Box::pin(self.stood_in(planned, by)).await,
+            None => planned,
+        }
+    }
+
+    async fn stood_in(&self, planned: Planned, (to, why): (ModelId, &'static str)) -> Planned {
         let asked = planned.request.model.clone();
         let request = ModelRequest { model: to, ..planned.request.clone() };
         let Ok(plan) = self.find(&planned.accepted, &request, planned.dialect).await else { return planned };
