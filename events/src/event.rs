@@ -19,12 +19,14 @@ mod batch;
 mod cache;
 mod call;
 mod catalog;
+mod channel;
 mod checkpoint;
 mod denials;
 mod file;
 mod identity;
 mod ledger;
 mod model_spec;
+mod notice;
 mod price;
 mod prompt;
 mod reads;
@@ -46,12 +48,16 @@ pub use call::{
     TAG_VALUE_BYTES_MAX, TAGS_MAX, Tags, TokenUsage,
 };
 pub use catalog::{CatalogEvent, ProviderKind};
+pub use channel::{
+    Addressed, ChannelEvent, ChannelKind, ChannelSpec, InvalidRecipients, RECIPIENTS_MAX, Recipients,
+};
 pub use checkpoint::CheckpointEvent;
 pub use denials::{DenialEvent, DenialKind};
 pub use file::{FileEvent, FileName, FilePurpose};
 pub use identity::{IdentityEvent, KeyHash, Profile};
 pub use ledger::{BudgetKey, BudgetLevel, BudgetSpec, LeaseTerms, LedgerEvent, UnsettledCall, WindowBounds};
 pub use model_spec::{Feature, ModelSpec, Tokenizer};
+pub use notice::{InvalidPattern, Notice, NoticeKind, NoticePattern, NoticeSource, Severity};
 pub use price::{Hours, PriceVariant, PriceVersion, Rates, ServiceTier, TimeOfDay, Unpriced, UnpricedSet, Weekday};
 pub use prompt::{PromptPolicy, PromptWindow};
 pub use reads::ReadEvent;
