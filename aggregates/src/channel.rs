@@ -22,6 +22,7 @@ use crate::aggregate::{Aggregate, Stamp};
 use crate::claim::WORKER_BYTES_MAX;
 use crate::limit;
 
+mod fit;
 mod pace;
 mod spec;
 
@@ -47,14 +48,6 @@ pub const RETRY_PAUSE_MAX: Duration = Duration::from_hours(24);
 
 /// How long an alert that is a test lasts.
 const TEST_TIME: Duration = Duration::from_mins(5);
-
-/// The longest title, text and field of a notice, in bytes.
-const TITLE_BYTES_MAX: usize = 300;
-const TEXT_BYTES_MAX: usize = 2_000;
-const FIELD_BYTES_MAX: usize = 500;
-
-/// The most fields of a notice.
-const FIELDS_MAX: usize = 16;
 
 /// A tenant's channels.
 #[derive(Clone, Debug, Default)]
@@ -176,12 +169,13 @@ impl Channel {
 
     fn notify(&self, notify: &NotifyChannels, stamp: &Stamp) -> Result<Vec<ChannelEvent>, Rejection> {
         let NotifyChannels { notice, source } = notify;
-        check(notice)?;
+        fit::check(notice)?;
         // Another worker told it, or there is nobody to be told.
         if self.told.is_some_and(|told| *source <= told) {
             return Ok(vec![]);
         }
-        let wanting = self.lines.iter().filter(|(_, line)| !line.disabled && line.spec.wants(notice.kind, &notice.scope));
+        let wanting =
+            self.lines.iter().filter(|(_, line)| !line.disabled && line.spec.wants(notice.kind, &notice.scope));
         let (mut messages, mut after) = (Vec::new(), Vec::new());
         for (channel, line) in wanting {
             let message = MessageId::of(&stamp.tenant, channel, source.position.0, source.index);
@@ -210,7 +204,8 @@ impl Channel {
             return (Addressed { channel: channel.clone(), message: message.clone(), at: open.at }, vec![]);
         }
         let gathered = line.last_of.get(&notice.kind).map_or(now, |last| last.plus(pace::GATHER));
-        let at = now.max(gathered).max(line.pace.next(now, pace::CHANNEL_MAX)).max(self.pace.next(now, pace::TENANT_MAX));
+        let at =
+            now.max(gathered).max(line.pace.next(now, pace::CHANNEL_MAX)).max(self.pace.next(now, pace::TENANT_MAX));
         let mut dead = Vec::new();
         if line.open.len() >= OPEN_MAX {
             dead = line.bury(channel, &fresh, &format!("{OPEN_MAX} messages of this channel are waiting already"));
@@ -281,26 +276,10 @@ impl Line {
             reason: reason.to_owned(),
         };
         let oldest = self.dead.front().filter(|_| self.dead.len() >= DEAD_MAX);
-        let dropped = oldest.map(|(message, _)| ChannelEvent::DeadLetterDropped {
-            channel: channel.clone(),
-            message: message.clone(),
-        });
+        let dropped = oldest
+            .map(|(message, _)| ChannelEvent::DeadLetterDropped { channel: channel.clone(), message: message.clone() });
         [Some(buried), dropped].into_iter().flatten().collect()
     }
-}
-
-/// Refuses a notice that would not fit into the log or into a message.
-fn check(notice: &Notice) -> Result<(), Rejection> {
-    limit::text("notice.title", &notice.title, TITLE_BYTES_MAX)?;
-    limit::text("notice.text", &notice.text, TEXT_BYTES_MAX)?;
-    limit::text("notice.about", &notice.about, TITLE_BYTES_MAX)?;
-    limit::text("notice.act", notice.act.as_deref().unwrap_or_default(), TITLE_BYTES_MAX)?;
-    limit::count("notice.fields", notice.fields.len(), FIELDS_MAX)?;
-    for (name, value) in &notice.fields {
-        limit::text("notice.fields", name, FIELD_BYTES_MAX)?;
-        limit::text("notice.fields", value, FIELD_BYTES_MAX)?;
-    }
-    Ok(())
 }
 
 impl Aggregate for Channel {

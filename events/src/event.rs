@@ -48,9 +48,7 @@ pub use call::{
     TAG_VALUE_BYTES_MAX, TAGS_MAX, Tags, TokenUsage,
 };
 pub use catalog::{CatalogEvent, ProviderKind};
-pub use channel::{
-    Addressed, ChannelEvent, ChannelKind, ChannelSpec, InvalidRecipients, RECIPIENTS_MAX, Recipients,
-};
+pub use channel::{Addressed, ChannelEvent, ChannelKind, ChannelSpec, InvalidRecipients, RECIPIENTS_MAX, Recipients};
 pub use checkpoint::CheckpointEvent;
 pub use denials::{DenialEvent, DenialKind};
 pub use file::{FileEvent, FileName, FilePurpose};

@@ -71,7 +71,9 @@ mod tests {
 
     #[test]
     fn addresses_that_hide_another_are_not_public() {
-        for host in ["127.0.0.1", "10.1.2.3", "100.64.0.1", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]"] {
+        for host in
+            ["127.0.0.1", "10.1.2.3", "100.64.0.1", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]"]
+        {
             assert!(!may_be_public(host), "{host}");
         }
         for host in ["example.com", "8.8.8.8", "[2606:4700::1111]", "localhost"] {

@@ -6,16 +6,16 @@ use std::time::Duration;
 use steward_events::timestamp::Timestamp;
 
 /// After a message of a kind, further notices of this kind are gathered for so long into one.
-pub const GATHER: Duration = Duration::from_secs(10);
+pub(super) const GATHER: Duration = Duration::from_secs(10);
 
 /// Over this time messages are counted.
-pub const PACE_TIME: Duration = Duration::from_secs(60);
+pub(super) const PACE_TIME: Duration = Duration::from_secs(60);
 
 /// The most messages of one channel in that time.
-pub const CHANNEL_MAX: usize = 20;
+pub(super) const CHANNEL_MAX: usize = 20;
 
 /// The most messages of one tenant in that time.
-pub const TENANT_MAX: usize = 60;
+pub(super) const TENANT_MAX: usize = 60;
 
 /// When the last messages are to be sent, or were; the oldest first.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +54,9 @@ mod tests {
         for eight in sent.windows(8) {
             assert!(eight[7] >= eight[0].plus(PACE_TIME), "{eight:?}");
         }
-        assert!(sent[..7].iter().enumerate().all(|(place, at)| at.0 == place as u64 * 100_000), "the first ones wait for nothing");
+        assert!(
+            sent[..7].iter().enumerate().all(|(place, at)| at.0 == place as u64 * 100_000),
+            "the first ones wait for nothing"
+        );
     }
 }

@@ -25,7 +25,10 @@ pub(super) fn checked(set: &SetChannel, stamp: &Stamp) -> Result<ChannelSpec, Re
         check_url(url)?;
     }
     if secret.as_ref().is_some_and(|secret| secret.is_system()) {
-        return Err(Rejection::invalid("secret", "names that begin with sys_ are of Steward's own secrets: choose another"));
+        return Err(Rejection::invalid(
+            "secret",
+            "names that begin with sys_ are of Steward's own secrets: choose another",
+        ));
     }
     limit::count("notices", notices.len(), WANTED_MAX)?;
     limit::count("scopes", scopes.len(), WANTED_MAX)?;
@@ -60,7 +63,9 @@ fn part(field: &str, needed: bool, given: bool, kind: ChannelKind) -> Result<(),
             };
             Err(Rejection::invalid(field, format!("a channel of the kind {kind} needs {how}")))
         }
-        (false, true) => Err(Rejection::invalid(field, format!("says nothing of a channel of the kind {kind}: leave it out"))),
+        (false, true) => {
+            Err(Rejection::invalid(field, format!("says nothing of a channel of the kind {kind}: leave it out")))
+        }
         _ => Ok(()),
     }
 }

@@ -122,7 +122,8 @@ fn each_kind_needs_its_parts_and_no_others() {
     assert_eq!(refused(SetChannel { secret: None, ..webhook.clone() }), "secret");
     assert_eq!(refused(SetChannel { secret: Some("sys_contents".parse().unwrap()), ..webhook.clone() }), "secret");
     assert_eq!(refused(SetChannel { scopes: vec!["globex".parse().unwrap()], ..webhook.clone() }), "scopes");
-    for wrong in ["ftp://example.com", "https://", "https://ana:pw@example.com/", "https://exa mple.com", "example.com"] {
+    for wrong in ["ftp://example.com", "https://", "https://ana:pw@example.com/", "https://exa mple.com", "example.com"]
+    {
         assert_eq!(refused(SetChannel { url: url(wrong), ..webhook.clone() }), "url", "{wrong}");
     }
     assert_eq!(refused(SetChannel { secret: secret(), url: url("https://a.b"), ..set(ChannelKind::Slack) }), "url");
@@ -207,7 +208,8 @@ fn a_message_ends_delivered_retried_or_dead() {
     let delivered = ChannelEvent::Delivered { channel: channel("ops"), message: message(7), attempt: 1 };
     given::<Channel>(sending()).at(NOW).when(finish(1, SendingOutcome::Delivered)).then([delivered.clone()]);
     let (channel_id, reason, retry_at) = (channel("ops"), "500".to_owned(), until);
-    let retried = ChannelEvent::SendingFailed { channel: channel_id, message: message(7), attempt: 1, reason, retry_at };
+    let retried =
+        ChannelEvent::SendingFailed { channel: channel_id, message: message(7), attempt: 1, reason, retry_at };
     given::<Channel>(sending()).at(NOW).when(finish(1, failed(Some(until)))).then([retried.clone()]);
     given::<Channel>(sending()).at(NOW).when(finish(1, failed(None))).then([dead(7, "500")]);
     let gone = SendingOutcome::Gone { reason: "410".to_owned() };

@@ -197,7 +197,9 @@ pub struct Recipients(Vec<String>);
 
 /// Texts that are no list of mail addresses. It does not say which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("recipients are 1 to {RECIPIENTS_MAX} mail addresses such as ana@example.com, each of visible ASCII characters")]
+#[error(
+    "recipients are 1 to {RECIPIENTS_MAX} mail addresses such as ana@example.com, each of visible ASCII characters"
+)]
 pub struct InvalidRecipients;
 
 impl Recipients {
@@ -212,13 +214,19 @@ impl TryFrom<Vec<String>> for Recipients {
 
     fn try_from(addresses: Vec<String>) -> Result<Self, InvalidRecipients> {
         let count = (1..=RECIPIENTS_MAX).contains(&addresses.len());
-        if count && addresses.iter().all(|text| is_address(text)) { Ok(Self(addresses)) } else { Err(InvalidRecipients) }
+        if count && addresses.iter().all(|text| is_address(text)) {
+            Ok(Self(addresses))
+        } else {
+            Err(InvalidRecipients)
+        }
     }
 }
 
 /// Whether `text` has the form of a plain mail address, without a name and without quotes.
 fn is_address(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'(' | b')' | b',' | b';' | b':' | b'"' | b'\\');
+    let plain = |byte: u8| {
+        byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'(' | b')' | b',' | b';' | b':' | b'"' | b'\\')
+    };
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     text.len() <= ADDRESS_BYTES_MAX
         && text.bytes().all(plain)
@@ -246,9 +254,19 @@ mod tests {
         assert!(read(&[]).is_err());
         let long = format!("{}@example.com", "a".repeat(ADDRESS_BYTES_MAX));
         for wrong in [
-            "", "ana", "@example.com", "ana@", "ana@localhost", "ana@b@example.com", "a b@example.com",
-            "ana@example.com\r\nBcc: all@example.com", "<ana@example.com>", "a,b@example.com", "ána@example.com",
-            "ana@example..com", &long,
+            "",
+            "ana",
+            "@example.com",
+            "ana@",
+            "ana@localhost",
+            "ana@b@example.com",
+            "a b@example.com",
+            "ana@example.com\r\nBcc: all@example.com",
+            "<ana@example.com>",
+            "a,b@example.com",
+            "ána@example.com",
+            "ana@example..com",
+            &long,
         ] {
             assert_eq!(read(&[wrong]), Err(InvalidRecipients), "{wrong:?}");
         }

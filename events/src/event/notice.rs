@@ -116,9 +116,7 @@ pub struct Notice {
 }
 
 /// Where the event stands that a notice tells of. All events of a tenant are in one shard, so these are in order.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoticeSource {
     /// The commit's place in the tenant's shard.
@@ -206,13 +204,9 @@ mod tests {
 
     #[test]
     fn a_pattern_covers_one_kind_a_group_or_all() {
-        for (pattern, covers) in [
-            ("budget.threshold", true),
-            ("budget.*", true),
-            ("*", true),
-            ("task.*", false),
-            ("task.failed", false),
-        ] {
+        for (pattern, covers) in
+            [("budget.threshold", true), ("budget.*", true), ("*", true), ("task.*", false), ("task.failed", false)]
+        {
             let pattern: NoticePattern = pattern.parse().unwrap();
             assert_eq!(pattern.covers(NoticeKind::BudgetThreshold), covers, "{pattern}");
         }

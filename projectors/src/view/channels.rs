@@ -83,8 +83,7 @@ impl ChannelsView {
             ChannelsRow::Message(_) | ChannelsRow::Channel(_) => Ok(None),
         };
         let bounds = (paging.limit, ROWS_READ_MAX);
-        let read =
-            move |rows: &Snapshot<'_>| part(rows, &prefix, within.as_ref(), after.as_ref(), bounds, wanted);
+        let read = move |rows: &Snapshot<'_>| part(rows, &prefix, within.as_ref(), after.as_ref(), bounds, wanted);
         Ok(self.rows.read(query.shard, paging.min_position, read).await?.page())
     }
 
@@ -270,7 +269,12 @@ fn noticed(notice: &Notice, addressed: &Addressed, recorded: &Recorded<'_>, rows
     });
 }
 
-fn change(tenant: &TenantId, channel: &ChannelId, rows: &mut Rows<ChannelsRow>, change: impl FnOnce(&mut StoredChannel)) {
+fn change(
+    tenant: &TenantId,
+    channel: &ChannelId,
+    rows: &mut Rows<ChannelsRow>,
+    change: impl FnOnce(&mut StoredChannel),
+) {
     if let Some(ChannelsRow::Channel(row)) = rows.row(&channel_key(tenant, channel)) {
         change(row);
     }

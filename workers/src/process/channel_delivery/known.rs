@@ -170,13 +170,7 @@ impl Known {
     }
 
     /// Changes a message, and its place in the line.
-    fn change(
-        &mut self,
-        name: &TenantId,
-        channel: &ChannelId,
-        message: &MessageId,
-        change: impl FnOnce(&mut Message),
-    ) {
+    fn change(&mut self, name: &TenantId, channel: &ChannelId, message: &MessageId, change: impl FnOnce(&mut Message)) {
         let line = self.tenants.get_mut(name).and_then(|tenant| tenant.lines.get_mut(channel));
         let Some(line) = line else { return };
         let off = line.disabled || !line.spec.enabled;

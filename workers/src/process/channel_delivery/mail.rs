@@ -13,9 +13,11 @@ use super::outgoing::{Failure, Outgoing};
 use super::wording;
 use crate::config::{Mail, MailTls};
 
+type Transport = AsyncSmtpTransport<Tokio1Executor>;
+
 /// Sends mails.
 pub(super) struct Mailer {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    transport: Transport,
     from: Mailbox,
     domains: Vec<String>,
 }
@@ -28,8 +30,7 @@ impl Mailer {
     pub(super) fn new(config: &Mail, time_max: Duration) -> Result<Option<Self>, BoxError> {
         let Some(host) = &config.host else { return Ok(None) };
         let from = config.from.as_deref().ok_or("mail.from is not set: say in whose name mails are written")?;
-        let from = from.parse().map_err(|error| format!("mail.from {from:?} is no mail address: {error}"))?;
-        type Transport = AsyncSmtpTransport<Tokio1Executor>;
+        let from = mailbox(from).ok_or_else(|| format!("mail.from {from:?} is no mail address"))?;
         let mut transport = match config.tls {
             MailTls::Starttls => Transport::starttls_relay(host)?,
             MailTls::Tls => Transport::relay(host)?,
@@ -68,7 +69,10 @@ impl Mailer {
             .subject(wording::title(outgoing))
             .header(ContentType::TEXT_PLAIN)
             // Nobody's holiday notice answers.
-            .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()));
+            .raw_header(HeaderValue::new(
+                HeaderName::new_from_ascii_str("Auto-Submitted"),
+                "auto-generated".to_owned(),
+            ));
         for address in recipients.addresses() {
             let address: Address =
                 address.parse().map_err(|_| Failure::Never("one of the recipients is no mail address".to_owned()))?;
@@ -80,6 +84,14 @@ impl Mailer {
             mail = mail.to(Mailbox::new(None, address));
         }
         mail.body(wording::text(outgoing)).map_err(|_| Failure::Never("the mail cannot be written".to_owned()))
+    }
+}
+
+/// An address with or without a name, which may be of any letters.
+fn mailbox(text: &str) -> Option<Mailbox> {
+    match text.trim().strip_suffix('>').and_then(|text| text.rsplit_once('<')) {
+        Some((name, address)) => Some(Mailbox::new(Some(name.trim().trim_matches('"').to_owned()), address.parse().ok()?)),
+        None => Some(Mailbox::new(None, text.trim().parse().ok()?)),
     }
 }
 
@@ -172,7 +184,8 @@ mod tests {
     #[test]
     fn half_a_configuration_is_refused() {
         let half = |change: fn(&mut Mail)| {
-            let mut config = Mail { host: Some("mail".to_owned()), from: Some("a@example.com".to_owned()), ..Mail::default() };
+            let mut config =
+                Mail { host: Some("mail".to_owned()), from: Some("a@example.com".to_owned()), ..Mail::default() };
             change(&mut config);
             Mailer::new(&config, Duration::from_secs(1)).err().map(|error| error.to_string()).unwrap_or_default()
         };

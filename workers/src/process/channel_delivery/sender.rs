@@ -61,7 +61,8 @@ impl Sender {
                 let mailer = self.mailer.as_ref().ok_or_else(|| {
                     Failure::later("this installation has no mail server: its operators set [mail] in steward.toml")
                 })?;
-                let sealed = outgoing.spec.recipients.as_ref().ok_or_else(|| Failure::later("there is no recipient"))?;
+                let sealed =
+                    outgoing.spec.recipients.as_ref().ok_or_else(|| Failure::later("there is no recipient"))?;
                 mailer.send(outgoing, &self.open(sealed).await?).await
             }
         }

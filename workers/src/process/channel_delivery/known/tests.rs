@@ -200,21 +200,27 @@ fn failures_are_told_where_they_belong() {
 #[test]
 fn a_burst_of_refusals_is_told_and_a_single_one_is_not() {
     let mut world = World::with_channel(&[], None);
-    world.tell("gw", DenialEvent::LeftOut {
-        principal: None,
-        address: Some("203.0.113.7".to_owned()),
-        kinds: [(DenialKind::WrongKey, 40), (DenialKind::TooMuch, 2)].into(),
-        permissions: vec![],
-        scopes: vec![],
-    });
-    world.tell("gw", DenialEvent::Denied {
-        kind: DenialKind::WrongKey,
-        principal: None,
-        address: None,
-        permission: None,
-        scope: None,
-        reason: "no".to_owned(),
-    });
+    world.tell(
+        "gw",
+        DenialEvent::LeftOut {
+            principal: None,
+            address: Some("203.0.113.7".to_owned()),
+            kinds: [(DenialKind::WrongKey, 40), (DenialKind::TooMuch, 2)].into(),
+            permissions: vec![],
+            scopes: vec![],
+        },
+    );
+    world.tell(
+        "gw",
+        DenialEvent::Denied {
+            kind: DenialKind::WrongKey,
+            principal: None,
+            address: None,
+            permission: None,
+            scope: None,
+            reason: "no".to_owned(),
+        },
+    );
     let [(_, burst)] = &world.due()[..] else { panic!("{:?}", world.kinds()) };
     assert_eq!(burst.title, "42 requests of 203.0.113.7 were refused at once");
 }
