@@ -57,9 +57,9 @@ def mails():
 class Site:
     """An installation with two tenants, and channels that are set as people do."""
 
-    def __init__(self, steward, hooks, mails=None):
+    def __init__(self, steward, hooks, mails=None, settings=QUICK):
         self.steward, self.hooks = steward, hooks
-        steward.config.write_text(steward.config.read_text() + QUICK.format(port=mails.port if mails else 1))
+        steward.config.write_text(steward.config.read_text() + settings.format(port=mails.port if mails else 1))
 
     def founded(self):
         for tenant in ("acme", "globex"):
@@ -223,9 +223,7 @@ def test_a_channel_retries_then_keeps_a_dead_letter_for_redelivery(steward, hook
 
 
 def test_a_tenants_channel_reaches_public_addresses_only(steward, hooks):
-    steward.config.write_text(steward.config.read_text() + '[channels]\nattempts_max = 1\nsend_time_max = "2s"\n')
-    site = Site.__new__(Site)
-    site.steward, site.hooks = steward, hooks
+    site = Site(steward, hooks, settings='[channels]\nattempts_max = 1\nsend_time_max = "2s"\n')
     steward.up()
     site.founded()
     site.webhook("near")
