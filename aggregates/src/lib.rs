@@ -9,6 +9,7 @@ pub mod aggregate;
 pub mod authority;
 pub mod batch;
 pub mod catalog;
+pub mod channel;
 pub mod checkpoint;
 pub mod claim;
 pub mod deciders;

@@ -80,6 +80,9 @@ fn example(spec: &CommandSpec) -> &'static str {
         ("cache", "purge") => r#"{"model":"small"}"#,
         ("secret", "set") => r#"{"secret":"mine","value":"sk-example"}"#,
         ("secret", "remove") => r#"{"secret":"mine"}"#,
+        ("channel", "set") => r#"{"channel":"ops","kind":"webhook","url":"https://example.com","secret":"mine"}"#,
+        ("channel", "remove" | "test") => r#"{"channel":"ops"}"#,
+        ("channel", "redeliver") => r#"{"channel":"ops","message":"msg_1"}"#,
         ("agent", "define") => r#"{"agent":"researcher","spec":{"model":"small","instructions":""}}"#,
         ("task", "submit") => r#"{"agent":"researcher","input":{"prompt":"why"},"scope":"acme/support"}"#,
         ("task", "cancel") => r#"{"task":"t_1"}"#,
@@ -262,7 +265,7 @@ fn each_row_gives_what_the_table_says() {
         write!(table, "{name:<11}").unwrap();
     }
     for (row, cells) in answers() {
-        write!(table, "\n{row:<22}").unwrap();
+        write!(table, "\n{row:<21} ").unwrap();
         for cell in cells {
             write!(table, "{cell:<11}").unwrap();
         }

@@ -43,6 +43,8 @@ macro_rules! aggregates {
             reads: Reads, ReadEvent;
             /// Signed states of the tenants' trees, and requests for them.
             checkpoint: Checkpoint, CheckpointEvent, CheckpointCommand;
+            /// The channels by which people and machines are told, and what is sent through them.
+            channel: Channel, ChannelEvent, ChannelCommand;
         }
     };
 }

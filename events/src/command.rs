@@ -14,6 +14,7 @@ mod access;
 mod agent;
 mod batch;
 mod catalog;
+mod channel;
 mod checkpoint;
 mod file;
 mod identity;
@@ -30,6 +31,10 @@ pub use batch::{
 pub use catalog::{
     CatalogCommand, MakeSecret, PurgeCache, RemoveSecret, SetCache, SetModel, SetPrice, SetPrompt, SetProvider,
     SetRoute, SetSecret,
+};
+pub use channel::{
+    ChannelCommand, FinishSending, NotifyChannels, RedeliverMessage, RemoveChannel, SendingOutcome, SetChannel,
+    StartSending, TestChannel,
 };
 pub use checkpoint::{CheckpointCommand, RequestCheckpoint, SignCheckpoint};
 pub use file::{FileCommand, KeepFile, RemoveFile};

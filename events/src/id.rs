@@ -178,6 +178,10 @@ ids! {
     HolderId = "holder";
     /// What a chain of commands and events belongs to, from the caller's request on.
     CorrelationId = "correlation";
+    /// A channel by which somebody is told, unique in its tenant.
+    ChannelId = "channel";
+    /// One message through one channel (`msg_…`); the same at every attempt, so that who receives it twice can tell.
+    MessageId = "message";
     /// One life of a budget: a budget removed and set again has another.
     BudgetId = "budget";
     /// The last token of a log subject: `main`, or the id of a task, agent, journal, placed tenant.
@@ -245,6 +249,15 @@ impl SecretId {
     /// True of secrets that Steward makes for itself: nobody else sets, removes or uses one.
     pub fn is_system(&self) -> bool {
         self.0.starts_with("sys_")
+    }
+}
+
+impl MessageId {
+    /// The message that begins with what was recorded at a place of the tenant's shard: the same for all who make it.
+    pub fn of(tenant: &TenantId, channel: &ChannelId, position: u64, index: u32) -> Self {
+        let hash = blake3::hash(format!("message\0{tenant}\0{channel}\0{position}\0{index}").as_bytes());
+        let bits = u128::from_be_bytes(*hash.as_bytes().first_chunk().unwrap_or(&[0; 16]));
+        Self(Arc::from(format!("msg_{}", ids::base32(bits))))
     }
 }
 

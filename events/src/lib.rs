@@ -13,6 +13,7 @@ pub mod id;
 pub mod ids;
 pub mod permission;
 pub mod provider_key;
+pub mod public_address;
 pub mod quantity;
 pub mod query;
 pub mod rejection;

@@ -11,6 +11,7 @@ mod audit;
 mod batch;
 mod budget;
 mod catalog;
+mod channel;
 mod cost;
 mod directory;
 mod file;
@@ -32,6 +33,10 @@ pub use budget::{BudgetPage, BudgetRow, ListBudgets, WindowRow};
 pub use catalog::{
     ExplainedTarget, ListModels, ListPrices, ListProviders, ModelPage, ModelRow, PricePage, PriceRow, ProviderPage,
     ProviderRow, RouteExplanation, RouteQuery,
+};
+pub use channel::{
+    ChannelPage, ChannelRow, ChannelState, ListChannels, ListDeadLetters, MessagePage, MessageRow, MessageState,
+    ShowChannel,
 };
 pub use cost::{CostBy, CostQuery, CostReport, CostRow, CostSums, ReportDay};
 pub use directory::{
@@ -139,6 +144,9 @@ query_table! {
     "price" "list" => ListPrices, PricePage, OfTheTenant, "The prices of models and from when until when each applies";
     "secret" "list" => ListSecrets, SecretPage, OfTheTenant, "The names of a tenant's secrets, and which providers use them";
     "secret" "open" => OpenSecret, OpenedSecret, OfTheTenant, "A secret, for a call to the provider that uses it", only Gateway;
+    "channel" "list" => ListChannels, ChannelPage, OfTheTenant, "A tenant's channels, and how the last message of each went";
+    "channel" "show" => ShowChannel, ChannelRow, OfTheTenant, "One channel with its last messages";
+    "channel" "dead-letters" => ListDeadLetters, MessagePage, OfTheTenant, "Messages that no attempt could deliver";
     "tenant" "list" => ListTenants, TenantPage, OfTheTenant, "All tenants, if asked of the tenant steward; of any other only itself";
     "tenant" "show" => ShowTenant, TenantRow, OfTheTenant, "A tenant's settings and state";
 }

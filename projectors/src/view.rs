@@ -4,6 +4,7 @@ pub mod access;
 pub mod audit;
 pub mod batches;
 pub mod budgets;
+pub mod channels;
 pub mod cost;
 pub mod directory;
 pub mod files;

@@ -9,6 +9,7 @@ use crate::view::access::AccessView;
 use crate::view::audit::AuditView;
 use crate::view::batches::BatchesView;
 use crate::view::budgets::BudgetsView;
+use crate::view::channels::ChannelsView;
 use crate::view::cost::CostView;
 use crate::view::directory::DirectoryView;
 use crate::view::files::FilesView;
@@ -30,6 +31,7 @@ pub(crate) fn views(engine: &Arc<Engine>) -> Vec<Arc<dyn ReadModel>> {
         Arc::new(DirectoryView::new(engine)),
         Arc::new(SettingsView::new(engine)),
         Arc::new(SecretsView::new(engine)),
+        Arc::new(ChannelsView::new(engine)),
         Arc::new(BudgetsView::new(engine)),
         Arc::new(AccessView::new(engine)),
         Arc::new(HistoryView::new(engine)),

@@ -41,10 +41,11 @@ fn example(spec: &QuerySpec, project: &str) -> Value {
         ("audit", "tile") => json!({ "level": 0, "index": 0 }),
         ("route", "explain") => json!({ "model": "small" }),
         ("audit", "due") => json!({ "shard": 1 }),
+        ("channel", "show") => json!({ "channel": "ops" }),
         ("secret", "open") => json!({ "secret": "openai", "min_position": 0 }),
         (
             "history" | "task" | "file" | "batch" | "audit" | "metrics" | "user" | "account" | "agent" | "key" | "role"
-            | "grant" | "budget" | "provider" | "model" | "price" | "secret" | "tenant",
+            | "grant" | "budget" | "provider" | "model" | "price" | "secret" | "channel" | "tenant",
             _,
         ) => json!({}),
         _ => panic!("{}.{} has no example here: add one", spec.view, spec.verb),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use steward_events::provider_key::SecretValue;
 use steward_events::setting::Span;
 
 /// Every key has a default.
@@ -47,6 +48,12 @@ pub struct Config {
     /// The signing of trees: a section of its own in steward.toml.
     #[serde(skip)]
     pub transparency: Transparency,
+    /// How people and machines are told: a section of its own in steward.toml.
+    #[serde(skip)]
+    pub channels: Channels,
+    /// The mail server: a section of its own in steward.toml.
+    #[serde(skip)]
+    pub mail: Mail,
 }
 
 /// Signed checkpoints of every tenant's history: when one is signed, and who hears of it.
@@ -62,6 +69,76 @@ pub struct Transparency {
     pub checkpoint_every: Duration,
     /// Outside places that are handed every checkpoint: folders, and addresses to POST to.
     pub witnesses: Vec<String>,
+}
+
+/// Channels: how often a message is tried, and where the receivers of tenants may be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Channels {
+    /// Attempts that are made for one message; after the last it is a dead letter.
+    pub attempts_max: NonZeroU32,
+    /// The pause after the first attempt; each further one is four times as long.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
+    pub retry_first: Duration,
+    /// The longest pause between two attempts.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
+    pub retry_max: Duration,
+    /// The longest that one attempt may take, at most `2m`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
+    pub send_time_max: Duration,
+    /// Whether channels of tenants may be at private addresses and without TLS, as those of the operators may.
+    pub tenant_channels_anywhere: bool,
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        Self {
+            attempts_max: NonZeroU32::new(10).unwrap_or(NonZeroU32::MIN),
+            retry_first: Duration::from_secs(5),
+            retry_max: Duration::from_hours(2),
+            send_time_max: Duration::from_secs(15),
+            tenant_channels_anywhere: false,
+        }
+    }
+}
+
+/// The mail server through which channels of the kind `mail` write.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mail {
+    /// Its name or address; there are no mails if not set.
+    pub host: Option<String>,
+    /// Its port; 587 with `starttls`, 465 with `tls` and 25 with `none` if not set.
+    pub port: Option<u16>,
+    /// How the connection is protected.
+    pub tls: MailTls,
+    /// Name under which one logs in, if one has to.
+    pub user: Option<String>,
+    /// Where the password is: `env:NAME` or `file:PATH`.
+    pub password: Option<String>,
+    /// In whose name mails are written, e.g. `Steward <steward@example.com>`.
+    pub from: Option<String>,
+    /// Mails go to addresses of these domains only; to any if empty.
+    pub domains: Vec<String>,
+    /// The password itself.
+    #[serde(skip)]
+    pub secret: Option<SecretValue>,
+}
+
+/// How the connection to a mail server is protected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MailTls {
+    /// It begins in the clear and goes on in TLS, or ends.
+    #[default]
+    Starttls,
+    /// It is TLS from its beginning.
+    Tls,
+    /// Not at all: only for a mail server on the same machine.
+    None,
 }
 
 impl Default for Transparency {
@@ -86,6 +163,8 @@ impl Default for Config {
             key_lifetime: Duration::from_hours(1),
             drain_time_max: Duration::from_secs(15),
             transparency: Transparency::default(),
+            channels: Channels::default(),
+            mail: Mail::default(),
         }
     }
 }

@@ -19,7 +19,7 @@ use tracing::Span;
 
 pub(crate) mod claim;
 pub(crate) mod ending;
-mod fairness;
+pub(crate) mod fairness;
 pub(crate) mod worker;
 
 /// A kind of durable work, and all that is open of it.

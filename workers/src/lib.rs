@@ -1,13 +1,15 @@
 //! Process managers and durable tasks: events in, effects and commands out.
 //!
 //! This crate knows what follows from what was recorded: a placed tenant is opened, a lapsed lease is ended, a
-//! submitted task is driven step by step. It must not decide what is allowed: it sends commands like everyone else, as
-//! the principal `sys_worker`, and it calls models only through the gateway, with a key made for the task.
+//! submitted task is driven step by step, and who wants to know of something is told. It must not decide what is allowed: it
+//! sends commands like everyone else, as the principal `sys_worker`, and it calls models only through the gateway, with a
+//! key made for the task.
 
 mod batch;
 pub mod config;
 mod dispatch;
 mod driving;
+mod notice;
 pub mod pattern;
 pub mod process;
 mod step;
@@ -85,7 +87,12 @@ pub const BATCHES_READ: &[AggregateKind] = OpenBatches::KINDS;
 
 /// The kinds of which its views hear at once.
 fn followed_at_once() -> Vec<AggregateKind> {
-    let managers = [process::tenant_placing::READS, process::task_ends::READS, process::checkpoint_signing::READS];
+    let managers = [
+        process::tenant_placing::READS,
+        process::task_ends::READS,
+        process::checkpoint_signing::READS,
+        process::channel_delivery::READS,
+    ];
     let mut kinds =
         [TASKS_READ, BATCHES_READ, Authority::KINDS].into_iter().chain(managers).flatten().copied().collect::<Vec<_>>();
     kinds.sort_unstable();

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Config, WorkerPorts};
 
+pub mod channel_delivery;
 pub mod checkpoint_signing;
 pub mod lease_expiry;
 pub mod task_ends;
@@ -64,6 +65,14 @@ pub const ALL: &[ProcessManager] = &[
         reads: checkpoint_signing::READS,
         run: |ports, config, shutdown| {
             Box::pin(checkpoint_signing::run(ports.clone(), config.transparency.clone(), shutdown))
+        },
+    },
+    ProcessManager {
+        name: "channel_delivery",
+        reads: channel_delivery::READS,
+        run: |ports, config, shutdown| {
+            let config = (config.channels.clone(), config.mail.clone());
+            Box::pin(channel_delivery::run(ports.clone(), config, shutdown))
         },
     },
 ];

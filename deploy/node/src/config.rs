@@ -44,6 +44,10 @@ pub struct Config {
     pub workers: steward_workers::Config,
     /// Signed checkpoints of every tenant's history.
     pub transparency: steward_workers::config::Transparency,
+    /// Channels, by which people and machines are told.
+    pub channels: steward_workers::config::Channels,
+    /// The mail server of channels that write mails.
+    pub mail: steward_workers::config::Mail,
     /// Logs, traces, and where a process tells how it is.
     pub telemetry: steward_observability::Config,
 }
@@ -62,6 +66,8 @@ impl Default for Config {
             providers: steward_providers::Config::default(),
             workers: steward_workers::Config::default(),
             transparency: steward_workers::config::Transparency::default(),
+            channels: steward_workers::config::Channels::default(),
+            mail: steward_workers::config::Mail::default(),
             telemetry: steward_observability::Config::default(),
         }
     }

@@ -79,6 +79,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("governor", &["steward-gateway"]),
     ("reqwest", &["steward-providers", "steward-workers", "steward-node"]),
     ("rmcp", &["steward-workers"]),
+    ("lettre", &["steward-workers"]),
     ("opentelemetry-otlp", &["steward-observability"]),
     ("tracing-subscriber", &["steward-observability"]),
     ("clap", &["steward"]),

@@ -44,7 +44,7 @@ pub(crate) fn all() -> Vec<(&'static str, Event)> {
     for (name, event) in &one_each {
         assert_eq!(*name, name_of(event), "the example stands under another variant");
     }
-    one_each.into_iter().chain(further()).collect()
+    one_each.into_iter().chain(further()).chain(further_channels()).collect()
 }
 
 fn tenant() -> TenantId {
@@ -605,6 +605,109 @@ variants! {
             note: "steward.example/acme\n41\nCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=\n\n\u{2014} steward.example/acme AAAAAAAA\n".to_owned(),
             key: "steward.example/acme+00000000+AQ==".to_owned(),
         };
+    Event::Channel(ChannelEvent::Set { .. }) => "channel.set":
+        ChannelEvent::Set { channel: channel(), spec: channel_spec() };
+    Event::Channel(ChannelEvent::Removed { .. }) => "channel.removed": ChannelEvent::Removed { channel: channel() };
+    Event::Channel(ChannelEvent::Disabled { .. }) => "channel.disabled":
+        ChannelEvent::Disabled { channel: channel(), reason: "it answered 410 Gone".to_owned() };
+    Event::Channel(ChannelEvent::Noticed { .. }) => "channel.noticed":
+        ChannelEvent::Noticed {
+            notice: notice(),
+            source: Some(NoticeSource { position: Position(1_041), index: 2 }),
+            messages: vec![Addressed { channel: channel(), message: message(), at: AT }],
+        };
+    Event::Channel(ChannelEvent::SendingStarted { .. }) => "channel.sending_started":
+        ChannelEvent::SendingStarted {
+            channel: channel(),
+            message: message(),
+            attempt: 1,
+            worker: "w_01".to_owned(),
+            until: AT,
+        };
+    Event::Channel(ChannelEvent::Delivered { .. }) => "channel.delivered":
+        ChannelEvent::Delivered { channel: channel(), message: message(), attempt: 2 };
+    Event::Channel(ChannelEvent::SendingFailed { .. }) => "channel.sending_failed":
+        ChannelEvent::SendingFailed {
+            channel: channel(),
+            message: message(),
+            attempt: 1,
+            reason: "it answered 500 Internal Server Error".to_owned(),
+            retry_at: AT,
+        };
+    Event::Channel(ChannelEvent::DeadLettered { .. }) => "channel.dead_lettered":
+        ChannelEvent::DeadLettered { channel: channel(), message: message(), reason: "no answer in time".to_owned() };
+    Event::Channel(ChannelEvent::DeadLetterDropped { .. }) => "channel.dead_letter_dropped":
+        ChannelEvent::DeadLetterDropped { channel: channel(), message: message() };
+    Event::Channel(ChannelEvent::RedeliveryAsked { .. }) => "channel.redelivery_asked":
+        ChannelEvent::RedeliveryAsked { channel: channel(), message: message() };
+}
+
+fn channel() -> ChannelId {
+    ChannelId::new("ops").unwrap()
+}
+
+fn message() -> MessageId {
+    MessageId::of(&tenant(), &channel(), 1_041, 2)
+}
+
+fn channel_spec() -> ChannelSpec {
+    ChannelSpec {
+        kind: ChannelKind::Webhook,
+        url: Some("https://example.com/hook".to_owned()),
+        secret: Some(SecretId::new("ops-hook").unwrap()),
+        recipients: None,
+        notices: vec!["budget.*".parse().unwrap(), "task.failed".parse().unwrap()],
+        scopes: vec![scope()],
+        enabled: true,
+    }
+}
+
+fn notice() -> Notice {
+    Notice {
+        kind: NoticeKind::BudgetThreshold,
+        severity: Severity::Warning,
+        scope: scope(),
+        at: AT,
+        about: "budget acme/support a day".to_owned(),
+        title: "80 % of the budget acme/support a day is spent".to_owned(),
+        text: "What does not fit into the budget is refused.".to_owned(),
+        fields: [("limit".to_owned(), "$5.00".to_owned())].into(),
+        act: Some("steward budget list --scope acme/support --tenant acme".to_owned()),
+        ends: Some(AT),
+    }
+}
+
+/// A channel of each other kind, and a notice with nothing but what it must have.
+fn further_channels() -> Vec<(&'static str, Event)> {
+    let bare = |kind| ChannelSpec {
+        kind,
+        url: None,
+        secret: None,
+        recipients: None,
+        notices: vec![],
+        scopes: vec![],
+        enabled: true,
+    };
+    let set = |spec| Event::from(ChannelEvent::Set { channel: channel(), spec });
+    let recipients = Some(sealed(KeyOwner::Tenant(tenant())));
+    let url = Some("http://alertmanager:9093".to_owned());
+    let slack = ChannelSpec { secret: Some(SecretId::new("slack").unwrap()), ..bare(ChannelKind::Slack) };
+    let test = Notice {
+        kind: NoticeKind::Test,
+        severity: Severity::Info,
+        text: String::new(),
+        fields: [].into(),
+        act: None,
+        ends: None,
+        ..notice()
+    };
+    let noticed = ChannelEvent::Noticed { notice: test, source: None, messages: vec![] };
+    vec![
+        ("channel.set.mail", set(ChannelSpec { recipients, ..bare(ChannelKind::Mail) })),
+        ("channel.set.slack", set(ChannelSpec { enabled: false, ..slack })),
+        ("channel.set.alertmanager", set(ChannelSpec { url, ..bare(ChannelKind::Alertmanager) })),
+        ("channel.noticed.test", noticed.into()),
+    ]
 }
 
 /// What else a variant may hold: absent parts, and the other words of its enums.

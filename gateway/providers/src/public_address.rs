@@ -3,11 +3,12 @@
 //!
 //! Names are checked as they are resolved for the very connection, so a name that changes its mind gains nothing.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use steward_events::BoxError;
+use steward_events::public_address::{self, public_only};
 
 /// Resolves names to public addresses only.
 pub(crate) struct PublicOnly;
@@ -23,47 +24,12 @@ impl Resolve for PublicOnly {
 /// # Errors
 /// If it has none.
 pub(crate) async fn resolve(name: &str) -> Result<Vec<SocketAddr>, BoxError> {
-    let found = tokio::net::lookup_host((name, 0)).await?;
-    let public: Vec<_> = found.filter(|address| is_public(address.ip())).collect();
-    if public.is_empty() { Err("it has no public address".into()) } else { Ok(public) }
+    Ok(public_only(tokio::net::lookup_host((name, 0)).await?)?)
 }
 
 /// False if `url` names, instead of a host, an address that is not public; those are never resolved.
 pub(crate) fn may_be_public(url: &Url) -> bool {
-    let Some(host) = url.host_str() else { return false };
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare.parse().map_or(true, is_public)
-}
-
-fn is_public(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => is_public_v4(ip),
-        IpAddr::V6(ip) => is_public_v6(ip),
-    }
-}
-
-/// <https://www.iana.org/assignments/iana-ipv4-special-registry>
-fn is_public_v4(ip: Ipv4Addr) -> bool {
-    let [a, b, c, _] = ip.octets();
-    !(ip.is_private()
-        || ip.is_loopback()
-        || ip.is_link_local()
-        || ip.is_documentation()
-        || ip.is_multicast()
-        || a == 0
-        || a >= 240
-        || (a == 100 && (64..128).contains(&b))
-        || (a == 192 && b == 0 && c == 0)
-        || (a == 198 && (18..20).contains(&b)))
-}
-
-/// <https://www.iana.org/assignments/iana-ipv6-special-registry>: only global unicast, and none that hides an IPv4.
-fn is_public_v6(ip: Ipv6Addr) -> bool {
-    let segments = ip.segments();
-    let is_global_unicast = segments[0] & 0xe000 == 0x2000;
-    // 2001::/23 holds protocols (Teredo among them), 2001:db8::/32 documentation, 2002::/16 is 6to4.
-    let is_special = (segments[0] == 0x2001 && (segments[1] < 0x200 || segments[1] == 0xdb8)) || segments[0] == 0x2002;
-    is_global_unicast && !is_special
+    url.host_str().is_some_and(public_address::may_be_public)
 }
 
 #[cfg(test)]

@@ -10,16 +10,17 @@ use steward_workers::{BATCHES_READ, TASKS_READ, process};
 fn readers(kind: AggregateKind) -> &'static [&'static str] {
     match kind {
         AggregateKind::Registry => &["tenant_placing"],
-        AggregateKind::Tenant => &["authority", "batches", "tasks", "tenant_placing"],
-        AggregateKind::Identity => &["authority", "task_ends"],
+        AggregateKind::Tenant => &["authority", "batches", "tasks", "tenant_placing", "channel_delivery"],
+        AggregateKind::Identity => &["authority", "task_ends", "channel_delivery"],
         AggregateKind::Access => &["authority"],
-        AggregateKind::Ledger => &["lease_expiry", "task_ends"],
+        AggregateKind::Ledger => &["lease_expiry", "task_ends", "channel_delivery"],
         AggregateKind::Usage => &["lease_expiry"],
-        AggregateKind::Catalog => &["catalogs"],
+        AggregateKind::Catalog => &["catalogs", "channel_delivery"],
         AggregateKind::Agent => &["authority", "tasks"],
-        AggregateKind::Task => &["tasks", "task_ends"],
-        AggregateKind::Batch => &["batches", "task_ends"],
-        AggregateKind::File | AggregateKind::Denials | AggregateKind::Reads => &[],
+        AggregateKind::Task => &["tasks", "task_ends", "channel_delivery"],
+        AggregateKind::Batch => &["batches", "task_ends", "channel_delivery"],
+        AggregateKind::File | AggregateKind::Reads => &[],
+        AggregateKind::Denials | AggregateKind::Channel => &["channel_delivery"],
         AggregateKind::Checkpoint => &["checkpoint_signing"],
     }
 }

@@ -68,9 +68,9 @@ fn counters(process: &Process) -> Metrics {
     counters
 }
 
-/// A provider's key by its reference: `env:NAME` or `file:PATH`.
+/// A secret by its reference, such as a provider's key: `env:NAME` or `file:PATH`.
 #[allow(clippy::disallowed_methods)] // the one place that reads secrets from the environment
-fn secret(reference: &str) -> Option<String> {
+pub(super) fn secret(reference: &str) -> Option<String> {
     match reference.split_once(':')? {
         ("env", name) => std::env::var(name).ok(),
         ("file", path) => std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned()),

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use steward_events::BoxError;
 use steward_jetstream::{JetStreamBus, JetStreamLog, JetStreamTimers, Role};
+use steward_workers::config::Mail;
 use steward_workers::{WorkerPorts, Workers};
 
 use super::first_start::{keyring, notary};
+use super::gateway::secret;
 use super::{Installation, PACE, Process, Tier};
 
 /// Process managers and tasks.
@@ -28,6 +30,8 @@ pub async fn workers(installation: &Installation, process: &mut Process) -> Resu
     let config = steward_workers::Config {
         gateway_url: Some(process.config.gateway_url()),
         transparency: process.config.transparency.clone(),
+        channels: process.config.channels.clone(),
+        mail: mail(process)?,
         ..process.config.workers.clone()
     };
     let workers = Arc::new(Workers::new(ports, config)?);
@@ -36,4 +40,13 @@ pub async fn workers(installation: &Installation, process: &mut Process) -> Resu
     let shutdown = process.edge.clone();
     process.spawn(Tier::Edge, "workers", async move { workers.run(shutdown).await });
     Ok(())
+}
+
+/// The mail server, with the password that its reference leads to.
+fn mail(process: &Process) -> Result<Mail, BoxError> {
+    let mail = process.config.mail.clone();
+    let Some(reference) = &mail.password else { return Ok(mail) };
+    let found = secret(reference).ok_or_else(|| format!("mail.password: there is nothing at {reference:?}"))?;
+    let secret = Some(found.parse().map_err(|error| format!("mail.password: {error}"))?);
+    Ok(Mail { secret, ..mail })
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use clap::ArgMatches;
 use steward_events::BoxError;
 use steward_events::command::{Audience, COMMANDS};
+use steward_events::event::NoticeKind;
 use steward_events::query;
 
 use crate::command::list;
@@ -65,6 +66,13 @@ pub(super) fn commands() -> String {
             spec.help,
             spec.permission()
         );
+    }
+    page.push_str(
+        "\n# Notices\n\nWhat a channel may want, by `--notices`: one of these, the first word with `.*`, or `*`.\n\n\
+         | notice | tells |\n|---|---|\n",
+    );
+    for kind in NoticeKind::ALL {
+        _ = writeln!(page, "| `{kind}` | {} |", kind.help());
     }
     page.push_str("\n# Lists on the command line\n\nAll pages are fetched unless `--limit` says how long one is; `--json` prints the answer.\n");
     for spec in list::queries() {

@@ -25,9 +25,12 @@ use look::Look;
 /// The most rows that are fetched for one table.
 const ROWS_MAX: usize = 100_000;
 
-/// The queries that are typed as `steward <noun> list` and `show`; those of tasks have words of their own.
+/// The verbs of queries that are typed as they stand in the table.
+const VERBS: [&str; 3] = ["list", "show", "dead-letters"];
+
+/// The queries that are typed as `steward <noun> list` and the like; those of tasks have words of their own.
 pub(crate) fn queries() -> impl Iterator<Item = &'static QuerySpec> {
-    QUERIES.iter().filter(|spec| spec.view != "task" && ["list", "show"].contains(&spec.verb))
+    QUERIES.iter().filter(|spec| spec.view != "task" && VERBS.contains(&spec.verb))
 }
 
 /// The query that is typed so, if it is one of these.
@@ -97,7 +100,7 @@ pub(crate) async fn run(
         return Ok(());
     }
     let filtered = body.keys().any(|name| !["limit", "after", "min_position"].contains(&name.as_str()));
-    let page: Page<Value> = fetch(client, &tenant, spec.view, body).await?;
+    let page: Page<Value> = fetch_of(client, &tenant, (spec.view, spec.verb), body).await?;
     if json {
         return output::json(&page);
     }
@@ -108,7 +111,7 @@ pub(crate) async fn run(
         output::say_lines(&output::table(&look.headings(), &look.right(), rows));
     }
     if let Some(next) = &page.next {
-        println!("there are more: steward {} list --after {next}", spec.view);
+        println!("there are more: steward {} {} --after {next}", spec.view, spec.verb);
     }
     Ok(())
 }
@@ -118,17 +121,26 @@ pub(crate) async fn fetch<T: DeserializeOwned>(
     client: &Client,
     tenant: &TenantId,
     noun: &str,
+    body: Map<String, Value>,
+) -> Result<Page<T>, BoxError> {
+    fetch_of(client, tenant, (noun, "list"), body).await
+}
+
+async fn fetch_of<T: DeserializeOwned>(
+    client: &Client,
+    tenant: &TenantId,
+    (noun, verb): (&str, &str),
     mut body: Map<String, Value>,
 ) -> Result<Page<T>, BoxError> {
     let one_page = body.contains_key("limit");
     if !one_page {
         body.insert("limit".to_owned(), Value::from(PAGE_ROWS_MAX));
     }
-    let mut all: Page<T> = client.query(tenant, noun, "list", &body).await?;
+    let mut all: Page<T> = client.query(tenant, noun, verb, &body).await?;
     while !one_page && all.rows.len() < ROWS_MAX {
         let Some(next) = all.next.take() else { break };
         body.insert("after".to_owned(), Value::from(next));
-        let page: Page<T> = client.query(tenant, noun, "list", &body).await?;
+        let page: Page<T> = client.query(tenant, noun, verb, &body).await?;
         all.rows.extend(page.rows);
         (all.position, all.next) = (page.position, page.next);
     }
@@ -155,6 +167,10 @@ fn tenant_of(matches: &ArgMatches, client: &Client) -> Result<TenantId, BoxError
 /// An empty list says so, and what to do next.
 fn print_nothing(spec: &QuerySpec, tenant: &TenantId, filtered: bool, look: &Look) {
     let noun = spec.view;
+    if spec.verb == "dead-letters" {
+        println!("no dead letters in {tenant}: every message was delivered, or is yet to be");
+        return;
+    }
     if filtered {
         println!("no {noun} of {tenant} is like that; all of them: steward {noun} list --tenant {tenant}");
         return;

@@ -86,7 +86,7 @@ fn collect(schema: &Value, path: &[String], short: &Shorthand, found: &mut Vec<F
             continue;
         }
         let renamed = short.renames.iter().find(|(_, to)| to == name).map(|(flag, _)| *flag);
-        let many = property.get("type").and_then(Value::as_str) == Some("array");
+        let many = is_list(property);
         let items = property.get("items").unwrap_or(property);
         found.push(Field {
             flag: renamed.unwrap_or(name).replace('_', "-"),
@@ -109,6 +109,15 @@ fn without_null(property: &Value) -> &Value {
     let some =
         alternatives.and_then(|all| all.iter().find(|one| one.get("type").and_then(Value::as_str) != Some("null")));
     some.unwrap_or(property)
+}
+
+fn is_list(property: &Value) -> bool {
+    match property.get("type") {
+        Some(Value::String(one)) => one == "array",
+        // A list that may be left out.
+        Some(Value::Array(all)) => all.iter().any(|one| one == "array"),
+        _ => false,
+    }
 }
 
 /// The words of an enumeration; none of anything else.

@@ -65,6 +65,26 @@ pub(super) fn condition(row: &Value) -> String {
     }
 }
 
+/// Where a channel's messages go, as far as that is no secret.
+pub(super) fn receiver(row: &Value) -> String {
+    match text(row, "/recipients") {
+        none if none == "-" => or(text(row, "/url"), &format!("secret {}", text(row, "/secret"))),
+        recipients => recipients,
+    }
+}
+
+/// A channel's newest message, and how it went.
+pub(super) fn last_message(row: &Value) -> String {
+    if row.pointer("/messages/0").is_none() {
+        return "-".to_owned();
+    }
+    let went = format!("{} {}", text(row, "/messages/0/kind"), text(row, "/messages/0/state"));
+    match text(row, "/messages/0/reason") {
+        none if none == "-" => went,
+        reason => format!("{went}: {reason}"),
+    }
+}
+
 /// Targets as they are typed, behind the policy if it is not the usual one.
 pub(super) fn targets(row: &Value) -> String {
     let targets = row.get("targets").map(Vec::<Target>::deserialize).and_then(Result::ok).unwrap_or_default();

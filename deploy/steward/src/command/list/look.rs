@@ -5,7 +5,7 @@ use serde_json::Value;
 use steward_events::query::QuerySpec;
 
 use super::cells::text;
-use super::nouns::{KnownColumn, LISTS};
+use super::nouns::{DEAD_LETTER, KnownColumn, LISTS};
 
 /// How one list is printed.
 pub(super) struct Look {
@@ -42,7 +42,8 @@ impl Look {
             is_number: *is_number,
             cell: Cell::Made(*cell),
         };
-        let columns = known.columns.iter().map(column).collect();
+        let columns = if spec.verb == "dead-letters" { DEAD_LETTER } else { known.columns };
+        let columns = columns.iter().map(column).collect();
         Self { columns, examples: known.examples, make_one: Some(known.make_one) }
     }
 

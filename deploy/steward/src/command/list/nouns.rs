@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::cells::{condition, flag, from, moment, named, or, percents, price, subject, targets, text};
+use super::cells::{
+    condition, flag, from, last_message, moment, named, or, percents, price, receiver, subject, targets, text,
+};
 
 /// Heading, whether it is a number, and its cell.
 pub(super) type KnownColumn = (&'static str, bool, fn(&Value) -> String);
@@ -101,6 +103,16 @@ pub(super) const LISTS: &[KnownList] = &[
         columns: BATCH,
         examples: &["steward batch list --state in_progress --tenant acme", "steward batch show batch_1 --tenant acme"],
         make_one: "steward batch submit /v1/chat/completions FILE --on TENANT --tenant TENANT",
+    },
+    KnownList {
+        noun: "channel",
+        columns: CHANNEL,
+        examples: &[
+            "steward channel list --tenant acme",
+            "steward channel show ops --tenant acme",
+            "steward channel dead-letters --channel ops --tenant acme",
+        ],
+        make_one: "steward channel set ops webhook --address https://example.com/hook --secret ops-hook --tenant TENANT",
     },
     KnownList {
         noun: "tenant",
@@ -233,6 +245,28 @@ const BATCH: &[KnownColumn] = &[
     ("FAILED", true, |row| text(row, "/counts/failed")),
     ("SCOPE", false, |row| text(row, "/scope")),
     ("SUBMITTED", false, |row| moment(row, "/submitted_at")),
+];
+
+const CHANNEL: &[KnownColumn] = &[
+    ("CHANNEL", false, |row| text(row, "/channel")),
+    ("KIND", false, |row| text(row, "/kind")),
+    ("GOES TO", false, receiver),
+    ("NOTICES", false, |row| or(text(row, "/notices"), "all")),
+    ("STATE", false, |row| text(row, "/state")),
+    ("WAITING", true, |row| text(row, "/waiting")),
+    ("DEAD", true, |row| text(row, "/dead")),
+    ("LAST", false, last_message),
+];
+
+/// The columns of dead letters.
+pub(super) const DEAD_LETTER: &[KnownColumn] = &[
+    ("CHANNEL", false, |row| text(row, "/channel")),
+    ("MESSAGE", false, |row| text(row, "/message")),
+    ("WHAT", false, |row| text(row, "/kind")),
+    ("TITLE", false, |row| text(row, "/title")),
+    ("ATTEMPTS", true, |row| text(row, "/attempts")),
+    ("WHY", false, |row| text(row, "/reason")),
+    ("MADE", false, |row| moment(row, "/made_at")),
 ];
 
 const TENANT: &[KnownColumn] = &[
