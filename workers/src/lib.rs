@@ -26,6 +26,7 @@ use steward_events::ids::Ids;
 use steward_events::view::View;
 use steward_ports::bus::CommandBus;
 use steward_ports::clock::Clock;
+use steward_ports::contents::ContentStore;
 use steward_ports::keys::Keyring;
 use steward_ports::live::Live;
 use steward_ports::log::EventLog;
@@ -57,8 +58,10 @@ pub struct WorkerPorts {
     pub bus: Arc<dyn CommandBus>,
     /// Timers that survive every process.
     pub timers: Arc<dyn Timers>,
-    /// Opens what tasks are about.
+    /// Opens what tasks are about, and destroys the keys of who is erased.
     pub keyring: Arc<Keyring>,
+    /// Contents beside the log, which go with their tenant.
+    pub contents: Arc<dyn ContentStore>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// New ids.
@@ -85,7 +88,12 @@ pub const BATCHES_READ: &[AggregateKind] = OpenBatches::KINDS;
 
 /// The kinds of which its views hear at once.
 fn followed_at_once() -> Vec<AggregateKind> {
-    let managers = [process::tenant_placing::READS, process::task_ends::READS, process::checkpoint_signing::READS];
+    let managers = [
+        process::tenant_placing::READS,
+        process::task_ends::READS,
+        process::checkpoint_signing::READS,
+        process::erasure::READS,
+    ];
     let mut kinds =
         [TASKS_READ, BATCHES_READ, Authority::KINDS].into_iter().chain(managers).flatten().copied().collect::<Vec<_>>();
     kinds.sort_unstable();

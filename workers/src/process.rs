@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{Config, WorkerPorts};
 
 pub mod checkpoint_signing;
+pub mod erasure;
 pub mod lease_expiry;
 pub mod task_ends;
 pub mod tenant_placing;
@@ -65,5 +66,10 @@ pub const ALL: &[ProcessManager] = &[
         run: |ports, config, shutdown| {
             Box::pin(checkpoint_signing::run(ports.clone(), config.transparency.clone(), shutdown))
         },
+    },
+    ProcessManager {
+        name: "erasure",
+        reads: erasure::READS,
+        run: |ports, config, shutdown| Box::pin(erasure::run(ports.clone(), config.erasure_wait, shutdown)),
     },
 ];

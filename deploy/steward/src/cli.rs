@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Command};
-use steward_events::command::{Audience, COMMANDS, nouns};
+use steward_events::command::{Audience, COMMANDS, CommandSpec, nouns};
 
 use crate::command::list;
 use crate::command::secret;
@@ -162,6 +162,7 @@ fn views() -> Vec<Command> {
         route(),
         audit(),
         task(),
+        tenant(),
         Command::new("config")
             .about("The settings of this process")
             .subcommand_required(true)
@@ -327,9 +328,45 @@ fn task() -> Command {
         .subcommand(Command::new("watch").about("Follow one task to its end").arg(required("task", "The task's id")))
 }
 
+fn tenant() -> Command {
+    let name = || required("name", "Name of the tenant").value_name("TENANT");
+    Command::new("tenant")
+        .about("Commands about a tenant")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("erase")
+                .about("Erase all content of a suspended tenant, for ever; operators only")
+                .arg(name())
+                .arg(option("confirm", "TENANT", "The same name once more").conflicts_with("plan"))
+                .arg(option("reason", "REASON", "Reason, for people; it is not erased, so name nobody in it"))
+                .arg(flag("plan", "Only show what would be destroyed and what would stay"))
+                .after_help(
+                    "The data keys of the tenant and of its people are destroyed when workers.erasure_wait is over; until then \
+                     steward tenant cancel-erase keeps it. The history stays and can still be verified.\n\n\
+                     Examples:\n  \
+                     steward tenant erase acme --plan\n  \
+                     steward tenant suspend --tenant acme --reason 'contract ended'\n  \
+                     steward tenant erase acme --confirm acme --reason 'contract ended'",
+                ),
+        )
+        .subcommand(
+            Command::new("export")
+                .about("Write all that a tenant has, readable, into a folder: history, people, tasks, files")
+                .arg(name())
+                .arg(required("dir", "Folder; one that was broken off is gone on with").value_name("DIR"))
+                .after_help(
+                    "Needs tenant:export, the permissions of the lists, and a key of the tenant itself for what files hold. \
+                     export.json says that it is whole; docs/AUDIT.md describes the rest.\n\n\
+                     Example:\n  steward tenant export acme ./acme-export --api-key stw_acme_...",
+                ),
+        )
+}
+
 fn noun_group(noun: &'static str) -> Command {
     let mut group = Command::new(noun).about(format!("Commands about a {noun}")).subcommand_required(true);
-    for spec in COMMANDS.iter().filter(|spec| spec.noun == noun && spec.audience == Audience::Callers) {
+    let typed_otherwise = |spec: &&CommandSpec| (spec.noun, spec.verb) == ("tenant", "erase");
+    let specs = COMMANDS.iter().filter(|spec| spec.noun == noun && spec.audience == Audience::Callers);
+    for spec in specs.filter(|spec| !typed_otherwise(spec)) {
         let short = shorthand(spec.noun, spec.verb);
         let mut verb = Command::new(spec.verb).about(spec.help);
         verb = if (spec.noun, spec.verb) == ("secret", "set") {

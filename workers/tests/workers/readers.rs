@@ -10,8 +10,8 @@ use steward_workers::{BATCHES_READ, TASKS_READ, process};
 fn readers(kind: AggregateKind) -> &'static [&'static str] {
     match kind {
         AggregateKind::Registry => &["tenant_placing"],
-        AggregateKind::Tenant => &["authority", "batches", "tasks", "tenant_placing"],
-        AggregateKind::Identity => &["authority", "task_ends"],
+        AggregateKind::Tenant => &["authority", "batches", "tasks", "tenant_placing", "erasure"],
+        AggregateKind::Identity => &["authority", "task_ends", "erasure"],
         AggregateKind::Access => &["authority"],
         AggregateKind::Ledger => &["lease_expiry", "task_ends"],
         AggregateKind::Usage => &["lease_expiry"],
