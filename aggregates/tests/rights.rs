@@ -264,7 +264,7 @@ fn each_row_gives_what_the_table_says() {
         write!(table, "{name:<11}").unwrap();
     }
     for (row, cells) in answers() {
-        write!(table, "\n{row:<22}").unwrap();
+        write!(table, "\n{row:<21} ").unwrap();
         for cell in cells {
             write!(table, "{cell:<11}").unwrap();
         }

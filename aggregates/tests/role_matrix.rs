@@ -59,7 +59,7 @@ fn matrix() -> String {
     }
     table += "sys_gateway sys_worker\n";
     for (permission, _) in permissions() {
-        write!(table, "{permission:<20}").unwrap();
+        write!(table, "{permission:<19} ").unwrap();
         for role in built_in_ids() {
             write!(table, "{:<11}", may(format!("p_{role}"), &permission)).unwrap();
         }

@@ -88,6 +88,7 @@ impl KeyVault for JetStreamVault {
     async fn destroy(&self, name: &str) -> Result<Option<KeyDigest>, BoxError> {
         let (note, delete) = (format!("{DESTROYED}.{name}"), format!("$JS.API.STREAM.MSG.DELETE.{KEYS_STREAM}"));
         // Each turn is one more key that somebody made meanwhile: no more than a few can be on their way.
+        let mut refused: Option<BoxError> = None;
         for _ in 0..TURNS_MAX {
             match self.held(name).await? {
                 Some(held) if read(&held) == Held::Destroyed => return self.noted(&note).await,
@@ -96,14 +97,15 @@ impl KeyVault for JetStreamVault {
                     _ = self.put_first(&note, KeyDigest::of(&held.bytes).to_string().into_bytes()).await?;
                     match api::execute(&self.client, &delete, &Erase { seq: held.sequence, no_erase: false }).await {
                         Ok(()) => {}
-                        Err(CallError::Api(error)) if error.is_not_found() || error.err_code == NOT_THERE => {}
+                        // A rival may have erased it just now: what is there then is looked at again.
+                        Err(error @ CallError::Api(_)) => refused = Some(error.into()),
                         Err(error) => return Err(error.into()),
                     }
                 }
                 None => _ = self.put_first(name, MARK.to_vec()).await?,
             }
         }
-        Err(format!("the key {name} is made again and again").into())
+        Err(refused.unwrap_or_else(|| format!("the key {name} is made again and again").into()))
     }
 }
 
@@ -119,6 +121,3 @@ const DESTROYED: &str = "destroyed";
 fn read(held: &api::StoredMessage) -> Held {
     if held.bytes == MARK { Held::Destroyed } else { Held::Key(held.bytes.to_vec()) }
 }
-
-/// "no message with that sequence": somebody else has erased it.
-const NOT_THERE: u32 = 10043;

@@ -235,7 +235,11 @@ impl Eraser {
     }
 
     async fn destroy(&self, owner: KeyOwner) -> Result<DestroyedKey, NotYet> {
-        let wrapped = self.ports.keyring.destroy(&owner).await.map_err(|error| told(&owner, &error))?;
+        let destroyed = self.ports.keyring.destroy(&owner).await;
+        let wrapped = destroyed.map_err(|error| match std::error::Error::source(&error) {
+            Some(why) => told(&owner, &format_args!("{error}: {why}")),
+            None => told(&owner, &error),
+        })?;
         Ok(DestroyedKey { owner, wrapped })
     }
 
