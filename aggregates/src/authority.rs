@@ -20,6 +20,7 @@ use steward_events::commit::Recorded;
 use steward_events::event::{AccessEvent, AgentEvent, AggregateKind, IdentityEvent, TenantEvent};
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TenantId};
 use steward_events::rejection::Rejection;
+use steward_events::sealed::{KeyOwner, KnowsErased};
 use steward_events::secret::tenant_of;
 use steward_events::sender::KeyRef;
 use steward_events::timestamp::Timestamp;
@@ -65,6 +66,8 @@ pub struct Authority {
     tenants: HashMap<TenantId, Rules>,
     prepared: Prepared,
     policies: Policies,
+    /// Whose content was erased, in the order in which it was told.
+    erased: Vec<KeyOwner>,
 }
 
 /// What one tenant's log says.
@@ -309,11 +312,30 @@ impl Authority {
     }
 }
 
+impl KnowsErased for Authority {
+    fn erased(&self) -> &[KeyOwner] {
+        &self.erased
+    }
+
+    fn is_erased(&self, owner: &KeyOwner) -> bool {
+        let of = |tenant: &TenantId| self.tenants.get(tenant);
+        match owner {
+            KeyOwner::Tenant(tenant) => of(tenant).is_some_and(|rules| rules.life.is_erased()),
+            KeyOwner::Person(tenant, person) => {
+                of(tenant).is_some_and(|rules| rules.life.is_erased() || rules.identity.is_erased(person))
+            }
+        }
+    }
+}
+
 steward_events::view!(Authority, reads TenantEvent, IdentityEvent, AccessEvent, AgentEvent);
 
 impl Reads<TenantEvent> for Authority {
     fn read(&mut self, event: &TenantEvent, recorded: &Recorded<'_>) {
         self.rules_of(recorded).life.apply(event, recorded.entry.at);
+        if matches!(event, TenantEvent::Erased) {
+            self.erased.push(KeyOwner::Tenant(recorded.stream.tenant.clone()));
+        }
     }
 }
 
@@ -322,6 +344,9 @@ impl Reads<IdentityEvent> for Authority {
         let Rules { identity, whole_keys, .. } = self.rules_of(recorded);
         identity.apply(event, recorded.entry.at);
         whole_keys.read(event, identity, &recorded.stream.tenant, recorded.entry.at);
+        if let IdentityEvent::UserErased { principal, .. } = event {
+            self.erased.push(KeyOwner::Person(recorded.stream.tenant.clone(), principal.clone()));
+        }
         // Steward's principals hold in other tenants only while they are known in steward.
         if recorded.stream.tenant.is_steward() {
             self.prepared.clear();

@@ -17,6 +17,10 @@ use crate::access::PERMISSIONS_MAX;
 use crate::aggregate::{Aggregate, Stamp};
 use crate::limit::{self, MODELS_MAX};
 
+mod erasure;
+
+pub use erasure::PersonErasure;
+
 /// The most people and service accounts of one tenant.
 pub const PRINCIPALS_MAX: usize = 100_000;
 
@@ -41,6 +45,14 @@ pub struct Principal {
     pub profile: Option<BodyHash>,
     /// Why it may do nothing any more, if so.
     pub disabled: Option<String>,
+    /// How far its erasure is.
+    pub erasure: PersonErasure,
+}
+
+impl Principal {
+    const fn new(name: Option<String>, profile: Option<BodyHash>) -> Self {
+        Self { name, profile, disabled: None, erasure: PersonErasure::None }
+    }
 }
 
 /// What a key is for that names models and no permissions: calls, and its holder's own tasks.
@@ -279,6 +291,8 @@ impl Aggregate for Identity {
         match command {
             IdentityCommand::InviteUser(invite) => self.invite(invite, stamp),
             IdentityCommand::DisableUser(disable) => self.disable(disable),
+            IdentityCommand::EraseUser(erase) => self.erase(erase),
+            IdentityCommand::RecordDestroyedKey(record) => self.record_destroyed(record),
             IdentityCommand::CreateAccount(create) => self.create_account(create, stamp),
             IdentityCommand::IssueKey(issue) => self.issue_key(issue, stamp),
             IdentityCommand::RevokeKey(revoke) => self.revoke_key(revoke),
@@ -288,16 +302,20 @@ impl Aggregate for Identity {
     fn apply(&mut self, event: &IdentityEvent, _: Timestamp) {
         match event.clone() {
             IdentityEvent::AccountCreated { principal, name } => {
-                self.principals.insert(principal, Principal { name: Some(name), profile: None, disabled: None });
+                self.principals.insert(principal, Principal::new(Some(name), None));
             }
             IdentityEvent::UserInvited { principal, profile } => {
                 let profile = Some(profile.digest());
-                self.principals.insert(principal, Principal { name: None, profile, disabled: None });
+                self.principals.insert(principal, Principal::new(None, profile));
             }
             IdentityEvent::UserDisabled { principal, reason } => {
                 if let Some(known) = self.principals.get_mut(&principal) {
                     known.disabled = Some(reason);
                 }
+            }
+            IdentityEvent::UserErased { principal, reason: _ } => self.erasure(&principal, PersonErasure::Erased),
+            IdentityEvent::UserKeyDestroyed { principal, wrapped: _ } => {
+                self.erasure(&principal, PersonErasure::KeyDestroyed);
             }
             IdentityEvent::KeyIssued {
                 key,
@@ -332,6 +350,8 @@ impl Aggregate for Identity {
         match command {
             IdentityCommand::InviteUser(invite) => json!({ "principal": invite.principal }),
             IdentityCommand::DisableUser(disable) => json!({ "principal": disable.principal }),
+            IdentityCommand::EraseUser(erase) => json!({ "principal": erase.principal }),
+            IdentityCommand::RecordDestroyedKey(record) => json!({ "principal": record.principal }),
             IdentityCommand::CreateAccount(create) => {
                 let named = self.principals.iter().find(|(_, known)| known.name.as_ref() == Some(&create.name));
                 json!({ "principal": named.map(|(id, _)| id), "name": create.name })

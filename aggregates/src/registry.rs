@@ -1,6 +1,6 @@
 //! Guards one rule: a tenant's name is taken once, and its place never changes.
 
-use steward_events::command::RegistryCommand;
+use steward_events::command::{RegistryCommand, RetireTenant};
 use steward_events::event::RegistryEvent;
 use steward_events::id::TenantId;
 use steward_events::quantity::Shard;
@@ -15,6 +15,7 @@ use crate::limit;
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     placed: Option<TenantPlace>,
+    erased: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -29,6 +30,14 @@ impl Registry {
     pub fn shard(&self) -> Option<Shard> {
         self.placed.as_ref().map(|placed| placed.shard)
     }
+
+    fn retire(&self, retire: &RetireTenant) -> Result<Vec<RegistryEvent>, Rejection> {
+        match &self.placed {
+            None => Err(Rejection::not_found("tenant", &retire.tenant)),
+            Some(_) if self.erased => Ok(vec![]),
+            Some(placed) => Ok(vec![RegistryEvent::TenantErased { tenant: placed.tenant.clone() }]),
+        }
+    }
 }
 
 impl Aggregate for Registry {
@@ -36,7 +45,14 @@ impl Aggregate for Registry {
     type Event = RegistryEvent;
 
     fn decide(&self, command: &RegistryCommand, stamp: &Stamp) -> Result<Vec<RegistryEvent>, Rejection> {
-        let RegistryCommand::CreateTenant(create) = command;
+        let create = match command {
+            RegistryCommand::CreateTenant(create) => create,
+            RegistryCommand::RetireTenant(retire) => return self.retire(retire),
+        };
+        if self.erased {
+            let reason = format!("{} was erased, and its name stays taken; choose another name", create.tenant);
+            return Err(Rejection::invalid("tenant", reason));
+        }
         if create.tenant.is_steward() {
             return Err(Rejection::invalid("tenant", "steward is reserved; choose another name"));
         }
@@ -53,7 +69,13 @@ impl Aggregate for Registry {
     }
 
     fn apply(&mut self, event: &RegistryEvent, _: Timestamp) {
-        let RegistryEvent::TenantPlaced { tenant, shard, timezone } = event;
+        let (tenant, shard, timezone) = match event {
+            RegistryEvent::TenantPlaced { tenant, shard, timezone } => (tenant, shard, timezone),
+            RegistryEvent::TenantErased { .. } => {
+                self.erased = true;
+                return;
+            }
+        };
         // The first to take the name has it, whatever else stands in the stream.
         self.placed.get_or_insert_with(|| TenantPlace {
             tenant: tenant.clone(),
@@ -101,6 +123,18 @@ mod tests {
     fn a_taken_name_is_refused() {
         let taken = Rejection::AlreadyExists { what: "tenant".to_owned(), id: "acme".to_owned() };
         given::<Registry>([placed("acme")]).when(create("acme", "Asia/Tokyo")).then_rejected(&taken);
+    }
+
+    #[test]
+    fn the_name_of_an_erased_tenant_stays_taken() {
+        let tenant: TenantId = "acme".parse().unwrap();
+        let retire = || RegistryCommand::RetireTenant(RetireTenant { tenant: tenant.clone() });
+        let erased = || RegistryEvent::TenantErased { tenant: tenant.clone() };
+        given::<Registry>([placed("acme")]).when(retire()).then([erased()]);
+        given::<Registry>([placed("acme"), erased()]).when(retire()).then([]);
+        given::<Registry>([]).when(retire()).then_rejected(&Rejection::not_found("tenant", &"acme"));
+        let taken = Rejection::invalid("tenant", "acme was erased, and its name stays taken; choose another name");
+        given::<Registry>([placed("acme"), erased()]).when(create("acme", "UTC")).then_rejected(&taken);
     }
 
     #[test]

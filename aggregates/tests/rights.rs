@@ -58,8 +58,10 @@ fn example(spec: &CommandSpec) -> &'static str {
     match (spec.noun, spec.verb) {
         ("tenant", "create") => r#"{"tenant":"new"}"#,
         ("tenant", "suspend") => r#"{"reason":"unpaid"}"#,
-        ("tenant", "resume") | ("checkpoint", "request") => "{}",
+        ("tenant", "resume" | "cancel-erase") | ("checkpoint", "request") => "{}",
         ("user", "invite") => r#"{"profile":{"email":"ana@example.com"}}"#,
+        ("tenant", "erase") => r#"{"confirm":"acme"}"#,
+        ("user", "erase") => r#"{"principal":"p_disabled"}"#,
         ("user", "disable") => r#"{"principal":"svc_bot"}"#,
         ("account", "create") => r#"{"name":"bot"}"#,
         ("key", "issue") => {

@@ -38,17 +38,22 @@ pub use channel::{
 };
 pub use checkpoint::{CheckpointCommand, RequestCheckpoint, SignCheckpoint};
 pub use file::{FileCommand, KeepFile, RemoveFile};
-pub use identity::{CreateAccount, DisableUser, IdentityCommand, InviteUser, IssueKey, RevokeKey};
+pub use identity::{
+    CreateAccount, DisableUser, EraseUser, IdentityCommand, InviteUser, IssueKey, RecordDestroyedKey, RevokeKey,
+};
 pub use ledger::{
     CorrectLease, EndLease, GrantLease, LeaseRequest, LedgerCommand, RecallLease, RemoveBudget, RenewLease, SetBudget,
     WithdrawRequest,
 };
-pub use registry::{CreateTenant, RegistryCommand};
+pub use registry::{CreateTenant, RegistryCommand, RetireTenant};
 pub use table::{Audience, COMMANDS, Command, CommandSpec, Commands, collection, find, nouns};
 pub use task::{
     CancelTask, ClaimTask, ExtendClaim, FailTask, FinishStep, FinishTask, StartStep, SubmitTask, TaskCommand,
 };
-pub use tenant::{OpenTenant, ResumeTenant, SuspendTenant, TenantCommand};
+pub use tenant::{
+    CancelErasure, CarryOutErasure, EraseTenant, OpenTenant, RecordDestroyed, ResumeTenant, SuspendTenant,
+    TenantCommand,
+};
 
 /// What every command's body says of itself. The handler knows no command: all that it does for some and not for others
 /// is said here.

@@ -50,7 +50,9 @@ pub use metrics::{Metrics, MetricsQuery};
 pub use page::{PAGE_ROWS, PAGE_ROWS_MAX, Page, Paging};
 pub use secret::{ListSecrets, OpenSecret, OpenedSecret, SecretPage, SecretRow};
 pub use task::{StepView, TaskList, TaskListQuery, TaskQuery, TaskState, TaskView};
-pub use tenant::{ListTenants, ShowTenant, TenantPage, TenantRow, TenantState};
+pub use tenant::{
+    ErasureState, ExportBegun, ExportTenant, ListTenants, ShowTenant, TenantPage, TenantRow, TenantState,
+};
 
 /// One row of the table.
 #[derive(Clone, Copy)]
@@ -149,6 +151,7 @@ query_table! {
     "channel" "dead-letters" => ListDeadLetters, MessagePage, OfTheTenant, "Messages that no attempt could deliver";
     "tenant" "list" => ListTenants, TenantPage, OfTheTenant, "All tenants, if asked of the tenant steward; of any other only itself";
     "tenant" "show" => ShowTenant, TenantRow, OfTheTenant, "A tenant's settings and state";
+    "tenant" "export" => ExportTenant, ExportBegun, OfTheTenant, "That an export of all that a tenant has begins, on record";
 }
 
 /// The rows that callers may ask.

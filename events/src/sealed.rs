@@ -10,13 +10,14 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::digest::BodyHash;
 use crate::id::{PrincipalId, TenantId};
 
 /// Whose data key seals something.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyOwner {
     /// The tenant's.
@@ -33,6 +34,70 @@ impl KeyOwner {
             Self::Person(tenant, person) => format!("person.{tenant}.{person}"),
         }
     }
+}
+
+impl fmt::Display for KeyOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tenant(tenant) => write!(f, "tenant {tenant}"),
+            Self::Person(tenant, person) => write!(f, "{person} of tenant {tenant}"),
+        }
+    }
+}
+
+/// SHA-256 of a wrapped data key, as 64 hex digits: says which key it was, and helps nobody to find it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+pub struct KeyDigest(#[schemars(regex(pattern = "^[0-9a-f]{64}$"))] String);
+
+impl KeyDigest {
+    /// The digest of a wrapped key.
+    pub fn of(wrapped: &[u8]) -> Self {
+        use fmt::Write as _;
+        let mut text = String::with_capacity(64);
+        for byte in Sha256::digest(wrapped) {
+            // Writing to a text does not fail.
+            _ = write!(text, "{byte:02x}");
+        }
+        Self(text)
+    }
+}
+
+impl fmt::Display for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for KeyDigest {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            Ok(Self(text))
+        } else {
+            Err("a digest of a data key is 64 lower-case hex digits")
+        }
+    }
+}
+
+/// A data key that is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DestroyedKey {
+    /// Whose it was.
+    pub owner: KeyOwner,
+    /// Which wrapped key it was; none if there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wrapped: Option<KeyDigest>,
+}
+
+/// A fold of the log that knows whose content was erased.
+pub trait KnowsErased {
+    /// All of them, in the order in which it was folded: what has been read once does not change.
+    fn erased(&self) -> &[KeyOwner];
+
+    /// Whether this owner's was: a person's is with that of their tenant.
+    fn is_erased(&self, owner: &KeyOwner) -> bool;
 }
 
 /// 256 secret bits.

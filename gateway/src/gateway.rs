@@ -130,6 +130,7 @@ impl Gateway {
         let stop = shutdown.clone();
         let catching_up = tokio::spawn(async move { status.catch_up(stop).await });
         tokio::spawn(self.calls.watch_revocations(shutdown.clone()));
+        tokio::spawn(self.calls.watch_erasures(shutdown.clone()));
         let bounds = ServeBounds {
             connections_max: self.config.connections_max,
             per_address_max: self.config.connections_per_address_max,

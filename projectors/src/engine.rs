@@ -54,7 +54,7 @@ pub struct Engine {
     /// How much and how long.
     pub config: Config,
     /// Who may do what, kept current.
-    pub authority: Live<Authority>,
+    pub authority: Arc<Live<Authority>>,
     /// How many queries read at once.
     pub(crate) places: Arc<Places>,
     /// Where refusals and looks at what people did are noted.

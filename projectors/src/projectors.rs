@@ -28,6 +28,8 @@ pub struct Projectors {
     pub(crate) placement: Placement,
     pub(crate) views: Vec<Arc<dyn ReadModel>>,
     pub(crate) kept: Vec<Arc<dyn KeepsRows>>,
+    /// Drops keys of those who are erased.
+    _forgets: JoinSet<()>,
 }
 
 /// How far one view is in one shard.
@@ -47,14 +49,15 @@ impl Projectors {
         // All views read the same shards to their end.
         let shared: Arc<dyn EventLog> = Arc::new(SharedLog::new(Arc::clone(&ports.log)));
         let ports = ProjectorPorts { log: Arc::clone(&shared), ..ports };
-        let authority = Live::start(Arc::clone(&shared), Arc::clone(&ports.clock));
+        let authority = Arc::new(Live::start(Arc::clone(&shared), Arc::clone(&ports.clock)));
+        let forgets = ports.keyring.follow(&authority);
         let places = Places::new(config.reads_max, config.reads_per_tenant_max);
         let (log, clock, ids) = (Arc::clone(&shared), Arc::clone(&ports.clock), Arc::clone(&ports.ids));
         let notes = Notes::start(log, clock, ids, SystemPart::Bootstrap);
         let engine = Arc::new(Engine { ports, config, authority, places, notes });
         let views = views(&engine);
         let kept = views.iter().filter_map(|view| view.rows()).collect();
-        Arc::new(Self { engine, placement: Placement::new(shared), views, kept })
+        Arc::new(Self { engine, placement: Placement::new(shared), views, kept, _forgets: forgets })
     }
 
     /// Keeps all views current until `shutdown`, then makes durable what they have.

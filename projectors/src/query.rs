@@ -74,8 +74,14 @@ impl Projectors {
 
 /// Queries by which is read what people did or keep sealed, as permissions: each look is on record.
 /// Whoever reads what a file holds is shown the file first.
-const ON_RECORD: &[(&str, &str)] =
-    &[("history", "replay"), ("audit", "commits"), ("task", "show"), ("file", "show"), ("secret", "open")];
+const ON_RECORD: &[(&str, &str)] = &[
+    ("history", "replay"),
+    ("audit", "commits"),
+    ("task", "show"),
+    ("file", "show"),
+    ("secret", "open"),
+    ("tenant", "export"),
+];
 
 impl Projectors {
     /// That somebody reads: in a journal if it is what people did, else in the log of this process.

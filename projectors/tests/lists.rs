@@ -242,6 +242,34 @@ async fn people_are_named_until_they_are_erased() {
 }
 
 #[tokio::test]
+async fn whom_the_log_calls_erased_a_restored_key_does_not_name() {
+    let mut company = Company::founded(Config::default()).await;
+    for who in ["p_eve", "p_joe"] {
+        let owner = KeyOwner::Person(tenant("acme"), principal(who));
+        let data_key = company.keyring.find_or_make(&owner).await.unwrap();
+        let profile = Profile { email: format!("{who}@example.org"), name: String::new() };
+        let profile = Sealed::seal(&profile, owner, &data_key, "").unwrap();
+        let invited = IdentityEvent::UserInvited { principal: principal(who), profile };
+        write(&mut company, "acme", AggregateKind::Identity, vec![invited.into()]).await;
+    }
+    let named = async |company: &Company| -> Vec<bool> {
+        let page: UserPage = company.query("acme", "op_root", "user.list", &json!({})).await.unwrap();
+        page.rows.iter().map(|row| row.email.is_some()).collect()
+    };
+    assert_eq!(named(&company).await, [true, true]);
+    let erased = IdentityEvent::UserErased { principal: principal("p_eve"), reason: String::new() };
+    write(&mut company, "acme", AggregateKind::Identity, vec![erased.into()]).await;
+    assert_eq!(named(&company).await, [false, true], "her key is still there");
+    let suspended = TenantEvent::Suspended { reason: "left".to_owned() };
+    let asked = TenantEvent::ErasureAsked { reason: "left".to_owned() };
+    let events = [suspended, asked, TenantEvent::Erased].map(Event::from).to_vec();
+    write(&mut company, "acme", AggregateKind::Tenant, events).await;
+    assert_eq!(named(&company).await, [false, false], "so are those of the tenant");
+    let shown: TenantRow = company.query("acme", "op_root", "tenant.show", &json!({})).await.unwrap();
+    assert_eq!(shown.state, TenantState::Erased);
+}
+
+#[tokio::test]
 async fn inherited_platform_roles_are_listed_among_the_tenants_own() {
     let mut company = Company::founded(Config::default()).await;
     let defined = |role: &str, permission: &str| {

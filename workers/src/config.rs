@@ -45,6 +45,10 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Span")]
     pub drain_time_max: Duration,
+    /// How long the erasure of a tenant waits after it was asked for, and can be cancelled.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Span")]
+    pub erasure_wait: Duration,
     /// The signing of trees: a section of its own in steward.toml.
     #[serde(skip)]
     pub transparency: Transparency,
@@ -162,6 +166,7 @@ impl Default for Config {
             step_time_max: Duration::from_mins(5),
             key_lifetime: Duration::from_hours(1),
             drain_time_max: Duration::from_secs(15),
+            erasure_wait: Duration::from_hours(24),
             transparency: Transparency::default(),
             channels: Channels::default(),
             mail: Mail::default(),

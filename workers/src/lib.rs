@@ -28,6 +28,7 @@ use steward_events::ids::Ids;
 use steward_events::view::View;
 use steward_ports::bus::CommandBus;
 use steward_ports::clock::Clock;
+use steward_ports::contents::ContentStore;
 use steward_ports::keys::Keyring;
 use steward_ports::live::Live;
 use steward_ports::log::EventLog;
@@ -59,8 +60,10 @@ pub struct WorkerPorts {
     pub bus: Arc<dyn CommandBus>,
     /// Timers that survive every process.
     pub timers: Arc<dyn Timers>,
-    /// Opens what tasks are about.
+    /// Opens what tasks are about, and destroys the keys of who is erased.
     pub keyring: Arc<Keyring>,
+    /// Contents beside the log, which go with their tenant.
+    pub contents: Arc<dyn ContentStore>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// New ids.
@@ -92,6 +95,8 @@ fn followed_at_once() -> Vec<AggregateKind> {
         process::task_ends::READS,
         process::checkpoint_signing::READS,
         process::channel_delivery::READS,
+    ],
+        process::erasure::READS,
     ];
     let mut kinds =
         [TASKS_READ, BATCHES_READ, Authority::KINDS].into_iter().chain(managers).flatten().copied().collect::<Vec<_>>();

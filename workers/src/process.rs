@@ -15,6 +15,7 @@ use crate::{Config, WorkerPorts};
 
 pub mod channel_delivery;
 pub mod checkpoint_signing;
+pub mod erasure;
 pub mod lease_expiry;
 pub mod task_ends;
 pub mod tenant_placing;
@@ -74,5 +75,10 @@ pub const ALL: &[ProcessManager] = &[
             let config = (config.channels.clone(), config.mail.clone());
             Box::pin(channel_delivery::run(ports.clone(), config, shutdown))
         },
+    },
+    ProcessManager {
+        name: "erasure",
+        reads: erasure::READS,
+        run: |ports, config, shutdown| Box::pin(erasure::run(ports.clone(), config.erasure_wait, shutdown)),
     },
 ];

@@ -24,12 +24,13 @@ use steward_ports::log::{EventLog, Filter};
 use steward_ports::notes::{Note, Notes};
 use steward_ports::placement::Placement;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use crate::config::HandlerConfig;
 use crate::group_commit::{Env, Job};
 use crate::idempotency::{Decided, ISSUED_AGO_MAX, ISSUED_AHEAD_MAX};
 use crate::pace::Pace;
-use crate::seal::seal;
+use crate::seal::{NotSealed, seal};
 use crate::skew::Skew;
 use crate::streams::Streams;
 
@@ -53,11 +54,13 @@ pub struct Handler {
     env: Arc<Env>,
     keyring: Arc<Keyring>,
     placement: Placement,
-    authority: Live<Authority>,
+    authority: Arc<Live<Authority>>,
     streams: Streams,
     notes: Notes,
     pace: Pace,
     decided: Decided,
+    /// Drops keys of those who are erased.
+    _forgets: JoinSet<()>,
 }
 
 /// Who sends a command, once it is known that they may.
@@ -85,10 +88,12 @@ impl Handler {
             skew: Skew::default(),
             runtime: tokio::runtime::Handle::current(),
         });
+        let authority = Arc::new(Live::start(Arc::clone(&log), Arc::clone(&clock)));
         Arc::new(Self {
+            _forgets: keyring.follow(&authority),
             keyring,
             placement: Placement::new(Arc::clone(&log)),
-            authority: Live::start(Arc::clone(&log), Arc::clone(&clock)),
+            authority,
             streams: Streams::new(Arc::clone(&env)),
             // What somebody unknown did is none of its business, so nobody speaks for them.
             notes: Notes::start(log, clock, ids, SystemPart::Bootstrap),
@@ -99,7 +104,7 @@ impl Handler {
     }
 
     /// What this handler knows of who may do what: for readiness, and for others in the same process.
-    pub const fn authority(&self) -> &Live<Authority> {
+    pub fn authority(&self) -> &Live<Authority> {
         &self.authority
     }
 
@@ -253,10 +258,14 @@ impl Handler {
         shard: Shard,
         sender: Sender,
     ) -> Result<Result<Reply, Rejection>, Failure> {
-        let body = seal(&mut command, &request.tenant, &self.keyring).await.map_err(|error| {
-            tracing::error!(tenant.id = %request.tenant, %error, "content cannot be sealed");
-            Failure("content cannot be sealed now; send the command again".to_owned())
-        })?;
+        let body = match seal(&mut command, &request.tenant, &self.keyring).await {
+            Ok(body) => body,
+            Err(NotSealed::Refused(rejection)) => return Ok(Err(rejection)),
+            Err(NotSealed::Failed(error)) => {
+                tracing::error!(tenant.id = %request.tenant, %error, "content cannot be sealed");
+                return Err(Failure("content cannot be sealed now; send the command again".to_owned()));
+            }
+        };
         let id = request.envelope.command.clone();
         let name = Decided::name(&request.tenant, &sender.principal, &id);
         let body = (!request.principal.is_system()).then_some(body);

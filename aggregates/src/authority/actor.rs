@@ -70,7 +70,9 @@ impl WholeKeys {
             }
             IdentityEvent::AccountCreated { .. }
             | IdentityEvent::UserInvited { .. }
-            | IdentityEvent::UserDisabled { .. } => {}
+            | IdentityEvent::UserDisabled { .. }
+            | IdentityEvent::UserErased { .. }
+            | IdentityEvent::UserKeyDestroyed { .. } => {}
         }
     }
 }

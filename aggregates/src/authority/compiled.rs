@@ -21,7 +21,13 @@ fn forbids(policy: Policy, of: &Circumstances<'_>, asker: &Asker<'_>) -> bool {
     let key = of.key.as_ref();
     let condition = || asker.terms()?.condition.as_ref();
     match policy {
-        Policy::TenantSuspended => of.suspended && !(of.operator && of.permission.as_str() == "tenant:resume"),
+        Policy::TenantSuspended => {
+            let ends_it = ["tenant:resume", "tenant:erase", "tenant:cancel-erase"].contains(&of.permission.as_str());
+            of.suspended && !(of.operator && ends_it)
+        }
+        Policy::OperatorsOnly => {
+            !of.operator && ["tenant:erase", "tenant:cancel-erase"].contains(&of.permission.as_str())
+        }
         Policy::PrincipalInactive => !of.active,
         Policy::KeyOver => key.is_some_and(|key| key.over),
         Policy::KeyPermissions => key.is_some_and(|key| !key.is_for_it),

@@ -259,6 +259,11 @@ impl Authority {
                 .into_iter()
                 .map(|(p, s, _)| (p, s, Some(now)))
                 .collect(),
+            Command::Identity(IdentityCommand::EraseUser(erase)) if erase.principal != actor.principal => self
+                .of_principal(tenant, &erase.principal, now)
+                .into_iter()
+                .map(|(p, s, _)| (p, s, Some(now)))
+                .collect(),
             _ => Vec::new(),
         }
     }

@@ -40,6 +40,9 @@ impl Authority {
         let (reason, would_allow) = match verdict {
             Verdict::Forbidden(policy) => match policy {
                 Policy::TenantSuspended => return suspended(tenant, self.suspended(tenant).unwrap_or("")),
+                Policy::OperatorsOnly => {
+                    (format!("only operators may use {permission}"), "an operator of this installation".to_owned())
+                }
                 Policy::PrincipalInactive => (
                     self.inactive(tenant, principal).unwrap_or_else(|| format!("{principal} is not active")),
                     "somebody who is active".to_owned(),

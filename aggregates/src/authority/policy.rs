@@ -80,6 +80,7 @@ pub(super) enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Policy {
     TenantSuspended,
+    OperatorsOnly,
     PrincipalInactive,
     KeyOver,
     KeyPermissions,
@@ -92,8 +93,9 @@ pub(super) enum Policy {
 
 impl Policy {
     /// All of them, in order.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::TenantSuspended,
+        Self::OperatorsOnly,
         Self::PrincipalInactive,
         Self::KeyOver,
         Self::KeyPermissions,
@@ -108,6 +110,7 @@ impl Policy {
     pub(super) const fn id(self) -> &'static str {
         match self {
             Self::TenantSuspended => "tenant-suspended",
+            Self::OperatorsOnly => "operators-only",
             Self::PrincipalInactive => "principal-inactive",
             Self::KeyOver => "key-over",
             Self::KeyPermissions => "key-permissions",

@@ -1,5 +1,5 @@
 use steward_events::event::Profile;
-use steward_events::sealed::{Content, DataKey, KeyOwner, Sealed};
+use steward_events::sealed::{Content, DataKey, KeyDigest, KeyOwner, Sealed};
 
 use super::*;
 use crate::spec::{given, stamp};
@@ -89,6 +89,51 @@ fn only_an_existing_principal_is_disabled_and_only_once() {
     given::<Identity>([bot_created()]).when(disable.clone()).then([bot_disabled()]);
     given::<Identity>([bot_created(), bot_disabled()]).when(disable.clone()).then([]);
     given::<Identity>([]).when(disable).then_rejected(&Rejection::not_found("principal", &bot()));
+}
+
+fn invited() -> IdentityEvent {
+    IdentityEvent::UserInvited { principal: "p_ana".parse().unwrap(), profile: sealed_profile() }
+}
+
+fn ana_erased() -> [IdentityEvent; 2] {
+    let (principal, reason) = ("p_ana".parse::<PrincipalId>().unwrap(), "asked to be forgotten".to_owned());
+    let disabled = IdentityEvent::UserDisabled { principal: principal.clone(), reason: reason.clone() };
+    [disabled, IdentityEvent::UserErased { principal, reason }]
+}
+
+fn erase(principal: &str) -> IdentityCommand {
+    let reason = "asked to be forgotten".to_owned();
+    IdentityCommand::EraseUser(EraseUser { principal: principal.parse().unwrap(), reason })
+}
+
+#[test]
+fn a_person_is_erased_once_and_disabled_with_it() {
+    given::<Identity>([invited()]).when(erase("p_ana")).then(ana_erased());
+    let [disabled, erased] = ana_erased();
+    given::<Identity>([invited(), disabled]).when(erase("p_ana")).then([erased]);
+    given::<Identity>([invited()].into_iter().chain(ana_erased())).when(erase("p_ana")).then([]);
+    given::<Identity>([]).when(erase("p_ana")).then_rejected(&Rejection::not_found("principal", &"p_ana"));
+}
+
+#[test]
+fn a_service_account_has_nothing_to_erase() {
+    let refused = format!("{} is no person, so there is no profile to erase; disable it instead", bot());
+    let refused = Rejection::invalid("principal", refused);
+    given::<Identity>([bot_created()]).when(erase(bot().as_str())).then_rejected(&refused);
+}
+
+#[test]
+fn a_destroyed_key_is_recorded_once_and_after_the_erasure() {
+    let (principal, wrapped) = ("p_ana".parse::<PrincipalId>().unwrap(), Some(KeyDigest::of(b"wrapped")));
+    let record = || {
+        let (principal, wrapped) = (principal.clone(), wrapped.clone());
+        IdentityCommand::RecordDestroyedKey(RecordDestroyedKey { principal, wrapped })
+    };
+    let destroyed = IdentityEvent::UserKeyDestroyed { principal: principal.clone(), wrapped: wrapped.clone() };
+    let erased = || [invited()].into_iter().chain(ana_erased());
+    given::<Identity>([invited()]).when(record()).then_rejected(&Rejection::stale("p_ana was not erased"));
+    given::<Identity>(erased()).when(record()).then([destroyed.clone()]);
+    given::<Identity>(erased().chain([destroyed])).when(record()).then([]);
 }
 
 #[test]

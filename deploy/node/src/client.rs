@@ -16,6 +16,9 @@ use crate::files;
 /// How long one request may take.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// How long the bytes of one file may take.
+const DOWNLOAD_TIME_MAX: Duration = Duration::from_hours(1);
+
 /// Talks to one gateway as the holder of one key.
 pub struct Client {
     http: reqwest::Client,
@@ -86,6 +89,25 @@ impl Client {
         let response = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.key).send().await;
         let response = response.map_err(|error| self.unreachable(&error))?;
         Ok((response.status().as_u16(), response.text().await?))
+    }
+
+    /// Fetches bytes, part by part; false if there is nothing.
+    pub async fn download(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> Result<(), BoxError>,
+    ) -> Result<bool, BoxError> {
+        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.key).timeout(DOWNLOAD_TIME_MAX);
+        let mut response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        match response.status().as_u16() {
+            404 => return Ok(false),
+            200 => {}
+            status => return Err(problem(status, &response.bytes().await?).into()),
+        }
+        while let Some(part) = response.chunk().await? {
+            take(&part)?;
+        }
+        Ok(true)
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, BoxError> {

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Command};
-use steward_events::command::{Audience, COMMANDS, nouns};
+use steward_events::command::{Audience, COMMANDS, CommandSpec, nouns};
 
 use crate::command::list;
 use crate::command::secret;
 use crate::command::send::{fields, shorthand};
+
+mod tenant;
 
 /// The whole command line.
 pub(crate) fn parser() -> Command {
@@ -162,6 +164,7 @@ fn views() -> Vec<Command> {
         route(),
         audit(),
         task(),
+        tenant::parser(),
         Command::new("config")
             .about("The settings of this process")
             .subcommand_required(true)
@@ -329,7 +332,9 @@ fn task() -> Command {
 
 fn noun_group(noun: &'static str) -> Command {
     let mut group = Command::new(noun).about(format!("Commands about a {noun}")).subcommand_required(true);
-    for spec in COMMANDS.iter().filter(|spec| spec.noun == noun && spec.audience == Audience::Callers) {
+    let typed_otherwise = |spec: &&CommandSpec| (spec.noun, spec.verb) == ("tenant", "erase");
+    let specs = COMMANDS.iter().filter(|spec| spec.noun == noun && spec.audience == Audience::Callers);
+    for spec in specs.filter(|spec| !typed_otherwise(spec)) {
         let short = shorthand(spec.noun, spec.verb);
         let mut verb = Command::new(spec.verb).about(spec.help);
         verb = if (spec.noun, spec.verb) == ("secret", "set") {

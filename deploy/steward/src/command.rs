@@ -30,6 +30,7 @@ mod route;
 pub(crate) mod secret;
 pub(crate) mod send;
 mod task;
+mod tenant;
 mod up;
 
 /// Runs what was typed.
@@ -67,6 +68,8 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<ExitCode, BoxError> {
         ("task", Some(("list", typed))) => task::list(typed, &connect()?, json).await?,
         ("task", Some(("show", typed))) => task::show(typed, &connect()?, json).await?,
         ("task", Some(("watch", typed))) => return task::watch(&task::id(typed)?, &connect()?, json).await,
+        ("tenant", Some(("erase", typed))) => return tenant::erase(typed, &connect()?, json).await,
+        ("tenant", Some(("export", typed))) => return tenant::export(typed, &connect()?, json).await,
         (noun, Some((verb, typed))) => {
             if let Some(spec) = list::find(noun, verb) {
                 list::run(spec, typed, &connect()?, json).await?;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use async_nats::{Client, HeaderMap};
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use steward_events::BoxError;
+use steward_events::id::TenantId;
 use steward_ports::contents::{Before, CONTENT_BYTES_MAX, Content, ContentName, ContentStore, Revision};
 
 use crate::ANSWER_TIME_MAX;
@@ -27,6 +28,11 @@ pub struct JetStreamContents {
 #[derive(Serialize)]
 struct Purge<'a> {
     filter: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Purged {
+    purged: u64,
 }
 
 impl JetStreamContents {
@@ -80,5 +86,11 @@ impl ContentStore for JetStreamContents {
     async fn remove(&self, name: &ContentName) -> Result<(), BoxError> {
         let (api, subject) = (format!("$JS.API.STREAM.PURGE.{CONTENTS_STREAM}"), subject(name));
         Ok(api::execute(&self.client, &api, &Purge { filter: &subject }).await?)
+    }
+
+    async fn remove_all(&self, tenant: &TenantId) -> Result<u64, BoxError> {
+        let (api, subject) = (format!("$JS.API.STREAM.PURGE.{CONTENTS_STREAM}"), format!("kept.{tenant}.>"));
+        let Purged { purged } = api::call(&self.client, &api, &Purge { filter: &subject }).await?;
+        Ok(purged)
     }
 }

@@ -175,6 +175,8 @@ impl Role {
                         "cmd.*.sys_worker.*.*",
                         "qry.*.sys_worker.*.*",
                         "$JS.API.STREAM.MSG.DELETE.KEYS",
+                        "$KV.KEYS.>",
+                        "$JS.API.STREAM.PURGE.CONTENTS",
                     ],
                 ],
                 timers: true,
@@ -311,6 +313,19 @@ mod tests {
             assert_eq!(reads, role == Role::Gateway, "{role}");
             let follows = may_publish(role, "$JS.API.CONSUMER.CREATE.CONTENTS.x");
             assert_eq!(follows, role == Role::Gateway, "{role}");
+        }
+    }
+
+    #[test]
+    fn only_workers_destroy_keys_and_only_deciders_make_them() {
+        for role in Role::ALL {
+            let destroys = may_publish(role, "$JS.API.STREAM.MSG.DELETE.KEYS");
+            assert_eq!(destroys, role == Role::Workers, "{role}");
+            // A worker puts the mark where a key was.
+            let writes = may_publish(role, "$KV.KEYS.tenant.acme");
+            assert_eq!(writes, matches!(role, Role::Aggregates | Role::Workers), "{role}");
+            let purges = may_publish(role, "$JS.API.STREAM.PURGE.CONTENTS");
+            assert_eq!(purges, matches!(role, Role::Gateway | Role::Workers), "{role}");
         }
     }
 

@@ -7,10 +7,11 @@ mod support;
 use std::time::Duration;
 
 use futures::StreamExt;
+use steward_events::sealed::KeyDigest;
 use steward_jetstream::server::{Options, Server};
 use steward_jetstream::{JetStreamTimers, JetStreamVault, Role};
 use steward_ports::clock::{Clock, SystemClock};
-use steward_ports::keys::KeyVault;
+use steward_ports::keys::{Held, KeyVault};
 use steward_ports::timers::{Due, TimerKey, Timers};
 use support::Bus;
 
@@ -19,23 +20,27 @@ async fn a_key_is_kept_once_and_destroyed_for_good() {
     let bus = Bus::start().await;
     let vault = JetStreamVault::over(&bus.connect(Role::Aggregates).await);
     let name = "person.acme.p_1";
-    assert_eq!(vault.get(name).await.unwrap(), None);
+    assert_eq!(vault.get(name).await.unwrap(), Held::Nothing);
     let (one, two) = tokio::join!(
         vault.put_if_absent(name, b"first wrapped key of p_1".to_vec()),
         vault.put_if_absent(name, b"other wrapped key of p_1".to_vec()),
     );
     assert_eq!(one.unwrap(), two.unwrap());
-    let kept = vault.get(name).await.unwrap().unwrap();
+    let Held::Key(kept) = vault.get(name).await.unwrap() else { panic!("no key") };
     assert!(holds(&bus, &kept));
     assert!(vault.get("person.*.p_1").await.is_err());
     assert!(vault.put_if_absent("tenant.>", vec![1]).await.is_err());
 
     // Only effects destroy.
     let workers = JetStreamVault::over(&bus.connect(Role::Workers).await);
-    workers.destroy(name).await.unwrap();
-    workers.destroy(name).await.unwrap();
-    assert_eq!(vault.get(name).await.unwrap(), None);
+    let destroyed = Some(KeyDigest::of(&kept));
+    assert_eq!(workers.destroy(name).await.unwrap(), destroyed);
+    assert_eq!(workers.destroy(name).await.unwrap(), destroyed, "told again");
+    assert_eq!(vault.get(name).await.unwrap(), Held::Destroyed);
+    assert_eq!(vault.put_if_absent(name, b"another wrapped key of p_1".to_vec()).await.unwrap(), Held::Destroyed);
     assert!(!holds(&bus, &kept), "the destroyed key is still on disk");
+    assert_eq!(workers.destroy("person.acme.p_2").await.unwrap(), None, "there was none");
+    assert_eq!(vault.put_if_absent("person.acme.p_2", vec![1; 72]).await.unwrap(), Held::Destroyed);
     bus.stop().await;
 }
 

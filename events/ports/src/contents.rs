@@ -93,6 +93,9 @@ pub trait ContentStore: Send + Sync + 'static {
 
     /// Removes what is kept under `name`.
     async fn remove(&self, name: &ContentName) -> Result<(), BoxError>;
+
+    /// Removes all that is kept of `tenant`: how many contents these were.
+    async fn remove_all(&self, tenant: &TenantId) -> Result<u64, BoxError>;
 }
 
 /// A store in memory, for tests and simulations.
@@ -163,5 +166,12 @@ impl ContentStore for MemoryContents {
     async fn remove(&self, name: &ContentName) -> Result<(), BoxError> {
         self.kept().contents.remove(name);
         Ok(())
+    }
+
+    async fn remove_all(&self, tenant: &TenantId) -> Result<u64, BoxError> {
+        let mut kept = self.kept();
+        let before = kept.contents.len();
+        kept.contents.retain(|name, _| name.tenant() != tenant);
+        Ok((before - kept.contents.len()) as u64)
     }
 }

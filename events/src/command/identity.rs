@@ -9,7 +9,7 @@ use crate::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId, TenantId};
 use crate::ids::Ids;
 use crate::permission::PermissionPattern;
 use crate::scope::Scope;
-use crate::sealed::{Content, KeyOwner, Sealable};
+use crate::sealed::{Content, KeyDigest, KeyOwner, Sealable};
 use crate::sender::KeyRef;
 use crate::timestamp::Timestamp;
 
@@ -17,6 +17,8 @@ commands! {
     IdentityCommand of Identity {
         "user" "invite" => InviteUser, Callers, "Invite a person";
         "user" "disable" => DisableUser, Callers, "Disable a person or service account, at once and for ever";
+        "user" "erase" => EraseUser, Callers, "Erase who a person is, everywhere and for ever; they are disabled with it";
+        "user" "record-destroyed" => RecordDestroyedKey, System, "Record that the data key of an erased person is gone";
         "account" "create" => CreateAccount, Callers, "Create a service account for a program";
         "key" "issue" => IssueKey, Callers, "Issue an API key that acts as a service account or person";
         "key" "revoke" => RevokeKey, Callers, "Revoke an API key at once";
@@ -59,6 +61,33 @@ pub struct DisableUser {
 }
 
 impl Body for DisableUser {}
+
+/// Erases a person: their data key is destroyed, so that nobody can read their profile any more, in the log, in views,
+/// in exports and in backups. What they did stays, under their opaque id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EraseUser {
+    /// Person to erase.
+    pub principal: PrincipalId,
+    /// Reason, for people; it is not erased, so name nobody in it.
+    #[serde(default)]
+    pub reason: String,
+}
+
+impl Body for EraseUser {}
+
+/// Records that a person's data key is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecordDestroyedKey {
+    /// Whose.
+    pub principal: PrincipalId,
+    /// Which wrapped key it was; left out if there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wrapped: Option<KeyDigest>,
+}
+
+impl Body for RecordDestroyedKey {}
 
 /// Creates a service account; its principal id follows from its name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -10,6 +10,7 @@ use crate::scope::Scope;
 commands! {
     RegistryCommand of Registry {
         "tenant" "create" => CreateTenant, Callers, "Create a tenant";
+        "tenant" "retire" => RetireTenant, System, "Keep the name of an erased tenant taken, and say so";
     }
 }
 
@@ -29,6 +30,23 @@ pub struct CreateTenant {
 }
 
 impl Body for CreateTenant {
+    fn stream(&self) -> StreamId {
+        crate::shard::registry_stream(&self.tenant).id
+    }
+    fn scope(&self, _: &TenantId) -> Scope {
+        Scope::everything()
+    }
+}
+
+/// Says that the tenant of this name was erased; sent to the tenant `steward`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetireTenant {
+    /// Name of the tenant.
+    pub tenant: TenantId,
+}
+
+impl Body for RetireTenant {
     fn stream(&self) -> StreamId {
         crate::shard::registry_stream(&self.tenant).id
     }

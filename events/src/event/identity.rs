@@ -7,7 +7,7 @@ use crate::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId};
 use crate::permission::PermissionPattern;
 use crate::quantity::SchemaVersion;
 use crate::scope::Scope;
-use crate::sealed::Sealed;
+use crate::sealed::{KeyDigest, Sealed};
 use crate::sender::KeyRef;
 use crate::timestamp::Timestamp;
 
@@ -68,10 +68,25 @@ pub enum IdentityEvent {
         /// Why.
         reason: String,
     },
+    /// Nobody may read who a person was from now on; they were disabled before.
+    UserErased {
+        /// Whom it concerns.
+        principal: PrincipalId,
+        /// Why.
+        reason: String,
+    },
+    /// The data key of a person who was erased is gone: the proof.
+    UserKeyDestroyed {
+        /// Whose.
+        principal: PrincipalId,
+        /// Which wrapped key it was; none if there was none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wrapped: Option<KeyDigest>,
+    },
 }
 
 impl IdentityEvent {
-    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(2);
+    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(3);
 }
 
 /// What is known of a person.

@@ -18,8 +18,13 @@ pub enum RegistryEvent {
         /// IANA name of the time zone its budget windows turn in.
         timezone: String,
     },
+    /// The tenant was erased. Its name stays taken.
+    TenantErased {
+        /// The tenant.
+        tenant: TenantId,
+    },
 }
 
 impl RegistryEvent {
-    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(1);
+    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(2);
 }

@@ -80,6 +80,9 @@ pub struct TaskView {
     pub steps: Vec<StepView>,
     /// What its steps cost.
     pub cost: NanoDollars,
+    /// What it was asked, for those who may read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
     /// Its answer, for those who may read it; when it is finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,

@@ -11,7 +11,7 @@ use crate::timestamp::Timestamp;
 list_query! {
     /// Lists tenants.
     ListTenants {
-        /// Only those in this state: `placed`, `open` or `suspended`.
+        /// Only those in this state: `placed`, `open`, `suspended`, `erasing` or `erased`.
         state: TenantState,
     }
 }
@@ -43,6 +43,38 @@ pub struct TenantRow {
     pub reason: Option<String>,
     /// When it was opened; when its name was taken, if it is not open yet.
     pub created_at: Timestamp,
+    /// What is known of its erasure, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erasure: Option<ErasureState>,
+}
+
+/// How far the erasure of a tenant is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ErasureState {
+    /// When it was asked for.
+    pub asked_at: Timestamp,
+    /// Since when nobody may read its content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased_at: Option<Timestamp>,
+    /// Data keys that were destroyed up to now.
+    pub keys_destroyed: u64,
+    /// Contents beside the log that were removed; none until all keys are gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents_removed: Option<u64>,
+}
+
+/// Begins an export of all that a tenant has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExportTenant {}
+
+/// The export may be made, and is on record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ExportBegun {
+    /// The tenant.
+    pub tenant: TenantRow,
+    /// What was recorded up to here is in the export, at least.
+    pub position: Position,
 }
 
 /// Whether a tenant may be used.
@@ -55,4 +87,8 @@ pub enum TenantState {
     Open,
     /// Nothing of it may act until it is resumed.
     Suspended,
+    /// It is suspended, and its content is about to be erased.
+    Erasing,
+    /// Its content was erased for good.
+    Erased,
 }

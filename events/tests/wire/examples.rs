@@ -9,7 +9,7 @@ use steward_events::event::*;
 use steward_events::id::*;
 use steward_events::quantity::*;
 use steward_events::scope::{Scope, ScopeSet, Subject};
-use steward_events::sealed::{KeyOwner, Sealed};
+use steward_events::sealed::{DestroyedKey, KeyDigest, KeyOwner, Sealed};
 use steward_events::sender::KeyRef;
 use steward_events::shared::Shared;
 use steward_events::timestamp::Timestamp;
@@ -300,11 +300,25 @@ variants! {
             shard: Shard(3),
             timezone: "Europe/Berlin".to_owned(),
         };
+    Event::Registry(RegistryEvent::TenantErased { .. }) => "registry.tenant_erased":
+        RegistryEvent::TenantErased { tenant: tenant() };
     Event::Tenant(TenantEvent::Created { .. }) => "tenant.created":
         TenantEvent::Created { tenant: tenant(), timezone: "Europe/Berlin".to_owned() };
     Event::Tenant(TenantEvent::Suspended { .. }) => "tenant.suspended":
         TenantEvent::Suspended { reason: "the bill is open".to_owned() };
     Event::Tenant(TenantEvent::Resumed) => "tenant.resumed": TenantEvent::Resumed;
+    Event::Tenant(TenantEvent::ErasureAsked { .. }) => "tenant.erasure_asked":
+        TenantEvent::ErasureAsked { reason: reason() };
+    Event::Tenant(TenantEvent::ErasureCancelled) => "tenant.erasure_cancelled": TenantEvent::ErasureCancelled;
+    Event::Tenant(TenantEvent::Erased) => "tenant.erased": TenantEvent::Erased;
+    Event::Tenant(TenantEvent::Destroyed { .. }) => "tenant.destroyed":
+        TenantEvent::Destroyed {
+            keys: vec![
+                DestroyedKey { owner: KeyOwner::Tenant(tenant()), wrapped: Some(KeyDigest::of(b"wrapped")) },
+                DestroyedKey { owner: KeyOwner::Person(tenant(), principal()), wrapped: None },
+            ],
+            contents: Some(3),
+        };
     Event::Identity(IdentityEvent::AccountCreated { .. }) => "identity.account_created":
         IdentityEvent::AccountCreated { principal: principal(), name: "support-bot".to_owned() };
     Event::Identity(IdentityEvent::UserInvited { .. }) => "identity.user_invited": {
@@ -328,6 +342,10 @@ variants! {
         };
     Event::Identity(IdentityEvent::KeyRevoked { .. }) => "identity.key_revoked":
         IdentityEvent::KeyRevoked { key: key(), reason: reason() };
+    Event::Identity(IdentityEvent::UserErased { .. }) => "identity.user_erased":
+        IdentityEvent::UserErased { principal: principal(), reason: reason() };
+    Event::Identity(IdentityEvent::UserKeyDestroyed { .. }) => "identity.user_key_destroyed":
+        IdentityEvent::UserKeyDestroyed { principal: principal(), wrapped: Some(KeyDigest::of(b"wrapped")) };
     Event::Access(AccessEvent::RoleDefined { .. }) => "access.role_defined":
         AccessEvent::RoleDefined {
             role: RoleId::new("agent").unwrap(),

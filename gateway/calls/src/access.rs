@@ -25,7 +25,7 @@ use crate::error::Error;
 
 /// Who holds which key, and what they may.
 pub struct Access {
-    authority: Live<Authority>,
+    authority: Arc<Live<Authority>>,
     placement: Placement,
     clock: Arc<dyn Clock>,
     fresh_age_max: Duration,
@@ -63,7 +63,7 @@ impl Access {
     /// Starts to follow the log.
     pub fn start(log: &Arc<dyn EventLog>, clock: &Arc<dyn Clock>, config: &Config) -> Self {
         Self {
-            authority: Live::start(Arc::clone(log), Arc::clone(clock)),
+            authority: Arc::new(Live::start(Arc::clone(log), Arc::clone(clock))),
             placement: Placement::new(Arc::clone(log)),
             clock: Arc::clone(clock),
             fresh_age_max: config.fresh_age_max,
@@ -72,7 +72,7 @@ impl Access {
     }
 
     /// The live fold, for what only needs to look.
-    pub const fn authority(&self) -> &Live<Authority> {
+    pub fn authority(&self) -> &Arc<Live<Authority>> {
         &self.authority
     }
 

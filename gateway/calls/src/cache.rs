@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use steward_events::event::{CachePolicy, Saved, Similarity, Target};
-use steward_events::id::{CallId, CorrelationId};
+use steward_events::id::{CallId, CorrelationId, TenantId};
 use steward_events::quantity::Shard;
 use steward_events::request::Format;
 use steward_ports::clock::Clock;
@@ -197,6 +197,11 @@ impl Cache {
             Some(Nearest { kept, age, score })
         });
         near.max_by_key(|near| near.score)
+    }
+
+    /// Drops the answers of a tenant that was erased.
+    pub(crate) fn forget(&self, erased: &TenantId) {
+        self.store.forget(erased);
     }
 
     fn find(&self, key: &CacheKey, policy: &CachePolicy) -> Option<(Arc<Kept>, Duration)> {

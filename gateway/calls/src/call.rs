@@ -111,6 +111,11 @@ pub(crate) struct Parts {
 }
 
 impl Pipeline {
+    /// The answers that are kept.
+    pub(crate) fn cache(&self) -> Cache {
+        self.giver.cache.clone()
+    }
+
     pub(crate) fn new(parts: Parts, config: &Config) -> Self {
         let Parts { access, catalogs, admission, providers, targets, secrets, contents, metrics, clock, tracker, cut } =
             parts;

@@ -12,9 +12,11 @@ use steward_events::id::{HolderId, ModelId};
 use steward_events::ids::Ids;
 use steward_events::quantity::NanoDollars;
 use steward_events::rejection::Rejection;
+use steward_events::sealed::KeyOwner;
 use steward_ports::bus::CommandBus;
 use steward_ports::clock::Clock;
 use steward_ports::contents::ContentStore;
+use steward_ports::keys::hear_of_erased;
 use steward_ports::live::Live;
 use steward_ports::log::EventLog;
 use tokio_util::sync::CancellationToken;
@@ -175,6 +177,23 @@ impl Calls {
         let (access, admission, clock) =
             (Arc::clone(&self.access), Arc::clone(&self.admission), Arc::clone(&self.clock));
         revocation::watch(access, admission, clock, shutdown)
+    }
+
+    /// Drops from memory what is kept of tenants that are erased, until `shutdown`.
+    pub fn watch_erasures(&self, shutdown: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
+        let (secrets, cache) = (Arc::clone(&self.contents.secrets), self.pipeline.cache());
+        let hearing = hear_of_erased(Arc::downgrade(self.access.authority()), move |owner| {
+            if let KeyOwner::Tenant(tenant) = owner {
+                secrets.forget(tenant);
+                cache.forget(tenant);
+            }
+        });
+        async move {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = hearing => {}
+            }
+        }
     }
 
     /// Lets running calls end while `connections` do, cuts those that take longer than `time_max`, and closes the leases.

@@ -99,6 +99,11 @@ impl TenantSecrets {
         slot.opened_within(KEPT_TIME_MAX, secret, now).ok_or(NotOpened)
     }
 
+    /// Drops what is kept of a tenant that was erased.
+    pub(crate) fn forget(&self, erased: &TenantId) {
+        self.kept.retain(|(tenant, _), _| tenant != erased);
+    }
+
     fn slot(&self, RecordedSecret { tenant, secret, .. }: &RecordedSecret) -> Arc<Mutex<Slot>> {
         let name = (tenant.clone(), secret.clone());
         if let Some(slot) = self.kept.get(&name) {

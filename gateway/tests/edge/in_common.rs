@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use steward_events::BoxError;
 use steward_events::event::AnswerSource;
+use steward_events::id::TenantId;
 use steward_ports::clock::SystemClock;
 use steward_ports::contents::{Before, Content, ContentName, ContentStore, MemoryContents, Revision};
 
@@ -65,6 +66,10 @@ impl ContentStore for Counting {
 
     async fn remove(&self, name: &ContentName) -> Result<(), BoxError> {
         self.contents.remove(name).await
+    }
+
+    async fn remove_all(&self, tenant: &TenantId) -> Result<u64, BoxError> {
+        self.contents.remove_all(tenant).await
     }
 }
 
@@ -138,6 +143,10 @@ impl ContentStore for Broken {
     }
 
     async fn remove(&self, _: &ContentName) -> Result<(), BoxError> {
+        self.answer().await
+    }
+
+    async fn remove_all(&self, _: &TenantId) -> Result<u64, BoxError> {
         self.answer().await
     }
 }

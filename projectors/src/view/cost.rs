@@ -109,7 +109,12 @@ fn open(event: &TenantEvent, recorded: &Recorded<'_>, rows: &mut Rows<CostCell>)
         TenantEvent::Created { timezone, .. } => {
             *rows.row(&zone_key(&recorded.stream.tenant)) = Some(CostCell::Zone(timezone.clone()));
         }
-        TenantEvent::Suspended { .. } | TenantEvent::Resumed => {}
+        TenantEvent::Suspended { .. }
+        | TenantEvent::Resumed
+        | TenantEvent::ErasureAsked { .. }
+        | TenantEvent::ErasureCancelled
+        | TenantEvent::Erased
+        | TenantEvent::Destroyed { .. } => {}
     }
 }
 

@@ -47,7 +47,8 @@ pub enum DirectoryRow {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredPerson {
     principal: PrincipalId,
-    profile: Sealed<Profile>,
+    /// None of who was erased.
+    profile: Option<Sealed<Profile>>,
     disabled: Option<String>,
     invited_at: Timestamp,
 }
@@ -123,11 +124,20 @@ fn fold_identity(event: &IdentityEvent, recorded: &Recorded<'_>, rows: &mut Rows
         }
         IdentityEvent::UserInvited { principal, profile } => {
             let key = person_key(tenant, principal);
-            let (principal, profile) = (principal.clone(), profile.clone());
+            let (principal, profile) = (principal.clone(), Some(profile.clone()));
             *rows.row(&key) =
                 Some(DirectoryRow::Person(StoredPerson { principal, profile, disabled: None, invited_at: at }));
         }
         IdentityEvent::UserDisabled { principal, reason } => disable(tenant, principal, reason, rows),
+        IdentityEvent::UserErased { principal, reason: _ } => {
+            let key = person_key(tenant, principal);
+            if rows.peek(&key).is_some()
+                && let Some(DirectoryRow::Person(row)) = rows.row(&key)
+            {
+                row.profile = None;
+            }
+        }
+        IdentityEvent::UserKeyDestroyed { .. } => {}
         IdentityEvent::KeyIssued {
             key,
             principal,

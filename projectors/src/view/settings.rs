@@ -16,6 +16,7 @@ use steward_events::event::{
 };
 use steward_events::id::{ModelId, ProviderId, TenantId};
 use steward_events::quantity::Shard;
+use steward_events::query::ErasureState;
 use steward_events::timestamp::Timestamp;
 use steward_ports::clock::Clock;
 
@@ -57,6 +58,7 @@ impl ReadModel for SettingsView {
         match (query.noun(), query.verb()) {
             ("tenant", "list") => query.write(&self.tenants(query).await?),
             ("tenant", "show") => query.write(&self.tenant(query).await?),
+            ("tenant", "export") => query.write(&self.export(query).await?),
             ("provider", "list") => query.write(&self.providers(query).await?),
             ("model", "list") => query.write(&self.models(query).await?),
             ("route", "explain") => query.write(&self.route(query).await?),
@@ -100,6 +102,8 @@ pub struct StoredLife {
     timezone: String,
     suspended: Option<String>,
     created_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    erasure: Option<ErasureState>,
 }
 
 /// An upstream.
@@ -167,7 +171,8 @@ impl Projector for Settings {
 }
 
 fn fold_registry(event: &RegistryEvent, recorded: &Recorded<'_>, rows: &mut Rows<SettingsRow>) {
-    let RegistryEvent::TenantPlaced { tenant, shard, timezone } = event;
+    // That a tenant was erased is told by its own rows.
+    let RegistryEvent::TenantPlaced { tenant, shard, timezone } = event else { return };
     *rows.row(&places(&recorded.stream.tenant).text(tenant.as_str())) = Some(SettingsRow::Placed(StoredPlace {
         tenant: tenant.clone(),
         shard: *shard,
@@ -177,20 +182,31 @@ fn fold_registry(event: &RegistryEvent, recorded: &Recorded<'_>, rows: &mut Rows
 }
 
 fn fold_tenant(event: &TenantEvent, recorded: &Recorded<'_>, rows: &mut Rows<SettingsRow>) {
-    let row = rows.row(&life_key(&recorded.stream.tenant));
+    let (row, at) = (rows.row(&life_key(&recorded.stream.tenant)), recorded.entry.at);
+    if let TenantEvent::Created { tenant: _, timezone } = event {
+        let timezone = timezone.clone();
+        *row = Some(SettingsRow::Life(StoredLife { timezone, suspended: None, created_at: at, erasure: None }));
+        return;
+    }
+    let Some(SettingsRow::Life(life)) = row else { return };
     match event {
-        TenantEvent::Created { tenant: _, timezone } => {
-            let (timezone, created_at) = (timezone.clone(), recorded.entry.at);
-            *row = Some(SettingsRow::Life(StoredLife { timezone, suspended: None, created_at }));
+        TenantEvent::Created { .. } => {}
+        TenantEvent::Suspended { reason } => life.suspended = Some(reason.clone()),
+        TenantEvent::Resumed => life.suspended = None,
+        TenantEvent::ErasureAsked { .. } => {
+            let (erased_at, keys_destroyed, contents_removed) = (None, 0, None);
+            life.erasure = Some(ErasureState { asked_at: at, erased_at, keys_destroyed, contents_removed });
         }
-        TenantEvent::Suspended { reason } => {
-            if let Some(SettingsRow::Life(life)) = row {
-                life.suspended = Some(reason.clone());
+        TenantEvent::ErasureCancelled => life.erasure = None,
+        TenantEvent::Erased => {
+            if let Some(erasure) = &mut life.erasure {
+                erasure.erased_at = Some(at);
             }
         }
-        TenantEvent::Resumed => {
-            if let Some(SettingsRow::Life(life)) = row {
-                life.suspended = None;
+        TenantEvent::Destroyed { keys, contents } => {
+            if let Some(erasure) = &mut life.erasure {
+                erasure.keys_destroyed += keys.iter().filter(|key| key.wrapped.is_some()).count() as u64;
+                erasure.contents_removed = contents.or(erasure.contents_removed);
             }
         }
     }

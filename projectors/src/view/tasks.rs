@@ -8,13 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use steward_events::BoxError;
 use steward_events::commit::Recorded;
-use steward_events::event::{SpentStep, TaskEvent, TaskOutput, TokenUsage};
-use steward_events::id::{TaskId, TenantId};
-use steward_events::quantity::{Epoch, NanoDollars};
+use steward_events::event::{AggregateKind, Event, SpentStep, TaskEvent, TaskOutput, TokenUsage};
+use steward_events::id::{StreamId, TaskId, TenantId};
+use steward_events::quantity::{Epoch, NanoDollars, Position};
 use steward_events::query::{StepView, TaskList, TaskListQuery, TaskQuery, TaskState, TaskView};
 use steward_events::rejection::Rejection;
 use steward_events::sealed::Sealed;
+use steward_events::stream::StreamName;
 use steward_ports::keys::{KeyError, Keyring};
+use steward_ports::log::{EventLog, LogError};
 
 use crate::engine::Engine;
 use crate::engine::key::Key;
@@ -35,13 +37,15 @@ const LIST_COUNT: u32 = 100;
 /// The read model.
 pub struct TasksView {
     rows: Arc<Runner<Tasks>>,
+    log: Arc<dyn EventLog>,
     keyring: Arc<Keyring>,
 }
 
 impl TasksView {
     /// Over the engine's log and store.
     pub fn new(engine: &Engine) -> Self {
-        Self { rows: engine.runner(), keyring: Arc::clone(&engine.ports.keyring) }
+        let ports = &engine.ports;
+        Self { rows: engine.runner(), log: Arc::clone(&ports.log), keyring: Arc::clone(&ports.keyring) }
     }
 
     /// One task with its answer, if that was not erased.
@@ -52,6 +56,7 @@ impl TasksView {
         let found = found.ok_or_else(|| Rejection::not_found("task", &task))?;
         query.found(query.sight.covers_of(&found.view.scope, &found.view.submitted_by))?;
         let mut view = found.view;
+        view.input = self.input(query, &task).await?;
         if let Some(output) = &found.output {
             match open(&self.keyring, output).await {
                 Ok(output) => view.output = Some(output.text),
@@ -60,6 +65,27 @@ impl TasksView {
             }
         }
         Ok(view)
+    }
+}
+
+impl TasksView {
+    /// What a task was asked, if that was not erased: its first event says it.
+    async fn input(&self, query: &Query<'_>, task: &TaskId) -> Result<Option<String>, NoAnswer> {
+        let (tenant, id) = (query.tenant().clone(), StreamId::new(task.as_str()).map_err(BoxError::from)?);
+        let stream = StreamName { shard: query.shard, tenant, kind: AggregateKind::Task, id };
+        let Some(first) = self.log.slot(&stream, Position(0)).await? else { return Ok(None) };
+        let commit = first.commit().map_err(LogError::from)?;
+        let mut events = commit.entries.iter().flat_map(|entry| &entry.events);
+        let input = events.find_map(|event| match event {
+            Event::Task(TaskEvent::Submitted { input, .. }) => Some(input),
+            _ => None,
+        });
+        let Some(input) = input else { return Ok(None) };
+        match open(&self.keyring, input).await {
+            Ok(input) => Ok(Some(input.prompt)),
+            Err(KeyError::Erased(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -132,6 +158,7 @@ fn fold(event: &TaskEvent, recorded: &Recorded<'_>, rows: &mut Rows<TasksRow>) {
             worker: None,
             steps: Vec::new(),
             cost: NanoDollars(0),
+            input: None,
             output: None,
             reason: None,
         };

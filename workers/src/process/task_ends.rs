@@ -157,7 +157,9 @@ impl Reads<IdentityEvent> for TaskResources {
             IdentityEvent::KeyIssued { task: None, .. }
             | IdentityEvent::AccountCreated { .. }
             | IdentityEvent::UserInvited { .. }
-            | IdentityEvent::UserDisabled { .. } => {}
+            | IdentityEvent::UserDisabled { .. }
+            | IdentityEvent::UserErased { .. }
+            | IdentityEvent::UserKeyDestroyed { .. } => {}
         }
     }
 }

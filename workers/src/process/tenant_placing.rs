@@ -47,7 +47,7 @@ steward_events::view!(Unopened, reads RegistryEvent, TenantEvent);
 
 impl Reads<RegistryEvent> for Unopened {
     fn read(&mut self, event: &RegistryEvent, recorded: &Recorded<'_>) {
-        let RegistryEvent::TenantPlaced { tenant, timezone, .. } = event;
+        let RegistryEvent::TenantPlaced { tenant, timezone, .. } = event else { return };
         if self.opened_early.remove(tenant) {
             return;
         }
@@ -68,7 +68,12 @@ impl Reads<TenantEvent> for Unopened {
                     self.opened_early.insert(tenant.clone());
                 }
             }
-            TenantEvent::Suspended { .. } | TenantEvent::Resumed => {}
+            TenantEvent::Suspended { .. }
+            | TenantEvent::Resumed
+            | TenantEvent::ErasureAsked { .. }
+            | TenantEvent::ErasureCancelled
+            | TenantEvent::Erased
+            | TenantEvent::Destroyed { .. } => {}
         }
     }
 }

@@ -134,7 +134,12 @@ impl Reads<TenantEvent> for OpenTasks {
         match event {
             TenantEvent::Suspended { .. } => _ = self.suspended.insert(tenant.clone()),
             TenantEvent::Resumed => _ = self.suspended.remove(tenant),
-            TenantEvent::Created { .. } => {}
+            // Who is erased is suspended before, and not resumed.
+            TenantEvent::Created { .. }
+            | TenantEvent::ErasureAsked { .. }
+            | TenantEvent::ErasureCancelled
+            | TenantEvent::Erased
+            | TenantEvent::Destroyed { .. } => {}
         }
     }
 }

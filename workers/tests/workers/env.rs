@@ -20,6 +20,7 @@ use steward_events::shard::choose_shard;
 use steward_events::timestamp::Timestamp;
 use steward_ports::bus::{CommandBus, CommandService, LocalBus};
 use steward_ports::clock::{Clock, RandomIds, SystemClock};
+use steward_ports::contents::MemoryContents;
 use steward_ports::keys::{Keyring, MemoryVault};
 use steward_ports::log::memory::MemoryLog;
 use steward_ports::log::{EventLog, Filter};
@@ -39,6 +40,7 @@ pub(crate) struct WorkersEnv {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) desk: Arc<Desk>,
     pub(crate) keyring: Arc<Keyring>,
+    pub(crate) contents: Arc<MemoryContents>,
     pub(crate) gateway: Gateway,
 }
 
@@ -89,7 +91,8 @@ impl WorkersEnv {
         let vault = Arc::new(MemoryVault::default());
         let keyring = Arc::new(Keyring::new(DataKey::random().unwrap(), vault));
         let desk = Arc::new(Desk::new(Arc::clone(&log), Arc::clone(&keyring)).await);
-        Self { log, desk, keyring, gateway }
+        let contents = Arc::new(MemoryContents::new(Arc::new(SystemClock::default())));
+        Self { log, desk, keyring, contents, gateway }
     }
 
     /// Places a tenant; a worker opens it.
@@ -170,6 +173,7 @@ impl WorkersEnv {
             bus,
             timers: Arc::new(NoTimers),
             keyring: Arc::clone(&self.keyring),
+            contents: Arc::clone(&self.contents) as _,
             clock: Arc::new(SystemClock::default()),
             ids: Arc::new(RandomIds::default()),
             notary: Arc::new(notary()),
@@ -186,6 +190,7 @@ impl WorkersEnv {
             gateway_url: Some(self.gateway.url.clone()),
             claim_timeout: Duration::from_millis(1_500),
             drain_time_max: Duration::from_millis(300),
+            erasure_wait: Duration::ZERO,
             ..Config::default()
         }
     }

@@ -8,6 +8,7 @@ mod buses;
 mod crashes;
 mod desk;
 mod env;
+mod erasure;
 mod gateway;
 mod life;
 mod placing;

@@ -10,8 +10,8 @@ use steward_workers::{BATCHES_READ, TASKS_READ, process};
 fn readers(kind: AggregateKind) -> &'static [&'static str] {
     match kind {
         AggregateKind::Registry => &["tenant_placing"],
-        AggregateKind::Tenant => &["authority", "batches", "tasks", "tenant_placing", "channel_delivery"],
-        AggregateKind::Identity => &["authority", "task_ends", "channel_delivery"],
+        AggregateKind::Tenant => &["authority", "batches", "tasks", "tenant_placing", "channel_delivery", "erasure"],
+        AggregateKind::Identity => &["authority", "task_ends", "channel_delivery", "erasure"],
         AggregateKind::Access => &["authority"],
         AggregateKind::Ledger => &["lease_expiry", "task_ends", "channel_delivery"],
         AggregateKind::Usage => &["lease_expiry"],

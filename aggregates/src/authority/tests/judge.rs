@@ -73,7 +73,7 @@ fn question() -> impl Strategy<Value = Question> {
 }
 
 fn permission() -> impl Strategy<Value = Permission> {
-    let words = ["model:invoke", "model:invoke", "budget:set", "tenant:resume", "task:submit"];
+    let words = ["model:invoke", "model:invoke", "budget:set", "tenant:resume", "tenant:erase", "task:submit"];
     select(words.to_vec()).prop_map(|text| text.parse().unwrap())
 }
 

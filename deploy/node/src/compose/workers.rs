@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use steward_events::BoxError;
-use steward_jetstream::{JetStreamBus, JetStreamLog, JetStreamTimers, Role};
+use steward_jetstream::{JetStreamBus, JetStreamContents, JetStreamLog, JetStreamTimers, Role};
 use steward_workers::config::Mail;
 use steward_workers::{WorkerPorts, Workers};
 
@@ -22,6 +22,7 @@ pub async fn workers(installation: &Installation, process: &mut Process) -> Resu
         bus: Arc::new(JetStreamBus::over(&connection)),
         timers: Arc::new(JetStreamTimers::over(&connection)),
         keyring: keyring(&connection, &process.config)?,
+        contents: Arc::new(JetStreamContents::over(&connection)),
         clock: Arc::clone(&process.clock),
         ids: Arc::clone(&process.ids),
         log: Arc::new(log),

@@ -7,6 +7,7 @@ use steward_events::BoxError;
 use steward_events::id::TenantId;
 use steward_tlog::{VerifierKey, origin};
 
+use crate::client::Client;
 use crate::compose;
 use crate::config::Config;
 use crate::output;
@@ -32,6 +33,15 @@ pub(super) async fn run(verb: &str, typed: &ArgMatches, config: &Config, json: b
             }
         }
     }
+}
+
+/// The whole history of `tenant` with its proof, into a new folder.
+pub(super) async fn export_history(
+    client: &Client,
+    tenant: &TenantId,
+    folder: &std::path::Path,
+) -> Result<(), BoxError> {
+    export::write(client, tenant, folder, true).await.map(|_| ())
 }
 
 /// `steward audit key`: from the key's own file, so it can be trusted as far as this machine can.

@@ -19,7 +19,7 @@ pub(crate) fn shorthand(noun: &str, verb: &str) -> Shorthand {
         ("tenant", "create") => (&["name"], &[("name", "tenant")]),
         ("account", "create") => (&["name"], &[]),
         ("user", "invite") => (&["email"], &[]),
-        ("user", "disable") => (&["principal"], &[]),
+        ("user", "disable" | "erase") => (&["principal"], &[]),
         ("key", "issue") => (
             &["account"],
             &[

@@ -16,6 +16,7 @@ use steward_events::scope::Subject;
 use steward_events::sealed::DataKey;
 use steward_ports::bus::CommandBus;
 use steward_ports::clock::Clock;
+use steward_ports::contents::MemoryContents;
 use steward_ports::keys::{Keyring, MemoryVault};
 use steward_ports::log::EventLog;
 use steward_ports::timers::TimerKey;
@@ -235,6 +236,7 @@ impl SimEnv {
             bus: Arc::new(BusPort { around: Arc::clone(&self.around), process: Arc::clone(&process) }),
             timers: Arc::new(TimersPort { sim_timers: Arc::clone(&self.sim_timers), process: Arc::clone(&process) }),
             keyring: Arc::clone(&self.keyring),
+            contents: Arc::new(MemoryContents::new(Arc::clone(&process) as Arc<dyn Clock>)),
             clock: Arc::clone(&process) as Arc<dyn Clock>,
             ids: Arc::clone(&self.around.ids) as Arc<dyn Ids>,
             // Nothing is signed here.

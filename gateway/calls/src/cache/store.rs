@@ -37,6 +37,8 @@ struct State {
     ranks: BTreeSet<(usize, TenantId)>,
     bytes: usize,
     number: u64,
+    /// Tenants that were erased: nothing is kept for them.
+    erased: BTreeSet<TenantId>,
 }
 
 struct Entry {
@@ -93,11 +95,24 @@ impl Store {
         }
         let mut state = self.lock();
         state.drop_ended(now);
+        if state.erased.contains(&key.tenant) {
+            return;
+        }
         state.remove(key);
         state.number += 1;
         let end = (now + age_max.saturating_sub(age), state.number);
         state.insert(key.clone(), Entry { kept, at: now, age, end, bytes, about });
         while state.bytes > self.bytes_max && state.drop_of_the_largest() {}
+    }
+
+    /// Drops all answers of a tenant that was erased, and keeps none for it from now on.
+    pub(super) fn forget(&self, erased: &TenantId) {
+        let mut state = self.lock();
+        state.erased.insert(erased.clone());
+        let ends: Vec<End> =
+            state.shelves.get(erased).into_iter().flat_map(|shelf| shelf.ends.iter().copied()).collect();
+        let keys: Vec<CacheKey> = ends.iter().filter_map(|end| state.by_end.get(end).cloned()).collect();
+        keys.iter().for_each(|key| state.remove(key));
     }
 
     /// The answers to the questions of a circle.
@@ -217,6 +232,20 @@ mod tests {
 
     fn has(store: &Store, key: &CacheKey, later_s: u64) -> bool {
         store.find(key, NOW + Duration::from_secs(later_s)).is_some()
+    }
+
+    #[test]
+    fn nothing_is_kept_of_an_erased_tenant() {
+        let store = Store::new(1 << 20);
+        for number in 1..4 {
+            keep(&store, &key("acme", number), 10, 60);
+        }
+        keep(&store, &key("globex", 1), 10, 60);
+        store.forget(&"acme".parse().unwrap());
+        keep(&store, &key("acme", 4), 10, 60);
+        assert!((1..5).all(|number| !has(&store, &key("acme", number), 0)));
+        assert!(has(&store, &key("globex", 1), 0));
+        assert_eq!(store.lock().entries.len(), 1);
     }
 
     #[test]

@@ -91,10 +91,13 @@ impl DirectoryView {
     }
 
     async fn open(&self, person: StoredPerson) -> Result<UserRow, KeyError> {
-        let profile = match open(&self.keyring, &person.profile).await {
-            Ok(profile) => Some(profile),
-            Err(KeyError::Erased(_)) => None,
-            Err(error) => return Err(error),
+        let profile = match &person.profile {
+            None => None,
+            Some(profile) => match open(&self.keyring, profile).await {
+                Ok(profile) => Some(profile),
+                Err(KeyError::Erased(_)) => None,
+                Err(error) => return Err(error),
+            },
         };
         let erased = profile.is_none();
         let (email, name) = profile.map(|profile| (profile.email, profile.name)).unzip();

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use steward_events::BoxError;
 use steward_events::id::TenantId;
 use steward_events::quantity::{Position, Shard};
-use steward_events::query::{ListTenants, Page, ShowTenant, TenantPage, TenantRow, TenantState};
+use steward_events::query::{
+    ErasureState, ExportBegun, ExportTenant, ListTenants, Page, ShowTenant, TenantPage, TenantRow, TenantState,
+};
 use steward_events::rejection::Rejection;
 use steward_events::shard::STEWARD_SHARD;
 
@@ -45,6 +47,14 @@ impl SettingsView {
         let ShowTenant { min_position } = query.read()?;
         let (_, row) = self.show(query.tenant(), query.shard, min_position).await?;
         Ok(row.ok_or_else(|| Rejection::UnknownTenant { tenant: query.tenant().clone() })?)
+    }
+
+    /// That the caller may export all that the tenant has; each look at it is on record.
+    pub(super) async fn export(&self, query: &Query<'_>) -> Result<ExportBegun, NoAnswer> {
+        let ExportTenant {} = query.read()?;
+        let (position, row) = self.show(query.tenant(), query.shard, None).await?;
+        let tenant = row.ok_or_else(|| Rejection::UnknownTenant { tenant: query.tenant().clone() })?;
+        Ok(ExportBegun { tenant, position })
     }
 
     /// One tenant by its own rows.
@@ -91,11 +101,16 @@ fn tenant_row(place: StoredPlace, life: Option<StoredLife>) -> TenantRow {
         return open_row(tenant, shard, life);
     }
     let state = TenantState::Placed;
-    TenantRow { tenant, shard, timezone, state, reason: None, created_at: placed_at }
+    TenantRow { tenant, shard, timezone, state, reason: None, created_at: placed_at, erasure: None }
 }
 
 fn open_row(tenant: TenantId, shard: Shard, life: StoredLife) -> TenantRow {
-    let StoredLife { timezone, suspended: reason, created_at } = life;
-    let state = if reason.is_some() { TenantState::Suspended } else { TenantState::Open };
-    TenantRow { tenant, shard, timezone, state, reason, created_at }
+    let StoredLife { timezone, suspended: reason, created_at, erasure } = life;
+    let state = match &erasure {
+        Some(ErasureState { erased_at: Some(_), .. }) => TenantState::Erased,
+        Some(_) => TenantState::Erasing,
+        None if reason.is_some() => TenantState::Suspended,
+        None => TenantState::Open,
+    };
+    TenantRow { tenant, shard, timezone, state, reason, created_at, erasure }
 }

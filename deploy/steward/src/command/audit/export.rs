@@ -27,21 +27,29 @@ const SIGNED_LOOK: Duration = Duration::from_millis(200);
 pub(super) async fn run(typed: &ArgMatches, client: &Client, json: bool) -> Result<ExitCode, BoxError> {
     let folder: &Path = typed.get_one::<String>("out").ok_or("give a folder: --out DIR")?.as_ref();
     let tenant = client.tenant()?;
-    let mut writer = Writer::create(folder)?;
-    if !typed.get_flag("no-checkpoint")
-        && let Err(error) = have_signed(client, &tenant).await
-    {
-        eprintln!("the newest commits are not signed, so the end of this export is proven by its chains only: {error}");
-    }
-    let newest = checkpoints(client, &tenant, &mut writer).await?;
-    let shard = commits(client, &tenant, &mut writer, newest.as_ref()).await?;
-    let manifest = writer.finish(&tenant, shard, SystemClock::default().now())?;
+    let (manifest, newest) = write(client, &tenant, folder, !typed.get_flag("no-checkpoint")).await?;
     if json {
         output::json(&json!({ "folder": folder, "manifest": manifest, "key": newest.map(|newest| newest.key) }))?;
     } else {
         tell(&manifest, newest.as_ref(), folder);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes it into `folder`, with a new signature if one is to be asked for. The newest signature.
+pub(super) async fn write(
+    client: &Client,
+    tenant: &TenantId,
+    folder: &Path,
+    sign: bool,
+) -> Result<(Manifest, Option<SignedCheckpoint>), BoxError> {
+    let mut writer = Writer::create(folder)?;
+    if sign && let Err(error) = have_signed(client, tenant).await {
+        eprintln!("the newest commits are not signed, so the end of this export is proven by its chains only: {error}");
+    }
+    let newest = checkpoints(client, tenant, &mut writer).await?;
+    let shard = commits(client, tenant, &mut writer, newest.as_ref()).await?;
+    Ok((writer.finish(tenant, shard, SystemClock::default().now())?, newest))
 }
 
 /// Asks for a checkpoint of all that is recorded now, and waits for it.
