@@ -14,9 +14,12 @@ mod catalog;
 mod cost;
 mod directory;
 mod file;
+mod flag;
 mod history;
 mod metrics;
 mod page;
+mod project;
+mod quota;
 mod secret;
 mod task;
 mod tenant;
@@ -40,12 +43,15 @@ pub use directory::{
     UserRow,
 };
 pub use file::{FilePage, FileQuery, FileRow, ListFiles, Order};
+pub use flag::{FlagPage, FlagRow, Flags, ListFlags, ReadFlags};
 pub use history::{HistoryEvent, Replay, ReplayQuery, kinds};
 pub use metrics::{Metrics, MetricsQuery};
 pub use page::{PAGE_ROWS, PAGE_ROWS_MAX, Page, Paging};
+pub use project::{ListProjects, ProjectPage, ProjectRow, ProjectState, ShowProject};
+pub use quota::{ListPlans, ListQuotas, PlanPage, PlanRow, QuotaPage, QuotaRow};
 pub use secret::{ListSecrets, OpenSecret, OpenedSecret, SecretPage, SecretRow};
 pub use task::{StepView, TaskList, TaskListQuery, TaskQuery, TaskState, TaskView};
-pub use tenant::{ListTenants, ShowTenant, TenantPage, TenantRow, TenantState};
+pub use tenant::{ListTenants, ShowTenant, TenantDetails, TenantPage, TenantRow, TenantState};
 
 /// One row of the table.
 #[derive(Clone, Copy)]
@@ -140,7 +146,13 @@ query_table! {
     "secret" "list" => ListSecrets, SecretPage, OfTheTenant, "The names of a tenant's secrets, and which providers use them";
     "secret" "open" => OpenSecret, OpenedSecret, OfTheTenant, "A secret, for a call to the provider that uses it", only Gateway;
     "tenant" "list" => ListTenants, TenantPage, OfTheTenant, "All tenants, if asked of the tenant steward; of any other only itself";
-    "tenant" "show" => ShowTenant, TenantRow, OfTheTenant, "A tenant's settings and state";
+    "tenant" "show" => ShowTenant, TenantRow, OfTheTenant, "A tenant's settings and state, its plan, quotas, flags and projects";
+    "project" "list" => ListProjects, ProjectPage, ByScope, "A tenant's projects, archived ones included";
+    "project" "show" => ShowProject, ProjectRow, ByScope, "One project";
+    "flag" "list" => ListFlags, FlagPage, OfTheTenant, "A tenant's feature flags as they are set";
+    "flag" "read" => ReadFlags, Flags, ByScope, "All feature flags, on or off for the caller or another principal";
+    "quota" "list" => ListQuotas, QuotaPage, OfTheTenant, "How many a tenant may have of what, and has";
+    "plan" "list" => ListPlans, PlanPage, OfTheTenant, "All plans, if asked of the tenant steward; of any other its own";
 }
 
 /// The rows that callers may ask.

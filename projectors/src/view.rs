@@ -12,3 +12,4 @@ pub mod metrics;
 pub mod secrets;
 pub mod settings;
 pub mod tasks;
+pub mod tenancy;

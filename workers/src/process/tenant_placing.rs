@@ -68,7 +68,19 @@ impl Reads<TenantEvent> for Unopened {
                     self.opened_early.insert(tenant.clone());
                 }
             }
-            TenantEvent::Suspended { .. } | TenantEvent::Resumed => {}
+            TenantEvent::SettingsChanged { .. }
+            | TenantEvent::Suspended { .. }
+            | TenantEvent::Resumed
+            | TenantEvent::ProjectCreated { .. }
+            | TenantEvent::ProjectRenamed { .. }
+            | TenantEvent::ProjectArchived { .. }
+            | TenantEvent::ProjectRestored { .. }
+            | TenantEvent::FlagSet { .. }
+            | TenantEvent::FlagRemoved { .. }
+            | TenantEvent::QuotaSet { .. }
+            | TenantEvent::QuotaRemoved { .. }
+            | TenantEvent::PlanSet { .. }
+            | TenantEvent::PlanDefined { .. } => {}
         }
     }
 }

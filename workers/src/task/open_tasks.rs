@@ -134,7 +134,18 @@ impl Reads<TenantEvent> for OpenTasks {
         match event {
             TenantEvent::Suspended { .. } => _ = self.suspended.insert(tenant.clone()),
             TenantEvent::Resumed => _ = self.suspended.remove(tenant),
-            TenantEvent::Created { .. } => {}
+            TenantEvent::Created { .. }
+            | TenantEvent::SettingsChanged { .. }
+            | TenantEvent::ProjectCreated { .. }
+            | TenantEvent::ProjectRenamed { .. }
+            | TenantEvent::ProjectArchived { .. }
+            | TenantEvent::ProjectRestored { .. }
+            | TenantEvent::FlagSet { .. }
+            | TenantEvent::FlagRemoved { .. }
+            | TenantEvent::QuotaSet { .. }
+            | TenantEvent::QuotaRemoved { .. }
+            | TenantEvent::PlanSet { .. }
+            | TenantEvent::PlanDefined { .. } => {}
         }
     }
 }
