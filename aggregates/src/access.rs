@@ -89,6 +89,11 @@ impl Access {
         self.grants.keys()
     }
 
+    /// Where something is granted.
+    pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
+        self.grants.values().flat_map(BTreeMap::keys).map(|(_, on)| on)
+    }
+
     fn terms(&self, grant: &GrantId) -> Option<&Terms> {
         self.grants.get(&grant.to)?.get(&(grant.role.clone(), grant.on.clone()))
     }

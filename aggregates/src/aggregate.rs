@@ -1,7 +1,7 @@
 //! What a decider is.
 
 use steward_events::command::Commands;
-use steward_events::event::AggregateEvents;
+use steward_events::event::{AggregateEvents, Quotas};
 use steward_events::id::{CommandId, PrincipalId, TenantId};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
@@ -28,6 +28,8 @@ pub struct Stamp {
     pub reach: Scope,
     /// IANA name of the tenant's time zone, in which budget windows turn.
     pub timezone: String,
+    /// How many of its things the tenant may have, as far as that is said.
+    pub quotas: Quotas,
     /// How many shards there are, to place a tenant.
     pub shards: u16,
 }

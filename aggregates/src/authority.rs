@@ -17,7 +17,7 @@
 use std::collections::HashMap;
 
 use steward_events::commit::Recorded;
-use steward_events::event::{AccessEvent, AgentEvent, AggregateKind, IdentityEvent, TenantEvent};
+use steward_events::event::{AccessEvent, AgentEvent, AggregateKind, IdentityEvent, QuotaEvent, TenantEvent};
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TenantId};
 use steward_events::rejection::Rejection;
 use steward_events::sealed::{KeyOwner, KnowsErased};
@@ -29,6 +29,7 @@ use steward_events::view::Reads;
 use crate::access::Access;
 use crate::aggregate::Aggregate;
 use crate::identity::{Identity, Key};
+use crate::quota::Quota;
 use crate::tenant::Tenant;
 
 mod actor;
@@ -43,6 +44,7 @@ mod policy;
 mod prepared;
 mod request;
 mod rights;
+mod set_for;
 mod sight;
 mod system;
 mod words;
@@ -79,6 +81,8 @@ struct Rules {
     whole_keys: WholeKeys,
     /// The model that each agent thinks with.
     agents: HashMap<AgentId, ModelId>,
+    /// The places that are taken of its quotas.
+    places: Quota,
 }
 
 impl Authority {
@@ -145,6 +149,7 @@ impl Authority {
         if !tenant.is_steward() && !scope.is_within(tenant) {
             return Err(Rejection::invalid("scope", format!("{scope} is outside tenant {tenant}")));
         }
+        self.check_archived(request)?;
         let operator = self.is_operator(&actor.principal);
         let circumstances = Circumstances {
             now,
@@ -328,7 +333,7 @@ impl KnowsErased for Authority {
     }
 }
 
-steward_events::view!(Authority, reads TenantEvent, IdentityEvent, AccessEvent, AgentEvent);
+steward_events::view!(Authority, reads TenantEvent, IdentityEvent, AccessEvent, AgentEvent, QuotaEvent);
 
 impl Reads<TenantEvent> for Authority {
     fn read(&mut self, event: &TenantEvent, recorded: &Recorded<'_>) {
@@ -365,6 +370,12 @@ impl Reads<AgentEvent> for Authority {
     fn read(&mut self, event: &AgentEvent, recorded: &Recorded<'_>) {
         let AgentEvent::Defined { agent, spec, .. } = event;
         self.rules_of(recorded).agents.insert(agent.clone(), spec.model.clone());
+    }
+}
+
+impl Reads<QuotaEvent> for Authority {
+    fn read(&mut self, event: &QuotaEvent, recorded: &Recorded<'_>) {
+        self.rules_of(recorded).places.apply(event, recorded.entry.at);
     }
 }
 

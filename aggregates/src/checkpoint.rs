@@ -109,6 +109,7 @@ mod tests {
             on_behalf_of: None,
             reach: tenant.parse().unwrap(),
             timezone: "UTC".to_owned(),
+            quotas: steward_events::event::Quotas::default(),
             shards: 8,
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use steward_events::command::{FileCommand, KeepFile, RemoveFile};
 use steward_events::digest::BodyHash;
-use steward_events::event::FileEvent;
+use steward_events::event::{FileEvent, QuotaKind};
 use steward_events::id::FileId;
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
@@ -63,11 +63,15 @@ impl File {
         };
         limit::count("files", self.there(stamp.at).count() + 1, FILES_MAX)?;
         let held = self.there(stamp.at).fold(0_u64, |sum, (_, kept)| sum.saturating_add(kept.bytes));
-        if held.saturating_add(keep.bytes) > keep.tenant_bytes_max {
+        let bytes_max = stamp
+            .quotas
+            .limit(QuotaKind::ContentBytes)
+            .map_or(keep.tenant_bytes_max, |quota| quota.min(keep.tenant_bytes_max));
+        if held.saturating_add(keep.bytes) > bytes_max {
             let reason = format!(
                 "its {} bytes and the {held} of your other files are more than the {} that are kept for a tenant: remove files, \
                  or give them an earlier end",
-                keep.bytes, keep.tenant_bytes_max
+                keep.bytes, bytes_max
             );
             return Err(Rejection::invalid("file", reason));
         }
@@ -188,6 +192,19 @@ mod tests {
         let another = KeepFile { digest: BodyHash::of(b"another"), ..keep("file-1", 60) };
         let taken = Rejection::AlreadyExists { what: "file".to_owned(), id: "file-1".to_owned() };
         given::<File>([kept("file-1", 60)]).at(NOW).when(another).then_rejected(&taken);
+    }
+
+    #[test]
+    fn a_quota_of_bytes_binds_where_it_is_lower() {
+        let mut file = File::default();
+        file.apply(&kept("file-1", 60), NOW);
+        let decide = |bytes, quota| {
+            let quotas = [(QuotaKind::ContentBytes, quota)].into_iter().collect();
+            let stamp = Stamp { at: NOW, quotas, ..crate::spec::stamp() };
+            file.decide(&FileCommand::KeepFile(keep("file-2", bytes)), &stamp).is_ok()
+        };
+        assert!(decide(10, 70) && !decide(11, 70));
+        assert!(!decide(41, 500), "what the gateway says binds too");
     }
 
     #[test]

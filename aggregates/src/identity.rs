@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::json;
 use steward_events::command::{CreateAccount, DisableUser, IdentityCommand, InviteUser, IssueKey, RevokeKey};
 use steward_events::digest::BodyHash;
-use steward_events::event::{IdentityEvent, KeyHash};
+use steward_events::event::{IdentityEvent, KeyHash, QuotaKind};
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId, TenantId, is_token};
 use steward_events::permission::{Permission, PermissionPattern};
 use steward_events::rejection::Rejection;
@@ -140,6 +140,30 @@ impl Identity {
         self.by_hash.get(hash)
     }
 
+    /// How many people there are that are not disabled.
+    pub fn users(&self) -> usize {
+        self.active(|known| known.profile.is_some())
+    }
+
+    /// How many service accounts there are that are not disabled.
+    pub fn accounts(&self) -> usize {
+        self.active(|known| known.name.is_some())
+    }
+
+    /// How many keys work at `at`, those of tasks left out.
+    pub fn keys_at(&self, at: Timestamp) -> usize {
+        self.keys.values().filter(|key| key.task.is_none() && !key.is_over(at)).count()
+    }
+
+    /// Every key, revoked ones included.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.keys.values()
+    }
+
+    fn active(&self, is_one: impl Fn(&Principal) -> bool) -> usize {
+        self.principals.values().filter(|known| known.disabled.is_none() && is_one(known)).count()
+    }
+
     fn invite(&self, invite: &InviteUser, stamp: &Stamp) -> Result<Vec<IdentityEvent>, Rejection> {
         let Some(principal) = invite.principal.clone() else {
             return Err(Rejection::invalid("principal", "is missing"));
@@ -160,6 +184,7 @@ impl Identity {
             Some(_) => Err(exists("principal", &principal)),
             None => {
                 limit::count("principals", self.principals.len() + 1, PRINCIPALS_MAX)?;
+                limit::quota(stamp, QuotaKind::Users, || self.users())?;
                 Ok(vec![IdentityEvent::UserInvited { principal, profile: profile.clone() }])
             }
         }
@@ -175,6 +200,7 @@ impl Identity {
             Some(_) => Ok(vec![]),
             None => {
                 limit::count("principals", self.principals.len() + 1, PRINCIPALS_MAX)?;
+                limit::quota(stamp, QuotaKind::Accounts, || self.accounts())?;
                 Ok(vec![IdentityEvent::AccountCreated { principal, name: create.name.clone() }])
             }
         }
@@ -219,6 +245,9 @@ impl Identity {
         limit::count("permissions", key.permissions.len(), PERMISSIONS_MAX)?;
         limit::future("expires", key.expires, stamp.at)?;
         limit::count("keys", self.keys_live + 1, KEYS_MAX)?;
+        if key.task.is_none() {
+            limit::quota(stamp, QuotaKind::Keys, || self.keys_at(stamp.at))?;
+        }
         let Key { principal, hash, scope, models, expires, agent, task, permissions, parent, revoked: _ } = key;
         let key = id;
         Ok(vec![IdentityEvent::KeyIssued {

@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod limit;
 #[doc(hidden)]
 pub mod mutations;
+pub mod quota;
 pub mod registry;
 #[cfg(any(test, feature = "testing"))]
 pub mod spec;

@@ -1,8 +1,11 @@
 //! Bounds on what callers may put into events: what is recorded is kept for ever.
 
+use steward_events::event::QuotaKind;
 use steward_events::free_text::is_refused;
 use steward_events::rejection::Rejection;
 use steward_events::timestamp::{Timestamp, time_zone_exists};
+
+use crate::aggregate::Stamp;
 
 /// The longest reason that is recorded, in bytes.
 pub const REASON_BYTES_MAX: usize = 1_000;
@@ -36,6 +39,16 @@ pub(crate) fn count(field: &str, count: usize, count_max: usize) -> Result<(), R
         return Err(Rejection::invalid(field, format!("would have {count} entries; at most {count_max} are allowed")));
     }
     Ok(())
+}
+
+/// Refuses one more of what the tenant has `taken` already, where that is as many as it may have.
+pub(crate) fn quota(stamp: &Stamp, quota: QuotaKind, taken: impl FnOnce() -> usize) -> Result<(), Rejection> {
+    let Some(limit) = stamp.quotas.limit(quota) else { return Ok(()) };
+    let taken = u64::try_from(taken()).unwrap_or(u64::MAX);
+    if taken < limit {
+        return Ok(());
+    }
+    Err(Rejection::QuotaExceeded { quota: quota.to_string(), limit, taken })
 }
 
 /// Refuses a moment that is not after `at`.

@@ -26,6 +26,7 @@ pub fn stamp() -> Stamp {
         on_behalf_of: None,
         reach: Scope::tenant(&TenantId::new("acme").unwrap()),
         timezone: "UTC".to_owned(),
+        quotas: steward_events::event::Quotas::default(),
         shards: 8,
     }
 }

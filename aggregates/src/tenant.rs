@@ -1,46 +1,50 @@
-//! Guards a tenant's life: opened once, suspended and resumed by those who may, erased in two steps.
+//! Guards a tenant's life and what is set for it: opened once, suspended and resumed by those who may, erased in two steps;
+//! settings, projects, flags, quotas and its plan. In the tenant `steward` also what plans there are.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use steward_events::command::{EraseTenant, RecordDestroyed, SuspendTenant, TenantCommand};
-use steward_events::event::TenantEvent;
-use steward_events::id::TenantId;
+use serde_json::json;
+use steward_events::command::TenantCommand;
+use steward_events::event::{FlagSpec, PlanSpec, TenantEvent, TenantSettings};
+use steward_events::id::{FlagId, PlanId, TenantId};
 use steward_events::rejection::Rejection;
-use steward_events::sealed::{DestroyedKey, KeyOwner};
 use steward_events::timestamp::Timestamp;
 
 use crate::aggregate::{Aggregate, Stamp};
 use crate::limit;
 
-/// The most destroyed keys of one record.
-pub const DESTROYED_MAX: usize = 500;
+mod erasure;
+mod flags;
+mod plans;
+mod projects;
+mod quotas;
+mod settings;
 
-/// Why an erased tenant may do nothing.
-const ERASED: &str = "it was erased, which cannot be undone; its name stays taken";
+pub use erasure::DESTROYED_MAX;
+pub use flags::FLAGS_MAX;
+pub use plans::PLANS_MAX;
+pub use projects::{PROJECTS_MAX, Project};
+pub use settings::{REVISIONS_KEPT, Revision};
+
+use erasure::{ERASED, Erasure};
+use plans::Plan;
+use projects::Projects;
+use quotas::OwnQuotas;
+use settings::History;
 
 /// One tenant's life and settings.
 #[derive(Clone, Debug, Default)]
 pub struct Tenant {
-    open: Option<OpenedTenant>,
+    open: Option<TenantId>,
     suspended: Option<String>,
     erasure: Erasure,
-}
-
-#[derive(Clone, Debug)]
-struct OpenedTenant {
-    tenant: TenantId,
-    timezone: String,
-}
-
-/// How far an erasure is.
-#[derive(Clone, Debug, Default)]
-enum Erasure {
-    #[default]
-    None,
-    /// It can be cancelled.
-    Asked,
-    /// It cannot. Which keys are known to be gone, and whether what was kept beside the log is.
-    Done { destroyed: BTreeSet<KeyOwner>, contents: bool },
+    history: History,
+    projects: Projects,
+    flags: BTreeMap<FlagId, FlagSpec>,
+    quotas: OwnQuotas,
+    plan: Option<PlanId>,
+    /// Only the tenant `steward` has any.
+    plans: BTreeMap<PlanId, Plan>,
 }
 
 impl Tenant {
@@ -56,86 +60,48 @@ impl Tenant {
 
     /// True once nobody may read its content.
     pub const fn is_erased(&self) -> bool {
-        matches!(self.erasure, Erasure::Done { .. })
+        self.erasure.is_done()
     }
 
     /// IANA name of its time zone; `UTC` before it is open.
     pub fn timezone(&self) -> &str {
-        self.open.as_ref().map_or("UTC", |open| &open.timezone)
+        self.settings().map_or("UTC", |settings| &settings.timezone)
+    }
+
+    /// Its settings, once it is open.
+    pub fn settings(&self) -> Option<&TenantSettings> {
+        self.history.last().map(|revision| &revision.settings)
+    }
+
+    /// Which revision of its settings that is; 0 before it is open.
+    pub fn revision(&self) -> u32 {
+        self.history.last().map_or(0, |revision| revision.number)
+    }
+
+    /// The plan that it is on, if one.
+    pub const fn plan(&self) -> Option<&PlanId> {
+        self.plan.as_ref()
+    }
+
+    /// What a plan gives; only the tenant `steward` knows any.
+    pub fn plan_spec(&self, plan: &PlanId) -> Option<&PlanSpec> {
+        self.plans.get(plan).map(|plan| &plan.spec)
     }
 
     fn must_be_open(&self, stamp: &Stamp) -> Result<(), Rejection> {
         if self.is_open() { Ok(()) } else { Err(Rejection::UnknownTenant { tenant: stamp.tenant.clone() }) }
     }
 
-    fn suspend(&self, suspend: &SuspendTenant, stamp: &Stamp) -> Result<Vec<TenantEvent>, Rejection> {
-        self.must_be_open(stamp)?;
-        limit::reason(&suspend.reason)?;
+    fn suspend(&self, reason: &str, stamp: &Stamp) -> Result<Vec<TenantEvent>, Rejection> {
+        limit::reason(reason)?;
         if stamp.tenant.is_steward() {
             return Err(Rejection::invalid("tenant", "steward cannot be suspended, because nobody could resume it"));
         }
         if self.suspended.is_some() {
             return Ok(vec![]);
         }
-        Ok(vec![TenantEvent::Suspended { reason: suspend.reason.clone() }])
+        Ok(vec![TenantEvent::Suspended { reason: reason.to_owned() }])
     }
-
-    fn resume(&self, stamp: &Stamp) -> Result<Vec<TenantEvent>, Rejection> {
-        self.must_be_open(stamp)?;
-        match self.erasure {
-            Erasure::Done { .. } => Err(erased(&stamp.tenant)),
-            Erasure::Asked => Err(Rejection::stale(
-                "the tenant is about to be erased; first keep it: steward tenant cancel-erase --tenant NAME",
-            )),
-            Erasure::None => Ok(if self.suspended.is_some() { vec![TenantEvent::Resumed] } else { vec![] }),
-        }
-    }
-
-    fn erase(&self, erase: &EraseTenant, stamp: &Stamp) -> Result<Vec<TenantEvent>, Rejection> {
-        self.must_be_open(stamp)?;
-        limit::reason(&erase.reason)?;
-        if stamp.tenant.is_steward() {
-            return Err(Rejection::invalid(
-                "tenant",
-                "steward cannot be erased: it holds who operates this installation",
-            ));
-        }
-        if erase.confirm != stamp.tenant {
-            let reason = format!("must name the tenant that is erased, {}, not {}", stamp.tenant, erase.confirm);
-            return Err(Rejection::invalid("confirm", reason));
-        }
-        match self.erasure {
-            Erasure::Asked | Erasure::Done { .. } => Ok(vec![]),
-            Erasure::None if self.suspended.is_none() => {
-                let first =
-                    "the tenant is not suspended; first stop it: steward tenant suspend --tenant NAME --reason WHY";
-                Err(Rejection::stale(first))
-            }
-            Erasure::None => Ok(vec![TenantEvent::ErasureAsked { reason: erase.reason.clone() }]),
-        }
-    }
-
-    fn record_destroyed(&self, record: &RecordDestroyed) -> Result<Vec<TenantEvent>, Rejection> {
-        limit::count("keys", record.keys.len(), DESTROYED_MAX)?;
-        let Erasure::Done { destroyed, contents: contents_gone } = &self.erasure else {
-            return Err(Rejection::stale("the tenant is not erased"));
-        };
-        let mut new: Vec<DestroyedKey> = Vec::new();
-        for key in &record.keys {
-            if !destroyed.contains(&key.owner) && !new.iter().any(|known| known.owner == key.owner) {
-                new.push(key.clone());
-            }
-        }
-        let contents = record.contents.filter(|_| !contents_gone);
-        if new.is_empty() && contents.is_none() {
-            return Ok(vec![]);
-        }
-        Ok(vec![TenantEvent::Destroyed { keys: new, contents }])
-    }
-}
-
-fn erased(tenant: &TenantId) -> Rejection {
-    Rejection::Suspended { tenant: tenant.clone(), reason: ERASED.to_owned() }
 }
 
 impl Aggregate for Tenant {
@@ -143,63 +109,107 @@ impl Aggregate for Tenant {
     type Event = TenantEvent;
 
     fn decide(&self, command: &TenantCommand, stamp: &Stamp) -> Result<Vec<TenantEvent>, Rejection> {
+        if !matches!(command, TenantCommand::OpenTenant(_)) {
+            self.must_be_open(stamp)?;
+        }
         match command {
             TenantCommand::OpenTenant(_) if self.is_open() => Ok(vec![]),
             TenantCommand::OpenTenant(open) => {
                 limit::time_zone(&open.timezone)?;
                 Ok(vec![TenantEvent::Created { tenant: stamp.tenant.clone(), timezone: open.timezone.clone() }])
             }
-            TenantCommand::SuspendTenant(suspend) => self.suspend(suspend, stamp),
-            TenantCommand::ResumeTenant(_) => self.resume(stamp),
-            TenantCommand::EraseTenant(erase) => self.erase(erase, stamp),
-            TenantCommand::CancelErasure(_) => match self.erasure {
-                Erasure::None => Ok(vec![]),
-                Erasure::Asked => Ok(vec![TenantEvent::ErasureCancelled]),
-                Erasure::Done { .. } => Err(erased(&stamp.tenant)),
-            },
-            TenantCommand::CarryOutErasure(_) => match self.erasure {
-                Erasure::Asked => Ok(vec![TenantEvent::Erased]),
-                Erasure::Done { .. } => Ok(vec![]),
-                Erasure::None => Err(Rejection::stale("the erasure was cancelled")),
-            },
-            TenantCommand::RecordDestroyed(record) => self.record_destroyed(record),
+            TenantCommand::SuspendTenant(suspend) => self.suspend(&suspend.reason, stamp),
+            TenantCommand::ResumeTenant(_) => {
+                self.erasure.lets_resume(stamp)?;
+                Ok(if self.suspended.is_some() { vec![TenantEvent::Resumed] } else { vec![] })
+            }
+            TenantCommand::EraseTenant(erase) => self.erasure.ask(erase, self.suspended.is_some(), stamp),
+            TenantCommand::CancelErasure(_) => self.erasure.cancel(stamp),
+            TenantCommand::CarryOutErasure(_) => self.erasure.carry_out(),
+            TenantCommand::RecordDestroyed(record) => self.erasure.record_destroyed(record),
+            TenantCommand::SetTenant(set) => self.history.set(set),
+            TenantCommand::RevertTenant(revert) => self.history.revert(revert),
+            TenantCommand::SetPlan(set) => self.set_plan(set, stamp),
+            TenantCommand::CreateProject(create) => self.projects.create(create),
+            TenantCommand::RenameProject(rename) => self.projects.rename(rename),
+            TenantCommand::ArchiveProject(archive) => self.projects.archive(archive),
+            TenantCommand::RestoreProject(restore) => self.projects.restore(restore),
+            TenantCommand::SetFlag(set) => self.set_flag(set),
+            TenantCommand::RemoveFlag(remove) => self.remove_flag(remove),
+            TenantCommand::SetQuota(set) => self.quotas.set(set, stamp),
+            TenantCommand::RemoveQuota(remove) => self.quotas.remove(remove, stamp),
+            TenantCommand::DefinePlan(define) => self.define_plan(define, stamp),
         }
     }
 
-    fn apply(&mut self, event: &TenantEvent, _: Timestamp) {
+    fn apply(&mut self, event: &TenantEvent, at: Timestamp) {
         match event {
             TenantEvent::Created { tenant, timezone } => {
-                self.open = Some(OpenedTenant { tenant: tenant.clone(), timezone: timezone.clone() });
+                self.open = Some(tenant.clone());
+                self.history.begin(timezone, at);
             }
             TenantEvent::Suspended { reason } => self.suspended = Some(reason.clone()),
             TenantEvent::Resumed => self.suspended = None,
-            TenantEvent::ErasureAsked { .. } => self.erasure = Erasure::Asked,
-            TenantEvent::ErasureCancelled => self.erasure = Erasure::None,
             TenantEvent::Erased => {
                 self.suspended = Some(ERASED.to_owned());
-                self.erasure = Erasure::Done { destroyed: BTreeSet::new(), contents: false };
+                self.erasure.apply(event);
             }
-            TenantEvent::Destroyed { keys, contents } => {
-                if let Erasure::Done { destroyed, contents: gone } = &mut self.erasure {
-                    destroyed.extend(keys.iter().map(|key| key.owner.clone()));
-                    *gone |= contents.is_some();
-                }
+            TenantEvent::ErasureAsked { .. } | TenantEvent::ErasureCancelled | TenantEvent::Destroyed { .. } => {
+                self.erasure.apply(event);
+            }
+            TenantEvent::SettingsChanged { revision, settings, back_to: _ } => {
+                self.history.take_in(*revision, settings, at);
+            }
+            TenantEvent::ProjectCreated { .. }
+            | TenantEvent::ProjectRenamed { .. }
+            | TenantEvent::ProjectArchived { .. }
+            | TenantEvent::ProjectRestored { .. } => self.projects.apply(event, at),
+            TenantEvent::FlagSet { flag, spec } => _ = self.flags.insert(flag.clone(), spec.clone()),
+            TenantEvent::FlagRemoved { flag } => _ = self.flags.remove(flag),
+            TenantEvent::QuotaSet { quota, level, limit } => self.quotas.apply(*quota, *level, Some(*limit)),
+            TenantEvent::QuotaRemoved { quota, level } => self.quotas.apply(*quota, *level, None),
+            TenantEvent::PlanSet { plan } => self.plan.clone_from(plan),
+            TenantEvent::PlanDefined { plan, revision, spec } => {
+                self.plans.insert(plan.clone(), Plan { revision: *revision, spec: spec.clone() });
             }
         }
     }
 
-    fn answer(&self, _: &TenantCommand) -> serde_json::Value {
-        match &self.open {
-            Some(open) => serde_json::json!({ "tenant": open.tenant, "suspended": self.suspended }),
-            None => serde_json::Value::Null,
+    fn answer(&self, command: &TenantCommand) -> serde_json::Value {
+        let Some(tenant) = &self.open else { return serde_json::Value::Null };
+        match command {
+            TenantCommand::OpenTenant(_)
+            | TenantCommand::SuspendTenant(_)
+            | TenantCommand::ResumeTenant(_)
+            | TenantCommand::EraseTenant(_)
+            | TenantCommand::CancelErasure(_)
+            | TenantCommand::CarryOutErasure(_)
+            | TenantCommand::RecordDestroyed(_) => {
+                json!({ "tenant": tenant, "suspended": self.suspended })
+            }
+            TenantCommand::SetTenant(_) | TenantCommand::RevertTenant(_) => {
+                let revision = self.history.last();
+                json!({ "tenant": tenant, "revision": revision.map(|last| last.number), "settings": self.settings() })
+            }
+            TenantCommand::SetPlan(_) => json!({ "tenant": tenant, "plan": self.plan }),
+            TenantCommand::CreateProject(body) => json!({ "project": body.project }),
+            TenantCommand::RenameProject(body) => json!({ "project": body.project, "name": body.name }),
+            TenantCommand::ArchiveProject(body) => json!({ "project": body.project, "state": "archived" }),
+            TenantCommand::RestoreProject(body) => json!({ "project": body.project, "state": "active" }),
+            TenantCommand::SetFlag(body) => json!({ "flag": body.flag, "state": body.state }),
+            TenantCommand::RemoveFlag(body) => json!({ "flag": body.flag }),
+            TenantCommand::SetQuota(body) => json!({ "quota": body.quota, "limit": body.limit }),
+            TenantCommand::RemoveQuota(body) => json!({ "quota": body.quota }),
+            TenantCommand::DefinePlan(body) => {
+                json!({ "plan": body.plan, "revision": self.plans.get(&body.plan).map(|plan| plan.revision) })
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use steward_events::command::{CancelErasure, CarryOutErasure, OpenTenant, ResumeTenant, SuspendTenant};
-    use steward_events::sealed::KeyDigest;
+    use steward_events::command::{OpenTenant, ResumeTenant, SuspendTenant};
 
     use super::*;
     use crate::spec::given;
@@ -250,84 +260,5 @@ mod tests {
         let long = "a".repeat(limit::REASON_BYTES_MAX + 1);
         let refused = Rejection::invalid("reason", "is 1001 bytes long; at most 1000 are allowed");
         given::<Tenant>([created()]).when(suspend(&long)).then_rejected(&refused);
-    }
-
-    fn erase(confirm: &str) -> TenantCommand {
-        let confirm = confirm.parse().unwrap();
-        TenantCommand::EraseTenant(EraseTenant { confirm, reason: "left".to_owned() })
-    }
-
-    fn asked() -> TenantEvent {
-        TenantEvent::ErasureAsked { reason: "left".to_owned() }
-    }
-
-    fn cancel() -> TenantCommand {
-        TenantCommand::CancelErasure(CancelErasure {})
-    }
-
-    fn carry_out() -> TenantCommand {
-        TenantCommand::CarryOutErasure(CarryOutErasure {})
-    }
-
-    fn gone(person: &str) -> DestroyedKey {
-        let owner = KeyOwner::Person("acme".parse().unwrap(), person.parse().unwrap());
-        DestroyedKey { owner, wrapped: Some(KeyDigest::of(person.as_bytes())) }
-    }
-
-    fn record(keys: Vec<DestroyedKey>, contents: Option<u64>) -> TenantCommand {
-        TenantCommand::RecordDestroyed(RecordDestroyed { keys, contents })
-    }
-
-    fn erased_as() -> Rejection {
-        erased(&"acme".parse().unwrap())
-    }
-
-    #[test]
-    fn only_a_suspended_tenant_is_erased_and_only_by_name() {
-        let first = "the tenant is not suspended; first stop it: steward tenant suspend --tenant NAME --reason WHY";
-        given::<Tenant>([created()]).when(erase("acme")).then_rejected(&Rejection::stale(first));
-        let other = Rejection::invalid("confirm", "must name the tenant that is erased, acme, not acne");
-        given::<Tenant>([created(), suspended()]).when(erase("acne")).then_rejected(&other);
-        given::<Tenant>([created(), suspended()]).when(erase("acme")).then([asked()]);
-        given::<Tenant>([created(), suspended(), asked()]).when(erase("acme")).then([]);
-    }
-
-    #[test]
-    fn an_erasure_is_cancelled_while_there_is_time() {
-        let waiting = || [created(), suspended(), asked()];
-        given::<Tenant>(waiting()).when(cancel()).then([TenantEvent::ErasureCancelled]);
-        let first = "the tenant is about to be erased; first keep it: steward tenant cancel-erase --tenant NAME";
-        given::<Tenant>(waiting()).when(resume()).then_rejected(&Rejection::stale(first));
-        let kept = || [created(), suspended(), asked(), TenantEvent::ErasureCancelled];
-        given::<Tenant>(kept()).when(carry_out()).then_rejected(&Rejection::stale("the erasure was cancelled"));
-        given::<Tenant>(kept()).when(resume()).then([TenantEvent::Resumed]);
-    }
-
-    #[test]
-    fn an_erased_tenant_never_comes_back() {
-        given::<Tenant>([created(), suspended(), asked()]).when(carry_out()).then([TenantEvent::Erased]);
-        let over = || [created(), suspended(), asked(), TenantEvent::Erased];
-        given::<Tenant>(over()).when(carry_out()).then([]);
-        given::<Tenant>(over()).when(resume()).then_rejected(&erased_as());
-        given::<Tenant>(over()).when(cancel()).then_rejected(&erased_as());
-        given::<Tenant>(over()).when(suspend("again")).then([]);
-    }
-
-    #[test]
-    fn each_destroyed_key_is_recorded_once() {
-        let over = || vec![created(), suspended(), asked(), TenantEvent::Erased];
-        let one = TenantEvent::Destroyed { keys: vec![gone("p_1")], contents: None };
-        let before = Rejection::stale("the tenant is not erased");
-        given::<Tenant>([created()]).when(record(vec![gone("p_1")], None)).then_rejected(&before);
-        given::<Tenant>(over()).when(record(vec![gone("p_1"), gone("p_1")], None)).then([one.clone()]);
-        let known: Vec<_> = over().into_iter().chain([one]).collect();
-        given::<Tenant>(known.clone()).when(record(vec![gone("p_1")], None)).then([]);
-        let rest = TenantEvent::Destroyed { keys: vec![gone("p_2")], contents: Some(3) };
-        given::<Tenant>(known.clone()).when(record(vec![gone("p_1"), gone("p_2")], Some(3))).then([rest.clone()]);
-        let all: Vec<_> = known.into_iter().chain([rest]).collect();
-        given::<Tenant>(all).when(record(vec![gone("p_2")], Some(0))).then([]);
-        let many = vec![gone("p_1"); DESTROYED_MAX + 1];
-        let refused = limit::count("keys", many.len(), DESTROYED_MAX).unwrap_err();
-        given::<Tenant>(over()).when(record(many, None)).then_rejected(&refused);
     }
 }

@@ -178,6 +178,7 @@ proptest! {
                 on_behalf_of: None,
                 reach: reach.clone().unwrap_or_else(Scope::everything),
                 timezone: "UTC".to_owned(),
+                quotas: steward_events::event::Quotas::default(),
                 shards: 1,
             };
             let decided = ledger.decide(&command, &stamp);

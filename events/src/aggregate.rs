@@ -33,6 +33,8 @@ macro_rules! aggregates {
             agent: Agent, AgentEvent, AgentCommand;
             /// One task.
             task: Task, TaskEvent, TaskCommand;
+            /// Which places of a tenant's quotas its agents and open tasks take.
+            quota: Quota, QuotaEvent, QuotaCommand;
             /// The files that are kept beside the log.
             file: File, FileEvent, FileCommand;
             /// One batch of model calls.

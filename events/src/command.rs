@@ -1,7 +1,7 @@
 //! Commands: imperative, one file an aggregate. Each file begins with its part of THE TABLE, one row a command; from the
 //! table subjects, permissions, REST routes, OpenAPI, AsyncAPI, CLI verbs, the role matrix and docs/COMMANDS.md are made.
 
-use crate::event::AggregateKind;
+use crate::event::{AggregateKind, QuotaKind};
 use crate::id::{StreamId, TenantId};
 use crate::ids::Ids;
 use crate::scope::Scope;
@@ -19,6 +19,7 @@ mod checkpoint;
 mod file;
 mod identity;
 mod ledger;
+mod quota;
 mod registry;
 mod task;
 mod tenant;
@@ -45,15 +46,13 @@ pub use ledger::{
     CorrectLease, EndLease, GrantLease, LeaseRequest, LedgerCommand, RecallLease, RemoveBudget, RenewLease, SetBudget,
     WithdrawRequest,
 };
+pub use quota::{QuotaCommand, ReturnPlace, TakePlace};
 pub use registry::{CreateTenant, RegistryCommand, RetireTenant};
 pub use table::{Audience, COMMANDS, Command, CommandSpec, Commands, collection, find, nouns};
 pub use task::{
     CancelTask, ClaimTask, ExtendClaim, FailTask, FinishStep, FinishTask, StartStep, SubmitTask, TaskCommand,
 };
-pub use tenant::{
-    CancelErasure, CarryOutErasure, EraseTenant, OpenTenant, RecordDestroyed, ResumeTenant, SuspendTenant,
-    TenantCommand,
-};
+pub use tenant::{ArchiveProject, CancelErasure, CarryOutErasure, CreateProject, DefinePlan, EraseTenant, OpenTenant, RecordDestroyed, RemoveFlag, RemoveQuota, RenameProject, RestoreProject, ResumeTenant, RevertTenant, SetFlag, SetPlan, SetQuota, SetTenant, SuspendTenant, TenantCommand};
 
 /// What every command's body says of itself. The handler knows no command: all that it does for some and not for others
 /// is said here.
@@ -89,6 +88,16 @@ pub trait Body {
     /// Streams of the same tenant that must exist: its own stream cannot know of them.
     fn references(&self) -> Vec<Reference> {
         Vec::new()
+    }
+
+    /// Which quota the thing that it makes takes a place of, if it has a stream of its own: no other stream can count it.
+    fn takes_place_of(&self) -> Option<QuotaKind> {
+        None
+    }
+
+    /// True if something new begins at its scope: the project there must exist, and not be archived.
+    fn begins_in_project(&self) -> bool {
+        false
     }
 
     /// What is sealed before anything is decided, and with whose key.

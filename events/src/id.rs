@@ -160,6 +160,12 @@ ids! {
     ProviderId = "provider";
     /// A secret that a tenant keeps here, such as its key at a provider; a name, never the secret.
     SecretId = "secret";
+    /// A project of a tenant: the segment below the tenant in its scope.
+    ProjectId = "project";
+    /// A feature flag's name, unique in its tenant.
+    FlagId = "flag";
+    /// A plan's name: what tenants on it get.
+    PlanId = "plan";
     /// An agent definition's name, unique in its tenant.
     AgentId = "agent";
     /// One task.

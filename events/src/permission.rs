@@ -52,6 +52,11 @@ impl Permission {
         [Self::model_invoke(), Self::file_create()]
     }
 
+    /// Reading feature flags, as they are for the one who reads.
+    pub const fn flag_read() -> Self {
+        Self(Cow::Borrowed("flag:read"))
+    }
+
     /// Reading all that is recorded.
     pub const fn history_replay() -> Self {
         Self(Cow::Borrowed("history:replay"))

@@ -15,9 +15,12 @@ mod channel;
 mod cost;
 mod directory;
 mod file;
+mod flag;
 mod history;
 mod metrics;
 mod page;
+mod project;
+mod quota;
 mod secret;
 mod task;
 mod tenant;
@@ -45,14 +48,15 @@ pub use directory::{
     UserRow,
 };
 pub use file::{FilePage, FileQuery, FileRow, ListFiles, Order};
+pub use flag::{FlagPage, FlagRow, Flags, ListFlags, ReadFlags};
 pub use history::{HistoryEvent, Replay, ReplayQuery, kinds};
 pub use metrics::{Metrics, MetricsQuery};
 pub use page::{PAGE_ROWS, PAGE_ROWS_MAX, Page, Paging};
+pub use project::{ListProjects, ProjectPage, ProjectRow, ProjectState, ShowProject};
+pub use quota::{ListPlans, ListQuotas, PlanPage, PlanRow, QuotaPage, QuotaRow};
 pub use secret::{ListSecrets, OpenSecret, OpenedSecret, SecretPage, SecretRow};
 pub use task::{StepView, TaskList, TaskListQuery, TaskQuery, TaskState, TaskView};
-pub use tenant::{
-    ErasureState, ExportBegun, ExportTenant, ListTenants, ShowTenant, TenantPage, TenantRow, TenantState,
-};
+pub use tenant::{ErasureState, ExportBegun, ExportTenant, ListTenants, ShowTenant, TenantDetails, TenantPage, TenantRow, TenantState};
 
 /// One row of the table.
 #[derive(Clone, Copy)]
@@ -150,8 +154,14 @@ query_table! {
     "channel" "show" => ShowChannel, ChannelRow, OfTheTenant, "One channel with its last messages";
     "channel" "dead-letters" => ListDeadLetters, MessagePage, OfTheTenant, "Messages that no attempt could deliver";
     "tenant" "list" => ListTenants, TenantPage, OfTheTenant, "All tenants, if asked of the tenant steward; of any other only itself";
-    "tenant" "show" => ShowTenant, TenantRow, OfTheTenant, "A tenant's settings and state";
+    "tenant" "show" => ShowTenant, TenantRow, OfTheTenant, "A tenant's settings and state, its plan, quotas, flags and projects";
     "tenant" "export" => ExportTenant, ExportBegun, OfTheTenant, "That an export of all that a tenant has begins, on record";
+    "project" "list" => ListProjects, ProjectPage, ByScope, "A tenant's projects, archived ones included";
+    "project" "show" => ShowProject, ProjectRow, ByScope, "One project";
+    "flag" "list" => ListFlags, FlagPage, OfTheTenant, "A tenant's feature flags as they are set";
+    "flag" "read" => ReadFlags, Flags, ByScope, "All feature flags, on or off for the caller or another principal";
+    "quota" "list" => ListQuotas, QuotaPage, OfTheTenant, "How many a tenant may have of what, and has";
+    "plan" "list" => ListPlans, PlanPage, OfTheTenant, "All plans, if asked of the tenant steward; of any other its own";
 }
 
 /// The rows that callers may ask.

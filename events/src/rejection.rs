@@ -80,6 +80,18 @@ pub enum Rejection {
         #[schemars(with = "Option<Timestamp>")]
         resets_at: Option<Timestamp>,
     },
+    /// The tenant has as many as it may.
+    #[error(
+        "quota {quota} is used up: {taken} of {limit} taken; remove some, or ask an operator for more (steward quota set {quota})"
+    )]
+    QuotaExceeded {
+        /// Of what.
+        quota: String,
+        /// How many the tenant may have.
+        limit: u64,
+        /// How many it has.
+        taken: u64,
+    },
     /// The command's id was used before, for something else: nothing of this was done.
     #[error("the id {id} (Idempotency-Key) was used for another command before; send this one with a new id")]
     Reused {
@@ -129,6 +141,7 @@ impl Rejection {
             Self::AlreadyExists { .. } => "already_exists",
             Self::Invalid { .. } => "invalid",
             Self::BudgetExhausted { .. } => "budget_exhausted",
+            Self::QuotaExceeded { .. } => "quota_exceeded",
             Self::Reused { .. } => "reused",
             Self::Stale { .. } => "stale",
             Self::Expired => "expired",
@@ -167,6 +180,7 @@ mod tests {
                 limit: text("$1.00"),
                 resets_at: Some(Timestamp(1_795_474_800_000_000)),
             },
+            Rejection::QuotaExceeded { quota: text("agents"), limit: 2, taken: 2 },
             Rejection::Reused { id: CommandId::new("c_1").unwrap() },
             Rejection::stale("claimed by another"),
             Rejection::Expired,

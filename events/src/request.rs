@@ -173,6 +173,15 @@ impl Request {
         format!("cmd.{}.{}.{}.{}", self.tenant, self.principal, self.noun, self.verb)
     }
 
+    /// Whose request it is: the bus vouches for the sender, and only parts of Steward may speak for others; no part of Steward
+    /// speaks for another.
+    pub fn caller(&self) -> &PrincipalId {
+        match &self.envelope.on_behalf_of {
+            Some(whom) if self.principal.is_system() && !whom.is_system() => whom,
+            _ => &self.principal,
+        }
+    }
+
     /// `qry.<tenant>.<principal>.<view>.<verb>`.
     pub fn query_subject(&self) -> String {
         format!("qry.{}.{}.{}.{}", self.tenant, self.principal, self.noun, self.verb)

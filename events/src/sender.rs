@@ -28,6 +28,11 @@ pub const OPERATORS_KEY: &str = "op_key_";
 /// The longest id of a key: with what may stand before it, it is a token.
 pub const KEY_BYTES_MAX: usize = ID_BYTES_MAX - (OPERATORS_KEY.len() - KEY.len());
 
+/// True if the sender is an operator, or holds an operator's key: only the tenant `steward` makes ids that begin so.
+pub fn is_of_an_operator(sender: &PrincipalId) -> bool {
+    sender.as_str().starts_with("op_")
+}
+
 /// A key, with the tenant that issued it: two tenants may choose the same id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

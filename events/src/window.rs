@@ -27,6 +27,26 @@ pub fn bounds(window: Window, at: Timestamp, timezone: &str) -> (Timestamp, Opti
     }
 }
 
+/// From when to when the turn lasts that holds `at`, after the one that was recorded last: that one while it lasts, else that of
+/// the calendar.
+///
+/// Where the time zone was changed, the calendar's turn may have begun before the recorded one ended. Then the recorded one goes
+/// on to the end of the calendar's: a turn between the two would give the whole limit for a part of the time, and a tenant that
+/// goes to and fro would get it as often as it likes.
+pub fn after(
+    window: Window,
+    recorded: (Timestamp, Option<Timestamp>),
+    at: Timestamp,
+    timezone: &str,
+) -> (Timestamp, Option<Timestamp>) {
+    let (from, Some(end)) = recorded else { return recorded };
+    if at < end {
+        return recorded;
+    }
+    let (calendar, to) = bounds(window, at, timezone);
+    (if calendar < end { from } else { calendar }, to)
+}
+
 /// A window is never empty.
 const TICK: std::time::Duration = std::time::Duration::from_micros(1);
 
@@ -81,6 +101,42 @@ mod tests {
         check(Window::Day, "Europe/Berlin", "2026-11-23T23:30:00Z", "2026-11-23T23:00:00Z", "2026-11-24T23:00:00Z");
         check(Window::Week, "UTC", "2026-11-29T10:00:00Z", "2026-11-23T00:00:00Z", "2026-11-30T00:00:00Z");
         check(Window::Month, "UTC", "2024-02-29T10:00:00Z", "2024-02-01T00:00:00Z", "2024-03-01T00:00:00Z");
+    }
+
+    #[test]
+    fn a_turn_is_neither_given_twice_nor_lost_where_the_zone_changes() {
+        let berlin = bounds(Window::Day, at("2026-11-23T12:00:00Z"), "Europe/Berlin");
+        assert_eq!(
+            after(Window::Day, berlin, at("2026-11-23T22:59:00Z"), "America/New_York"),
+            berlin,
+            "while it lasts"
+        );
+        let longer = after(Window::Day, berlin, at("2026-11-23T23:00:00Z"), "America/New_York");
+        assert_eq!(longer, (berlin.0, Some(at("2026-11-24T05:00:00Z"))), "to the next midnight of the new zone");
+        let next = after(Window::Day, longer, at("2026-11-24T05:00:00Z"), "America/New_York");
+        assert_eq!(next, (at("2026-11-24T05:00:00Z"), Some(at("2026-11-25T05:00:00Z"))));
+        let back = after(Window::Day, next, at("2026-11-25T05:00:00Z"), "Europe/Berlin");
+        assert_eq!(back, (next.0, Some(at("2026-11-25T23:00:00Z"))), "nor by going back");
+        let idle = after(Window::Day, berlin, at("2026-12-01T12:00:00Z"), "America/New_York");
+        assert_eq!(idle, bounds(Window::Day, at("2026-12-01T12:00:00Z"), "America/New_York"), "long after");
+        let total = (Timestamp(0), None);
+        assert_eq!(after(Window::Total, total, at("2026-12-01"), "UTC"), total);
+    }
+
+    #[test]
+    fn turns_follow_each_other_without_gap_whatever_zones_are_set() {
+        let zones =
+            ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Kiritimati", "Pacific/Pago_Pago"];
+        for window in [Window::Hour, Window::Day, Window::Week, Window::Month] {
+            let mut turn = bounds(window, at("2026-11-23T12:00:00Z"), "UTC");
+            for number in 0..200 {
+                let end = turn.1.unwrap();
+                let next = after(window, turn, end, zones[number * 7 % zones.len()]);
+                assert!(next.0 == turn.0 || next.0 == end, "a new turn begins where the last one ended: {next:?}");
+                assert!(next.1.unwrap() > end);
+                turn = next;
+            }
+        }
     }
 
     #[test]

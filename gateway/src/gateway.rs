@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use steward_calls::upstream::Providers;
-use steward_calls::{Access, Calls, CallsPorts, Responses};
+use steward_calls::{Access, Calls, CallsPorts, Limits, Responses};
 use steward_events::BoxError;
 use steward_events::id::SystemPart;
 use steward_events::ids::Ids;
@@ -96,6 +96,7 @@ impl Gateway {
             files: calls.files(),
             capacity,
             waits: (&config).into(),
+            watches: Limits::new(config.limits()),
         };
         let bundles = Bundles {
             door,

@@ -13,6 +13,7 @@ use steward_ports::live::Live;
 use steward_ports::log::shared::SharedLog;
 use steward_ports::log::{EventLog, LogError};
 use steward_ports::notes::Notes;
+use steward_ports::per_minute::PerMinute;
 use steward_ports::placement::Placement;
 
 use crate::engine::config::Config;
@@ -26,6 +27,7 @@ use crate::views::views;
 pub struct Projectors {
     pub(crate) engine: Arc<Engine>,
     pub(crate) placement: Placement,
+    pub(crate) per_minute: PerMinute,
     pub(crate) views: Vec<Arc<dyn ReadModel>>,
     pub(crate) kept: Vec<Arc<dyn KeepsRows>>,
     /// Drops keys of those who are erased.
@@ -57,7 +59,7 @@ impl Projectors {
         let engine = Arc::new(Engine { ports, config, authority, places, notes });
         let views = views(&engine);
         let kept = views.iter().filter_map(|view| view.rows()).collect();
-        Arc::new(Self { engine, placement: Placement::new(shared), views, kept, _forgets: forgets })
+        Arc::new(Self { engine, placement: Placement::new(shared), per_minute: PerMinute::default(), views, kept, _forgets: forgets })
     }
 
     /// Keeps all views current until `shutdown`, then makes durable what they have.

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use steward_aggregates::authority::{AccessRequest, Context, Sight};
-use steward_events::event::DenialKind;
+use steward_events::event::{DenialKind, QuotaKind};
 use steward_events::id::{PrincipalId, TenantId};
 use steward_events::quantity::Shard;
 use steward_events::query::{self, Answers, QuerySpec};
@@ -30,12 +30,20 @@ impl Projectors {
         let unknown = || Rejection::not_found("query", &format!("{noun}.{verb}"));
         let spec = query::find(noun, verb).ok_or_else(unknown)?;
         check_sender(request, spec)?;
+        self.count_in_its_minute(request)?;
         let shard = self.placement.shard(tenant).await?;
         let shard = shard.ok_or_else(|| Rejection::UnknownTenant { tenant: tenant.clone() })?;
         let sight = self.sight(request, shard, spec).await?;
         self.note_reading(request, sight.principal(), spec);
         let view = self.view_of(noun).ok_or_else(unknown)?;
         view.answer(&Query { request, shard, sight: &sight, kept: &self.kept }).await
+    }
+
+    /// A tenant may ask only so much in a minute, if it has such a quota.
+    fn count_in_its_minute(&self, request: &Request) -> Result<(), Rejection> {
+        let limit = self.engine.authority.read().quotas(&request.tenant).limit(QuotaKind::QueriesPerMinute);
+        let now = self.engine.ports.clock.monotonic();
+        self.per_minute.count((&request.tenant, request.caller()), "queries", limit, now)
     }
 
     /// Where the caller may see, by permissions that are fresh. A part of Steward sends queries for whom it names.
@@ -48,7 +56,7 @@ impl Projectors {
         }
         let access = AccessRequest {
             tenant: request.tenant.clone(),
-            principal: caller(request).clone(),
+            principal: request.caller().clone(),
             key: None,
             permission: spec.permission(),
             scope: Scope::tenant(&request.tenant),
@@ -106,22 +114,13 @@ impl Projectors {
     }
 
     fn note_denial(&self, request: &Request, rejection: &Rejection) {
-        let (who, correlation) = (caller(request), &request.envelope.correlation);
+        let (who, correlation) = (request.caller(), &request.envelope.correlation);
         if who.is_system() && !matches!(rejection, Rejection::Forbidden { .. }) {
             return;
         }
         if let Some(note) = Note::denial(&request.tenant, who, rejection, correlation) {
             self.engine.notes.note(note);
         }
-    }
-}
-
-/// Whose query it is; the bus vouches for the sender, and only parts of Steward may speak for others.
-fn caller(request: &Request) -> &PrincipalId {
-    match &request.envelope.on_behalf_of {
-        // No part of Steward speaks for another.
-        Some(whom) if request.principal.is_system() && !whom.is_system() => whom,
-        _ => &request.principal,
     }
 }
 
@@ -133,7 +132,7 @@ fn check_sender(request: &Request, spec: &QuerySpec) -> Result<(), Rejection> {
         return Ok(());
     }
     Err(Rejection::Forbidden {
-        principal: caller(request).clone(),
+        principal: request.caller().clone(),
         permission: spec.permission(),
         scope: Scope::tenant(&request.tenant),
         reason: format!("only parts of Steward may use {}", spec.permission()),

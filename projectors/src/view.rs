@@ -13,3 +13,4 @@ pub mod metrics;
 pub mod secrets;
 pub mod settings;
 pub mod tasks;
+pub mod tenancy;

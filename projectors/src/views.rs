@@ -18,6 +18,7 @@ use crate::view::metrics::MetricsView;
 use crate::view::secrets::SecretsView;
 use crate::view::settings::SettingsView;
 use crate::view::tasks::TasksView;
+use crate::view::tenancy::TenancyView;
 
 /// All read models over `engine`.
 pub(crate) fn views(engine: &Arc<Engine>) -> Vec<Arc<dyn ReadModel>> {
@@ -34,6 +35,7 @@ pub(crate) fn views(engine: &Arc<Engine>) -> Vec<Arc<dyn ReadModel>> {
         Arc::new(ChannelsView::new(engine)),
         Arc::new(BudgetsView::new(engine)),
         Arc::new(AccessView::new(engine)),
+        Arc::new(TenancyView::new(engine)),
         Arc::new(HistoryView::new(engine)),
     ]
 }

@@ -141,6 +141,7 @@ async fn ledger(company: &mut Company, seed: u64, count: u64) -> Ledger {
             on_behalf_of: None,
             reach: steward_events::scope::Scope::everything(),
             timezone: "UTC".to_owned(),
+            quotas: steward_events::event::Quotas::default(),
             shards: 2,
         };
         let events = ledger.decide(&command(&mut dice), &stamp).unwrap_or_default();

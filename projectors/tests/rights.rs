@@ -39,13 +39,15 @@ fn example(spec: &QuerySpec, project: &str) -> Value {
         ("audit", "inclusion") => json!({ "position": 1 }),
         ("audit", "consistency") => json!({ "from": 1, "to": 1 }),
         ("audit", "tile") => json!({ "level": 0, "index": 0 }),
+        ("project", "show") => json!({ "project": project }),
         ("route", "explain") => json!({ "model": "small" }),
         ("audit", "due") => json!({ "shard": 1 }),
         ("channel", "show") => json!({ "channel": "ops" }),
         ("secret", "open") => json!({ "secret": "openai", "min_position": 0 }),
         (
             "history" | "task" | "file" | "batch" | "audit" | "metrics" | "user" | "account" | "agent" | "key" | "role"
-            | "grant" | "budget" | "provider" | "model" | "price" | "secret" | "channel" | "tenant",
+            | "grant" | "budget" | "provider" | "model" | "price" | "secret" | "channel" | "tenant" | "project" | "flag" | "quota"
+            | "plan",
             _,
         ) => json!({}),
         _ => panic!("{}.{} has no example here: add one", spec.view, spec.verb),

@@ -95,7 +95,6 @@ fn followed_at_once() -> Vec<AggregateKind> {
         process::task_ends::READS,
         process::checkpoint_signing::READS,
         process::channel_delivery::READS,
-    ],
         process::erasure::READS,
     ];
     let mut kinds =

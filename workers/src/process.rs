@@ -17,6 +17,8 @@ pub mod channel_delivery;
 pub mod checkpoint_signing;
 pub mod erasure;
 pub mod lease_expiry;
+pub mod plan_budgets;
+pub mod quota_places;
 pub mod task_ends;
 pub mod tenant_placing;
 
@@ -60,6 +62,16 @@ pub const ALL: &[ProcessManager] = &[
         name: "task_ends",
         reads: task_ends::READS,
         run: |ports, _, shutdown| Box::pin(task_ends::run(ports.clone(), shutdown)),
+    },
+    ProcessManager {
+        name: "plan_budgets",
+        reads: plan_budgets::READS,
+        run: |ports, _, shutdown| Box::pin(plan_budgets::run(ports.clone(), shutdown)),
+    },
+    ProcessManager {
+        name: "quota_places",
+        reads: quota_places::READS,
+        run: |ports, _, shutdown| Box::pin(quota_places::run(ports.clone(), shutdown)),
     },
     ProcessManager {
         name: "checkpoint_signing",

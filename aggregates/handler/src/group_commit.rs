@@ -12,7 +12,7 @@ use steward_aggregates::aggregate::{Aggregate, Stamp};
 use steward_events::command::{Command, Commands};
 use steward_events::commit::Entry;
 use steward_events::digest::BodyHash;
-use steward_events::event::Event;
+use steward_events::event::{Event, Quotas};
 use steward_events::id::{CommandId, CommitId, CorrelationId, PrincipalId};
 use steward_events::ids::Ids;
 use steward_events::quantity::Position;
@@ -70,6 +70,7 @@ pub(crate) struct Job {
     /// What was asked; none of parts of Steward.
     pub(crate) body: Option<BodyHash>,
     pub(crate) timezone: String,
+    pub(crate) quotas: Quotas,
     pub(crate) bytes: usize,
     pub(crate) reply: oneshot::Sender<Result<Reply, Failure>>,
 }
@@ -237,6 +238,7 @@ impl<A: Aggregate> Worker<A> {
             on_behalf_of: job.on_behalf_of.clone(),
             reach: job.reach.clone(),
             timezone: job.timezone.clone(),
+            quotas: job.quotas.clone(),
             shards: self.env.log.shards(),
         };
         let events = match self.folded.pending_state.decide(command, &stamp) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use steward_aggregates::authority::{Authority, CHANGES_RIGHTS};
 use steward_events::command::{Command, Reference};
-use steward_events::event::DenialKind;
+use steward_events::event::{DenialKind, QuotaKind, Quotas};
 use steward_events::id::{PrincipalId, SystemPart, TenantId};
 use steward_events::ids::{DerivedIds, Ids};
 use steward_events::quantity::{Position, Shard};
@@ -22,6 +22,7 @@ use steward_ports::keys::Keyring;
 use steward_ports::live::{Live, NotFresh};
 use steward_ports::log::{EventLog, Filter};
 use steward_ports::notes::{Note, Notes};
+use steward_ports::per_minute::PerMinute;
 use steward_ports::placement::Placement;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -33,6 +34,8 @@ use crate::pace::Pace;
 use crate::seal::{NotSealed, seal};
 use crate::skew::Skew;
 use crate::streams::Streams;
+
+mod places;
 
 /// How often to look whether a tenant has been opened.
 const OPENING_LOOK: Duration = Duration::from_millis(20);
@@ -58,12 +61,14 @@ pub struct Handler {
     streams: Streams,
     notes: Notes,
     pace: Pace,
+    per_minute: PerMinute,
     decided: Decided,
     /// Drops keys of those who are erased.
     _forgets: JoinSet<()>,
 }
 
 /// Who sends a command, once it is known that they may.
+#[derive(Clone)]
 struct Sender {
     /// Who really acts.
     principal: PrincipalId,
@@ -73,6 +78,8 @@ struct Sender {
     reach: Scope,
     /// The time zone of the tenant that it is about.
     timezone: String,
+    /// How many things that tenant may have.
+    quotas: Quotas,
 }
 
 impl Handler {
@@ -98,6 +105,7 @@ impl Handler {
             // What somebody unknown did is none of its business, so nobody speaks for them.
             notes: Notes::start(log, clock, ids, SystemPart::Bootstrap),
             pace,
+            per_minute: PerMinute::default(),
             decided: Decided::default(),
             env,
         })
@@ -122,6 +130,11 @@ impl Handler {
         {
             return Ok(Err(busy));
         }
+        let limit = self.authority.read().quotas(&request.tenant).limit(QuotaKind::CommandsPerMinute);
+        let who = (&request.tenant, &request.principal);
+        if let Err(busy) = self.per_minute.count(who, "commands", limit, self.env.clock.monotonic()) {
+            return Ok(Err(busy));
+        }
         self.env.clock_is_right().await?;
         let (command, bytes) = match self.read(&request) {
             Ok(read) => read,
@@ -137,7 +150,16 @@ impl Handler {
         if let Err(rejection) = self.check_references(&request.tenant, shard, &command).await? {
             return Ok(Err(rejection));
         }
-        self.queue(request, command, bytes, shard, sender).await
+        let stream =
+            StreamName { shard, tenant: request.tenant.clone(), kind: command.aggregate(), id: command.stream() };
+        let place = match self.take_place(&stream, &command, &sender).await? {
+            Ok(place) => place,
+            Err(rejection) => return Ok(Err(rejection)),
+        };
+        let Some(place) = place else { return self.queue(request, command, bytes, stream, sender).await };
+        let reply = self.queue(request, command, bytes, stream.clone(), sender.clone()).await?;
+        self.return_if_unused(&stream, place, (&reply, &sender)).await;
+        Ok(reply)
     }
 
     /// Reads the command; names what it makes after its id, so that a retry anywhere makes the same.
@@ -180,9 +202,9 @@ impl Handler {
             let now = self.env.clock.now();
             let Request { tenant, principal, .. } = request;
             let allowed = authority.may_send(tenant, principal, command, at.as_ref(), now)?;
-            let timezone = authority.timezone(tenant).to_owned();
+            let (timezone, quotas) = (authority.timezone(tenant).to_owned(), authority.quotas(tenant));
             let reach = authority.reach(tenant, principal, command, now);
-            Ok(Sender { principal: allowed.principal, key: allowed.key, reach, timezone })
+            Ok(Sender { principal: allowed.principal, key: allowed.key, reach, timezone, quotas })
         };
         if let Ok(sender) = ask() {
             return Ok(Ok(sender));
@@ -255,7 +277,7 @@ impl Handler {
         request: Request,
         mut command: Command,
         bytes: usize,
-        shard: Shard,
+        stream: StreamName,
         sender: Sender,
     ) -> Result<Result<Reply, Rejection>, Failure> {
         let body = match seal(&mut command, &request.tenant, &self.keyring).await {
@@ -272,7 +294,7 @@ impl Handler {
         if body.is_some_and(|body| self.decided.is_another(&name, body)) {
             return Ok(Err(Rejection::Reused { id }));
         }
-        let stream = StreamName { shard, tenant: request.tenant, kind: command.aggregate(), id: command.stream() };
+        let shard = stream.shard;
         let (reply, replied) = oneshot::channel();
         let system = request.principal.is_system();
         let job = Job {
@@ -287,6 +309,7 @@ impl Handler {
             reach: sender.reach,
             body,
             timezone: sender.timezone,
+            quotas: sender.quotas,
             bytes,
             reply,
         };

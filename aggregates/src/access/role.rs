@@ -18,9 +18,9 @@ pub struct RoleSpec {
 
 /// The built-in roles, the least powerful first. The first start records them in the tenant `steward`, where an
 /// operator may change what they mean; other tenants cannot. Left out of `admin`, so that only owners and operators do
-/// it: a tenant's life (`tenant:*`), its upstreams (`provider:*`) and their secrets (`secret:*`).
+/// it: a tenant's life (`tenant:suspend`, `tenant:resume`) and quotas (`quota:*`), its upstreams (`provider:*`) and their secrets (`secret:*`).
 pub const BUILT_IN: &[(&str, &[&str], &[&str])] = &[
-    ("agent", &["model:invoke", "task:submit"], &[]),
+    ("agent", &["model:invoke", "task:submit", "flag:read"], &[]),
     ("billing", &["cost:*", "budget:*", "price:list", "model:list", "account:list", "key:list", "tenant:show"], &[]),
     // Lists and shows everything.
     (
@@ -55,6 +55,9 @@ pub const BUILT_IN: &[(&str, &[&str], &[&str])] = &[
             "price:list",
             "route:explain",
             "tenant:show",
+            "project:list",
+            "project:show",
+            "flag:list",
             "cost:report",
             "metrics:read",
             "access:explain",
@@ -75,6 +78,10 @@ pub const BUILT_IN: &[(&str, &[&str], &[&str])] = &[
             "cache:*",
             "prompt:*",
             "channel:*",
+            "project:*",
+            "flag:*",
+            "tenant:set",
+            "tenant:revert",
         ],
         &["developer", "auditor", "billing"],
     ),

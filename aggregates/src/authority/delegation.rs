@@ -59,6 +59,8 @@ impl Authority {
         }
         let actor = self.actor(&request, now)?;
         self.check_people(&request, command)?;
+        self.check_project(&request, command)?;
+        self.check_plan(command)?;
         self.check_own_key(&request, &actor, command, now)?;
         let passed = self.passed_on(&request, &actor, command, now);
         if passed.is_empty() {
@@ -178,8 +180,9 @@ impl Authority {
         let of_task = |key: &steward_events::id::KeyId| {
             self.identity(tenant).and_then(|identity| identity.key(key)).is_some_and(|key| key.task.is_some())
         };
-        if system::only_for_tasks(principal, permission) && !system::is_for_a_task(command, of_task) {
-            let reason = format!("{principal} may use {permission} only for tasks");
+        let of_plan = system::is_of_a_plan(command, &Scope::tenant(tenant));
+        if system::only_for_tasks(principal, permission) && !of_plan && !system::is_for_a_task(command, of_task) {
+            let reason = format!("{principal} may use {permission} only for tasks and plans");
             return Err(forbidden(request, reason, "nothing: the rights of the parts of Steward are fixed".to_owned()));
         }
         if let Command::Identity(IdentityCommand::IssueKey(issue)) = command

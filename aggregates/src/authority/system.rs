@@ -1,10 +1,11 @@
 //! What the parts of Steward may send: a fixed table, not grants. The bus lets only those roles speak as them.
 
 use steward_events::command::{self, Audience, Command, IdentityCommand, LedgerCommand};
+use steward_events::event::BudgetLevel;
 use steward_events::id::{PrincipalId, SystemPart};
 use steward_events::permission::Permission;
 use steward_events::query;
-use steward_events::scope::Subject;
+use steward_events::scope::{Scope, Subject};
 
 /// One row.
 struct SystemRight {
@@ -64,6 +65,8 @@ const TABLE: &[SystemRight] = &[
     row(Worker, "key:revoke", true, true),
     row(Worker, "budget:set", false, true),
     row(Worker, "budget:remove", true, true),
+    row(Worker, "quota:take", true, false),
+    row(Worker, "quota:return", true, false),
 ];
 
 fn find(principal: &PrincipalId, permission: &Permission) -> Option<&'static SystemRight> {
@@ -85,6 +88,16 @@ pub(super) fn may(principal: &PrincipalId, permission: &Permission) -> bool {
 /// True if it may do so also while the tenant is suspended.
 pub(super) fn may_while_suspended(principal: &PrincipalId, permission: &Permission) -> bool {
     find(principal, permission).is_some_and(|row| row.while_suspended)
+}
+
+/// True if `command` concerns a budget that a plan gives: one of the platform, for the whole tenant.
+pub(super) fn is_of_a_plan(command: &Command, tenant: &Scope) -> bool {
+    let (scope, subject, level) = match command {
+        Command::Ledger(LedgerCommand::SetBudget(set)) => (&set.scope, &set.subject, set.level),
+        Command::Ledger(LedgerCommand::RemoveBudget(remove)) => (&remove.scope, &remove.subject, remove.level),
+        _ => return false,
+    };
+    scope == tenant && subject.is_none() && level == Some(BudgetLevel::Platform)
 }
 
 /// True if the table says: only what belongs to a task.

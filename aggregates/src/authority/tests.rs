@@ -11,6 +11,7 @@ use crate::spec::fold;
 mod grants;
 mod judge;
 mod keys;
+mod projects;
 mod roles;
 mod suspension;
 

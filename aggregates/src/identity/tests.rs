@@ -205,3 +205,56 @@ fn the_answer_names_the_created_things() {
     assert_eq!(state.answer(&create)["principal"], bot().as_str());
     assert_eq!(state.answer(&command(issue()))["key"], "key_1");
 }
+
+fn bounded(quota: QuotaKind, limit: u64) -> Stamp {
+    Stamp { quotas: [(quota, limit)].into_iter().collect(), ..stamp() }
+}
+
+fn exceeded(quota: QuotaKind, limit: u64) -> Rejection {
+    Rejection::QuotaExceeded { quota: quota.to_string(), limit, taken: limit }
+}
+
+#[test]
+fn a_quota_of_accounts_counts_those_that_are_not_disabled() {
+    let mut identity = Identity::default();
+    identity.apply(&bot_created(), stamp().at);
+    let another = CreateAccount { name: "another".to_owned() }.into();
+    let (one, two) = (bounded(QuotaKind::Accounts, 1), bounded(QuotaKind::Accounts, 2));
+    assert_eq!(identity.decide(&another, &one), Err(exceeded(QuotaKind::Accounts, 1)));
+    assert!(identity.decide(&another, &two).is_ok());
+    let again = CreateAccount { name: "bot".to_owned() }.into();
+    assert_eq!(identity.decide(&again, &one), Ok(vec![]), "it is there already");
+    identity.apply(&bot_disabled(), stamp().at);
+    assert!(identity.decide(&another, &one).is_ok());
+}
+
+#[test]
+fn a_quota_of_keys_counts_those_that_work() {
+    let mut identity = Identity::default();
+    identity.apply(&bot_created(), stamp().at);
+    identity.apply(&issued(), stamp().at);
+    let second = || IssueKey { key: Some("key_2".parse().unwrap()), hash: KeyHash::of("another"), ..issue() };
+    let one = bounded(QuotaKind::Keys, 1);
+    assert_eq!(identity.decide(&command(second()), &one), Err(exceeded(QuotaKind::Keys, 1)));
+    let of_task = IssueKey { task: Some("t_1".parse().unwrap()), ..second() };
+    let worker = Stamp { actor: "sys_worker".parse().unwrap(), ..one.clone() };
+    assert!(identity.decide(&command(of_task), &worker).is_ok(), "a task's key is not counted");
+    let revoked = IdentityEvent::KeyRevoked { key: "key_1".parse().unwrap(), reason: String::new() };
+    identity.apply(&revoked, stamp().at);
+    assert!(identity.decide(&command(second()), &one).is_ok());
+}
+
+#[test]
+fn a_quota_of_people_counts_people_only() {
+    let mut identity = Identity::default();
+    identity.apply(&bot_created(), stamp().at);
+    let invite = |person: &str| {
+        let profile = Content::Sealed(sealed_profile());
+        IdentityCommand::InviteUser(InviteUser { principal: Some(person.parse().unwrap()), profile })
+    };
+    let one = bounded(QuotaKind::Users, 1);
+    for event in identity.decide(&invite("p_ana"), &one).unwrap() {
+        identity.apply(&event, stamp().at);
+    }
+    assert_eq!(identity.decide(&invite("p_bob"), &one), Err(exceeded(QuotaKind::Users, 1)));
+}

@@ -64,7 +64,7 @@ impl Ledger {
         if let Some(row) = self.book.row(&window) {
             if mutations::asks_holders(spec.hard && row.exposure() > u128::from(spec.limit)) {
                 let asked = self.leases.iter().filter(|(_, lease)| {
-                    lease.recalled.is_none() && lease.held().get(budget.key.unit) > 0 && lease.windows.contains(&window)
+                    lease.recalled.is_none() && lease.held().get(budget.key.unit) > 0 && lease.counts_in(&window)
                 });
                 events.extend(asked.map(|(lease, _)| LedgerEvent::LeaseRecalled { lease: lease.clone() }));
             }
@@ -139,7 +139,7 @@ impl Ledger {
         let holds = |lease: &Lease| {
             over.iter().any(|window| {
                 let unit = self.budgets.get(&window.budget).map(|budget| budget.key.unit);
-                unit.is_some_and(|unit| lease.held().get(unit) > 0) && lease.windows.contains(window)
+                unit.is_some_and(|unit| lease.held().get(unit) > 0) && lease.counts_in(window)
             })
         };
         let asked =

@@ -51,6 +51,11 @@ impl Lease {
         self.terms.cap_total.saturating_sub(self.used)
     }
 
+    /// True if it counts in this window.
+    pub(super) fn counts_in(&self, window: &WindowBounds) -> bool {
+        self.windows.iter().any(|own| own.is_same_turn(window))
+    }
+
     /// When the first of its windows turns.
     pub fn turns_at(&self) -> Option<Timestamp> {
         first_turn(&self.windows)

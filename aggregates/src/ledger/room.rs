@@ -113,7 +113,7 @@ impl Ledger {
                 let unit = budget.key.unit;
                 let (mut exposure, mut gone) =
                     self.book.row(&window).map_or((0, 0), |row| (row.exposure(), row.spent()));
-                if let Some(own) = own.filter(|own| own.lease.windows.contains(&window)) {
+                if let Some(own) = own.filter(|own| own.lease.counts_in(&window)) {
                     let counts = |used: Amounts, late: Amounts, cap: Amounts| {
                         u128::from(cap.get(unit).max(used.get(unit))) + u128::from(late.get(unit))
                     };
@@ -144,7 +144,9 @@ impl Ledger {
     /// Unsettled worst cases that have outlived the longest call: nobody will settle them soon.
     fn outlived(&self, window: &WindowBounds, unit: Unit, now: Timestamp) -> u128 {
         (self.unsettled.values())
-            .filter(|call| now.since(call.since) > CALL_TIME_MAX && call.windows.contains(window))
+            .filter(|call| {
+                now.since(call.since) > CALL_TIME_MAX && call.windows.iter().any(|own| own.is_same_turn(window))
+            })
             .map(|call| u128::from(call.worst.get(unit)))
             .sum()
     }
@@ -194,7 +196,7 @@ impl Ledger {
         }
         let holds = |lease: &Lease| {
             let held = lease.held();
-            short.iter().any(|place| held.get(place.unit()) > 0 && lease.windows.contains(&place.window))
+            short.iter().any(|place| held.get(place.unit()) > 0 && lease.counts_in(&place.window))
         };
         let may_be_asked = |lease: &Lease| {
             lease.recalled.is_none() && lease.answered.is_none_or(|answered| now.since(answered) > RECALL_AGAIN)
@@ -211,13 +213,13 @@ impl Budget {
         scopes.touches(&self.key.scope, self.key.subject.as_ref())
     }
 
-    /// The window that holds `now`: as recorded if that has not turned, else by the calendar and never overlapping.
+    /// The window that holds `now`: as recorded if that has not turned, else by the calendar and never overlapping, also where
+    /// the time zone was changed.
     pub(super) fn window_at(&self, id: &BudgetId, now: Timestamp, timezone: &str) -> WindowBounds {
         if self.window.to.is_none_or(|to| now < to) {
             return self.window.clone();
         }
-        let (from, to) = window::bounds(self.key.window, now, timezone);
-        let from = self.window.to.map_or(from, |before| before.max(from));
+        let (from, to) = window::after(self.key.window, (self.window.from, self.window.to), now, timezone);
         WindowBounds { budget: id.clone(), from, to }
     }
 }

@@ -47,6 +47,7 @@ class Scene:
         steward.cli("agent", "define", "helper", "--tenant", "acme", "--model", "small", "--instructions", f"{SECRET} in instructions")
         self.task = steward.json("task", "submit", "researcher", f"{SECRET} in a prompt", "--on", "acme/support",
                                  "--tenant", "acme", key=self.owner["secret"])["answer"]["task"]
+        steward.cli("project", "create", "other", "--tenant", "acme")
         spare = self.key(self.account("spare", "agent", "acme/support"))
         idle, narrow = self.key(self.account("idle")), self.key(self.account("narrow", "admin", "acme"), "acme", "--model", "small")
         aside = self.key(self.account("aside", "owner", "acme"), "acme", "--on", "acme/other")

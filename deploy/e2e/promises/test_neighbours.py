@@ -194,6 +194,7 @@ def test_rights_that_are_costly_to_know_stay_small(town):
     with meanwhile(town):
         gave = []
         for number in range(102):
+            assert post(town, town.dev, "/api/v1/tenants/acme/projects:create", {"project": f"p{number}"})[0] == 200
             grant = {"to": idle, "role": "agent", "on": f"acme/p{number}", "condition": {"cost_max": "$0.01"}}
             gave.append(post(town, town.dev, "/api/v1/tenants/acme/grants:give", grant))
         assert [status for status, _ in gave] == [200] * 100 + [400] * 2, gave[-1]

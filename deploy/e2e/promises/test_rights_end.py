@@ -103,6 +103,7 @@ def test_a_bot_may_not_hear_the_log(acme):
 
 def test_a_developer_of_a_project_sees_and_cancels_there_and_nowhere_else(acme):
     for project in ["support", "sales"]:
+        acme.cli("project", "create", project, "--tenant", "acme")
         acme.cli("account", "create", f"dev-{project}", "--tenant", "acme")
         acme.cli("grant", "give", f"dev-{project}", "developer", "--on", f"acme/{project}")
     keys = {project: acme.key(f"dev-{project}", "acme") for project in ["support", "sales"]}

@@ -28,7 +28,8 @@ pub(crate) fn parser() -> Command {
         .arg(global("tenant", "TENANT", "Tenant; the key's own tenant if not given").env("STEWARD_TENANT"))
         .arg(Arg::new("json").long("json").global(true).action(ArgAction::SetTrue).help("Print JSON for machines"))
         .subcommands(roles())
-        .subcommands(views());
+        .subcommands(views())
+        .subcommands([tenant(), flags()]);
     for noun in nouns() {
         let group = noun_group(noun);
         steward = match steward.find_subcommand_mut(noun) {
@@ -328,6 +329,30 @@ fn task() -> Command {
         )
         .subcommand(Command::new("show").about("One task with its steps").arg(required("task", "The task's id")))
         .subcommand(Command::new("watch").about("Follow one task to its end").arg(required("task", "The task's id")))
+}
+
+fn tenant() -> Command {
+    let history = Command::new("history")
+        .about("Who changed what about a tenant, and when: settings, projects, flags, quotas, plan")
+        .arg(Arg::new("name").value_name("TENANT").help("Which; the key's own tenant if not given"))
+        .arg(option("from", "TIME", "Changes at or after this moment, e.g. 2026-11-01, today, or 2h for two hours ago"))
+        .arg(option("to", "TIME", "Changes before this moment"))
+        .after_help(
+            "r1, r2 … are revisions of the settings: steward tenant revert --to 1 --tenant TENANT goes back to one.",
+        );
+    Command::new("tenant").about("Tenants").subcommand_required(true).subcommand(history)
+}
+
+fn flags() -> Command {
+    let read = Command::new("read")
+        .about("All feature flags, on or off for the caller or another principal")
+        .arg(option(
+            "principal",
+            "PRINCIPAL",
+            "Service account by its name, or any principal by its id; the caller if not given",
+        ))
+        .after_help("Examples:\n  steward flag read --tenant acme --principal support-bot");
+    Command::new("flag").about("Feature flags").subcommand_required(true).subcommand(read)
 }
 
 fn noun_group(noun: &'static str) -> Command {

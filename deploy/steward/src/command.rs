@@ -20,6 +20,7 @@ mod cost;
 mod docs;
 mod doctor;
 mod export_config;
+mod flag;
 mod import;
 pub(crate) mod list;
 mod options;
@@ -65,6 +66,8 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<ExitCode, BoxError> {
         ("access", Some((_, typed))) => access::who_can(typed, &connect()?, json).await?,
         ("route", Some(("explain", typed))) => route::explain(typed, &connect()?, json).await?,
         ("audit", Some((verb, typed))) => return audit::run(verb, typed, &config, json).await,
+        ("flag", Some(("read", typed))) => flag::read(typed, &connect()?, json).await?,
+        ("tenant", Some(("history", typed))) => tenant::history(typed, &connect()?, json).await?,
         ("task", Some(("list", typed))) => task::list(typed, &connect()?, json).await?,
         ("task", Some(("show", typed))) => task::show(typed, &connect()?, json).await?,
         ("task", Some(("watch", typed))) => return task::watch(&task::id(typed)?, &connect()?, json).await,

@@ -15,6 +15,7 @@ pub mod keys;
 pub mod live;
 pub mod log;
 pub mod notes;
+pub mod per_minute;
 pub mod placement;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]

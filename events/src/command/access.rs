@@ -59,6 +59,9 @@ impl GiveGrant {
 }
 
 impl Body for GiveGrant {
+    fn begins_in_project(&self) -> bool {
+        true
+    }
     fn scope(&self, _: &TenantId) -> Scope {
         self.on.clone()
     }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Body;
-use crate::event::AgentSpec;
+use crate::event::{AgentSpec, QuotaKind};
 use crate::id::{AgentId, StreamId};
 
 commands! {
@@ -24,6 +24,9 @@ pub struct DefineAgent {
 }
 
 impl Body for DefineAgent {
+    fn takes_place_of(&self) -> Option<QuotaKind> {
+        Some(QuotaKind::Agents)
+    }
     fn stream(&self) -> StreamId {
         StreamId::new(self.agent.as_str()).unwrap_or_else(|_| StreamId::main())
     }

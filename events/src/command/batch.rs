@@ -52,6 +52,9 @@ pub struct SubmitBatch {
 }
 
 impl Body for SubmitBatch {
+    fn begins_in_project(&self) -> bool {
+        true
+    }
     fn stream(&self) -> StreamId {
         self.batch.as_ref().map_or_else(StreamId::main, stream_of)
     }

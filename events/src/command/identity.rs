@@ -135,6 +135,9 @@ pub struct IssueKey {
 }
 
 impl Body for IssueKey {
+    fn begins_in_project(&self) -> bool {
+        true
+    }
     fn scope(&self, tenant: &TenantId) -> Scope {
         self.scope.clone().unwrap_or_else(|| Scope::tenant(tenant))
     }

@@ -54,6 +54,9 @@ pub struct SetBudget {
 }
 
 impl Body for SetBudget {
+    fn begins_in_project(&self) -> bool {
+        true
+    }
     fn scope(&self, _: &TenantId) -> Scope {
         self.scope.clone()
     }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Body, Reference};
-use crate::event::{AggregateKind, SpentStep, StepKind, TaskInput, TaskOutput, TokenUsage};
+use crate::event::{AggregateKind, QuotaKind, SpentStep, StepKind, TaskInput, TaskOutput, TokenUsage};
 use crate::id::{AgentId, StreamId, TaskId, TenantId};
 use crate::ids::Ids;
 use crate::quantity::{Epoch, NanoDollars, StepNumber};
@@ -49,6 +49,12 @@ pub struct SubmitTask {
 }
 
 impl Body for SubmitTask {
+    fn begins_in_project(&self) -> bool {
+        true
+    }
+    fn takes_place_of(&self) -> Option<QuotaKind> {
+        Some(QuotaKind::Tasks)
+    }
     fn stream(&self) -> StreamId {
         self.task.as_ref().map_or_else(StreamId::main, stream_of)
     }

@@ -66,7 +66,7 @@ impl DenialKind {
             Rejection::Suspended { .. } => Some(Self::Suspended),
             Rejection::UnknownTenant { .. } | Rejection::NotFound { .. } => Some(Self::NotFound),
             Rejection::BudgetExhausted { .. } => Some(Self::BudgetExhausted),
-            Rejection::Busy { .. } => Some(Self::TooMuch),
+            Rejection::Busy { .. } | Rejection::QuotaExceeded { .. } => Some(Self::TooMuch),
             Rejection::AlreadyExists { .. }
             | Rejection::Invalid { .. }
             | Rejection::Reused { .. }

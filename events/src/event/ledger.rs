@@ -219,6 +219,13 @@ pub struct WindowBounds {
     pub to: Option<Timestamp>,
 }
 
+impl WindowBounds {
+    /// True if both are the same turn; it may last longer than was thought where the time zone was changed.
+    pub fn is_same_turn(&self, other: &Self) -> bool {
+        self.budget == other.budget && self.from == other.from
+    }
+}
+
 /// A call whose cost is not known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

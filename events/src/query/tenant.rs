@@ -3,8 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::flag::FlagRow;
 use super::page::{Page, Paging, list_query};
-use crate::id::TenantId;
+use super::project::ProjectRow;
+use super::quota::QuotaRow;
+use crate::event::TenantSettings;
+use crate::id::{PlanId, TenantId};
 use crate::quantity::{Position, Shard};
 use crate::timestamp::Timestamp;
 
@@ -75,6 +79,26 @@ pub struct ExportBegun {
     pub tenant: TenantRow,
     /// What was recorded up to here is in the export, at least.
     pub position: Position,
+    /// What it has set and may have; only where one tenant is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<TenantDetails>,
+}
+
+/// What a tenant has set and may have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TenantDetails {
+    /// Its settings.
+    pub settings: TenantSettings,
+    /// Which revision of its settings that is.
+    pub revision: u32,
+    /// Plan that it is on.
+    pub plan: Option<PlanId>,
+    /// How many it may have of what, and has.
+    pub quotas: Vec<QuotaRow>,
+    /// Its feature flags, those of its plan included.
+    pub flags: Vec<FlagRow>,
+    /// Its projects, archived ones included.
+    pub projects: Vec<ProjectRow>,
 }
 
 /// Whether a tenant may be used.

@@ -59,6 +59,27 @@ fn key() -> KeyId {
     KeyId::new("key_9kd2").unwrap()
 }
 
+fn project() -> ProjectId {
+    ProjectId::new("support").unwrap()
+}
+
+fn flag() -> FlagId {
+    FlagId::new("new-search").unwrap()
+}
+
+fn plan() -> PlanId {
+    PlanId::new("starter").unwrap()
+}
+
+fn settings() -> TenantSettings {
+    TenantSettings {
+        timezone: "Europe/Berlin".to_owned(),
+        display_name: "Acme Corp.".to_owned(),
+        contact: "it@acme.example".to_owned(),
+        description: String::new(),
+    }
+}
+
 fn secret() -> SecretId {
     SecretId::new("openai").unwrap()
 }
@@ -319,6 +340,41 @@ variants! {
             ],
             contents: Some(3),
         };
+    Event::Tenant(TenantEvent::SettingsChanged { .. }) => "tenant.settings_changed":
+        TenantEvent::SettingsChanged { revision: 3, settings: settings(), back_to: Some(1) };
+    Event::Tenant(TenantEvent::ProjectCreated { .. }) => "tenant.project_created":
+        TenantEvent::ProjectCreated { project: project(), name: "Support".to_owned() };
+    Event::Tenant(TenantEvent::ProjectRenamed { .. }) => "tenant.project_renamed":
+        TenantEvent::ProjectRenamed { project: project(), name: "Customer care".to_owned() };
+    Event::Tenant(TenantEvent::ProjectArchived { .. }) => "tenant.project_archived":
+        TenantEvent::ProjectArchived { project: project(), reason: reason() };
+    Event::Tenant(TenantEvent::ProjectRestored { .. }) => "tenant.project_restored":
+        TenantEvent::ProjectRestored { project: project() };
+    Event::Tenant(TenantEvent::FlagSet { .. }) => "tenant.flag_set":
+        TenantEvent::FlagSet {
+            flag: flag(),
+            spec: FlagSpec { state: "25%".parse().unwrap(), on_for: vec![principal()], off_for: vec![] },
+        };
+    Event::Tenant(TenantEvent::FlagRemoved { .. }) => "tenant.flag_removed": TenantEvent::FlagRemoved { flag: flag() };
+    Event::Tenant(TenantEvent::QuotaSet { .. }) => "tenant.quota_set":
+        TenantEvent::QuotaSet { quota: QuotaKind::Agents, level: BudgetLevel::Platform, limit: 5 };
+    Event::Tenant(TenantEvent::QuotaRemoved { .. }) => "tenant.quota_removed":
+        TenantEvent::QuotaRemoved { quota: QuotaKind::CommandsPerMinute, level: BudgetLevel::Tenant };
+    Event::Tenant(TenantEvent::PlanSet { .. }) => "tenant.plan_set": TenantEvent::PlanSet { plan: Some(plan()) };
+    Event::Tenant(TenantEvent::PlanDefined { .. }) => "tenant.plan_defined":
+        TenantEvent::PlanDefined {
+            plan: plan(),
+            revision: 2,
+            spec: PlanSpec {
+                quotas: vec![PlanQuota { quota: QuotaKind::Tasks, limit: 3 }],
+                flags: vec![PlanFlag { flag: flag(), state: FlagState::ON }],
+                budgets: vec![PlanBudget { limit: "$50".parse().unwrap(), per: Window::Month }],
+            },
+        };
+    Event::Quota(QuotaEvent::PlaceTaken { .. }) => "quota.place_taken":
+        QuotaEvent::PlaceTaken { quota: QuotaKind::Agents, id: StreamId::new("researcher").unwrap() };
+    Event::Quota(QuotaEvent::PlaceReturned { .. }) => "quota.place_returned":
+        QuotaEvent::PlaceReturned { quota: QuotaKind::Tasks, id: StreamId::new("t_1").unwrap() };
     Event::Identity(IdentityEvent::AccountCreated { .. }) => "identity.account_created":
         IdentityEvent::AccountCreated { principal: principal(), name: "support-bot".to_owned() };
     Event::Identity(IdentityEvent::UserInvited { .. }) => "identity.user_invited": {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steward_aggregates::authority::{AccessRequest, Authority, Context, KeyHolder, check_reach};
-use steward_events::id::{BatchId, ModelId, PrincipalId, TaskId, TenantId};
+use steward_events::id::{BatchId, FlagId, ModelId, PrincipalId, TaskId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::quantity::{NanoDollars, Shard};
 use steward_events::rejection::Rejection;
@@ -170,6 +170,55 @@ impl Access {
             check()?;
         }
         Ok(())
+    }
+
+    /// The flags of the key's holder in `tenant`, as soon as they are not what the caller has `seen`; as they are after
+    /// `time_max`.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] who may not read them, or not any more; [`Error::Unavailable`] if that cannot be known for sure.
+    pub async fn flags_unless(
+        &self,
+        key: &AuthenticatedKey,
+        tenant: &TenantId,
+        seen: impl Fn(&[(FlagId, bool)]) -> bool,
+        time_max: Duration,
+    ) -> Result<Vec<(FlagId, bool)>, Error> {
+        let unknown = || Rejection::UnknownTenant { tenant: tenant.clone() };
+        let shard = self.shard(tenant).await?.ok_or_else(unknown)?;
+        let (Some(mut own), Some(mut inherited)) = (self.authority.moves(shard), self.authority.moves(STEWARD_SHARD))
+        else {
+            return Err(unknown().into());
+        };
+        self.confirm(shard).await?;
+        let scope = if key.holder.tenant == *tenant { key.place() } else { Scope::tenant(tenant) };
+        let flags = || {
+            let may = Permission::flag_read();
+            self.authorise(&key.holder, tenant, may, scope.clone(), Context::default())?;
+            Ok::<_, Rejection>(self.authority.read().flags_of(tenant, &key.holder.principal))
+        };
+        if flags().is_err() {
+            // A no rests on all that was recorded.
+            self.confirm_now(shard).await?;
+        }
+        let changed = async {
+            loop {
+                let now = flags()?;
+                if !seen(&now) {
+                    return Ok(now);
+                }
+                tokio::select! {
+                    Ok(()) = own.changed() => {}
+                    Ok(()) = inherited.changed() => {}
+                    // The folds have ended with this process.
+                    else => return Ok(now),
+                }
+            }
+        };
+        match tokio::time::timeout(time_max, changed).await {
+            Ok(changed) => changed,
+            Err(_) => Ok(flags()?),
+        }
     }
 
     /// Whether the key may do this where what comes by it belongs. A no rests on all that was recorded.

@@ -29,6 +29,7 @@ mod describe;
 mod issue_key;
 mod query;
 mod refusal;
+mod watch_flags;
 
 pub(crate) use caller::Management;
 
@@ -43,6 +44,7 @@ pub(super) const FACE: Face =
 fn routes(bundles: &Bundles) -> Router {
     Router::new()
         .route("/api/v1/tenants/{tenant}/{operation}", get(query_in_url).post(command_or_query))
+        .route("/api/v1/tenants/{tenant}/flags/watch", get(watch_flags::watch))
         .method_not_allowed_fallback(no_such_method(FACE.refuse))
         .with_state(Arc::clone(&bundles.management))
 }

@@ -121,6 +121,7 @@ fn rejected(rejection: &Rejection) -> RefusalRow {
     let code = rejection.code();
     match rejection {
         Rejection::Forbidden { .. } => row(StatusCode::FORBIDDEN, "permission_denied"),
+        Rejection::QuotaExceeded { .. } => row(StatusCode::FORBIDDEN, code),
         Rejection::Suspended { .. } => row(StatusCode::FORBIDDEN, "tenant_suspended"),
         Rejection::UnknownTenant { .. } | Rejection::NotFound { .. } => row(StatusCode::NOT_FOUND, code),
         Rejection::AlreadyExists { .. } | Rejection::Stale { .. } | Rejection::Expired => {

@@ -241,3 +241,25 @@ async fn a_key_gives_on_no_more_than_it_is_over_http() {
     let grant = json!({ "to": boss, "role": "agent", "on": "acme" });
     assert_eq!(steward.post(&short, "/api/v1/tenants/acme/grants:give", &grant).await.status(), 403, "for good");
 }
+
+#[tokio::test]
+async fn a_watch_of_flags_is_answered_when_they_change() {
+    let steward = Installation::plain().await;
+    let watch = |after: String, wait_s: u32| {
+        let url = format!("{}/api/v1/tenants/acme/flags/watch?after={after}&wait_s={wait_s}", steward.url);
+        let asked = steward.http.get(url).bearer_auth(OPERATOR).send();
+        async move { asked.await.unwrap().json::<Value>().await.unwrap() }
+    };
+    let none = watch("nothing".to_owned(), 20).await;
+    assert_eq!(none["flags"], json!({}), "what differs is answered at once");
+    let version = none["version"].as_str().unwrap().to_owned();
+    assert_eq!(watch(version.clone(), 0).await, none, "without a change after the time");
+    let set = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        steward.command("acme", "flags:set", json!({ "flag": "search", "state": "on" })).await
+    };
+    let (changed, _) = tokio::join!(watch(version, 20), set);
+    assert_eq!(changed["flags"], json!({ "search": true }));
+    let stranger = steward.http.get(format!("{}/api/v1/tenants/acme/flags/watch", steward.url)).send().await.unwrap();
+    assert_eq!(stranger.status(), 401);
+}

@@ -104,18 +104,15 @@ impl Projector for CostReport {
     reads!(Tenant => open, Ledger => book, Usage => charge);
 }
 
+/// What is counted from now on falls on days of this zone; days that were counted stay.
 fn open(event: &TenantEvent, recorded: &Recorded<'_>, rows: &mut Rows<CostCell>) {
-    match event {
-        TenantEvent::Created { timezone, .. } => {
-            *rows.row(&zone_key(&recorded.stream.tenant)) = Some(CostCell::Zone(timezone.clone()));
-        }
-        TenantEvent::Suspended { .. }
-        | TenantEvent::Resumed
-        | TenantEvent::ErasureAsked { .. }
-        | TenantEvent::ErasureCancelled
-        | TenantEvent::Erased
-        | TenantEvent::Destroyed { .. } => {}
-    }
+    let timezone = match event {
+        TenantEvent::Created { timezone, .. } => timezone,
+        TenantEvent::SettingsChanged { settings, .. } => &settings.timezone,
+        // Whoever adds an event that says a time zone adds it here.
+        _ => return,
+    };
+    *rows.row(&zone_key(&recorded.stream.tenant)) = Some(CostCell::Zone(timezone.clone()));
 }
 
 /// A call whose end was not recorded when its lease ended was cut: it stands with its worst case until its end is known.

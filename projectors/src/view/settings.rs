@@ -18,7 +18,6 @@ use steward_events::id::{ModelId, ProviderId, TenantId};
 use steward_events::quantity::Shard;
 use steward_events::query::ErasureState;
 use steward_events::timestamp::Timestamp;
-use steward_ports::clock::Clock;
 
 use crate::engine::Engine;
 use crate::engine::key::Key;
@@ -34,13 +33,13 @@ mod tenants;
 /// The read model.
 pub struct SettingsView {
     rows: Arc<Runner<Settings>>,
-    clock: Arc<dyn Clock>,
+    engine: Arc<Engine>,
 }
 
 impl SettingsView {
     /// Over the engine's log and store.
-    pub fn new(engine: &Engine) -> Self {
-        Self { rows: engine.runner(), clock: Arc::clone(&engine.ports.clock) }
+    pub fn new(engine: &Arc<Engine>) -> Self {
+        Self { rows: engine.runner(), engine: Arc::clone(engine) }
     }
 }
 
@@ -209,6 +208,22 @@ fn fold_tenant(event: &TenantEvent, recorded: &Recorded<'_>, rows: &mut Rows<Set
                 erasure.contents_removed = contents.or(erasure.contents_removed);
             }
         }
+        TenantEvent::SettingsChanged { settings, .. } => {
+            if let Some(SettingsRow::Life(life)) = row {
+                life.timezone.clone_from(&settings.timezone);
+            }
+        }
+        // What is set beside is shown from the permissions, which know all of it.
+        TenantEvent::ProjectCreated { .. }
+        | TenantEvent::ProjectRenamed { .. }
+        | TenantEvent::ProjectArchived { .. }
+        | TenantEvent::ProjectRestored { .. }
+        | TenantEvent::FlagSet { .. }
+        | TenantEvent::FlagRemoved { .. }
+        | TenantEvent::QuotaSet { .. }
+        | TenantEvent::QuotaRemoved { .. }
+        | TenantEvent::PlanSet { .. }
+        | TenantEvent::PlanDefined { .. } => {}
     }
 }
 

@@ -109,6 +109,17 @@ impl Reads<TenantEvent> for OpenBatches {
             TenantEvent::Resumed => _ = self.suspended.remove(tenant),
             // Who is erased is suspended before, and not resumed.
             TenantEvent::Created { .. }
+            | TenantEvent::SettingsChanged { .. }
+            | TenantEvent::ProjectCreated { .. }
+            | TenantEvent::ProjectRenamed { .. }
+            | TenantEvent::ProjectArchived { .. }
+            | TenantEvent::ProjectRestored { .. }
+            | TenantEvent::FlagSet { .. }
+            | TenantEvent::FlagRemoved { .. }
+            | TenantEvent::QuotaSet { .. }
+            | TenantEvent::QuotaRemoved { .. }
+            | TenantEvent::PlanSet { .. }
+            | TenantEvent::PlanDefined { .. }
             | TenantEvent::ErasureAsked { .. }
             | TenantEvent::ErasureCancelled
             | TenantEvent::Erased

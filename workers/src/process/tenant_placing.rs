@@ -70,6 +70,17 @@ impl Reads<TenantEvent> for Unopened {
             }
             TenantEvent::Suspended { .. }
             | TenantEvent::Resumed
+            | TenantEvent::SettingsChanged { .. }
+            | TenantEvent::ProjectCreated { .. }
+            | TenantEvent::ProjectRenamed { .. }
+            | TenantEvent::ProjectArchived { .. }
+            | TenantEvent::ProjectRestored { .. }
+            | TenantEvent::FlagSet { .. }
+            | TenantEvent::FlagRemoved { .. }
+            | TenantEvent::QuotaSet { .. }
+            | TenantEvent::QuotaRemoved { .. }
+            | TenantEvent::PlanSet { .. }
+            | TenantEvent::PlanDefined { .. }
             | TenantEvent::ErasureAsked { .. }
             | TenantEvent::ErasureCancelled
             | TenantEvent::Erased

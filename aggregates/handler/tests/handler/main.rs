@@ -6,6 +6,7 @@ mod behaviour;
 mod faults;
 mod names;
 mod nats;
+mod quotas;
 mod reuse;
 mod speed;
 mod support;

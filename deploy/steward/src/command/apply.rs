@@ -86,9 +86,6 @@ impl Pending {
     pub(super) fn show(&self) {
         for one in &self.found {
             output::say(format_args!("  {}", one.line()));
-            if let Some(why) = one.impossible() {
-                output::say(format_args!("      {why}"));
-            }
             if let Difference::OnlyInLog(setting) = one
                 && self.prune
                 && setting.removal().is_none()
@@ -100,12 +97,8 @@ impl Pending {
 
     /// Sends the commands; only says how many they are if it is a `plan`.
     pub(super) async fn make(self, plan: bool, client: &Client, json: bool) -> Result<ExitCode, BoxError> {
-        let impossible = self.found.iter().find_map(Difference::impossible);
-        if let Some(why) = impossible.filter(|_| !plan) {
-            return Err(format!("nothing was sent: {why}; correct the file").into());
-        }
         let todo = todo(&self.found, self.prune)?;
-        let nothing = todo.is_empty() && impossible.is_none();
+        let nothing = todo.is_empty();
         if (plan || nothing) && !json {
             output::say(format_args!("{}", self.sum_up(todo.len())));
         }
@@ -139,12 +132,13 @@ impl Pending {
 /// What is sent, and which lists show it afterwards.
 fn todo(found: &[Difference], prune: bool) -> Result<Vec<(Sending, TenantId, Kind)>, BoxError> {
     let mut all = Vec::new();
-    for one in found.iter().filter(|one| one.impossible().is_none()) {
+    for one in found {
         let setting = one.setting();
         let sending = match one {
             Difference::OnlyInLog(_) if prune => setting.removal(),
             Difference::OnlyInLog(_) => None,
-            Difference::New(_) | Difference::Changed(..) => Some(setting.command()?),
+            Difference::New(_) => Some(setting.command()?),
+            Difference::Changed(..) => Some(setting.change()?),
         };
         all.extend(sending.map(|sending| (sending, setting.tenant.clone(), setting.kind)));
     }

@@ -88,6 +88,7 @@ fn put(place: &mut Table, setting: &Setting, found: &Recorded) -> Result<(), Box
             push(model, "price", Value::Table(price(setting)?))?;
         }
         Kind::Account => push(place, "account", Value::String(setting.id("name").to_owned()))?,
+        Kind::Project => _ = table(table(place, "project")?, setting.id("project"))?,
         Kind::Budget | Kind::Grant => {
             let scope = if setting.kind == Kind::Budget { setting.id("scope") } else { setting.id("on") };
             let at = match scope.split_once('/') {

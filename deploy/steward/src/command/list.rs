@@ -17,6 +17,7 @@ use crate::command::options::{self, Field, Shorthand};
 use crate::output;
 
 mod cells;
+mod details;
 mod look;
 mod nouns;
 
@@ -97,6 +98,7 @@ pub(crate) async fn run(
             return output::json(&row);
         }
         print_one(&look, &row);
+        details::print(&row);
         return Ok(());
     }
     let filtered = body.keys().any(|name| !["limit", "after", "min_position"].contains(&name.as_str()));

@@ -47,6 +47,14 @@ pub(crate) fn shorthand(noun: &str, verb: &str) -> Shorthand {
         ("file", "remove") => (&["file"], &[]),
         ("batch", "submit") => (&["endpoint", "input-file"], &[("on", "scope")]),
         ("batch", "cancel") => (&["batch"], &[]),
+        ("tenant", "set-plan") => (&["plan"], &[]),
+        ("project", "rename") => (&["project", "name"], &[]),
+        ("project", _) => (&["project"], &[]),
+        ("flag", "set") => (&["flag", "state"], &[]),
+        ("flag", "remove") => (&["flag"], &[]),
+        ("quota", "set") => (&["quota", "limit"], &[]),
+        ("quota", "remove") => (&["quota"], &[]),
+        ("plan", "define") => (&["plan"], &[("quota", "quotas"), ("flag", "flags"), ("budget", "budgets")]),
         _ => (&[], &[]),
     };
     Shorthand { positionals, renames }
@@ -104,7 +112,7 @@ fn tenant_of(spec: &CommandSpec, matches: &ArgMatches, client: &Client) -> Resul
         }
     }
     let own = client.own_tenant()?;
-    let global = ["provider", "model", "route", "price", "cache", "prompt", "secret"].contains(&spec.noun);
+    let global = ["provider", "model", "route", "price", "cache", "prompt", "secret", "plan"].contains(&spec.noun);
     if own.is_steward() && !global {
         return Err("no tenant: give --tenant NAME".into());
     }

@@ -1,4 +1,5 @@
-//! `steward tenant erase` and `steward tenant export`: how a customer leaves, with all of theirs and without traces.
+//! `steward tenant erase` and `steward tenant export`: how a customer leaves, with all of theirs and without traces; `steward
+//! tenant history`: what was set for one.
 
 use std::process::ExitCode;
 
@@ -15,9 +16,11 @@ use crate::command::list;
 use crate::output;
 
 mod export;
+mod history;
 mod pages;
 
 pub(super) use export::run as export;
+pub(super) use history::run as history;
 
 /// What an erasure would destroy, and what would stay.
 #[derive(Serialize)]

@@ -175,6 +175,7 @@ impl Replica {
             on_behalf_of: None,
             reach: Scope::everything(),
             timezone: "Europe/Berlin".to_owned(),
+            quotas: steward_events::event::Quotas::default(),
             shards: 1,
         };
         match self.ledger.decide(&command, &stamp) {

@@ -22,7 +22,7 @@ pub const fn status(rejection: &Rejection) -> u16 {
     match rejection {
         Rejection::Invalid { .. } => 400,
         Rejection::BudgetExhausted { .. } => 402,
-        Rejection::Forbidden { .. } | Rejection::Suspended { .. } => 403,
+        Rejection::Forbidden { .. } | Rejection::QuotaExceeded { .. } | Rejection::Suspended { .. } => 403,
         Rejection::UnknownTenant { .. } | Rejection::NotFound { .. } => 404,
         Rejection::AlreadyExists { .. } | Rejection::Stale { .. } => 409,
         Rejection::Expired => 410,

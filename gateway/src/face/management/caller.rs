@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, header};
 use steward_aggregates::catalog::Catalogs;
-use steward_calls::{Access, AuthenticatedKey, Files};
+use steward_calls::{Access, AuthenticatedKey, Files, Limits};
 use steward_events::free_text;
 use steward_events::id::{CommandId, TenantId};
 use steward_events::ids::Ids;
@@ -40,6 +40,8 @@ pub(crate) struct Management {
     pub(crate) files: Files,
     pub(crate) capacity: LogCapacity,
     pub(crate) waits: Waits,
+    /// How many wait for flags at once: as many as may call at once.
+    pub(crate) watches: Limits,
 }
 
 /// How long the answer to a command waits for what follows from it.

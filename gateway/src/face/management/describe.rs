@@ -6,6 +6,7 @@ use steward_events::command::{Audience, COMMANDS};
 use steward_events::query;
 use steward_events::request::Reply;
 
+use super::watch_flags::{WAIT_MAX, Watched};
 use crate::documents::refusals::responses;
 
 /// All of them.
@@ -47,7 +48,30 @@ pub(super) fn paths(generator: &mut SchemaGenerator) -> Map<String, Value> {
         let path = format!("/api/v1/tenants/{{tenant}}/{}:{}", spec.view, spec.verb);
         paths.insert(path, json!({ "post": post, "get": get }));
     }
+    paths.insert("/api/v1/tenants/{tenant}/flags/watch".to_owned(), json!({ "get": watch_flags(generator) }));
     paths
+}
+
+/// The one path that is of no table: it waits.
+fn watch_flags(generator: &mut SchemaGenerator) -> Value {
+    let answer = generator.subschema_for::<Watched>().to_value();
+    let help = "The caller's feature flags, as soon as they are others than it has seen";
+    let mut get = operation("flag", "read", help, &json!({}), &answer);
+    get["operationId"] = json!("flag.watch");
+    let after = json!({
+        "name": "after", "in": "query", "required": false, "schema": { "type": "string" },
+        "description": "`version` of the answer before; answered at once without it.",
+    });
+    let wait = json!({
+        "name": "wait_s", "in": "query", "required": false,
+        "schema": { "type": "integer", "minimum": 0, "maximum": WAIT_MAX, "default": 25 },
+        "description": "How many seconds to wait for a change; then the flags come as they are.",
+    });
+    get["parameters"] = json!([tenant(), after, wait]);
+    if let Some(get) = get.as_object_mut() {
+        get.remove("requestBody");
+    }
+    get
 }
 
 fn tenant() -> Value {

@@ -92,14 +92,8 @@ fn budget_row(stored: StoredBudget, now: Timestamp, timezone: &str) -> BudgetRow
 /// The window of `now`: the recorded one while that lasts; after its turn the next of the calendar, of which nothing was
 /// recorded yet.
 fn window_row(budget: &StoredBudget, now: Timestamp, timezone: &str) -> WindowRow {
-    let recorded = &budget.window;
-    let (from, to) = match recorded.to {
-        Some(to) if to <= now => {
-            let (from, next) = window::bounds(budget.key.window, now, timezone);
-            (from.max(to), next)
-        }
-        _ => (recorded.from, recorded.to),
-    };
+    let recorded = (budget.window.from, budget.window.to);
+    let (from, to) = window::after(budget.key.window, recorded, now, timezone);
     let row = budget.windows.iter().find(|row| row.from == from);
     let (spent, held) = row.map_or((0, 0), |row| (row.posted + row.late, row.leased + row.unsettled));
     let warned = row.map(StoredWindow::warned).unwrap_or_default();

@@ -41,7 +41,7 @@ impl SettingsView {
 
     pub(super) async fn models(&self, query: &Query<'_>) -> Result<ModelPage, NoAnswer> {
         let asked: ListModels = query.read()?;
-        let (paging, now) = (asked.paging(), self.clock.now());
+        let (paging, now) = (asked.paging(), self.engine.ports.clock.now());
         let wanted = |row: SettingsRow| match row {
             SettingsRow::Model(row) => Some(row),
             _ => None,

@@ -32,7 +32,7 @@ impl SettingsView {
             own
         };
         let found = found.ok_or_else(|| Rejection::not_found("route of the model", &asked.model))?;
-        Ok(explained(&found, is_inherited, &asked, self.clock.now()))
+        Ok(explained(&found, is_inherited, &asked, self.engine.ports.clock.now()))
     }
 }
 

@@ -15,6 +15,7 @@ use super::{SettingsRow, SettingsView, StoredLife, StoredPlace, life_key, places
 use crate::engine::page::{after, part};
 use crate::engine::read_model::{NoAnswer, Query};
 use crate::engine::view_store::Snapshot;
+use crate::view::tenancy::details;
 
 impl SettingsView {
     /// All tenants for those who ask the tenant `steward`; of any other only itself, for it knows no other.
@@ -46,6 +47,12 @@ impl SettingsView {
     pub(super) async fn tenant(&self, query: &Query<'_>) -> Result<TenantRow, NoAnswer> {
         let ShowTenant { min_position } = query.read()?;
         let (_, row) = self.show(query.tenant(), query.shard, min_position).await?;
+        self.engine.includes(query.shard, min_position).await?;
+        let now = self.engine.ports.clock.now();
+        let row = row.map(|row| {
+            let details = details(&self.engine.authority.read(), query.tenant(), now);
+            TenantRow { details, ..row }
+        });
         Ok(row.ok_or_else(|| Rejection::UnknownTenant { tenant: query.tenant().clone() })?)
     }
 
@@ -101,7 +108,7 @@ fn tenant_row(place: StoredPlace, life: Option<StoredLife>) -> TenantRow {
         return open_row(tenant, shard, life);
     }
     let state = TenantState::Placed;
-    TenantRow { tenant, shard, timezone, state, reason: None, created_at: placed_at, erasure: None }
+    TenantRow { tenant, shard, timezone, state, reason: None, created_at: placed_at, erasure: None, details: None }
 }
 
 fn open_row(tenant: TenantId, shard: Shard, life: StoredLife) -> TenantRow {
@@ -112,5 +119,5 @@ fn open_row(tenant: TenantId, shard: Shard, life: StoredLife) -> TenantRow {
         None if reason.is_some() => TenantState::Suspended,
         None => TenantState::Open,
     };
-    TenantRow { tenant, shard, timezone, state, reason, created_at, erasure }
+    TenantRow { tenant, shard, timezone, state, reason, created_at, erasure, details: None }
 }

@@ -197,7 +197,7 @@ impl Collected {
         let setting = Setting::new(&self.tenant, kind, (id, label), fields);
         let twice = format!("{} {} stands there twice", kind.noun(), setting.label);
         match self.settings.insert(setting.name(), setting) {
-            Some(_) if kind != Kind::Account => Err(twice.into()),
+            Some(_) if !matches!(kind, Kind::Account | Kind::Project) => Err(twice.into()),
             _ => Ok(()),
         }
     }
@@ -264,6 +264,11 @@ impl Collected {
         self.put(Kind::Account, (json!({ "name": name }), name.to_owned()), json!({}))
     }
 
+    /// The project of a scope: what lies below it is created with nothing.
+    fn project(&mut self, scope: &Scope) -> Result<(), BoxError> {
+        scope.project().map_or(Ok(()), |project| self.put(Kind::Project, project_id(project), json!({})))
+    }
+
     fn budgets(&mut self, scope: &Scope, budgets: &OneOrMany<Budget>) -> Result<(), BoxError> {
         for budget in &budgets.0 {
             let mut warn: Vec<u8> = budget.warn.iter().map(|text| percent(text)).collect::<Result<_, _>>()?;
@@ -305,6 +310,11 @@ pub(super) fn budget_id(
     (json!({ "scope": scope, "level": level, "subject": subject, "unit": limit.unit, "per": per }), label)
 }
 
+/// What tells a project from others, and its name for people.
+pub(super) fn project_id(project: &str) -> (Value, String) {
+    (json!({ "project": project }), project.to_owned())
+}
+
 /// What tells a grant from others, and its name for people.
 pub(super) fn grant_id(to: &PrincipalId, name: &str, role: &str, on: &Scope) -> (Value, String) {
     (json!({ "to": to, "role": role, "on": on }), format!("{name} is {role} on {on}"))
@@ -330,6 +340,7 @@ impl Tenant {
         all.grants(&whole, &self.grant)?;
         for (project, at) in &self.project {
             let scope = whole.child(project)?;
+            all.project(&scope)?;
             let within = |error: BoxError| format!("[project.{project}] {error}");
             all.budgets(&scope, &at.budget).map_err(within)?;
             all.grants(&scope, &at.grant).map_err(within)?;

@@ -28,7 +28,8 @@ pub(super) fn differences(file: &Settings, log: &Settings) -> Vec<Difference> {
         }
     }
     inherited_first(&mut found);
-    let only_in_log = log.iter().filter(|(name, _)| !file.contains_key(name));
+    // A project is never gone: that others are there is nothing to do.
+    let only_in_log = log.iter().filter(|(name, _)| !file.contains_key(name) && name.kind != Kind::Project);
     found.extend(only_in_log.map(|(_, setting)| Difference::OnlyInLog(setting.clone())));
     found
 }
@@ -60,16 +61,6 @@ impl Difference {
     pub(super) const fn setting(&self) -> &Setting {
         match self {
             Self::New(setting) | Self::Changed(setting, _) | Self::OnlyInLog(setting) => setting,
-        }
-    }
-
-    /// Why no command can make it so, if none can.
-    pub(super) fn impossible(&self) -> Option<&'static str> {
-        match self {
-            Self::Changed(setting, _) if setting.kind == Kind::Tenant => {
-                Some("the time zone of a tenant cannot be changed, because its budgets turn by it")
-            }
-            _ => None,
         }
     }
 
@@ -168,10 +159,12 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_time_zone_is_shown_and_impossible() {
+    fn a_changed_time_zone_is_set() {
         let zone = |zone: &str| settings(&[(Kind::Tenant, "acme", json!({ "timezone": zone }))]);
         let found = differences(&zone("Europe/Berlin"), &zone("UTC"));
         assert_eq!(found[0].line(), "~ tenant acme: timezone UTC → Europe/Berlin");
-        assert!(found[0].impossible().is_some());
+        let sent = found[0].setting().change().unwrap();
+        assert_eq!((sent.tenant.as_str(), sent.noun, sent.verb), ("acme", "tenant", "set"));
+        assert_eq!(sent.body, json!({ "timezone": "Europe/Berlin" }));
     }
 }

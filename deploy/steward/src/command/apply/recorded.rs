@@ -8,14 +8,14 @@ use steward_events::BoxError;
 use steward_events::event::CachePolicy;
 use steward_events::id::{PrincipalId, TenantId};
 use steward_events::query::{
-    AccountRow, AgentRow, BudgetRow, GrantRow, GrantState, ModelRow, Page, PriceRow, PrincipalState, ProviderRow,
-    RoleRow, TenantRow,
+    AccountRow, AgentRow, BudgetRow, GrantRow, GrantState, ModelRow, Page, PriceRow, PrincipalState, ProjectRow,
+    ProviderRow, RoleRow, TenantRow,
 };
-use steward_events::scope::Subject;
+use steward_events::scope::{Scope, Subject};
 use steward_events::timestamp::Timestamp;
 use steward_ports::clock::{Clock, SystemClock};
 
-use super::company::{budget_id, grant_id};
+use super::company::{budget_id, grant_id, project_id};
 use super::price::price_id;
 use super::route;
 use super::setting::{Kind, Setting, Settings};
@@ -58,6 +58,7 @@ pub(crate) async fn recorded(
         found.put(&tenant, Kind::Tenant, id, json!({ "timezone": timezone }));
         if is_wanted {
             found.catalog(client, &tenant).await?;
+            found.projects(client, &tenant).await?;
             found.people(client, &tenant).await?;
             found.budgets(client, &tenant).await?;
         }
@@ -120,6 +121,21 @@ impl Recorded {
         Ok(())
     }
 
+    /// Those that keys or grants name are there too, though nobody created them.
+    async fn projects(&mut self, client: &Client, tenant: &TenantId) -> Result<(), BoxError> {
+        for ProjectRow { project, .. } in rows(client, tenant, "project").await? {
+            self.put(tenant, Kind::Project, project_id(project.as_str()), json!({}));
+        }
+        Ok(())
+    }
+
+    /// A budget's or grant's project is there, whoever made it.
+    fn named(&mut self, tenant: &TenantId, scope: &Scope) {
+        if let Some(project) = scope.project() {
+            self.put(tenant, Kind::Project, project_id(project), json!({}));
+        }
+    }
+
     async fn people(&mut self, client: &Client, tenant: &TenantId) -> Result<(), BoxError> {
         for RoleRow { role, permissions, inherits, inherited } in rows(client, tenant, "role").await? {
             if !inherited {
@@ -136,6 +152,7 @@ impl Recorded {
         for GrantRow { to, name, role, on, expires, condition, state, .. } in rows(client, tenant, "grant").await? {
             if state == GrantState::Active {
                 let name = name.unwrap_or_else(|| to.to_string());
+                self.named(tenant, &on);
                 let fields = json!({ "expires": expires, "condition": condition });
                 self.put(tenant, Kind::Grant, grant_id(&to, &name, role.as_str(), &on), fields);
             }
@@ -151,6 +168,7 @@ impl Recorded {
             // Those of tasks come and go with them.
             if !matches!(subject, Some(Subject::Task(_))) {
                 let id = budget_id(&scope, level, subject.as_ref(), (limit, per));
+                self.named(tenant, &scope);
                 self.put(tenant, Kind::Budget, id, json!({ "limit": limit, "hard": hard, "warn": warn }));
             }
         }

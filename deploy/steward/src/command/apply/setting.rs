@@ -20,6 +20,7 @@ pub(crate) enum Kind {
     Prompt,
     Role,
     Account,
+    Project,
     Budget,
     Grant,
     Agent,
@@ -38,6 +39,7 @@ impl Kind {
             Self::Prompt => "prompt",
             Self::Role => "role",
             Self::Account => "account",
+            Self::Project => "project",
             Self::Budget => "budget",
             Self::Grant => "grant",
             Self::Agent => "agent",
@@ -46,7 +48,7 @@ impl Kind {
 
     const fn verb(self) -> &'static str {
         match self {
-            Self::Tenant | Self::Account => "create",
+            Self::Tenant | Self::Account | Self::Project => "create",
             Self::Role | Self::Agent => "define",
             Self::Grant => "give",
             Self::Provider | Self::Model | Self::Route | Self::Price | Self::Cache | Self::Prompt | Self::Budget => {
@@ -159,6 +161,15 @@ impl Setting {
             body.remove("unit");
         }
         Ok(Sending { tenant, noun: self.kind.noun(), verb: self.kind.verb(), body: Value::Object(body) })
+    }
+
+    /// The command that changes what holds otherwise: but of a tenant, the one that makes it.
+    pub(crate) fn change(&self) -> Result<Sending, BoxError> {
+        if self.kind != Kind::Tenant {
+            return self.command();
+        }
+        let (tenant, body) = (self.tenant.clone(), Value::Object(self.fields.clone()));
+        Ok(Sending { tenant, noun: self.kind.noun(), verb: "set", body })
     }
 
     /// The command that takes it back, if there is one.

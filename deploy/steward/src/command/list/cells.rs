@@ -96,6 +96,13 @@ pub(super) fn targets(row: &Value) -> String {
     }
 }
 
+/// A list of two fields each: `agents 5, keys 10`.
+pub(super) fn pairs(row: &Value, path: &str, (name, value): (&str, &str)) -> String {
+    let all = row.pointer(path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let one = |of: &Value| format!("{} {}", text(of, name), text(of, value));
+    if all.is_empty() { "-".to_owned() } else { all.iter().map(one).collect::<Vec<_>>().join(", ") }
+}
+
 /// Pico-dollars a token as dollars for a million tokens.
 pub(super) fn price(row: &Value, path: &str) -> String {
     let pico = row.pointer(path).and_then(Value::as_u64);

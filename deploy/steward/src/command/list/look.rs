@@ -34,8 +34,16 @@ enum Cell {
 impl Look {
     /// The look of `spec`: as this file says, else one column a field of its rows.
     pub(super) fn of(spec: &QuerySpec) -> Self {
-        let Some(known) = LISTS.iter().find(|known| known.noun == spec.view) else {
+        if !LISTS.iter().any(|known| known.noun == spec.view) {
             return Self { columns: by_fields(spec), examples: &[], make_one: None };
+        }
+        Self::named(spec.view)
+    }
+
+    /// The look of the lists of `noun`, as this file says; without columns if it says nothing.
+    pub(super) fn named(noun: &str) -> Self {
+        let Some(known) = LISTS.iter().find(|known| known.noun == noun) else {
+            return Self { columns: Vec::new(), examples: &[], make_one: None };
         };
         let column = |(heading, is_number, cell): &KnownColumn| Column {
             heading: (*heading).to_owned(),

@@ -2,9 +2,7 @@
 
 use serde_json::Value;
 
-use super::cells::{
-    condition, flag, from, last_message, moment, named, or, percents, price, receiver, subject, targets, text,
-};
+use super::cells::{condition, flag, from, last_message, moment, named, or, pairs, percents, price, receiver, subject, targets, text};
 
 /// Heading, whether it is a number, and its cell.
 pub(super) type KnownColumn = (&'static str, bool, fn(&Value) -> String);
@@ -119,6 +117,30 @@ pub(super) const LISTS: &[KnownList] = &[
         columns: TENANT,
         examples: &["steward tenant list --state suspended", "steward tenant show acme"],
         make_one: "steward tenant create acme",
+    },
+    KnownList {
+        noun: "project",
+        columns: PROJECT,
+        examples: &["steward project list --tenant acme", "steward project show support --tenant acme"],
+        make_one: "steward project create support --tenant TENANT",
+    },
+    KnownList {
+        noun: "flag",
+        columns: FLAG,
+        examples: &["steward flag list --tenant acme"],
+        make_one: "steward flag set new-search 25% --tenant TENANT",
+    },
+    KnownList {
+        noun: "quota",
+        columns: QUOTA,
+        examples: &["steward quota list --tenant acme"],
+        make_one: "steward quota set agents 5 --tenant TENANT",
+    },
+    KnownList {
+        noun: "plan",
+        columns: PLAN,
+        examples: &["steward plan list", "steward plan list --tenant acme"],
+        make_one: "steward plan define starter --quota '{\"quota\": \"agents\", \"limit\": 5}'",
     },
 ];
 
@@ -267,6 +289,40 @@ pub(super) const DEAD_LETTER: &[KnownColumn] = &[
     ("ATTEMPTS", true, |row| text(row, "/attempts")),
     ("WHY", false, |row| text(row, "/reason")),
     ("MADE", false, |row| moment(row, "/made_at")),
+];
+
+const PROJECT: &[KnownColumn] = &[
+    ("PROJECT", false, |row| text(row, "/project")),
+    ("NAME", false, |row| text(row, "/name")),
+    ("STATE", false, |row| text(row, "/state")),
+    ("CREATED", false, |row| moment(row, "/created_at")),
+    ("REASON", false, |row| text(row, "/reason")),
+];
+
+const FLAG: &[KnownColumn] = &[
+    ("FLAG", false, |row| text(row, "/flag")),
+    ("STATE", false, |row| text(row, "/spec/state")),
+    ("ON FOR", false, |row| text(row, "/spec/on_for")),
+    ("OFF FOR", false, |row| text(row, "/spec/off_for")),
+    ("FROM", false, |row| if flag(row, "/of_plan") { "plan" } else { "tenant" }.to_owned()),
+];
+
+const QUOTA: &[KnownColumn] = &[
+    ("QUOTA", false, |row| text(row, "/quota")),
+    ("LIMIT", true, |row| or(text(row, "/limit"), "none")),
+    ("TAKEN", true, |row| text(row, "/taken")),
+    ("OPERATORS", true, |row| text(row, "/platform")),
+    ("TENANT", true, |row| text(row, "/tenant")),
+    ("PLAN", true, |row| text(row, "/plan")),
+];
+
+const PLAN: &[KnownColumn] = &[
+    ("PLAN", false, |row| text(row, "/plan")),
+    ("REVISION", true, |row| text(row, "/revision")),
+    ("TENANTS", true, |row| text(row, "/tenants")),
+    ("QUOTAS", false, |row| pairs(row, "/spec/quotas", ("/quota", "/limit"))),
+    ("FLAGS", false, |row| pairs(row, "/spec/flags", ("/flag", "/state"))),
+    ("BUDGETS", false, |row| pairs(row, "/spec/budgets", ("/limit", "/per"))),
 ];
 
 const TENANT: &[KnownColumn] = &[

@@ -37,6 +37,7 @@ fn the_example_becomes_commands_in_an_order_that_works() {
         "tenant create",
         "role define",
         "account create",
+        "project create",
         "budget set",
         "grant give",
         "agent define",
