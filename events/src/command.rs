@@ -22,7 +22,7 @@ mod registry;
 mod task;
 mod tenant;
 
-pub use access::{AccessCommand, DefineRole, GiveGrant, RevokeGrant};
+pub use access::{AccessCommand, DefineGroup, DefineRole, GiveGrant, JoinGroup, LeaveGroup, RemoveGroup, RevokeGrant};
 pub use agent::{AgentCommand, DefineAgent};
 pub use batch::{
     BatchCommand, CancelBatch, ClaimBatch, EndBatch, ExtendBatch, FailBatch, FinalizeBatch, StartBatch, SubmitBatch,
@@ -33,7 +33,10 @@ pub use catalog::{
 };
 pub use checkpoint::{CheckpointCommand, RequestCheckpoint, SignCheckpoint};
 pub use file::{FileCommand, KeepFile, RemoveFile};
-pub use identity::{CreateAccount, DisableUser, IdentityCommand, InviteUser, IssueKey, RevokeKey};
+pub use identity::{
+    CreateAccount, DisableUser, EnableUser, IdentityCommand, InviteUser, IssueKey, RevokeKey, RotateKey, SetOwner,
+    SetUser,
+};
 pub use ledger::{
     CorrectLease, EndLease, GrantLease, LeaseRequest, LedgerCommand, RecallLease, RemoveBudget, RenewLease, SetBudget,
     WithdrawRequest,

@@ -30,6 +30,7 @@ mod route;
 pub(crate) mod secret;
 pub(crate) mod send;
 mod task;
+pub(crate) mod unused;
 mod up;
 
 /// Runs what was typed.
@@ -63,6 +64,7 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<ExitCode, BoxError> {
         ("access", Some(("explain", typed))) => return access::explain(typed, &connect()?, json).await,
         ("access", Some((_, typed))) => access::who_can(typed, &connect()?, json).await?,
         ("route", Some(("explain", typed))) => route::explain(typed, &connect()?, json).await?,
+        ("key", Some(("unused", typed))) => unused::run(typed, &connect()?, json).await?,
         ("audit", Some((verb, typed))) => return audit::run(verb, typed, &config, json).await,
         ("task", Some(("list", typed))) => task::list(typed, &connect()?, json).await?,
         ("task", Some(("show", typed))) => task::show(typed, &connect()?, json).await?,

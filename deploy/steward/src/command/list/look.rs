@@ -34,16 +34,20 @@ enum Cell {
 impl Look {
     /// The look of `spec`: as this file says, else one column a field of its rows.
     pub(super) fn of(spec: &QuerySpec) -> Self {
-        let Some(known) = LISTS.iter().find(|known| known.noun == spec.view) else {
-            return Self { columns: by_fields(spec), examples: &[], make_one: None };
-        };
+        let plain = || Self { columns: by_fields(spec), examples: &[], make_one: None };
+        Self::of_noun(spec.view).unwrap_or_else(plain)
+    }
+
+    /// The look of the rows of `noun`, if this file says one.
+    pub(super) fn of_noun(noun: &str) -> Option<Self> {
+        let known = LISTS.iter().find(|known| known.noun == noun)?;
         let column = |(heading, is_number, cell): &KnownColumn| Column {
             heading: (*heading).to_owned(),
             is_number: *is_number,
             cell: Cell::Made(*cell),
         };
         let columns = known.columns.iter().map(column).collect();
-        Self { columns, examples: known.examples, make_one: Some(known.make_one) }
+        Some(Self { columns, examples: known.examples, make_one: Some(known.make_one) })
     }
 
     /// The headings.
