@@ -582,6 +582,12 @@ async fn no_list_shows_rows_of_another_tenant() {
     let access = vec![
         AccessEvent::RoleDefined { role: RoleId::new("spy").unwrap(), permissions: vec![], inherits: vec![] }.into(),
         AccessEvent::RoleGranted { grant: grant("svc_spy", "spy", "globex"), expires: None, condition: None }.into(),
+        AccessEvent::GroupDefined {
+            group: PrincipalId::group(&tenant("globex"), "spy"),
+            name: "spy".to_owned(),
+            description: String::new(),
+        }
+        .into(),
     ];
     write(&mut company, "globex", AggregateKind::Access, access).await;
     let owner = KeyOwner::Tenant(tenant("globex"));

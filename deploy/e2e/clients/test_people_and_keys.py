@@ -163,11 +163,11 @@ def test_a_key_is_replaced_and_nothing_fails_in_between(acme):
     workers = [threading.Thread(target=work) for _ in range(2)]
     for worker in workers:
         worker.start()
-    new = acme.json("key", "rotate", old["key"], "--overlap", "6s", *ACME)["answer"]
+    new = acme.json("key", "rotate", old["key"], "--overlap", "15s", *ACME)["answer"]
     assert new["replaces"] == old["key"] and new["secret"] not in (None, old["secret"])
     assert (call(acme, old["secret"])[0], call(acme, new["secret"])[0]) == (200, 200), "both work"
     using[0] = new["secret"]
-    wait_for("the end of the old key", lambda: call(acme, old["secret"])[0] == 401, 30)
+    wait_for("the end of the old key", lambda: call(acme, old["secret"])[0] == 401, 60)
     stop.set()
     for worker in workers:
         worker.join()

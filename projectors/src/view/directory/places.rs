@@ -1,6 +1,7 @@
 //! Under which keys the rows of the directory stand.
 
 use steward_events::id::{KeyId, PrincipalId, TenantId};
+use steward_events::scope::Scope;
 
 use crate::engine::key::Key;
 
@@ -75,4 +76,9 @@ pub(super) fn uses(tenant: &TenantId) -> Key {
 
 pub(super) fn use_key(tenant: &TenantId, key: &KeyId) -> Key {
     uses(tenant).text(key.as_str())
+}
+
+/// Where a key that reaches `scope` belongs: an operator's for everything to the operators' tenant.
+pub(super) fn home(tenant: &TenantId, scope: &Scope) -> Scope {
+    if *scope == Scope::everything() { Scope::tenant(tenant) } else { scope.clone() }
 }

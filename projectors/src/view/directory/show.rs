@@ -11,7 +11,7 @@ use steward_events::timestamp::Timestamp;
 use super::list::{DirectoryView, Uses, account_row, grant_row, group_row, key_row, principal};
 use super::{
     DirectoryRow, StoredPerson, account_key, grants_of, group_key, groups_of, key_key, keys_of, members_of, owned_by,
-    person_key,
+    person_key, places,
 };
 use crate::engine::key::Key;
 use crate::engine::read_model::{NoAnswer, Query};
@@ -56,7 +56,7 @@ impl DirectoryView {
         let read = move |rows: &Snapshot<'_>| of.key(rows, &key);
         let found = self.rows.read(query.shard, asked.min_position, read).await?;
         let key = found.ok_or_else(|| Rejection::not_found("key", &asked.key))?;
-        query.found(query.sight.covers(&key.scope))?;
+        query.found(query.sight.covers(&places::home(query.tenant(), &key.scope)))?;
         Ok(key)
     }
 }
