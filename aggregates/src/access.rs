@@ -13,8 +13,12 @@ use steward_events::timestamp::Timestamp;
 use crate::aggregate::{Aggregate, Stamp};
 use crate::limit::{self, MODELS_MAX};
 
+mod groups;
 pub mod role;
 
+pub use groups::{GROUP_GRANTS_MAX, GROUPS_MAX, GROUPS_OF_MAX, Group, MEMBERSHIPS_MAX};
+
+use groups::Groups;
 use role::{RoleSpec, built_in};
 
 /// The most roles of one tenant.
@@ -35,11 +39,12 @@ pub const GRANTS_MAX: usize = 10_000;
 /// The most of these that hold only under a condition.
 pub const CONDITIONAL_GRANTS_MAX: usize = 100;
 
-/// A tenant's roles and grants.
+/// A tenant's roles, grants and groups.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     roles: BTreeMap<RoleId, RoleSpec>,
     grants: BTreeMap<PrincipalId, BTreeMap<(RoleId, Scope), Terms>>,
+    groups: Groups,
 }
 
 /// Until when and under which condition a grant holds.
@@ -92,6 +97,21 @@ impl Access {
     /// Where something is granted.
     pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
         self.grants.values().flat_map(BTreeMap::keys).map(|(_, on)| on)
+    }
+
+    /// A group.
+    pub fn group(&self, group: &PrincipalId) -> Option<&Group> {
+        self.groups.get(group)
+    }
+
+    /// The groups that `member` is in.
+    pub fn groups_of(&self, member: &PrincipalId) -> impl Iterator<Item = (&PrincipalId, &Group)> {
+        self.groups.of(member)
+    }
+
+    /// Everyone who is in a group.
+    pub fn members(&self) -> impl Iterator<Item = &PrincipalId> {
+        self.groups.members()
     }
 
     fn terms(&self, grant: &GrantId) -> Option<&Terms> {
@@ -164,6 +184,10 @@ impl Access {
         if !stamp.tenant.is_steward() && !grant.on.is_within(&stamp.tenant) {
             return Err(Rejection::invalid("on", format!("{} is outside tenant {}", grant.on, stamp.tenant)));
         }
+        // Beside the check of people: a group and its grants end together.
+        if grant.to.is_group() && self.groups.get(&grant.to).is_none() {
+            return Err(Rejection::not_found("group", &grant.to));
+        }
         limit::future("expires", give.expires, stamp.at)?;
         limit::count("condition.models", give.condition.as_ref().map_or(0, |c| c.models.len()), MODELS_MAX)?;
         let terms = Terms { expires: give.expires, condition: give.condition.clone() };
@@ -171,7 +195,8 @@ impl Access {
             return Ok(vec![]);
         }
         let held = self.grants.get(&grant.to).map_or(0, BTreeMap::len);
-        limit::count("grants", held + usize::from(self.terms(&grant).is_none()), GRANTS_MAX)?;
+        let most = if grant.to.is_group() { GROUP_GRANTS_MAX } else { GRANTS_MAX };
+        limit::count("grants", held + usize::from(self.terms(&grant).is_none()), most)?;
         if terms.condition.is_some() {
             let others =
                 self.grants_of(&grant.to).filter(|(other, terms)| *other != grant && terms.condition.is_some());
@@ -200,6 +225,10 @@ impl Aggregate for Access {
             AccessCommand::DefineRole(define) => self.define(define, stamp),
             AccessCommand::GiveGrant(give) => self.give(give, stamp),
             AccessCommand::RevokeGrant(revoke) => self.revoke(revoke),
+            AccessCommand::DefineGroup(define) => self.groups.define(define, &stamp.tenant),
+            AccessCommand::JoinGroup(join) => self.groups.join(join),
+            AccessCommand::LeaveGroup(leave) => self.groups.leave(leave),
+            AccessCommand::RemoveGroup(remove) => self.groups.remove(remove),
         }
     }
 
@@ -219,6 +248,13 @@ impl Aggregate for Access {
                     }
                 }
             }
+            AccessEvent::GroupDefined { group, name, description } => self.groups.set(group, name, description),
+            AccessEvent::GroupJoined { group, member } => self.groups.add(group, member),
+            AccessEvent::GroupLeft { group, member, reason: _ } => self.groups.take_out(&group, &member),
+            AccessEvent::GroupRemoved { group, reason: _ } => {
+                self.groups.drop(&group);
+                self.grants.remove(&group);
+            }
         }
     }
 
@@ -227,6 +263,13 @@ impl Aggregate for Access {
             AccessCommand::DefineRole(define) => json!({ "role": define.role }),
             AccessCommand::GiveGrant(give) => json!({ "grant": give.id() }),
             AccessCommand::RevokeGrant(revoke) => json!({ "grant": revoke.id() }),
+            AccessCommand::DefineGroup(define) => {
+                let named = self.groups.named(&define.name);
+                json!({ "group": named, "name": define.name })
+            }
+            AccessCommand::JoinGroup(join) => json!({ "group": join.group, "member": join.member }),
+            AccessCommand::LeaveGroup(leave) => json!({ "group": leave.group, "member": leave.member }),
+            AccessCommand::RemoveGroup(remove) => json!({ "group": remove.group }),
         }
     }
 }

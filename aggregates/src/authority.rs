@@ -9,6 +9,8 @@
 //! * Grants that the tenant `steward` holds count in every tenant, but only for operators (`op_…`), whose ids no other
 //!   tenant can make.
 //! * Nobody grants what they do not hold (see `authority/delegation.rs`), and no key makes another that is more.
+//! * What a group holds, its members hold; a group itself never acts.
+//! * A service account may act only while the person who owns it may.
 //! * A key is looked up where its holder is, never where the request goes; it ends with the key that it was made by
 //!   (see `authority/actor.rs`).
 //! * An agent acts with what both it and the key's principal, its invoker, may. Every agent holds the built-in role
@@ -39,6 +41,8 @@ mod delegation;
 mod ever;
 mod explain;
 mod held_rights;
+mod key_bounds;
+mod key_door;
 mod policies;
 mod policy;
 mod prepared;
@@ -102,6 +106,7 @@ impl Authority {
             agent: key.agent.clone(),
             task: key.task.clone(),
             expires: key.expires,
+            line: key.line.clone(),
             whole,
         })
     }
@@ -162,7 +167,9 @@ impl Authority {
             key: actor.key.as_ref().map(|held| KeyTerms {
                 scope: &held.key.scope,
                 models: &held.key.models,
+                addresses: &held.key.addresses,
                 over: held.over,
+                closed: self.is_closed(held.key, now),
                 is_for_it: self.is_for(held.key, permission),
             }),
         };
@@ -264,12 +271,33 @@ impl Authority {
 
     /// Why `principal` may do nothing in `tenant`, whatever it was granted; none if it is active.
     fn inactive(&self, tenant: &TenantId, principal: &PrincipalId) -> Option<String> {
-        let known = |tenant: &TenantId| self.tenants.get(tenant)?.identity.principal(principal);
-        let steward = || if is_of_steward(principal) { known(&TenantId::steward()) } else { None };
-        match known(tenant).or_else(steward) {
-            None => Some(format!("there is no principal {principal} in tenant {tenant}")),
-            Some(known) => known.disabled.as_ref().map(|reason| format!("{principal} is disabled: {reason}")),
+        let identity = |tenant: &TenantId| self.tenants.get(tenant).map(|rules| &rules.identity);
+        let among = |of: Option<&'_ Identity>| of.is_some_and(|identity| identity.principal(principal).is_some());
+        let steward = || identity(&TenantId::steward()).filter(|_| is_of_steward(principal));
+        let own = identity(tenant);
+        let Some(identity) = (if among(own) { own } else { steward().filter(|of| among(Some(of))) }) else {
+            let group = self.access(tenant).is_some_and(|access| access.group(principal).is_some());
+            return Some(if group {
+                format!("{principal} is a group: its members act, and it does not")
+            } else {
+                format!("there is no principal {principal} in tenant {tenant}")
+            });
+        };
+        let known = identity.principal(principal)?;
+        if let Some(reason) = &known.disabled {
+            return Some(format!("{principal} is disabled: {reason}"));
         }
+        let owner = known.owner.as_ref()?;
+        let gone = identity.principal(owner).is_none_or(|owner| owner.disabled.is_some());
+        gone.then(|| format!("{principal} may act only while its owner {owner} may, who is disabled"))
+    }
+
+    /// True if `principal` is a service account that may not act because its owner may not.
+    fn is_ownerless(&self, tenant: &TenantId, principal: &PrincipalId) -> bool {
+        let Some(identity) = self.identity(tenant) else { return false };
+        let owner =
+            identity.principal(principal).filter(|known| known.disabled.is_none()).and_then(|of| of.owner.as_ref());
+        owner.is_some_and(|owner| identity.principal(owner).is_none_or(|owner| owner.disabled.is_some()))
     }
 
     fn is_operator(&self, principal: &PrincipalId) -> bool {
@@ -361,8 +389,9 @@ impl Reads<IdentityEvent> for Authority {
 
 impl Reads<AccessEvent> for Authority {
     fn read(&mut self, event: &AccessEvent, recorded: &Recorded<'_>) {
-        self.rules_of(recorded).access.apply(event, recorded.entry.at);
+        // First: who was in a group is not known when it is gone. Nobody asks in between.
         self.forget_prepared(&recorded.stream.tenant, event);
+        self.rules_of(recorded).access.apply(event, recorded.entry.at);
     }
 }
 

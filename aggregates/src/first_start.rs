@@ -54,6 +54,9 @@ pub fn operator(identity: &Identity, new: &NewOperator) -> Vec<IdentityEvent> {
             task: None,
             permissions: vec![],
             parent: None,
+            addresses: vec![],
+            hours: vec![],
+            line: None,
         },
     ]
 }

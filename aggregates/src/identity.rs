@@ -1,25 +1,24 @@
 //! Guards who exists in a tenant and with which keys: ids, names and secrets stand for one thing each.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::json;
-use steward_events::command::{CreateAccount, DisableUser, IdentityCommand, InviteUser, IssueKey, RevokeKey};
+use steward_events::command::{CreateAccount, DisableUser, EnableUser, IdentityCommand, InviteUser, SetOwner, SetUser};
 use steward_events::digest::BodyHash;
 use steward_events::event::{IdentityEvent, KeyHash, QuotaKind};
-use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId, TenantId, is_token};
-use steward_events::permission::{Permission, PermissionPattern};
+use steward_events::id::{KeyId, PrincipalId, is_token};
 use steward_events::rejection::Rejection;
-use steward_events::scope::Scope;
-use steward_events::sender::{KEY_BYTES_MAX, KeyRef, OPERATORS_KEY};
+use steward_events::sender::OPERATORS_KEY;
 use steward_events::timestamp::Timestamp;
 
-use crate::access::PERMISSIONS_MAX;
 use crate::aggregate::{Aggregate, Stamp};
-use crate::limit::{self, MODELS_MAX};
+use crate::limit;
 
 mod erasure;
+mod key;
 
 pub use erasure::PersonErasure;
+pub use key::{ADDRESSES_MAX, CALLING, HOURS_MAX, Key, OVERLAP, OVERLAP_MAX};
 
 /// The most people and service accounts of one tenant.
 pub const PRINCIPALS_MAX: usize = 100_000;
@@ -34,6 +33,7 @@ pub struct Identity {
     keys: BTreeMap<KeyId, Key>,
     by_hash: HashMap<KeyHash, KeyId>,
     keys_live: usize,
+    owned: BTreeMap<PrincipalId, BTreeSet<PrincipalId>>,
 }
 
 /// A person or a service account.
@@ -43,80 +43,12 @@ pub struct Principal {
     pub name: Option<String>,
     /// Digest of a person's sealed profile.
     pub profile: Option<BodyHash>,
-    /// Why it may do nothing any more, if so.
+    /// Why it may do nothing, if so.
     pub disabled: Option<String>,
+    /// The person who answers for it, if it is a service account that has one.
+    pub owner: Option<PrincipalId>,
     /// How far its erasure is.
     pub erasure: PersonErasure,
-}
-
-impl Principal {
-    const fn new(name: Option<String>, profile: Option<BodyHash>) -> Self {
-        Self { name, profile, disabled: None, erasure: PersonErasure::None }
-    }
-}
-
-/// What a key is for that names models and no permissions: calls, and its holder's own tasks.
-pub const CALLING: &[&str] = &["model:invoke", "task:submit", "task:list", "task:show"];
-
-/// A key, as issued.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key {
-    /// As whom it acts.
-    pub principal: PrincipalId,
-    /// BLAKE3 of the secret.
-    pub hash: KeyHash,
-    /// Where its calls are booked, and the most that it can reach.
-    pub scope: Scope,
-    /// Models that the key may use; if empty, all that the grants allow.
-    pub models: Vec<ModelId>,
-    /// Moment at which the key stops working.
-    pub expires: Option<Timestamp>,
-    /// The agent it acts for, if one.
-    pub agent: Option<AgentId>,
-    /// The task it was made for, if one.
-    pub task: Option<TaskId>,
-    /// The permissions it is for; if empty, all that the grants allow, or [`CALLING`] if it names models.
-    pub permissions: Vec<PermissionPattern>,
-    /// The key that ends this one when it ends.
-    pub parent: Option<KeyRef>,
-    /// Why it works no more, if it was revoked.
-    pub revoked: Option<String>,
-}
-
-impl Key {
-    /// True once it was revoked or has expired.
-    pub fn is_over(&self, now: Timestamp) -> bool {
-        self.revoked.is_some() || self.expires.is_some_and(|expires| expires <= now)
-    }
-
-    /// True if it reaches less than its principal does in `tenant`, which issued it, or not for good.
-    pub fn is_narrowed(&self, tenant: &TenantId) -> bool {
-        let Self { scope, models, expires, agent, task, permissions, .. } = self;
-        let everywhere = *scope == Scope::everything() || *scope == Scope::tenant(tenant);
-        let for_everything = models.is_empty() && permissions.is_empty() && agent.is_none() && task.is_none();
-        !(everywhere && for_everything && expires.is_none())
-    }
-
-    /// True if it is for calls and the holder's own tasks only.
-    pub const fn is_for_calling(&self) -> bool {
-        self.permissions.is_empty() && !self.models.is_empty()
-    }
-
-    /// True if it is for this.
-    pub fn is_for(&self, permission: &Permission) -> bool {
-        if self.is_for_calling() {
-            return CALLING.contains(&permission.as_str());
-        }
-        self.permissions.is_empty() || self.permissions.iter().any(|pattern| pattern.covers(permission))
-    }
-
-    /// True if it is for everything that `pattern` says.
-    pub fn is_for_all_of(&self, pattern: &PermissionPattern) -> bool {
-        if self.is_for_calling() {
-            return CALLING.contains(&pattern.as_str());
-        }
-        self.permissions.is_empty() || self.permissions.iter().any(|own| pattern.is_part_of(own))
-    }
 }
 
 impl Identity {
@@ -130,14 +62,9 @@ impl Identity {
         self.principals.iter()
     }
 
-    /// A key, revoked ones included.
-    pub fn key(&self, id: &KeyId) -> Option<&Key> {
-        self.keys.get(id)
-    }
-
-    /// Which key has this hash.
-    pub fn key_of_hash(&self, hash: &KeyHash) -> Option<&KeyId> {
-        self.by_hash.get(hash)
+    /// The service accounts that `owner` answers for.
+    pub fn owned_by<'a>(&'a self, owner: &'a PrincipalId) -> impl Iterator<Item = &'a PrincipalId> {
+        self.owned.get(owner).into_iter().flatten()
     }
 
     /// How many people there are that are not disabled.
@@ -148,16 +75,6 @@ impl Identity {
     /// How many service accounts there are that are not disabled.
     pub fn accounts(&self) -> usize {
         self.active(|known| known.name.is_some())
-    }
-
-    /// How many keys work at `at`, those of tasks left out.
-    pub fn keys_at(&self, at: Timestamp) -> usize {
-        self.keys.values().filter(|key| key.task.is_none() && !key.is_over(at)).count()
-    }
-
-    /// Every key, revoked ones included.
-    pub fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.keys.values()
     }
 
     fn active(&self, is_one: impl Fn(&Principal) -> bool) -> usize {
@@ -179,7 +96,7 @@ impl Identity {
             return Err(Rejection::invalid("profile", "was not sealed"));
         };
         match self.principals.get(&principal) {
-            Some(known) if known.disabled.is_some() => Err(disabled_for_good(&principal)),
+            Some(known) if known.disabled.is_some() => Err(is_disabled(&principal)),
             Some(known) if known.profile == Some(profile.digest()) => Ok(vec![]),
             Some(_) => Err(exists("principal", &principal)),
             None => {
@@ -196,12 +113,92 @@ impl Identity {
         }
         let principal = PrincipalId::service_account(&stamp.tenant, &create.name);
         match self.principals.get(&principal) {
-            Some(known) if known.disabled.is_some() => Err(disabled_for_good(&principal)),
+            Some(known) if known.disabled.is_some() => Err(is_disabled(&principal)),
+            Some(known) if create.owner.is_some() && create.owner != known.owner => {
+                let reason =
+                    format!("{principal} exists and has another owner; change that with: steward account set-owner");
+                Err(Rejection::invalid("owner", reason))
+            }
             Some(_) => Ok(vec![]),
             None => {
                 limit::count("principals", self.principals.len() + 1, PRINCIPALS_MAX)?;
                 limit::quota(stamp, QuotaKind::Accounts, || self.accounts())?;
-                Ok(vec![IdentityEvent::AccountCreated { principal, name: create.name.clone() }])
+                let owner = match &create.owner {
+                    Some(owner) => Some(self.owner(owner)?),
+                    // Who makes an account answers for it, if they are a person of this tenant.
+                    None => self.owner(&stamp.actor).ok(),
+                };
+                let created = IdentityEvent::AccountCreated { principal: principal.clone(), name: create.name.clone() };
+                let owned = owner.map(|owner| IdentityEvent::OwnerSet { account: principal, owner });
+                Ok(std::iter::once(created).chain(owned).collect())
+            }
+        }
+    }
+
+    fn set_owner(&self, set: &SetOwner) -> Result<Vec<IdentityEvent>, Rejection> {
+        let SetOwner { account, owner } = set;
+        match self.principals.get(account) {
+            None => Err(Rejection::not_found("account", account)),
+            Some(_) if !account.is_account() => {
+                Err(Rejection::invalid("account", "must be a service account, svc_…: nobody owns a person"))
+            }
+            Some(known) if known.owner.as_ref() == Some(owner) => Ok(vec![]),
+            Some(_) => Ok(vec![IdentityEvent::OwnerSet { account: account.clone(), owner: self.owner(owner)? }]),
+        }
+    }
+
+    /// The one who is to answer for an account: a person of this tenant who may act.
+    fn owner(&self, owner: &PrincipalId) -> Result<PrincipalId, Rejection> {
+        match self.principals.get(owner) {
+            None => Err(Rejection::not_found("principal", owner)),
+            Some(_) if owner.is_account() => {
+                Err(Rejection::invalid("owner", format!("{owner} is a service account; a person must answer for one")))
+            }
+            Some(known) if known.disabled.is_some() => {
+                Err(Rejection::invalid("owner", format!("{owner} is disabled; name somebody who may act")))
+            }
+            Some(_) => Ok(owner.clone()),
+        }
+    }
+
+    fn set_user(&self, set: &SetUser) -> Result<Vec<IdentityEvent>, Rejection> {
+        let Some(profile) = set.profile.sealed() else {
+            return Err(Rejection::invalid("profile", "was not sealed"));
+        };
+        match self.principals.get(&set.principal) {
+            None => Err(Rejection::not_found("person", &set.principal)),
+            Some(known) if known.profile.is_none() => {
+                Err(Rejection::invalid("principal", format!("{} has no profile: it is no person", set.principal)))
+            }
+            Some(known) if known.profile == Some(profile.digest()) => Ok(vec![]),
+            Some(_) => {
+                let (principal, profile) = (set.principal.clone(), profile.clone());
+                Ok(vec![IdentityEvent::UserChanged { principal, profile }])
+            }
+        }
+    }
+
+    /// Whoever acts again counts again.
+    fn enabling(&self, known: &Principal, stamp: &Stamp) -> Result<(), Rejection> {
+        if known.profile.is_some() {
+            limit::quota(stamp, QuotaKind::Users, || self.users())
+        } else {
+            limit::quota(stamp, QuotaKind::Accounts, || self.accounts())
+        }
+    }
+
+    fn enable(&self, enable: &EnableUser, stamp: &Stamp) -> Result<Vec<IdentityEvent>, Rejection> {
+        limit::reason(&enable.reason)?;
+        let EnableUser { principal, reason } = enable.clone();
+        match self.principals.get(&principal) {
+            None => Err(Rejection::not_found("principal", &principal)),
+            Some(known) if known.disabled.is_none() => Ok(vec![]),
+            Some(_) if self.is_erased(&principal) => {
+                Err(Rejection::stale(format!("{principal} was erased, which cannot be undone; invite them anew")))
+            }
+            Some(known) => {
+                self.enabling(known, stamp)?;
+                Ok(vec![IdentityEvent::UserEnabled { principal, reason }])
             }
         }
     }
@@ -215,101 +212,14 @@ impl Identity {
             Some(_) => Ok(vec![IdentityEvent::UserDisabled { principal, reason }]),
         }
     }
-
-    fn issue_key(&self, issue: &IssueKey, stamp: &Stamp) -> Result<Vec<IdentityEvent>, Rejection> {
-        let Some(id) = issue.key.clone() else {
-            return Err(Rejection::invalid("key", "is missing"));
-        };
-        let key = requested(issue, &stamp.tenant);
-        if let Some(known) = self.keys.get(&id) {
-            let same = Key { revoked: known.revoked.clone(), ..key } == *known;
-            return if same { Ok(vec![]) } else { Err(exists("key", &id)) };
-        }
-        if !id.as_str().starts_with("key_") {
-            return Err(Rejection::invalid("key", "must begin with key_; if left out, an id is made"));
-        }
-        if id.as_str().len() > KEY_BYTES_MAX {
-            return Err(Rejection::invalid(
-                "key",
-                format!("has at most {KEY_BYTES_MAX} characters; if left out, an id is made"),
-            ));
-        }
-        if self.by_hash.contains_key(&key.hash) {
-            return Err(Rejection::invalid("hash", "another key already has this secret"));
-        }
-        self.check_holder(&key, stamp)?;
-        if !stamp.tenant.is_steward() && !key.scope.is_within(&stamp.tenant) {
-            return Err(Rejection::invalid("scope", format!("{} is outside tenant {}", key.scope, stamp.tenant)));
-        }
-        limit::count("models", key.models.len(), MODELS_MAX)?;
-        limit::count("permissions", key.permissions.len(), PERMISSIONS_MAX)?;
-        limit::future("expires", key.expires, stamp.at)?;
-        limit::count("keys", self.keys_live + 1, KEYS_MAX)?;
-        if key.task.is_none() {
-            limit::quota(stamp, QuotaKind::Keys, || self.keys_at(stamp.at))?;
-        }
-        let Key { principal, hash, scope, models, expires, agent, task, permissions, parent, revoked: _ } = key;
-        let key = id;
-        Ok(vec![IdentityEvent::KeyIssued {
-            key,
-            principal,
-            hash,
-            scope,
-            models,
-            expires,
-            agent,
-            task,
-            permissions,
-            parent,
-        }])
-    }
-
-    /// A key acts as someone who is here. A task's key acts as its submitter, who may be an operator from elsewhere.
-    fn check_holder(&self, key: &Key, stamp: &Stamp) -> Result<(), Rejection> {
-        let of_a_task = key.agent.is_some() || key.task.is_some() || key.parent.is_some();
-        if of_a_task && !stamp.actor.is_system() {
-            return Err(Rejection::invalid("task", "only parts of Steward issue keys for agents and tasks"));
-        }
-        match self.principals.get(&key.principal) {
-            Some(known) if known.disabled.is_some() => {
-                Err(Rejection::invalid("principal", format!("{} is disabled", key.principal)))
-            }
-            None if key.task.is_none() => Err(Rejection::not_found("principal", &key.principal)),
-            _ => Ok(()),
-        }
-    }
-
-    fn revoke_key(&self, revoke: &RevokeKey) -> Result<Vec<IdentityEvent>, Rejection> {
-        limit::reason(&revoke.reason)?;
-        match self.keys.get(&revoke.key) {
-            None => Err(Rejection::not_found("key", &revoke.key)),
-            Some(key) if key.revoked.is_some() => Ok(vec![]),
-            Some(_) => Ok(vec![IdentityEvent::KeyRevoked { key: revoke.key.clone(), reason: revoke.reason.clone() }]),
-        }
-    }
-}
-
-fn requested(issue: &IssueKey, tenant: &TenantId) -> Key {
-    Key {
-        principal: issue.principal.clone(),
-        hash: issue.hash.clone(),
-        scope: issue.scope.clone().unwrap_or_else(|| Scope::tenant(tenant)),
-        models: issue.models.clone(),
-        expires: issue.expires,
-        agent: issue.agent.clone(),
-        task: issue.task.clone(),
-        permissions: issue.permissions.clone(),
-        parent: issue.parent.clone(),
-        revoked: None,
-    }
 }
 
 fn exists(what: &str, id: &impl ToString) -> Rejection {
     Rejection::AlreadyExists { what: what.to_owned(), id: id.to_string() }
 }
 
-fn disabled_for_good(principal: &PrincipalId) -> Rejection {
-    Rejection::stale(format!("{principal} was disabled, which cannot be undone; use another name"))
+fn is_disabled(principal: &PrincipalId) -> Rejection {
+    Rejection::stale(format!("{principal} was disabled; let it act again with: steward user enable {principal}"))
 }
 
 impl Aggregate for Identity {
@@ -319,23 +229,45 @@ impl Aggregate for Identity {
     fn decide(&self, command: &IdentityCommand, stamp: &Stamp) -> Result<Vec<IdentityEvent>, Rejection> {
         match command {
             IdentityCommand::InviteUser(invite) => self.invite(invite, stamp),
+            IdentityCommand::SetUser(set) => self.set_user(set),
             IdentityCommand::DisableUser(disable) => self.disable(disable),
+            IdentityCommand::EnableUser(enable) => self.enable(enable, stamp),
             IdentityCommand::EraseUser(erase) => self.erase(erase),
             IdentityCommand::RecordDestroyedKey(record) => self.record_destroyed(record),
             IdentityCommand::CreateAccount(create) => self.create_account(create, stamp),
+            IdentityCommand::SetOwner(set) => self.set_owner(set),
             IdentityCommand::IssueKey(issue) => self.issue_key(issue, stamp),
+            IdentityCommand::RotateKey(rotate) => self.rotate_key(rotate, stamp),
             IdentityCommand::RevokeKey(revoke) => self.revoke_key(revoke),
         }
     }
 
     fn apply(&mut self, event: &IdentityEvent, _: Timestamp) {
+        let nobody =
+            Principal { name: None, profile: None, disabled: None, owner: None, erasure: PersonErasure::None };
         match event.clone() {
             IdentityEvent::AccountCreated { principal, name } => {
-                self.principals.insert(principal, Principal::new(Some(name), None));
+                self.principals.insert(principal, Principal { name: Some(name), ..nobody });
+            }
+            IdentityEvent::OwnerSet { account, owner } => {
+                let Some(known) = self.principals.get_mut(&account) else { return };
+                if let Some(owned) = known.owner.replace(owner.clone()).and_then(|before| self.owned.get_mut(&before)) {
+                    owned.remove(&account);
+                }
+                self.owned.entry(owner).or_default().insert(account);
             }
             IdentityEvent::UserInvited { principal, profile } => {
-                let profile = Some(profile.digest());
-                self.principals.insert(principal, Principal::new(None, profile));
+                self.principals.insert(principal, Principal { profile: Some(profile.digest()), ..nobody });
+            }
+            IdentityEvent::UserChanged { principal, profile } => {
+                if let Some(known) = self.principals.get_mut(&principal) {
+                    known.profile = Some(profile.digest());
+                }
+            }
+            IdentityEvent::UserEnabled { principal, reason: _ } => {
+                if let Some(known) = self.principals.get_mut(&principal) {
+                    known.disabled = None;
+                }
             }
             IdentityEvent::UserDisabled { principal, reason } => {
                 if let Some(known) = self.principals.get_mut(&principal) {
@@ -346,31 +278,8 @@ impl Aggregate for Identity {
             IdentityEvent::UserKeyDestroyed { principal, wrapped: _ } => {
                 self.erasure(&principal, PersonErasure::KeyDestroyed);
             }
-            IdentityEvent::KeyIssued {
-                key,
-                principal,
-                hash,
-                scope,
-                models,
-                expires,
-                agent,
-                task,
-                permissions,
-                parent,
-            } => {
-                self.by_hash.insert(hash.clone(), key.clone());
-                let issued =
-                    Key { principal, hash, scope, models, expires, agent, task, permissions, parent, revoked: None };
-                if self.keys.insert(key, issued).is_none() {
-                    self.keys_live += 1;
-                }
-            }
-            IdentityEvent::KeyRevoked { key, reason } => {
-                if let Some(known) = self.keys.get_mut(&key)
-                    && known.revoked.replace(reason).is_none()
-                {
-                    self.keys_live = self.keys_live.saturating_sub(1);
-                }
+            IdentityEvent::KeyIssued { .. } | IdentityEvent::KeyReplaced { .. } | IdentityEvent::KeyRevoked { .. } => {
+                self.apply_to_keys(event)
             }
         }
     }
@@ -378,16 +287,24 @@ impl Aggregate for Identity {
     fn answer(&self, command: &IdentityCommand) -> serde_json::Value {
         match command {
             IdentityCommand::InviteUser(invite) => json!({ "principal": invite.principal }),
+            IdentityCommand::SetUser(set) => json!({ "principal": set.principal }),
             IdentityCommand::DisableUser(disable) => json!({ "principal": disable.principal }),
+            IdentityCommand::EnableUser(enable) => json!({ "principal": enable.principal }),
             IdentityCommand::EraseUser(erase) => json!({ "principal": erase.principal }),
             IdentityCommand::RecordDestroyedKey(record) => json!({ "principal": record.principal }),
             IdentityCommand::CreateAccount(create) => {
                 let named = self.principals.iter().find(|(_, known)| known.name.as_ref() == Some(&create.name));
-                json!({ "principal": named.map(|(id, _)| id), "name": create.name })
+                let owner = named.and_then(|(_, known)| known.owner.as_ref());
+                json!({ "principal": named.map(|(id, _)| id), "name": create.name, "owner": owner })
             }
+            IdentityCommand::SetOwner(set) => json!({ "account": set.account, "owner": set.owner }),
             IdentityCommand::IssueKey(issue) => {
                 let scope = issue.key.as_ref().and_then(|key| self.keys.get(key)).map(|key| &key.scope);
                 json!({ "key": issue.key, "principal": issue.principal, "scope": scope, "expires": issue.expires })
+            }
+            IdentityCommand::RotateKey(rotate) => {
+                let ends = self.keys.get(&rotate.key).and_then(|old| old.expires);
+                json!({ "key": rotate.successor, "replaces": rotate.key, "ends": ends })
             }
             IdentityCommand::RevokeKey(revoke) => json!({ "key": revoke.key }),
         }

@@ -99,6 +99,7 @@ pub fn fold(view: &mut impl View, tenant: &TenantId, at: Timestamp, event: impl 
         at,
         actor: PrincipalId::new("p_ana").unwrap(),
         on_behalf_of: None,
+        key: None,
         causation: None,
         correlation: CorrelationId::new("r1").unwrap(),
         body: None,

@@ -170,6 +170,7 @@ mod tests {
             model: id("m"),
             agent: None,
             task: None,
+            line: None,
         }
     }
 

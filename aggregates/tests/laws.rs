@@ -87,7 +87,8 @@ fn identity_command() -> impl Strategy<Value = IdentityCommand> {
     let name = select(vec!["bot", "cat"]);
     let account = |name: &str| PrincipalId::service_account(&acme(), name);
     prop_oneof![
-        name.clone().prop_map(|name| IdentityCommand::CreateAccount(CreateAccount { name: name.to_owned() })),
+        name.clone()
+            .prop_map(|name| IdentityCommand::CreateAccount(CreateAccount { name: name.to_owned(), owner: None })),
         name.clone().prop_map(move |name| {
             IdentityCommand::DisableUser(DisableUser { principal: account(name), reason: String::new() })
         }),
@@ -103,6 +104,8 @@ fn identity_command() -> impl Strategy<Value = IdentityCommand> {
                 task: None,
                 permissions: vec![],
                 parent: None,
+                addresses: vec![],
+                hours: vec![],
             })
         ),
         key.prop_map(|key| {
@@ -225,7 +228,7 @@ fn request(who: &PrincipalId, what: &Permission, on: &Scope) -> AccessRequest {
         key: None,
         permission: what.clone(),
         scope: on.clone(),
-        context: Context { model: None, cost: Some(NanoDollars(50)) },
+        context: Context { model: None, cost: Some(NanoDollars(50)), address: None },
     }
 }
 
@@ -318,7 +321,7 @@ proptest! {
         let (_, events) = run::<Access>(&commands);
         let authority = authority(&events);
         let allowed = authority.authorise(&request(&who, &what, &on), now);
-        let query = ExplainQuery { principal: who, permission: what, scope: on, at: None };
+        let query = ExplainQuery { principal: who, permission: what, scope: on, at: None, address: None };
         let explained = authority.explain(&acme(), &query, now);
         match allowed {
             Ok(allowed) => {
@@ -391,6 +394,9 @@ proptest! {
             task: None,
             permissions: vec![],
             parent: None,
+            addresses: vec![],
+            hours: vec![],
+            line: None,
         };
         fold(&mut authority, &acme(), Timestamp(0), Event::from(issued));
         let with_key = AccessRequest { key: Some(KeyRef { tenant: acme(), key: "key_1".parse().unwrap() }), ..request(&who, &what, &on) };

@@ -45,6 +45,7 @@ fn scopes() -> impl Strategy<Value = ScopeSet> {
         model: id("m"),
         agent: None,
         task: None,
+        line: None,
     })
 }
 

@@ -72,15 +72,24 @@ fn example(spec: &CommandSpec) -> &'static str {
         ("user", "invite") => r#"{"profile":{"email":"ana@example.com"}}"#,
         ("tenant", "erase") => r#"{"confirm":"acme"}"#,
         ("user", "erase") => r#"{"principal":"p_disabled"}"#,
-        ("user", "disable") => r#"{"principal":"svc_bot"}"#,
+        ("user", "disable" | "enable") => r#"{"principal":"svc_bot"}"#,
+        ("user", "set") => r#"{"principal":"svc_bot","profile":{"email":"ana@example.com"}}"#,
         ("account", "create") => r#"{"name":"bot"}"#,
+        ("account", "set-owner") => r#"{"account":"svc_bot","owner":"p_inside"}"#,
         ("key", "issue") => {
             r#"{"principal":"svc_bot","scope":"acme/support",
+                "hash":"0000000000000000000000000000000000000000000000000000000000000000"}"#
+        }
+        ("key", "rotate") => {
+            r#"{"key":"key_bot",
                 "hash":"0000000000000000000000000000000000000000000000000000000000000000"}"#
         }
         ("key", "revoke") => r#"{"key":"key_bot"}"#,
         ("role", "define") => r#"{"role":"mine","permissions":["task:list"]}"#,
         ("grant", "give" | "revoke") => r#"{"to":"svc_bot","role":"agent","on":"acme/support"}"#,
+        ("group", "define") => r#"{"name":"helpers"}"#,
+        ("group", "join" | "leave") => r#"{"group":"g_helpers","member":"svc_bot"}"#,
+        ("group", "remove") => r#"{"group":"g_helpers"}"#,
         ("budget", "set") => r#"{"scope":"acme/support","limit":"$1"}"#,
         ("budget", "remove") => r#"{"scope":"acme/support","unit":"money","per":"total"}"#,
         ("provider", "set") => r#"{"provider":"mine","kind":"openai","url":"https://example.com"}"#,
@@ -141,6 +150,9 @@ impl World {
                 task: parent.as_ref().map(|_| "t_1".parse().unwrap()),
                 permissions: said("permission").map(|pattern| pattern.parse().unwrap()).into_iter().collect(),
                 parent,
+                addresses: vec![],
+                hours: vec![],
+                line: None,
             },
         );
     }
@@ -184,6 +196,11 @@ impl World {
         for (key, who, narrowed) in keys {
             world.key("acme", key, who, narrowed);
         }
+        let group: PrincipalId = "g_helpers".parse().unwrap();
+        let (name, description) = ("helpers".to_owned(), String::new());
+        world.tell("acme", AccessEvent::GroupDefined { group: group.clone(), name, description });
+        let grant = GrantId { to: group, role: "agent".parse().unwrap(), on: HERE.parse().unwrap() };
+        world.tell("acme", AccessEvent::RoleGranted { grant, expires: None, condition: None });
         let reason = String::new();
         world.tell("acme", IdentityEvent::KeyRevoked { key: "key_revoked".parse().unwrap(), reason: reason.clone() });
         world.tell("acme", IdentityEvent::UserDisabled { principal: "p_disabled".parse().unwrap(), reason });

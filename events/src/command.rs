@@ -24,7 +24,7 @@ mod registry;
 mod task;
 mod tenant;
 
-pub use access::{AccessCommand, DefineRole, GiveGrant, RevokeGrant};
+pub use access::{AccessCommand, DefineGroup, DefineRole, GiveGrant, JoinGroup, LeaveGroup, RemoveGroup, RevokeGrant};
 pub use agent::{AgentCommand, DefineAgent};
 pub use batch::{
     BatchCommand, CancelBatch, ClaimBatch, EndBatch, ExtendBatch, FailBatch, FinalizeBatch, StartBatch, SubmitBatch,
@@ -39,9 +39,7 @@ pub use channel::{
 };
 pub use checkpoint::{CheckpointCommand, RequestCheckpoint, SignCheckpoint};
 pub use file::{FileCommand, KeepFile, RemoveFile};
-pub use identity::{
-    CreateAccount, DisableUser, EraseUser, IdentityCommand, InviteUser, IssueKey, RecordDestroyedKey, RevokeKey,
-};
+pub use identity::{CreateAccount, DisableUser, EnableUser, EraseUser, IdentityCommand, InviteUser, IssueKey, RecordDestroyedKey, RevokeKey, RotateKey, SetOwner, SetUser};
 pub use ledger::{
     CorrectLease, EndLease, GrantLease, LeaseRequest, LedgerCommand, RecallLease, RemoveBudget, RenewLease, SetBudget,
     WithdrawRequest,

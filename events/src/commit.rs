@@ -11,6 +11,7 @@ use crate::event::{AggregateEvents, AggregateKind, Event, UsageEvent};
 use crate::id::{CommandId, CommitId, CorrelationId, PrincipalId, StreamId, TenantId};
 use crate::quantity::{Position, SchemaVersion, Version};
 use crate::request::msgpack;
+use crate::sender::KeyRef;
 use crate::stream::StreamName;
 use crate::timestamp::Timestamp;
 
@@ -34,6 +35,9 @@ pub struct Entry<E = Event> {
     pub actor: PrincipalId,
     /// For whom, if not for themselves.
     pub on_behalf_of: Option<PrincipalId>,
+    /// With which key, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyRef>,
     /// What led to the command: an event `<stream>@<position>`, or another command.
     pub causation: Option<String>,
     /// The chain it belongs to.
@@ -245,6 +249,7 @@ impl<E: Into<Event>> Entry<E> {
             at: self.at,
             actor: self.actor,
             on_behalf_of: self.on_behalf_of,
+            key: self.key,
             causation: self.causation,
             correlation: self.correlation,
             body: self.body,

@@ -150,7 +150,8 @@ ids! {
     of b"_-", "a-z, 0-9, '_' and '-'", "^[a-z0-9][a-z0-9_-]{0,79}$":
     /// A company or team whose data, money and permissions are its own.
     TenantId = "tenant";
-    /// Who acts: a person (`p_…`), a service account (`svc_…`), an operator (`op_…`) or a part of Steward (`sys_…`). Opaque.
+    /// Who acts: a person (`p_…`), a service account (`svc_…`), an operator (`op_…`) or a part of Steward (`sys_…`);
+    /// and a group (`g_…`), which never acts itself. Opaque.
     PrincipalId = "principal";
     /// An API key's public id (`key_…`); the secret is never recorded.
     KeyId = "key";
@@ -279,6 +280,22 @@ impl PrincipalId {
     pub fn service_account(tenant: &TenantId, name: &str) -> Self {
         let hash = blake3::hash(format!("service-account\0{tenant}\0{name}").as_bytes());
         Self(Arc::from(format!("svc_{}", &hash.to_hex()[..16])))
+    }
+
+    /// The group called `name` in `tenant`: opaque, and the same at every mention.
+    pub fn group(tenant: &TenantId, name: &str) -> Self {
+        let hash = blake3::hash(format!("group\0{tenant}\0{name}").as_bytes());
+        Self(Arc::from(format!("g_{}", &hash.to_hex()[..16])))
+    }
+
+    /// True if it is a group: it holds grants for its members and never acts.
+    pub fn is_group(&self) -> bool {
+        self.0.starts_with("g_")
+    }
+
+    /// True if it is a service account.
+    pub fn is_account(&self) -> bool {
+        self.0.starts_with("svc_")
     }
 
     /// A part of Steward itself, e.g. `sys_worker`. Only processes with that role's bus credentials can speak as it.

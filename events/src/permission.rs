@@ -57,6 +57,11 @@ impl Permission {
         Self(Cow::Borrowed("flag:read"))
     }
 
+    /// Using a key at all: asked where a key comes in, before it is known for what.
+    pub const fn key_use() -> Self {
+        Self(Cow::Borrowed("key:use"))
+    }
+
     /// Reading all that is recorded.
     pub const fn history_replay() -> Self {
         Self(Cow::Borrowed("history:replay"))

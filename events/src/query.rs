@@ -43,9 +43,9 @@ pub use channel::{
 };
 pub use cost::{CostBy, CostQuery, CostReport, CostRow, CostSums, ReportDay};
 pub use directory::{
-    AccountPage, AccountRow, AgentPage, AgentRow, GrantPage, GrantRow, GrantState, KeyPage, KeyRow, KeyState,
-    ListAccounts, ListAgents, ListGrants, ListKeys, ListRoles, ListUsers, PrincipalState, RolePage, RoleRow, UserPage,
-    UserRow,
+    AccountPage, AccountRow, AgentPage, AgentRow, GrantPage, GrantRow, GrantState, GroupDetails, GroupPage, GroupQuery,
+    GroupRow, KeyPage, KeyQuery, KeyRow, KeyState, ListAccounts, ListAgents, ListGrants, ListGroups, ListKeys,
+    ListRoles, ListUsers, MemberRow, PrincipalState, RolePage, RoleRow, UserDetails, UserPage, UserQuery, UserRow,
 };
 pub use file::{FilePage, FileQuery, FileRow, ListFiles, Order};
 pub use flag::{FlagPage, FlagRow, Flags, ListFlags, ReadFlags};
@@ -138,11 +138,15 @@ query_table! {
     "audit" "due" => DueQuery, Due, OfTheTenant, "Tenants whose tree has grown since the last signature; only in the tenant steward";
     "metrics" "read" => MetricsQuery, Metrics, OfTheTenant, "The metrics of a tenant";
     "user" "list" => ListUsers, UserPage, OfTheTenant, "A tenant's people";
+    "user" "show" => UserQuery, UserDetails, OfTheTenant, "One person or service account with groups, grants, keys and owned accounts";
     "account" "list" => ListAccounts, AccountPage, OfTheTenant, "A tenant's service accounts";
     "agent" "list" => ListAgents, AgentPage, OfTheTenant, "A tenant's agents as they are defined now";
     "key" "list" => ListKeys, KeyPage, ByScope, "A tenant's API keys, revoked and expired ones included";
+    "key" "show" => KeyQuery, KeyRow, ByScope, "One API key: for what it is, and when it was last used";
     "role" "list" => ListRoles, RolePage, OfTheTenant, "The roles that mean something in a tenant, inherited ones included";
     "grant" "list" => ListGrants, GrantPage, ByScope, "Who holds which role where, expired grants included";
+    "group" "list" => ListGroups, GroupPage, OfTheTenant, "A tenant's groups";
+    "group" "show" => GroupQuery, GroupDetails, OfTheTenant, "One group with its members and grants";
     "budget" "list" => ListBudgets, BudgetPage, ByScope, "A tenant's budgets, and what is spent, held and free of each";
     "provider" "list" => ListProviders, ProviderPage, OfTheTenant, "The upstreams that a tenant's calls can go to, inherited ones included";
     "model" "list" => ListModels, ModelPage, OfTheTenant, "The models that a tenant can name, inherited ones included";

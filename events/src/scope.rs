@@ -174,6 +174,9 @@ pub struct ScopeSet {
     /// For which task, if one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskId>,
+    /// The first of the keys that this one replaces, if it replaces one: budgets of that key count on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<KeyId>,
 }
 
 impl ScopeSet {
@@ -183,7 +186,7 @@ impl ScopeSet {
             && match subject {
                 None => true,
                 Some(Subject::Principal(id)) => *id == self.principal,
-                Some(Subject::Key(id)) => *id == self.key,
+                Some(Subject::Key(id)) => *id == self.key || self.line.as_ref() == Some(id),
                 Some(Subject::Model(id)) => *id == self.model,
                 Some(Subject::Agent(id)) => self.agent.as_ref() == Some(id),
                 Some(Subject::Task(id)) => self.task.as_ref() == Some(id),
@@ -200,6 +203,7 @@ impl ScopeSet {
             hasher.update(part.as_bytes());
             hasher.update(&[0]);
         }
+        // The line follows from the key.
         hasher.finalize().to_hex()[..16].to_owned()
     }
 }

@@ -49,6 +49,7 @@ impl Writer {
             model: id(model),
             agent: None,
             task: None,
+            line: None,
         };
         let context = CallContext {
             scopes,
@@ -67,6 +68,7 @@ impl Writer {
             at: Timestamp(1_795_428_000_123_456),
             actor: id("sys_gateway"),
             on_behalf_of: Some(self.context.scopes.principal.clone()),
+            key: None,
             causation: None,
             correlation: request.clone(),
             body: None,
@@ -163,8 +165,15 @@ fn any_context() -> impl Strategy<Value = Shared<CallContext>> {
     let operations = prop::sample::select(vec![Operation::Chat, Operation::Embeddings, Operation::Tool]);
     (any_id(), any_id(), any_id(), operations, "[ -~]{0,20}", any::<u32>()).prop_map(
         |(principal, key, provider, operation, upstream_model, from)| {
-            let scopes =
-                ScopeSet { path: id("acme"), principal, key, model: id("m.1"), agent: None, task: Some(id("t")) };
+            let scopes = ScopeSet {
+                path: id("acme"),
+                principal,
+                key,
+                model: id("m.1"),
+                agent: None,
+                task: Some(id("t")),
+                line: None,
+            };
             let price = PriceVersion { model: id("m.1"), from: Timestamp(from.into()), target: None };
             Shared::new(CallContext { scopes, operation, provider, upstream_model, price, purpose: Purpose::Asked })
         },
@@ -277,6 +286,7 @@ fn any_entry() -> impl Strategy<Value = Entry> {
                 at: Timestamp(at),
                 actor,
                 on_behalf_of,
+                key: None,
                 causation: (at == 2).then(|| "evt.03.acme.ledger.main@41".to_owned()),
                 correlation,
                 body: None,

@@ -40,6 +40,7 @@ fn entry(events: Vec<Event>) -> Entry {
         at: examples::AT,
         actor: PrincipalId::new("p_ana").unwrap(),
         on_behalf_of: None,
+        key: None,
         causation: None,
         correlation: CorrelationId::new("01correlation").unwrap(),
         body: None,

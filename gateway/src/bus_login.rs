@@ -30,6 +30,10 @@ impl Authenticator for BusLogin {
         }
         // A connection outlives its login, so a holder that cannot be confirmed now stays out.
         let AuthenticatedKey { holder, .. } = self.access.find(secret).await.ok()?;
+        if let Err(why) = self.access.admit(&holder, address) {
+            tracing::info!(tenant.id = %holder.tenant, key = %holder.key, %why, "a login to the bus is refused");
+            return None;
+        }
         let reads_log = self.access.may_read_log(&holder.key_ref(), &holder.principal);
         Some(BusCaller {
             tenant: holder.tenant.clone(),

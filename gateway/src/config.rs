@@ -7,6 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use steward_calls::LimitBounds;
+use steward_events::event::AddressRange;
 use steward_events::setting::Span;
 
 /// The gateway's settings.
@@ -31,6 +32,9 @@ pub struct Config {
     pub connections_max: NonZeroUsize,
     /// Connections at once from one address; further ones are closed. A proxy in front of the gateway is one address.
     pub connections_per_address_max: NonZeroUsize,
+    /// Proxies in front of the gateway, as ranges of addresses: of a connection from one of these, `x-forwarded-for` says
+    /// where the caller is. It matters for keys that may be used only from some addresses.
+    pub trusted_proxies: Vec<AddressRange>,
     /// Model calls at once, over all tenants; further ones are told to come back. The last quarter is for tenants that have
     /// few of them.
     pub calls_max: NonZeroUsize,
@@ -81,6 +85,7 @@ impl Default for Config {
             receive_time_max: Duration::from_secs(20),
             connections_max: positive(8_192),
             connections_per_address_max: positive(6_144),
+            trusted_proxies: Vec::new(),
             calls_max: positive(4_096),
             calls_per_tenant_max: positive(1_024),
             calls_per_principal_max: positive(768),

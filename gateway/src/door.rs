@@ -2,6 +2,7 @@
 //!
 //! Knows who comes and how much they bring. It must not know what is asked for, nor how a no looks.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -10,6 +11,7 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use steward_aggregates::authority::Context;
 use steward_calls::{Accepted, Access, AuthenticatedKey, BodyMemory, CallPermit, IdempotencyKey, Limits, Taker};
+use steward_events::event::AddressRange;
 use steward_events::id::TenantId;
 use steward_events::permission::Permission;
 use steward_events::scope::Scope;
@@ -22,6 +24,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::face::cache_header;
 use crate::observe::Arrival;
+use crate::origin;
 use crate::serve::Peer;
 use crate::tags;
 use crate::wrong_keys::WrongKeys;
@@ -32,6 +35,7 @@ pub(crate) struct Door {
     limits: Limits,
     capacity: LogCapacity,
     wrong_keys: Arc<WrongKeys>,
+    trusted_proxies: Vec<AddressRange>,
     body: BodyBounds,
     management_body: BodyBounds,
     clock: Arc<dyn Clock>,
@@ -51,6 +55,7 @@ impl Door {
             limits: Limits::new(config.limits()),
             capacity,
             wrong_keys,
+            trusted_proxies: config.trusted_proxies.clone(),
             body: BodyBounds { bytes_max: config.body_bytes_max, time_max: config.receive_time_max },
             management_body: BodyBounds {
                 bytes_max: config.management_body_bytes_max,
@@ -84,13 +89,16 @@ impl Door {
     /// Who calls, if their key is good.
     pub(crate) async fn authenticate(&self, head: &Parts) -> Result<AuthenticatedKey, Error> {
         let secret = key(&head.headers)?;
+        let peer = head.extensions.get::<Peer>().map(|Peer(address)| *address);
+        let address = peer.and_then(|peer| origin::address(peer, &head.headers, &self.trusted_proxies));
         if !self.access.has_known(secret) {
             // Before anything is asked of the log: guessing must stay cheap for us. Keys are never held up by others
             // behind the same address, and one that was revoked is told so however often it comes.
-            self.count_wrong_key(head.extensions.get::<Peer>())?;
+            self.count_wrong_key(address.or(peer))?;
         }
         let key = self.access.find(secret).await?;
         Arrival::of(head).comes_from(&key.holder);
+        self.access.admit(&key.holder, address)?;
         Ok(key)
     }
 
@@ -129,9 +137,9 @@ impl Door {
         Ok((permit, memory))
     }
 
-    fn count_wrong_key(&self, peer: Option<&Peer>) -> Result<(), Error> {
-        let Some(Peer(address)) = peer else { return Ok(()) };
-        if self.wrong_keys.count(*address) { Ok(()) } else { Err(Error::TooManyWrongKeys) }
+    fn count_wrong_key(&self, address: Option<IpAddr>) -> Result<(), Error> {
+        let Some(address) = address else { return Ok(()) };
+        if self.wrong_keys.count(address) { Ok(()) } else { Err(Error::TooManyWrongKeys) }
     }
 }
 

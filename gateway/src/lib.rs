@@ -15,6 +15,7 @@ mod face;
 mod gateway;
 mod metrics;
 mod observe;
+mod origin;
 mod probes;
 mod router;
 mod serve;

@@ -61,6 +61,7 @@ fn scopes(dice: &mut Dice) -> ScopeSet {
         model: ModelId::new("small").unwrap(),
         agent: None,
         task: None,
+        line: None,
     }
 }
 

@@ -7,18 +7,19 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use steward_events::event::{
-    AccessEvent, AgentEvent, AgentSpec, AggregateKind, CatalogEvent, Event, IdentityEvent, KeyHash, ModelSpec,
-    PatternKind, Profile, ProviderKind, Rates, RoutePolicy, RouteTerms, Target, TenantEvent,
+    AccessEvent, AgentEvent, AgentSpec, AggregateKind, AnswerSource, CatalogEvent, Event, IdentityEvent, KeyHash,
+    ModelSpec, PatternKind, Profile, ProviderKind, Rates, RoutePolicy, RouteTerms, Target, TenantEvent, UsageEvent,
 };
-use steward_events::id::{AgentId, KeyId, ModelId, ProviderId, RoleId, SecretId};
+use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, ProviderId, RoleId, SecretId};
 use steward_events::provider_key::SecretValue;
 use steward_events::quantity::{PicoDollarsPerToken, Position, Shard, Tokens};
 use steward_events::query::{
-    AccountPage, AgentPage, GrantPage, KeyPage, ModelPage, Page, PricePage, ProviderPage, RolePage, TenantPage,
-    TenantRow, TenantState, UserPage,
+    AccountPage, AgentPage, GrantPage, GroupDetails, GroupPage, KeyPage, KeyRow, ModelPage, Page, PricePage, ProviderPage, RolePage, TenantPage,
+    TenantRow, TenantState, UserDetails, UserPage,
 };
 use steward_events::rejection::Rejection;
 use steward_events::sealed::{KeyOwner, Sealed};
+use steward_events::sender::KeyRef;
 use steward_events::timestamp::Timestamp;
 use steward_projectors::Config;
 
@@ -30,13 +31,14 @@ mod company;
 #[path = "support/events.rs"]
 mod events;
 
-const LISTS: [&str; 12] = [
+const LISTS: [&str; 13] = [
     "user.list",
     "account.list",
     "agent.list",
     "key.list",
     "role.list",
     "grant.list",
+    "group.list",
     "budget.list",
     "provider.list",
     "model.list",
@@ -65,6 +67,9 @@ fn key(id: &str, who: &str, scope: &str, expires: Option<Timestamp>) -> Event {
         task: None,
         permissions: vec![],
         parent: None,
+        addresses: vec![],
+        hours: vec![],
+        line: None,
     }
     .into()
 }
@@ -165,6 +170,131 @@ async fn keys_are_listed_with_names_and_states_without_hashes() {
         accounts.rows.iter().map(|row| (row.name.as_str(), row.reason.as_deref())).collect::<Vec<_>>(),
         [("name-of-svc_a", Some("left"))]
     );
+}
+
+/// A call by this key begins, at this moment.
+async fn called(company: &mut Company, key: &str, at: Timestamp) -> Position {
+    let mut call = events::finished("acme", &mut events::Dice(7));
+    if let UsageEvent::CallFinished { context, source, .. } = &mut call {
+        context.make_mut().scopes.key = key.parse().unwrap();
+        // What is answered without a provider has no start.
+        *source = AnswerSource::Cache;
+    }
+    company.writer.at = at;
+    let position = company.writer.write(&stream(SHARD, "acme", AggregateKind::Usage, "gw-1"), vec![call.into()]).await;
+    company.writer.at = NOON;
+    position
+}
+
+#[tokio::test]
+async fn a_key_shows_when_it_was_last_used_to_the_minute() {
+    let mut company = Company::founded(Config::default()).await;
+    let keys = vec![key("key_1", "svc_a", "acme/support", None), key("key_2", "p_ana", "acme", None)];
+    write(&mut company, "acme", AggregateKind::Identity, keys).await;
+    let after = |seconds| NOON.plus(Duration::from_secs(seconds));
+    let mut last_used = Vec::new();
+    for seconds in [10, 40, 69, 70, 3_600] {
+        let position = called(&mut company, "key_1", after(seconds)).await;
+        let body = json!({ "min_position": position, "key": "key_1" });
+        let row: KeyRow = company.query("acme", "p_max", "key.show", &body).await.unwrap();
+        last_used.push(row.last_used.unwrap());
+    }
+    assert_eq!(last_used, [after(10), after(10), after(10), after(70), after(3_600)]);
+    for (since, unused) in [(0, vec![]), (1, vec!["key_2"]), (3_600, vec!["key_2"]), (3_601, vec!["key_1", "key_2"])] {
+        let filter = json!({ "unused_since": after(since) });
+        let page: KeyPage = company.query("acme", "p_max", "key.list", &filter).await.unwrap();
+        assert_eq!(names(&page), unused, "{since}");
+    }
+    let missing = company.query::<Value>("acme", "p_max", "key.show", &json!({ "key": "key_9" })).await;
+    assert_eq!(missing, Err(Rejection::not_found("key", &"key_9")));
+}
+
+#[tokio::test]
+async fn a_command_is_a_use_of_its_key_wherever_it_goes() {
+    let mut company = Company::founded(Config::default()).await;
+    write(&mut company, "acme", AggregateKind::Identity, vec![key("key_1", "svc_a", "acme", None)]).await;
+    write(&mut company, "steward", AggregateKind::Identity, vec![key("key_root", "op_root", "*", None)]).await;
+    company.writer.key = Some(KeyRef { tenant: tenant("acme"), key: "key_1".parse().unwrap() });
+    let role = || AccessEvent::RoleDefined { role: "mine".parse().unwrap(), permissions: vec![], inherits: vec![] };
+    write(&mut company, "acme", AggregateKind::Access, vec![role().into()]).await;
+    company.writer.key = Some(KeyRef { tenant: tenant("steward"), key: "key_root".parse().unwrap() });
+    let position = write(&mut company, "acme", AggregateKind::Access, vec![role().into()]).await;
+    let row: KeyRow = company
+        .query("acme", "p_max", "key.show", &json!({ "key": "key_1", "min_position": position }))
+        .await
+        .unwrap();
+    assert_eq!(row.last_used, Some(NOON));
+    let row: KeyRow = company.query("steward", "op_root", "key.show", &json!({ "key": "key_root" })).await.unwrap();
+    assert_eq!(row.last_used, Some(NOON), "an operator's key is used in other tenants");
+}
+
+#[tokio::test]
+async fn groups_are_listed_with_members_and_end_with_their_grants() {
+    let mut company = Company::founded(Config::default()).await;
+    let group = PrincipalId::group(&tenant("acme"), "support");
+    let joined = |member: &str| AccessEvent::GroupJoined { group: group.clone(), member: principal(member) }.into();
+    let defined =
+        AccessEvent::GroupDefined { group: group.clone(), name: "support".to_owned(), description: String::new() };
+    let granted = AccessEvent::RoleGranted { grant: grant(group.as_str(), "agent", "acme"), expires: None, condition: None };
+    let events = vec![defined.into(), joined("svc_a"), joined("p_ana"), granted.into()];
+    let position = write(&mut company, "acme", AggregateKind::Access, events).await;
+    let page = company
+        .query::<GroupPage>("acme", "p_max", "group.list", &json!({ "min_position": position }))
+        .await
+        .unwrap();
+    assert_eq!((page.rows.len(), page.rows[0].members), (1, 2));
+    let of = |member: &str| json!({ "member": member });
+    assert_eq!(company.query::<GroupPage>("acme", "p_max", "group.list", &of("svc_a")).await.unwrap().rows.len(), 1);
+    assert_eq!(company.query::<GroupPage>("acme", "p_max", "group.list", &of("p_max")).await.unwrap().rows.len(), 0);
+    let shown: GroupDetails = company.query("acme", "p_max", "group.show", &json!({ "group": group })).await.unwrap();
+    let members: Vec<&str> = shown.members.iter().map(|row| row.member.as_str()).collect();
+    assert_eq!((members, shown.grants.len()), (vec!["p_ana", "svc_a"], 1));
+    let grants: GrantPage = company.query("acme", "p_max", "grant.list", &json!({ "principal": group })).await.unwrap();
+    assert_eq!(grants.rows[0].name.as_deref(), Some("support"));
+    let user: UserDetails = company.query("acme", "p_max", "user.show", &json!({ "user": "svc_a" })).await.unwrap();
+    assert_eq!((user.groups.len(), user.group_grants.len(), user.grants.len()), (1, 1, 1));
+
+    let left = AccessEvent::GroupLeft { group: group.clone(), member: principal("svc_a"), reason: String::new() };
+    let position = write(&mut company, "acme", AggregateKind::Access, vec![left.into()]).await;
+    let body = json!({ "group": group, "min_position": position });
+    let shown: GroupDetails = company.query("acme", "p_max", "group.show", &body).await.unwrap();
+    assert_eq!((shown.group.members, shown.members.len()), (1, 1));
+    let removed = AccessEvent::GroupRemoved { group: group.clone(), reason: String::new() };
+    let position = write(&mut company, "acme", AggregateKind::Access, vec![removed.into()]).await;
+    let body = json!({ "user": "p_ana", "min_position": position });
+    let user: UserDetails = company.query("acme", "p_max", "user.show", &body).await.unwrap();
+    assert_eq!((user.groups.len(), user.group_grants.len()), (0, 0));
+    let missing = company.query::<Value>("acme", "p_max", "group.show", &json!({ "group": group })).await;
+    assert_eq!(missing, Err(Rejection::not_found("group", &group)));
+    let grants: GrantPage = company.query("acme", "p_max", "grant.list", &json!({ "principal": group })).await.unwrap();
+    assert!(grants.rows.is_empty());
+}
+
+#[tokio::test]
+async fn an_account_shows_its_owner_and_waits_for_another() {
+    let mut company = Company::founded(Config::default()).await;
+    let owned = |owner: &str| IdentityEvent::OwnerSet { account: principal("svc_a"), owner: principal(owner) };
+    let events = vec![key("key_1", "svc_a", "acme", None), owned("p_ana").into()];
+    write(&mut company, "acme", AggregateKind::Identity, events).await;
+    let disabled = IdentityEvent::UserDisabled { principal: principal("p_ana"), reason: "left".to_owned() };
+    let position = write(&mut company, "acme", AggregateKind::Identity, vec![disabled.into()]).await;
+    let filter = json!({ "state": "ownerless", "min_position": position });
+    let page: AccountPage = company.query("acme", "p_max", "account.list", &filter).await.unwrap();
+    assert_eq!(page.rows.iter().map(|row| row.principal.as_str()).collect::<Vec<_>>(), ["svc_a"]);
+    let keys: KeyPage = company.query("acme", "p_max", "key.list", &json!({ "state": "disabled" })).await.unwrap();
+    assert_eq!(names(&keys), ["key_1"]);
+    let position = write(&mut company, "acme", AggregateKind::Identity, vec![owned("p_max").into()]).await;
+    let body = json!({ "owner": "p_max", "min_position": position });
+    let page: AccountPage = company.query("acme", "p_max", "account.list", &body).await.unwrap();
+    assert_eq!(page.rows.len(), 1);
+    let ana: UserDetails = company.query("acme", "p_max", "user.show", &json!({ "user": "p_ana" })).await.unwrap();
+    let max: UserDetails = company.query("acme", "p_max", "user.show", &json!({ "user": "p_max" })).await.unwrap();
+    assert_eq!((ana.owned.len(), max.owned.len(), ana.reason.as_deref()), (0, 1, Some("left")));
+    let enabled = IdentityEvent::UserEnabled { principal: principal("p_ana"), reason: String::new() };
+    let position = write(&mut company, "acme", AggregateKind::Identity, vec![enabled.into()]).await;
+    let body = json!({ "state": "disabled", "min_position": position });
+    let page: AccountPage = company.query("acme", "p_max", "account.list", &body).await.unwrap();
+    assert!(page.rows.is_empty());
 }
 
 #[tokio::test]
@@ -480,6 +610,12 @@ async fn no_list_shows_rows_of_another_tenant() {
     let access = vec![
         AccessEvent::RoleDefined { role: RoleId::new("spy").unwrap(), permissions: vec![], inherits: vec![] }.into(),
         AccessEvent::RoleGranted { grant: grant("svc_spy", "spy", "globex"), expires: None, condition: None }.into(),
+        AccessEvent::GroupDefined {
+            group: PrincipalId::group(&tenant("globex"), "spy"),
+            name: "spy".to_owned(),
+            description: String::new(),
+        }
+        .into(),
     ];
     write(&mut company, "globex", AggregateKind::Access, access).await;
     let owner = KeyOwner::Tenant(tenant("globex"));

@@ -172,6 +172,9 @@ async fn history_pages_show_every_event_once_and_no_secret() {
         task: None,
         permissions: vec![],
         parent: None,
+        addresses: vec![],
+        hours: vec![],
+        line: None,
     };
     company.writer.write(&stream(SHARD, "acme", AggregateKind::Identity, "main"), vec![issued.into()]).await;
     submit(&mut company, "t_1", "find the thief").await;

@@ -33,6 +33,9 @@ fn example(spec: &QuerySpec, project: &str) -> Value {
             json!({ "principal": format!("p_{project}"), "permission": "task:list", "scope": format!("acme/{project}") })
         }
         ("access", "who-can") => json!({ "permission": "task:list", "scope": format!("acme/{project}") }),
+        ("user", "show") => json!({ "user": format!("p_{project}") }),
+        ("key", "show") => json!({ "key": format!("key_{project}") }),
+        ("group", "show") => json!({ "group": format!("g_{project}") }),
         ("file", "show") => json!({ "file": format!("file-{project}") }),
         ("batch", "show") => json!({ "batch": format!("batch_{project}") }),
         ("task", "show") => json!({ "task": format!("t_{project}") }),
@@ -46,8 +49,8 @@ fn example(spec: &QuerySpec, project: &str) -> Value {
         ("secret", "open") => json!({ "secret": "openai", "min_position": 0 }),
         (
             "history" | "task" | "file" | "batch" | "audit" | "metrics" | "user" | "account" | "agent" | "key" | "role"
-            | "grant" | "budget" | "provider" | "model" | "price" | "secret" | "channel" | "tenant" | "project" | "flag" | "quota"
-            | "plan",
+            | "group" | "grant" | "budget" | "provider" | "model" | "price" | "secret" | "channel" | "tenant" | "project"
+            | "flag" | "quota" | "plan",
             _,
         ) => json!({}),
         _ => panic!("{}.{} has no example here: add one", spec.view, spec.verb),
@@ -76,6 +79,9 @@ async fn founded() -> Company {
             task: None,
             permissions: vec![],
             parent: None,
+            addresses: vec![],
+            hours: vec![],
+            line: None,
         };
         company.writer.write(&stream(SHARD, "acme", AggregateKind::Identity, "main"), vec![key.into()]).await;
         let budget = LedgerEvent::BudgetSet {

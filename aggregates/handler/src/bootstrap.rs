@@ -110,6 +110,7 @@ impl Start {
                 at,
                 actor: PrincipalId::system(SystemPart::Bootstrap),
                 on_behalf_of: None,
+                key: None,
                 causation: None,
                 correlation: CorrelationId::new("first-start")?,
                 body: None,

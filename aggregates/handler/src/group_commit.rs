@@ -259,6 +259,7 @@ impl<A: Aggregate> Worker<A> {
             at: stamp.at,
             actor: stamp.actor,
             on_behalf_of: stamp.on_behalf_of,
+            key: stamp.key,
             causation: job.causation.clone(),
             correlation: job.correlation.clone(),
             body: job.body,

@@ -144,6 +144,7 @@ mod tests {
             at,
             actor: actor.parse().unwrap(),
             on_behalf_of: None,
+            key: None,
             causation: None,
             correlation: "r1".parse().unwrap(),
             body: None,

@@ -1,3 +1,4 @@
+use steward_events::command::{DefineGroup, JoinGroup, LeaveGroup};
 use steward_events::permission::PermissionPattern;
 
 use super::*;
@@ -31,6 +32,96 @@ fn give(role: &str, on: &str) -> AccessCommand {
 
 fn granted(role: &str, on: &str) -> AccessEvent {
     AccessEvent::RoleGranted { grant: to_bot(role, on).id(), expires: None, condition: None }
+}
+
+fn group() -> PrincipalId {
+    PrincipalId::group(&"acme".parse().unwrap(), "support")
+}
+
+fn group_defined() -> AccessEvent {
+    AccessEvent::GroupDefined { group: group(), name: "support".to_owned(), description: String::new() }
+}
+
+fn bot_joined() -> AccessEvent {
+    AccessEvent::GroupJoined { group: group(), member: "svc_bot".parse().unwrap() }
+}
+
+#[test]
+fn a_group_is_defined_by_its_name() {
+    let define = |name: &str, description: &str| {
+        AccessCommand::DefineGroup(DefineGroup { name: name.to_owned(), description: description.to_owned() })
+    };
+    given::<Access>([]).when(define("support", "")).then([group_defined()]);
+    given::<Access>([group_defined()]).when(define("support", "")).then([]);
+    let changed = AccessEvent::GroupDefined {
+        group: group(),
+        name: "support".to_owned(),
+        description: "answers customers".to_owned(),
+    };
+    given::<Access>([group_defined()]).when(define("support", "answers customers")).then([changed]);
+    let refused = Rejection::invalid("name", "use 1 to 80 of a-z, 0-9, '_' and '-', e.g. support-team");
+    given::<Access>([]).when(define("Support Team", "")).then_rejected(&refused);
+}
+
+#[test]
+fn a_member_joins_once_and_leaves_once() {
+    let join = |member: &str| AccessCommand::JoinGroup(JoinGroup { group: group(), member: member.parse().unwrap() });
+    let leave = AccessCommand::LeaveGroup(LeaveGroup {
+        group: group(),
+        member: "svc_bot".parse().unwrap(),
+        reason: "moved".to_owned(),
+    });
+    let left =
+        AccessEvent::GroupLeft { group: group(), member: "svc_bot".parse().unwrap(), reason: "moved".to_owned() };
+    given::<Access>([group_defined()]).when(join("svc_bot")).then([bot_joined()]);
+    given::<Access>([group_defined(), bot_joined()]).when(join("svc_bot")).then([]);
+    given::<Access>([group_defined(), bot_joined()]).when(leave.clone()).then([left.clone()]);
+    given::<Access>([group_defined(), bot_joined(), left]).when(join("svc_bot")).then([bot_joined()]);
+    given::<Access>([group_defined()]).when(leave).then_rejected(&Rejection::not_found("member", &"svc_bot"));
+    given::<Access>([]).when(join("svc_bot")).then_rejected(&Rejection::not_found("group", &group()));
+    let nested = Rejection::invalid("member", "is a group, and no group is in another: put in its members");
+    given::<Access>([group_defined()]).when(join(group().as_str())).then_rejected(&nested);
+}
+
+#[test]
+fn a_removed_group_takes_its_grants_and_members_along() {
+    let to_group = GiveGrant { to: group(), ..to_bot("agent", "acme") };
+    given::<Access>([])
+        .when(AccessCommand::GiveGrant(to_group.clone()))
+        .then_rejected(&Rejection::not_found("group", &group()));
+    let mut state = Access::default();
+    let granted = AccessEvent::RoleGranted { grant: to_group.id(), expires: None, condition: None };
+    let removed = AccessEvent::GroupRemoved { group: group(), reason: String::new() };
+    for event in [group_defined(), bot_joined(), granted, removed, group_defined()] {
+        state.apply(&event, Timestamp(0));
+    }
+    assert_eq!(state.grants_of(&group()).count(), 0);
+    assert_eq!(state.groups_of(&"svc_bot".parse().unwrap()).count(), 0);
+    assert!(state.group(&group()).unwrap().members.is_empty());
+}
+
+#[test]
+fn a_group_has_few_grants_and_a_member_few_groups() {
+    let mut state = Access::default();
+    for number in 0..GROUPS_OF_MAX {
+        let group = PrincipalId::group(&"acme".parse().unwrap(), &format!("g{number}"));
+        let (name, description) = (format!("g{number}"), String::new());
+        state.apply(&AccessEvent::GroupDefined { group: group.clone(), name, description }, Timestamp(0));
+        state.apply(&AccessEvent::GroupJoined { group, member: "svc_bot".parse().unwrap() }, Timestamp(0));
+    }
+    state.apply(&group_defined(), Timestamp(0));
+    let join = AccessCommand::JoinGroup(JoinGroup { group: group(), member: "svc_bot".parse().unwrap() });
+    let refused = |field: &str, count| {
+        Err(Rejection::invalid(field, format!("would have {count} entries; at most {} are allowed", count - 1)))
+    };
+    assert_eq!(state.decide(&join, &stamp()), refused("groups of this member", GROUPS_OF_MAX + 1));
+    let give = |number: usize| GiveGrant { to: group(), ..to_bot("agent", &format!("acme/p{number}")) };
+    for number in 0..GROUP_GRANTS_MAX {
+        let granted = AccessEvent::RoleGranted { grant: give(number).id(), expires: None, condition: None };
+        state.apply(&granted, Timestamp(0));
+    }
+    let one_more = AccessCommand::GiveGrant(give(GROUP_GRANTS_MAX));
+    assert_eq!(state.decide(&one_more, &stamp()), refused("grants", GROUP_GRANTS_MAX + 1));
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub(super) struct WholeKeys(HashMap<PrincipalId, OfPrincipal>);
 #[derive(Debug, Default)]
 struct OfPrincipal {
     live: BTreeSet<KeyId>,
-    /// When the last of the others was revoked.
+    /// When the last of the others was revoked or replaced.
     revoked_at: Option<Timestamp>,
 }
 
@@ -60,7 +60,8 @@ impl WholeKeys {
                     self.0.entry(principal.clone()).or_default().live.insert(id.clone());
                 }
             }
-            IdentityEvent::KeyRevoked { key: id, .. } => {
+            // A key that was replaced ends by itself, so from now on it speaks under its own name alone.
+            IdentityEvent::KeyRevoked { key: id, .. } | IdentityEvent::KeyReplaced { key: id, .. } => {
                 let Some(key) = identity.key(id) else { return };
                 if let Some(of) = self.0.get_mut(&key.principal)
                     && of.live.remove(id)
@@ -69,7 +70,10 @@ impl WholeKeys {
                 }
             }
             IdentityEvent::AccountCreated { .. }
+            | IdentityEvent::OwnerSet { .. }
             | IdentityEvent::UserInvited { .. }
+            | IdentityEvent::UserChanged { .. }
+            | IdentityEvent::UserEnabled { .. }
             | IdentityEvent::UserDisabled { .. }
             | IdentityEvent::UserErased { .. }
             | IdentityEvent::UserKeyDestroyed { .. } => {}
@@ -84,7 +88,7 @@ impl Authority {
     }
 
     /// The key, the one that it was made by, and so on.
-    fn lineage<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = &'a Key> {
+    pub(super) fn lineage<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = &'a Key> {
         let parent = |key: &&'a Key| self.key(key.parent.as_ref()?);
         std::iter::successors(Some(key), parent).take(LINEAGE_MAX)
     }
@@ -95,6 +99,11 @@ impl Authority {
         let mut length = 0;
         let over = self.lineage(key).inspect(|_| length += 1).any(|key| key.is_over(now) || is_orphan(key));
         over || length == LINEAGE_MAX
+    }
+
+    /// True outside of the key's hours, or of those of one that it was made by.
+    pub(super) fn is_closed(&self, key: &Key, now: Timestamp) -> bool {
+        self.lineage(key).any(|key| key.is_closed(now))
     }
 
     /// True if the key is for this, and so is each that it was made by.

@@ -8,6 +8,7 @@ use cedar_policy::{
     Authorizer, Context as CedarContext, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet,
     Request, RestrictedExpression,
 };
+use steward_events::event::AddressRange;
 use steward_events::scope::Scope;
 
 use super::policy::{self, Asker, Circumstances, KeyTerms, Policy, Verdict};
@@ -16,6 +17,7 @@ struct Engine {
     policies: PolicySet,
     authorizer: Authorizer,
     principal: EntityTypeName,
+    group: EntityTypeName,
     grant: EntityTypeName,
     right: EntityTypeName,
     action: EntityTypeName,
@@ -32,6 +34,7 @@ static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
         policies,
         authorizer: Authorizer::new(),
         principal: name("Principal"),
+        group: name("Group"),
         grant: name("Grant"),
         right: name("Right"),
         action: name("Action"),
@@ -41,11 +44,11 @@ static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
 
 /// Whether the asker may; none if the question cannot be put, or a policy cannot be evaluated or is not known here.
 pub(super) fn verdict(of: &Circumstances<'_>, asker: &Asker<'_>) -> Option<Verdict> {
-    let who = entity(asker, of)?;
+    let (who, group) = entity(asker, of)?;
     let (principal, action) = (who.uid(), uid(&ENGINE.action, of.permission.as_str()));
     let request = Request::new(principal, action, uid(&ENGINE.scope, of.scope.as_str()), context(of)?, None).ok()?;
-    // Rights are no entities of their own, so there is no circle or double.
-    let entities = Entities::from_entities([who], None).ok()?;
+    // Rights are no entities of their own, and no group is in another, so there is no circle or double.
+    let entities = Entities::from_entities(std::iter::once(who).chain(group), None).ok()?;
     let response = ENGINE.authorizer.is_authorized(&request, &ENGINE.policies, &entities);
     // A policy that fails to evaluate counts for nothing, so a failing `forbid` would let everyone through.
     if response.diagnostics().errors().next().is_some() {
@@ -67,13 +70,22 @@ fn right(pattern: &str, scope: &Scope) -> EntityUid {
     uid(&ENGINE.right, &format!("{pattern}@{scope}"))
 }
 
-/// The asker, below the right that the grant which is put gives for what is asked.
-fn entity(asker: &Asker<'_>, of: &Circumstances<'_>) -> Option<Entity> {
+/// The asker, below the right that the grant which is put gives for what is asked: by themselves, or through the group
+/// that holds it.
+fn entity(asker: &Asker<'_>, of: &Circumstances<'_>) -> Option<(Entity, Option<Entity>)> {
     let held = asker.held();
     let rights = held.and_then(|held| Some(right(held.permissions.covering(of.permission)?.as_str(), &held.grant.on)));
     let rights = rights.into_iter().collect();
     match asker {
-        Asker::Principal(id, _) => Some(Entity::new_no_attrs(uid(&ENGINE.principal, id.as_str()), rights)),
+        Asker::Principal(id, held) => {
+            let who = uid(&ENGINE.principal, id.as_str());
+            if held.is_none_or(|held| held.through.is_none()) {
+                return Some((Entity::new_no_attrs(who, rights), None));
+            }
+            let group = uid(&ENGINE.group, held.map_or("", |held| held.grant.to.as_str()));
+            let who = Entity::new_no_attrs(who, [group.clone()].into());
+            Some((who, Some(Entity::new_no_attrs(group, rights))))
+        }
         Asker::Grant(held) => {
             let mut terms: HashMap<String, RestrictedExpression> = HashMap::new();
             if let Some(expires) = held.terms.expires {
@@ -87,7 +99,8 @@ fn entity(asker: &Asker<'_>, of: &Circumstances<'_>) -> Option<Entity> {
                     terms.insert("cost_max".to_owned(), long(cost_max.0));
                 }
             }
-            Entity::new(uid(&ENGINE.grant, &held.grant.to_string()), terms, rights).ok()
+            let grant = Entity::new(uid(&ENGINE.grant, &held.grant.to_string()), terms, rights).ok()?;
+            Some((grant, None))
         }
     }
 }
@@ -111,6 +124,10 @@ fn context(of: &Circumstances<'_>) -> Option<CedarContext> {
     if let Some(cost) = context.cost {
         pairs.push(("cost", long(cost.0)));
     }
+    if let Some(address) = context.address {
+        let networks: Vec<String> = AddressRange::all_of(address).map(|range| range.to_string()).collect();
+        pairs.push(("networks", texts(&networks)));
+    }
     if let Some(key) = key {
         let scopes: Vec<&str> = scopes.iter().map(Scope::as_str).collect();
         pairs.extend([("key", key_record(key)?), ("scopes", texts(&scopes))]);
@@ -121,11 +138,16 @@ fn context(of: &Circumstances<'_>) -> Option<CedarContext> {
 fn key_record(key: &KeyTerms<'_>) -> Option<RestrictedExpression> {
     let mut fields = vec![
         ("over".to_owned(), RestrictedExpression::new_bool(key.over)),
+        ("closed".to_owned(), RestrictedExpression::new_bool(key.closed)),
         ("is_for_it".to_owned(), RestrictedExpression::new_bool(key.is_for_it)),
         ("scope".to_owned(), text(key.scope.as_str())),
     ];
     if !key.models.is_empty() {
         fields.push(("models".to_owned(), texts(key.models)));
+    }
+    if !key.addresses.is_empty() {
+        let ranges: Vec<String> = key.addresses.iter().map(ToString::to_string).collect();
+        fields.push(("addresses".to_owned(), texts(&ranges)));
     }
     RestrictedExpression::new_record(fields).ok()
 }

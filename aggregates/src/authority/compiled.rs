@@ -30,6 +30,10 @@ fn forbids(policy: Policy, of: &Circumstances<'_>, asker: &Asker<'_>) -> bool {
         }
         Policy::PrincipalInactive => !of.active,
         Policy::KeyOver => key.is_some_and(|key| key.over),
+        Policy::KeyHours => key.is_some_and(|key| key.closed),
+        Policy::KeyAddresses => key.zip(of.context.address).is_some_and(|(key, address)| {
+            !key.addresses.is_empty() && !key.addresses.iter().any(|range| range.contains(address))
+        }),
         Policy::KeyPermissions => key.is_some_and(|key| !key.is_for_it),
         Policy::KeyScope => key.is_some_and(|key| !key.scope.contains(of.scope)),
         Policy::KeyModels => {

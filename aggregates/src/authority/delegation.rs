@@ -7,13 +7,19 @@
 //! * `key issue` for somebody else: everything that they hold and the key can reach. What the other is granted later, the
 //!   key has too, as with any key; who keeps its secret is to be trusted with that. For oneself, as for others: the new key
 //!   is no more than the one that asks for it, in scope, models, permissions and end (see [`exceeds`]);
+//!   `key rotate` likewise: whoever asks for it learns the secret of the new key;
 //! * `key revoke` of somebody else's key, `user disable` of somebody else: everything that they hold, where the key reaches;
+//!   with `user disable` and `user enable` also what the service accounts hold that they own;
+//! * `user set` of somebody else, `account set-owner`: everything that they, or the account, hold;
+//! * `group join`, `group remove`, and `group leave` of somebody else: everything that the group holds, whoever joins;
 //! * `task submit`: the agent's model, through the key that asks for it.
 //!
 //! To hold means by grants without conditions, not through a key narrowed to models, an agent or a task: a condition
 //! cannot be passed on, so a principal bound by one passes nothing on.
 
-use steward_events::command::{AccessCommand, BatchCommand, Command, IdentityCommand, IssueKey, TaskCommand};
+use steward_events::command::{
+    AccessCommand, BatchCommand, Command, IdentityCommand, IssueKey, RevokeKey, RotateKey, TaskCommand,
+};
 use steward_events::event::GrantId;
 use steward_events::id::{ModelId, PrincipalId, TenantId};
 use steward_events::permission::{Permission, PermissionPattern};
@@ -22,10 +28,10 @@ use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
 use super::actor::{Actor, HeldKey, MustNameKey};
+use super::key_bounds::{as_issued, exceeds};
 use super::rights::Rights;
 use super::words::{forbidden, forbidden_to};
 use super::{AccessRequest, Allowed, Authority, Context, suspended, system};
-use crate::identity::{CALLING, Key};
 
 /// Something that is passed on: what, where and until when.
 type Passed = (PermissionPattern, Scope, Option<Timestamp>);
@@ -84,9 +90,9 @@ impl Authority {
     /// Where a command concerns, as far as it says so itself or is known here.
     fn scope_of(&self, tenant: &TenantId, command: &Command) -> Scope {
         let of_key = match command {
-            Command::Identity(IdentityCommand::RevokeKey(revoke)) => {
-                self.identity(tenant).and_then(|id| id.key(&revoke.key))
-            }
+            Command::Identity(
+                IdentityCommand::RevokeKey(RevokeKey { key, .. }) | IdentityCommand::RotateKey(RotateKey { key, .. }),
+            ) => self.identity(tenant).and_then(|id| id.key(key)),
             _ => None,
         };
         of_key.map_or_else(|| command.scope(tenant), |key| key.scope.clone())
@@ -104,8 +110,18 @@ impl Authority {
         let held = actor.key.as_ref();
         match (command, held) {
             (Command::Identity(IdentityCommand::IssueKey(issue)), Some(held)) => {
-                match exceeds(held.key, issue, &request.tenant) {
+                match exceeds(held.key, issue, &request.tenant, self.timezone(&request.tenant)) {
                     Some(reason) => refused(reason, "a key that is no more than yours".to_owned()),
+                    None => Ok(()),
+                }
+            }
+            (Command::Identity(IdentityCommand::RotateKey(rotate)), Some(held)) => {
+                let replaced = self.identity(&request.tenant).and_then(|identity| identity.key(&rotate.key));
+                let more = replaced.and_then(|key| {
+                    exceeds(held.key, &as_issued(key), &request.tenant, self.timezone(&request.tenant))
+                });
+                match more {
+                    Some(reason) => refused(reason, "a key that is no less than the one it replaces".to_owned()),
                     None => Ok(()),
                 }
             }
@@ -219,13 +235,16 @@ impl Authority {
 
     /// A grant goes to somebody who exists: a mistyped id must not wait for somebody who makes it theirs.
     fn check_people(&self, request: &AccessRequest, command: &Command) -> Result<(), Rejection> {
-        let Command::Access(AccessCommand::GiveGrant(give)) = command else { return Ok(()) };
-        let known = self.identity(&request.tenant).is_some_and(|identity| identity.principal(&give.to).is_some());
-        if known || give.to.as_str().starts_with("agent_") {
-            Ok(())
-        } else {
-            Err(Rejection::not_found("principal", &give.to))
-        }
+        let who = match command {
+            // Of groups the aggregate itself knows.
+            Command::Access(AccessCommand::GiveGrant(give)) if !give.to.is_group() => &give.to,
+            Command::Access(AccessCommand::JoinGroup(join)) if !join.member.is_group() => &join.member,
+            _ => return Ok(()),
+        };
+        let known = self.identity(&request.tenant).is_some_and(|identity| identity.principal(who).is_some());
+        let agent =
+            who.as_str().starts_with("agent_") && matches!(command, Command::Access(AccessCommand::GiveGrant(_)));
+        if known || agent { Ok(()) } else { Err(Rejection::not_found("principal", who)) }
     }
 
     fn passed_on(&self, request: &AccessRequest, actor: &Actor<'_>, command: &Command, now: Timestamp) -> Vec<Passed> {
@@ -245,30 +264,60 @@ impl Authority {
                 let taken = before.patterns().map(|pattern| (pattern.clone(), scope.clone(), Some(now)));
                 given.chain(taken).collect()
             }
-            Command::Identity(IdentityCommand::IssueKey(issue)) if issue.principal != actor.principal => {
+            Command::Access(AccessCommand::JoinGroup(join)) => self.of_principal(tenant, &join.group, now),
+            Command::Access(AccessCommand::LeaveGroup(leave)) if leave.member != actor.principal => {
+                taken(self.of_principal(tenant, &leave.group, now), now)
+            }
+            Command::Access(AccessCommand::RemoveGroup(remove)) => {
+                taken(self.of_principal(tenant, &remove.group, now), now)
+            }
+            Command::Identity(command) => self.by_identity(tenant, actor, command, now),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What a command about somebody and their keys passes on.
+    fn by_identity(
+        &self,
+        tenant: &TenantId,
+        actor: &Actor<'_>,
+        command: &IdentityCommand,
+        now: Timestamp,
+    ) -> Vec<Passed> {
+        let others_key = |key| {
+            let key = self.identity(tenant).and_then(|identity| identity.key(key));
+            key.filter(|key| key.principal != actor.principal)
+        };
+        match command {
+            IdentityCommand::IssueKey(issue) if issue.principal != actor.principal => {
                 let reach = issue.scope.clone().unwrap_or_else(|| Scope::tenant(tenant));
                 self.of_principal_at(tenant, &issue.principal, &reach, issue.expires, now)
             }
-            Command::Identity(IdentityCommand::RevokeKey(revoke)) => {
-                match self.identity(tenant).and_then(|identity| identity.key(&revoke.key)) {
-                    Some(key) if key.principal != actor.principal => {
-                        self.of_principal_at(tenant, &key.principal, &key.scope, Some(now), now)
-                    }
-                    _ => Vec::new(),
-                }
+            IdentityCommand::RotateKey(rotate) => others_key(&rotate.key).map_or_else(Vec::new, |key| {
+                self.of_principal_at(tenant, &key.principal, &key.scope, key.expires, now)
+            }),
+            IdentityCommand::RevokeKey(revoke) => others_key(&revoke.key)
+                .map_or_else(Vec::new, |key| self.of_principal_at(tenant, &key.principal, &key.scope, Some(now), now)),
+            IdentityCommand::DisableUser(disable) if disable.principal != actor.principal => {
+                taken(self.with_owned(tenant, &disable.principal, now), now)
             }
-            Command::Identity(IdentityCommand::DisableUser(disable)) if disable.principal != actor.principal => self
-                .of_principal(tenant, &disable.principal, now)
-                .into_iter()
-                .map(|(p, s, _)| (p, s, Some(now)))
-                .collect(),
-            Command::Identity(IdentityCommand::EraseUser(erase)) if erase.principal != actor.principal => self
-                .of_principal(tenant, &erase.principal, now)
-                .into_iter()
-                .map(|(p, s, _)| (p, s, Some(now)))
-                .collect(),
+            IdentityCommand::EnableUser(enable) => self.with_owned(tenant, &enable.principal, now),
+            IdentityCommand::EraseUser(erase) if erase.principal != actor.principal => {
+                taken(self.with_owned(tenant, &erase.principal, now), now)
+            }
+            // Who has another mail address may be taken for somebody else where people sign in.
+            IdentityCommand::SetUser(set) if set.principal != actor.principal => {
+                taken(self.of_principal(tenant, &set.principal, now), now)
+            }
+            IdentityCommand::SetOwner(set) => self.of_principal(tenant, &set.account, now),
             _ => Vec::new(),
         }
+    }
+
+    /// What somebody holds, and the accounts that act only while they may.
+    fn with_owned(&self, tenant: &TenantId, principal: &PrincipalId, now: Timestamp) -> Vec<Passed> {
+        let owned = self.identity(tenant).into_iter().flat_map(|identity| identity.owned_by(principal));
+        std::iter::once(principal).chain(owned).flat_map(|of| self.of_principal(tenant, of, now)).collect()
     }
 
     fn of_grant(&self, tenant: &TenantId, grant: &GrantId, until: Option<Timestamp>) -> Vec<Passed> {
@@ -323,30 +372,9 @@ const fn ends_with_its_key(command: &Command) -> bool {
     matches!(command, Command::Task(TaskCommand::SubmitTask(_)) | Command::Batch(BatchCommand::SubmitBatch(_)))
 }
 
-/// In what `issue` asks for more than `own`, if it does.
-fn exceeds(own: &Key, issue: &IssueKey, tenant: &TenantId) -> Option<String> {
-    let scope = issue.scope.clone().unwrap_or_else(|| Scope::tenant(tenant));
-    let for_what: Vec<PermissionPattern> = match (issue.permissions.is_empty(), issue.models.is_empty()) {
-        (false, _) => issue.permissions.clone(),
-        (true, false) => CALLING.iter().filter_map(|text| text.parse().ok()).collect(),
-        (true, true) => vec![PermissionPattern::everything()],
-    };
-    let other_models = issue.models.is_empty() || issue.models.iter().any(|model| !own.models.contains(model));
-    if own.agent.is_some() || own.task.is_some() {
-        return Some("a key made for a task makes no keys".to_owned());
-    }
-    if !own.scope.contains(&scope) {
-        return Some(format!("your key reaches {} and below, not {scope}", own.scope));
-    }
-    if !own.models.is_empty() && other_models {
-        let models: Vec<&str> = own.models.iter().map(AsRef::as_ref).collect();
-        return Some(format!("your key is only for {}", models.join(", ")));
-    }
-    if let Some(more) = for_what.iter().find(|pattern| !own.is_for_all_of(pattern)) {
-        return Some(format!("your key is not for {more}"));
-    }
-    let end = own.expires?;
-    issue.expires.is_none_or(|expires| expires > end).then(|| format!("your key ends at {end}"))
+/// The same rights, as they are taken: until now.
+fn taken(rights: Vec<Passed>, now: Timestamp) -> Vec<Passed> {
+    rights.into_iter().map(|(pattern, scope, _)| (pattern, scope, Some(now))).collect()
 }
 
 fn holds(rights: &Rights, actor: &Actor<'_>, (pattern, scope, until): &Passed) -> bool {

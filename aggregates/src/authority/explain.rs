@@ -12,6 +12,7 @@ use steward_events::timestamp::Timestamp;
 
 use super::actor::Actor;
 use super::held_rights::HeldRights;
+use super::key_door::set_owner;
 use super::policy::{Policy, Verdict};
 use super::rights::Rights;
 use super::words::{forbidden_to, in_words, not_granted};
@@ -45,9 +46,17 @@ impl Authority {
                 }
                 Policy::PrincipalInactive => (
                     self.inactive(tenant, principal).unwrap_or_else(|| format!("{principal} is not active")),
-                    "somebody who is active".to_owned(),
+                    if self.is_ownerless(tenant, principal) {
+                        set_owner(principal)
+                    } else {
+                        "somebody who is active".to_owned()
+                    },
                 ),
                 Policy::KeyOver => ("the key was revoked or has expired".to_owned(), new_key(&format!("--on {scope}"))),
+                Policy::KeyHours | Policy::KeyAddresses => match key {
+                    Some(key) => self.of_the_door(policy, key, request.context.address, now),
+                    None => (format!("the policy {} forbids it", policy.id()), String::new()),
+                },
                 Policy::KeyPermissions => (key_is_for(key), new_key(&format!("--permission {permission}"))),
                 Policy::KeyScope => (
                     format!("the key reaches {} and below, not {scope}", key.map_or("", |key| key.scope.as_str())),
@@ -95,14 +104,14 @@ impl Authority {
 
     /// Whether someone may do something in `tenant`, why, and what would allow it. Conditions are told, not tested.
     pub fn explain(&self, tenant: &TenantId, query: &ExplainQuery, now: Timestamp) -> Explanation {
-        let ExplainQuery { principal, permission, scope, at: _ } = query;
+        let ExplainQuery { principal, permission, scope, at: _, address } = query;
         let request = AccessRequest {
             tenant: tenant.clone(),
             principal: principal.clone(),
             key: None,
             permission: permission.clone(),
             scope: scope.clone(),
-            context: Context::default(),
+            context: Context { address: *address, ..Context::default() },
         };
         // Of somebody as such; a key that is named narrows them.
         let actor = match KeyRef::spoken(principal, tenant) {
@@ -144,7 +153,8 @@ impl Authority {
             .into_iter()
             .filter_map(|of| self.access(of))
             .flat_map(Access::holders)
-            .filter(|holder| !holder.as_str().starts_with("agent_"))
+            .filter(|holder| !holder.as_str().starts_with("agent_") && !holder.is_group())
+            .chain([tenant, &steward].into_iter().filter_map(|of| self.access(of)).flat_map(Access::members))
             .collect();
         let may = |principal: &&PrincipalId| {
             let query = ExplainQuery {
@@ -152,6 +162,7 @@ impl Authority {
                 permission: permission.clone(),
                 scope: scope.clone(),
                 at: None,
+                address: None,
             };
             let explanation = self.explain(tenant, &query, now);
             explanation.allowed.then(|| MayDo {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use steward_events::event::GrantId;
+use steward_events::id::PrincipalId;
 use steward_events::permission::{Permission, PermissionPattern};
 use steward_events::quantity::NanoDollars;
 use steward_events::scope::Scope;
@@ -15,15 +16,33 @@ use crate::access::role::Closure;
 /// What a role permits; shared by all who hold it.
 pub(super) type RolePermissions = Arc<Closure>;
 
+/// Somebody in a group.
+#[derive(Clone, Debug)]
+pub(super) struct Membership {
+    pub(super) member: PrincipalId,
+    /// What the group is called.
+    pub(super) group: String,
+}
+
 /// One grant with what its role permits.
 #[derive(Clone, Debug)]
 pub(super) struct HeldRights {
     pub(super) grant: GrantId,
+    /// In which group somebody holds it, if it is a group's.
+    pub(super) through: Option<Arc<Membership>>,
     pub(super) terms: Terms,
     pub(super) permissions: RolePermissions,
 }
 
 impl HeldRights {
+    /// `svc_1 is admin on acme`; `svc_1 is in the group support: g_1 is admin on acme`.
+    pub(super) fn in_short(&self) -> String {
+        match self.through.as_deref() {
+            None => self.grant.to_string(),
+            Some(Membership { member, group }) => format!("{member} is in the group {group}: {}", self.grant),
+        }
+    }
+
     /// The pattern that permits this here, terms aside.
     pub(super) fn covers(&self, permission: &Permission, scope: &Scope) -> Option<&PermissionPattern> {
         let here = self.grant.on.contains(scope);

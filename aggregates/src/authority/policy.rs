@@ -3,6 +3,7 @@
 //! It must not know where grants come from (that is `rights`), nor what to tell the one who is denied (that is `words`
 //! and `explain`), nor how they are evaluated: `compiled` does it for every question, `cedar` for some of them again.
 
+use steward_events::event::AddressRange;
 use steward_events::id::{ModelId, PrincipalId};
 use steward_events::permission::Permission;
 use steward_events::query;
@@ -31,7 +32,11 @@ pub(super) struct Circumstances<'a> {
 pub(super) struct KeyTerms<'a> {
     pub(super) scope: &'a Scope,
     pub(super) models: &'a [ModelId],
+    /// From where it may be used; from everywhere if empty.
+    pub(super) addresses: &'a [AddressRange],
     pub(super) over: bool,
+    /// It is outside of its hours.
+    pub(super) closed: bool,
     /// The permission asked for is one that the key is for.
     pub(super) is_for_it: bool,
 }
@@ -83,6 +88,8 @@ pub(super) enum Policy {
     OperatorsOnly,
     PrincipalInactive,
     KeyOver,
+    KeyHours,
+    KeyAddresses,
     KeyPermissions,
     KeyScope,
     KeyModels,
@@ -93,11 +100,13 @@ pub(super) enum Policy {
 
 impl Policy {
     /// All of them, in order.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::TenantSuspended,
         Self::OperatorsOnly,
         Self::PrincipalInactive,
         Self::KeyOver,
+        Self::KeyHours,
+        Self::KeyAddresses,
         Self::KeyPermissions,
         Self::KeyScope,
         Self::KeyModels,
@@ -113,6 +122,8 @@ impl Policy {
             Self::OperatorsOnly => "operators-only",
             Self::PrincipalInactive => "principal-inactive",
             Self::KeyOver => "key-over",
+            Self::KeyHours => "key-hours",
+            Self::KeyAddresses => "key-addresses",
             Self::KeyPermissions => "key-permissions",
             Self::KeyScope => "key-scope",
             Self::KeyModels => "key-models",

@@ -9,7 +9,7 @@ use steward_events::id::{PrincipalId, RoleId, TenantId};
 use steward_events::scope::Scope;
 
 use super::Authority;
-use super::held_rights::{HeldRights, RolePermissions};
+use super::held_rights::{HeldRights, Membership, RolePermissions};
 use super::rights::Rights;
 use crate::access::Terms;
 use crate::access::role::{RoleSpec, built_in, closure};
@@ -96,40 +96,56 @@ impl Authority {
     fn held(&self, tenant: &TenantId, principal: &PrincipalId) -> Vec<HeldRights> {
         let steward = TenantId::steward();
         let mut held = Vec::new();
-        let mut take = |of: &TenantId, grant: GrantId, terms: Terms| {
+        let mut take = |of: &TenantId, grant: GrantId, through: Option<Arc<Membership>>, terms: Terms| {
             let permissions = self.role_permissions(of, &grant.role);
-            held.push(HeldRights { grant, terms, permissions });
+            held.push(HeldRights { grant, through, terms, permissions });
         };
         let from_steward = !tenant.is_steward() && self.is_operator(principal);
         let tenants = std::iter::once(tenant).chain(from_steward.then_some(&steward));
         for of in tenants {
-            for (grant, terms) in self.tenants.get(of).into_iter().flat_map(|rules| rules.access.grants_of(principal)) {
-                take(of, grant, terms.clone());
+            let Some(access) = self.access(of) else { continue };
+            for (grant, terms) in access.grants_of(principal) {
+                take(of, grant, None, terms.clone());
+            }
+            for (id, group) in access.groups_of(principal) {
+                let through = Arc::new(Membership { member: principal.clone(), group: group.name.clone() });
+                for (grant, terms) in access.grants_of(id) {
+                    take(of, grant, Some(Arc::clone(&through)), terms.clone());
+                }
             }
         }
         if principal.as_str().starts_with("agent_")
             && let Ok(role) = RoleId::new("agent")
         {
-            take(tenant, GrantId { to: principal.clone(), role, on: Scope::tenant(tenant) }, Terms::default());
+            take(tenant, GrantId { to: principal.clone(), role, on: Scope::tenant(tenant) }, None, Terms::default());
         }
         held
     }
 
-    /// Forgets what no longer holds after `event` of `tenant`.
+    /// Forgets what does not hold after `event` of `tenant`, which is about to be taken in.
     pub(super) fn forget_prepared(&mut self, tenant: &TenantId, event: &AccessEvent) {
         let Prepared { rights, meanings } = &self.prepared;
+        let forget = |principal: &PrincipalId| _ = rights.remove(&(tenant.clone(), principal.clone()));
+        // A group's grants are its members'.
+        let forget_with_members = |holder: &PrincipalId| {
+            forget(holder);
+            let group = self.access(tenant).and_then(|access| access.group(holder));
+            group.into_iter().flat_map(|group| &group.members).for_each(forget);
+        };
         match event {
-            AccessEvent::RoleGranted { grant, .. } | AccessEvent::GrantRevoked { grant, .. }
-                if !tenant.is_steward() =>
-            {
-                _ = rights.remove(&(tenant.clone(), grant.to.clone()));
+            // What steward grants reaches every tenant.
+            _ if tenant.is_steward() => self.prepared.clear(),
+            AccessEvent::RoleGranted { grant, .. } | AccessEvent::GrantRevoked { grant, .. } => {
+                forget_with_members(&grant.to);
             }
-            // Roles reach everyone who holds them, and what steward grants reaches every tenant.
-            AccessEvent::RoleDefined { .. } if !tenant.is_steward() => {
+            AccessEvent::GroupJoined { member, .. } | AccessEvent::GroupLeft { member, .. } => forget(member),
+            AccessEvent::GroupRemoved { group, .. } => forget_with_members(group),
+            AccessEvent::GroupDefined { .. } => {}
+            // Roles reach everyone who holds them.
+            AccessEvent::RoleDefined { .. } => {
                 rights.retain(|(of, _), _| of != tenant);
                 meanings.retain(|(of, _), _| of != tenant);
             }
-            _ => self.prepared.clear(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What is asked of the authority, and what it answers.
 
+use std::net::IpAddr;
+
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;
@@ -31,6 +33,8 @@ pub struct Context {
     pub model: Option<ModelId>,
     /// The most it can cost.
     pub cost: Option<NanoDollars>,
+    /// From which address it comes, where that is known: at the door, which asks before anybody else.
+    pub address: Option<IpAddr>,
 }
 
 /// They may.
@@ -63,6 +67,8 @@ pub struct KeyHolder {
     pub task: Option<TaskId>,
     /// Moment at which the key stops working.
     pub expires: Option<Timestamp>,
+    /// The first of the keys that this one replaces, if it replaces one.
+    pub line: Option<KeyId>,
     /// True if the key reaches all that its principal does, for good.
     pub whole: bool,
 }

@@ -9,9 +9,12 @@ use super::*;
 use crate::spec::fold;
 
 mod grants;
+mod groups;
 mod judge;
+mod key_limits;
 mod keys;
 mod projects;
+mod owners;
 mod roles;
 mod suspension;
 
@@ -75,14 +78,62 @@ impl AuthorityEnv {
             task: None,
             permissions: vec![],
             parent: None,
+            addresses: vec![],
+            hours: vec![],
         };
         change(&mut issue);
-        let IssueKey { key, principal, hash, scope, models, expires, agent, task, permissions, parent } = issue;
-        let (key, scope) = (key.unwrap(), scope.unwrap());
-        let event =
-            IdentityEvent::KeyIssued { key, principal, hash, scope, models, expires, agent, task, permissions, parent };
+        let IssueKey {
+            key,
+            principal,
+            hash,
+            scope,
+            models,
+            expires,
+            agent,
+            task,
+            permissions,
+            parent,
+            addresses,
+            hours,
+        } = issue;
+        let event = IdentityEvent::KeyIssued {
+            key: key.unwrap(),
+            principal,
+            hash,
+            scope: scope.unwrap(),
+            models,
+            expires,
+            agent,
+            task,
+            permissions,
+            parent,
+            addresses,
+            hours,
+            line: None,
+        };
         fold(&mut self.0, &tenant.parse().unwrap(), T0, event);
         secret
+    }
+
+    fn group(&mut self, tenant: &str, name: &str, members: &[&str]) -> String {
+        let of: TenantId = tenant.parse().unwrap();
+        let group = PrincipalId::group(&of, name);
+        let (name, description) = (name.to_owned(), String::new());
+        fold(&mut self.0, &of, T0, AccessEvent::GroupDefined { group: group.clone(), name, description });
+        for member in members {
+            self.join(tenant, &group, member);
+        }
+        group.to_string()
+    }
+
+    fn join(&mut self, tenant: &str, group: &PrincipalId, member: &str) {
+        let joined = AccessEvent::GroupJoined { group: group.clone(), member: member.parse().unwrap() };
+        fold(&mut self.0, &tenant.parse().unwrap(), T0, joined);
+    }
+
+    fn disable(&mut self, principal: &str) {
+        let event = IdentityEvent::UserDisabled { principal: principal.parse().unwrap(), reason: "left".to_owned() };
+        fold(&mut self.0, &acme(), T0, event);
     }
 
     fn suspend(&mut self) {
@@ -96,7 +147,7 @@ impl AuthorityEnv {
     fn invoke(&self, who: &str, key: Option<&str>, on: &str, model: &str, cost: u64) -> Result<Allowed, Rejection> {
         let mut request = request(who, "model:invoke", on);
         request.key = key.map(|key| KeyRef { tenant: acme(), key: key.parse().unwrap() });
-        request.context = Context { model: Some(model.parse().unwrap()), cost: Some(NanoDollars(cost)) };
+        request.context = Context { model: Some(model.parse().unwrap()), cost: Some(NanoDollars(cost)), address: None };
         self.0.authorise(&request, T1)
     }
 
@@ -141,6 +192,8 @@ fn issue(principal: &str) -> IssueKey {
         task: None,
         permissions: vec![],
         parent: None,
+        addresses: vec![],
+        hours: vec![],
     }
 }
 

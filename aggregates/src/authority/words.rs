@@ -17,7 +17,7 @@ use super::request::AccessRequest;
 
 /// `svc_1 is admin on acme (admin → developer permits task:*), only for small, until 2026-12-01T00:00:00Z`
 pub(super) fn in_words(held: &HeldRights, permission: &Permission, scope: &Scope) -> String {
-    let mut words = held.grant.to_string();
+    let mut words = held.in_short();
     // Writing to a text does not fail.
     if let Some(pattern) = held.covers(permission, scope) {
         let path: Vec<&str> = held.permissions.path(pattern).into_iter().map(AsRef::as_ref).collect();
@@ -63,6 +63,7 @@ pub(super) fn forbidden_to(
 pub(super) fn not_granted(held: &[HeldRights], request: &AccessRequest, now: Timestamp) -> String {
     let AccessRequest { permission, scope, context, .. } = request;
     let covering = held.iter().filter(|held| held.covers(permission, scope).is_some());
-    let mut failing = covering.filter_map(|held| Some(format!("{} {}", held.grant, held.terms_fail(context, now)?)));
+    let mut failing =
+        covering.filter_map(|held| Some(format!("{} {}", held.in_short(), held.terms_fail(context, now)?)));
     failing.next().unwrap_or_else(|| format!("no grant of {permission} at {scope} or above"))
 }

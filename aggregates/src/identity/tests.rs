@@ -1,7 +1,11 @@
 use steward_events::event::Profile;
 use steward_events::sealed::{Content, DataKey, KeyDigest, KeyOwner, Sealed};
 
+use steward_events::command::{IssueKey, RevokeKey, RotateKey};
+use steward_events::scope::Scope;
+
 use super::*;
+use crate::limit::MODELS_MAX;
 use crate::spec::{given, stamp};
 
 const HOUR: Timestamp = Timestamp(3_600_000_000);
@@ -30,6 +34,8 @@ fn issue() -> IssueKey {
         task: None,
         permissions: vec![],
         parent: None,
+        addresses: vec![],
+        hours: vec![],
     }
 }
 
@@ -45,6 +51,9 @@ fn issued() -> IdentityEvent {
         task: None,
         permissions: vec![],
         parent: None,
+        addresses: vec![],
+        hours: vec![],
+        line: None,
     }
 }
 
@@ -60,10 +69,10 @@ fn sealed_profile() -> Sealed<Profile> {
 
 #[test]
 fn an_account_is_created_once() {
-    let create = IdentityCommand::CreateAccount(CreateAccount { name: "bot".to_owned() });
+    let create = IdentityCommand::CreateAccount(CreateAccount { name: "bot".to_owned(), owner: None });
     given::<Identity>([]).when(create.clone()).then([bot_created()]);
     given::<Identity>([bot_created()]).when(create.clone()).then([]);
-    given::<Identity>([bot_created(), bot_disabled()]).when(create).then_rejected(&disabled_for_good(&bot()));
+    given::<Identity>([bot_created(), bot_disabled()]).when(create).then_rejected(&is_disabled(&bot()));
 }
 
 #[test]
@@ -201,7 +210,7 @@ fn the_answer_names_the_created_things() {
     let mut state = Identity::default();
     state.apply(&bot_created(), Timestamp(0));
     state.apply(&issued(), Timestamp(0));
-    let create = IdentityCommand::CreateAccount(CreateAccount { name: "bot".to_owned() });
+    let create = IdentityCommand::CreateAccount(CreateAccount { name: "bot".to_owned(), owner: None });
     assert_eq!(state.answer(&create)["principal"], bot().as_str());
     assert_eq!(state.answer(&command(issue()))["key"], "key_1");
 }
@@ -257,4 +266,211 @@ fn a_quota_of_people_counts_people_only() {
         identity.apply(&event, stamp().at);
     }
     assert_eq!(identity.decide(&invite("p_bob"), &one), Err(exceeded(QuotaKind::Users, 1)));
+}
+
+fn ana() -> PrincipalId {
+    "p_ana".parse().unwrap()
+}
+
+fn ana_invited() -> IdentityEvent {
+    IdentityEvent::UserInvited { principal: ana(), profile: sealed_profile() }
+}
+
+fn disabled(principal: PrincipalId) -> IdentityEvent {
+    IdentityEvent::UserDisabled { principal, reason: "left".to_owned() }
+}
+
+fn owned() -> IdentityEvent {
+    IdentityEvent::OwnerSet { account: bot(), owner: ana() }
+}
+
+#[test]
+fn who_creates_an_account_answers_for_it() {
+    let create = |owner: Option<&str>| {
+        let owner = owner.map(|owner| owner.parse().unwrap());
+        IdentityCommand::CreateAccount(CreateAccount { name: "bot".to_owned(), owner })
+    };
+    given::<Identity>([ana_invited()]).when(create(None)).then([bot_created(), owned()]);
+    given::<Identity>([ana_invited()]).when(create(Some("p_ana"))).then([bot_created(), owned()]);
+    given::<Identity>([]).when(create(None)).then([bot_created()]);
+    given::<Identity>([]).when(create(Some("p_ana"))).then_rejected(&Rejection::not_found("principal", &ana()));
+    let other = format!("{} exists and has another owner; change that with: steward account set-owner", bot());
+    given::<Identity>([ana_invited(), bot_created()])
+        .when(create(Some("p_ana")))
+        .then_rejected(&Rejection::invalid("owner", other));
+    given::<Identity>([ana_invited(), bot_created(), owned()]).when(create(Some("p_ana"))).then([]);
+}
+
+#[test]
+fn an_accounts_owner_is_a_person_who_may_act() {
+    let set = |owner: PrincipalId| IdentityCommand::SetOwner(SetOwner { account: bot(), owner });
+    given::<Identity>([ana_invited(), bot_created()]).when(set(ana())).then([owned()]);
+    given::<Identity>([ana_invited(), bot_created(), owned()]).when(set(ana())).then([]);
+    given::<Identity>([bot_created()]).when(set(ana())).then_rejected(&Rejection::not_found("principal", &ana()));
+    given::<Identity>([ana_invited(), bot_created(), disabled(ana())])
+        .when(set(ana()))
+        .then_rejected(&Rejection::invalid("owner", "p_ana is disabled; name somebody who may act"));
+    let itself = format!("{} is a service account; a person must answer for one", bot());
+    given::<Identity>([bot_created()]).when(set(bot())).then_rejected(&Rejection::invalid("owner", itself));
+    let of_a_person = IdentityCommand::SetOwner(SetOwner { account: ana(), owner: ana() });
+    given::<Identity>([ana_invited()])
+        .when(of_a_person)
+        .then_rejected(&Rejection::invalid("account", "must be a service account, svc_…: nobody owns a person"));
+}
+
+#[test]
+fn an_owner_is_known_by_the_accounts_that_are_theirs_now() {
+    let mut state = Identity::default();
+    let ben: PrincipalId = "p_ben".parse().unwrap();
+    for event in [bot_created(), owned(), IdentityEvent::OwnerSet { account: bot(), owner: ben.clone() }] {
+        state.apply(&event, Timestamp(0));
+    }
+    assert_eq!(state.owned_by(&ana()).count(), 0);
+    assert_eq!(state.owned_by(&ben).collect::<Vec<_>>(), [&bot()]);
+}
+
+#[test]
+fn only_who_is_disabled_is_enabled() {
+    let enable = IdentityCommand::EnableUser(EnableUser { principal: bot(), reason: "back".to_owned() });
+    let enabled = IdentityEvent::UserEnabled { principal: bot(), reason: "back".to_owned() };
+    given::<Identity>([bot_created(), bot_disabled()]).when(enable.clone()).then([enabled.clone()]);
+    given::<Identity>([bot_created(), bot_disabled(), enabled]).when(enable.clone()).then([]);
+    given::<Identity>([]).when(enable).then_rejected(&Rejection::not_found("principal", &bot()));
+}
+
+#[test]
+fn a_profile_is_changed_of_a_person_only() {
+    let profile = sealed_profile();
+    let set = |principal, profile| IdentityCommand::SetUser(SetUser { principal, profile });
+    let other = Sealed::seal(
+        &Profile { email: "ana@new.example".to_owned(), name: "Ana".to_owned() },
+        KeyOwner::Person("acme".parse().unwrap(), ana()),
+        &DataKey::from_bytes([7; 32]),
+        "",
+    );
+    let other = other.unwrap();
+    let changed = IdentityEvent::UserChanged { principal: ana(), profile: other.clone() };
+    given::<Identity>([ana_invited()]).when(set(ana(), Content::Sealed(other.clone()))).then([changed.clone()]);
+    given::<Identity>([ana_invited(), changed]).when(set(ana(), Content::Sealed(other))).then([]);
+    given::<Identity>([bot_created()])
+        .when(set(bot(), Content::Sealed(profile)))
+        .then_rejected(&Rejection::invalid("principal", format!("{} has no profile: it is no person", bot())));
+}
+
+fn rotate() -> RotateKey {
+    RotateKey {
+        key: "key_1".parse().unwrap(),
+        successor: Some("key_2".parse().unwrap()),
+        hash: KeyHash::of("new secret"),
+        overlap: None,
+    }
+}
+
+/// `key_1` with all that a key can be bound by.
+fn limited() -> IdentityEvent {
+    let IdentityEvent::KeyIssued { key, principal, hash, agent, task, parent, line, .. } = issued() else {
+        unreachable!("it is issued")
+    };
+    IdentityEvent::KeyIssued {
+        key,
+        principal,
+        hash,
+        scope: "acme/support".parse().unwrap(),
+        models: vec!["small".parse().unwrap()],
+        expires: Some(stamp().at.plus(OVERLAP * 2)),
+        agent,
+        task,
+        permissions: vec!["model:invoke".parse().unwrap()],
+        parent,
+        addresses: vec!["10.0.0.0/8".parse().unwrap()],
+        hours: vec!["Mon-Fri 08:00-18:00 UTC".parse().unwrap()],
+        line,
+    }
+}
+
+#[test]
+fn a_new_key_may_what_the_old_one_may_which_ends() {
+    let IdentityEvent::KeyIssued { principal, scope, models, expires, permissions, addresses, hours, .. } = limited()
+    else {
+        unreachable!("it is issued")
+    };
+    let new = IdentityEvent::KeyIssued {
+        key: "key_2".parse().unwrap(),
+        principal,
+        hash: KeyHash::of("new secret"),
+        scope,
+        models,
+        expires,
+        agent: None,
+        task: None,
+        permissions,
+        parent: None,
+        addresses,
+        hours,
+        line: Some("key_1".parse().unwrap()),
+    };
+    let replaced = |overlap| IdentityEvent::KeyReplaced {
+        key: "key_1".parse().unwrap(),
+        by: "key_2".parse().unwrap(),
+        until: stamp().at.plus(overlap),
+    };
+    let before = || given::<Identity>([bot_created(), limited()]);
+    before().when(rotate()).then([new.clone(), replaced(OVERLAP)]);
+    let hour = std::time::Duration::from_hours(1);
+    before().when(RotateKey { overlap: Some(hour), ..rotate() }).then([new.clone(), replaced(hour)]);
+    // The end of the old one does not move, however long both could work.
+    before().when(RotateKey { overlap: Some(OVERLAP_MAX), ..rotate() }).then([new.clone(), replaced(OVERLAP * 2)]);
+    before()
+        .when(RotateKey { overlap: Some(OVERLAP_MAX + hour), ..rotate() })
+        .then_rejected(&Rejection::invalid("overlap", "may last 30 days at most"));
+    given::<Identity>([bot_created(), limited(), new, replaced(OVERLAP)]).when(rotate()).then([]);
+}
+
+#[test]
+fn a_key_is_replaced_once_and_while_it_works() {
+    let mut state = Identity::default();
+    for event in [bot_created(), issued()] {
+        state.apply(&event, Timestamp(0));
+    }
+    for event in state.decide(&rotate().into(), &stamp()).unwrap() {
+        state.apply(&event, stamp().at);
+    }
+    let other = RotateKey { successor: Some("key_3".parse().unwrap()), hash: KeyHash::of("third"), ..rotate() };
+    let twice = Rejection::stale("key_1 was replaced by key_2 already; replace that one");
+    assert_eq!(state.decide(&other.clone().into(), &stamp()), Err(twice));
+    let next = RotateKey { key: "key_2".parse().unwrap(), ..other };
+    let events = state.decide(&next.into(), &stamp()).unwrap();
+    let IdentityEvent::KeyIssued { line, .. } = &events[0] else { unreachable!("it is issued") };
+    assert_eq!(line.as_ref().map(AsRef::as_ref), Some("key_1"), "a line is named after its first key");
+    let old = |at: Timestamp| state.key(&"key_1".parse().unwrap()).unwrap().is_over(at);
+    assert!(!old(stamp().at) && old(stamp().at.plus(OVERLAP)));
+    let revoked = IdentityEvent::KeyRevoked { key: "key_1".parse().unwrap(), reason: String::new() };
+    given::<Identity>([bot_created(), issued(), revoked])
+        .when(rotate())
+        .then_rejected(&Rejection::stale("key_1 was revoked or has expired; issue a new key"));
+    given::<Identity>([bot_created()]).when(rotate()).then_rejected(&Rejection::not_found("key", &"key_1"));
+}
+
+#[test]
+fn hours_of_a_key_are_in_the_tenants_time_zone() {
+    let with = |hours: &str| command(IssueKey { hours: vec![hours.parse().unwrap()], ..issue() });
+    let state = [bot_created()].into_iter().fold(Identity::default(), |mut state, event| {
+        state.apply(&event, Timestamp(0));
+        state
+    });
+    let berlin = Stamp { timezone: "Europe/Berlin".to_owned(), ..stamp() };
+    let recorded = |hours: &str| match &state.decide(&with(hours), &berlin).unwrap()[..] {
+        [IdentityEvent::KeyIssued { hours, .. }] => hours[0].to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(recorded("Mon 08:00-18:00"), "Mon 08:00-18:00 Europe/Berlin");
+    assert_eq!(recorded("Mon 08:00-18:00 UTC"), "Mon 08:00-18:00 UTC");
+    let refused = "08:00-18:00 Mars/Olympus names no IANA time zone such as Europe/Berlin";
+    given::<Identity>([bot_created()])
+        .when(with("08:00-18:00 Mars/Olympus"))
+        .then_rejected(&Rejection::invalid("hours", refused));
+    let many = IssueKey { addresses: vec!["10.0.0.0/8".parse().unwrap(); ADDRESSES_MAX + 1], ..issue() };
+    given::<Identity>([bot_created()])
+        .when(command(many))
+        .then_rejected(&Rejection::invalid("addresses", "would have 65 entries; at most 64 are allowed"));
 }

@@ -26,7 +26,15 @@ fn lease(number: u64) -> LeaseId {
 }
 
 fn scopes() -> ScopeSet {
-    ScopeSet { path: id("acme"), principal: id("svc_1"), key: id("key_1"), model: id("m"), agent: None, task: None }
+    ScopeSet {
+        path: id("acme"),
+        principal: id("svc_1"),
+        key: id("key_1"),
+        model: id("m"),
+        agent: None,
+        task: None,
+        line: None,
+    }
 }
 
 fn amount(tokens: u64) -> Amounts {

@@ -34,6 +34,7 @@ pub(super) fn measure() -> Result<Figures, BoxError> {
             at: clock.now(),
             actor: principal(0)?,
             on_behalf_of: None,
+            key: None,
             causation: None,
             correlation: CorrelationId::new("c1")?,
             body: None,
@@ -61,7 +62,7 @@ pub(super) fn measure() -> Result<Figures, BoxError> {
             key: None,
             permission: "model:invoke".parse()?,
             scope: format!("acme/project-{}", number / PRINCIPALS).parse()?,
-            context: Context { model: Some(ModelId::new(model)?), cost: None },
+            context: Context { model: Some(ModelId::new(model)?), cost: None, address: None },
         };
         let now = clock.now();
         let began = Instant::now();

@@ -74,6 +74,7 @@ impl Chain {
             at: self.clock.now(),
             actor: PrincipalId::new("svc_bench")?,
             on_behalf_of: None,
+            key: None,
             causation: None,
             body: None,
             events: vec![event],
@@ -146,6 +147,7 @@ fn call_event(holder: &HolderId, number: u64) -> Result<Event, BoxError> {
         model: model.clone(),
         agent: None,
         task: None,
+        line: None,
     };
     let lease = LeaseId { holder: holder.clone(), number: 1 };
     let context = Shared::new(CallContext {

@@ -26,7 +26,7 @@ SECRET = "sphinx"
 # Each is refused everything.
 STRANGERS = ["nobody", "garbage", "wrong secret", "owner of another tenant", "without any role", "revoked", "expired",
              "holder disabled", "narrowed to a model", "narrowed to another project", "of another project",
-             "holder's role taken away"]
+             "holder's role taken away", "outside of its hours", "from another address", "account of nobody active"]
 REFUSED = {401, 403, 404}
 # What a key that names models is for beside calls: tasks, of which it is shown its holder's own.
 OWN_TASKS = ["task.submit", "task.list", "task.show"]
@@ -64,7 +64,15 @@ class Scene:
             "expired": self.expired(),
             "holder disabled": self.disabled(),
             "holder's role taken away": self.taken_away(),
+            "outside of its hours": self.bound("--hours", f"{self.another_day()} 00:00-24:00 UTC"),
+            "from another address": self.bound("--address", "192.0.2.0/24"),
+            "account of nobody active": self.ownerless(),
         }
+        steward.cli("group", "define", "victims", "--tenant", "acme", "--description", f"{SECRET} in a group")
+        steward.cli("grant", "give", "group:victims", "agent", "--on", "acme/support", "--tenant", "acme")
+        steward.cli("group", "join", "victims", self.victim, "--tenant", "acme")
+        (group,) = steward.json("group", "list", "--tenant", "acme")["rows"]
+        turning, somebody = self.key(self.account("turning", "agent", "acme/support")), self.person("somebody")
         self.operations = operations(document(), {
             "tenant": "acme", "principal": self.victim, "to": self.victim, "on": "acme/support", "scope": "acme/support",
             "role": "auditor", "key": self.owner["key"], "agent": "researcher", "task": self.task, "model": "small",
@@ -73,6 +81,8 @@ class Scene:
             "prompt": "red", "instructions": "red", "reason": "red", "position": 1, "unit": "calls",
             "messages": [{"role": "user", "content": "red"}], "context_max": 1000, "output_max": 10,
             # What is destroyed is needed by nothing else.
+            "user": self.victim, "group": group["group"], "member": self.victim, "account": spare["principal"], "owner": somebody,
+            "user.set principal": somebody, "key.rotate key": turning["key"], "group.join member": spare["principal"],
             "user.disable principal": spare["principal"], "key.revoke key": spare["key"], "role.define role": "red",
             # Only there do they mean something.
             "tenant.create {tenant}": "steward", "audit.due {tenant}": "steward", "tenant.create tenant": "red",
@@ -107,6 +117,23 @@ class Scene:
     def taken_away(self) -> str:
         secret = self.key(self.account("demoted", "owner", "acme"))["secret"]
         self.steward.cli("grant", "revoke", "demoted", "owner", "--on", "acme", "--tenant", "acme")
+        return secret
+
+    def person(self, name: str) -> str:
+        return self.steward.json("user", "invite", f"{name}@example.com", "--tenant", "acme")["answer"]["principal"]
+
+    @staticmethod
+    def another_day() -> str:
+        return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=3)).strftime("%a")
+
+    def bound(self, option: str, value: str) -> str:
+        return self.key(self.account("bound", "owner", "acme"), "acme", option, value)["secret"]
+
+    def ownerless(self) -> str:
+        owner, account = self.person("gone"), self.account("orphan", "owner", "acme")
+        secret = self.key(account)["secret"]
+        self.steward.cli("account", "set-owner", account, owner, "--tenant", "acme")
+        self.steward.cli("user", "disable", owner, "--tenant", "acme", "--reason", SECRET)
         return secret
 
     def recorded(self) -> int:
@@ -185,7 +212,7 @@ class Client:
         subject = f"{'cmd' if operation.is_command else 'qry'}.acme.{who}.{noun_verb}"
         try:
             # Over HTTP the gateway makes the secret; here the sender does.
-            body = operation.body | ({"hash": "0" * 64} if operation.name == "key.issue" else {})
+            body = operation.body | ({"hash": "0" * 64} if operation.name in ("key.issue", "key.rotate") else {})
             reply = await self.bus.request(subject, json.dumps(body).encode(), timeout=3)
         except (nats.errors.Error, asyncio.TimeoutError, OSError):
             return None  # the server let nothing through
@@ -233,7 +260,8 @@ def test_an_open_connection_is_worth_nothing_once_its_key_is_revoked(scene):
     assert scene.recorded() == before + 1, "more was recorded than the end of the key"
 
 
-@pytest.mark.parametrize("stranger", ["garbage", "wrong secret", "revoked", "expired", "holder disabled"])
+@pytest.mark.parametrize("stranger", ["garbage", "wrong secret", "revoked", "expired", "holder disabled", "from another address",
+                                      "account of nobody active"])
 def test_the_bus_lets_no_dead_key_in(scene, stranger):
     async def connect():
         await nats.connect(scene.steward.bus_url, token=scene.secrets[stranger], max_reconnect_attempts=0, allow_reconnect=False)

@@ -8,6 +8,7 @@ use steward_events::command::{Audience, COMMANDS, CommandSpec, nouns};
 use crate::command::list;
 use crate::command::secret;
 use crate::command::send::{fields, shorthand};
+use crate::command::unused::SINCE;
 
 mod tenant;
 
@@ -259,9 +260,14 @@ fn access() -> Command {
         .subcommand(
             Command::new("explain")
                 .about("Whether a principal may do something, why, and what would allow it")
-                .arg(required("principal", "Principal id, or a service account's name"))
+                .arg(required("principal", "Principal or key id, or a service account's name"))
                 .arg(required("permission", "noun:verb, e.g. budget:set"))
                 .arg(required("scope", "tenant or tenant/project"))
+                .arg(option(
+                    "address",
+                    "ADDRESS",
+                    "As if it came from there, for a key that may be used only from some",
+                ))
                 .arg(at()),
         )
         .subcommand(
@@ -378,7 +384,12 @@ fn noun_group(noun: &'static str) -> Command {
                 Some(at) => arg.index(at + 1),
                 None => arg.long(field.flag.clone()),
             };
-            verb = verb.arg(if field.many { arg.action(ArgAction::Append).value_delimiter(',') } else { arg });
+            verb = verb.arg(match field.many {
+                // Hours name days with commas.
+                true if field.flag == "hours" => arg.action(ArgAction::Append),
+                true => arg.action(ArgAction::Append).value_delimiter(','),
+                false => arg,
+            });
         }
         verb = verb.group(clap::ArgGroup::new("field").multiple(true));
         if (spec.noun, spec.verb) == ("task", "submit") {
@@ -386,7 +397,19 @@ fn noun_group(noun: &'static str) -> Command {
         }
         group = group.subcommand(verb);
     }
-    group
+    if noun == "key" { group.subcommand(unused()) } else { group }
+}
+
+fn unused() -> Command {
+    Command::new("unused")
+        .about("Keys that work and that nobody uses, the longest unused first")
+        .arg(
+            option("since", "TIME", "Not used since this moment, nor issued later: 2026-11-01, or 90d for 90 days ago")
+                .default_value(SINCE),
+        )
+        .after_help(
+            "Examples:\n  steward key unused --since 90d --tenant acme\n  steward key unused --since 2026-11-01 --json",
+        )
 }
 
 #[cfg(test)]

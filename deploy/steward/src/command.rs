@@ -32,6 +32,7 @@ pub(crate) mod secret;
 pub(crate) mod send;
 mod task;
 mod tenant;
+pub(crate) mod unused;
 mod up;
 
 /// Runs what was typed.
@@ -65,6 +66,7 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<ExitCode, BoxError> {
         ("access", Some(("explain", typed))) => return access::explain(typed, &connect()?, json).await,
         ("access", Some((_, typed))) => access::who_can(typed, &connect()?, json).await?,
         ("route", Some(("explain", typed))) => route::explain(typed, &connect()?, json).await?,
+        ("key", Some(("unused", typed))) => unused::run(typed, &connect()?, json).await?,
         ("audit", Some((verb, typed))) => return audit::run(verb, typed, &config, json).await,
         ("flag", Some(("read", typed))) => flag::read(typed, &connect()?, json).await?,
         ("tenant", Some(("history", typed))) => tenant::history(typed, &connect()?, json).await?,

@@ -73,6 +73,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("async-nats", &["steward-jetstream"]),
     ("rmp-serde", &["steward-events"]),
     ("sled", &["steward-sled"]),
+    ("ipnet", &["steward-events"]),
     ("cedar-policy", &["steward-aggregates"]),
     ("axum", &["steward-gateway"]),
     ("tonic", &["steward-gateway"]),

@@ -94,6 +94,7 @@ pub fn commit(stream: &StreamName, version: u64, prev: CommitHash, what: &str) -
         at: Timestamp(1_000_000 * version),
         actor: PrincipalId::new("p_test").unwrap(),
         on_behalf_of: None,
+        key: None,
         causation: None,
         correlation: CorrelationId::new("test").unwrap(),
         body: None,

@@ -13,8 +13,12 @@ use crate::timestamp::Timestamp;
 commands! {
     AccessCommand of Access {
         "role" "define" => DefineRole, Callers, "Define what a role permits and which roles it inherits";
-        "grant" "give" => GiveGrant, Callers, "Give a principal a role for a scope and everything below it";
+        "grant" "give" => GiveGrant, Callers, "Give a principal or a group a role for a scope and everything below it";
         "grant" "revoke" => RevokeGrant, Callers, "Revoke a grant at once";
+        "group" "define" => DefineGroup, Callers, "Make a group that holds grants for its members, or say what it is for";
+        "group" "join" => JoinGroup, Callers, "Put a person or service account into a group: they hold what it holds";
+        "group" "leave" => LeaveGroup, Callers, "Take somebody out of a group at once";
+        "group" "remove" => RemoveGroup, Callers, "Remove a group at once, with its grants";
     }
 }
 
@@ -37,7 +41,7 @@ impl Body for DefineRole {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GiveGrant {
-    /// Principal that gets the role.
+    /// Principal or group that gets the role.
     pub to: PrincipalId,
     /// Role.
     pub role: RoleId,
@@ -71,7 +75,7 @@ impl Body for GiveGrant {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RevokeGrant {
-    /// Principal that loses the role.
+    /// Principal or group that loses the role.
     pub to: PrincipalId,
     /// Role.
     pub role: RoleId,
@@ -94,3 +98,56 @@ impl Body for RevokeGrant {
         self.on.clone()
     }
 }
+
+/// Makes a group, or changes what it is for; its id follows from its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DefineGroup {
+    /// Name of the group, unique in the tenant: `a-z`, `0-9`, `_` and `-`.
+    pub name: String,
+    /// What it is for, for people.
+    #[serde(default)]
+    pub description: String,
+}
+
+impl Body for DefineGroup {}
+
+/// Puts somebody into a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JoinGroup {
+    /// Group, `g_…`.
+    pub group: PrincipalId,
+    /// Person or service account that gets what the group holds.
+    pub member: PrincipalId,
+}
+
+impl Body for JoinGroup {}
+
+/// Takes somebody out of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LeaveGroup {
+    /// Group, `g_…`.
+    pub group: PrincipalId,
+    /// Member that loses what the group holds.
+    pub member: PrincipalId,
+    /// Reason, for people.
+    #[serde(default)]
+    pub reason: String,
+}
+
+impl Body for LeaveGroup {}
+
+/// Removes a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveGroup {
+    /// Group, `g_…`.
+    pub group: PrincipalId,
+    /// Reason, for people.
+    #[serde(default)]
+    pub reason: String,
+}
+
+impl Body for RemoveGroup {}

@@ -104,7 +104,7 @@ impl Journal {
     }
 
     fn entry(&mut self, entry: &Entry) -> Option<EntryRow> {
-        let Entry { command, at, actor, on_behalf_of, causation, correlation, body: _, events } = entry;
+        let Entry { command, at, actor, on_behalf_of, key: _, causation, correlation, body: _, events } = entry;
         let origin =
             Origin { at: *at, actor: actor.clone(), on_behalf_of: on_behalf_of.clone(), causation: causation.clone() };
         let first = events.first().and_then(|event| if let Event::Usage(event) = event { event.call() } else { None });
@@ -214,7 +214,7 @@ impl Tables<'_> {
             (None, Some(call)) => CommandId::from(call),
             (None, None) => return Err("an entry names no command and holds no call".to_owned()),
         };
-        Ok(Entry { command, at, actor, on_behalf_of, causation, correlation, body: None, events })
+        Ok(Entry { command, at, actor, on_behalf_of, key: None, causation, correlation, body: None, events })
     }
 
     fn event(&self, row: Row, correlation: &CorrelationId) -> Result<UsageEvent, String> {

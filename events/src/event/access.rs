@@ -38,10 +38,42 @@ pub enum AccessEvent {
         /// Why.
         reason: String,
     },
+    /// A group is there, or is for something else from now on.
+    GroupDefined {
+        /// Its id, which holds its grants.
+        group: PrincipalId,
+        /// Its name, unique in the tenant.
+        name: String,
+        /// What it is for, for people.
+        description: String,
+    },
+    /// Somebody holds what the group holds.
+    GroupJoined {
+        /// The group.
+        group: PrincipalId,
+        /// Who.
+        member: PrincipalId,
+    },
+    /// Somebody holds it no more.
+    GroupLeft {
+        /// The group.
+        group: PrincipalId,
+        /// Who.
+        member: PrincipalId,
+        /// Why.
+        reason: String,
+    },
+    /// The group is gone, with its grants and memberships.
+    GroupRemoved {
+        /// Which.
+        group: PrincipalId,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl AccessEvent {
-    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(1);
+    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(2);
 }
 
 /// A grant is known by what it says: giving it twice changes only its end and condition.

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::event::{AddressRange, OpenHours};
 use crate::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId};
 use crate::permission::PermissionPattern;
 use crate::quantity::SchemaVersion;
@@ -29,7 +30,28 @@ pub enum IdentityEvent {
         /// Who they are, readable until they are erased.
         profile: Sealed<Profile>,
     },
-    /// A person or account may do nothing from now on.
+    /// Somebody answers for a service account: it may act while they may.
+    OwnerSet {
+        /// The account.
+        account: PrincipalId,
+        /// The person.
+        owner: PrincipalId,
+    },
+    /// A person is known otherwise from now on.
+    UserChanged {
+        /// Whom it concerns.
+        principal: PrincipalId,
+        /// Who they are, readable until they are erased.
+        profile: Sealed<Profile>,
+    },
+    /// A person or account may act again, by the keys that were not revoked.
+    UserEnabled {
+        /// Whom it concerns.
+        principal: PrincipalId,
+        /// Why.
+        reason: String,
+    },
+    /// A person or account may do nothing from now on, until it is enabled.
     UserDisabled {
         /// Whom it concerns.
         principal: PrincipalId,
@@ -60,6 +82,24 @@ pub enum IdentityEvent {
         /// The key that ends this one when it ends: that by which the task was submitted.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         parent: Option<KeyRef>,
+        /// From where it may be used; empty means from everywhere.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        addresses: Vec<AddressRange>,
+        /// When it may be used, each with its time zone; empty means always.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        hours: Vec<OpenHours>,
+        /// The first of the keys that this one replaces, each made for the one before: its budgets hold on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        line: Option<KeyId>,
+    },
+    /// Another key was made in place of this one, which ends soon.
+    KeyReplaced {
+        /// Which.
+        key: KeyId,
+        /// The key in its place.
+        by: KeyId,
+        /// Moment at which the old key stops working.
+        until: Timestamp,
     },
     /// A key works no more.
     KeyRevoked {

@@ -117,7 +117,7 @@ pub enum LedgerEvent {
 }
 
 impl LedgerEvent {
-    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(1);
+    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(2);
 }
 
 /// What a budget counts, and who set it. A tenant has at most one budget with the same key; those of several levels that

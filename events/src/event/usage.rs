@@ -86,7 +86,7 @@ const fn is_base(variant: &u16) -> bool {
 }
 
 impl UsageEvent {
-    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(2);
+    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(3);
 
     /// The lease concerned.
     pub const fn lease(&self) -> &LeaseId {

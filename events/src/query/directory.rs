@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::page::{Page, Paging, list_query};
-use crate::event::{AgentSpec, Condition};
+use crate::event::{AddressRange, AgentSpec, Condition, OpenHours};
 use crate::id::{AgentId, KeyId, ModelId, PrincipalId, RoleId, TaskId};
 use crate::permission::PermissionPattern;
 use crate::quantity::Position;
@@ -22,8 +22,12 @@ list_query! {
 list_query! {
     /// Lists service accounts.
     ListAccounts {
-        /// Only those in this state: `active` or `disabled`.
+        /// Only those in this state: `active`, `disabled` or `ownerless`.
         state: PrincipalState,
+        /// Only those that this person answers for.
+        owner: PrincipalId,
+        /// Only those that nobody who may act answers for: without an owner, or with a disabled one.
+        unowned: bool,
     }
 }
 
@@ -48,7 +52,50 @@ list_query! {
         scope: Scope,
         /// Only those in this state: `active`, `disabled`, `expired` or `revoked`.
         state: KeyState,
+        /// Only those that were issued before this moment and not used since: no call and no command came by them.
+        unused_since: Timestamp,
     }
+}
+
+list_query! {
+    /// Lists groups.
+    ListGroups {
+        /// Only those that this principal is in.
+        member: PrincipalId,
+    }
+}
+
+/// Asks for one group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GroupQuery {
+    /// Which.
+    pub group: PrincipalId,
+    /// Answer only from a state that includes this position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_position: Option<Position>,
+}
+
+/// Asks for one person or service account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserQuery {
+    /// Who.
+    pub user: PrincipalId,
+    /// Answer only from a state that includes this position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_position: Option<Position>,
+}
+
+/// Asks for one key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyQuery {
+    /// Which.
+    pub key: KeyId,
+    /// Answer only from a state that includes this position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_position: Option<Position>,
 }
 
 list_query! {
@@ -76,8 +123,10 @@ list_query! {
 pub enum PrincipalState {
     /// As far as grants go.
     Active,
-    /// Never again.
+    /// Not until it is enabled.
     Disabled,
+    /// A service account whose owner was disabled: not until it has another.
+    Ownerless,
 }
 
 /// Whether a key works.
@@ -86,7 +135,7 @@ pub enum PrincipalState {
 pub enum KeyState {
     /// It works.
     Active,
-    /// Its principal was disabled.
+    /// Its principal was disabled, or is a service account whose owner was.
     Disabled,
     /// Its end has come.
     Expired,
@@ -112,6 +161,8 @@ pub type AccountPage = Page<AccountRow>;
 pub type AgentPage = Page<AgentRow>;
 /// Keys.
 pub type KeyPage = Page<KeyRow>;
+/// Groups.
+pub type GroupPage = Page<GroupRow>;
 /// Roles.
 pub type RolePage = Page<RoleRow>;
 /// Grants.
@@ -147,8 +198,82 @@ pub struct AccountRow {
     pub state: PrincipalState,
     /// Why it was disabled, if it was.
     pub reason: Option<String>,
+    /// The person who answers for it; none if nobody does.
+    pub owner: Option<PrincipalId>,
     /// When it was created.
     pub created_at: Timestamp,
+}
+
+/// One person or service account, with all that is theirs. Each list holds at most 1,000.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UserDetails {
+    /// The opaque id.
+    pub principal: PrincipalId,
+    /// Mail address of a person; none if they were erased.
+    pub email: Option<String>,
+    /// What people call them, or the service account's name.
+    pub name: Option<String>,
+    /// True if who they were can no longer be read.
+    pub erased: bool,
+    /// Whether they may act.
+    pub state: PrincipalState,
+    /// Why they were disabled, if they were.
+    pub reason: Option<String>,
+    /// The person who answers for it, if it is a service account that has one.
+    pub owner: Option<PrincipalId>,
+    /// When they were invited, or it was created.
+    pub since: Timestamp,
+    /// When the last of their keys was last used, to the minute.
+    pub last_used: Option<Timestamp>,
+    /// The groups that they are in.
+    pub groups: Vec<GroupRow>,
+    /// What they hold themselves.
+    pub grants: Vec<GrantRow>,
+    /// What they hold as members of groups.
+    pub group_grants: Vec<GrantRow>,
+    /// Their keys, ended ones included.
+    pub keys: Vec<KeyRow>,
+    /// The service accounts that they answer for.
+    pub owned: Vec<AccountRow>,
+}
+
+/// One group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GroupRow {
+    /// Its opaque id, which holds its grants.
+    pub group: PrincipalId,
+    /// Name of the group.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// How many are in it.
+    pub members: u64,
+    /// When it was defined as it is now.
+    pub defined_at: Timestamp,
+}
+
+/// One group with its members and grants, at most 1,000 of each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GroupDetails {
+    /// The group.
+    pub group: GroupRow,
+    /// Who is in it.
+    pub members: Vec<MemberRow>,
+    /// What it holds.
+    pub grants: Vec<GrantRow>,
+}
+
+/// One member of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MemberRow {
+    /// Who.
+    pub member: PrincipalId,
+    /// The service account's name, if it is one.
+    pub name: Option<String>,
+    /// Whether they may act.
+    pub state: PrincipalState,
+    /// Since when they are in it.
+    pub joined_at: Timestamp,
 }
 
 /// One agent.
@@ -187,6 +312,14 @@ pub struct KeyRow {
     pub permissions: Vec<PermissionPattern>,
     /// The key that ends this one when it ends, if there is one.
     pub parent: Option<KeyId>,
+    /// From where it may be used; from everywhere if empty.
+    pub addresses: Vec<AddressRange>,
+    /// When it may be used; always if empty.
+    pub hours: Vec<OpenHours>,
+    /// The key that was made in its place, if one was.
+    pub replaced_by: Option<KeyId>,
+    /// When the last call or command came by it, to the minute; none if none did. What is only looked at does not count.
+    pub last_used: Option<Timestamp>,
     /// Whether it works.
     pub state: KeyState,
     /// Why it was revoked, if it was.
@@ -213,7 +346,7 @@ pub struct RoleRow {
 pub struct GrantRow {
     /// Who holds it.
     pub to: PrincipalId,
-    /// The service account's name, if one holds it.
+    /// The name of the service account or group, if one holds it.
     pub name: Option<String>,
     /// Role.
     pub role: RoleId,

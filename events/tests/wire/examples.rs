@@ -136,6 +136,7 @@ fn scopes() -> ScopeSet {
         model: model(),
         agent: Some(agent()),
         task: Some(task()),
+        line: None,
     }
 }
 
@@ -310,6 +311,10 @@ fn of_tenant<T: Serialize + for<'de> Deserialize<'de>>() -> Sealed<T> {
     sealed(KeyOwner::Tenant(tenant()))
 }
 
+fn group() -> PrincipalId {
+    PrincipalId::group(&tenant(), "support")
+}
+
 fn reason() -> String {
     "left the company".to_owned()
 }
@@ -381,6 +386,14 @@ variants! {
         let person = PrincipalId::new("p_3m9x").unwrap();
         IdentityEvent::UserInvited { principal: person.clone(), profile: sealed(KeyOwner::Person(tenant(), person)) }
     };
+    Event::Identity(IdentityEvent::OwnerSet { .. }) => "identity.owner_set":
+        IdentityEvent::OwnerSet { account: principal(), owner: PrincipalId::new("p_3m9x").unwrap() };
+    Event::Identity(IdentityEvent::UserChanged { .. }) => "identity.user_changed": {
+        let person = PrincipalId::new("p_3m9x").unwrap();
+        IdentityEvent::UserChanged { principal: person.clone(), profile: sealed(KeyOwner::Person(tenant(), person)) }
+    };
+    Event::Identity(IdentityEvent::UserEnabled { .. }) => "identity.user_enabled":
+        IdentityEvent::UserEnabled { principal: principal(), reason: "came back".to_owned() };
     Event::Identity(IdentityEvent::UserDisabled { .. }) => "identity.user_disabled":
         IdentityEvent::UserDisabled { principal: principal(), reason: reason() };
     Event::Identity(IdentityEvent::KeyIssued { .. }) => "identity.key_issued":
@@ -395,7 +408,12 @@ variants! {
             task: Some(task()),
             permissions: vec![],
             parent: None,
+            addresses: vec![],
+            hours: vec![],
+            line: None,
         };
+    Event::Identity(IdentityEvent::KeyReplaced { .. }) => "identity.key_replaced":
+        IdentityEvent::KeyReplaced { key: key(), by: KeyId::new("key_next").unwrap(), until: at(86_400) };
     Event::Identity(IdentityEvent::KeyRevoked { .. }) => "identity.key_revoked":
         IdentityEvent::KeyRevoked { key: key(), reason: reason() };
     Event::Identity(IdentityEvent::UserErased { .. }) => "identity.user_erased":
@@ -416,6 +434,18 @@ variants! {
         };
     Event::Access(AccessEvent::GrantRevoked { .. }) => "access.grant_revoked":
         AccessEvent::GrantRevoked { grant: grant(), reason: reason() };
+    Event::Access(AccessEvent::GroupDefined { .. }) => "access.group_defined":
+        AccessEvent::GroupDefined {
+            group: group(),
+            name: "support".to_owned(),
+            description: "answers customers".to_owned(),
+        };
+    Event::Access(AccessEvent::GroupJoined { .. }) => "access.group_joined":
+        AccessEvent::GroupJoined { group: group(), member: principal() };
+    Event::Access(AccessEvent::GroupLeft { .. }) => "access.group_left":
+        AccessEvent::GroupLeft { group: group(), member: principal(), reason: reason() };
+    Event::Access(AccessEvent::GroupRemoved { .. }) => "access.group_removed":
+        AccessEvent::GroupRemoved { group: group(), reason: reason() };
     Event::Ledger(LedgerEvent::BudgetSet { .. }) => "ledger.budget_set":
         LedgerEvent::BudgetSet {
             budget: budget(),
@@ -957,6 +987,9 @@ fn further() -> Vec<(&'static str, Event)> {
                 task: None,
                 permissions: vec![],
                 parent: None,
+                addresses: vec![],
+                hours: vec![],
+                line: None,
             }
             .into(),
         ),
@@ -973,6 +1006,28 @@ fn further() -> Vec<(&'static str, Event)> {
                 task: Some(task()),
                 permissions: vec!["model:invoke".parse().unwrap(), "task:*".parse().unwrap()],
                 parent: Some(key_ref()),
+                addresses: vec![],
+                hours: vec![],
+                line: None,
+            }
+            .into(),
+        ),
+        (
+            "identity.key_issued.limited",
+            IdentityEvent::KeyIssued {
+                key: KeyId::new("key_next").unwrap(),
+                principal: principal(),
+                hash: KeyHash::of("stw_acme_secret"),
+                scope: scope(),
+                models: vec![],
+                expires: None,
+                agent: None,
+                task: None,
+                permissions: vec![],
+                parent: None,
+                addresses: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
+                hours: vec!["Mon-Fri 08:00-18:00 Europe/Berlin".parse().unwrap()],
+                line: Some(key()),
             }
             .into(),
         ),

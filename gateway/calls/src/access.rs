@@ -3,6 +3,7 @@
 //! Knows how fresh is fresh enough. It must not know how a key came, nor decide anything itself: [`Authority`] does, by
 //! the same code as the handler.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,7 +101,19 @@ impl Access {
             // Fresh enough to say yes is not fresh enough to say no: it may have been issued a moment ago.
             self.confirm_now(shard).await?;
         }
-        holder().map(|holder| AuthenticatedKey { holder, shard }).ok_or(Error::WrongKey)
+        let refused = || {
+            let ownerless = self.authority.read().ownerless(secret, self.clock.now());
+            ownerless.map_or(Error::WrongKey, Error::from)
+        };
+        holder().map(|holder| AuthenticatedKey { holder, shard }).ok_or_else(refused)
+    }
+
+    /// Whether a key that was found may be used from `address` now: asked where it comes in, and nowhere else.
+    ///
+    /// # Errors
+    /// [`Rejection::Forbidden`] with the addresses or hours that would do.
+    pub fn admit(&self, holder: &KeyHolder, address: Option<IpAddr>) -> Result<(), Rejection> {
+        self.authority.read().admit(holder, address, self.clock.now())
     }
 
     /// Makes sure that what is known of a tenant's keys and grants, and of the defaults all inherit, is fresh.
@@ -244,7 +257,8 @@ impl Access {
     pub fn still_holds(&self, key: &KeyRef, principal: &PrincipalId) -> bool {
         let authority = self.authority.read();
         let ended = authority.ended(key, principal, &key.tenant, self.clock.now());
-        ended.is_none() && authority.suspended(&key.tenant).is_none()
+        let open = !authority.is_out_of_hours(key, self.clock.now());
+        ended.is_none() && open && authority.suspended(&key.tenant).is_none()
     }
 
     /// Whether `principal`, with this key, may read all that is recorded in its tenant, as far as is known now.
@@ -275,7 +289,7 @@ impl Access {
         model: &ModelId,
         cost: NanoDollars,
     ) -> Result<(), Rejection> {
-        let context = Context { model: Some(model.clone()), cost: Some(cost) };
+        let context = Context { model: Some(model.clone()), cost: Some(cost), address: None };
         self.authorise(holder, &holder.tenant, Permission::model_invoke(), holder.scope.clone(), context)
     }
 }

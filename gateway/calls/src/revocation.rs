@@ -54,7 +54,7 @@ fn may_still(access: &Access, clock: &dyn Clock, tenant: &TenantId, scopes: &Sco
         permission: Permission::model_invoke(),
         scope: scopes.path.clone(),
         // A grant may hold for cheap calls only; the cheapest is still a reason to keep the lease.
-        context: Context { model: Some(scopes.model.clone()), cost: Some(NanoDollars(0)) },
+        context: Context { model: Some(scopes.model.clone()), cost: Some(NanoDollars(0)), address: None },
     };
     access.authority().read().authorise(&request, clock.now()).is_ok()
 }

@@ -21,6 +21,7 @@ use steward_events::quantity::{Amounts, NanoDollars, Position, Shard, Tokens, Ve
 use steward_events::scope::ScopeSet;
 use steward_events::shared::Shared;
 use steward_events::stream::StreamName;
+use steward_events::sender::KeyRef;
 use steward_events::timestamp::Timestamp;
 use steward_ports::append::append;
 use steward_ports::log::EventLog;
@@ -43,11 +44,12 @@ pub struct Writer {
     ends: HashMap<StreamName, (Version, CommitHash, Position)>,
     commits: u64,
     pub at: Timestamp,
+    pub key: Option<KeyRef>,
 }
 
 impl Writer {
     pub fn new(log: Arc<dyn EventLog>) -> Self {
-        Self { log, ends: HashMap::new(), commits: 0, at: NOON }
+        Self { log, ends: HashMap::new(), commits: 0, at: NOON, key: None }
     }
 
     pub async fn write(&mut self, stream: &StreamName, events: Vec<Event>) -> Position {
@@ -74,6 +76,7 @@ impl Writer {
             at: self.at,
             actor: PrincipalId::new("p_ana").unwrap(),
             on_behalf_of: None,
+            key: self.key.clone(),
             causation: None,
             correlation: CorrelationId::new("r1").unwrap(),
             body: None,
@@ -116,6 +119,7 @@ pub fn finished(of: &str, dice: &mut Dice) -> UsageEvent {
                 model: model.clone(),
                 agent: (dice.below(3) == 0).then(|| AgentId::new("researcher").unwrap()),
                 task: (dice.below(4) == 0).then(|| TaskId::new("t_1").unwrap()),
+                line: None,
             },
             operation: Operation::Chat,
             provider: ProviderId::new("local").unwrap(),

@@ -73,6 +73,8 @@ async fn issue(
         task: Some(batch.batch.as_task()),
         permissions: PERMISSIONS.iter().filter_map(|text| text.parse().ok()).collect(),
         parent: open.submitted_with.clone(),
+        addresses: vec![],
+        hours: vec![],
     };
     batches.dispatch.send(&batch.tenant, command, cause).await?;
     Ok(BatchKey { secret: secret.into(), expires })

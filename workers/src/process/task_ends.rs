@@ -155,8 +155,12 @@ impl Reads<IdentityEvent> for TaskResources {
             }
             IdentityEvent::KeyRevoked { key, .. } => self.gone(tenant, Resource::Key(key.clone())),
             IdentityEvent::KeyIssued { task: None, .. }
+            | IdentityEvent::KeyReplaced { .. }
             | IdentityEvent::AccountCreated { .. }
+            | IdentityEvent::OwnerSet { .. }
             | IdentityEvent::UserInvited { .. }
+            | IdentityEvent::UserChanged { .. }
+            | IdentityEvent::UserEnabled { .. }
             | IdentityEvent::UserDisabled { .. }
             | IdentityEvent::UserErased { .. }
             | IdentityEvent::UserKeyDestroyed { .. } => {}

@@ -48,6 +48,8 @@ impl TaskKey {
             task: Some(task.task.clone()),
             permissions: Vec::new(),
             parent: open.submitted_with.clone(),
+            addresses: vec![],
+            hours: vec![],
         };
         dispatch.send(&task.tenant, command, cause).await?;
         Ok(Self { secret, expires })

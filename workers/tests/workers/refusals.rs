@@ -121,6 +121,8 @@ async fn a_task_ends_with_the_key_that_submitted_it() {
         task: None,
         permissions: vec![],
         parent: None,
+        addresses: vec![],
+        hours: vec![],
     };
     for key in ["key_1", "key_2"] {
         env.send("acme", issue(key)).await.unwrap();

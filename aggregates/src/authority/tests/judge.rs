@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,10 +15,11 @@ use proptest::test_runner::{Config, TestRunner};
 use super::*;
 use crate::access::Terms;
 use crate::access::role::{RoleSpec, closure};
-use crate::authority::held_rights::HeldRights;
+use crate::authority::held_rights::{HeldRights, Membership};
 use crate::authority::policies::JUDGED_EVERY;
 use crate::authority::policy::{Asker, Policy};
 use crate::authority::{cedar, compiled};
+use steward_events::event::AddressRange;
 use steward_events::permission::Permission;
 use steward_events::scope::Scope;
 
@@ -37,7 +39,9 @@ struct Question {
 struct MadeUpKey {
     scope: Scope,
     models: Vec<ModelId>,
+    addresses: Vec<AddressRange>,
     over: bool,
+    closed: bool,
     is_for_it: bool,
 }
 
@@ -49,7 +53,9 @@ impl Question {
         let key = self.key.as_ref().map(|key| KeyTerms {
             scope: &key.scope,
             models: &key.models,
+            addresses: &key.addresses,
             over: key.over,
+            closed: key.closed,
             is_for_it: key.is_for_it,
         });
         let of = Circumstances { now: *now, permission, scope, context, suspended, operator, active, key };
@@ -65,8 +71,15 @@ impl Question {
 fn question() -> impl Strategy<Value = Question> {
     let rare = || prop::bool::weighted(0.1);
     let request = (permission(), scope(), context(), number().prop_map(Timestamp));
-    let key = (scope(), models_named(), rare(), prop::bool::weighted(0.85));
-    let key = key.prop_map(|(scope, models, over, is_for_it)| MadeUpKey { scope, models, over, is_for_it });
+    let key = (scope(), models_named(), vec(range(), 0..3), rare(), rare(), prop::bool::weighted(0.85));
+    let key = key.prop_map(|(scope, models, addresses, over, closed, is_for_it)| MadeUpKey {
+        scope,
+        models,
+        addresses,
+        over,
+        closed,
+        is_for_it,
+    });
     let tenant = (rare(), any::<bool>(), prop::bool::weighted(0.9));
     let made_up = (request, tenant, option::of(key), option::weighted(0.9, held()), any::<bool>());
     made_up.prop_map(|(request, tenant, key, held, by_grant)| Question { request, tenant, key, held, by_grant })
@@ -97,8 +110,19 @@ fn models_named() -> impl Strategy<Value = Vec<ModelId>> {
     vec(model(), 0..3)
 }
 
+fn address() -> impl Strategy<Value = IpAddr> {
+    let all = ["10.1.2.3", "10.2.2.3", "::ffff:10.1.2.3", "192.0.2.7", "2001:db8::7", "2001:db9::7", "::"];
+    select(all.to_vec()).prop_map(|text| text.parse().unwrap())
+}
+
+fn range() -> impl Strategy<Value = AddressRange> {
+    let all = ["10.1.0.0/16", "10.0.0.0/8", "0.0.0.0/0", "192.0.2.7", "2001:db8::/32", "::/0", "10.1.2.0/25"];
+    select(all.to_vec()).prop_map(|text| text.parse().unwrap())
+}
+
 fn context() -> impl Strategy<Value = Context> {
-    (option::of(model()), option::of(number().prop_map(NanoDollars))).prop_map(|(model, cost)| Context { model, cost })
+    (option::of(model()), option::of(number().prop_map(NanoDollars)), option::of(address()))
+        .prop_map(|(model, cost, address)| Context { model, cost, address })
 }
 
 fn held() -> impl Strategy<Value = HeldRights> {
@@ -108,11 +132,14 @@ fn held() -> impl Strategy<Value = HeldRights> {
         .prop_map(|(models, cost_max)| Condition { models, cost_max });
     let terms = (option::of(number().prop_map(Timestamp)), option::of(condition))
         .prop_map(|(expires, condition)| Terms { expires, condition });
-    (vec(pattern, 0..3), scope(), terms).prop_map(|(permissions, on, terms)| {
+    (vec(pattern, 0..3), scope(), terms, any::<bool>()).prop_map(|(permissions, on, terms, in_group)| {
         let role = "made-up".parse().unwrap();
         let spec = RoleSpec { permissions, inherits: vec![] };
         let permissions = Arc::new(closure(&role, |_| Some(spec.clone())));
-        HeldRights { grant: GrantId { to: "p_ana".parse().unwrap(), role, on }, terms, permissions }
+        let ana: PrincipalId = "p_ana".parse().unwrap();
+        let to = if in_group { PrincipalId::group(&acme(), "support") } else { ana.clone() };
+        let through = in_group.then(|| Arc::new(Membership { member: ana, group: "support".to_owned() }));
+        HeldRights { grant: GrantId { to, role, on }, through, terms, permissions }
     })
 }
 

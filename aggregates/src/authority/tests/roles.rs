@@ -90,6 +90,7 @@ fn explaining_says_what_asking_says() {
             permission: "budget:set".parse().unwrap(),
             scope: on.parse().unwrap(),
             at: None,
+            address: None,
         };
         env.0.explain(&acme(), &query, T1)
     };

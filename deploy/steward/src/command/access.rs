@@ -34,6 +34,7 @@ pub(super) async fn explain(matches: &ArgMatches, client: &Client, json: bool) -
         permission: required(matches, "permission")?.parse()?,
         scope,
         at: matches.get_one::<String>("at").map(|text| past_moment(text)).transpose()?,
+        address: matches.get_one::<String>("address").map(|text| text.parse()).transpose()?,
     };
     let explanation: Explanation = client.query(&tenant, "access", "explain", &query).await?;
     if json {

@@ -97,7 +97,8 @@ pub(crate) async fn run(
         if json {
             return output::json(&row);
         }
-        print_one(&look, &row);
+        print_one(&look, row.get(spec.view).filter(|part| part.is_object()).unwrap_or(&row));
+        print_parts(&row);
         details::print(&row);
         return Ok(());
     }
@@ -186,6 +187,25 @@ fn print_nothing(spec: &QuerySpec, tenant: &TenantId, filtered: bool, look: &Loo
     }
 }
 
+/// Lists that belong to what is shown, with the noun whose list they look like.
+const PARTS: &[(&str, &str)] = &[
+    ("members", "member"),
+    ("groups", "group"),
+    ("grants", "grant"),
+    ("group_grants", "grant"),
+    ("keys", "key"),
+    ("owned", "account"),
+];
+
+fn print_parts(row: &Value) {
+    for (field, noun) in PARTS {
+        let rows = row.get(field).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let Some(look) = Look::of_noun(noun).filter(|_| !rows.is_empty()) else { continue };
+        println!("\n{}:", field.replace('_', " "));
+        output::say_lines(&output::table(&look.headings(), &look.right(), rows.iter().map(|row| look.cells(row))));
+    }
+}
+
 fn print_one(look: &Look, row: &Value) {
     let cells = look.cells(row);
     for (heading, cell) in look.headings().iter().zip(cells) {
@@ -207,7 +227,10 @@ mod tests {
         }
         let keys = find("key", "list").unwrap();
         let flags: Vec<String> = fields(keys).into_iter().map(|field| field.flag).collect();
-        assert_eq!(flags, ["principal", "agent", "task", "scope", "state", "limit", "after", "min-position"]);
+        assert_eq!(
+            flags,
+            ["principal", "agent", "task", "scope", "state", "unused-since", "limit", "after", "min-position"]
+        );
         let state = fields(keys).into_iter().find(|field| field.flag == "state").unwrap();
         assert_eq!(state.words, ["active", "disabled", "expired", "revoked"]);
     }

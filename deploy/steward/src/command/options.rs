@@ -175,8 +175,12 @@ fn insert(body: &mut Map<String, Value>, path: &[String], value: Value) {
 fn value(field: &Field, text: &str, tenant: &TenantId) -> Result<Value, BoxError> {
     let property = field.path.last().map(String::as_str).unwrap_or_default();
     Ok(match (property, field.kind) {
-        ("to" | "principal", _) => Value::String(principal(tenant, text)?.to_string()),
+        ("group", _) => Value::String(group(tenant, text)?.to_string()),
+        ("to" | "principal" | "member" | "owner" | "user", _) | ("account", Kind::Text) => {
+            Value::String(principal(tenant, text)?.to_string())
+        }
         ("expires" | "from" | "until" | "ends", _) => Value::String(moment(text)?.to_string()),
+        ("unused_since", _) => Value::String(past_moment(text)?.to_string()),
         ("targets", _) => target(text)?,
         (_, Kind::Text) => Value::String(text.to_owned()),
         (_, Kind::Word) => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),
@@ -187,9 +191,17 @@ fn value(field: &Field, text: &str, tenant: &TenantId) -> Result<Value, BoxError
     })
 }
 
-/// A principal id, or the service account of that name.
+/// A group's id, or the group of that name.
+fn group(tenant: &TenantId, text: &str) -> Result<PrincipalId, BoxError> {
+    if text.starts_with("g_") { Ok(PrincipalId::new(text)?) } else { Ok(PrincipalId::group(tenant, text)) }
+}
+
+/// A principal id, `group:` and the name of a group, or the service account of that name.
 pub(crate) fn principal(tenant: &TenantId, text: &str) -> Result<PrincipalId, BoxError> {
-    let is_id = ["p_", "svc_", "op_", "sys_"].iter().any(|prefix| text.starts_with(prefix));
+    if let Some(name) = text.strip_prefix("group:") {
+        return group(tenant, name);
+    }
+    let is_id = ["p_", "svc_", "op_", "sys_", "g_"].iter().any(|prefix| text.starts_with(prefix));
     Ok(if is_id { PrincipalId::new(text)? } else { PrincipalId::service_account(tenant, text) })
 }
 

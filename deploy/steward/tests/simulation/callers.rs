@@ -146,6 +146,7 @@ impl Gateway {
                     model: "m".parse().expect("a literal"),
                     agent: None,
                     task: None,
+                    line: None,
                 },
                 operation: Operation::Chat,
                 provider: "p".parse().expect("a literal"),

@@ -199,6 +199,7 @@ impl Replica {
                         at,
                         actor: request.principal.clone(),
                         on_behalf_of: None,
+                        key: None,
                         causation: None,
                         correlation: request.envelope.correlation.clone(),
                         body: None,

@@ -153,6 +153,7 @@ impl Writer {
             at: Timestamp(0),
             actor,
             on_behalf_of: None,
+            key: None,
             causation: None,
             correlation: correlation.unwrap_or(own),
             body: None,

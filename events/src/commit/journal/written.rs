@@ -207,6 +207,7 @@ mod tests {
             model: id("m.1"),
             agent: Some(id("helper")),
             task: None,
+            line: None,
         };
         let price = PriceVersion { model: id("m.1"), from: Timestamp(7), target: None };
         let (operation, upstream_model) = (Operation::Chat, "Model \"1\"".to_owned());
@@ -267,6 +268,7 @@ mod tests {
             at: Timestamp(1_795_428_000_123_456),
             actor: id("sys_gateway"),
             on_behalf_of: by_call.then(|| id("p_ana")),
+            key: None,
             causation: (!by_call).then(|| "evt.03.acme.ledger.main@41".to_owned()),
             correlation: id::<CorrelationId>(correlation),
             body: None,

@@ -15,5 +15,6 @@ pub(super) fn scopes(holder: &KeyHolder, model: &ModelId) -> ScopeSet {
         model: model.clone(),
         agent: holder.agent.clone(),
         task: holder.task.clone(),
+        line: holder.line.clone(),
     }
 }

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::observe::Arrival;
 
 /// What is taken however little the log can still take.
-const ENDS_A_RIGHT: &[&str] = &["revoke", "suspend", "disable", "cancel"];
+const ENDS_A_RIGHT: &[&str] = &["revoke", "suspend", "disable", "cancel", "leave"];
 
 /// How often to look whether a new tenant is open.
 const OPEN_PAUSE: Duration = Duration::from_millis(20);
@@ -32,8 +32,8 @@ pub(super) async fn send(
     caller.check(spec.permission())?;
     let (mut format, mut body, mut secret) = (caller.format, body, None);
     let id = caller.command_id()?;
-    if (spec.noun, spec.verb) == ("key", "issue") {
-        (body, secret) = issue_key::complete(caller, &id, &body)?;
+    if let Some(field) = issue_key::names_new_key(spec) {
+        (body, secret) = issue_key::complete(caller, &id, &body, field)?;
         format = steward_events::request::Format::Json;
     }
     let command = Command::read(spec.noun, spec.verb, format, &body)?;
@@ -43,6 +43,9 @@ pub(super) async fn send(
     let mut reply = decided.map_err(|why| match &command {
         Command::Identity(IdentityCommand::IssueKey(issue)) => {
             Error::Decided(issue_key::refused(caller, issue, secret.is_some(), why))
+        }
+        Command::Identity(IdentityCommand::RotateKey(rotate)) => {
+            Error::Decided(issue_key::rotation_refused(caller, rotate, secret.is_some(), why))
         }
         _ => Error::Decided(why),
     })?;
@@ -54,7 +57,10 @@ pub(super) async fn send(
             status = StatusCode::ACCEPTED;
         }
         Command::Identity(IdentityCommand::IssueKey(issue)) => {
-            issue_key::show(&mut reply, issue, secret);
+            issue_key::show(&mut reply, issue.key.as_ref(), secret);
+        }
+        Command::Identity(IdentityCommand::RotateKey(rotate)) => {
+            issue_key::show(&mut reply, rotate.successor.as_ref(), secret);
         }
         _ => {}
     }

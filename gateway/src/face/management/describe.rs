@@ -7,6 +7,7 @@ use steward_events::query;
 use steward_events::request::Reply;
 
 use super::watch_flags::{WAIT_MAX, Watched};
+use super::issue_key;
 use crate::documents::refusals::responses;
 
 /// All of them.
@@ -14,7 +15,7 @@ pub(super) fn paths(generator: &mut SchemaGenerator) -> Map<String, Value> {
     let mut paths = Map::new();
     for spec in COMMANDS.iter().filter(|spec| spec.audience == Audience::Callers) {
         let mut body = (spec.schema)(generator).to_value();
-        if (spec.noun, spec.verb) == ("key", "issue")
+        if issue_key::names_new_key(spec).is_some()
             && let Some(required) = body.get_mut("required").and_then(Value::as_array_mut)
         {
             // Over HTTP the secret is made by the gateway.

@@ -1,5 +1,6 @@
 //! Answers of the directory, page by page.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,11 +9,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use steward_aggregates::access::role::{built_in, built_in_ids};
 use steward_events::BoxError;
-use steward_events::id::{PrincipalId, TenantId};
+use steward_events::id::{KeyId, PrincipalId, TenantId};
 use steward_events::query::{
-    AccountPage, AccountRow, AgentPage, AgentRow, GrantPage, GrantRow, GrantState, KeyPage, KeyRow, KeyState,
-    ListAccounts, ListAgents, ListGrants, ListKeys, ListRoles, ListUsers, Page, PrincipalState, RolePage, RoleRow,
-    UserPage, UserRow,
+    AccountPage, AccountRow, AgentPage, AgentRow, GrantPage, GrantRow, GrantState, GroupPage, GroupRow, KeyPage,
+    KeyRow, KeyState, ListAccounts, ListAgents, ListGrants, ListGroups, ListKeys, ListRoles, ListUsers, Page,
+    PrincipalState, RolePage, RoleRow, UserPage, UserRow,
 };
 use steward_events::shard::STEWARD_SHARD;
 use steward_events::timestamp::Timestamp;
@@ -20,8 +21,8 @@ use steward_ports::clock::Clock;
 use steward_ports::keys::{KeyError, Keyring};
 
 use super::{
-    Directory, DirectoryRow, StoredGrant, StoredKey, StoredPerson, StoredRole, account_key, accounts, agents, grants,
-    grants_of, keys, people, person_key, roles,
+    Directory, DirectoryRow, StoredAccount, StoredGrant, StoredGroup, StoredKey, StoredPerson, StoredRole, account_key,
+    accounts, agents, grants, grants_of, group_key, groups_of, keys, people, person_key, places, roles, use_key, uses,
 };
 use crate::engine::Engine;
 use crate::engine::opening::open;
@@ -33,11 +34,17 @@ use crate::engine::view_store::Snapshot;
 /// How many people's keys are asked for at once.
 const OPENED_AT_ONCE: usize = 16;
 
+/// When keys were last used in other shards than their tenant's.
+pub(super) type Uses = HashMap<KeyId, Timestamp>;
+
+/// The most keys of operators whose uses are gathered.
+const OPERATORS_KEYS_MAX: usize = 10_000;
+
 /// The read model.
 pub struct DirectoryView {
-    rows: Arc<Runner<Directory>>,
+    pub(super) rows: Arc<Runner<Directory>>,
     keyring: Arc<Keyring>,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl DirectoryView {
@@ -51,7 +58,7 @@ impl DirectoryView {
 #[async_trait]
 impl ReadModel for DirectoryView {
     fn nouns(&self) -> &'static [&'static str] {
-        &["user", "account", "agent", "key", "role", "grant"]
+        &["user", "account", "agent", "key", "role", "grant", "group"]
     }
 
     fn rows(&self) -> Option<Arc<dyn KeepsRows>> {
@@ -66,12 +73,38 @@ impl ReadModel for DirectoryView {
             ("key", "list") => query.write(&self.keys(query).await?),
             ("role", "list") => query.write(&self.roles(query).await?),
             ("grant", "list") => query.write(&self.grants(query).await?),
+            ("group", "list") => query.write(&self.groups(query).await?),
+            ("user", "show") => query.write(&self.user(query).await?),
+            ("key", "show") => query.write(&self.key(query).await?),
+            ("group", "show") => query.write(&self.group(query).await?),
             _ => Err(query.unknown()),
         }
     }
 }
 
 impl DirectoryView {
+    /// When the keys of `tenant` were last used in other tenants. Only operators' are.
+    pub(super) fn used_elsewhere(&self, tenant: &TenantId) -> Result<Uses, BoxError> {
+        let mut used = Uses::new();
+        if !tenant.is_steward() {
+            return Ok(used);
+        }
+        let prefix = uses(tenant);
+        self.rows.peek(|rows| {
+            rows.scan(&prefix, None, |key, row| {
+                let name = key.get(prefix.as_bytes().len()..).and_then(|name| std::str::from_utf8(name).ok());
+                if let (Some(Ok(key)), DirectoryRow::Used(at)) =
+                    (name.map(|name| name.trim_end_matches('\0').parse()), row)
+                {
+                    let last: &mut Timestamp = used.entry(key).or_default();
+                    *last = at.max(*last);
+                }
+                used.len() < OPERATORS_KEYS_MAX
+            })
+        })?;
+        Ok(used)
+    }
+
     /// People, opened: who may list them may read who they are.
     async fn users(&self, query: &Query<'_>) -> Result<UserPage, NoAnswer> {
         let asked: ListUsers = query.read()?;
@@ -90,7 +123,7 @@ impl DirectoryView {
         Ok(Page { position: page.position, rows: opened.try_collect().await?, next: page.next })
     }
 
-    async fn open(&self, person: StoredPerson) -> Result<UserRow, KeyError> {
+    pub(super) async fn open(&self, person: StoredPerson) -> Result<UserRow, KeyError> {
         let profile = match &person.profile {
             None => None,
             Some(profile) => match open(&self.keyring, profile).await {
@@ -114,17 +147,39 @@ impl DirectoryView {
 
     async fn accounts(&self, query: &Query<'_>) -> Result<AccountPage, NoAnswer> {
         let asked: ListAccounts = query.read()?;
-        let (paging, prefix) = (asked.paging(), accounts(query.tenant()));
+        let (paging, prefix, tenant) = (asked.paging(), accounts(query.tenant()), query.tenant().clone());
         let after = after(&prefix, &paging)?;
-        let wanted = move |row| {
-            let DirectoryRow::Account(row) = row else { return Ok(None) };
-            let state = state_of(row.disabled.as_ref());
-            let (principal, name, reason, created_at) = (row.principal, row.name, row.disabled, row.created_at);
-            let row = AccountRow { principal, name, state, reason, created_at };
-            Ok(asked.state.is_none_or(|wanted| wanted == state).then_some(row))
-        };
         let bounds = (paging.limit, ROWS_READ_MAX);
-        let read = move |rows: &Snapshot<'_>| part(rows, &prefix, None, after.as_ref(), bounds, wanted);
+        let read = move |rows: &Snapshot<'_>| {
+            part(rows, &prefix, None, after.as_ref(), bounds, |row| {
+                let DirectoryRow::Account(row) = row else { return Ok(None) };
+                let row = account_row(rows, &tenant, row)?;
+                let nobodys = row.owner.is_none() || row.state == PrincipalState::Ownerless;
+                let wanted = asked.state.is_none_or(|state| state == row.state)
+                    && asked.owner.as_ref().is_none_or(|owner| row.owner.as_ref() == Some(owner))
+                    && asked.unowned.is_none_or(|unowned| unowned == nobodys);
+                Ok(wanted.then_some(row))
+            })
+        };
+        Ok(self.rows.read(query.shard, paging.min_position, read).await?.page())
+    }
+
+    async fn groups(&self, query: &Query<'_>) -> Result<GroupPage, NoAnswer> {
+        let asked: ListGroups = query.read()?;
+        let (paging, tenant) = (asked.paging(), query.tenant().clone());
+        let prefix = asked.member.as_ref().map_or_else(|| places::groups(&tenant), |member| groups_of(&tenant, member));
+        let after = after(&prefix, &paging)?;
+        let bounds = (paging.limit, ROWS_READ_MAX);
+        let read = move |rows: &Snapshot<'_>| {
+            part(rows, &prefix, None, after.as_ref(), bounds, |row| match row {
+                DirectoryRow::Group(group) => Ok(Some(group_row(group))),
+                DirectoryRow::Member(of) => match rows.get(&group_key(&tenant, &of.group))? {
+                    Some(DirectoryRow::Group(group)) => Ok(Some(group_row(group))),
+                    _ => Ok(None),
+                },
+                _ => Ok(None),
+            })
+        };
         Ok(self.rows.read(query.shard, paging.min_position, read).await?.page())
     }
 
@@ -149,11 +204,15 @@ impl DirectoryView {
         let sight = query.sight.clone();
         let after = after(&prefix, &paging)?;
         let (bounds, now) = ((paging.limit, ROWS_READ_MAX), self.clock.now());
+        let used = self.used_elsewhere(&tenant)?;
         let read = move |rows: &Snapshot<'_>| {
             part(rows, &prefix, None, after.as_ref(), bounds, |row| match row {
-                DirectoryRow::Key(key) if sight.covers(&key.scope) && matches_key(&asked, &key) => {
-                    let row = key_row(rows, &tenant, *key, now)?;
-                    Ok(asked.state.is_none_or(|state| state == row.state).then_some(row))
+                DirectoryRow::Key(key) if sight.covers(&places::home(&tenant, &key.scope)) && matches_key(&asked, &key) => {
+                    let row = key_row(rows, &tenant, *key, &used, now)?;
+                    let unused = |since| row.issued_at < since && row.last_used.is_none_or(|last| last < since);
+                    let wanted =
+                        asked.state.is_none_or(|state| state == row.state) && asked.unused_since.is_none_or(unused);
+                    Ok(wanted.then_some(row))
                 }
                 _ => Ok(None),
             })
@@ -214,21 +273,52 @@ impl DirectoryView {
     }
 }
 
-const fn state_of(disabled: Option<&String>) -> PrincipalState {
+pub(super) const fn state_of(disabled: Option<&String>) -> PrincipalState {
     match disabled {
         Some(_) => PrincipalState::Disabled,
         None => PrincipalState::Active,
     }
 }
 
-/// What is known of a principal: a service account's name, and whether it was disabled.
-fn principal(
+/// A service account, and whether its owner lets it act.
+pub(super) fn account_row(
+    rows: &Snapshot<'_>,
+    tenant: &TenantId,
+    account: StoredAccount,
+) -> Result<AccountRow, BoxError> {
+    let mut state = state_of(account.disabled.as_ref());
+    if let (PrincipalState::Active, Some(owner)) = (state, &account.owner)
+        && is_disabled(rows, tenant, owner)?
+    {
+        state = PrincipalState::Ownerless;
+    }
+    let StoredAccount { principal, name, disabled: reason, owner, created_at } = account;
+    Ok(AccountRow { principal, name, state, reason, owner, created_at })
+}
+
+/// True of a person who was disabled. The first operator was recorded as an account.
+fn is_disabled(rows: &Snapshot<'_>, tenant: &TenantId, owner: &PrincipalId) -> Result<bool, BoxError> {
+    if let Some(DirectoryRow::Person(person)) = rows.get(&person_key(tenant, owner))? {
+        return Ok(person.disabled.is_some());
+    }
+    let account = rows.get(&account_key(tenant, owner))?;
+    Ok(matches!(account, Some(DirectoryRow::Account(account)) if account.disabled.is_some()))
+}
+
+/// What is known of a principal: the name of a service account or group, and whether it may act.
+pub(super) fn principal(
     rows: &Snapshot<'_>,
     tenant: &TenantId,
     principal: &PrincipalId,
 ) -> Result<(Option<String>, PrincipalState), BoxError> {
+    if principal.is_group() {
+        let group = rows.get(&group_key(tenant, principal))?;
+        let name = if let Some(DirectoryRow::Group(group)) = group { Some(group.name) } else { None };
+        return Ok((name, PrincipalState::Active));
+    }
     if let Some(DirectoryRow::Account(account)) = rows.get(&account_key(tenant, principal))? {
-        return Ok((Some(account.name), state_of(account.disabled.as_ref())));
+        let AccountRow { name, state, .. } = account_row(rows, tenant, account)?;
+        return Ok((Some(name), state));
     }
     match rows.get(&person_key(tenant, principal))? {
         Some(DirectoryRow::Person(person)) => Ok((None, state_of(person.disabled.as_ref()))),
@@ -243,12 +333,21 @@ fn matches_key(asked: &ListKeys, key: &StoredKey) -> bool {
         && asked.scope.as_ref().is_none_or(|scope| scope.contains(&key.scope))
 }
 
-fn key_row(rows: &Snapshot<'_>, tenant: &TenantId, key: StoredKey, now: Timestamp) -> Result<KeyRow, BoxError> {
+pub(super) fn key_row(
+    rows: &Snapshot<'_>,
+    tenant: &TenantId,
+    key: StoredKey,
+    used: &Uses,
+    now: Timestamp,
+) -> Result<KeyRow, BoxError> {
     let (name, holder) = principal(rows, tenant, &key.principal)?;
+    let here = rows.get(&use_key(tenant, &key.key))?;
+    let here = if let Some(DirectoryRow::Used(at)) = here { Some(at) } else { None };
+    let last_used = here.max(used.get(&key.key).copied());
     let state = match holder {
         _ if key.revoked.is_some() => KeyState::Revoked,
         _ if key.expires.is_some_and(|expires| expires <= now) => KeyState::Expired,
-        PrincipalState::Disabled => KeyState::Disabled,
+        PrincipalState::Disabled | PrincipalState::Ownerless => KeyState::Disabled,
         PrincipalState::Active => KeyState::Active,
     };
     Ok(KeyRow {
@@ -262,10 +361,19 @@ fn key_row(rows: &Snapshot<'_>, tenant: &TenantId, key: StoredKey, now: Timestam
         task: key.task,
         permissions: key.permissions,
         parent: key.parent.map(|parent| parent.key),
+        addresses: key.addresses,
+        hours: key.hours,
+        replaced_by: key.replaced_by,
+        last_used,
         state,
         reason: key.revoked,
         issued_at: key.issued_at,
     })
+}
+
+pub(super) fn group_row(group: StoredGroup) -> GroupRow {
+    let StoredGroup { group, name, description, members, defined_at } = group;
+    GroupRow { group, name, description, members, defined_at }
 }
 
 fn grant_state(grant: &StoredGrant, now: Timestamp) -> GrantState {
@@ -278,7 +386,12 @@ fn matches_grant(asked: &ListGrants, grant: &StoredGrant, now: Timestamp) -> boo
         && asked.state.is_none_or(|state| state == grant_state(grant, now))
 }
 
-fn grant_row(rows: &Snapshot<'_>, tenant: &TenantId, grant: StoredGrant, now: Timestamp) -> Result<GrantRow, BoxError> {
+pub(super) fn grant_row(
+    rows: &Snapshot<'_>,
+    tenant: &TenantId,
+    grant: StoredGrant,
+    now: Timestamp,
+) -> Result<GrantRow, BoxError> {
     let (name, _) = principal(rows, tenant, &grant.to)?;
     let state = grant_state(&grant, now);
     let StoredGrant { to, role, on, expires, condition, given_at } = grant;

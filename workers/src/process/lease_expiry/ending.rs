@@ -123,6 +123,7 @@ fn closing(
         at: ports.clock.now().max(end.at),
         actor: PrincipalId::system(SystemPart::Worker),
         on_behalf_of: None,
+        key: None,
         causation: None,
         correlation: CorrelationId::new(ports.ids.unique())?,
         body: None,

@@ -286,7 +286,7 @@ impl Collected {
     fn grants(&mut self, scope: &Scope, grants: &OneOrMany<Grant>) -> Result<(), BoxError> {
         for Grant { to: whom, role, expires, condition } in &grants.0 {
             let to = principal(&self.tenant, whom)?;
-            if to.as_str() != whom {
+            if to.as_str() != whom && !to.is_group() {
                 self.account(whom)?;
             }
             let expires = expires.as_ref().map(|at| at.to_string().parse::<Timestamp>()).transpose()?;

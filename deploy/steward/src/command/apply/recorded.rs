@@ -144,14 +144,19 @@ impl Recorded {
             }
         }
         for AccountRow { principal, name, state, .. } in rows(client, tenant, "account").await? {
-            if state == PrincipalState::Active {
+            // One whose owner left is there, and waits for another.
+            if state != PrincipalState::Disabled {
                 self.put(tenant, Kind::Account, (json!({ "name": name }), name.clone()), json!({}));
             }
             self.names.insert(principal, name);
         }
         for GrantRow { to, name, role, on, expires, condition, state, .. } in rows(client, tenant, "grant").await? {
             if state == GrantState::Active {
-                let name = name.unwrap_or_else(|| to.to_string());
+                let mut name = name.unwrap_or_else(|| to.to_string());
+                if to.is_group() {
+                    name = format!("group:{name}");
+                    self.names.insert(to.clone(), name.clone());
+                }
                 self.named(tenant, &on);
                 let fields = json!({ "expires": expires, "condition": condition });
                 self.put(tenant, Kind::Grant, grant_id(&to, &name, role.as_str(), &on), fields);

@@ -21,7 +21,7 @@ pub(super) fn print(row: &Value) {
     for (field, noun) in TABLES {
         let rows = details.get(field).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let rows = rows.iter().filter(|row| field != "quotas" || is_told(row));
-        let look = Look::named(noun);
+        let Some(look) = Look::of_noun(noun) else { continue };
         let cells: Vec<Vec<String>> = rows.map(|row| look.cells(row)).collect();
         if !cells.is_empty() {
             println!("\n{field}:");

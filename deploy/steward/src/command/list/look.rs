@@ -34,25 +34,28 @@ enum Cell {
 impl Look {
     /// The look of `spec`: as this file says, else one column a field of its rows.
     pub(super) fn of(spec: &QuerySpec) -> Self {
-        if !LISTS.iter().any(|known| known.noun == spec.view) {
-            return Self { columns: by_fields(spec), examples: &[], make_one: None };
-        }
-        Self::named(spec.view)
+        let dead_letters = spec.verb == "dead-letters";
+        let plain = || Self { columns: by_fields(spec), examples: &[], make_one: None };
+        let known = if dead_letters { Self::with(spec.view, DEAD_LETTER) } else { Self::of_noun(spec.view) };
+        known.unwrap_or_else(plain)
     }
 
-    /// The look of the lists of `noun`, as this file says; without columns if it says nothing.
-    pub(super) fn named(noun: &str) -> Self {
-        let Some(known) = LISTS.iter().find(|known| known.noun == noun) else {
-            return Self { columns: Vec::new(), examples: &[], make_one: None };
-        };
+    /// The look of the rows of `noun`, if this file says one.
+    pub(super) fn of_noun(noun: &str) -> Option<Self> {
+        let known = LISTS.iter().find(|known| known.noun == noun)?;
+        Self::with(noun, known.columns)
+    }
+
+    /// The same, with other columns.
+    fn with(noun: &str, columns: &[KnownColumn]) -> Option<Self> {
+        let known = LISTS.iter().find(|known| known.noun == noun)?;
         let column = |(heading, is_number, cell): &KnownColumn| Column {
             heading: (*heading).to_owned(),
             is_number: *is_number,
             cell: Cell::Made(*cell),
         };
-        let columns = if spec.verb == "dead-letters" { DEAD_LETTER } else { known.columns };
         let columns = columns.iter().map(column).collect();
-        Self { columns, examples: known.examples, make_one: Some(known.make_one) }
+        Some(Self { columns, examples: known.examples, make_one: Some(known.make_one) })
     }
 
     /// The headings.

@@ -24,7 +24,11 @@ pub(super) const LISTS: &[KnownList] = &[
     KnownList {
         noun: "key",
         columns: KEY,
-        examples: &["steward key list --state active", "steward key list --principal support-bot --tenant acme"],
+        examples: &[
+            "steward key list --state active",
+            "steward key list --principal support-bot --tenant acme",
+            "steward key list --unused-since 90d --tenant acme",
+        ],
         make_one: "steward key issue support-bot --on TENANT",
     },
     KnownList {
@@ -51,8 +55,20 @@ pub(super) const LISTS: &[KnownList] = &[
     KnownList {
         noun: "account",
         columns: ACCOUNT,
-        examples: &["steward account list --tenant acme"],
+        examples: &["steward account list --tenant acme", "steward account list --unowned true --tenant acme"],
         make_one: "steward account create support-bot --tenant TENANT",
+    },
+    KnownList {
+        noun: "group",
+        columns: GROUP,
+        examples: &["steward group list --tenant acme", "steward group show support --tenant acme"],
+        make_one: "steward group define support --description \"answers customers\" --tenant TENANT",
+    },
+    KnownList {
+        noun: "member",
+        columns: MEMBER,
+        examples: &[],
+        make_one: "steward group join support support-bot --tenant TENANT",
     },
     KnownList {
         noun: "agent",
@@ -150,8 +166,25 @@ const KEY: &[KnownColumn] = &[
     ("SCOPE", false, |row| text(row, "/scope")),
     ("STATE", false, |row| text(row, "/state")),
     ("MODELS", false, |row| or(text(row, "/models"), "all it may")),
+    ("FROM", false, |row| or(text(row, "/addresses"), "everywhere")),
+    ("HOURS", false, |row| or(text(row, "/hours"), "always")),
     ("EXPIRES", false, |row| moment(row, "/expires")),
+    ("LAST USED", false, |row| or(moment(row, "/last_used"), "never")),
     ("ISSUED", false, |row| moment(row, "/issued_at")),
+];
+
+const GROUP: &[KnownColumn] = &[
+    ("GROUP", false, |row| text(row, "/name")),
+    ("ID", false, |row| text(row, "/group")),
+    ("MEMBERS", true, |row| text(row, "/members")),
+    ("FOR", false, |row| text(row, "/description")),
+    ("DEFINED", false, |row| moment(row, "/defined_at")),
+];
+
+const MEMBER: &[KnownColumn] = &[
+    ("MEMBER", false, |row| named(row, "/member")),
+    ("STATE", false, |row| text(row, "/state")),
+    ("SINCE", false, |row| moment(row, "/joined_at")),
 ];
 
 const GRANT: &[KnownColumn] = &[
@@ -176,13 +209,14 @@ const USER: &[KnownColumn] = &[
     ("EMAIL", false, |row| if flag(row, "/erased") { "(erased)".to_owned() } else { text(row, "/email") }),
     ("NAME", false, |row| text(row, "/name")),
     ("STATE", false, |row| text(row, "/state")),
-    ("INVITED", false, |row| moment(row, "/invited_at")),
+    ("SINCE", false, |row| or(moment(row, "/invited_at"), &moment(row, "/since"))),
 ];
 
 const ACCOUNT: &[KnownColumn] = &[
     ("NAME", false, |row| text(row, "/name")),
     ("PRINCIPAL", false, |row| text(row, "/principal")),
     ("STATE", false, |row| text(row, "/state")),
+    ("OWNER", false, |row| or(text(row, "/owner"), "nobody")),
     ("CREATED", false, |row| moment(row, "/created_at")),
 ];
 

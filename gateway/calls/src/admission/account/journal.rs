@@ -174,6 +174,7 @@ impl Account {
             at: self.head.end.at,
             actor: PrincipalId::system(SystemPart::Gateway),
             on_behalf_of: Some(self.me.scopes.principal.clone()),
+            key: None,
             causation: None,
             correlation: request.clone(),
             body: None,

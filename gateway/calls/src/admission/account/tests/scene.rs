@@ -44,7 +44,15 @@ pub(super) fn amount(calls: u64, tokens: u64) -> Amounts {
 }
 
 pub(super) fn scopes() -> ScopeSet {
-    ScopeSet { path: id("acme"), principal: id("svc_1"), key: id("key_1"), model: id("m"), agent: None, task: None }
+    ScopeSet {
+        path: id("acme"),
+        principal: id("svc_1"),
+        key: id("key_1"),
+        model: id("m"),
+        agent: None,
+        task: None,
+        line: None,
+    }
 }
 
 /// What each caller was told, by the number of its request.
@@ -200,6 +208,7 @@ pub(super) fn closed(lease: &LeaseId, position: u64, stream: &StreamName) -> Sto
         at: START,
         actor: id("sys_worker"),
         on_behalf_of: None,
+        key: None,
         causation: None,
         correlation: id("r"),
         body: None,
