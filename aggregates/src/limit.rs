@@ -30,6 +30,14 @@ pub(crate) fn reason(reason: &str) -> Result<(), Rejection> {
     text("reason", reason, REASON_BYTES_MAX)
 }
 
+/// Refuses a reason that is too long, or says nothing.
+pub(crate) fn said(reason: &str) -> Result<(), Rejection> {
+    if reason.trim().is_empty() {
+        return Err(Rejection::invalid("reason", "say why; it is recorded and shown to others"));
+    }
+    self::reason(reason)
+}
+
 /// Refuses a collection that holds, or would hold, more than `count_max`.
 pub(crate) fn count(field: &str, count: usize, count_max: usize) -> Result<(), Rejection> {
     if count > count_max {

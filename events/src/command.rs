@@ -22,7 +22,11 @@ mod registry;
 mod task;
 mod tenant;
 
-pub use access::{AccessCommand, DefineRole, GiveGrant, RevokeGrant};
+pub use access::{
+    AccessCommand, AllowElevation, ApproveElevation, CloseReview, ConfirmReviewed, DefineRole, DisallowElevation,
+    EndElevation, GiveGrant, RefuseElevation, RemoveDenial, RemoveRole, RemoveSeparation, RequestElevation, RevokeGrant,
+    RevokeReviewed, SetDataClass, SetDenial, SetSeparation, StartReview,
+};
 pub use agent::{AgentCommand, DefineAgent};
 pub use batch::{
     BatchCommand, CancelBatch, ClaimBatch, EndBatch, ExtendBatch, FailBatch, FinalizeBatch, StartBatch, SubmitBatch,

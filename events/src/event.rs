@@ -14,12 +14,14 @@ use crate::quantity::SchemaVersion;
 use crate::scope::Scope;
 
 mod access;
+mod access_rules;
 mod agent;
 mod batch;
 mod cache;
 mod call;
 mod catalog;
 mod checkpoint;
+mod condition;
 mod denials;
 mod file;
 mod identity;
@@ -37,7 +39,8 @@ mod task;
 mod tenant;
 mod usage;
 
-pub use access::{AccessEvent, Condition, GrantId};
+pub use access::{AccessEvent, GrantId};
+pub use access_rules::{DenialSpec, ElevationRequest, ElevationRule, ReviewSpec, SeparationSpec, Whom};
 pub use agent::{AgentEvent, AgentSpec, PatternKind};
 pub use batch::{BatchEnd, BatchEndpoint, BatchEvent, BatchMetadata, BatchProblem, InvalidMetadata, LineCounts};
 pub use cache::{CachePolicy, Coalesce, Similar, SimilarMode, Similarity};
@@ -47,6 +50,7 @@ pub use call::{
 };
 pub use catalog::{CatalogEvent, ProviderKind};
 pub use checkpoint::CheckpointEvent;
+pub use condition::{ArgumentRule, Condition, InvalidHours, OpenHours};
 pub use denials::{DenialEvent, DenialKind};
 pub use file::{FileEvent, FileName, FilePurpose};
 pub use identity::{IdentityEvent, KeyHash, Profile};

@@ -156,6 +156,14 @@ ids! {
     KeyId = "key";
     /// A role's name, unique in its tenant.
     RoleId = "role";
+    /// The name of a rule of access: a denial, a separation of duties, a role that can be asked for.
+    RuleId = "rule";
+    /// One time that somebody asked for a role (`elv_…`).
+    ElevationId = "elevation";
+    /// One review of who holds what.
+    ReviewId = "review";
+    /// How much data is to be cared for, in the tenant's own words: `public`, `confidential`.
+    DataClass = "data class";
     /// A configured upstream.
     ProviderId = "provider";
     /// A secret that a tenant keeps here, such as its key at a provider; a name, never the secret.
@@ -245,6 +253,14 @@ impl SecretId {
     /// True of secrets that Steward makes for itself: nobody else sets, removes or uses one.
     pub fn is_system(&self) -> bool {
         self.0.starts_with("sys_")
+    }
+}
+
+impl DataClass {
+    /// The class of what names none, where no scope has one.
+    pub fn unclassified() -> &'static Self {
+        static UNCLASSIFIED: LazyLock<DataClass> = LazyLock::new(|| DataClass(Arc::from("unclassified")));
+        &UNCLASSIFIED
     }
 }
 

@@ -9,6 +9,7 @@ mod capacity;
 mod coding;
 mod config;
 mod documents;
+mod data_class;
 mod door;
 mod error;
 mod face;

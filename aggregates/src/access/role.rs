@@ -57,12 +57,33 @@ pub const BUILT_IN: &[(&str, &[&str], &[&str])] = &[
             "cost:report",
             "metrics:read",
             "access:explain",
+            "elevation:request",
+            "elevation:end",
+            "elevation:list",
+            "elevation:show",
+            "elevation-rule:list",
         ],
         &["agent"],
     ),
     (
         "admin",
-        &["user:*", "account:*", "key:*", "role:*", "grant:*", "model:*", "route:*", "price:*", "cache:*", "prompt:*"],
+        &[
+            "user:*",
+            "account:*",
+            "key:*",
+            "role:*",
+            "grant:*",
+            "deny:*",
+            "separation:*",
+            "elevation:*",
+            "review:*",
+            "data-class:*",
+            "model:*",
+            "route:*",
+            "price:*",
+            "cache:*",
+            "prompt:*",
+        ],
         &["developer", "auditor", "billing"],
     ),
     ("owner", &["*:*"], &[]),
@@ -95,6 +116,11 @@ impl Closure {
     /// All that is permitted.
     pub fn patterns(&self) -> impl Iterator<Item = &PermissionPattern> {
         self.patterns.iter().map(|(pattern, _)| pattern)
+    }
+
+    /// The role and all that it inherits.
+    pub fn roles(&self) -> impl Iterator<Item = &RoleId> {
+        self.reached.iter().map(|(role, _)| role)
     }
 
     /// The first pattern that covers `permission`.

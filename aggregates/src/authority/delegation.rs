@@ -8,10 +8,12 @@
 //!   key has too, as with any key; who keeps its secret is to be trusted with that. For oneself, as for others: the new key
 //!   is no more than the one that asks for it, in scope, models, permissions and end (see [`exceeds`]);
 //! * `key revoke` of somebody else's key, `user disable` of somebody else: everything that they hold, where the key reaches;
+//! * `deny set`, `role remove`, and what ends others' grants: what is taken; `deny remove` and `elevation allow`: what may be
+//!   had again, or by asking (see `authority/rules.rs`);
 //! * `task submit`: the agent's model, through the key that asks for it.
 //!
 //! To hold means by grants without conditions, not through a key narrowed to models, an agent or a task: a condition
-//! cannot be passed on, so a principal bound by one passes nothing on.
+//! cannot be passed on, so a principal bound by one passes nothing on; nor what is denied to them.
 
 use steward_events::command::{AccessCommand, BatchCommand, Command, IdentityCommand, IssueKey, TaskCommand};
 use steward_events::event::GrantId;
@@ -28,7 +30,7 @@ use super::{AccessRequest, Allowed, Authority, Context, suspended, system};
 use crate::identity::{CALLING, Key};
 
 /// Something that is passed on: what, where and until when.
-type Passed = (PermissionPattern, Scope, Option<Timestamp>);
+pub(super) type Passed = (PermissionPattern, Scope, Option<Timestamp>);
 
 impl Authority {
     /// Whether `principal` may send `command` to `tenant`: the permission where it concerns, and what the command passes
@@ -60,12 +62,13 @@ impl Authority {
         let actor = self.actor(&request, now)?;
         self.check_people(&request, command)?;
         self.check_own_key(&request, &actor, command, now)?;
+        self.check_rules(&request, &actor, command, now)?;
         let passed = self.passed_on(&request, &actor, command, now);
         if passed.is_empty() {
             return Ok(allowed);
         }
         let rights = self.rights(tenant, &actor.principal);
-        match passed.iter().find(|passed| !holds(&rights, &actor, passed)) {
+        match passed.iter().find(|passed| !holds(&rights, &actor, passed, now)) {
             None => Ok(allowed),
             Some((pattern, scope, until)) => {
                 let (who, lasting) =
@@ -84,6 +87,9 @@ impl Authority {
         let of_key = match command {
             Command::Identity(IdentityCommand::RevokeKey(revoke)) => {
                 self.identity(tenant).and_then(|id| id.key(&revoke.key))
+            }
+            Command::Access(about) => {
+                return self.scope_of_rule(tenant, about).unwrap_or_else(|| command.scope(tenant));
             }
             _ => None,
         };
@@ -242,6 +248,7 @@ impl Authority {
                 let taken = before.patterns().map(|pattern| (pattern.clone(), scope.clone(), Some(now)));
                 given.chain(taken).collect()
             }
+            Command::Access(about) => self.passed_on_by_rule(tenant, &actor.principal, about, now),
             Command::Identity(IdentityCommand::IssueKey(issue)) if issue.principal != actor.principal => {
                 let reach = issue.scope.clone().unwrap_or_else(|| Scope::tenant(tenant));
                 self.of_principal_at(tenant, &issue.principal, &reach, issue.expires, now)
@@ -341,11 +348,11 @@ fn exceeds(own: &Key, issue: &IssueKey, tenant: &TenantId) -> Option<String> {
     issue.expires.is_none_or(|expires| expires > end).then(|| format!("your key ends at {end}"))
 }
 
-fn holds(rights: &Rights, actor: &Actor<'_>, (pattern, scope, until): &Passed) -> bool {
+fn holds(rights: &Rights, actor: &Actor<'_>, (pattern, scope, until): &Passed, now: Timestamp) -> bool {
     let through_key = actor.key.as_ref().is_none_or(|HeldKey { key, .. }| {
         let whole = key.models.is_empty() && key.agent.is_none() && key.task.is_none();
         let lasts = key.expires.is_none_or(|end| until.is_some_and(|until| until <= end));
         whole && lasts && key.scope.contains(scope) && key.is_for_all_of(pattern)
     });
-    through_key && rights.includes(pattern, scope, *until)
+    through_key && rights.includes(pattern, scope, *until) && !rights.is_partly_denied(pattern, scope, now)
 }

@@ -88,7 +88,9 @@ impl Authority {
         if let Some(rights) = self.prepared.rights.get(&place) {
             return rights;
         }
-        let rights = Arc::new(Rights::new(principal, self.held(tenant, principal)));
+        let held = self.held(tenant, principal);
+        let denials = self.denials(tenant, principal, &held);
+        let rights = Arc::new(Rights::new(principal, held, denials));
         self.prepared.rights.insert(place, Arc::clone(&rights));
         rights
     }
@@ -124,8 +126,16 @@ impl Authority {
             {
                 _ = rights.remove(&(tenant.clone(), grant.to.clone()));
             }
-            // Roles reach everyone who holds them, and what steward grants reaches every tenant.
-            AccessEvent::RoleDefined { .. } if !tenant.is_steward() => {
+            // Nobody's rights change by these.
+            AccessEvent::SeparationSet { .. }
+            | AccessEvent::SeparationRemoved { .. }
+            | AccessEvent::ElevationAllowed { .. }
+            | AccessEvent::ElevationDisallowed { .. }
+            | AccessEvent::ElevationRequested { .. }
+            | AccessEvent::ElevationRefused { .. }
+            | AccessEvent::DataClassSet { .. } => {}
+            // Roles and denials reach everyone who holds them, and what steward grants reaches every tenant.
+            _ if !tenant.is_steward() => {
                 rights.retain(|(of, _), _| of != tenant);
                 meanings.retain(|(of, _), _| of != tenant);
             }

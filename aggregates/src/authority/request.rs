@@ -1,6 +1,6 @@
 //! What is asked of the authority, and what it answers.
 
-use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId, TenantId};
+use steward_events::id::{AgentId, DataClass, KeyId, ModelId, PrincipalId, TaskId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;
 use steward_events::scope::Scope;
@@ -31,6 +31,14 @@ pub struct Context {
     pub model: Option<ModelId>,
     /// The most it can cost.
     pub cost: Option<NanoDollars>,
+    /// The class of the data that it says it is about; if it says none, that of its scope counts.
+    pub data_class: Option<DataClass>,
+    /// True if it stands for requests of any class: what depends on the class is then not held against it.
+    pub any_class: bool,
+    /// The tool it runs.
+    pub tool: Option<String>,
+    /// The tool's arguments.
+    pub arguments: Option<serde_json::Value>,
 }
 
 /// They may.

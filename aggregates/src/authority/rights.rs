@@ -11,6 +11,8 @@ use steward_events::permission::{Permission, PermissionPattern};
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
+use super::conditions::Facts;
+use super::denials::HeldDenial;
 use super::held_rights::HeldRights;
 use super::policies::ForRequest;
 use super::policy::{Asker, Circumstances, Verdict};
@@ -20,18 +22,20 @@ use super::policy::{Asker, Circumstances, Verdict};
 pub(super) struct Rights {
     who: PrincipalId,
     pub(super) held: Vec<HeldRights>,
+    /// What may be denied to the principal.
+    pub(super) denials: Vec<HeldDenial>,
     /// Where in `held` the grants at each scope are.
     at_scope: HashMap<Scope, Vec<usize>>,
 }
 
 impl Rights {
     /// Prepares what `principal` holds.
-    pub(super) fn new(principal: &PrincipalId, held: Vec<HeldRights>) -> Self {
+    pub(super) fn new(principal: &PrincipalId, held: Vec<HeldRights>, denials: Vec<HeldDenial>) -> Self {
         let mut at_scope: HashMap<Scope, Vec<usize>> = HashMap::new();
         for (index, held) in held.iter().enumerate() {
             at_scope.entry(held.grant.on.clone()).or_default().push(index);
         }
-        Self { who: principal.clone(), held, at_scope }
+        Self { who: principal.clone(), held, denials, at_scope }
     }
 
     /// Whether the principal may, in these circumstances; and the grant by which they may.
@@ -40,20 +44,28 @@ impl Rights {
         circumstances: &Circumstances<'_>,
         policies: ForRequest,
     ) -> (Verdict, Option<&HeldRights>) {
-        let Circumstances { now, permission, scope, context, .. } = *circumstances;
+        let Circumstances { permission, scope, .. } = *circumstances;
+        let facts = circumstances.facts();
+        let denial = self.denial(permission, scope, &facts).map(|denial| &denial.spec);
+        let circumstances = &Circumstances { denial, ..*circumstances };
         let plain = self.covering(permission, scope).find(|held| held.terms.is_plain());
         let verdict = policies.verdict(circumstances, &Asker::Principal(&self.who, plain));
         if verdict != Verdict::NotGranted {
             return (verdict, plain);
         }
         let with_terms = self.covering(permission, scope).filter(|held| !held.terms.is_plain());
-        let holding = with_terms.filter_map(|held| Some((held, held.cost_max_if_it_holds(context, now)?)));
+        let holding = with_terms.filter_map(|held| Some((held, held.cost_max_if_it_holds(&facts)?)));
         let Some((held, _)) = holding.max_by_key(|(_, cost_max)| *cost_max) else { return (verdict, None) };
         match policies.verdict(circumstances, &Asker::Grant(held)) {
             // What its terms lack is said of all of them together.
             Verdict::Forbidden(_) => (Verdict::NotGranted, None),
             verdict => (verdict, Some(held)),
         }
+    }
+
+    /// The first denial that stands in the way of this.
+    pub(super) fn denial(&self, permission: &Permission, scope: &Scope, facts: &Facts<'_>) -> Option<&HeldDenial> {
+        self.denials.iter().find(|denial| denial.denies(permission, scope, facts, &self.held))
     }
 
     /// The grants that permit this there, terms aside.

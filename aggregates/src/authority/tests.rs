@@ -95,7 +95,8 @@ impl AuthorityEnv {
     fn invoke(&self, who: &str, key: Option<&str>, on: &str, model: &str, cost: u64) -> Result<Allowed, Rejection> {
         let mut request = request(who, "model:invoke", on);
         request.key = key.map(|key| KeyRef { tenant: acme(), key: key.parse().unwrap() });
-        request.context = Context { model: Some(model.parse().unwrap()), cost: Some(NanoDollars(cost)) };
+        let (model, cost) = (Some(model.parse().unwrap()), Some(NanoDollars(cost)));
+        request.context = Context { model, cost, ..Context::default() };
         self.0.authorise(&request, T1)
     }
 

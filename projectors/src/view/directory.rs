@@ -198,6 +198,21 @@ fn fold_access(event: &AccessEvent, recorded: &Recorded<'_>, rows: &mut Rows<Dir
         AccessEvent::GrantRevoked { grant, reason: _ } => {
             *rows.row(&grants_of(tenant, &grant.to).text(grant.role.as_str()).text(grant.on.as_str())) = None;
         }
+        AccessEvent::RoleRemoved { role, reason: _ } => *rows.row(&roles(tenant).text(role.as_str())) = None,
+        AccessEvent::DenialSet { .. }
+        | AccessEvent::DenialRemoved { .. }
+        | AccessEvent::SeparationSet { .. }
+        | AccessEvent::SeparationRemoved { .. }
+        | AccessEvent::ElevationAllowed { .. }
+        | AccessEvent::ElevationDisallowed { .. }
+        | AccessEvent::ElevationRequested { .. }
+        | AccessEvent::ElevationApproved { .. }
+        | AccessEvent::ElevationRefused { .. }
+        | AccessEvent::ElevationEnded { .. }
+        | AccessEvent::ReviewStarted { .. }
+        | AccessEvent::GrantsConfirmed { .. }
+        | AccessEvent::ReviewClosed { .. }
+        | AccessEvent::DataClassSet { .. } => {}
     }
 }
 
