@@ -1,7 +1,7 @@
 //! Denials: what wins over every grant.
 
 use steward_events::command::{RemoveDenial, SetDenial};
-use steward_events::event::{AccessEvent, DenialSpec, Whom};
+use steward_events::event::{AccessEvent, Condition, DenialSpec, Whom};
 use steward_events::id::RuleId;
 use steward_events::rejection::Rejection;
 
@@ -36,7 +36,7 @@ impl Access {
         }
         self.check_whom(&whom)?;
         let condition = condition::checked(condition.as_ref(), &stamp.timezone)?;
-        if unless && condition.as_ref().is_none_or(|condition| condition.is_empty()) {
+        if unless && condition.as_ref().is_none_or(Condition::is_empty) {
             return Err(Rejection::invalid("unless", "needs a condition that says what is not denied"));
         }
         if !unless && condition.as_ref().is_some_and(|condition| condition.cost_max.is_some()) {

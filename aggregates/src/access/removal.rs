@@ -27,9 +27,9 @@ impl Access {
 
     /// The rules that name `role`.
     pub fn rules_about(&self, role: &RoleId) -> impl Iterator<Item = &RuleId> {
-        let denials = self.denials.iter().filter(|(_, spec)| spec.whom.roles.contains(role)).map(|(name, _)| name);
-        let apart = self.separations.iter().filter(|(_, spec)| spec.roles.contains(role)).map(|(name, _)| name);
-        let elevations = self.elevation_rules.iter().filter(|(_, spec)| {
+        let denials = self.denials.iter().filter(move |(_, spec)| spec.whom.roles.contains(role)).map(|(name, _)| name);
+        let apart = self.separations.iter().filter(move |(_, spec)| spec.roles.contains(role)).map(|(name, _)| name);
+        let elevations = self.elevation_rules.iter().filter(move |(_, spec)| {
             spec.role == *role || spec.asker_roles.contains(role) || spec.approver_roles.contains(role)
         });
         denials.chain(apart).chain(elevations.map(|(name, _)| name))

@@ -18,7 +18,8 @@ pub struct RoleSpec {
 
 /// The built-in roles, the least powerful first. The first start records them in the tenant `steward`, where an
 /// operator may change what they mean; other tenants cannot. Left out of `admin`, so that only owners and operators do
-/// it: a tenant's life (`tenant:*`), its upstreams (`provider:*`) and their secrets (`secret:*`).
+/// it: a tenant's life (`tenant:*`), its upstreams (`provider:*`) and their secrets (`secret:*`); and what is denied
+/// (`deny:*`), or an admin could take from owners what they could not give back to themselves.
 pub const BUILT_IN: &[(&str, &[&str], &[&str])] = &[
     ("agent", &["model:invoke", "task:submit"], &[]),
     ("billing", &["cost:*", "budget:*", "price:list", "model:list", "account:list", "key:list", "tenant:show"], &[]),
@@ -73,7 +74,6 @@ pub const BUILT_IN: &[(&str, &[&str], &[&str])] = &[
             "key:*",
             "role:*",
             "grant:*",
-            "deny:*",
             "separation:*",
             "elevation:*",
             "review:*",

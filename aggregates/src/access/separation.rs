@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use steward_events::command::{RemoveSeparation, SetSeparation};
 use steward_events::event::{AccessEvent, GrantId, SeparationSpec};
-use steward_events::id::{PrincipalId, RoleId, RuleId};
+use steward_events::id::{PrincipalId, RoleId};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
@@ -115,11 +115,10 @@ impl Access {
             meanings.entry(role.clone()).or_insert_with(meaning).clone()
         };
         let holders: BTreeSet<&PrincipalId> = self.holders().collect();
-        let pair = |holder: &PrincipalId| {
+        let mut pair = |holder: &PrincipalId| {
             let held: Vec<GrantId> = self.current(holder, now).collect();
             broken(of, held.iter().map(|grant| (&grant.role, &grant.on)), &mut reached)
         };
-        let mut pair = pair;
         holders.into_iter().filter_map(|holder| Some((holder.clone(), pair(holder)?))).collect()
     }
 

@@ -3,6 +3,10 @@ use steward_events::permission::PermissionPattern;
 use super::*;
 use crate::spec::{given, stamp};
 
+mod elevation;
+mod review;
+mod rules;
+
 fn defined(role: &str, permissions: &[&str], inherits: &[&str]) -> AccessEvent {
     let DefineRole { role, permissions, inherits } = definition(role, permissions, inherits);
     AccessEvent::RoleDefined { role, permissions, inherits }

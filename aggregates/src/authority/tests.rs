@@ -8,10 +8,12 @@ use steward_events::quantity::NanoDollars;
 use super::*;
 use crate::spec::fold;
 
+mod conditions;
 mod grants;
 mod judge;
 mod keys;
 mod roles;
+mod rules;
 mod suspension;
 
 const T0: Timestamp = Timestamp(1_000_000);

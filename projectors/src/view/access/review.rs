@@ -10,6 +10,7 @@ use steward_events::id::{PrincipalId, RoleId, RuleId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::quantity::Position;
 use steward_events::query::{GrantState, Page, Paging, ReviewAccess, ReviewedGrant, ReviewedPage};
+use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
 use super::AccessView;
@@ -63,7 +64,11 @@ fn find(authority: &Authority, query: &Query<'_>, asked: &ReviewAccess, now: Tim
             }
             let meaning = || authority.meaning(tenant, &grant.role);
             found.meanings.entry(grant.role.clone()).or_insert_with(meaning);
-            let breaks = breaks.get_or_insert_with(|| authority.broken_by(tenant, holder, now)).clone();
+            let broken = breaks.get_or_insert_with(|| authority.broken_by(tenant, holder, now));
+            // Of a rule that is about another part of the tenant not even the name is told.
+            let concerns = |on: &Scope| on.contains(&grant.on) || query.sight.covers(on);
+            let told = access.separations().filter(|(name, spec)| broken.contains(name) && concerns(&spec.on));
+            let breaks = told.map(|(name, _)| name.clone()).collect();
             found.rows.push(row(authority, access, (tenant, now), (grant, terms), breaks));
             last = Some(name);
         }

@@ -8,6 +8,7 @@ use steward_aggregates::access::separation::Pair;
 use steward_aggregates::authority::Authority;
 use steward_events::event::DenialSpec;
 use steward_events::id::{ElevationId, PrincipalId, RuleId, TenantId};
+use steward_events::quantity::Position;
 use steward_events::query::{
     DataClassRow, DenialRow, ElevationQuery, ElevationRow, ElevationRuleRow, ElevationState, ListDataClasses,
     ListDenials, ListElevationRules, ListElevations, ListReviews, ListSeparations, Page, Paging, ReviewRow, RoleHolder,
@@ -34,7 +35,7 @@ fn page<T>(rows: impl Iterator<Item = (String, T)>, paging: &Paging) -> Page<T> 
         rows.push(row);
         last = Some(name);
     }
-    Page { rows, next: last.filter(|_| rest.peek().is_some()), ..Page::default() }
+    Page { position: Position(0), rows, next: last.filter(|_| rest.peek().is_some()) }
 }
 
 fn is_in(wanted: Option<&Scope>, scope: &Scope) -> bool {

@@ -58,15 +58,16 @@ impl Days {
             }
             None => seen | 1_u128.checked_shl(self.last - day).unwrap_or(0),
         };
-        self.seen = ((seen >> 64) as u64, seen as u64);
+        let half = |bits: u128| u64::try_from(bits & u128::from(u64::MAX)).unwrap_or_default();
+        self.seen = (half(seen >> 64), half(seen));
     }
 
-    const fn seen(self) -> u128 {
-        (self.seen.0 as u128) << 64 | self.seen.1 as u128
+    fn seen(self) -> u128 {
+        u128::from(self.seen.0) << 64 | u128::from(self.seen.1)
     }
 
     /// On how many of the 128 days up to the last it was used.
-    pub const fn count(self) -> u32 {
+    pub fn count(self) -> u32 {
         self.seen().count_ones()
     }
 }
