@@ -222,8 +222,7 @@ impl Access {
         let held = self.grants.get(&grant.to).map_or(0, BTreeMap::len);
         limit::count("grants", held + usize::from(self.terms(&grant).is_none()), GRANTS_MAX)?;
         if terms.condition.is_some() {
-            let others =
-                self.given_to(&grant.to).filter(|(other, terms)| *other != grant && terms.condition.is_some());
+            let others = self.given_to(&grant.to).filter(|(other, terms)| *other != grant && terms.condition.is_some());
             limit::count("grants with a condition", others.count() + 1, CONDITIONAL_GRANTS_MAX)?;
         }
         Ok(vec![AccessEvent::RoleGranted { grant, expires: terms.expires, condition: terms.condition }])

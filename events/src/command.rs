@@ -24,8 +24,8 @@ mod tenant;
 
 pub use access::{
     AccessCommand, AllowElevation, ApproveElevation, CloseReview, ConfirmReviewed, DefineRole, DisallowElevation,
-    EndElevation, GiveGrant, RefuseElevation, RemoveDenial, RemoveRole, RemoveSeparation, RequestElevation, RevokeGrant,
-    RevokeReviewed, SetDataClass, SetDenial, SetSeparation, StartReview,
+    EndElevation, GiveGrant, RefuseElevation, RemoveDenial, RemoveRole, RemoveSeparation, RequestElevation,
+    RevokeGrant, RevokeReviewed, SetDataClass, SetDenial, SetSeparation, StartReview,
 };
 pub use agent::{AgentCommand, DefineAgent};
 pub use batch::{

@@ -26,8 +26,8 @@ pub use access::{ExplainQuery, Explanation, MayDo, WhoCan, WhoCanQuery};
 pub use access_rules::{
     DataClassPage, DataClassRow, DenialPage, DenialRow, ElevationPage, ElevationQuery, ElevationRow, ElevationRulePage,
     ElevationRuleRow, ElevationState, ListDataClasses, ListDenials, ListElevationRules, ListElevations, ListReviews,
-    ListSeparations, ReviewAccess, ReviewPage, ReviewRow, ReviewedGrant, ReviewedPage, RoleHolder, RoleUse, RoleUseQuery,
-    SeparationPage, SeparationRow,
+    ListSeparations, ReviewAccess, ReviewPage, ReviewRow, ReviewedGrant, ReviewedPage, RoleHolder, RoleUse,
+    RoleUseQuery, SeparationPage, SeparationRow,
 };
 pub use audit::{
     BrokenChain, CheckedCheckpoint, Checkpoints, CheckpointsQuery, Commits, CommitsQuery, ConsistencyProof,

@@ -45,9 +45,9 @@ async fn ten_thousand_principals_are_reviewed_in_time() {
     let mut company = Company::founded(Config::default()).await;
     let names: Vec<String> = (0..PRINCIPALS).map(|n| format!("svc_many{n:05}")).collect();
     for names in names.chunks(AT_ONCE) {
-        let accounts = names.iter().map(|name| {
-            Event::from(IdentityEvent::AccountCreated { principal: principal(name), name: name.clone() })
-        });
+        let accounts = names
+            .iter()
+            .map(|name| Event::from(IdentityEvent::AccountCreated { principal: principal(name), name: name.clone() }));
         company.writer.write(&stream(SHARD, "acme", AggregateKind::Identity, "main"), accounts.collect()).await;
         let grants = names.iter().map(|name| {
             let grant = grant(name, "agent", "acme/support");

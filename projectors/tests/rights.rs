@@ -46,7 +46,8 @@ fn example(spec: &QuerySpec, project: &str) -> Value {
         ("secret", "open") => json!({ "secret": "openai", "min_position": 0 }),
         (
             "history" | "task" | "file" | "batch" | "audit" | "metrics" | "user" | "account" | "agent" | "key" | "role"
-            | "access" | "deny" | "separation" | "elevation-rule" | "elevation" | "review" | "data-class" | "grant" | "budget" | "provider" | "model" | "price" | "secret" | "tenant",
+            | "access" | "deny" | "separation" | "elevation-rule" | "elevation" | "review" | "data-class" | "grant"
+            | "budget" | "provider" | "model" | "price" | "secret" | "tenant",
             _,
         ) => json!({}),
         _ => panic!("{}.{} has no example here: add one", spec.view, spec.verb),

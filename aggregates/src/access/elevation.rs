@@ -142,8 +142,7 @@ impl Access {
         ] {
             limit::count(field, count, NAMED_MAX)?;
         }
-        let spec =
-            ElevationRule { role, on, askers, asker_roles, approvers, approver_roles, self_approval, longest_s };
+        let spec = ElevationRule { role, on, askers, asker_roles, approvers, approver_roles, self_approval, longest_s };
         if self.elevation_rules.get(&rule) == Some(&spec) {
             return Ok(vec![]);
         }
@@ -247,7 +246,9 @@ impl Access {
         limit::reason(&reason)?;
         let found = self.asked(&elevation)?;
         match found.state {
-            State::Requested if !found.is_over(stamp.at) => Ok(vec![AccessEvent::ElevationRefused { elevation, reason }]),
+            State::Requested if !found.is_over(stamp.at) => {
+                Ok(vec![AccessEvent::ElevationRefused { elevation, reason }])
+            }
             State::Requested | State::Refused(_) | State::Withdrawn(_) => Ok(vec![]),
             State::Approved { .. } => Err(Rejection::stale("it was approved: end it with elevation.end")),
         }

@@ -11,7 +11,8 @@ use cedar_policy::{
 use steward_events::event::{ArgumentRule, Condition, DenialSpec};
 use steward_events::scope::Scope;
 
-use super::policy::{self, Asker, Circumstances, KeyTerms, Policy, Verdict};
+use super::conditions;
+use super::policy::{Asker, Circumstances, KeyTerms, Policy, Verdict};
 
 struct Engine {
     policies: PolicySet,
@@ -44,7 +45,8 @@ static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
 pub(super) fn verdict(of: &Circumstances<'_>, asker: &Asker<'_>) -> Option<Verdict> {
     let who = entity(asker, of)?;
     let (principal, action) = (who.uid(), uid(&ENGINE.action, of.permission.as_str()));
-    let request = Request::new(principal, action, uid(&ENGINE.scope, of.scope.as_str()), context(of, asker)?, None).ok()?;
+    let request =
+        Request::new(principal, action, uid(&ENGINE.scope, of.scope.as_str()), context(of, asker)?, None).ok()?;
     // Rights are no entities of their own, so there is no circle or double.
     let entities = Entities::from_entities([who], None).ok()?;
     let response = ENGINE.authorizer.is_authorized(&request, &ENGINE.policies, &entities);
@@ -180,7 +182,7 @@ fn key_record(key: &KeyTerms<'_>) -> Option<RestrictedExpression> {
 }
 
 fn long(value: u64) -> RestrictedExpression {
-    RestrictedExpression::new_long(policy::long(value))
+    RestrictedExpression::new_long(conditions::long(value))
 }
 
 fn texts<T: AsRef<str>>(values: &[T]) -> RestrictedExpression {

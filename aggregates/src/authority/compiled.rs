@@ -6,8 +6,8 @@
 use steward_events::id::ModelId;
 use steward_events::permission::Permission;
 
-use super::conditions;
-use super::policy::{Asker, Circumstances, Policy, Verdict, long};
+use super::conditions::{self, long};
+use super::policy::{Asker, Circumstances, Policy, Verdict};
 
 /// Whether the asker may.
 pub(super) fn verdict(of: &Circumstances<'_>, asker: &Asker<'_>) -> Verdict {

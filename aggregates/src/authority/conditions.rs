@@ -6,8 +6,12 @@ use steward_events::permission::Permission;
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
-use super::policy::long;
 use super::request::Context;
+
+/// A moment or an amount as the policies compare it: what is beyond Cedar's numbers is its largest.
+pub(super) fn long(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
 
 /// What conditions are about.
 #[derive(Clone, Copy)]

@@ -8,17 +8,15 @@ use std::collections::BTreeSet;
 
 use steward_events::event::{DenialSpec, Whom};
 use steward_events::id::{PrincipalId, RoleId, RuleId, TenantId};
-use steward_events::permission::{Permission, PermissionPattern};
+use steward_events::permission::Permission;
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
 use super::conditions::{self, Facts};
 use super::held_rights::HeldRights;
-use super::rights::Rights;
 use super::{AccessRequest, Authority};
 use crate::access::Access;
-use crate::access::separation::overlap;
 
 /// A denial that may concern a principal.
 #[derive(Clone, Debug)]
@@ -32,7 +30,7 @@ pub(super) struct HeldDenial {
 }
 
 impl HeldDenial {
-    fn concerns(&self, held: &[HeldRights], now: Timestamp) -> bool {
+    pub(super) fn concerns(&self, held: &[HeldRights], now: Timestamp) -> bool {
         !self.by_role || held.iter().any(|held| !held.terms.is_over(now) && holds_one(held, &self.spec.whom.roles))
     }
 
@@ -64,30 +62,6 @@ impl HeldDenial {
 /// True if the grant is of one of these roles, or of one that inherits it.
 pub(super) fn holds_one(held: &HeldRights, roles: &[RoleId]) -> bool {
     !roles.is_empty() && held.permissions.roles().any(|role| roles.contains(role))
-}
-
-impl Rights {
-    /// True if something of `pattern` at `scope`, or below, is denied to the principal and not to everyone: it cannot be
-    /// passed on.
-    pub(super) fn is_partly_denied(&self, pattern: &PermissionPattern, scope: &Scope, now: Timestamp) -> bool {
-        self.denials.iter().any(|denial| {
-            let spec = &denial.spec;
-            let about = overlap(&spec.on, scope) && spec.permissions.iter().any(|denied| denied.overlaps(pattern));
-            about && !spec.whom.everyone && !spec.is_over(now) && denial.concerns(&self.held, now)
-        })
-    }
-
-    /// The scopes below `scope` where this is denied.
-    pub(super) fn denied_below<'a>(
-        &'a self,
-        permission: &'a Permission,
-        scope: &'a Scope,
-        facts: &'a Facts<'a>,
-    ) -> impl Iterator<Item = Scope> + 'a {
-        let below = self.denials.iter().filter(move |denial| scope.contains(&denial.spec.on) && denial.spec.on != *scope);
-        let denied = below.filter(move |denial| denial.denies(permission, &denial.spec.on, facts, &self.held));
-        denied.map(|denial| denial.spec.on.clone())
-    }
 }
 
 impl Authority {

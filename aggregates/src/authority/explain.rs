@@ -62,16 +62,15 @@ impl Authority {
                 | Policy::GrantHours
                 | Policy::GrantDataClasses
                 | Policy::GrantTools
-                | Policy::GrantArguments => {
-                    (format!("the policy {} forbids it", policy.id()), String::new())
-                }
+                | Policy::GrantArguments => (format!("the policy {} forbids it", policy.id()), String::new()),
             },
             Verdict::InDoubt => {
                 ("what the policies say of it is in doubt; the log of this process says more".to_owned(), String::new())
             }
-            Verdict::NotGranted | Verdict::Granted => {
-                (not_granted(&rights.held, request, &self.facts(request, now)), self.would_allow(tenant, principal, permission, scope))
-            }
+            Verdict::NotGranted | Verdict::Granted => (
+                not_granted(&rights.held, request, &self.facts(request, now)),
+                self.would_allow(tenant, principal, permission, scope),
+            ),
         };
         let said_by = key.map_or(principal, |key| &key.principal);
         forbidden_to(said_by, request, reason, would_allow)

@@ -153,11 +153,6 @@ impl Policy {
     }
 }
 
-/// A moment or an amount as the policies compare it: what is beyond Cedar's numbers is its largest.
-pub(super) fn long(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
 /// True for what shows a tenant's past and nothing else: a suspension stops what a tenant does, not those who look into
 /// it. Operators also list what it has.
 pub(super) fn audits(permission: &Permission, operator: bool) -> bool {

@@ -16,6 +16,7 @@ use super::denials::HeldDenial;
 use super::held_rights::HeldRights;
 use super::policies::ForRequest;
 use super::policy::{Asker, Circumstances, Verdict};
+use crate::access::separation::overlap;
 
 /// What one principal holds.
 #[derive(Debug)]
@@ -82,5 +83,28 @@ impl Rights {
     /// True if everything that `pattern` says is held at `scope`, until at least `until`.
     pub(super) fn includes(&self, pattern: &PermissionPattern, scope: &Scope, until: Option<Timestamp>) -> bool {
         self.held.iter().any(|held| held.includes(pattern, scope, until))
+    }
+
+    /// True if something of `pattern` at `scope`, or below, is denied to the principal and not to everyone: it cannot be
+    /// passed on.
+    pub(super) fn is_partly_denied(&self, pattern: &PermissionPattern, scope: &Scope, now: Timestamp) -> bool {
+        self.denials.iter().any(|denial| {
+            let spec = &denial.spec;
+            let about = overlap(&spec.on, scope) && spec.permissions.iter().any(|denied| denied.overlaps(pattern));
+            about && !spec.whom.everyone && !spec.is_over(now) && denial.concerns(&self.held, now)
+        })
+    }
+
+    /// The scopes below `scope` where this is denied.
+    pub(super) fn denied_below<'a>(
+        &'a self,
+        permission: &'a Permission,
+        scope: &'a Scope,
+        facts: &'a Facts<'a>,
+    ) -> impl Iterator<Item = Scope> + 'a {
+        let below =
+            self.denials.iter().filter(move |denial| scope.contains(&denial.spec.on) && denial.spec.on != *scope);
+        let denied = below.filter(move |denial| denial.denies(permission, &denial.spec.on, facts, &self.held));
+        denied.map(|denial| denial.spec.on.clone())
     }
 }

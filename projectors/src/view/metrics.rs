@@ -323,9 +323,9 @@ impl Collector for Labelled {
         })?;
         encode(&mut encoder, "steward_self_approvals", "Elevations that were approved by who asked", |one| {
             let approved = self.0.iter().filter(|(_, sums)| sums.self_approvals > 0);
-            approved.into_iter().try_for_each(|(tenant, sums)| {
-                one(&[("tenant", tenant)], Value::Count(sums.self_approvals))
-            })
+            approved
+                .into_iter()
+                .try_for_each(|(tenant, sums)| one(&[("tenant", tenant)], Value::Count(sums.self_approvals)))
         })?;
         encode(&mut encoder, "steward_tasks", "Tasks by state", |one| {
             self.0.iter().try_for_each(|(tenant, sums)| {

@@ -31,7 +31,10 @@ fn apart(roles: &[&str], allow_existing: bool) -> SetSeparation {
 fn separated(roles: &[&str], existing: &[&str]) -> AccessEvent {
     let SetSeparation { separation, roles, reason, .. } = apart(roles, false);
     let existing = existing.iter().map(|who| who.parse().unwrap()).collect();
-    AccessEvent::SeparationSet { separation, spec: SeparationSpec { roles, on: "acme".parse().unwrap(), reason, existing } }
+    AccessEvent::SeparationSet {
+        separation,
+        spec: SeparationSpec { roles, on: "acme".parse().unwrap(), reason, existing },
+    }
 }
 
 #[test]
@@ -67,7 +70,8 @@ fn a_denial_says_what_to_whom_and_why() {
 
 #[test]
 fn hours_without_a_zone_are_recorded_in_the_tenants() {
-    let hours = |text: &str| Some(Condition { hours: vec![text.parse::<OpenHours>().unwrap()], ..Condition::default() });
+    let hours =
+        |text: &str| Some(Condition { hours: vec![text.parse::<OpenHours>().unwrap()], ..Condition::default() });
     let give = |text| GiveGrant { condition: hours(text), ..to_bot("agent", "acme") };
     let (grant, condition) = (to_bot("agent", "acme").id(), hours("08:00-18:00 UTC"));
     let recorded = AccessEvent::RoleGranted { grant, expires: None, condition };
@@ -81,7 +85,8 @@ fn a_rule_for_an_argument_says_which_and_what() {
         (r#"{"at":"path","max":1}"#, "\"path\" is no JSON pointer: write e.g. /path"),
         (r#"{"at":"/path"}"#, "/path needs one_of, prefix or max"),
     ] {
-        let condition = Some(Condition { arguments: vec![serde_json::from_str(rule).unwrap()], ..Condition::default() });
+        let condition =
+            Some(Condition { arguments: vec![serde_json::from_str(rule).unwrap()], ..Condition::default() });
         given::<Access>([])
             .when(GiveGrant { condition, ..to_bot("agent", "acme") })
             .then_rejected(&Rejection::invalid("condition.arguments", why));
@@ -109,11 +114,7 @@ fn one_role_that_is_both_is_not_given() {
 
 #[test]
 fn a_role_does_not_come_to_join_what_is_apart() {
-    let history = [
-        defined("mine", &[], &["billing"]),
-        separated(&["billing", "agent"], &[]),
-        granted("mine", "acme"),
-    ];
+    let history = [defined("mine", &[], &["billing"]), separated(&["billing", "agent"], &[]), granted("mine", "acme")];
     let refused = Rejection::invalid("inherits", "svc_bot would hold agent and billing, which apart keeps apart");
     given::<Access>(history.clone()).when(define("mine", &[], &["billing", "agent"])).then_rejected(&refused);
     given::<Access>(history).when(define("mine", &[], &["agent"])).then([defined("mine", &[], &["agent"])]);
@@ -130,7 +131,9 @@ fn who_holds_both_already_is_named_or_may_go_on() {
     given::<Access>(history)
         .when(apart(&["billing", "agent"], true))
         .then([separated(&["billing", "agent"], &["svc_bot"])]);
-    given::<Access>([]).when(apart(&["billing"], false)).then_rejected(&Rejection::invalid("roles", "name two roles or more"));
+    given::<Access>([])
+        .when(apart(&["billing"], false))
+        .then_rejected(&Rejection::invalid("roles", "name two roles or more"));
     let heir = Rejection::invalid("roles", "developer inherits agent: who holds the one holds both");
     given::<Access>([]).when(apart(&["agent", "developer"], false)).then_rejected(&heir);
 }
@@ -162,9 +165,7 @@ fn a_role_that_others_need_stays() {
         .when(remove.clone())
         .then_rejected(&refused("heir inherits it: define heir without it first"));
     let apart = [defined("mine", &[], &[]), separated(&["mine", "agent"], &[])];
-    given::<Access>(apart)
-        .when(remove)
-        .then_rejected(&refused("the rule apart names it: change or remove that first"));
+    given::<Access>(apart).when(remove).then_rejected(&refused("the rule apart names it: change or remove that first"));
 }
 
 #[test]

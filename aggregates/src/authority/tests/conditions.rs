@@ -47,7 +47,8 @@ fn a_class_is_the_calls_or_that_of_its_scope() {
 
 #[test]
 fn a_tool_runs_with_the_arguments_of_its_condition() {
-    let env = under(r#"{"tools":["read-file"],"arguments":[{"at":"/path","prefix":"/data/"},{"at":"/lines","max":100}]}"#);
+    let env =
+        under(r#"{"tools":["read-file"],"arguments":[{"at":"/path","prefix":"/data/"},{"at":"/lines","max":100}]}"#);
     let run = |tool: &str, arguments: &str| {
         let (tool, arguments) = (Some(tool.to_owned()), serde_json::from_str(arguments).ok());
         about(&env, T1, Context { tool, arguments, ..Context::default() })

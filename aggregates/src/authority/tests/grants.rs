@@ -52,11 +52,8 @@ fn a_grant_ends_by_itself() {
 #[test]
 fn a_condition_on_unknown_values_does_not_hold() {
     let mut env = AuthorityEnv::new();
-    let condition = Condition {
-        models: vec!["small".parse().unwrap()],
-        cost_max: Some(NanoDollars(10)),
-        ..Condition::default()
-    };
+    let condition =
+        Condition { models: vec!["small".parse().unwrap()], cost_max: Some(NanoDollars(10)), ..Condition::default() };
     env.grant_with("acme", "p_ana", "agent", "acme", None, Some(condition));
     assert!(env.invoke("p_ana", None, "acme", "small", 10).is_ok());
     let (why, _) = reason(env.invoke("p_ana", None, "acme", "large", 10));

@@ -197,9 +197,8 @@ fn held() -> impl Strategy<Value = HeldRights> {
     let patterns = ["*:*", "*:*", "model:*", "*:set", "model:invoke", "budget:set", "tenant:*"];
     let pattern = select(patterns.to_vec()).prop_map(|text| text.parse::<PermissionPattern>().unwrap());
     let due = option::weighted(0.1, number().prop_map(Timestamp));
-    let terms = (option::of(number().prop_map(Timestamp)), option::of(condition()), due).prop_map(
-        |(expires, condition, review_due)| Terms { expires, condition, review_due, ..Terms::default() },
-    );
+    let terms = (option::of(number().prop_map(Timestamp)), option::of(condition()), due)
+        .prop_map(|(expires, condition, review_due)| Terms { expires, condition, review_due, ..Terms::default() });
     (vec(pattern, 0..3), scope(), terms).prop_map(|(permissions, on, terms)| {
         let role = "made-up".parse().unwrap();
         let spec = RoleSpec { permissions, inherits: vec![] };

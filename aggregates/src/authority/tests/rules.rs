@@ -19,9 +19,8 @@ fn denied(env: &mut AuthorityEnv, of: &str, spec: &str) {
 }
 
 fn set(name: &str, permission: &str, whom: &str) -> SetDenial {
-    let text = format!(
-        r#"{{"denial":"{name}","permissions":["{permission}"],"on":"acme","whom":{whom},"reason":"audit"}}"#
-    );
+    let text =
+        format!(r#"{{"denial":"{name}","permissions":["{permission}"],"on":"acme","whom":{whom},"reason":"audit"}}"#);
     serde_json::from_str(&text).unwrap()
 }
 
@@ -132,7 +131,10 @@ fn nobody_denies_the_last_one_who_could_remove_it() {
     env.grant("acme", "p_bob", "owner", "acme");
     assert!(env.send("p_ana", set("no", "deny:*", r#"{"principals":["p_ana"]}"#)).is_ok(), "p_bob can remove it");
     denied(&mut env, "acme", r#""permissions":["deny:*"],"on":"acme","whom":{"principals":["p_ana"]}"#);
-    assert!(env.send("p_bob", set("second", "deny:*", r#"{"principals":["p_bob"]}"#)).is_err(), "nor the first one then");
+    assert!(
+        env.send("p_bob", set("second", "deny:*", r#"{"principals":["p_bob"]}"#)).is_err(),
+        "nor the first one then"
+    );
 }
 
 #[test]
@@ -154,9 +156,7 @@ fn elevation(state: &str) -> String {
     if state == "requested" {
         return requested.to_owned();
     }
-    format!(
-        r#"{{"type":"elevation_approved","data":{{"elevation":"elv_1","by":"p_ana","until":"{T1}","reason":""}}}}"#
-    )
+    format!(r#"{{"type":"elevation_approved","data":{{"elevation":"elv_1","by":"p_ana","until":"{T1}","reason":""}}}}"#)
 }
 
 #[test]
@@ -202,7 +202,8 @@ fn an_elevation_gives_rights_until_its_end_and_nothing_beyond() {
     assert!(may(GiveGrant { expires, ..give("svc_bot", "agent", "acme") }.into()).is_ok());
     assert!(may(give("svc_bot", "agent", "acme").into()).is_err());
     let again: AllowElevation =
-        serde_json::from_str(r#"{"rule":"mine","role":"owner","on":"acme","askers":["p_bob"],"longest_s":60}"#).unwrap();
+        serde_json::from_str(r#"{"rule":"mine","role":"owner","on":"acme","askers":["p_bob"],"longest_s":60}"#)
+            .unwrap();
     assert!(may(again.into()).is_err());
     let end = EndElevation { elevation: "elv_1".parse().unwrap(), reason: String::new() };
     assert!(may(end.into()).is_ok());

@@ -166,7 +166,9 @@ fn insert(body: &mut Map<String, Value>, path: &[String], value: Value) {
 fn value(field: &Field, text: &str, tenant: &TenantId) -> Result<Value, BoxError> {
     let property = field.path.last().map(String::as_str).unwrap_or_default();
     Ok(match (property, field.kind) {
-        ("to" | "principal" | "principals" | "askers" | "approvers" | "reviewers", _) => Value::String(principal(tenant, text)?.to_string()),
+        ("to" | "principal" | "principals" | "askers" | "approvers" | "reviewers", _) => {
+            Value::String(principal(tenant, text)?.to_string())
+        }
         ("grants", _) => grant(text, tenant)?,
         ("duration_s" | "longest_s", _) => seconds(text)?,
         ("expires" | "from" | "until" | "ends" | "due", _) => Value::String(moment(text)?.to_string()),
@@ -226,7 +228,9 @@ pub(crate) fn pico_a_token(text: &str) -> Result<u64, BoxError> {
 fn grant(text: &str, tenant: &TenantId) -> Result<Value, BoxError> {
     let mut parts = text.splitn(3, ':');
     let (Some(to), Some(role), Some(on)) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(format!("{text:?} is no grant: write PRINCIPAL:ROLE:SCOPE, e.g. support-bot:agent:acme/support").into());
+        return Err(
+            format!("{text:?} is no grant: write PRINCIPAL:ROLE:SCOPE, e.g. support-bot:agent:acme/support").into()
+        );
     };
     Ok(serde_json::json!({ "to": principal(tenant, to)?, "role": role, "on": on }))
 }

@@ -24,7 +24,8 @@ impl Planner {
                 plan.estimate.worst().money,
                 planned.accepted.data_class.as_ref(),
             )
-            .is_err() {
+            .is_err()
+        {
             return planned;
         }
         Planned { request, plan: Ok(plan), stands_in: Some(StandsIn { asked, why }), ..planned }

@@ -35,7 +35,8 @@ fn name_of(grant: &GrantId, terms: &Terms) -> String {
 }
 
 fn matches(asked: &ReviewAccess, access: &Access, grant: &GrantId, terms: &Terms) -> bool {
-    let of_review = |name| access.review(name).is_some_and(|of| of.is_of(grant, terms) && !of.confirmed.contains(grant));
+    let of_review =
+        |name| access.review(name).is_some_and(|of| of.is_of(grant, terms) && !of.confirmed.contains(grant));
     asked.role.as_ref().is_none_or(|role| *role == grant.role)
         && asked.scope.as_ref().is_none_or(|scope| scope.contains(&grant.on))
         && asked.review.as_ref().is_none_or(of_review)

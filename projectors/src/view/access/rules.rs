@@ -116,9 +116,8 @@ impl AccessView {
         let found = self.list(query, &paging, |_, access, _| {
             let seen = |on: &Scope| query.sight.covers(on) && is_in(asked.scope.as_ref(), on);
             let wanted = access.elevation_rules().filter(|(_, spec)| seen(&spec.on));
-            let rows = wanted.map(|(rule, spec)| {
-                (rule.to_string(), ElevationRuleRow { rule: rule.clone(), spec: spec.clone() })
-            });
+            let rows = wanted
+                .map(|(rule, spec)| (rule.to_string(), ElevationRuleRow { rule: rule.clone(), spec: spec.clone() }));
             page(rows, &paging)
         });
         query.write(&found.await?)
@@ -177,9 +176,8 @@ impl AccessView {
         let found = self.list(query, &paging, |_, access, _| {
             let seen = |scope: &Scope| query.sight.covers(scope) && is_in(asked.scope.as_ref(), scope);
             let rows = access.data_classes().filter(|(scope, _)| seen(scope));
-            let rows = rows.map(|(scope, class)| {
-                (scope.to_string(), DataClassRow { scope: scope.clone(), class: class.clone() })
-            });
+            let rows = rows
+                .map(|(scope, class)| (scope.to_string(), DataClassRow { scope: scope.clone(), class: class.clone() }));
             page(rows, &paging)
         });
         query.write(&found.await?)

@@ -251,7 +251,8 @@ mod tests {
     #[test]
     fn the_last_128_days_of_use_are_known() {
         let mut days = Days::default();
-        for (day, last, count) in [(100, 100, 1), (100, 100, 1), (103, 103, 2), (101, 103, 3), (230, 230, 2), (900, 900, 1)]
+        for (day, last, count) in
+            [(100, 100, 1), (100, 100, 1), (103, 103, 2), (101, 103, 3), (230, 230, 2), (900, 900, 1)]
         {
             days.add(day);
             assert_eq!((days.last, days.count()), (last, count), "{day}");

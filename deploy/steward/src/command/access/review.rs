@@ -134,7 +134,8 @@ fn csv(rows: &[ReviewedGrant]) -> String {
 
 /// A cell that a spreadsheet takes for text: one that begins like a formula would be run by it.
 fn quoted(cell: &str) -> String {
-    let cell = if cell.len() > 1 && cell.starts_with(['=', '+', '-', '@']) { format!("'{cell}") } else { cell.to_owned() };
+    let cell =
+        if cell.len() > 1 && cell.starts_with(['=', '+', '-', '@']) { format!("'{cell}") } else { cell.to_owned() };
     if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
 }
 

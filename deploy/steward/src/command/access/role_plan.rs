@@ -43,7 +43,9 @@ pub(crate) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Re
     match (&found.obstacle, found.holders.is_empty()) {
         (Some(obstacle), _) => println!("it cannot be removed: {obstacle}"),
         (None, true) => println!("it can be removed: steward role remove {role} --tenant {tenant}"),
-        (None, false) => println!("remove it with all grants: steward role remove {role} --revoke-grants true --tenant {tenant}"),
+        (None, false) => {
+            println!("remove it with all grants: steward role remove {role} --revoke-grants true --tenant {tenant}")
+        }
     }
     Ok(())
 }
