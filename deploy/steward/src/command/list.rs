@@ -19,6 +19,7 @@ use crate::output;
 mod cells;
 mod look;
 mod nouns;
+mod rules;
 
 use look::Look;
 

@@ -6,6 +6,7 @@ use steward_events::query::QuerySpec;
 
 use super::cells::text;
 use super::nouns::{KnownColumn, LISTS};
+use super::rules::RULES;
 
 /// How one list is printed.
 pub(super) struct Look {
@@ -34,7 +35,7 @@ enum Cell {
 impl Look {
     /// The look of `spec`: as this file says, else one column a field of its rows.
     pub(super) fn of(spec: &QuerySpec) -> Self {
-        let Some(known) = LISTS.iter().find(|known| known.noun == spec.view) else {
+        let Some(known) = LISTS.iter().chain(RULES).find(|known| known.noun == spec.view) else {
             return Self { columns: by_fields(spec), examples: &[], make_one: None };
         };
         let column = |(heading, is_number, cell): &KnownColumn| Column {
