@@ -1,24 +1,34 @@
-//! Guards what roles mean and who holds them: no role inherits itself, nobody holds a role that is unknown.
+//! Guards what roles mean and who holds them: no role inherits itself, nobody holds a role that is unknown, nor two that are
+//! kept apart. Beside grants it holds what else decides on access: denials, elevations, reviews, classes of data.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use steward_events::command::{AccessCommand, DefineRole, GiveGrant, RevokeGrant};
-use steward_events::event::{AccessEvent, Condition, GrantId};
-use steward_events::id::{PrincipalId, RoleId};
+use steward_events::event::{AccessEvent, Condition, DenialSpec, ElevationRule, GrantId, SeparationSpec};
+use steward_events::id::{DataClass, ElevationId, PrincipalId, ReviewId, RoleId, RuleId};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
 use crate::aggregate::{Aggregate, Stamp};
-use crate::limit::{self, MODELS_MAX};
+use crate::limit;
 
 mod groups;
+mod condition;
+mod data_class;
+mod denial;
+pub mod elevation;
+mod removal;
+pub mod review;
 pub mod role;
+pub mod separation;
 
 pub use groups::{GROUP_GRANTS_MAX, GROUPS_MAX, GROUPS_OF_MAX, Group, MEMBERSHIPS_MAX};
 
 use groups::Groups;
+use elevation::Elevation;
+use review::Review;
 use role::{RoleSpec, built_in};
 
 /// The most roles of one tenant.
@@ -45,26 +55,43 @@ pub struct Access {
     roles: BTreeMap<RoleId, RoleSpec>,
     grants: BTreeMap<PrincipalId, BTreeMap<(RoleId, Scope), Terms>>,
     groups: Groups,
+    denials: BTreeMap<RuleId, DenialSpec>,
+    separations: BTreeMap<RuleId, SeparationSpec>,
+    elevation_rules: BTreeMap<RuleId, ElevationRule>,
+    elevations: BTreeMap<ElevationId, Elevation>,
+    reviews: BTreeMap<ReviewId, Review>,
+    classes: BTreeMap<Scope, DataClass>,
 }
 
-/// Until when and under which condition a grant holds.
+/// Until when and under which condition a grant holds, and since when.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// Until when; none is until revoked.
     pub expires: Option<Timestamp>,
     /// The grant counts only for calls that meet this condition.
     pub condition: Option<Condition>,
+    /// When it was given as it is now.
+    pub given_at: Timestamp,
+    /// The elevation by which it is held, if it was asked for.
+    pub elevation: Option<ElevationId>,
+    /// When it ends unless a review confirms it before.
+    pub review_due: Option<Timestamp>,
 }
 
 impl Terms {
+    /// When the grant ends by itself; none is never.
+    pub fn ends(&self) -> Option<Timestamp> {
+        self.expires.into_iter().chain(self.review_due).min()
+    }
+
     /// True if the grant holds always and for everything its role permits.
     pub const fn is_plain(&self) -> bool {
-        self.expires.is_none() && self.condition.is_none()
+        self.expires.is_none() && self.condition.is_none() && self.review_due.is_none()
     }
 
     /// True once the grant has ended by itself.
     pub fn is_over(&self, now: Timestamp) -> bool {
-        self.expires.is_some_and(|expires| expires <= now)
+        self.ends().is_some_and(|end| end <= now)
     }
 }
 
@@ -79,8 +106,13 @@ impl Access {
         self.roles.iter()
     }
 
-    /// What `principal` was granted here and was not revoked, grants that have expired included.
+    /// What `principal` was granted here and was not revoked, grants that have expired and elevations included.
     pub fn grants_of(&self, principal: &PrincipalId) -> impl Iterator<Item = (GrantId, &Terms)> {
+        self.given_to(principal).chain(self.elevated(principal))
+    }
+
+    /// The same without elevations.
+    fn given_to(&self, principal: &PrincipalId) -> impl Iterator<Item = (GrantId, &Terms)> + use<'_> {
         let to = principal.clone();
         self.grants
             .get(principal)
@@ -89,9 +121,9 @@ impl Access {
             .map(move |((role, on), terms)| (GrantId { to: to.clone(), role: role.clone(), on: on.clone() }, terms))
     }
 
-    /// Everyone who was granted something here.
+    /// Everyone who was granted something here; who was given a role for a time may come twice.
     pub fn holders(&self) -> impl Iterator<Item = &PrincipalId> {
-        self.grants.keys()
+        self.grants.keys().chain(self.elevated_principals())
     }
 
     /// Where something is granted.
@@ -114,7 +146,28 @@ impl Access {
         self.groups.members()
     }
 
-    fn terms(&self, grant: &GrantId) -> Option<&Terms> {
+    /// Denials by name, those that have ended included.
+    pub fn denials(&self) -> impl Iterator<Item = (&RuleId, &DenialSpec)> {
+        self.denials.iter()
+    }
+
+    /// Separations of duties by name.
+    pub fn separations(&self) -> impl Iterator<Item = (&RuleId, &SeparationSpec)> {
+        self.separations.iter()
+    }
+
+    /// What may be asked for, by the rule's name.
+    pub fn elevation_rules(&self) -> impl Iterator<Item = (&RuleId, &ElevationRule)> {
+        self.elevation_rules.iter()
+    }
+
+    /// The scopes that have a class of data of their own.
+    pub fn data_classes(&self) -> impl Iterator<Item = (&Scope, &DataClass)> {
+        self.classes.iter()
+    }
+
+    /// The terms of a grant that was given by hand.
+    pub fn terms(&self, grant: &GrantId) -> Option<&Terms> {
         self.grants.get(&grant.to)?.get(&(grant.role.clone(), grant.on.clone()))
     }
 
@@ -149,6 +202,7 @@ impl Access {
             return Ok(vec![]);
         }
         limit::count("roles", self.roles.len() + usize::from(!self.roles.contains_key(&role)), ROLES_MAX)?;
+        self.keeps_apart(&role, &spec, stamp.at)?;
         Ok(vec![AccessEvent::RoleDefined { role, permissions: spec.permissions, inherits: spec.inherits }])
     }
 
@@ -181,25 +235,24 @@ impl Access {
         if !self.knows(&grant.role) {
             return Err(Rejection::not_found("role", &grant.role));
         }
-        if !stamp.tenant.is_steward() && !grant.on.is_within(&stamp.tenant) {
-            return Err(Rejection::invalid("on", format!("{} is outside tenant {}", grant.on, stamp.tenant)));
-        }
+        within("on", &grant.on, stamp)?;
         // Beside the check of people: a group and its grants end together.
         if grant.to.is_group() && self.groups.get(&grant.to).is_none() {
             return Err(Rejection::not_found("group", &grant.to));
         }
         limit::future("expires", give.expires, stamp.at)?;
-        limit::count("condition.models", give.condition.as_ref().map_or(0, |c| c.models.len()), MODELS_MAX)?;
-        let terms = Terms { expires: give.expires, condition: give.condition.clone() };
-        if self.terms(&grant) == Some(&terms) {
+        let condition = condition::checked(give.condition.as_ref(), &stamp.timezone)?;
+        let terms = Terms { expires: give.expires, condition, given_at: stamp.at, ..Terms::default() };
+        let is_same = |held: &Terms| (held.expires, &held.condition) == (terms.expires, &terms.condition);
+        if self.terms(&grant).is_some_and(|held| is_same(held) && held.review_due.is_none()) {
             return Ok(vec![]);
         }
+        self.may_hold_too(&grant, stamp.at)?;
         let held = self.grants.get(&grant.to).map_or(0, BTreeMap::len);
         let most = if grant.to.is_group() { GROUP_GRANTS_MAX } else { GRANTS_MAX };
         limit::count("grants", held + usize::from(self.terms(&grant).is_none()), most)?;
         if terms.condition.is_some() {
-            let others =
-                self.grants_of(&grant.to).filter(|(other, terms)| *other != grant && terms.condition.is_some());
+            let others = self.given_to(&grant.to).filter(|(other, terms)| *other != grant && terms.condition.is_some());
             limit::count("grants with a condition", others.count() + 1, CONDITIONAL_GRANTS_MAX)?;
         }
         Ok(vec![AccessEvent::RoleGranted { grant, expires: terms.expires, condition: terms.condition }])
@@ -216,6 +269,14 @@ impl Access {
     }
 }
 
+/// Refuses a scope that is not the tenant's; those of `steward` reach every tenant.
+fn within(field: &str, scope: &Scope, stamp: &Stamp) -> Result<(), Rejection> {
+    if stamp.tenant.is_steward() || scope.is_within(&stamp.tenant) {
+        return Ok(());
+    }
+    Err(Rejection::invalid(field, format!("{scope} is outside tenant {}", stamp.tenant)))
+}
+
 impl Aggregate for Access {
     type Command = AccessCommand;
     type Event = AccessEvent;
@@ -223,22 +284,46 @@ impl Aggregate for Access {
     fn decide(&self, command: &AccessCommand, stamp: &Stamp) -> Result<Vec<AccessEvent>, Rejection> {
         match command {
             AccessCommand::DefineRole(define) => self.define(define, stamp),
+            AccessCommand::RemoveRole(remove) => self.remove_role(remove, stamp),
             AccessCommand::GiveGrant(give) => self.give(give, stamp),
             AccessCommand::RevokeGrant(revoke) => self.revoke(revoke),
             AccessCommand::DefineGroup(define) => self.groups.define(define, &stamp.tenant),
-            AccessCommand::JoinGroup(join) => self.groups.join(join),
+            AccessCommand::JoinGroup(join) => {
+                let events = self.groups.join(join)?;
+                if !events.is_empty() {
+                    self.may_join(&join.member, &join.group, stamp.at)?;
+                }
+                Ok(events)
+            }
             AccessCommand::LeaveGroup(leave) => self.groups.leave(leave),
             AccessCommand::RemoveGroup(remove) => self.groups.remove(remove),
+            AccessCommand::SetDenial(set) => self.set_denial(set, stamp),
+            AccessCommand::RemoveDenial(remove) => self.remove_denial(remove),
+            AccessCommand::SetSeparation(set) => self.set_separation(set, stamp),
+            AccessCommand::RemoveSeparation(remove) => self.remove_separation(remove),
+            AccessCommand::AllowElevation(allow) => self.allow_elevation(allow, stamp),
+            AccessCommand::DisallowElevation(disallow) => self.disallow_elevation(disallow),
+            AccessCommand::RequestElevation(request) => self.request_elevation(request, stamp),
+            AccessCommand::ApproveElevation(approve) => self.approve_elevation(approve, stamp),
+            AccessCommand::RefuseElevation(refuse) => self.refuse_elevation(refuse, stamp),
+            AccessCommand::EndElevation(end) => self.end_elevation(end, stamp),
+            AccessCommand::StartReview(start) => self.start_review(start, stamp),
+            AccessCommand::ConfirmReviewed(confirm) => self.confirm_reviewed(confirm, stamp),
+            AccessCommand::RevokeReviewed(revoke) => self.revoke_reviewed(revoke, stamp),
+            AccessCommand::CloseReview(close) => self.close_review(close, stamp),
+            AccessCommand::SetDataClass(set) => self.set_data_class(set, stamp),
         }
     }
 
-    fn apply(&mut self, event: &AccessEvent, _: Timestamp) {
+    fn apply(&mut self, event: &AccessEvent, at: Timestamp) {
         match event.clone() {
             AccessEvent::RoleDefined { role, permissions, inherits } => {
                 self.roles.insert(role, RoleSpec { permissions, inherits });
             }
+            AccessEvent::RoleRemoved { role, .. } => _ = self.roles.remove(&role),
             AccessEvent::RoleGranted { grant: GrantId { to, role, on }, expires, condition } => {
-                self.grants.entry(to).or_default().insert((role, on), Terms { expires, condition });
+                let terms = Terms { expires, condition, given_at: at, ..Terms::default() };
+                self.grants.entry(to).or_default().insert((role, on), terms);
             }
             AccessEvent::GrantRevoked { grant: GrantId { to, role, on }, .. } => {
                 if let Some(held) = self.grants.get_mut(&to) {
@@ -255,12 +340,28 @@ impl Aggregate for Access {
                 self.groups.drop(&group);
                 self.grants.remove(&group);
             }
+            AccessEvent::DenialSet { denial, spec } => _ = self.denials.insert(denial, spec),
+            AccessEvent::DenialRemoved { denial, .. } => _ = self.denials.remove(&denial),
+            AccessEvent::SeparationSet { separation, spec } => _ = self.separations.insert(separation, spec),
+            AccessEvent::SeparationRemoved { separation, .. } => _ = self.separations.remove(&separation),
+            AccessEvent::DataClassSet { scope, class: Some(class) } => _ = self.classes.insert(scope, class),
+            AccessEvent::DataClassSet { scope, class: None } => _ = self.classes.remove(&scope),
+            AccessEvent::ElevationAllowed { .. }
+            | AccessEvent::ElevationDisallowed { .. }
+            | AccessEvent::ElevationRequested { .. }
+            | AccessEvent::ElevationApproved { .. }
+            | AccessEvent::ElevationRefused { .. }
+            | AccessEvent::ElevationEnded { .. } => self.apply_elevation(event, at),
+            AccessEvent::ReviewStarted { .. }
+            | AccessEvent::GrantsConfirmed { .. }
+            | AccessEvent::ReviewClosed { .. } => self.apply_review(event, at),
         }
     }
 
     fn answer(&self, command: &AccessCommand) -> serde_json::Value {
         match command {
-            AccessCommand::DefineRole(define) => json!({ "role": define.role }),
+            AccessCommand::DefineRole(DefineRole { role, .. }) => json!({ "role": role }),
+            AccessCommand::RemoveRole(remove) => json!({ "role": remove.role }),
             AccessCommand::GiveGrant(give) => json!({ "grant": give.id() }),
             AccessCommand::RevokeGrant(revoke) => json!({ "grant": revoke.id() }),
             AccessCommand::DefineGroup(define) => {
@@ -270,6 +371,21 @@ impl Aggregate for Access {
             AccessCommand::JoinGroup(join) => json!({ "group": join.group, "member": join.member }),
             AccessCommand::LeaveGroup(leave) => json!({ "group": leave.group, "member": leave.member }),
             AccessCommand::RemoveGroup(remove) => json!({ "group": remove.group }),
+            AccessCommand::SetDenial(set) => json!({ "denial": set.denial }),
+            AccessCommand::RemoveDenial(remove) => json!({ "denial": remove.denial }),
+            AccessCommand::SetSeparation(set) => json!({ "separation": set.separation }),
+            AccessCommand::RemoveSeparation(remove) => json!({ "separation": remove.separation }),
+            AccessCommand::AllowElevation(allow) => json!({ "rule": allow.rule }),
+            AccessCommand::DisallowElevation(disallow) => json!({ "rule": disallow.rule }),
+            AccessCommand::RequestElevation(request) => self.told_elevation(request.elevation.as_ref()),
+            AccessCommand::ApproveElevation(approve) => self.told_elevation(Some(&approve.elevation)),
+            AccessCommand::RefuseElevation(refuse) => self.told_elevation(Some(&refuse.elevation)),
+            AccessCommand::EndElevation(end) => self.told_elevation(Some(&end.elevation)),
+            AccessCommand::StartReview(start) => self.told_review(&start.review),
+            AccessCommand::ConfirmReviewed(confirm) => self.told_review(&confirm.review),
+            AccessCommand::RevokeReviewed(revoke) => self.told_review(&revoke.review),
+            AccessCommand::CloseReview(close) => self.told_review(&close.review),
+            AccessCommand::SetDataClass(set) => json!({ "scope": set.scope }),
         }
     }
 }

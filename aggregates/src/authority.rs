@@ -20,7 +20,7 @@ use std::collections::HashMap;
 
 use steward_events::commit::Recorded;
 use steward_events::event::{AccessEvent, AgentEvent, AggregateKind, IdentityEvent, QuotaEvent, TenantEvent};
-use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TenantId};
+use steward_events::id::{AgentId, DataClass, KeyId, ModelId, PrincipalId, TenantId};
 use steward_events::rejection::Rejection;
 use steward_events::sealed::{KeyOwner, KnowsErased};
 use steward_events::secret::tenant_of;
@@ -37,7 +37,9 @@ use crate::tenant::Tenant;
 mod actor;
 mod cedar;
 mod compiled;
+mod conditions;
 mod delegation;
+mod denials;
 mod ever;
 mod explain;
 mod held_rights;
@@ -47,12 +49,15 @@ mod policies;
 mod policy;
 mod prepared;
 mod request;
+mod review;
 mod rights;
 mod set_for;
+mod rules;
 mod sight;
 mod system;
 mod words;
 
+pub use held_rights::RolePermissions;
 pub use prepared::RIGHTS_KEPT_MAX;
 pub use request::{AccessRequest, Allowed, Context, KeyHolder};
 pub use sight::Sight;
@@ -161,6 +166,8 @@ impl Authority {
             permission,
             scope,
             context: &request.context,
+            data_class: self.data_class(request),
+            denial: None,
             suspended: rules.life.suspended().is_some() && !policy::audits(permission, operator),
             operator,
             active: self.inactive(tenant, &actor.principal).is_none(),
@@ -246,6 +253,17 @@ impl Authority {
     /// A tenant's own roles and grants.
     pub fn access(&self, tenant: &TenantId) -> Option<&Access> {
         self.tenants.get(tenant).map(|rules| &rules.access)
+    }
+
+    /// The class of data that a request is about: as it says, else as its scope says, else unclassified.
+    fn data_class<'a>(&'a self, request: &'a AccessRequest) -> &'a DataClass {
+        let of_scope = || self.access(&request.tenant)?.data_class(&request.scope);
+        request.context.data_class.as_ref().or_else(of_scope).unwrap_or_else(|| DataClass::unclassified())
+    }
+
+    /// What conditions of a request are about.
+    fn facts<'a>(&'a self, request: &'a AccessRequest, now: Timestamp) -> conditions::Facts<'a> {
+        conditions::Facts { now, context: &request.context, data_class: self.data_class(request) }
     }
 
     fn authorise_system(&self, request: &AccessRequest) -> Result<Allowed, Rejection> {

@@ -1,6 +1,6 @@
 //! Bounds on what callers may put into events: what is recorded is kept for ever.
 
-use steward_events::event::QuotaKind;
+use steward_events::event::{OpenHours, QuotaKind};
 use steward_events::free_text::is_refused;
 use steward_events::rejection::Rejection;
 use steward_events::timestamp::{Timestamp, time_zone_exists};
@@ -31,6 +31,14 @@ pub(crate) fn text(field: &str, text: &str, bytes_max: usize) -> Result<(), Reje
 /// Refuses a reason that is too long.
 pub(crate) fn reason(reason: &str) -> Result<(), Rejection> {
     text("reason", reason, REASON_BYTES_MAX)
+}
+
+/// Refuses a reason that is too long, or says nothing.
+pub(crate) fn said(reason: &str) -> Result<(), Rejection> {
+    if reason.trim().is_empty() {
+        return Err(Rejection::invalid("reason", "say why; it is recorded and shown to others"));
+    }
+    self::reason(reason)
 }
 
 /// Refuses a collection that holds, or would hold, more than `count_max`.
@@ -66,6 +74,13 @@ pub(crate) fn time_zone(name: &str) -> Result<(), Rejection> {
     }
     let shown: String = name.chars().take(40).collect();
     Err(Rejection::invalid("timezone", format!("{shown:?} is not an IANA time zone such as Europe/Berlin")))
+}
+
+/// Refuses hours in a time zone that does not exist.
+pub(crate) fn hours(hours: &OpenHours) -> Result<(), Rejection> {
+    let known = hours.zone().is_some_and(time_zone_exists);
+    let refused = || Rejection::invalid("hours", format!("{hours} names no IANA time zone such as Europe/Berlin"));
+    if known { Ok(()) } else { Err(refused()) }
 }
 
 #[cfg(test)]

@@ -68,7 +68,8 @@ fn permission() -> impl Strategy<Value = Permission> {
 
 fn access_command() -> impl Strategy<Value = AccessCommand> {
     let condition = proptest::option::of(
-        select(vec![1_u64, 100]).prop_map(|cost| Condition { models: vec![], cost_max: Some(NanoDollars(cost)) }),
+        select(vec![1_u64, 100])
+            .prop_map(|cost| Condition { cost_max: Some(NanoDollars(cost)), ..Condition::default() }),
     );
     prop_oneof![
         2 => (role(), vec(pattern(), 0..3), vec(role(), 0..3))
@@ -228,7 +229,7 @@ fn request(who: &PrincipalId, what: &Permission, on: &Scope) -> AccessRequest {
         key: None,
         permission: what.clone(),
         scope: on.clone(),
-        context: Context { model: None, cost: Some(NanoDollars(50)), address: None },
+        context: Context { cost: Some(NanoDollars(50)), ..Context::default() },
     }
 }
 

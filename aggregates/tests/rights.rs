@@ -86,6 +86,28 @@ fn example(spec: &CommandSpec) -> &'static str {
         }
         ("key", "revoke") => r#"{"key":"key_bot"}"#,
         ("role", "define") => r#"{"role":"mine","permissions":["task:list"]}"#,
+        ("role", "remove") => r#"{"role":"mine"}"#,
+        ("deny", "set") => {
+            r#"{"denial":"no-sales","permissions":["cost:report"],"on":"acme/support","reason":"why",
+                "whom":{"principals":["svc_bot"]}}"#
+        }
+        ("deny", "remove") => r#"{"denial":"no-lists"}"#,
+        ("separation", "set") => r#"{"separation":"two","roles":["billing","agent"],"on":"acme/support"}"#,
+        ("separation", "remove") => r#"{"separation":"apart"}"#,
+        ("elevation", "allow") => {
+            r#"{"rule":"mine","role":"agent","on":"acme/support","askers":["svc_bot"],"longest_s":60}"#
+        }
+        ("elevation", "disallow") => r#"{"rule":"glass"}"#,
+        ("elevation", "request") => r#"{"rule":"glass","duration_s":60,"reason":"why"}"#,
+        ("elevation", "approve" | "refuse" | "end") => r#"{"elevation":"elv_1"}"#,
+        ("review", "start") => {
+            r#"{"review":"new","on":"acme/support","due":"1970-01-01T00:00:09Z","revoke_unreviewed":true}"#
+        }
+        ("review", "confirm" | "revoke") => {
+            r#"{"review":"q4","grants":[{"to":"p_inside","role":"owner","on":"acme/support"}]}"#
+        }
+        ("review", "close") => r#"{"review":"q4"}"#,
+        ("data-class", "set") => r#"{"scope":"acme/support","class":"public"}"#,
         ("grant", "give" | "revoke") => r#"{"to":"svc_bot","role":"agent","on":"acme/support"}"#,
         ("group", "define") => r#"{"name":"helpers"}"#,
         ("group", "join" | "leave") => r#"{"group":"g_helpers","member":"svc_bot"}"#,
@@ -204,9 +226,29 @@ impl World {
         let reason = String::new();
         world.tell("acme", IdentityEvent::KeyRevoked { key: "key_revoked".parse().unwrap(), reason: reason.clone() });
         world.tell("acme", IdentityEvent::UserDisabled { principal: "p_disabled".parse().unwrap(), reason });
+        world.rules();
         let spec = serde_json::from_str(r#"{"model":"small","instructions":""}"#).unwrap();
         world.tell("acme", AgentEvent::Defined { agent: "researcher".parse().unwrap(), revision: 1, spec });
         world
+    }
+
+    /// A rule of each kind about the project: denied is only what nobody here asks, and whoever owns something may ask.
+    fn rules(&mut self) {
+        let read = |text: &str| serde_json::from_str::<AccessEvent>(text).unwrap();
+        for event in [
+            r#"{"type":"denial_set","data":{"denial":"no-lists","spec":{"permissions":["cost:report"],"on":"acme/support",
+                "whom":{"principals":["svc_bot"]},"reason":"why"}}}"#,
+            r#"{"type":"separation_set","data":{"separation":"apart","spec":{"roles":["billing","agent"],
+                "on":"acme/support","reason":"why"}}}"#,
+            r#"{"type":"elevation_allowed","data":{"rule":"glass","spec":{"role":"agent","on":"acme/support",
+                "asker_roles":["owner"],"approver_roles":["owner"],"longest_s":60}}}"#,
+            r#"{"type":"elevation_requested","data":{"elevation":"elv_1","request":{"rule":"glass","by":"svc_bot",
+                "role":"agent","on":"acme/support","duration_s":1,"reason":"why","lapses":"1970-01-02T00:00:00Z"}}}"#,
+            r#"{"type":"review_started","data":{"review":"q4","spec":{"on":"acme/support",
+                "due":"1970-01-02T00:00:00Z"}}}"#,
+        ] {
+            self.tell("acme", read(event));
+        }
     }
 
     /// The same, where acme is suspended.

@@ -24,7 +24,7 @@ mod registry;
 mod task;
 mod tenant;
 
-pub use access::{AccessCommand, DefineGroup, DefineRole, GiveGrant, JoinGroup, LeaveGroup, RemoveGroup, RevokeGrant};
+pub use access::{AccessCommand, AllowElevation, ApproveElevation, CloseReview, ConfirmReviewed, DefineGroup, DefineRole, DisallowElevation, EndElevation, GiveGrant, JoinGroup, LeaveGroup, RefuseElevation, RemoveDenial, RemoveGroup, RemoveRole, RemoveSeparation, RequestElevation, RevokeGrant, RevokeReviewed, SetDataClass, SetDenial, SetSeparation, StartReview};
 pub use agent::{AgentCommand, DefineAgent};
 pub use batch::{
     BatchCommand, CancelBatch, ClaimBatch, EndBatch, ExtendBatch, FailBatch, FinalizeBatch, StartBatch, SubmitBatch,

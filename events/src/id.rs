@@ -157,6 +157,14 @@ ids! {
     KeyId = "key";
     /// A role's name, unique in its tenant.
     RoleId = "role";
+    /// The name of a rule of access: a denial, a separation of duties, a role that can be asked for.
+    RuleId = "rule";
+    /// One time that somebody asked for a role (`elv_…`).
+    ElevationId = "elevation";
+    /// One review of who holds what.
+    ReviewId = "review";
+    /// How much data is to be cared for, in the tenant's own words: `public`, `confidential`.
+    DataClass = "data class";
     /// A configured upstream.
     ProviderId = "provider";
     /// A secret that a tenant keeps here, such as its key at a provider; a name, never the secret.
@@ -265,6 +273,14 @@ impl MessageId {
         let hash = blake3::hash(format!("message\0{tenant}\0{channel}\0{position}\0{index}").as_bytes());
         let bits = u128::from_be_bytes(*hash.as_bytes().first_chunk().unwrap_or(&[0; 16]));
         Self(Arc::from(format!("msg_{}", ids::base32(bits))))
+    }
+}
+
+impl DataClass {
+    /// The class of what names none, where no scope has one.
+    pub fn unclassified() -> &'static Self {
+        static UNCLASSIFIED: LazyLock<DataClass> = LazyLock::new(|| DataClass(Arc::from("unclassified")));
+        &UNCLASSIFIED
     }
 }
 

@@ -98,6 +98,14 @@ impl PermissionPattern {
         (whole_noun == "*" || whole_noun == noun) && (whole_verb == "*" || whole_verb == verb)
     }
 
+    /// True if some permission is said by both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (noun, verb) = self.0.split_once(':').unwrap_or((&self.0, ""));
+        let (other_noun, other_verb) = other.0.split_once(':').unwrap_or((&other.0, ""));
+        let meet = |one: &str, other: &str| one == "*" || other == "*" || one == other;
+        meet(noun, other_noun) && meet(verb, other_verb)
+    }
+
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -176,6 +184,16 @@ mod tests {
         ] {
             let pattern = |text: &str| text.parse::<PermissionPattern>().unwrap();
             assert_eq!(pattern(part).is_part_of(&pattern(whole)), is_part, "{part} {whole}");
+        }
+        for (one, other, overlap) in [
+            ("budget:*", "*:set", true),
+            ("*:*", "budget:set", true),
+            ("budget:*", "cost:*", false),
+            ("*:set", "*:remove", false),
+        ] {
+            let pattern = |text: &str| text.parse::<PermissionPattern>().unwrap();
+            assert_eq!(pattern(one).overlaps(&pattern(other)), overlap, "{one} {other}");
+            assert_eq!(pattern(other).overlaps(&pattern(one)), overlap, "{other} {one}");
         }
         assert!("budget:*".parse::<Permission>().is_err());
         assert!("budget".parse::<PermissionPattern>().is_err());

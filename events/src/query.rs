@@ -7,6 +7,7 @@ use crate::id::{PrincipalId, SystemPart};
 use crate::permission::Permission;
 
 mod access;
+mod access_rules;
 mod audit;
 mod batch;
 mod budget;
@@ -26,6 +27,12 @@ mod task;
 mod tenant;
 
 pub use access::{ExplainQuery, Explanation, MayDo, WhoCan, WhoCanQuery};
+pub use access_rules::{
+    DataClassPage, DataClassRow, DenialPage, DenialRow, ElevationPage, ElevationQuery, ElevationRow, ElevationRulePage,
+    ElevationRuleRow, ElevationState, ListDataClasses, ListDenials, ListElevationRules, ListElevations, ListReviews,
+    ListSeparations, ReviewAccess, ReviewPage, ReviewRow, ReviewedGrant, ReviewedPage, RoleHolder, RoleUse,
+    RoleUseQuery, SeparationPage, SeparationRow,
+};
 pub use audit::{
     BrokenChain, CheckedCheckpoint, Checkpoints, CheckpointsQuery, Commits, CommitsQuery, ConsistencyProof,
     ConsistencyQuery, Due, DueQuery, InclusionProof, InclusionQuery, SignedCheckpoint, StoredCommit, TileHashes,
@@ -122,6 +129,15 @@ query_table! {
     "history" "replay" => ReplayQuery, Replay, OfTheTenant, "The events of a tenant in order: who, what, when and why";
     "access" "explain" => ExplainQuery, Explanation, ByScope, "Whether a principal may do something, why, and what would allow it";
     "access" "who-can" => WhoCanQuery, WhoCan, ByScope, "Who may do something at a scope, now or at a moment in the past";
+    "access" "review" => ReviewAccess, ReviewedPage, ByScope, "Who holds what, since when, from whom, and used when";
+    "access" "role-use" => RoleUseQuery, RoleUse, OfTheTenant, "Who holds a role, and what each would lose without it";
+    "deny" "list" => ListDenials, DenialPage, ByScope, "What is denied whatever is granted, by the tenant or the platform";
+    "separation" "list" => ListSeparations, SeparationPage, ByScope, "The roles that nobody may hold together";
+    "elevation-rule" "list" => ListElevationRules, ElevationRulePage, ByScope, "The roles that may be asked for, by whom and approved by whom";
+    "elevation" "list" => ListElevations, ElevationPage, ByScope, "The elevations that are open or running, and the last before them";
+    "elevation" "show" => ElevationQuery, ElevationRow, ByScope, "One elevation";
+    "review" "list" => ListReviews, ReviewPage, ByScope, "The reviews that are not closed, and how far each is";
+    "data-class" "list" => ListDataClasses, DataClassPage, ByScope, "The scopes that have a class of data of their own";
     "task" "list" => TaskListQuery, TaskList, ByScope, "The tasks of a tenant, newest first";
     "task" "show" => TaskQuery, TaskView, ByScope, "One task with its steps";
     "file" "list" => ListFiles, FilePage, ByScope, "The files that are kept, newest first";

@@ -21,6 +21,7 @@ use crate::body::{self, BodyBounds};
 use crate::capacity::LogCapacity;
 use crate::coding;
 use crate::config::Config;
+use crate::data_class;
 use crate::error::Error;
 use crate::face::cache_header;
 use crate::observe::Arrival;
@@ -70,6 +71,7 @@ impl Door {
         let began = self.clock.monotonic();
         let key = self.authenticate(head).await?;
         let tags = tags::read(&head.headers)?;
+        let data_class = data_class::read(&head.headers)?;
         let idempotency_key = idempotency_key(&head.headers)?;
         // Before a byte of the body is read: who may call nothing takes no room from those who may.
         self.access.may_call_something(&key).await?;
@@ -83,7 +85,7 @@ impl Door {
         let request = Arrival::of(head).id.clone();
         let anew = cache_header::wants_anew(&head.headers);
         let (permit, memory) = (Some(permit), Some(memory));
-        Ok(Accepted { key, permit, body, memory, tags, request, began, anew, idempotency_key })
+        Ok(Accepted { key, permit, body, memory, tags, data_class, request, began, anew, idempotency_key })
     }
 
     /// Who calls, if their key is good.

@@ -8,6 +8,7 @@ mod bus_login;
 mod capacity;
 mod coding;
 mod config;
+mod data_class;
 mod documents;
 mod door;
 mod error;

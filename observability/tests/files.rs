@@ -11,6 +11,7 @@ const EXIST: &[&str] = &[
     "steward_tokens_total",
     "steward_cost_dollars_total",
     "steward_denials_total",
+    "steward_self_approvals_total",
     "steward_tasks",
     "steward_check_ready",
     "steward_gateway_requests_total",

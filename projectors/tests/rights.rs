@@ -36,6 +36,8 @@ fn example(spec: &QuerySpec, project: &str) -> Value {
         ("user", "show") => json!({ "user": format!("p_{project}") }),
         ("key", "show") => json!({ "key": format!("key_{project}") }),
         ("group", "show") => json!({ "group": format!("g_{project}") }),
+        ("access", "role-use") => json!({ "role": "agent" }),
+        ("elevation", "show") => json!({ "elevation": format!("elv_{project}") }),
         ("file", "show") => json!({ "file": format!("file-{project}") }),
         ("batch", "show") => json!({ "batch": format!("batch_{project}") }),
         ("task", "show") => json!({ "task": format!("t_{project}") }),
@@ -49,7 +51,8 @@ fn example(spec: &QuerySpec, project: &str) -> Value {
         ("secret", "open") => json!({ "secret": "openai", "min_position": 0 }),
         (
             "history" | "task" | "file" | "batch" | "audit" | "metrics" | "user" | "account" | "agent" | "key" | "role"
-            | "group" | "grant" | "budget" | "provider" | "model" | "price" | "secret" | "channel" | "tenant" | "project"
+            | "access" | "deny" | "separation" | "elevation-rule" | "elevation" | "review" | "data-class" | "group"
+            | "grant" | "budget" | "provider" | "model" | "price" | "secret" | "channel" | "tenant" | "project"
             | "flag" | "quota" | "plan",
             _,
         ) => json!({}),
@@ -97,6 +100,7 @@ async fn founded() -> Company {
             window: WindowBounds { budget: format!("b_{project}").parse().unwrap(), from: events::NOON, to: None },
         };
         company.writer.write(&stream(SHARD, "acme", AggregateKind::Ledger, "main"), vec![budget.into()]).await;
+        write_rules(&mut company, project).await;
         let task: TaskId = format!("t_{project}").parse().unwrap();
         let submitted = TaskEvent::Submitted {
             task: task.clone(),
@@ -119,6 +123,28 @@ async fn founded() -> Company {
         company.writer.write(&journal, vec![Event::from(call)]).await;
     }
     company
+}
+
+/// A rule of access of each kind, about this project.
+async fn write_rules(company: &mut Company, project: &str) {
+    let scope = format!("acme/{project}");
+    let rules = json!([
+        { "type": "denial_set", "data": { "denial": format!("no-{project}"), "spec": {
+            "permissions": ["price:set"], "on": scope, "whom": { "principals": ["svc_a"] }, "reason": project } } },
+        { "type": "separation_set", "data": { "separation": format!("apart-{project}"), "spec": {
+            "roles": ["billing", "admin"], "on": scope, "reason": project } } },
+        { "type": "elevation_allowed", "data": { "rule": format!("glass-{project}"), "spec": {
+            "role": "agent", "on": scope, "askers": ["svc_a"], "longest_s": 60 } } },
+        { "type": "elevation_requested", "data": { "elevation": format!("elv_{project}"), "request": {
+            "rule": format!("glass-{project}"), "by": "svc_a", "role": "agent", "on": scope, "duration_s": 60,
+            "reason": project, "lapses": "2999-01-01T00:00:00Z" } } },
+        { "type": "review_started", "data": { "review": format!("q4-{project}"), "spec": {
+            "on": scope, "due": "2999-01-01T00:00:00Z" } } },
+        { "type": "data_class_set", "data": { "scope": scope, "class": "public" } },
+    ]);
+    let rules: Vec<AccessEvent> = serde_json::from_value(rules).unwrap();
+    let rules = rules.into_iter().map(Event::from).collect();
+    company.writer.write(&stream(SHARD, "acme", AggregateKind::Access, "main"), rules).await;
 }
 
 /// A file and a batch of this project.

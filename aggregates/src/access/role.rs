@@ -18,7 +18,8 @@ pub struct RoleSpec {
 
 /// The built-in roles, the least powerful first. The first start records them in the tenant `steward`, where an
 /// operator may change what they mean; other tenants cannot. Left out of `admin`, so that only owners and operators do
-/// it: a tenant's life (`tenant:suspend`, `tenant:resume`) and quotas (`quota:*`), its upstreams (`provider:*`) and their secrets (`secret:*`).
+/// it: a tenant's life (`tenant:suspend`, `tenant:resume`) and quotas (`quota:*`), its upstreams (`provider:*`) and their secrets
+/// (`secret:*`); and what is denied (`deny:*`), or an admin could take from owners what they could not give back to themselves.
 pub const BUILT_IN: &[(&str, &[&str], &[&str])] = &[
     ("agent", &["model:invoke", "task:submit", "flag:read"], &[]),
     ("billing", &["cost:*", "budget:*", "price:list", "model:list", "account:list", "key:list", "tenant:show"], &[]),
@@ -63,6 +64,11 @@ pub const BUILT_IN: &[(&str, &[&str], &[&str])] = &[
             "cost:report",
             "metrics:read",
             "access:explain",
+            "elevation:request",
+            "elevation:end",
+            "elevation:list",
+            "elevation:show",
+            "elevation-rule:list",
         ],
         &["agent"],
     ),
@@ -75,6 +81,10 @@ pub const BUILT_IN: &[(&str, &[&str], &[&str])] = &[
             "role:*",
             "grant:*",
             "group:*",
+            "separation:*",
+            "elevation:*",
+            "review:*",
+            "data-class:*",
             "model:*",
             "route:*",
             "price:*",
@@ -118,6 +128,11 @@ impl Closure {
     /// All that is permitted.
     pub fn patterns(&self) -> impl Iterator<Item = &PermissionPattern> {
         self.patterns.iter().map(|(pattern, _)| pattern)
+    }
+
+    /// The role and all that it inherits.
+    pub fn roles(&self) -> impl Iterator<Item = &RoleId> {
+        self.reached.iter().map(|(role, _)| role)
     }
 
     /// The first pattern that covers `permission`.

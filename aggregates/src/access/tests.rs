@@ -4,6 +4,10 @@ use steward_events::permission::PermissionPattern;
 use super::*;
 use crate::spec::{given, stamp};
 
+mod elevation;
+mod review;
+mod rules;
+
 fn defined(role: &str, permissions: &[&str], inherits: &[&str]) -> AccessEvent {
     let DefineRole { role, permissions, inherits } = definition(role, permissions, inherits);
     AccessEvent::RoleDefined { role, permissions, inherits }
@@ -239,7 +243,7 @@ fn a_path_of_inheritance_has_a_bounded_length() {
 
 #[test]
 fn conditional_grants_are_few() {
-    let condition = Some(Condition { models: vec!["small".parse().unwrap()], cost_max: None });
+    let condition = Some(Condition { models: vec!["small".parse().unwrap()], ..Condition::default() });
     let under = |on: &str| GiveGrant { condition: condition.clone(), ..to_bot("agent", on) };
     let given_before = (0..CONDITIONAL_GRANTS_MAX).map(|n| AccessEvent::RoleGranted {
         grant: under(&format!("acme/p{n}")).id(),

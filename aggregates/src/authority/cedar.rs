@@ -9,9 +9,11 @@ use cedar_policy::{
     Request, RestrictedExpression,
 };
 use steward_events::event::AddressRange;
+use steward_events::event::{ArgumentRule, Condition, DenialSpec};
 use steward_events::scope::Scope;
 
-use super::policy::{self, Asker, Circumstances, KeyTerms, Policy, Verdict};
+use super::conditions;
+use super::policy::{Asker, Circumstances, KeyTerms, Policy, Verdict};
 
 struct Engine {
     policies: PolicySet,
@@ -46,7 +48,8 @@ static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
 pub(super) fn verdict(of: &Circumstances<'_>, asker: &Asker<'_>) -> Option<Verdict> {
     let (who, group) = entity(asker, of)?;
     let (principal, action) = (who.uid(), uid(&ENGINE.action, of.permission.as_str()));
-    let request = Request::new(principal, action, uid(&ENGINE.scope, of.scope.as_str()), context(of)?, None).ok()?;
+    let request =
+        Request::new(principal, action, uid(&ENGINE.scope, of.scope.as_str()), context(of, asker)?, None).ok()?;
     // Rights are no entities of their own, and no group is in another, so there is no circle or double.
     let entities = Entities::from_entities(std::iter::once(who).chain(group), None).ok()?;
     let response = ENGINE.authorizer.is_authorized(&request, &ENGINE.policies, &entities);
@@ -88,16 +91,11 @@ fn entity(asker: &Asker<'_>, of: &Circumstances<'_>) -> Option<(Entity, Option<E
         }
         Asker::Grant(held) => {
             let mut terms: HashMap<String, RestrictedExpression> = HashMap::new();
-            if let Some(expires) = held.terms.expires {
-                terms.insert("expires".to_owned(), long(expires.0));
+            if let Some(end) = held.terms.ends() {
+                terms.insert("expires".to_owned(), long(end.0));
             }
             if let Some(condition) = &held.terms.condition {
-                if !condition.models.is_empty() {
-                    terms.insert("models".to_owned(), texts(&condition.models));
-                }
-                if let Some(cost_max) = condition.cost_max {
-                    terms.insert("cost_max".to_owned(), long(cost_max.0));
-                }
+                terms.extend(parts(condition)?);
             }
             let grant = Entity::new(uid(&ENGINE.grant, &held.grant.to_string()), terms, rights).ok()?;
             Some((grant, None))
@@ -105,8 +103,51 @@ fn entity(asker: &Asker<'_>, of: &Circumstances<'_>) -> Option<(Entity, Option<E
     }
 }
 
-fn context(of: &Circumstances<'_>) -> Option<CedarContext> {
-    let Circumstances { now, permission, scope, context, suspended, operator, active, key } = of;
+/// The parts of a condition that are there.
+fn parts(of: &Condition) -> Option<Vec<(String, RestrictedExpression)>> {
+    let Condition { models, cost_max, hours, data_classes, tools, arguments } = of;
+    let hours: Vec<String> = hours.iter().map(ToString::to_string).collect();
+    let arguments: Vec<String> = arguments.iter().map(serde_json::to_string).collect::<Result<_, _>>().ok()?;
+    let sets = [
+        ("models", (!models.is_empty()).then(|| texts(models))),
+        ("cost_max", cost_max.map(|cost_max| long(cost_max.0))),
+        ("hours", (!hours.is_empty()).then(|| texts(&hours))),
+        ("data_classes", (!data_classes.is_empty()).then(|| texts(data_classes))),
+        ("tools", (!tools.is_empty()).then(|| texts(tools))),
+        ("arguments", (!arguments.is_empty()).then(|| texts(&arguments))),
+    ];
+    Some(sets.into_iter().filter_map(|(name, part)| Some((name.to_owned(), part?))).collect())
+}
+
+/// Of the hours and rules for arguments that are named, those that hold.
+fn holding(of: &Circumstances<'_>, asker: &Asker<'_>) -> Option<(Vec<String>, Vec<String>)> {
+    let of_grant = asker.terms().and_then(|terms| terms.condition.as_ref());
+    let named = || of_grant.into_iter().chain(of.denial.and_then(|denial| denial.condition.as_ref()));
+    let hours = named().flat_map(|condition| &condition.hours).filter(|hours| hours.contain(of.now));
+    let is_met = |rule: &&ArgumentRule| of.context.arguments.as_ref().is_some_and(|given| rule.is_met(given));
+    let arguments = named().flat_map(|condition| &condition.arguments).filter(is_met);
+    let arguments = arguments.map(serde_json::to_string).collect::<Result<_, _>>().ok()?;
+    Some((hours.map(ToString::to_string).collect(), arguments))
+}
+
+fn denial_record(denial: &DenialSpec) -> Option<RestrictedExpression> {
+    let rights = denial.permissions.iter().map(|pattern| right(pattern.as_str(), &denial.on));
+    let mut fields = vec![
+        ("rights".to_owned(), RestrictedExpression::new_set(rights.map(RestrictedExpression::new_entity_uid))),
+        ("unless".to_owned(), RestrictedExpression::new_bool(denial.unless)),
+    ];
+    if let Some(until) = denial.until {
+        fields.push(("expires".to_owned(), long(until.0)));
+    }
+    if let Some(condition) = &denial.condition {
+        fields.extend(parts(condition)?);
+    }
+    RestrictedExpression::new_record(fields).ok()
+}
+
+fn context(of: &Circumstances<'_>, asker: &Asker<'_>) -> Option<CedarContext> {
+    let Circumstances { now, permission, scope, context, data_class, denial, suspended, operator, active, key } = of;
+    let (open_hours, met_arguments) = holding(of, asker)?;
     let (noun, verb) = permission.parts();
     let patterns = [permission.as_str(), &format!("{noun}:*"), &format!("*:{verb}"), "*:*"];
     let scopes: Vec<Scope> = scope.ancestors().collect();
@@ -117,7 +158,17 @@ fn context(of: &Circumstances<'_>) -> Option<CedarContext> {
         ("suspended", RestrictedExpression::new_bool(*suspended)),
         ("operator", RestrictedExpression::new_bool(*operator)),
         ("active", RestrictedExpression::new_bool(*active)),
+        ("any_class", RestrictedExpression::new_bool(context.any_class)),
+        ("data_class", text(data_class.as_str())),
+        ("open_hours", texts(&open_hours)),
+        ("met_arguments", texts(&met_arguments)),
     ];
+    if let Some(tool) = &context.tool {
+        pairs.push(("tool", text(tool)));
+    }
+    if let Some(denial) = denial {
+        pairs.push(("denial", denial_record(denial)?));
+    }
     if let Some(model) = &context.model {
         pairs.push(("model", text(model.as_str())));
     }
@@ -153,7 +204,7 @@ fn key_record(key: &KeyTerms<'_>) -> Option<RestrictedExpression> {
 }
 
 fn long(value: u64) -> RestrictedExpression {
-    RestrictedExpression::new_long(policy::long(value))
+    RestrictedExpression::new_long(conditions::long(value))
 }
 
 fn texts<T: AsRef<str>>(values: &[T]) -> RestrictedExpression {

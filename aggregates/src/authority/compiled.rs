@@ -6,7 +6,8 @@
 use steward_events::id::ModelId;
 use steward_events::permission::Permission;
 
-use super::policy::{Asker, Circumstances, Policy, Verdict, long};
+use super::conditions::{self, long};
+use super::policy::{Asker, Circumstances, Policy, Verdict};
 
 /// Whether the asker may.
 pub(super) fn verdict(of: &Circumstances<'_>, asker: &Asker<'_>) -> Verdict {
@@ -19,7 +20,11 @@ pub(super) fn verdict(of: &Circumstances<'_>, asker: &Asker<'_>) -> Verdict {
 
 fn forbids(policy: Policy, of: &Circumstances<'_>, asker: &Asker<'_>) -> bool {
     let key = of.key.as_ref();
-    let condition = || asker.terms()?.condition.as_ref();
+    let facts = of.facts();
+    let unmet = |part: conditions::Part| {
+        let condition = asker.terms().and_then(|terms| terms.condition.as_ref());
+        condition.is_some_and(|condition| !part(condition, &facts))
+    };
     match policy {
         Policy::TenantSuspended => {
             let ends_it = ["tenant:resume", "tenant:erase", "tenant:cancel-erase"].contains(&of.permission.as_str());
@@ -39,15 +44,17 @@ fn forbids(policy: Policy, of: &Circumstances<'_>, asker: &Asker<'_>) -> bool {
         Policy::KeyModels => {
             of.permission.as_str() == Permission::MODEL_INVOKE && key.is_some_and(|key| leave_out(key.models, of))
         }
+        Policy::Denied => of.denial.is_some_and(|denial| conditions::denies(denial, of.permission, of.scope, &facts)),
         Policy::GrantOver => {
-            let expires = asker.terms().and_then(|terms| terms.expires);
-            expires.is_some_and(|expires| long(expires.0) <= long(of.now.0))
+            let ends = asker.terms().and_then(crate::access::Terms::ends);
+            ends.is_some_and(|end| long(end.0) <= long(of.now.0))
         }
-        Policy::GrantModels => condition().is_some_and(|condition| leave_out(&condition.models, of)),
-        Policy::GrantCost => {
-            let within = |cost_max: u64| of.context.cost.is_some_and(|cost| long(cost.0) <= long(cost_max));
-            condition().and_then(|condition| condition.cost_max).is_some_and(|cost_max| !within(cost_max.0))
-        }
+        Policy::GrantModels => unmet(conditions::models),
+        Policy::GrantCost => unmet(conditions::cost),
+        Policy::GrantHours => unmet(conditions::hours),
+        Policy::GrantDataClasses => unmet(conditions::data_classes),
+        Policy::GrantTools => unmet(conditions::tools),
+        Policy::GrantArguments => unmet(conditions::arguments),
     }
 }
 

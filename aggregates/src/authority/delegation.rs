@@ -12,10 +12,12 @@
 //!   with `user disable` and `user enable` also what the service accounts hold that they own;
 //! * `user set` of somebody else, `account set-owner`: everything that they, or the account, hold;
 //! * `group join`, `group remove`, and `group leave` of somebody else: everything that the group holds, whoever joins;
+//! * `deny set`, `role remove`, and what ends others' grants: what is taken; `deny remove` and `elevation allow`: what may be
+//!   had again, or by asking (see `authority/rules.rs`);
 //! * `task submit`: the agent's model, through the key that asks for it.
 //!
 //! To hold means by grants without conditions, not through a key narrowed to models, an agent or a task: a condition
-//! cannot be passed on, so a principal bound by one passes nothing on.
+//! cannot be passed on, so a principal bound by one passes nothing on; nor what is denied to them.
 
 use steward_events::command::{
     AccessCommand, BatchCommand, Command, IdentityCommand, IssueKey, RevokeKey, RotateKey, TaskCommand,
@@ -34,7 +36,7 @@ use super::words::{forbidden, forbidden_to};
 use super::{AccessRequest, Allowed, Authority, Context, suspended, system};
 
 /// Something that is passed on: what, where and until when.
-type Passed = (PermissionPattern, Scope, Option<Timestamp>);
+pub(super) type Passed = (PermissionPattern, Scope, Option<Timestamp>);
 
 impl Authority {
     /// Whether `principal` may send `command` to `tenant`: the permission where it concerns, and what the command passes
@@ -68,12 +70,13 @@ impl Authority {
         self.check_project(&request, command)?;
         self.check_plan(command)?;
         self.check_own_key(&request, &actor, command, now)?;
+        self.check_rules(&request, &actor, command, now)?;
         let passed = self.passed_on(&request, &actor, command, now);
         if passed.is_empty() {
             return Ok(allowed);
         }
         let rights = self.rights(tenant, &actor.principal);
-        match passed.iter().find(|passed| !holds(&rights, &actor, passed)) {
+        match passed.iter().find(|passed| !holds(&rights, &actor, passed, now)) {
             None => Ok(allowed),
             Some((pattern, scope, until)) => {
                 let (who, lasting) =
@@ -93,6 +96,9 @@ impl Authority {
             Command::Identity(
                 IdentityCommand::RevokeKey(RevokeKey { key, .. }) | IdentityCommand::RotateKey(RotateKey { key, .. }),
             ) => self.identity(tenant).and_then(|id| id.key(key)),
+            Command::Access(about) => {
+                return self.scope_of_rule(tenant, about).unwrap_or_else(|| command.scope(tenant));
+            }
             _ => None,
         };
         of_key.map_or_else(|| command.scope(tenant), |key| key.scope.clone())
@@ -271,6 +277,7 @@ impl Authority {
             Command::Access(AccessCommand::RemoveGroup(remove)) => {
                 taken(self.of_principal(tenant, &remove.group, now), now)
             }
+            Command::Access(about) => self.passed_on_by_rule(tenant, &actor.principal, about, now),
             Command::Identity(command) => self.by_identity(tenant, actor, command, now),
             _ => Vec::new(),
         }
@@ -377,11 +384,11 @@ fn taken(rights: Vec<Passed>, now: Timestamp) -> Vec<Passed> {
     rights.into_iter().map(|(pattern, scope, _)| (pattern, scope, Some(now))).collect()
 }
 
-fn holds(rights: &Rights, actor: &Actor<'_>, (pattern, scope, until): &Passed) -> bool {
+fn holds(rights: &Rights, actor: &Actor<'_>, (pattern, scope, until): &Passed, now: Timestamp) -> bool {
     let through_key = actor.key.as_ref().is_none_or(|HeldKey { key, .. }| {
         let whole = key.models.is_empty() && key.agent.is_none() && key.task.is_none();
         let lasts = key.expires.is_none_or(|end| until.is_some_and(|until| until <= end));
         whole && lasts && key.scope.contains(scope) && key.is_for_all_of(pattern)
     });
-    through_key && rights.includes(pattern, scope, *until)
+    through_key && rights.includes(pattern, scope, *until) && !rights.is_partly_denied(pattern, scope, now)
 }

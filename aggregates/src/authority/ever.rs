@@ -30,7 +30,12 @@ impl Authority {
             key: Some(holder.key_ref()),
             permission: permission.clone(),
             scope: scope.clone(),
-            context: Context { model: holder.models.first().cloned(), cost: Some(NanoDollars(0)), address: None },
+            context: Context {
+                model: holder.models.first().cloned(),
+                cost: Some(NanoDollars(0)),
+                any_class: true,
+                ..Context::default()
+            },
         };
         self.authorise(&request, now).map(|_| ())
     }

@@ -67,19 +67,36 @@ impl Authority {
                     let wanted = request.context.model.as_ref().map_or("MODEL", AsRef::as_ref);
                     (format!("the key is only for {}", models.join(", ")), new_key(&format!("--model {wanted}")))
                 }
-                Policy::GrantOver | Policy::GrantModels | Policy::GrantCost => {
-                    (format!("the policy {} forbids it", policy.id()), String::new())
-                }
+                Policy::Denied => self.denied_by(request, rights, now),
+                Policy::GrantOver
+                | Policy::GrantModels
+                | Policy::GrantCost
+                | Policy::GrantHours
+                | Policy::GrantDataClasses
+                | Policy::GrantTools
+                | Policy::GrantArguments => (format!("the policy {} forbids it", policy.id()), String::new()),
             },
             Verdict::InDoubt => {
                 ("what the policies say of it is in doubt; the log of this process says more".to_owned(), String::new())
             }
-            Verdict::NotGranted | Verdict::Granted => {
-                (not_granted(&rights.held, request, now), self.would_allow(tenant, principal, permission, scope))
-            }
+            Verdict::NotGranted | Verdict::Granted => (
+                not_granted(&rights.held, request, &self.facts(request, now)),
+                self.would_allow(tenant, principal, permission, scope),
+            ),
         };
         let said_by = key.map_or(principal, |key| &key.principal);
         forbidden_to(said_by, request, reason, would_allow)
+    }
+
+    /// Which denial it is, and who could remove it.
+    fn denied_by(&self, request: &AccessRequest, rights: &Rights, now: Timestamp) -> (String, String) {
+        let denial = rights.denial(&request.permission, &request.scope, &self.facts(request, now));
+        let Some(denial) = denial else { return ("a denial forbids it".to_owned(), String::new()) };
+        let help = match (denial.platform, request.tenant.is_steward()) {
+            (true, false) => "ask the operators of the platform".to_owned(),
+            _ => format!("steward deny remove {} --tenant {}", denial.name, request.tenant),
+        };
+        (denial.in_words(), help)
     }
 
     /// The grant of the least role that would do, as a command.
@@ -141,6 +158,9 @@ impl Authority {
             return None;
         }
         let rights = self.rights(tenant, principal);
+        if rights.denial(permission, scope, &self.facts(request, now)).is_some() {
+            return None;
+        }
         let allows = |held: &&HeldRights| held.covers(permission, scope).is_some() && !held.terms.is_over(now);
         rights.held.iter().find(allows).map(|held| in_words(held, permission, scope))
     }
@@ -174,7 +194,8 @@ impl Authority {
         WhoCan { principals: holders.iter().filter_map(may).take(WHO_CAN_MAX).collect() }
     }
 
-    fn name(&self, tenant: &TenantId, principal: &PrincipalId) -> Option<String> {
+    /// A service account's name.
+    pub fn name(&self, tenant: &TenantId, principal: &PrincipalId) -> Option<String> {
         let of = |tenant: &TenantId| self.identity(tenant)?.principal(principal)?.name.clone();
         of(tenant).or_else(|| of(&TenantId::steward()))
     }

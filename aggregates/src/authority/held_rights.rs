@@ -9,12 +9,12 @@ use steward_events::quantity::NanoDollars;
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
-use super::request::Context;
+use super::conditions::{self, Facts};
 use crate::access::Terms;
 use crate::access::role::Closure;
 
 /// What a role permits; shared by all who hold it.
-pub(super) type RolePermissions = Arc<Closure>;
+pub type RolePermissions = Arc<Closure>;
 
 /// Somebody in a group.
 #[derive(Clone, Debug)]
@@ -50,17 +50,17 @@ impl HeldRights {
     }
 
     /// What a call may cost at most under this grant, if it holds for what the request is about.
-    pub(super) fn cost_max_if_it_holds(&self, context: &Context, now: Timestamp) -> Option<NanoDollars> {
+    pub(super) fn cost_max_if_it_holds(&self, facts: &Facts<'_>) -> Option<NanoDollars> {
         let no_bound = NanoDollars(u64::MAX);
-        let Some(condition) = &self.terms.condition else { return (!self.terms.is_over(now)).then_some(no_bound) };
-        let named =
-            condition.models.is_empty() || context.model.as_ref().is_some_and(|it| condition.models.contains(it));
-        (named && !self.terms.is_over(now)).then_some(condition.cost_max.unwrap_or(no_bound))
+        let lasts = !self.terms.is_over(facts.now);
+        let Some(condition) = &self.terms.condition else { return lasts.then_some(no_bound) };
+        let holds = lasts && conditions::hold_beside_cost(condition, facts);
+        holds.then_some(condition.cost_max.unwrap_or(no_bound))
     }
 
     /// True if everything that `pattern` says is permitted at `scope`, until at least `until` (none: for good).
     pub(super) fn includes(&self, pattern: &PermissionPattern, scope: &Scope, until: Option<Timestamp>) -> bool {
-        let lasts = match (self.terms.expires, until) {
+        let lasts = match (self.terms.ends(), until) {
             (None, _) => true,
             (Some(_), None) => false,
             (Some(expires), Some(until)) => expires >= until,
@@ -72,23 +72,12 @@ impl HeldRights {
     }
 
     /// Why its terms do not hold, if they do not. The policies decide; this only says it.
-    pub(super) fn terms_fail(&self, context: &Context, now: Timestamp) -> Option<String> {
-        if self.terms.is_over(now) {
-            return self.terms.expires.map(|expires| format!("ended at {expires}"));
+    pub(super) fn terms_fail(&self, facts: &Facts<'_>) -> Option<String> {
+        if self.terms.is_over(facts.now) {
+            let unreviewed = self.terms.review_due.is_some_and(|due| due <= facts.now);
+            let why = if unreviewed { ", for no review confirmed it" } else { "" };
+            return self.terms.ends().map(|end| format!("ended at {end}{why}"));
         }
-        let condition = self.terms.condition.as_ref()?;
-        let named = |model| condition.models.contains(model);
-        if !condition.models.is_empty() && !context.model.as_ref().is_some_and(named) {
-            return Some(format!(
-                "holds only for {}",
-                condition.models.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ")
-            ));
-        }
-        match condition.cost_max {
-            Some(cost_max) if context.cost.is_none_or(|cost| cost > cost_max) => {
-                Some(format!("holds only for calls that cost at most {cost_max}"))
-            }
-            _ => None,
-        }
+        conditions::unmet(self.terms.condition.as_ref()?, facts)
     }
 }

@@ -3,13 +3,14 @@
 //! It must not know where grants come from (that is `rights`), nor what to tell the one who is denied (that is `words`
 //! and `explain`), nor how they are evaluated: `compiled` does it for every question, `cedar` for some of them again.
 
-use steward_events::event::AddressRange;
-use steward_events::id::{ModelId, PrincipalId};
+use steward_events::event::{AddressRange, DenialSpec};
+use steward_events::id::{DataClass, ModelId, PrincipalId};
 use steward_events::permission::Permission;
 use steward_events::query;
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
+use super::conditions::Facts;
 use super::held_rights::HeldRights;
 use super::request::Context;
 use crate::access::Terms;
@@ -20,11 +21,22 @@ pub(super) struct Circumstances<'a> {
     pub(super) permission: &'a Permission,
     pub(super) scope: &'a Scope,
     pub(super) context: &'a Context,
+    /// The class of data of the request, or of where it is about.
+    pub(super) data_class: &'a DataClass,
+    /// A denial that is meant for whoever asks, if one holds.
+    pub(super) denial: Option<&'a DenialSpec>,
     /// True if the tenant is suspended and this is not what it is looked at with (see [`audits`]).
     pub(super) suspended: bool,
     pub(super) operator: bool,
     pub(super) active: bool,
     pub(super) key: Option<KeyTerms<'a>>,
+}
+
+impl<'a> Circumstances<'a> {
+    /// What conditions are about.
+    pub(super) const fn facts(&self) -> Facts<'a> {
+        Facts { now: self.now, context: self.context, data_class: self.data_class }
+    }
 }
 
 /// What of a key its holder's requests depend on.
@@ -93,14 +105,19 @@ pub(super) enum Policy {
     KeyPermissions,
     KeyScope,
     KeyModels,
+    Denied,
     GrantOver,
     GrantModels,
     GrantCost,
+    GrantHours,
+    GrantDataClasses,
+    GrantTools,
+    GrantArguments,
 }
 
 impl Policy {
     /// All of them, in order.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::TenantSuspended,
         Self::OperatorsOnly,
         Self::PrincipalInactive,
@@ -110,9 +127,14 @@ impl Policy {
         Self::KeyPermissions,
         Self::KeyScope,
         Self::KeyModels,
+        Self::Denied,
         Self::GrantOver,
         Self::GrantModels,
         Self::GrantCost,
+        Self::GrantHours,
+        Self::GrantDataClasses,
+        Self::GrantTools,
+        Self::GrantArguments,
     ];
 
     /// What it is called in `policies.cedar`.
@@ -127,9 +149,14 @@ impl Policy {
             Self::KeyPermissions => "key-permissions",
             Self::KeyScope => "key-scope",
             Self::KeyModels => "key-models",
+            Self::Denied => "denied",
             Self::GrantOver => "grant-over",
             Self::GrantModels => "grant-models",
             Self::GrantCost => "grant-cost",
+            Self::GrantHours => "grant-hours",
+            Self::GrantDataClasses => "grant-data-classes",
+            Self::GrantTools => "grant-tools",
+            Self::GrantArguments => "grant-arguments",
         }
     }
 
@@ -137,11 +164,6 @@ impl Policy {
     pub(super) fn of_id(id: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|policy| policy.id() == id)
     }
-}
-
-/// A moment or an amount as the policies compare it: what is beyond Cedar's numbers is its largest.
-pub(super) fn long(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// True for what shows a tenant's past and nothing else: a suspension stops what a tenant does, not those who look into

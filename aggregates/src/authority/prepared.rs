@@ -88,7 +88,9 @@ impl Authority {
         if let Some(rights) = self.prepared.rights.get(&place) {
             return rights;
         }
-        let rights = Arc::new(Rights::new(principal, self.held(tenant, principal)));
+        let held = self.held(tenant, principal);
+        let denials = self.denials(tenant, principal, &held);
+        let rights = Arc::new(Rights::new(principal, held, denials));
         self.prepared.rights.insert(place, Arc::clone(&rights));
         rights
     }
@@ -141,8 +143,24 @@ impl Authority {
             AccessEvent::GroupJoined { member, .. } | AccessEvent::GroupLeft { member, .. } => forget(member),
             AccessEvent::GroupRemoved { group, .. } => forget_with_members(group),
             AccessEvent::GroupDefined { .. } => {}
-            // Roles reach everyone who holds them.
-            AccessEvent::RoleDefined { .. } => {
+            // Nobody's rights change by these.
+            AccessEvent::SeparationSet { .. }
+            | AccessEvent::SeparationRemoved { .. }
+            | AccessEvent::ElevationAllowed { .. }
+            | AccessEvent::ElevationDisallowed { .. }
+            | AccessEvent::ElevationRequested { .. }
+            | AccessEvent::ElevationRefused { .. }
+            | AccessEvent::DataClassSet { .. } => {}
+            // Roles and denials reach everyone who holds them, elevations and reviews many.
+            AccessEvent::RoleDefined { .. }
+            | AccessEvent::RoleRemoved { .. }
+            | AccessEvent::DenialSet { .. }
+            | AccessEvent::DenialRemoved { .. }
+            | AccessEvent::ElevationApproved { .. }
+            | AccessEvent::ElevationEnded { .. }
+            | AccessEvent::ReviewStarted { .. }
+            | AccessEvent::GrantsConfirmed { .. }
+            | AccessEvent::ReviewClosed { .. } => {
                 rights.retain(|(of, _), _| of != tenant);
                 meanings.retain(|(of, _), _| of != tenant);
             }

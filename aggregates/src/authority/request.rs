@@ -1,8 +1,7 @@
 //! What is asked of the authority, and what it answers.
 
 use std::net::IpAddr;
-
-use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId, TenantId};
+use steward_events::id::{AgentId, DataClass, KeyId, ModelId, PrincipalId, TaskId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;
 use steward_events::scope::Scope;
@@ -35,6 +34,14 @@ pub struct Context {
     pub cost: Option<NanoDollars>,
     /// From which address it comes, where that is known: at the door, which asks before anybody else.
     pub address: Option<IpAddr>,
+    /// The class of the data that it says it is about; if it says none, that of its scope counts.
+    pub data_class: Option<DataClass>,
+    /// True if it stands for requests of any class: what depends on the class is then not held against it.
+    pub any_class: bool,
+    /// The tool it runs.
+    pub tool: Option<String>,
+    /// The tool's arguments.
+    pub arguments: Option<serde_json::Value>,
 }
 
 /// They may.

@@ -11,27 +11,32 @@ use steward_events::permission::{Permission, PermissionPattern};
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
+use super::conditions::Facts;
+use super::denials::HeldDenial;
 use super::held_rights::HeldRights;
 use super::policies::ForRequest;
 use super::policy::{Asker, Circumstances, Verdict};
+use crate::access::separation::overlap;
 
 /// What one principal holds.
 #[derive(Debug)]
 pub(super) struct Rights {
     who: PrincipalId,
     pub(super) held: Vec<HeldRights>,
+    /// What may be denied to the principal.
+    pub(super) denials: Vec<HeldDenial>,
     /// Where in `held` the grants at each scope are.
     at_scope: HashMap<Scope, Vec<usize>>,
 }
 
 impl Rights {
     /// Prepares what `principal` holds.
-    pub(super) fn new(principal: &PrincipalId, held: Vec<HeldRights>) -> Self {
+    pub(super) fn new(principal: &PrincipalId, held: Vec<HeldRights>, denials: Vec<HeldDenial>) -> Self {
         let mut at_scope: HashMap<Scope, Vec<usize>> = HashMap::new();
         for (index, held) in held.iter().enumerate() {
             at_scope.entry(held.grant.on.clone()).or_default().push(index);
         }
-        Self { who: principal.clone(), held, at_scope }
+        Self { who: principal.clone(), held, denials, at_scope }
     }
 
     /// Whether the principal may, in these circumstances; and the grant by which they may.
@@ -40,20 +45,28 @@ impl Rights {
         circumstances: &Circumstances<'_>,
         policies: ForRequest,
     ) -> (Verdict, Option<&HeldRights>) {
-        let Circumstances { now, permission, scope, context, .. } = *circumstances;
+        let Circumstances { permission, scope, .. } = *circumstances;
+        let facts = circumstances.facts();
+        let denial = self.denial(permission, scope, &facts).map(|denial| &denial.spec);
+        let circumstances = &Circumstances { denial, ..*circumstances };
         let plain = self.covering(permission, scope).find(|held| held.terms.is_plain());
         let verdict = policies.verdict(circumstances, &Asker::Principal(&self.who, plain));
         if verdict != Verdict::NotGranted {
             return (verdict, plain);
         }
         let with_terms = self.covering(permission, scope).filter(|held| !held.terms.is_plain());
-        let holding = with_terms.filter_map(|held| Some((held, held.cost_max_if_it_holds(context, now)?)));
+        let holding = with_terms.filter_map(|held| Some((held, held.cost_max_if_it_holds(&facts)?)));
         let Some((held, _)) = holding.max_by_key(|(_, cost_max)| *cost_max) else { return (verdict, None) };
         match policies.verdict(circumstances, &Asker::Grant(held)) {
             // What its terms lack is said of all of them together.
             Verdict::Forbidden(_) => (Verdict::NotGranted, None),
             verdict => (verdict, Some(held)),
         }
+    }
+
+    /// The first denial that stands in the way of this.
+    pub(super) fn denial(&self, permission: &Permission, scope: &Scope, facts: &Facts<'_>) -> Option<&HeldDenial> {
+        self.denials.iter().find(|denial| denial.denies(permission, scope, facts, &self.held))
     }
 
     /// The grants that permit this there, terms aside.
@@ -70,5 +83,28 @@ impl Rights {
     /// True if everything that `pattern` says is held at `scope`, until at least `until`.
     pub(super) fn includes(&self, pattern: &PermissionPattern, scope: &Scope, until: Option<Timestamp>) -> bool {
         self.held.iter().any(|held| held.includes(pattern, scope, until))
+    }
+
+    /// True if something of `pattern` at `scope`, or below, is denied to the principal and not to everyone: it cannot be
+    /// passed on.
+    pub(super) fn is_partly_denied(&self, pattern: &PermissionPattern, scope: &Scope, now: Timestamp) -> bool {
+        self.denials.iter().any(|denial| {
+            let spec = &denial.spec;
+            let about = overlap(&spec.on, scope) && spec.permissions.iter().any(|denied| denied.overlaps(pattern));
+            about && !spec.whom.everyone && !spec.is_over(now) && denial.concerns(&self.held, now)
+        })
+    }
+
+    /// The scopes below `scope` where this is denied.
+    pub(super) fn denied_below<'a>(
+        &'a self,
+        permission: &'a Permission,
+        scope: &'a Scope,
+        facts: &'a Facts<'a>,
+    ) -> impl Iterator<Item = Scope> + 'a {
+        let below =
+            self.denials.iter().filter(move |denial| scope.contains(&denial.spec.on) && denial.spec.on != *scope);
+        let denied = below.filter(move |denial| denial.denies(permission, &denial.spec.on, facts, &self.held));
+        denied.map(|denial| denial.spec.on.clone())
     }
 }

@@ -18,6 +18,8 @@ const SCOPES_MAX: usize = 1_000;
 pub struct Sight {
     /// At these scopes and below.
     scopes: Vec<Scope>,
+    /// But not at these and below.
+    denied: Vec<Scope>,
     /// Only what is this principal's own.
     own: Option<PrincipalId>,
     /// Who looks.
@@ -32,7 +34,7 @@ impl Sight {
 
     /// True if what belongs to `scope` is shown.
     pub fn covers(&self, scope: &Scope) -> bool {
-        self.scopes.iter().any(|seen| seen.contains(scope))
+        self.scopes.iter().any(|seen| seen.contains(scope)) && !self.denied.iter().any(|denied| denied.contains(scope))
     }
 
     /// True if what belongs to `scope` and was begun by `owner` is shown.
@@ -48,7 +50,7 @@ impl Authority {
     /// As [`Self::authorise`].
     pub fn whole_sight(&self, request: &AccessRequest, now: Timestamp) -> Result<Sight, Rejection> {
         let Allowed { principal, .. } = self.authorise(request, now)?;
-        Ok(Sight { scopes: vec![request.scope.clone()], own: None, principal })
+        Ok(Sight { scopes: vec![request.scope.clone()], denied: Vec::new(), own: None, principal })
     }
 
     /// Where the permission asked for is held, from the scope asked for downwards.
@@ -64,8 +66,10 @@ impl Authority {
         let for_calling = actor.key.as_ref().is_some_and(|held| held.key.is_for_calling());
         let principal = actor.principal.clone();
         let own = for_calling.then(|| principal.clone());
+        let rights = self.rights(&request.tenant, &principal);
+        let denied = rights.denied_below(&request.permission, &request.scope, &self.facts(request, now)).collect();
         let Err(refused) = self.authorise_actor(request, &actor, now) else {
-            return Ok(Sight { scopes: vec![request.scope.clone()], own, principal });
+            return Ok(Sight { scopes: vec![request.scope.clone()], denied, own, principal });
         };
         let mut scopes: Vec<Scope> = Vec::new();
         for scope in self.candidates(request, &actor) {
@@ -81,7 +85,7 @@ impl Authority {
                 break;
             }
         }
-        if scopes.is_empty() { Err(refused) } else { Ok(Sight { scopes, own, principal }) }
+        if scopes.is_empty() { Err(refused) } else { Ok(Sight { scopes, denied, own, principal }) }
     }
 
     /// Where it might be held: where something is granted, and where the key begins.

@@ -8,6 +8,7 @@ use steward_events::quantity::NanoDollars;
 use super::*;
 use crate::spec::fold;
 
+mod conditions;
 mod grants;
 mod groups;
 mod judge;
@@ -16,6 +17,7 @@ mod keys;
 mod projects;
 mod owners;
 mod roles;
+mod rules;
 mod suspension;
 
 const T0: Timestamp = Timestamp(1_000_000);
@@ -147,7 +149,8 @@ impl AuthorityEnv {
     fn invoke(&self, who: &str, key: Option<&str>, on: &str, model: &str, cost: u64) -> Result<Allowed, Rejection> {
         let mut request = request(who, "model:invoke", on);
         request.key = key.map(|key| KeyRef { tenant: acme(), key: key.parse().unwrap() });
-        request.context = Context { model: Some(model.parse().unwrap()), cost: Some(NanoDollars(cost)), address: None };
+        let (model, cost) = (Some(model.parse().unwrap()), Some(NanoDollars(cost)));
+        request.context = Context { model, cost, ..Context::default() };
         self.0.authorise(&request, T1)
     }
 

@@ -5,13 +5,12 @@
 
 use std::fmt::Write;
 
-use steward_events::event::Condition;
 use steward_events::id::PrincipalId;
 use steward_events::permission::Permission;
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
-use steward_events::timestamp::Timestamp;
 
+use super::conditions::{self, Facts};
 use super::held_rights::HeldRights;
 use super::request::AccessRequest;
 
@@ -23,17 +22,14 @@ pub(super) fn in_words(held: &HeldRights, permission: &Permission, scope: &Scope
         let path: Vec<&str> = held.permissions.path(pattern).into_iter().map(AsRef::as_ref).collect();
         _ = write!(words, " ({} permits {pattern})", path.join(" → "));
     }
-    if let Some(Condition { models, cost_max }) = &held.terms.condition {
-        if !models.is_empty() {
-            let models: Vec<&str> = models.iter().map(AsRef::as_ref).collect();
-            _ = write!(words, ", only for {}", models.join(", "));
-        }
-        if let Some(cost_max) = cost_max {
-            _ = write!(words, ", only for calls that cost at most {cost_max}");
-        }
+    for part in held.terms.condition.iter().flat_map(conditions::told) {
+        _ = write!(words, ", {part}");
     }
-    if let Some(expires) = held.terms.expires {
-        _ = write!(words, ", until {expires}");
+    if let Some(elevation) = &held.terms.elevation {
+        _ = write!(words, ", by the elevation {elevation}");
+    }
+    if let Some(end) = held.terms.ends() {
+        _ = write!(words, ", until {end}");
     }
     words
 }
@@ -60,10 +56,9 @@ pub(super) fn forbidden_to(
 }
 
 /// Whose terms fail, or that there is nothing that could.
-pub(super) fn not_granted(held: &[HeldRights], request: &AccessRequest, now: Timestamp) -> String {
-    let AccessRequest { permission, scope, context, .. } = request;
+pub(super) fn not_granted(held: &[HeldRights], request: &AccessRequest, facts: &Facts<'_>) -> String {
+    let AccessRequest { permission, scope, .. } = request;
     let covering = held.iter().filter(|held| held.covers(permission, scope).is_some());
-    let mut failing =
-        covering.filter_map(|held| Some(format!("{} {}", held.in_short(), held.terms_fail(context, now)?)));
+    let mut failing = covering.filter_map(|held| Some(format!("{} {}", held.in_short(), held.terms_fail(facts)?)));
     failing.next().unwrap_or_else(|| format!("no grant of {permission} at {scope} or above"))
 }

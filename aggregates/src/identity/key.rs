@@ -170,11 +170,7 @@ impl Identity {
         limit::count("permissions", key.permissions.len(), PERMISSIONS_MAX)?;
         limit::count("addresses", key.addresses.len(), ADDRESSES_MAX)?;
         limit::count("hours", key.hours.len(), HOURS_MAX)?;
-        for hours in &key.hours {
-            limit::time_zone(hours.zone().unwrap_or_default()).map_err(|_| {
-                Rejection::invalid("hours", format!("{hours} names no IANA time zone such as Europe/Berlin"))
-            })?;
-        }
+        key.hours.iter().try_for_each(limit::hours)?;
         limit::future("expires", key.expires, stamp.at)?;
         limit::count("keys", self.keys_live + 1, KEYS_MAX)?;
         if key.task.is_none() {

@@ -62,7 +62,7 @@ pub(super) fn measure() -> Result<Figures, BoxError> {
             key: None,
             permission: "model:invoke".parse()?,
             scope: format!("acme/project-{}", number / PRINCIPALS).parse()?,
-            context: Context { model: Some(ModelId::new(model)?), cost: None, address: None },
+            context: Context { model: Some(ModelId::new(model)?), ..Context::default() },
         };
         let now = clock.now();
         let began = Instant::now();

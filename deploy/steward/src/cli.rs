@@ -277,6 +277,33 @@ fn access() -> Command {
                 .arg(required("scope", "tenant or tenant/project"))
                 .arg(at()),
         )
+        .subcommand(review())
+}
+
+fn review() -> Command {
+    Command::new("review")
+        .about("Who holds what, since when, from whom, used when; and what a reviewer says to it")
+        .arg(option("principal", "PRINCIPAL", "Only of this principal: an id, or a service account's name"))
+        .arg(option("role", "ROLE", "Only of this role"))
+        .arg(option("scope", "SCOPE", "Only at this scope and below"))
+        .arg(option("review", "REVIEW", "Only what this review has to look at, and nobody has confirmed"))
+        .arg(
+            option("unused-days", "DAYS", "Only grants that were not used for so many days")
+                .value_parser(clap::value_parser!(u32)),
+        )
+        .arg(flag("csv", "Print CSV, for a spreadsheet"))
+        .arg(flag("confirm", "Confirm all that is listed, in the review given").requires("review"))
+        .arg(flag("revoke", "Revoke all that is listed, in the review given").requires("review").conflicts_with("confirm"))
+        .arg(option("reason", "TEXT", "Reason, for people"))
+        .after_help(
+            "Used is what was recorded: a command that decided something, a model call, a look at history. Days are those of UTC.\n\n\
+             Examples:\n  \
+             steward access review --tenant acme\n  \
+             steward access review --unused-days 90 --csv --tenant acme\n  \
+             steward review start 2026-q4 --on acme --due 30d --revoke-unreviewed true\n  \
+             steward access review --review 2026-q4 --role agent --confirm --reason \"still needed\" --tenant acme\n  \
+             steward access review --review 2026-q4 --unused-days 90 --revoke --tenant acme",
+        )
 }
 
 fn route() -> Command {
@@ -392,6 +419,9 @@ fn noun_group(noun: &'static str) -> Command {
             });
         }
         verb = verb.group(clap::ArgGroup::new("field").multiple(true));
+        if (spec.noun, spec.verb) == ("role", "remove") {
+            verb = verb.arg(flag("plan", "Only show who holds the role, and what each would lose"));
+        }
         if (spec.noun, spec.verb) == ("task", "submit") {
             verb = verb.arg(flag("watch", "Follow the task to its end"));
         }

@@ -64,7 +64,11 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<ExitCode, BoxError> {
         ("replay", _) => replay::run(typed, &connect()?, json).await?,
         ("docs", _) => docs::run(typed)?,
         ("access", Some(("explain", typed))) => return access::explain(typed, &connect()?, json).await,
+        ("access", Some(("review", typed))) => access::review::run(typed, &connect()?, json).await?,
         ("access", Some((_, typed))) => access::who_can(typed, &connect()?, json).await?,
+        ("role", Some(("remove", typed))) if typed.get_flag("plan") => {
+            access::role_plan::run(typed, &connect()?, json).await?;
+        }
         ("route", Some(("explain", typed))) => route::explain(typed, &connect()?, json).await?,
         ("key", Some(("unused", typed))) => unused::run(typed, &connect()?, json).await?,
         ("audit", Some((verb, typed))) => return audit::run(verb, typed, &config, json).await,

@@ -10,15 +10,41 @@ use crate::permission::PermissionPattern;
 use crate::scope::Scope;
 use crate::timestamp::Timestamp;
 
+mod elevation;
+mod review;
+mod rules;
+
+pub use elevation::{
+    AllowElevation, ApproveElevation, DisallowElevation, EndElevation, RefuseElevation, RequestElevation,
+};
+pub use review::{CloseReview, ConfirmReviewed, RevokeReviewed, StartReview};
+pub use rules::{RemoveDenial, RemoveRole, RemoveSeparation, SetDataClass, SetDenial, SetSeparation};
+
 commands! {
     AccessCommand of Access {
         "role" "define" => DefineRole, Callers, "Define what a role permits and which roles it inherits";
+        "role" "remove" => RemoveRole, Callers, "Remove a role that nobody holds, or with all its grants";
         "grant" "give" => GiveGrant, Callers, "Give a principal or a group a role for a scope and everything below it";
         "grant" "revoke" => RevokeGrant, Callers, "Revoke a grant at once";
         "group" "define" => DefineGroup, Callers, "Make a group that holds grants for its members, or say what it is for";
         "group" "join" => JoinGroup, Callers, "Put a person or service account into a group: they hold what it holds";
         "group" "leave" => LeaveGroup, Callers, "Take somebody out of a group at once";
         "group" "remove" => RemoveGroup, Callers, "Remove a group at once, with its grants";
+        "deny" "set" => SetDenial, Callers, "Deny something to somebody, whatever is granted";
+        "deny" "remove" => RemoveDenial, Callers, "Deny something no more";
+        "separation" "set" => SetSeparation, Callers, "Separate duties: name roles that nobody may hold together";
+        "separation" "remove" => RemoveSeparation, Callers, "Let roles be held together again";
+        "elevation" "allow" => AllowElevation, Callers, "Let somebody ask for a role for a limited time";
+        "elevation" "disallow" => DisallowElevation, Callers, "Let a role be asked for no more";
+        "elevation" "request" => RequestElevation, Callers, "Ask for a role for a limited time";
+        "elevation" "approve" => ApproveElevation, Callers, "Approve what somebody asked for";
+        "elevation" "refuse" => RefuseElevation, Callers, "Refuse what somebody asked for";
+        "elevation" "end" => EndElevation, Callers, "End an elevation before its time";
+        "review" "start" => StartReview, Callers, "Start a review of who holds what";
+        "review" "confirm" => ConfirmReviewed, Callers, "Confirm that grants of a review are still needed";
+        "review" "revoke" => RevokeReviewed, Callers, "Revoke grants of a review, many at once";
+        "review" "close" => CloseReview, Callers, "Close a review, and revoke what nobody confirmed if it is due and says so";
+        "data-class" "set" => SetDataClass, Callers, "Set the class of data that requests at a scope have unless they name one";
     }
 }
 

@@ -3,9 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ModelId, PrincipalId, RoleId};
+use crate::event::{Condition, DenialSpec, ElevationRequest, ElevationRule, ReviewSpec, SeparationSpec};
+use crate::id::{DataClass, ElevationId, PrincipalId, ReviewId, RoleId, RuleId};
 use crate::permission::PermissionPattern;
-use crate::quantity::{NanoDollars, SchemaVersion};
+use crate::quantity::SchemaVersion;
 use crate::scope::Scope;
 use crate::timestamp::Timestamp;
 
@@ -70,6 +71,122 @@ pub enum AccessEvent {
         /// Why.
         reason: String,
     },
+    /// A role means nothing any more.
+    RoleRemoved {
+        /// Which.
+        role: RoleId,
+        /// Why.
+        reason: String,
+    },
+    /// Something is denied from now on, whatever is granted.
+    DenialSet {
+        /// Its name.
+        denial: RuleId,
+        /// What, where and to whom.
+        spec: DenialSpec,
+    },
+    /// It is denied no more.
+    DenialRemoved {
+        /// Which.
+        denial: RuleId,
+        /// Why.
+        reason: String,
+    },
+    /// Nobody may be given these roles together any more.
+    SeparationSet {
+        /// Its name.
+        separation: RuleId,
+        /// Which roles, where, and who holds them already.
+        spec: SeparationSpec,
+    },
+    /// They may be held together again.
+    SeparationRemoved {
+        /// Which.
+        separation: RuleId,
+        /// Why.
+        reason: String,
+    },
+    /// A role may be asked for, for a time.
+    ElevationAllowed {
+        /// The rule's name.
+        rule: RuleId,
+        /// Who may ask for what, and who approves.
+        spec: ElevationRule,
+    },
+    /// It may be asked for no more; what was approved before goes on to its end.
+    ElevationDisallowed {
+        /// Which rule.
+        rule: RuleId,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody asked for a role for a time.
+    ElevationRequested {
+        /// The elevation.
+        elevation: ElevationId,
+        /// What was asked for.
+        request: ElevationRequest,
+    },
+    /// The role is held from now on, until the moment told.
+    ElevationApproved {
+        /// The elevation.
+        elevation: ElevationId,
+        /// Who approved it.
+        by: PrincipalId,
+        /// Until when.
+        until: Timestamp,
+        /// True if who asked approved it: somebody must look at it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        self_approved: bool,
+        /// Why.
+        reason: String,
+    },
+    /// It was not approved.
+    ElevationRefused {
+        /// The elevation.
+        elevation: ElevationId,
+        /// Why.
+        reason: String,
+    },
+    /// It ended before its time.
+    ElevationEnded {
+        /// The elevation.
+        elevation: ElevationId,
+        /// Why.
+        reason: String,
+    },
+    /// Who holds what is looked at.
+    ReviewStarted {
+        /// The review.
+        review: ReviewId,
+        /// Of what, until when and by whom.
+        spec: ReviewSpec,
+    },
+    /// These grants stay.
+    GrantsConfirmed {
+        /// In which review.
+        review: ReviewId,
+        /// Which.
+        grants: Vec<GrantId>,
+        /// Why.
+        reason: String,
+    },
+    /// The review is over.
+    ReviewClosed {
+        /// The review.
+        review: ReviewId,
+        /// How many grants nobody had looked at.
+        unreviewed: u32,
+        /// Why.
+        reason: String,
+    },
+    /// Requests at a scope and below are of this class of data, unless they say another.
+    DataClassSet {
+        /// Where.
+        scope: Scope,
+        /// Which class; none is that of the scope above.
+        class: Option<DataClass>,
+    },
 }
 
 impl AccessEvent {
@@ -92,16 +209,4 @@ impl std::fmt::Display for GrantId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} is {} on {}", self.to, self.role, self.on)
     }
-}
-
-/// What else must hold for a grant to count; every part that is present.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Condition {
-    /// The call names one of these models.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub models: Vec<ModelId>,
-    /// The call's worst case costs no more than this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cost_max: Option<NanoDollars>,
 }

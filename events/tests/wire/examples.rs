@@ -287,6 +287,45 @@ fn at(seconds: u64) -> Timestamp {
     Timestamp(AT.0 + seconds * 1_000_000)
 }
 
+fn rule() -> RuleId {
+    RuleId::new("no-secrets").unwrap()
+}
+
+fn elevation() -> ElevationId {
+    ElevationId::new("elv_01").unwrap()
+}
+
+fn denial() -> DenialSpec {
+    DenialSpec {
+        permissions: vec!["secret:*".parse().unwrap()],
+        on: scope(),
+        whom: Whom { everyone: false, principals: vec![principal()], roles: vec![RoleId::new("agent").unwrap()] },
+        condition: None,
+        unless: false,
+        until: None,
+        reason: reason(),
+    }
+}
+
+fn full_condition() -> Condition {
+    Condition {
+        models: vec![],
+        cost_max: None,
+        hours: vec!["Mon-Fri 08:00-18:00 Europe/Berlin".parse().unwrap()],
+        data_classes: vec![DataClass::new("public").unwrap()],
+        tools: vec!["read-file".to_owned()],
+        arguments: vec![
+            ArgumentRule { at: "/path".to_owned(), prefix: Some("/data/".to_owned()), ..ArgumentRule::default() },
+            ArgumentRule {
+                at: "/mode".to_owned(),
+                one_of: vec!["r".to_owned(), "rw".to_owned()],
+                prefix: None,
+                max: Some(10),
+            },
+        ],
+    }
+}
+
 fn grant() -> GrantId {
     GrantId { to: principal(), role: RoleId::new("agent").unwrap(), on: scope() }
 }
@@ -430,7 +469,11 @@ variants! {
         AccessEvent::RoleGranted {
             grant: grant(),
             expires: Some(at(3_600)),
-            condition: Some(Condition { models: vec![model()], cost_max: Some(NanoDollars(250_000_000)) }),
+            condition: Some(Condition {
+                models: vec![model()],
+                cost_max: Some(NanoDollars(250_000_000)),
+                ..Condition::default()
+            }),
         };
     Event::Access(AccessEvent::GrantRevoked { .. }) => "access.grant_revoked":
         AccessEvent::GrantRevoked { grant: grant(), reason: reason() };
@@ -446,6 +489,80 @@ variants! {
         AccessEvent::GroupLeft { group: group(), member: principal(), reason: reason() };
     Event::Access(AccessEvent::GroupRemoved { .. }) => "access.group_removed":
         AccessEvent::GroupRemoved { group: group(), reason: reason() };
+    Event::Access(AccessEvent::RoleRemoved { .. }) => "access.role_removed":
+        AccessEvent::RoleRemoved { role: RoleId::new("reader").unwrap(), reason: reason() };
+    Event::Access(AccessEvent::DenialSet { .. }) => "access.denial_set":
+        AccessEvent::DenialSet { denial: rule(), spec: denial() };
+    Event::Access(AccessEvent::DenialRemoved { .. }) => "access.denial_removed":
+        AccessEvent::DenialRemoved { denial: rule(), reason: reason() };
+    Event::Access(AccessEvent::SeparationSet { .. }) => "access.separation_set":
+        AccessEvent::SeparationSet {
+            separation: rule(),
+            spec: SeparationSpec {
+                roles: vec![RoleId::new("payer").unwrap(), RoleId::new("approver").unwrap()],
+                on: scope(),
+                reason: reason(),
+                existing: vec![principal()],
+            },
+        };
+    Event::Access(AccessEvent::SeparationRemoved { .. }) => "access.separation_removed":
+        AccessEvent::SeparationRemoved { separation: rule(), reason: reason() };
+    Event::Access(AccessEvent::ElevationAllowed { .. }) => "access.elevation_allowed":
+        AccessEvent::ElevationAllowed {
+            rule: rule(),
+            spec: ElevationRule {
+                role: RoleId::new("owner").unwrap(),
+                on: scope(),
+                askers: vec![principal()],
+                asker_roles: vec![RoleId::new("developer").unwrap()],
+                approvers: vec![PrincipalId::new("p_3m9x").unwrap()],
+                approver_roles: vec![RoleId::new("admin").unwrap()],
+                self_approval: true,
+                longest_s: 3_600,
+            },
+        };
+    Event::Access(AccessEvent::ElevationDisallowed { .. }) => "access.elevation_disallowed":
+        AccessEvent::ElevationDisallowed { rule: rule(), reason: reason() };
+    Event::Access(AccessEvent::ElevationRequested { .. }) => "access.elevation_requested":
+        AccessEvent::ElevationRequested {
+            elevation: elevation(),
+            request: ElevationRequest {
+                rule: rule(),
+                by: principal(),
+                role: RoleId::new("owner").unwrap(),
+                on: scope(),
+                duration_s: 900,
+                reason: reason(),
+                lapses: at(86_400),
+            },
+        };
+    Event::Access(AccessEvent::ElevationApproved { .. }) => "access.elevation_approved":
+        AccessEvent::ElevationApproved {
+            elevation: elevation(),
+            by: principal(),
+            until: at(900),
+            self_approved: true,
+            reason: reason(),
+        };
+    Event::Access(AccessEvent::ElevationRefused { .. }) => "access.elevation_refused":
+        AccessEvent::ElevationRefused { elevation: elevation(), reason: reason() };
+    Event::Access(AccessEvent::ElevationEnded { .. }) => "access.elevation_ended":
+        AccessEvent::ElevationEnded { elevation: elevation(), reason: reason() };
+    Event::Access(AccessEvent::ReviewStarted { .. }) => "access.review_started":
+        AccessEvent::ReviewStarted {
+            review: ReviewId::new("2026-q4").unwrap(),
+            spec: ReviewSpec { on: scope(), due: at(2_592_000), reviewers: vec![principal()], revoke_unreviewed: true },
+        };
+    Event::Access(AccessEvent::GrantsConfirmed { .. }) => "access.grants_confirmed":
+        AccessEvent::GrantsConfirmed {
+            review: ReviewId::new("2026-q4").unwrap(),
+            grants: vec![grant()],
+            reason: reason(),
+        };
+    Event::Access(AccessEvent::ReviewClosed { .. }) => "access.review_closed":
+        AccessEvent::ReviewClosed { review: ReviewId::new("2026-q4").unwrap(), unreviewed: 3, reason: reason() };
+    Event::Access(AccessEvent::DataClassSet { .. }) => "access.data_class_set":
+        AccessEvent::DataClassSet { scope: scope(), class: Some(DataClass::new("confidential").unwrap()) };
     Event::Ledger(LedgerEvent::BudgetSet { .. }) => "ledger.budget_set":
         LedgerEvent::BudgetSet {
             budget: budget(),
@@ -1035,6 +1152,36 @@ fn further() -> Vec<(&'static str, Event)> {
             "access.role_granted.bare",
             AccessEvent::RoleGranted { grant: grant(), expires: None, condition: None }.into(),
         ),
+        (
+            "access.role_granted.conditions",
+            AccessEvent::RoleGranted { grant: grant(), expires: None, condition: Some(full_condition()) }.into(),
+        ),
+        (
+            "access.denial_set.unless",
+            AccessEvent::DenialSet {
+                denial: rule(),
+                spec: DenialSpec {
+                    whom: Whom { everyone: true, ..Whom::default() },
+                    condition: Some(full_condition()),
+                    unless: true,
+                    until: Some(at(3_600)),
+                    ..denial()
+                },
+            }
+            .into(),
+        ),
+        (
+            "access.elevation_approved.by_another",
+            AccessEvent::ElevationApproved {
+                elevation: elevation(),
+                by: PrincipalId::new("p_3m9x").unwrap(),
+                until: at(900),
+                self_approved: false,
+                reason: reason(),
+            }
+            .into(),
+        ),
+        ("access.data_class_set.none", AccessEvent::DataClassSet { scope: scope(), class: None }.into()),
         ("ledger.budget_set.total", budget_set(None, Unit::Calls, Window::Total).into()),
         (
             "ledger.budget_set.principal",

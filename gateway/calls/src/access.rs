@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steward_aggregates::authority::{AccessRequest, Authority, Context, KeyHolder, check_reach};
-use steward_events::id::{BatchId, FlagId, ModelId, PrincipalId, TaskId, TenantId};
+use steward_events::id::{BatchId, DataClass, FlagId, ModelId, PrincipalId, TaskId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::quantity::{NanoDollars, Shard};
 use steward_events::rejection::Rejection;
@@ -282,14 +282,23 @@ impl Access {
             .map_err(|error| Error::Unavailable(error.to_string()))
     }
 
-    /// Whether `key` may call `model` at this cost, as far as is known now.
+    /// Whether `key` may call `model` at all, with data of some class: what it is shown of models.
+    pub(crate) fn may_name(&self, AuthenticatedKey { holder, .. }: &AuthenticatedKey, model: &ModelId) -> bool {
+        let (model, cost) = (Some(model.clone()), Some(NanoDollars(0)));
+        let context = Context { model, cost, any_class: true, ..Context::default() };
+        self.authorise(holder, &holder.tenant, Permission::model_invoke(), holder.scope.clone(), context).is_ok()
+    }
+
+    /// Whether `key` may call `model` at this cost with data of this class, as far as is known now.
     pub(crate) fn may_invoke(
         &self,
         AuthenticatedKey { holder, .. }: &AuthenticatedKey,
         model: &ModelId,
         cost: NanoDollars,
+        data_class: Option<&DataClass>,
     ) -> Result<(), Rejection> {
-        let context = Context { model: Some(model.clone()), cost: Some(cost), address: None };
+        let (model, cost, data_class) = (Some(model.clone()), Some(cost), data_class.cloned());
+        let context = Context { model, cost, data_class, ..Context::default() };
         self.authorise(holder, &holder.tenant, Permission::model_invoke(), holder.scope.clone(), context)
     }
 }

@@ -10,7 +10,6 @@ use steward_aggregates::catalog::Catalogs;
 use steward_events::event::ModelSpec;
 use steward_events::id::{HolderId, ModelId};
 use steward_events::ids::Ids;
-use steward_events::quantity::NanoDollars;
 use steward_events::rejection::Rejection;
 use steward_events::sealed::KeyOwner;
 use steward_ports::bus::CommandBus;
@@ -149,7 +148,7 @@ impl Calls {
             return Err(Rejection::Suspended { tenant: tenant.clone(), reason: reason.to_owned() }.into());
         }
         let catalogs = self.catalogs.read();
-        let may_call = |model: &&ModelId| self.access.may_invoke(key, model, NanoDollars(0)).is_ok();
+        let may_call = |model: &&ModelId| self.access.may_name(key, model);
         let models = catalogs.models(tenant).into_iter().filter(may_call);
         Ok(models.filter_map(|model| Some((model.clone(), catalogs.offer(tenant, model)?.spec))).collect())
     }

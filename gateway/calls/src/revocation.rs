@@ -53,8 +53,14 @@ fn may_still(access: &Access, clock: &dyn Clock, tenant: &TenantId, scopes: &Sco
         key: Some(KeyRef { tenant: tenant.clone(), key: scopes.key.clone() }),
         permission: Permission::model_invoke(),
         scope: scopes.path.clone(),
-        // A grant may hold for cheap calls only; the cheapest is still a reason to keep the lease.
-        context: Context { model: Some(scopes.model.clone()), cost: Some(NanoDollars(0)), address: None },
+        // A grant may hold for cheap calls only, or for a class of data; the cheapest of any class is still a reason to keep
+        // the lease.
+        context: Context {
+            model: Some(scopes.model.clone()),
+            cost: Some(NanoDollars(0)),
+            any_class: true,
+            ..Context::default()
+        },
     };
     access.authority().read().authorise(&request, clock.now()).is_ok()
 }

@@ -1,4 +1,5 @@
-//! Who may do what, and why: now by the live permissions, earlier by the same fold ended earlier.
+//! Who may do what, and why: now by the live permissions, earlier by the same fold ended earlier; the rules beside roles
+//! and grants; and who holds what, for those who review it.
 
 use std::sync::Arc;
 
@@ -11,15 +12,21 @@ use steward_events::timestamp::Timestamp;
 
 use crate::engine::Engine;
 use crate::engine::read_model::{KeepsRows, NoAnswer, Query, ReadModel};
+use crate::engine::runner::Runner;
 
 pub mod past_views;
+mod review;
+mod rules;
+pub mod usage;
 
 use past_views::PastViews;
+use usage::AccessUse;
 
-/// The read model: the permissions themselves.
+/// The read model: the permissions themselves, and what was recorded of their use.
 pub struct AccessView {
     engine: Arc<Engine>,
     past: PastViews<Authority>,
+    uses: Arc<Runner<AccessUse>>,
 }
 
 impl AccessView {
@@ -27,7 +34,7 @@ impl AccessView {
     pub fn new(engine: &Arc<Engine>) -> Self {
         let ports = &engine.ports;
         let past = PastViews::new(Arc::clone(&ports.log), Arc::clone(&ports.clock), engine.config.moments_held_max);
-        Self { engine: Arc::clone(engine), past }
+        Self { engine: Arc::clone(engine), past, uses: engine.runner() }
     }
 
     /// Asks the permissions as they are, or as they were at a moment; of the future nothing is known.
@@ -53,28 +60,30 @@ impl AccessView {
 #[async_trait]
 impl ReadModel for AccessView {
     fn nouns(&self) -> &'static [&'static str] {
-        &["access"]
+        &["access", "deny", "separation", "elevation-rule", "elevation", "review", "data-class"]
     }
 
     fn rows(&self) -> Option<Arc<dyn KeepsRows>> {
-        None
+        Some(Arc::<Runner<_>>::clone(&self.uses))
     }
 
     async fn answer(&self, query: &Query<'_>) -> Result<Bytes, NoAnswer> {
-        match query.verb() {
-            "explain" => {
+        match (query.noun(), query.verb()) {
+            ("access", "explain") => {
                 let asked: ExplainQuery = query.read()?;
                 query.check(&asked.scope)?;
                 let explain = |view: &Authority, now| view.explain(query.tenant(), &asked, now);
                 query.write(&self.at(query, asked.at, explain).await?)
             }
-            "who-can" => {
+            ("access", "who-can") => {
                 let asked: WhoCanQuery = query.read()?;
                 query.check(&asked.scope)?;
                 let who_can = |view: &Authority, now| view.who_can(query.tenant(), &asked, now);
                 query.write(&self.at(query, asked.at, who_can).await?)
             }
-            _ => Err(query.unknown()),
+            ("access", "review") => query.write(&self.review(query).await?),
+            ("access", "role-use") => query.write(&self.role_use(query)?),
+            _ => self.rules(query).await,
         }
     }
 }

@@ -351,6 +351,21 @@ fn fold_access(event: &AccessEvent, recorded: &Recorded<'_>, rows: &mut Rows<Dir
         | AccessEvent::GroupJoined { .. }
         | AccessEvent::GroupLeft { .. }
         | AccessEvent::GroupRemoved { .. } => groups::fold(event, tenant, recorded.entry.at, rows),
+        AccessEvent::RoleRemoved { role, reason: _ } => *rows.row(&roles(tenant).text(role.as_str())) = None,
+        AccessEvent::DenialSet { .. }
+        | AccessEvent::DenialRemoved { .. }
+        | AccessEvent::SeparationSet { .. }
+        | AccessEvent::SeparationRemoved { .. }
+        | AccessEvent::ElevationAllowed { .. }
+        | AccessEvent::ElevationDisallowed { .. }
+        | AccessEvent::ElevationRequested { .. }
+        | AccessEvent::ElevationApproved { .. }
+        | AccessEvent::ElevationRefused { .. }
+        | AccessEvent::ElevationEnded { .. }
+        | AccessEvent::ReviewStarted { .. }
+        | AccessEvent::GrantsConfirmed { .. }
+        | AccessEvent::ReviewClosed { .. }
+        | AccessEvent::DataClassSet { .. } => {}
     }
 }
 

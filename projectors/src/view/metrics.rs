@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use steward_events::BoxError;
 use steward_events::commit::Recorded;
-use steward_events::event::{CallOutcome, DenialEvent, DenialKind, TaskEvent, UsageEvent};
+use steward_events::event::{AccessEvent, CallOutcome, DenialEvent, DenialKind, TaskEvent, UsageEvent};
 use steward_events::id::TenantId;
 use steward_events::quantity::{NanoDollars, Position, Shard};
 use steward_events::query::{Metrics as MetricsAnswer, MetricsQuery, TaskState};
@@ -119,6 +119,9 @@ pub struct Sums {
     pub denials: [u64; DenialKind::ALL.len()],
     /// Tasks, by state: waiting, running, finished, failed, cancelled.
     pub tasks: [u64; 5],
+    /// Elevations that were approved by who asked.
+    #[serde(default)]
+    pub self_approvals: u64,
 }
 
 const STATES: [(TaskState, &str); 5] = [
@@ -140,11 +143,18 @@ const fn place(state: TaskState) -> usize {
 }
 
 impl Projector for Metrics {
-    const NAME: &'static str = "metrics-v3";
-    const REPLACES: &'static [&'static str] = &["metrics-v1", "metrics-v2"];
+    const NAME: &'static str = "metrics-v4";
+    const REPLACES: &'static [&'static str] = &["metrics-v1", "metrics-v2", "metrics-v3"];
     type Row = MetricsRow;
 
-    reads!(Usage => count_call, Task => count_task, Denials => count_denial);
+    reads!(Access => count_elevation, Usage => count_call, Task => count_task, Denials => count_denial);
+}
+
+/// Of the rules of access only what somebody must look at at once is counted.
+fn count_elevation(event: &AccessEvent, recorded: &Recorded<'_>, rows: &mut Rows<MetricsRow>) {
+    if let AccessEvent::ElevationApproved { self_approved: true, .. } = event {
+        count(recorded, rows, |sums| sums.self_approvals = sums.self_approvals.saturating_add(1));
+    }
 }
 
 fn count_call(event: &UsageEvent, recorded: &Recorded<'_>, rows: &mut Rows<MetricsRow>) {
@@ -221,6 +231,7 @@ impl Sums {
         self.input = self.input.saturating_add(more.input);
         self.output = self.output.saturating_add(more.output);
         self.cost = NanoDollars(self.cost.0.saturating_add(more.cost.0));
+        self.self_approvals = self.self_approvals.saturating_add(more.self_approvals);
         for (sum, more) in self.denials.iter_mut().zip(more.denials) {
             *sum = sum.saturating_add(more);
         }
@@ -309,6 +320,12 @@ impl Collector for Labelled {
                     one(&[("tenant", tenant), ("kind", kind.as_str())], Value::Count(count))
                 })
             })
+        })?;
+        encode(&mut encoder, "steward_self_approvals", "Elevations that were approved by who asked", |one| {
+            let approved = self.0.iter().filter(|(_, sums)| sums.self_approvals > 0);
+            approved
+                .into_iter()
+                .try_for_each(|(tenant, sums)| one(&[("tenant", tenant)], Value::Count(sums.self_approvals)))
         })?;
         encode(&mut encoder, "steward_tasks", "Tasks by state", |one| {
             self.0.iter().try_for_each(|(tenant, sums)| {

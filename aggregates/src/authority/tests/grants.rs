@@ -52,7 +52,8 @@ fn a_grant_ends_by_itself() {
 #[test]
 fn a_condition_on_unknown_values_does_not_hold() {
     let mut env = AuthorityEnv::new();
-    let condition = Condition { models: vec!["small".parse().unwrap()], cost_max: Some(NanoDollars(10)) };
+    let condition =
+        Condition { models: vec!["small".parse().unwrap()], cost_max: Some(NanoDollars(10)), ..Condition::default() };
     env.grant_with("acme", "p_ana", "agent", "acme", None, Some(condition));
     assert!(env.invoke("p_ana", None, "acme", "small", 10).is_ok());
     let (why, _) = reason(env.invoke("p_ana", None, "acme", "large", 10));
@@ -130,7 +131,7 @@ fn of_many_conditional_grants_the_widest_is_asked() {
     let mut env = AuthorityEnv::new();
     for (place, dollars) in [3, 9, 5].into_iter().enumerate() {
         let cost_max = Some(NanoDollars(dollars * 1_000_000_000));
-        let condition = Condition { models: vec!["small".parse().unwrap()], cost_max };
+        let condition = Condition { models: vec!["small".parse().unwrap()], cost_max, ..Condition::default() };
         // Grants of one role at one scope replace each other, so each is at another level.
         let on = ["acme/support/chat", "acme/support", "acme"][place];
         env.grant_with("acme", "p_ana", "agent", on, None, Some(condition));

@@ -20,6 +20,7 @@ use crate::authority::policies::JUDGED_EVERY;
 use crate::authority::policy::{Asker, Policy};
 use crate::authority::{cedar, compiled};
 use steward_events::event::AddressRange;
+use steward_events::event::{ArgumentRule, DenialSpec, OpenHours, Whom};
 use steward_events::permission::Permission;
 use steward_events::scope::Scope;
 
@@ -31,6 +32,8 @@ struct Question {
     tenant: (bool, bool, bool),
     key: Option<MadeUpKey>,
     held: Option<HeldRights>,
+    data_class: DataClass,
+    denial: Option<DenialSpec>,
     /// The grant asks for itself.
     by_grant: bool,
 }
@@ -58,7 +61,19 @@ impl Question {
             closed: key.closed,
             is_for_it: key.is_for_it,
         });
-        let of = Circumstances { now: *now, permission, scope, context, suspended, operator, active, key };
+        let (data_class, denial) = (&self.data_class, self.denial.as_ref());
+        let of = Circumstances {
+            now: *now,
+            permission,
+            scope,
+            context,
+            data_class,
+            denial,
+            suspended,
+            operator,
+            active,
+            key,
+        };
         let nobody = "p_ana".parse().unwrap();
         let asker = match &self.held {
             Some(held) if self.by_grant => Asker::Grant(held),
@@ -81,8 +96,17 @@ fn question() -> impl Strategy<Value = Question> {
         is_for_it,
     });
     let tenant = (rare(), any::<bool>(), prop::bool::weighted(0.9));
-    let made_up = (request, tenant, option::of(key), option::weighted(0.9, held()), any::<bool>());
-    made_up.prop_map(|(request, tenant, key, held, by_grant)| Question { request, tenant, key, held, by_grant })
+    let rules = (class(), option::weighted(0.3, denial()));
+    let made_up = (request, tenant, option::of(key), option::weighted(0.9, held()), any::<bool>(), rules);
+    made_up.prop_map(|(request, tenant, key, held, by_grant, (data_class, denial))| Question {
+        request,
+        tenant,
+        key,
+        held,
+        data_class,
+        denial,
+        by_grant,
+    })
 }
 
 fn permission() -> impl Strategy<Value = Permission> {
@@ -121,17 +145,85 @@ fn range() -> impl Strategy<Value = AddressRange> {
 }
 
 fn context() -> impl Strategy<Value = Context> {
-    (option::of(model()), option::of(number().prop_map(NanoDollars)), option::of(address()))
-        .prop_map(|(model, cost, address)| Context { model, cost, address })
+    let arguments = select(vec![r#"{"path":"/data/a","n":2}"#, r#"{"path":"/etc","n":9}"#, "{}"]);
+    let arguments = arguments.prop_map(|text| serde_json::from_str(text).unwrap());
+    let tool = select(vec!["read", "write"]).prop_map(str::to_owned);
+    let made_up = (
+        option::of(model()),
+        option::of(number().prop_map(NanoDollars)),
+        prop::bool::weighted(0.2),
+        option::of(tool),
+        option::of(arguments),
+        option::of(address()),
+    );
+    made_up.prop_map(|(model, cost, any_class, tool, arguments, address)| Context {
+        model,
+        cost,
+        address,
+        data_class: None,
+        any_class,
+        tool,
+        arguments,
+    })
+}
+
+fn class() -> impl Strategy<Value = DataClass> {
+    select(vec!["public", "secret"]).prop_map(|text| text.parse().unwrap())
+}
+
+/// One part or two in most: of more than that hardly any holds.
+fn condition() -> impl Strategy<Value = Condition> {
+    let hours = select(vec!["00:00-12:00 UTC", "12:00-24:00 UTC", "Fri-Wed 00:00-24:00 UTC"]);
+    let hours = hours.prop_map(|text| text.parse::<OpenHours>().unwrap());
+    let tool = select(vec!["read", "write"]).prop_map(str::to_owned);
+    let rule = select(vec![
+        r#"{"at":"/path","prefix":"/data/"}"#,
+        r#"{"at":"/n","max":2}"#,
+        r#"{"at":"/n","one_of":["2","9"]}"#,
+        r#"{"at":"/none","one_of":["x"]}"#,
+    ]);
+    let rule = rule.prop_map(|text| serde_json::from_str::<ArgumentRule>(text).unwrap());
+    let some = 0.3;
+    let parts = (
+        option::weighted(some, model()),
+        option::weighted(some, number().prop_map(NanoDollars)),
+        option::weighted(some, hours),
+        option::weighted(some, class()),
+        option::weighted(some, tool),
+        option::weighted(some, vec(rule, 1..3)),
+    );
+    parts.prop_map(|(model, cost_max, hours, class, tool, arguments)| Condition {
+        models: model.into_iter().collect(),
+        cost_max,
+        hours: hours.into_iter().collect(),
+        data_classes: class.into_iter().collect(),
+        tools: tool.into_iter().collect(),
+        arguments: arguments.unwrap_or_default(),
+    })
+}
+
+fn denial() -> impl Strategy<Value = DenialSpec> {
+    let permissions = select(vec!["*:*", "model:*", "*:set", "task:submit"]).prop_map(|text| text.parse().unwrap());
+    let until = option::weighted(0.2, number().prop_map(Timestamp));
+    (vec(permissions, 1..3), scope(), option::of(condition()), any::<bool>(), until).prop_map(
+        |(permissions, on, condition, unless, until)| DenialSpec {
+            permissions,
+            on,
+            whom: Whom { everyone: true, ..Whom::default() },
+            condition,
+            unless,
+            until,
+            reason: "made up".to_owned(),
+        },
+    )
 }
 
 fn held() -> impl Strategy<Value = HeldRights> {
     let patterns = ["*:*", "*:*", "model:*", "*:set", "model:invoke", "budget:set", "tenant:*"];
     let pattern = select(patterns.to_vec()).prop_map(|text| text.parse::<PermissionPattern>().unwrap());
-    let condition = (models_named(), option::of(number().prop_map(NanoDollars)))
-        .prop_map(|(models, cost_max)| Condition { models, cost_max });
-    let terms = (option::of(number().prop_map(Timestamp)), option::of(condition))
-        .prop_map(|(expires, condition)| Terms { expires, condition });
+    let due = option::weighted(0.1, number().prop_map(Timestamp));
+    let terms = (option::of(number().prop_map(Timestamp)), option::of(condition()), due)
+        .prop_map(|(expires, condition, review_due)| Terms { expires, condition, review_due, ..Terms::default() });
     (vec(pattern, 0..3), scope(), terms, any::<bool>()).prop_map(|(permissions, on, terms, in_group)| {
         let role = "made-up".parse().unwrap();
         let spec = RoleSpec { permissions, inherits: vec![] };
@@ -146,7 +238,7 @@ fn held() -> impl Strategy<Value = HeldRights> {
 #[test]
 fn the_compiled_policies_and_cedar_say_the_same() {
     let told = RefCell::new(BTreeSet::new());
-    let config = Config { cases: 8_192, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 16_384, failure_persistence: None, ..Config::default() };
     let outcome = TestRunner::new(config).run(&question(), |question| {
         let (compiled, cedar) = question.put();
         prop_assert_eq!(Some(compiled), cedar);

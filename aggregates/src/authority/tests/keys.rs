@@ -117,7 +117,8 @@ fn a_narrowed_key_passes_nothing_on() {
 #[test]
 fn who_could_call_no_model_at_all_is_told_before_a_request() {
     let mut env = AuthorityEnv::new();
-    let condition = Condition { models: vec!["small".parse().unwrap()], cost_max: Some(NanoDollars(5)) };
+    let condition =
+        Condition { models: vec!["small".parse().unwrap()], cost_max: Some(NanoDollars(5)), ..Condition::default() };
     env.grant_with("acme", "p_ana", "agent", "acme", Some(T1), Some(condition));
     env.grant("acme", "p_bob", "billing", "acme");
     let mut holder = |who: &str| {

@@ -106,7 +106,7 @@ fn explaining_says_what_asking_says() {
 fn who_can_names_all_holders_and_their_conditions() {
     let mut env = AuthorityEnv::new();
     env.grant("acme", "p_ana", "billing", "acme");
-    let condition = Condition { models: vec![], cost_max: Some(NanoDollars(1_000_000_000)) };
+    let condition = Condition { cost_max: Some(NanoDollars(1_000_000_000)), ..Condition::default() };
     env.grant_with("acme", "svc_bot", "billing", "acme/support", None, Some(condition));
     env.grant_with("acme", "p_bob", "billing", "acme", Some(T0), None);
     let query =

@@ -12,6 +12,9 @@ use crate::client::Client;
 use crate::command::options::{past_moment, principal};
 use crate::output;
 
+pub(super) mod review;
+pub(super) mod role_plan;
+
 fn required<'a>(matches: &'a ArgMatches, name: &str) -> Result<&'a String, BoxError> {
     matches.get_one::<String>(name).ok_or_else(|| format!("{name} is missing").into())
 }

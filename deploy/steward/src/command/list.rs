@@ -20,6 +20,7 @@ mod cells;
 mod details;
 mod look;
 mod nouns;
+mod rules;
 
 use look::Look;
 

@@ -176,10 +176,14 @@ fn value(field: &Field, text: &str, tenant: &TenantId) -> Result<Value, BoxError
     let property = field.path.last().map(String::as_str).unwrap_or_default();
     Ok(match (property, field.kind) {
         ("group", _) => Value::String(group(tenant, text)?.to_string()),
-        ("to" | "principal" | "member" | "owner" | "user", _) | ("account", Kind::Text) => {
-            Value::String(principal(tenant, text)?.to_string())
-        }
-        ("expires" | "from" | "until" | "ends", _) => Value::String(moment(text)?.to_string()),
+        (
+            "to" | "principal" | "principals" | "askers" | "approvers" | "reviewers" | "member" | "owner" | "user",
+            _,
+        )
+        | ("account", Kind::Text) => Value::String(principal(tenant, text)?.to_string()),
+        ("grants", _) => grant(text, tenant)?,
+        ("duration_s" | "longest_s", _) => seconds(text)?,
+        ("expires" | "from" | "until" | "ends" | "due", _) => Value::String(moment(text)?.to_string()),
         ("unused_since", _) => Value::String(past_moment(text)?.to_string()),
         ("targets", _) => target(text)?,
         (_, Kind::Text) => Value::String(text.to_owned()),
@@ -239,6 +243,26 @@ pub(crate) fn pico_a_token(text: &str) -> Result<u64, BoxError> {
         return Err(format!("{text:?} has more digits than a pico-dollar a token").into());
     }
     Ok(nano / 1_000)
+}
+
+/// `PRINCIPAL:ROLE:SCOPE`.
+fn grant(text: &str, tenant: &TenantId) -> Result<Value, BoxError> {
+    let mut parts = text.splitn(3, ':');
+    let (Some(to), Some(role), Some(on)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(
+            format!("{text:?} is no grant: write PRINCIPAL:ROLE:SCOPE, e.g. support-bot:agent:acme/support").into()
+        );
+    };
+    Ok(serde_json::json!({ "to": principal(tenant, to)?, "role": role, "on": on }))
+}
+
+/// A span such as `30m`, or a number of seconds.
+fn seconds(text: &str) -> Result<Value, BoxError> {
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(Value::from(seconds));
+    }
+    let span = humantime::parse_duration(text).map_err(|_| format!("{text:?} is no span of time such as 30m or 4h"))?;
+    Ok(Value::from(span.as_secs()))
 }
 
 /// `provider/model-there`, and behind it what is not as usual.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use steward_events::id::CorrelationId;
+use steward_events::id::{CorrelationId, DataClass};
 
 use crate::access::AuthenticatedKey;
 use crate::claims::IdempotencyKey;
@@ -21,6 +21,8 @@ pub struct Accepted {
     pub memory: Option<BodyMemory>,
     /// What it says of itself, for the route.
     pub tags: Vec<String>,
+    /// The class of the data in it, if it names one.
+    pub data_class: Option<DataClass>,
     /// The request's id.
     pub request: CorrelationId,
     /// When it came, by the monotonic clock.

@@ -80,6 +80,7 @@ impl Pipeline {
             body: json!({ "model": similar.model, "input": question.text }).to_string().into(),
             memory: None,
             tags: Vec::new(),
+            data_class: call.data_class.clone(),
             request: call.id.clone(),
             began: self.settler.clock.monotonic(),
             anew: false,

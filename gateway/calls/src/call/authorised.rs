@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use steward_aggregates::catalog::{CacheTerms, Course};
 use steward_events::event::Purpose;
-use steward_events::id::{CorrelationId, ModelId};
+use steward_events::id::{CorrelationId, DataClass, ModelId};
 use steward_events::rejection::Rejection;
 
 use super::accepted::Accepted;
@@ -25,6 +25,8 @@ pub(super) struct Authorised {
     pub(super) began: Duration,
     pub(super) dialect: &'static dyn Dialect,
     pub(super) request: ModelRequest,
+    /// The class of the data in it, if it names one.
+    pub(super) data_class: Option<DataClass>,
     pub(super) plan: Plan,
     /// Why it is made.
     pub(super) purpose: Purpose,
@@ -48,10 +50,10 @@ pub(super) async fn authorise(access: &Access, metrics: &Metrics, planned: Plann
     let worst = planned.worst_cost();
     let Planned { accepted, dialect, request, mut plan, stands_in } = planned;
     // What is needed of the body is within `request`.
-    let Accepted { key, permit, memory, request: id, began, .. } = accepted;
+    let Accepted { key, permit, memory, request: id, began, data_class, .. } = accepted;
     // Who may not call a model is not answered by one that stands in for it either.
     for model in stands_in.iter().map(|stands_in| &stands_in.asked).chain([&request.model]) {
-        if access.may_invoke(&key, model, worst).is_err() {
+        if access.may_invoke(&key, model, worst, data_class.as_ref()).is_err() {
             access.confirm_now(key.shard).await?;
             let worst = match &mut plan {
                 Ok(plan) => {
@@ -60,7 +62,7 @@ pub(super) async fn authorise(access: &Access, metrics: &Metrics, planned: Plann
                 }
                 Err(_) => worst,
             };
-            access.may_invoke(&key, model, worst)?;
+            access.may_invoke(&key, model, worst, data_class.as_ref())?;
         }
     }
     let takes = Takes { _permit: permit, _memory: memory, _running: metrics.run() };
@@ -72,6 +74,7 @@ pub(super) async fn authorise(access: &Access, metrics: &Metrics, planned: Plann
         began,
         dialect,
         request,
+        data_class,
         plan: plan?,
         purpose,
         degraded,
@@ -110,6 +113,7 @@ impl Authorised {
             began: self.began,
             dialect: self.dialect,
             request: self.request.clone(),
+            data_class: self.data_class.clone(),
             plan,
             purpose: Purpose::Shadow,
             degraded: None,
@@ -120,16 +124,18 @@ impl Authorised {
 
     /// Whether the call may still be made, as far as this process has heard.
     pub(super) fn check(&self, access: &Access) -> Result<(), Rejection> {
-        access.may_invoke(&self.key, &self.request.model, self.plan.estimate.worst().money)
+        let worst = self.plan.estimate.worst().money;
+        access.may_invoke(&self.key, &self.request.model, worst, self.data_class.as_ref())
     }
 
     /// The same as a request that outlives this borrow, on what is known to be fresh.
     pub(super) fn fresh_check(&self, access: &Arc<Access>) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let (access, key) = (Arc::clone(access), self.key.clone());
         let (model, worst) = (self.request.model.clone(), self.plan.estimate.worst().money);
+        let data_class = self.data_class.clone();
         async move {
             access.confirm(key.shard).await?;
-            Ok(access.may_invoke(&key, &model, worst)?)
+            Ok(access.may_invoke(&key, &model, worst, data_class.as_ref())?)
         }
     }
 }

@@ -22,7 +22,16 @@ impl Planner {
         let asked = planned.request.model.clone();
         let request = ModelRequest { model: to, ..planned.request.clone() };
         let Ok(plan) = self.find(&planned.accepted, &request, planned.dialect).await else { return planned };
-        if self.access.may_invoke(&planned.accepted.key, &request.model, plan.estimate.worst().money).is_err() {
+        if self
+            .access
+            .may_invoke(
+                &planned.accepted.key,
+                &request.model,
+                plan.estimate.worst().money,
+                planned.accepted.data_class.as_ref(),
+            )
+            .is_err()
+        {
             return planned;
         }
         Planned { request, plan: Ok(plan), stands_in: Some(StandsIn { asked, why }), ..planned }

@@ -290,6 +290,11 @@ impl Collected {
                 self.account(whom)?;
             }
             let expires = expires.as_ref().map(|at| at.to_string().parse::<Timestamp>()).transpose()?;
+            // What is recorded has a zone, and what the file says is compared with that.
+            let hours = condition.iter().flat_map(|condition| &condition.hours);
+            if let Some(bare) = hours.into_iter().find(|hours| **hours != (*hours).clone().or_zone("UTC")) {
+                return Err(format!("hours {bare} need a time zone here, e.g. {bare} Europe/Berlin").into());
+            }
             let id = grant_id(&to, whom, role, scope);
             self.put(Kind::Grant, id, json!({ "expires": expires, "condition": condition }))?;
         }

@@ -55,14 +55,17 @@ pub(super) fn subject(row: &Value) -> String {
 }
 
 pub(super) fn condition(row: &Value) -> String {
-    let models = text(row, "/condition/models");
-    let cost = text(row, "/condition/cost_max");
-    match (models.as_str(), cost.as_str()) {
-        ("-", "-") => "-".to_owned(),
-        (_, "-") => models,
-        ("-", _) => format!("calls up to {cost}"),
-        _ => format!("{models}, calls up to {cost}"),
-    }
+    let parts = [
+        ("/condition/models", ""),
+        ("/condition/cost_max", "calls up to "),
+        ("/condition/hours", ""),
+        ("/condition/data_classes", "data "),
+        ("/condition/tools", "tools "),
+        ("/condition/arguments", "arguments "),
+    ];
+    let told = parts.map(|(path, before)| (before, text(row, path))).into_iter().filter(|(_, part)| part != "-");
+    let told: Vec<String> = told.map(|(before, part)| format!("{before}{part}")).collect();
+    if told.is_empty() { "-".to_owned() } else { told.join(", ") }
 }
 
 /// Where a channel's messages go, as far as that is no secret.

@@ -6,6 +6,7 @@ use steward_events::query::QuerySpec;
 
 use super::cells::text;
 use super::nouns::{DEAD_LETTER, KnownColumn, LISTS};
+use super::rules::RULES;
 
 /// How one list is printed.
 pub(super) struct Look {
@@ -42,13 +43,13 @@ impl Look {
 
     /// The look of the rows of `noun`, if this file says one.
     pub(super) fn of_noun(noun: &str) -> Option<Self> {
-        let known = LISTS.iter().find(|known| known.noun == noun)?;
+        let known = LISTS.iter().chain(RULES).find(|known| known.noun == noun)?;
         Self::with(noun, known.columns)
     }
 
     /// The same, with other columns.
     fn with(noun: &str, columns: &[KnownColumn]) -> Option<Self> {
-        let known = LISTS.iter().find(|known| known.noun == noun)?;
+        let known = LISTS.iter().chain(RULES).find(|known| known.noun == noun)?;
         let column = |(heading, is_number, cell): &KnownColumn| Column {
             heading: (*heading).to_owned(),
             is_number: *is_number,
