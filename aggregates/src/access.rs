@@ -14,6 +14,7 @@ use crate::aggregate::{Aggregate, Stamp};
 use crate::limit::{self, MODELS_MAX};
 
 pub mod role;
+mod trial;
 
 use role::{RoleSpec, built_in};
 
@@ -49,12 +50,19 @@ pub struct Terms {
     pub expires: Option<Timestamp>,
     /// The grant counts only for calls that meet this condition.
     pub condition: Option<Condition>,
+    /// Until when the grant is set aside: it counts only for what nothing else allows, and is given back then.
+    pub trial: Option<Timestamp>,
 }
 
 impl Terms {
     /// True if the grant holds always and for everything its role permits.
     pub const fn is_plain(&self) -> bool {
         self.expires.is_none() && self.condition.is_none()
+    }
+
+    /// True while the grant is set aside for a trial.
+    pub const fn is_set_aside(&self) -> bool {
+        self.trial.is_some()
     }
 
     /// True once the grant has ended by itself.
@@ -161,7 +169,7 @@ impl Access {
         }
         limit::future("expires", give.expires, stamp.at)?;
         limit::count("condition.models", give.condition.as_ref().map_or(0, |c| c.models.len()), MODELS_MAX)?;
-        let terms = Terms { expires: give.expires, condition: give.condition.clone() };
+        let terms = Terms { expires: give.expires, condition: give.condition.clone(), trial: None };
         if self.terms(&grant) == Some(&terms) {
             return Ok(vec![]);
         }
@@ -195,6 +203,10 @@ impl Aggregate for Access {
             AccessCommand::DefineRole(define) => self.define(define, stamp),
             AccessCommand::GiveGrant(give) => self.give(give, stamp),
             AccessCommand::RevokeGrant(revoke) => self.revoke(revoke),
+            AccessCommand::StartTrial(start) => self.start_trial(start, stamp),
+            AccessCommand::StopTrial(stop) => self.stop_trial(stop),
+            AccessCommand::NeedTrial(need) => Ok(self.need_trial(need)),
+            AccessCommand::EndTrial(end) => Ok(self.end_trial(end, stamp)),
         }
     }
 
@@ -204,8 +216,10 @@ impl Aggregate for Access {
                 self.roles.insert(role, RoleSpec { permissions, inherits });
             }
             AccessEvent::RoleGranted { grant: GrantId { to, role, on }, expires, condition } => {
-                self.grants.entry(to).or_default().insert((role, on), Terms { expires, condition });
+                self.grants.entry(to).or_default().insert((role, on), Terms { expires, condition, trial: None });
             }
+            AccessEvent::TrialStarted { grant, until } => self.set_trial(&grant, Some(until)),
+            AccessEvent::TrialEnded { grant, .. } => self.set_trial(&grant, None),
             AccessEvent::GrantRevoked { grant: GrantId { to, role, on }, .. } => {
                 if let Some(held) = self.grants.get_mut(&to) {
                     held.remove(&(role, on));
@@ -222,6 +236,9 @@ impl Aggregate for Access {
             AccessCommand::DefineRole(define) => json!({ "role": define.role }),
             AccessCommand::GiveGrant(give) => json!({ "grant": give.id() }),
             AccessCommand::RevokeGrant(revoke) => json!({ "grant": revoke.id() }),
+            AccessCommand::StartTrial(start) => json!({ "grant": start.id(), "until": start.until }),
+            AccessCommand::StopTrial(stop) => json!({ "grant": stop.id() }),
+            AccessCommand::NeedTrial(_) | AccessCommand::EndTrial(_) => serde_json::Value::Null,
         }
     }
 }

@@ -68,7 +68,8 @@ fn example(spec: &CommandSpec) -> &'static str {
         }
         ("key", "revoke") => r#"{"key":"key_bot"}"#,
         ("role", "define") => r#"{"role":"mine","permissions":["task:list"]}"#,
-        ("grant", "give" | "revoke") => r#"{"to":"svc_bot","role":"agent","on":"acme/support"}"#,
+        ("grant", "give" | "revoke") | ("trial", "stop") => r#"{"to":"svc_bot","role":"agent","on":"acme/support"}"#,
+        ("trial", "start") => r#"{"to":"svc_bot","role":"agent","on":"acme/support","until":"2027-01-01T00:00:00Z"}"#,
         ("budget", "set") => r#"{"scope":"acme/support","limit":"$1"}"#,
         ("budget", "remove") => r#"{"scope":"acme/support","unit":"money","per":"total"}"#,
         ("provider", "set") => r#"{"provider":"mine","kind":"openai","url":"https://example.com"}"#,

@@ -22,7 +22,7 @@ mod registry;
 mod task;
 mod tenant;
 
-pub use access::{AccessCommand, DefineRole, GiveGrant, RevokeGrant};
+pub use access::{AccessCommand, DefineRole, EndTrial, GiveGrant, NeedTrial, RevokeGrant, StartTrial, StopTrial};
 pub use agent::{AgentCommand, DefineAgent};
 pub use batch::{
     BatchCommand, CancelBatch, ClaimBatch, EndBatch, ExtendBatch, FailBatch, FinalizeBatch, StartBatch, SubmitBatch,

@@ -17,6 +17,7 @@ mod file;
 mod history;
 mod metrics;
 mod page;
+mod rehearsal;
 mod secret;
 mod task;
 mod tenant;
@@ -43,6 +44,11 @@ pub use file::{FilePage, FileQuery, FileRow, ListFiles, Order};
 pub use history::{HistoryEvent, Replay, ReplayQuery, kinds};
 pub use metrics::{Metrics, MetricsQuery};
 pub use page::{PAGE_ROWS, PAGE_ROWS_MAX, Page, Paging};
+pub use rehearsal::{
+    BudgetSoFar, CHANGES_MAX, Change, ChangedRights, Effect, Happened, LeastPage, LeastQuery, LeastRow, OpenCall,
+    Outcome, Question, Rehearsal, RehearseQuery, RightsAt, SimulateQuery, Simulation, Supposed, UsedGrant, UsedRight,
+    WindowSoFar,
+};
 pub use secret::{ListSecrets, OpenSecret, OpenedSecret, SecretPage, SecretRow};
 pub use task::{StepView, TaskList, TaskListQuery, TaskQuery, TaskState, TaskView};
 pub use tenant::{ListTenants, ShowTenant, TenantPage, TenantRow, TenantState};
@@ -111,6 +117,9 @@ query_table! {
     "history" "replay" => ReplayQuery, Replay, OfTheTenant, "The events of a tenant in order: who, what, when and why";
     "access" "explain" => ExplainQuery, Explanation, ByScope, "Whether a principal may do something, why, and what would allow it";
     "access" "who-can" => WhoCanQuery, WhoCan, ByScope, "Who may do something at a scope, now or at a moment in the past";
+    "access" "simulate" => SimulateQuery, Simulation, OfTheTenant, "What commands about roles, grants, people and keys would change for whom, without sending them";
+    "access" "rehearse" => RehearseQuery, Rehearsal, OfTheTenant, "Which past calls and commands would have been refused or let through, had commands been sent before";
+    "access" "least" => LeastQuery, LeastPage, OfTheTenant, "Which grants were used and for what, and the smaller ones that would have done";
     "task" "list" => TaskListQuery, TaskList, ByScope, "The tasks of a tenant, newest first";
     "task" "show" => TaskQuery, TaskView, ByScope, "One task with its steps";
     "file" "list" => ListFiles, FilePage, ByScope, "The files that are kept, newest first";

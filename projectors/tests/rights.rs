@@ -33,6 +33,11 @@ fn example(spec: &QuerySpec, project: &str) -> Value {
             json!({ "principal": format!("p_{project}"), "permission": "task:list", "scope": format!("acme/{project}") })
         }
         ("access", "who-can") => json!({ "permission": "task:list", "scope": format!("acme/{project}") }),
+        ("access", "simulate") => json!({ "question": {
+            "principal": format!("p_{project}"), "permission": "task:list", "scope": format!("acme/{project}")
+        } }),
+        ("access", "rehearse") => json!({ "since": "2026-11-01T00:00:00Z", "changes": [] }),
+        ("access", "least") => json!({ "since": "2026-11-01T00:00:00Z" }),
         ("file", "show") => json!({ "file": format!("file-{project}") }),
         ("batch", "show") => json!({ "batch": format!("batch_{project}") }),
         ("task", "show") => json!({ "task": format!("t_{project}") }),

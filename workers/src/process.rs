@@ -17,6 +17,7 @@ pub mod checkpoint_signing;
 pub mod lease_expiry;
 pub mod task_ends;
 pub mod tenant_placing;
+pub mod trials;
 
 /// Why a process manager stopped before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -65,5 +66,10 @@ pub const ALL: &[ProcessManager] = &[
         run: |ports, config, shutdown| {
             Box::pin(checkpoint_signing::run(ports.clone(), config.transparency.clone(), shutdown))
         },
+    },
+    ProcessManager {
+        name: "trials",
+        reads: trials::READS,
+        run: |ports, _, shutdown| Box::pin(trials::run(ports.clone(), shutdown)),
     },
 ];

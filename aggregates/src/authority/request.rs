@@ -1,5 +1,6 @@
 //! What is asked of the authority, and what it answers.
 
+use steward_events::event::GrantId;
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, TaskId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;
@@ -42,6 +43,8 @@ pub struct Allowed {
     pub principal: PrincipalId,
     /// With which key, if that is known.
     pub key: Option<KeyRef>,
+    /// The grant that is set aside for a trial and without which they might not: whoever goes by this answer notes it.
+    pub set_aside: Option<GrantId>,
 }
 
 /// Whose key a secret is.

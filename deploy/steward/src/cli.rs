@@ -9,6 +9,8 @@ use crate::command::list;
 use crate::command::secret;
 use crate::command::send::{fields, shorthand};
 
+mod access;
+
 /// The whole command line.
 pub(crate) fn parser() -> Command {
     let mut steward = Command::new("steward")
@@ -124,6 +126,7 @@ fn views() -> Vec<Command> {
             .arg(required("file", "company.toml"))
             .arg(flag("plan", "Only show the differences"))
             .arg(flag("prune", "Also take back budgets and grants that are only in the log"))
+            .arg(access::rehearse_since())
             .after_help(
                 "Differences: + only in the file, ~ other in the file, - only in the log.\n\
                  Exit status: 0 if there is nothing to do or all was done, 1 if something failed, 2 if --plan found something to do.",
@@ -158,7 +161,7 @@ fn views() -> Vec<Command> {
             .arg(option("last", "COUNT", "Only the last COUNT events").value_parser(clap::value_parser!(u32))),
         import(),
         price(),
-        access(),
+        access::access(),
         route(),
         audit(),
         task(),
@@ -245,28 +248,6 @@ fn price() -> Command {
                  Exit status: 0 if nothing is to be done, 1 if something is.",
             ),
     )
-}
-
-fn access() -> Command {
-    let at = || option("at", "TIME", "Answer for this moment of the past, e.g. 2026-11-01");
-    Command::new("access")
-        .about("Who may do what, and why")
-        .subcommand_required(true)
-        .subcommand(
-            Command::new("explain")
-                .about("Whether a principal may do something, why, and what would allow it")
-                .arg(required("principal", "Principal id, or a service account's name"))
-                .arg(required("permission", "noun:verb, e.g. budget:set"))
-                .arg(required("scope", "tenant or tenant/project"))
-                .arg(at()),
-        )
-        .subcommand(
-            Command::new("who-can")
-                .about("Who may do something at a scope")
-                .arg(required("permission", "noun:verb, e.g. budget:set"))
-                .arg(required("scope", "tenant or tenant/project"))
-                .arg(at()),
-        )
 }
 
 fn route() -> Command {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ModelId, PrincipalId, RoleId};
-use crate::permission::PermissionPattern;
+use crate::permission::{Permission, PermissionPattern};
 use crate::quantity::{NanoDollars, SchemaVersion};
 use crate::scope::Scope;
 use crate::timestamp::Timestamp;
@@ -38,10 +38,33 @@ pub enum AccessEvent {
         /// Why.
         reason: String,
     },
+    /// The grant is set aside to see whether it is needed: it counts only for what nothing else allows, and the first such
+    /// use gives it back.
+    TrialStarted {
+        /// Which.
+        grant: GrantId,
+        /// Until when; it is revoked then.
+        until: Timestamp,
+    },
+    /// The grant is given back: it counts as before.
+    TrialEnded {
+        /// Which.
+        grant: GrantId,
+        /// The trial, by its end.
+        until: Timestamp,
+        /// What it was needed for, if that ended the trial and is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        permission: Option<Permission>,
+        /// Where.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scope: Option<Scope>,
+        /// Why, for people.
+        reason: String,
+    },
 }
 
 impl AccessEvent {
-    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(1);
+    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(2);
 }
 
 /// A grant is known by what it says: giving it twice changes only its end and condition.

@@ -342,6 +342,16 @@ variants! {
         };
     Event::Access(AccessEvent::GrantRevoked { .. }) => "access.grant_revoked":
         AccessEvent::GrantRevoked { grant: grant(), reason: reason() };
+    Event::Access(AccessEvent::TrialStarted { .. }) => "access.trial_started":
+        AccessEvent::TrialStarted { grant: grant(), until: at(3_600) };
+    Event::Access(AccessEvent::TrialEnded { .. }) => "access.trial_ended":
+        AccessEvent::TrialEnded {
+            grant: grant(),
+            until: at(3_600),
+            permission: Some("budget:set".parse().unwrap()),
+            scope: Some(scope()),
+            reason: reason(),
+        };
     Event::Ledger(LedgerEvent::BudgetSet { .. }) => "ledger.budget_set":
         LedgerEvent::BudgetSet {
             budget: budget(),
@@ -583,6 +593,13 @@ variants! {
             kinds: [(DenialKind::Forbidden, 36), (DenialKind::TooMuch, 300)].into(),
             permissions: vec!["budget:set".parse().unwrap()],
             scopes: vec![scope()],
+        };
+    Event::Denials(DenialEvent::Spared { .. }) => "denials.spared":
+        DenialEvent::Spared {
+            principal: Some(principal()),
+            grant: grant(),
+            permission: Some("budget:set".parse().unwrap()),
+            scope: Some(scope()),
         };
     Event::Reads(ReadEvent::Read { .. }) => "reads.read":
         ReadEvent::Read {

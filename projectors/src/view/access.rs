@@ -4,15 +4,21 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use steward_aggregates::authority::Authority;
-use steward_events::query::{ExplainQuery, WhoCanQuery};
+use steward_aggregates::authority::{Authority, read_changes};
+use steward_events::query::{ExplainQuery, LeastQuery, RehearseQuery, SimulateQuery, WhoCanQuery};
 use steward_events::rejection::Rejection;
 use steward_events::timestamp::Timestamp;
 
 use crate::engine::Engine;
 use crate::engine::read_model::{KeepsRows, NoAnswer, Query, ReadModel};
 
+mod budget;
+mod effects;
 pub mod past_views;
+mod rehearsal;
+mod scan;
+mod uses;
+mod wanted;
 
 use past_views::PastViews;
 
@@ -73,6 +79,22 @@ impl ReadModel for AccessView {
                 query.check(&asked.scope)?;
                 let who_can = |view: &Authority, now| view.who_can(query.tenant(), &asked, now);
                 query.write(&self.at(query, asked.at, who_can).await?)
+            }
+            "simulate" => {
+                let asked: SimulateQuery = query.read()?;
+                let commands = read_changes(&asked.changes)?;
+                let simulate = |view: &Authority, now| {
+                    view.simulate(query.tenant(), &commands, asked.question.as_ref(), asked.after.as_ref(), now)
+                };
+                query.write(&self.at(query, asked.at, simulate).await??)
+            }
+            "rehearse" => {
+                let asked: RehearseQuery = query.read()?;
+                query.write(&rehearsal::rehearse(&self.engine, query, &asked).await?)
+            }
+            "least" => {
+                let asked: LeastQuery = query.read()?;
+                query.write(&uses::least(&self.engine, query, &asked).await?)
             }
             _ => Err(query.unknown()),
         }

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use steward_events::commit::Recorded;
-use steward_events::event::{AccessEvent, AgentEvent, AgentSpec, Condition, IdentityEvent, Profile};
+use steward_events::event::{AccessEvent, AgentEvent, AgentSpec, Condition, GrantId, IdentityEvent, Profile};
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, RoleId, TaskId, TenantId};
 use steward_events::permission::PermissionPattern;
 use steward_events::scope::Scope;
@@ -103,6 +103,8 @@ pub struct StoredGrant {
     expires: Option<Timestamp>,
     condition: Option<Condition>,
     given_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trial: Option<Timestamp>,
 }
 
 impl Projector for Directory {
@@ -193,11 +195,21 @@ fn fold_access(event: &AccessEvent, recorded: &Recorded<'_>, rows: &mut Rows<Dir
                 expires: *expires,
                 condition: condition.clone(),
                 given_at: recorded.entry.at,
+                trial: None,
             }));
         }
+        AccessEvent::TrialStarted { grant, until } => set_trial(tenant, grant, Some(*until), rows),
+        AccessEvent::TrialEnded { grant, .. } => set_trial(tenant, grant, None, rows),
         AccessEvent::GrantRevoked { grant, reason: _ } => {
             *rows.row(&grants_of(tenant, &grant.to).text(grant.role.as_str()).text(grant.on.as_str())) = None;
         }
+    }
+}
+
+fn set_trial(tenant: &TenantId, grant: &GrantId, until: Option<Timestamp>, rows: &mut Rows<DirectoryRow>) {
+    let key = grants_of(tenant, &grant.to).text(grant.role.as_str()).text(grant.on.as_str());
+    if let Some(DirectoryRow::Grant(row)) = rows.row(&key) {
+        row.trial = until;
     }
 }
 

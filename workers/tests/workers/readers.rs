@@ -12,14 +12,15 @@ fn readers(kind: AggregateKind) -> &'static [&'static str] {
         AggregateKind::Registry => &["tenant_placing"],
         AggregateKind::Tenant => &["authority", "batches", "tasks", "tenant_placing"],
         AggregateKind::Identity => &["authority", "task_ends"],
-        AggregateKind::Access => &["authority"],
+        AggregateKind::Access => &["authority", "trials"],
         AggregateKind::Ledger => &["lease_expiry", "task_ends"],
         AggregateKind::Usage => &["lease_expiry"],
         AggregateKind::Catalog => &["catalogs"],
         AggregateKind::Agent => &["authority", "tasks"],
         AggregateKind::Task => &["tasks", "task_ends"],
         AggregateKind::Batch => &["batches", "task_ends"],
-        AggregateKind::File | AggregateKind::Denials | AggregateKind::Reads => &[],
+        AggregateKind::Denials => &["trials"],
+        AggregateKind::File | AggregateKind::Reads => &[],
         AggregateKind::Checkpoint => &["checkpoint_signing"],
     }
 }

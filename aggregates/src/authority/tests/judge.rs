@@ -107,7 +107,7 @@ fn held() -> impl Strategy<Value = HeldRights> {
     let condition = (models_named(), option::of(number().prop_map(NanoDollars)))
         .prop_map(|(models, cost_max)| Condition { models, cost_max });
     let terms = (option::of(number().prop_map(Timestamp)), option::of(condition))
-        .prop_map(|(expires, condition)| Terms { expires, condition });
+        .prop_map(|(expires, condition)| Terms { expires, condition, trial: None });
     (vec(pattern, 0..3), scope(), terms).prop_map(|(permissions, on, terms)| {
         let role = "made-up".parse().unwrap();
         let spec = RoleSpec { permissions, inherits: vec![] };

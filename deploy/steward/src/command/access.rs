@@ -12,6 +12,11 @@ use crate::client::Client;
 use crate::command::options::{past_moment, principal};
 use crate::output;
 
+mod changes;
+mod rehearsal;
+
+pub(super) use rehearsal::{least, print, rehearse, simulate, whole};
+
 fn required<'a>(matches: &'a ArgMatches, name: &str) -> Result<&'a String, BoxError> {
     matches.get_one::<String>(name).ok_or_else(|| format!("{name} is missing").into())
 }

@@ -32,7 +32,7 @@ pub(crate) fn shorthand(noun: &str, verb: &str) -> Shorthand {
         ),
         ("key", "revoke") => (&["id"], &[("id", "key")]),
         ("role", "define") => (&["role"], &[]),
-        ("grant", "give" | "revoke") => (&["to", "role"], &[]),
+        ("grant", "give" | "revoke") | ("trial", "start" | "stop") => (&["to", "role"], &[]),
         ("budget", "set") => (&["scope", "limit"], &[]),
         ("budget", "remove") => (&["scope"], &[]),
         ("secret", "set" | "remove") => (&["secret"], &[]),

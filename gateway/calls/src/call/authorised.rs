@@ -51,7 +51,7 @@ pub(super) async fn authorise(access: &Access, metrics: &Metrics, planned: Plann
     let Accepted { key, permit, memory, request: id, began, .. } = accepted;
     // Who may not call a model is not answered by one that stands in for it either.
     for model in stands_in.iter().map(|stands_in| &stands_in.asked).chain([&request.model]) {
-        if access.may_invoke(&key, model, worst).is_err() {
+        if access.will_invoke(&key, model, worst).is_err() {
             access.confirm_now(key.shard).await?;
             let worst = match &mut plan {
                 Ok(plan) => {
@@ -60,7 +60,7 @@ pub(super) async fn authorise(access: &Access, metrics: &Metrics, planned: Plann
                 }
                 Err(_) => worst,
             };
-            access.may_invoke(&key, model, worst)?;
+            access.will_invoke(&key, model, worst)?;
         }
     }
     let takes = Takes { _permit: permit, _memory: memory, _running: metrics.run() };
