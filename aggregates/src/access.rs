@@ -23,6 +23,7 @@ mod removal;
 pub mod review;
 pub mod role;
 pub mod separation;
+mod trial;
 
 pub use groups::{GROUP_GRANTS_MAX, GROUPS_MAX, GROUPS_OF_MAX, Group, MEMBERSHIPS_MAX};
 
@@ -76,6 +77,8 @@ pub struct Terms {
     pub elevation: Option<ElevationId>,
     /// When it ends unless a review confirms it before.
     pub review_due: Option<Timestamp>,
+    /// Until when the grant is set aside: it counts only for what nothing else allows, and is given back then.
+    pub trial: Option<Timestamp>,
 }
 
 impl Terms {
@@ -87,6 +90,11 @@ impl Terms {
     /// True if the grant holds always and for everything its role permits.
     pub const fn is_plain(&self) -> bool {
         self.expires.is_none() && self.condition.is_none() && self.review_due.is_none()
+    }
+
+    /// True while the grant is set aside for a trial.
+    pub const fn is_set_aside(&self) -> bool {
+        self.trial.is_some()
     }
 
     /// True once the grant has ended by itself.
@@ -244,7 +252,8 @@ impl Access {
         let condition = condition::checked(give.condition.as_ref(), &stamp.timezone)?;
         let terms = Terms { expires: give.expires, condition, given_at: stamp.at, ..Terms::default() };
         let is_same = |held: &Terms| (held.expires, &held.condition) == (terms.expires, &terms.condition);
-        if self.terms(&grant).is_some_and(|held| is_same(held) && held.review_due.is_none()) {
+        let is_plain_again = |held: &Terms| is_same(held) && held.review_due.is_none() && !held.is_set_aside();
+        if self.terms(&grant).is_some_and(is_plain_again) {
             return Ok(vec![]);
         }
         self.may_hold_too(&grant, stamp.at)?;
@@ -312,6 +321,10 @@ impl Aggregate for Access {
             AccessCommand::RevokeReviewed(revoke) => self.revoke_reviewed(revoke, stamp),
             AccessCommand::CloseReview(close) => self.close_review(close, stamp),
             AccessCommand::SetDataClass(set) => self.set_data_class(set, stamp),
+            AccessCommand::StartTrial(start) => self.start_trial(start, stamp),
+            AccessCommand::StopTrial(stop) => self.stop_trial(stop),
+            AccessCommand::NeedTrial(need) => Ok(self.need_trial(need)),
+            AccessCommand::EndTrial(end) => Ok(self.end_trial(end, stamp)),
         }
     }
 
@@ -325,6 +338,8 @@ impl Aggregate for Access {
                 let terms = Terms { expires, condition, given_at: at, ..Terms::default() };
                 self.grants.entry(to).or_default().insert((role, on), terms);
             }
+            AccessEvent::TrialStarted { grant, until } => self.set_trial(&grant, Some(until)),
+            AccessEvent::TrialEnded { grant, .. } => self.set_trial(&grant, None),
             AccessEvent::GrantRevoked { grant: GrantId { to, role, on }, .. } => {
                 if let Some(held) = self.grants.get_mut(&to) {
                     held.remove(&(role, on));
@@ -386,6 +401,9 @@ impl Aggregate for Access {
             AccessCommand::RevokeReviewed(revoke) => self.told_review(&revoke.review),
             AccessCommand::CloseReview(close) => self.told_review(&close.review),
             AccessCommand::SetDataClass(set) => json!({ "scope": set.scope }),
+            AccessCommand::StartTrial(start) => json!({ "grant": start.id(), "until": start.until }),
+            AccessCommand::StopTrial(stop) => json!({ "grant": stop.id() }),
+            AccessCommand::NeedTrial(_) | AccessCommand::EndTrial(_) => serde_json::Value::Null,
         }
     }
 }

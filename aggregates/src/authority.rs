@@ -45,6 +45,7 @@ mod explain;
 mod held_rights;
 mod key_bounds;
 mod key_door;
+mod least;
 mod policies;
 mod policy;
 mod prepared;
@@ -54,6 +55,8 @@ mod rights;
 mod set_for;
 mod rules;
 mod sight;
+mod simulation;
+mod supposed;
 mod system;
 mod words;
 
@@ -61,8 +64,10 @@ pub use held_rights::RolePermissions;
 pub use prepared::RIGHTS_KEPT_MAX;
 pub use request::{AccessRequest, Allowed, Context, KeyHolder};
 pub use sight::Sight;
+pub use supposed::{changes_rights, read_changes};
 
 use actor::{Actor, WholeKeys};
+use held_rights::HeldRights;
 use policies::Policies;
 use policy::{Circumstances, KeyTerms, Verdict};
 use prepared::Prepared;
@@ -82,7 +87,7 @@ pub struct Authority {
 }
 
 /// What one tenant's log says.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Rules {
     life: Tenant,
     identity: Identity,
@@ -182,24 +187,29 @@ impl Authority {
         };
         let policies = self.policies.for_request();
         let rights = self.rights(tenant, &actor.principal);
-        let reason = match rights.evaluate(&circumstances, policies) {
-            (Verdict::Granted, Some(grant)) => in_words(grant, permission, scope),
+        let set_aside = |held: &HeldRights| held.terms.is_set_aside().then(|| held.grant.clone());
+        let (reason, mut needs) = match rights.evaluate(&circumstances, policies) {
+            (Verdict::Granted, Some(grant)) => (in_words(grant, permission, scope), set_aside(grant)),
             (verdict, _) => return Err(self.denied(request, actor, &rights, verdict, now)),
         };
-        let by = |reason| Allowed {
+        let by = |reason, set_aside| Allowed {
             reason,
             principal: actor.principal.clone(),
             key: actor.key.as_ref().map(|held| held.named.clone()),
+            set_aside,
         };
-        let Some(agent) = actor.key.as_ref().and_then(|held| held.key.agent.as_ref()) else { return Ok(by(reason)) };
+        let Some(agent) = actor.key.as_ref().and_then(|held| held.key.agent.as_ref()) else {
+            return Ok(by(reason, needs));
+        };
         let agent = agent_principal(agent);
         let agents = self.rights(tenant, &agent);
-        let (verdict, _) = agents.evaluate(&circumstances, policies);
+        let (verdict, held) = agents.evaluate(&circumstances, policies);
+        needs = needs.or_else(|| held.and_then(set_aside));
         if verdict != Verdict::Granted {
             let narrowed = Actor { principal: agent, key: actor.key.clone() };
             return Err(self.denied(request, &narrowed, &agents, verdict, now));
         }
-        Ok(by(format!("{reason}, acting through {agent}, which may too")))
+        Ok(by(format!("{reason}, acting through {agent}, which may too"), needs))
     }
 
     /// The same for the holder of a key who acts in `tenant`: their own, or any for operators.
@@ -278,6 +288,7 @@ impl Authority {
                 reason: format!("{principal} is the part of Steward that does {permission}"),
                 principal: principal.clone(),
                 key: None,
+                set_aside: None,
             }),
         }
     }

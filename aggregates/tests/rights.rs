@@ -108,10 +108,11 @@ fn example(spec: &CommandSpec) -> &'static str {
         }
         ("review", "close") => r#"{"review":"q4"}"#,
         ("data-class", "set") => r#"{"scope":"acme/support","class":"public"}"#,
-        ("grant", "give" | "revoke") => r#"{"to":"svc_bot","role":"agent","on":"acme/support"}"#,
+        ("grant", "give" | "revoke") | ("trial", "stop") => r#"{"to":"svc_bot","role":"agent","on":"acme/support"}"#,
         ("group", "define") => r#"{"name":"helpers"}"#,
         ("group", "join" | "leave") => r#"{"group":"g_helpers","member":"svc_bot"}"#,
         ("group", "remove") => r#"{"group":"g_helpers"}"#,
+        ("trial", "start") => r#"{"to":"svc_bot","role":"agent","on":"acme/support","until":"2027-01-01T00:00:00Z"}"#,
         ("budget", "set") => r#"{"scope":"acme/support","limit":"$1"}"#,
         ("budget", "remove") => r#"{"scope":"acme/support","unit":"money","per":"total"}"#,
         ("provider", "set") => r#"{"provider":"mine","kind":"openai","url":"https://example.com"}"#,

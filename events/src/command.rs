@@ -24,7 +24,7 @@ mod registry;
 mod task;
 mod tenant;
 
-pub use access::{AccessCommand, AllowElevation, ApproveElevation, CloseReview, ConfirmReviewed, DefineGroup, DefineRole, DisallowElevation, EndElevation, GiveGrant, JoinGroup, LeaveGroup, RefuseElevation, RemoveDenial, RemoveGroup, RemoveRole, RemoveSeparation, RequestElevation, RevokeGrant, RevokeReviewed, SetDataClass, SetDenial, SetSeparation, StartReview};
+pub use access::{AccessCommand, AllowElevation, ApproveElevation, CloseReview, ConfirmReviewed, DefineGroup, DefineRole, DisallowElevation, EndElevation, EndTrial, GiveGrant, JoinGroup, LeaveGroup, NeedTrial, RefuseElevation, RemoveDenial, RemoveGroup, RemoveRole, RemoveSeparation, RequestElevation, RevokeGrant, RevokeReviewed, SetDataClass, SetDenial, SetSeparation, StartReview, StartTrial, StopTrial};
 pub use agent::{AgentCommand, DefineAgent};
 pub use batch::{
     BatchCommand, CancelBatch, ClaimBatch, EndBatch, ExtendBatch, FailBatch, FinalizeBatch, StartBatch, SubmitBatch,

@@ -22,6 +22,7 @@ mod metrics;
 mod page;
 mod project;
 mod quota;
+mod rehearsal;
 mod secret;
 mod task;
 mod tenant;
@@ -61,6 +62,11 @@ pub use metrics::{Metrics, MetricsQuery};
 pub use page::{PAGE_ROWS, PAGE_ROWS_MAX, Page, Paging};
 pub use project::{ListProjects, ProjectPage, ProjectRow, ProjectState, ShowProject};
 pub use quota::{ListPlans, ListQuotas, PlanPage, PlanRow, QuotaPage, QuotaRow};
+pub use rehearsal::{
+    BudgetSoFar, CHANGES_MAX, Change, ChangedRights, Effect, Happened, LeastPage, LeastQuery, LeastRow, OpenCall,
+    Outcome, Question, Rehearsal, RehearseQuery, RightsAt, SimulateQuery, Simulation, Supposed, UsedGrant, UsedRight,
+    WindowSoFar,
+};
 pub use secret::{ListSecrets, OpenSecret, OpenedSecret, SecretPage, SecretRow};
 pub use task::{StepView, TaskList, TaskListQuery, TaskQuery, TaskState, TaskView};
 pub use tenant::{ErasureState, ExportBegun, ExportTenant, ListTenants, ShowTenant, TenantDetails, TenantPage, TenantRow, TenantState};
@@ -138,6 +144,9 @@ query_table! {
     "elevation" "show" => ElevationQuery, ElevationRow, ByScope, "One elevation";
     "review" "list" => ListReviews, ReviewPage, ByScope, "The reviews that are not closed, and how far each is";
     "data-class" "list" => ListDataClasses, DataClassPage, ByScope, "The scopes that have a class of data of their own";
+    "access" "simulate" => SimulateQuery, Simulation, OfTheTenant, "What commands about roles, grants, people and keys would change for whom, without sending them";
+    "access" "rehearse" => RehearseQuery, Rehearsal, OfTheTenant, "Which past calls and commands would have been refused or let through, had commands been sent before";
+    "access" "least" => LeastQuery, LeastPage, OfTheTenant, "Which grants were used and for what, and the smaller ones that would have done";
     "task" "list" => TaskListQuery, TaskList, ByScope, "The tasks of a tenant, newest first";
     "task" "show" => TaskQuery, TaskView, ByScope, "One task with its steps";
     "file" "list" => ListFiles, FilePage, ByScope, "The files that are kept, newest first";

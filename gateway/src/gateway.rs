@@ -67,9 +67,9 @@ impl Gateway {
     /// Builds a gateway; must be called within a tokio runtime.
     pub fn new(ports: GatewayPorts, config: Config) -> Self {
         let GatewayPorts { log, bus, contents, clock, ids, providers, capacity, metrics, probes } = ports;
-        let access = Arc::new(Access::start(&log, &clock, &config.calls));
-        let catalogs = Arc::new(Live::start(Arc::clone(&log), Arc::clone(&clock)));
         let notes = Notes::start(Arc::clone(&log), Arc::clone(&clock), Arc::clone(&ids), SystemPart::Gateway);
+        let access = Arc::new(Access::start(&log, &clock, &config.calls, notes.clone()));
+        let catalogs = Arc::new(Live::start(Arc::clone(&log), Arc::clone(&clock)));
         let calls = CallsPorts {
             log,
             bus: Arc::clone(&bus),

@@ -35,6 +35,10 @@ impl Projectors {
         let shard = shard.ok_or_else(|| Rejection::UnknownTenant { tenant: tenant.clone() })?;
         let sight = self.sight(request, shard, spec).await?;
         self.note_reading(request, sight.principal(), spec);
+        if let Some(grant) = sight.set_aside() {
+            let (permission, scope) = (spec.permission(), Scope::tenant(tenant));
+            self.engine.notes.note(Note::spared(tenant, sight.principal(), grant, (&permission, &scope)));
+        }
         let view = self.view_of(noun).ok_or_else(unknown)?;
         view.answer(&Query { request, shard, sight: &sight, kept: &self.kept }).await
     }
@@ -83,6 +87,8 @@ impl Projectors {
 /// Queries by which is read what people did or keep sealed, as permissions: each look is on record.
 /// Whoever reads what a file holds is shown the file first.
 const ON_RECORD: &[(&str, &str)] = &[
+    ("access", "rehearse"),
+    ("access", "least"),
     ("history", "replay"),
     ("audit", "commits"),
     ("task", "show"),

@@ -38,6 +38,11 @@ fn example(spec: &QuerySpec, project: &str) -> Value {
         ("group", "show") => json!({ "group": format!("g_{project}") }),
         ("access", "role-use") => json!({ "role": "agent" }),
         ("elevation", "show") => json!({ "elevation": format!("elv_{project}") }),
+        ("access", "simulate") => json!({ "question": {
+            "principal": format!("p_{project}"), "permission": "task:list", "scope": format!("acme/{project}")
+        } }),
+        ("access", "rehearse") => json!({ "since": "2026-11-01T00:00:00Z", "changes": [] }),
+        ("access", "least") => json!({ "since": "2026-11-01T00:00:00Z" }),
         ("file", "show") => json!({ "file": format!("file-{project}") }),
         ("batch", "show") => json!({ "batch": format!("batch_{project}") }),
         ("task", "show") => json!({ "task": format!("t_{project}") }),

@@ -21,6 +21,7 @@ pub mod plan_budgets;
 pub mod quota_places;
 pub mod task_ends;
 pub mod tenant_placing;
+pub mod trials;
 
 /// Why a process manager stopped before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -92,5 +93,10 @@ pub const ALL: &[ProcessManager] = &[
         name: "erasure",
         reads: erasure::READS,
         run: |ports, config, shutdown| Box::pin(erasure::run(ports.clone(), config.erasure_wait, shutdown)),
+    },
+    ProcessManager {
+        name: "trials",
+        reads: trials::READS,
+        run: |ports, _, shutdown| Box::pin(trials::run(ports.clone(), shutdown)),
     },
 ];

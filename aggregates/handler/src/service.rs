@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use steward_aggregates::authority::{Authority, CHANGES_RIGHTS};
+use steward_aggregates::authority::{Allowed, Authority, CHANGES_RIGHTS};
 use steward_events::command::{Command, Reference};
-use steward_events::event::{DenialKind, QuotaKind, Quotas};
+use steward_events::event::{DenialKind, GrantId, QuotaKind, Quotas};
 use steward_events::id::{PrincipalId, SystemPart, TenantId};
 use steward_events::ids::{DerivedIds, Ids};
 use steward_events::quantity::{Position, Shard};
@@ -80,6 +80,8 @@ struct Sender {
     timezone: String,
     /// How many things that tenant may have.
     quotas: Quotas,
+    /// The grant that is set aside for a trial and without which they might not.
+    set_aside: Option<GrantId>,
 }
 
 impl Handler {
@@ -204,14 +206,21 @@ impl Handler {
             let allowed = authority.may_send(tenant, principal, command, at.as_ref(), now)?;
             let (timezone, quotas) = (authority.timezone(tenant).to_owned(), authority.quotas(tenant));
             let reach = authority.reach(tenant, principal, command, now);
-            Ok(Sender { principal: allowed.principal, key: allowed.key, reach, timezone, quotas })
+            let Allowed { principal, key, set_aside, .. } = allowed;
+            Ok(Sender { principal, key, reach, timezone, quotas, set_aside })
         };
-        if let Ok(sender) = ask() {
-            return Ok(Ok(sender));
+        let mut decided = ask();
+        if decided.is_err() {
+            // Fresh enough to say yes is not fresh enough to say no: the grant may have been given a moment ago.
+            self.confirm(shard, Duration::ZERO).await?;
+            decided = ask();
         }
-        // Fresh enough to say yes is not fresh enough to say no: the grant may have been given a moment ago.
-        self.confirm(shard, Duration::ZERO).await?;
-        Ok(ask())
+        if let Ok(Sender { principal, set_aside: Some(grant), .. }) = &decided {
+            let (permission, scope) =
+                (command.spec().permission(), at.unwrap_or_else(|| command.scope(&request.tenant)));
+            self.notes.note(Note::spared(&request.tenant, principal, grant, (&permission, &scope)));
+        }
+        Ok(decided)
     }
 
     /// Where the command concerns, if a stream says so: its first event does, and that never changes.

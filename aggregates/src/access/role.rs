@@ -81,6 +81,7 @@ pub const BUILT_IN: &[(&str, &[&str], &[&str])] = &[
             "role:*",
             "grant:*",
             "group:*",
+            "trial:*",
             "separation:*",
             "elevation:*",
             "review:*",

@@ -41,10 +41,10 @@ pub(super) struct HeldKey<'a> {
 }
 
 /// Through which keys principals may speak under their own names.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct WholeKeys(HashMap<PrincipalId, OfPrincipal>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct OfPrincipal {
     live: BTreeSet<KeyId>,
     /// When the last of the others was revoked or replaced.

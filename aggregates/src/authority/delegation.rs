@@ -1,7 +1,7 @@
 //! Nobody grants what they do not hold.
 //!
 //! Beside the permission to send a command, some commands need what they pass on:
-//! * `grant give`, `grant revoke`: everything that the role permits, at the grant's scope and for as long;
+//! * `grant give`, `grant revoke`, `trial start`, `trial stop`: everything that the role permits, at the grant's scope and for as long;
 //! * `role define`: everything that the role will permit and what it permitted, in the whole tenant (in `steward`: everywhere, for its roles
 //!   hold in every tenant);
 //! * `key issue` for somebody else: everything that they hold and the key can reach. What the other is granted later, the
@@ -60,7 +60,7 @@ impl Authority {
             scope: at.cloned().unwrap_or_else(|| self.scope_of(tenant, command)),
             context: Context::default(),
         };
-        let allowed = self.authorise(&request, now)?;
+        let mut allowed = self.authorise(&request, now)?;
         if principal.is_system() {
             self.check_system(&request, command, now)?;
             return Ok(allowed);
@@ -77,7 +77,12 @@ impl Authority {
         }
         let rights = self.rights(tenant, &actor.principal);
         match passed.iter().find(|passed| !holds(&rights, &actor, passed, now)) {
-            None => Ok(allowed),
+            None => {
+                let set_aside = |(pattern, scope, until): &Passed| rights.included_by_set_aside(pattern, scope, *until);
+                let needs = || passed.iter().find_map(|passed| Some(set_aside(passed)?.grant.clone()));
+                allowed.set_aside = allowed.set_aside.or_else(needs);
+                Ok(allowed)
+            }
             Some((pattern, scope, until)) => {
                 let (who, lasting) =
                     (&actor.principal, until.map_or_else(String::new, |until| format!(" until {until}")));
@@ -258,6 +263,8 @@ impl Authority {
         match command {
             Command::Access(AccessCommand::GiveGrant(give)) => self.of_grant(tenant, &give.id(), give.expires),
             Command::Access(AccessCommand::RevokeGrant(revoke)) => self.of_grant(tenant, &revoke.id(), Some(now)),
+            Command::Access(AccessCommand::StartTrial(start)) => self.of_grant(tenant, &start.id(), Some(now)),
+            Command::Access(AccessCommand::StopTrial(stop)) => self.of_grant(tenant, &stop.id(), Some(now)),
             Command::Access(AccessCommand::DefineRole(define)) => {
                 let scope = if tenant.is_steward() { Scope::everything() } else { Scope::tenant(tenant) };
                 let inherited = define.inherits.iter().flat_map(|role| {

@@ -16,7 +16,7 @@ use super::key_door::set_owner;
 use super::policy::{Policy, Verdict};
 use super::rights::Rights;
 use super::words::{forbidden_to, in_words, not_granted};
-use super::{AccessRequest, Authority, Context, suspended};
+use super::{AccessRequest, Allowed, Authority, Context, suspended};
 use crate::access::Access;
 use crate::access::role::built_in_ids;
 use crate::identity::Key;
@@ -130,23 +130,30 @@ impl Authority {
             scope: scope.clone(),
             context: Context { address: *address, ..Context::default() },
         };
-        // Of somebody as such; a key that is named narrows them.
-        let actor = match KeyRef::spoken(principal, tenant) {
-            Some(_) => self.actor(&request, now),
-            None => Ok(Actor { principal: principal.clone(), key: None }),
-        };
-        let allowed = if principal.is_system() {
-            self.authorise(&request, now)
-        } else {
-            actor.and_then(|actor| self.authorise_actor(&request, &actor, now))
-        };
-        match allowed {
+        match self.authorise_as_such(&request, now) {
             Ok(allowed) => Explanation { allowed: true, reason: allowed.reason, would_allow: None },
             Err(rejection) => match self.may_under_conditions(&request, now) {
                 Some(reason) => Explanation { allowed: true, reason, would_allow: None },
                 None => explained(rejection),
             },
         }
+    }
+
+    /// Whether `request` is allowed to somebody as such: through no key, unless one is named.
+    ///
+    /// # Errors
+    /// As [`Self::authorise`].
+    pub fn authorise_as_such(&self, request: &AccessRequest, now: Timestamp) -> Result<Allowed, Rejection> {
+        let AccessRequest { tenant, principal, key, .. } = request;
+        if principal.is_system() || key.is_some() || KeyRef::spoken(principal, tenant).is_some() {
+            return self.authorise(request, now);
+        }
+        self.authorise_actor(request, &Actor { principal: principal.clone(), key: None }, now)
+    }
+
+    /// Whether the request would be allowed if the right conditions held: of a refusal the log says nothing of these.
+    pub fn allowed_under_conditions(&self, request: &AccessRequest, now: Timestamp) -> Option<String> {
+        self.may_under_conditions(request, now)
     }
 
     /// The conditional grant that allows it where its condition holds. Only conditions may stand in the way.
@@ -212,7 +219,7 @@ fn key_is_for(key: Option<&Key>) -> String {
     }
 }
 
-fn explained(rejection: Rejection) -> Explanation {
+pub(super) fn explained(rejection: Rejection) -> Explanation {
     match rejection {
         Rejection::Forbidden { reason, would_allow, .. } => {
             let would_allow = Some(would_allow).filter(|command| !command.is_empty());

@@ -40,6 +40,13 @@ impl Policies {
     }
 }
 
+impl Policies {
+    /// About what is only supposed: nobody gets through by it, so it is not judged.
+    pub(super) const fn for_report(&self) -> ForRequest {
+        ForRequest { compiled: self.compiled, judged: false }
+    }
+}
+
 impl ForRequest {
     /// Whether the asker may.
     pub(super) fn verdict(self, of: &Circumstances<'_>, asker: &Asker<'_>) -> Verdict {

@@ -137,7 +137,10 @@ impl Authority {
         match event {
             // What steward grants reaches every tenant.
             _ if tenant.is_steward() => self.prepared.clear(),
-            AccessEvent::RoleGranted { grant, .. } | AccessEvent::GrantRevoked { grant, .. } => {
+            AccessEvent::RoleGranted { grant, .. }
+            | AccessEvent::GrantRevoked { grant, .. }
+            | AccessEvent::TrialStarted { grant, .. }
+            | AccessEvent::TrialEnded { grant, .. } => {
                 forget_with_members(&grant.to);
             }
             AccessEvent::GroupJoined { member, .. } | AccessEvent::GroupLeft { member, .. } => forget(member),

@@ -1,6 +1,7 @@
 //! What is asked of the authority, and what it answers.
 
 use std::net::IpAddr;
+use steward_events::event::GrantId;
 use steward_events::id::{AgentId, DataClass, KeyId, ModelId, PrincipalId, TaskId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;
@@ -53,6 +54,8 @@ pub struct Allowed {
     pub principal: PrincipalId,
     /// With which key, if that is known.
     pub key: Option<KeyRef>,
+    /// The grant that is set aside for a trial and without which they might not: whoever goes by this answer notes it.
+    pub set_aside: Option<GrantId>,
 }
 
 /// Whose key a secret is.

@@ -27,6 +27,8 @@ pub(super) struct Rights {
     pub(super) denials: Vec<HeldDenial>,
     /// Where in `held` the grants at each scope are.
     at_scope: HashMap<Scope, Vec<usize>>,
+    /// Some are set aside for a trial.
+    has_set_aside: bool,
 }
 
 impl Rights {
@@ -36,25 +38,43 @@ impl Rights {
         for (index, held) in held.iter().enumerate() {
             at_scope.entry(held.grant.on.clone()).or_default().push(index);
         }
-        Self { who: principal.clone(), held, denials, at_scope }
+        let has_set_aside = held.iter().any(|held| held.terms.is_set_aside());
+        Self { who: principal.clone(), held, denials, at_scope, has_set_aside }
     }
 
-    /// Whether the principal may, in these circumstances; and the grant by which they may.
+    /// Whether the principal may, in these circumstances; and the grant by which they may: one that is set aside for a
+    /// trial only if no other allows it.
     pub(super) fn evaluate(
         &self,
         circumstances: &Circumstances<'_>,
         policies: ForRequest,
     ) -> (Verdict, Option<&HeldRights>) {
+        let facts = circumstances.facts();
+        let denial = self.denial(circumstances.permission, circumstances.scope, &facts).map(|denial| &denial.spec);
+        let circumstances = &Circumstances { denial, ..*circumstances };
+        let (verdict, held) = self.evaluate_among(circumstances, policies, false);
+        if verdict != Verdict::NotGranted || !self.has_set_aside {
+            return (verdict, held);
+        }
+        self.evaluate_among(circumstances, policies, true)
+    }
+
+    /// The same, among the grants that are set aside or those that are not.
+    fn evaluate_among(
+        &self,
+        circumstances: &Circumstances<'_>,
+        policies: ForRequest,
+        set_aside: bool,
+    ) -> (Verdict, Option<&HeldRights>) {
         let Circumstances { permission, scope, .. } = *circumstances;
         let facts = circumstances.facts();
-        let denial = self.denial(permission, scope, &facts).map(|denial| &denial.spec);
-        let circumstances = &Circumstances { denial, ..*circumstances };
-        let plain = self.covering(permission, scope).find(|held| held.terms.is_plain());
+        let among = || self.covering(permission, scope).filter(|held| held.terms.is_set_aside() == set_aside);
+        let plain = among().find(|held| held.terms.is_plain());
         let verdict = policies.verdict(circumstances, &Asker::Principal(&self.who, plain));
         if verdict != Verdict::NotGranted {
             return (verdict, plain);
         }
-        let with_terms = self.covering(permission, scope).filter(|held| !held.terms.is_plain());
+        let with_terms = among().filter(|held| !held.terms.is_plain());
         let holding = with_terms.filter_map(|held| Some((held, held.cost_max_if_it_holds(&facts)?)));
         let Some((held, _)) = holding.max_by_key(|(_, cost_max)| *cost_max) else { return (verdict, None) };
         match policies.verdict(circumstances, &Asker::Grant(held)) {
@@ -106,5 +126,17 @@ impl Rights {
             self.denials.iter().filter(move |denial| scope.contains(&denial.spec.on) && denial.spec.on != *scope);
         let denied = below.filter(move |denial| denial.denies(permission, &denial.spec.on, facts, &self.held));
         denied.map(|denial| denial.spec.on.clone())
+    }
+
+    /// The grant that is set aside and by which alone that is so; none if another includes it too.
+    pub(super) fn included_by_set_aside(
+        &self,
+        pattern: &PermissionPattern,
+        scope: &Scope,
+        until: Option<Timestamp>,
+    ) -> Option<&HeldRights> {
+        let including = || self.held.iter().filter(|held| held.includes(pattern, scope, until));
+        let first = including().next().filter(|_| self.has_set_aside)?;
+        including().all(|held| held.terms.is_set_aside()).then_some(first)
     }
 }

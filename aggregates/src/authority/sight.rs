@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use steward_events::event::GrantId;
 use steward_events::id::PrincipalId;
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
@@ -24,12 +25,19 @@ pub struct Sight {
     own: Option<PrincipalId>,
     /// Who looks.
     principal: PrincipalId,
+    /// The grant that is set aside for a trial and by which alone they see.
+    set_aside: Option<GrantId>,
 }
 
 impl Sight {
     /// Who really looks.
     pub const fn principal(&self) -> &PrincipalId {
         &self.principal
+    }
+
+    /// The grant that is set aside for a trial and by which alone they see, if there is one.
+    pub const fn set_aside(&self) -> Option<&GrantId> {
+        self.set_aside.as_ref()
     }
 
     /// True if what belongs to `scope` is shown.
@@ -49,8 +57,8 @@ impl Authority {
     /// # Errors
     /// As [`Self::authorise`].
     pub fn whole_sight(&self, request: &AccessRequest, now: Timestamp) -> Result<Sight, Rejection> {
-        let Allowed { principal, .. } = self.authorise(request, now)?;
-        Ok(Sight { scopes: vec![request.scope.clone()], denied: Vec::new(), own: None, principal })
+        let Allowed { principal, set_aside, .. } = self.authorise(request, now)?;
+        Ok(Sight { scopes: vec![request.scope.clone()], denied: Vec::new(), own: None, principal, set_aside })
     }
 
     /// Where the permission asked for is held, from the scope asked for downwards.
@@ -68,24 +76,28 @@ impl Authority {
         let own = for_calling.then(|| principal.clone());
         let rights = self.rights(&request.tenant, &principal);
         let denied = rights.denied_below(&request.permission, &request.scope, &self.facts(request, now)).collect();
-        let Err(refused) = self.authorise_actor(request, &actor, now) else {
-            return Ok(Sight { scopes: vec![request.scope.clone()], denied, own, principal });
+        let refused = match self.authorise_actor(request, &actor, now) {
+            Ok(Allowed { set_aside, .. }) => {
+                return Ok(Sight { scopes: vec![request.scope.clone()], denied, own, principal, set_aside });
+            }
+            Err(refused) => refused,
         };
-        let mut scopes: Vec<Scope> = Vec::new();
+        let (mut scopes, mut needs): (Vec<Scope>, _) = (Vec::new(), None);
         for scope in self.candidates(request, &actor) {
             // In order, so a scope comes after those that contain it.
             if scopes.iter().any(|seen| seen.contains(&scope)) {
                 continue;
             }
             let there = AccessRequest { scope: scope.clone(), ..request.clone() };
-            if self.authorise_actor(&there, &actor, now).is_ok() {
+            if let Ok(Allowed { set_aside, .. }) = self.authorise_actor(&there, &actor, now) {
                 scopes.push(scope);
+                needs = needs.or(set_aside);
             }
             if scopes.len() == SCOPES_MAX {
                 break;
             }
         }
-        if scopes.is_empty() { Err(refused) } else { Ok(Sight { scopes, denied, own, principal }) }
+        if scopes.is_empty() { Err(refused) } else { Ok(Sight { scopes, denied, own, principal, set_aside: needs }) }
     }
 
     /// Where it might be held: where something is granted, and where the key begins.

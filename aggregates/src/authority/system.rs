@@ -61,6 +61,8 @@ const TABLE: &[SystemRight] = &[
     row(Worker, "batch:finalize", true, false),
     row(Worker, "batch:end", true, false),
     row(Worker, "batch:fail", true, false),
+    row(Worker, "trial:need", true, false),
+    row(Worker, "trial:end", true, false),
     row(Worker, "key:issue", false, true),
     row(Worker, "key:revoke", true, true),
     row(Worker, "budget:set", false, true),

@@ -12,6 +12,8 @@ use crate::command::unused::SINCE;
 
 mod tenant;
 
+mod access;
+
 /// The whole command line.
 pub(crate) fn parser() -> Command {
     let mut steward = Command::new("steward")
@@ -128,6 +130,7 @@ fn views() -> Vec<Command> {
             .arg(required("file", "company.toml"))
             .arg(flag("plan", "Only show the differences"))
             .arg(flag("prune", "Also take back budgets and grants that are only in the log"))
+            .arg(access::rehearse_since())
             .after_help(
                 "Differences: + only in the file, ~ other in the file, - only in the log.\n\
                  Exit status: 0 if there is nothing to do or all was done, 1 if something failed, 2 if --plan found something to do.",
@@ -162,7 +165,7 @@ fn views() -> Vec<Command> {
             .arg(option("last", "COUNT", "Only the last COUNT events").value_parser(clap::value_parser!(u32))),
         import(),
         price(),
-        access(),
+        access::access(),
         route(),
         audit(),
         task(),
@@ -250,60 +253,6 @@ fn price() -> Command {
                  Exit status: 0 if nothing is to be done, 1 if something is.",
             ),
     )
-}
-
-fn access() -> Command {
-    let at = || option("at", "TIME", "Answer for this moment of the past, e.g. 2026-11-01");
-    Command::new("access")
-        .about("Who may do what, and why")
-        .subcommand_required(true)
-        .subcommand(
-            Command::new("explain")
-                .about("Whether a principal may do something, why, and what would allow it")
-                .arg(required("principal", "Principal or key id, or a service account's name"))
-                .arg(required("permission", "noun:verb, e.g. budget:set"))
-                .arg(required("scope", "tenant or tenant/project"))
-                .arg(option(
-                    "address",
-                    "ADDRESS",
-                    "As if it came from there, for a key that may be used only from some",
-                ))
-                .arg(at()),
-        )
-        .subcommand(
-            Command::new("who-can")
-                .about("Who may do something at a scope")
-                .arg(required("permission", "noun:verb, e.g. budget:set"))
-                .arg(required("scope", "tenant or tenant/project"))
-                .arg(at()),
-        )
-        .subcommand(review())
-}
-
-fn review() -> Command {
-    Command::new("review")
-        .about("Who holds what, since when, from whom, used when; and what a reviewer says to it")
-        .arg(option("principal", "PRINCIPAL", "Only of this principal: an id, or a service account's name"))
-        .arg(option("role", "ROLE", "Only of this role"))
-        .arg(option("scope", "SCOPE", "Only at this scope and below"))
-        .arg(option("review", "REVIEW", "Only what this review has to look at, and nobody has confirmed"))
-        .arg(
-            option("unused-days", "DAYS", "Only grants that were not used for so many days")
-                .value_parser(clap::value_parser!(u32)),
-        )
-        .arg(flag("csv", "Print CSV, for a spreadsheet"))
-        .arg(flag("confirm", "Confirm all that is listed, in the review given").requires("review"))
-        .arg(flag("revoke", "Revoke all that is listed, in the review given").requires("review").conflicts_with("confirm"))
-        .arg(option("reason", "TEXT", "Reason, for people"))
-        .after_help(
-            "Used is what was recorded: a command that decided something, a model call, a look at history. Days are those of UTC.\n\n\
-             Examples:\n  \
-             steward access review --tenant acme\n  \
-             steward access review --unused-days 90 --csv --tenant acme\n  \
-             steward review start 2026-q4 --on acme --due 30d --revoke-unreviewed true\n  \
-             steward access review --review 2026-q4 --role agent --confirm --reason \"still needed\" --tenant acme\n  \
-             steward access review --review 2026-q4 --unused-days 90 --revoke --tenant acme",
-        )
 }
 
 fn route() -> Command {

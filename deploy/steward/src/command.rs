@@ -65,6 +65,9 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<ExitCode, BoxError> {
         ("docs", _) => docs::run(typed)?,
         ("access", Some(("explain", typed))) => return access::explain(typed, &connect()?, json).await,
         ("access", Some(("review", typed))) => access::review::run(typed, &connect()?, json).await?,
+        ("access", Some(("simulate", typed))) => access::simulate(typed, &connect()?, json).await?,
+        ("access", Some(("rehearse", typed))) => access::rehearse(typed, &connect()?, json).await?,
+        ("access", Some(("least", typed))) => access::least(typed, &connect()?, json).await?,
         ("access", Some((_, typed))) => access::who_can(typed, &connect()?, json).await?,
         ("role", Some(("remove", typed))) if typed.get_flag("plan") => {
             access::role_plan::run(typed, &connect()?, json).await?;

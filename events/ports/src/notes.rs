@@ -9,7 +9,7 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use steward_events::event::DenialKind;
+use steward_events::event::{DenialKind, GrantId};
 use steward_events::free_text::shown;
 use steward_events::id::{CorrelationId, PrincipalId, SystemPart, TenantId};
 use steward_events::ids::Ids;
@@ -45,12 +45,14 @@ pub enum By {
 }
 
 /// What is noted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum What {
     /// A refusal.
     Denial(DenialKind),
     /// A look at what people did.
     Read,
+    /// A yes by this grant alone, which is set aside for a trial.
+    Spared(Arc<GrantId>),
 }
 
 /// One note.
@@ -82,6 +84,20 @@ impl Note {
             permission: None,
             scope: None,
             text: why.to_owned(),
+            correlation: None,
+        }
+    }
+
+    /// That `principal` may do something only by `grant`, which is set aside for a trial.
+    pub fn spared(tenant: &TenantId, principal: &PrincipalId, grant: &GrantId, what: (&Permission, &Scope)) -> Self {
+        let (permission, scope) = what;
+        Self {
+            tenant: tenant.clone(),
+            by: By::Principal(principal.clone()),
+            what: What::Spared(Arc::new(grant.clone())),
+            permission: Some(permission.clone()),
+            scope: Some(scope.clone()),
+            text: String::new(),
             correlation: None,
         }
     }

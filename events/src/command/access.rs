@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::Body;
 use crate::event::{Condition, GrantId};
 use crate::id::{PrincipalId, RoleId, TenantId};
-use crate::permission::PermissionPattern;
+use crate::permission::{Permission, PermissionPattern};
 use crate::scope::Scope;
 use crate::timestamp::Timestamp;
 
@@ -45,6 +45,10 @@ commands! {
         "review" "revoke" => RevokeReviewed, Callers, "Revoke grants of a review, many at once";
         "review" "close" => CloseReview, Callers, "Close a review, and revoke what nobody confirmed if it is due and says so";
         "data-class" "set" => SetDataClass, Callers, "Set the class of data that requests at a scope have unless they name one";
+        "trial" "start" => StartTrial, Callers, "Set a grant aside to see whether it is needed: its first use gives it back";
+        "trial" "stop" => StopTrial, Callers, "End a trial and let the grant count as before";
+        "trial" "need" => NeedTrial, System, "Give back a grant that was needed during its trial";
+        "trial" "end" => EndTrial, System, "Revoke a grant that was not needed during its trial";
     }
 }
 
@@ -177,3 +181,85 @@ pub struct RemoveGroup {
 }
 
 impl Body for RemoveGroup {}
+
+/// Sets a grant aside for a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StartTrial {
+    /// Principal that holds the grant.
+    pub to: PrincipalId,
+    /// Role.
+    pub role: RoleId,
+    /// Scope of the grant: `tenant` or `tenant/project`.
+    pub on: Scope,
+    /// End of the trial: the grant is revoked then, unless it was needed before.
+    pub until: Timestamp,
+}
+
+/// Ends a trial by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StopTrial {
+    /// Principal that holds the grant.
+    pub to: PrincipalId,
+    /// Role.
+    pub role: RoleId,
+    /// Scope of the grant: `tenant` or `tenant/project`.
+    pub on: Scope,
+    /// Reason, for people.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// Gives back a grant that was needed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NeedTrial {
+    /// Principal that holds the grant.
+    pub to: PrincipalId,
+    /// Role.
+    pub role: RoleId,
+    /// Scope of the grant.
+    pub on: Scope,
+    /// The trial, by its end: of another one nothing is decided.
+    pub until: Timestamp,
+    /// What it was needed for, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permission: Option<Permission>,
+    /// Where it was needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+}
+
+/// Ends a trial whose time is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EndTrial {
+    /// Principal that holds the grant.
+    pub to: PrincipalId,
+    /// Role.
+    pub role: RoleId,
+    /// Scope of the grant.
+    pub on: Scope,
+    /// The trial, by its end: of another one nothing is decided.
+    pub until: Timestamp,
+}
+
+macro_rules! of_a_grant {
+    ($($body:ident),+) => {$(
+        impl $body {
+            /// The grant it is about.
+            pub fn id(&self) -> GrantId {
+                GrantId { to: self.to.clone(), role: self.role.clone(), on: self.on.clone() }
+            }
+        }
+
+        impl Body for $body {
+            fn scope(&self, _: &TenantId) -> Scope {
+                self.on.clone()
+            }
+        }
+    )+};
+}
+
+of_a_grant!(StartTrial, StopTrial, NeedTrial, EndTrial);

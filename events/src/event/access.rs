@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Condition, DenialSpec, ElevationRequest, ElevationRule, ReviewSpec, SeparationSpec};
 use crate::id::{DataClass, ElevationId, PrincipalId, ReviewId, RoleId, RuleId};
-use crate::permission::PermissionPattern;
+use crate::permission::{Permission, PermissionPattern};
 use crate::quantity::SchemaVersion;
 use crate::scope::Scope;
 use crate::timestamp::Timestamp;
@@ -186,6 +186,29 @@ pub enum AccessEvent {
         scope: Scope,
         /// Which class; none is that of the scope above.
         class: Option<DataClass>,
+    },
+    /// The grant is set aside to see whether it is needed: it counts only for what nothing else allows, and the first such
+    /// use gives it back.
+    TrialStarted {
+        /// Which.
+        grant: GrantId,
+        /// Until when; it is revoked then.
+        until: Timestamp,
+    },
+    /// The grant is given back: it counts as before.
+    TrialEnded {
+        /// Which.
+        grant: GrantId,
+        /// The trial, by its end.
+        until: Timestamp,
+        /// What it was needed for, if that ended the trial and is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        permission: Option<Permission>,
+        /// Where.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scope: Option<Scope>,
+        /// Why, for people.
+        reason: String,
     },
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::GrantId;
 use crate::id::PrincipalId;
 use crate::permission::Permission;
 use crate::quantity::SchemaVersion;
@@ -116,10 +117,24 @@ pub enum DenialEvent {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         scopes: Vec<Scope>,
     },
+    /// Somebody was told yes by a grant that is set aside for a trial, and would have been told no without it.
+    Spared {
+        /// Who.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        principal: Option<PrincipalId>,
+        /// The grant.
+        grant: GrantId,
+        /// What they wanted, if it is told apart.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        permission: Option<Permission>,
+        /// Where.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scope: Option<Scope>,
+    },
 }
 
 impl DenialEvent {
-    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(2);
+    pub(super) const SCHEMA: SchemaVersion = SchemaVersion(3);
 }
 
 #[cfg(test)]

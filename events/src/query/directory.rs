@@ -360,4 +360,7 @@ pub struct GrantRow {
     pub state: GrantState,
     /// When it was given as it is now.
     pub given_at: Timestamp,
+    /// Until when it is set aside for a trial, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Timestamp>,
 }

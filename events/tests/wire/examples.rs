@@ -563,6 +563,16 @@ variants! {
         AccessEvent::ReviewClosed { review: ReviewId::new("2026-q4").unwrap(), unreviewed: 3, reason: reason() };
     Event::Access(AccessEvent::DataClassSet { .. }) => "access.data_class_set":
         AccessEvent::DataClassSet { scope: scope(), class: Some(DataClass::new("confidential").unwrap()) };
+    Event::Access(AccessEvent::TrialStarted { .. }) => "access.trial_started":
+        AccessEvent::TrialStarted { grant: grant(), until: at(3_600) };
+    Event::Access(AccessEvent::TrialEnded { .. }) => "access.trial_ended":
+        AccessEvent::TrialEnded {
+            grant: grant(),
+            until: at(3_600),
+            permission: Some("budget:set".parse().unwrap()),
+            scope: Some(scope()),
+            reason: reason(),
+        };
     Event::Ledger(LedgerEvent::BudgetSet { .. }) => "ledger.budget_set":
         LedgerEvent::BudgetSet {
             budget: budget(),
@@ -804,6 +814,13 @@ variants! {
             kinds: [(DenialKind::Forbidden, 36), (DenialKind::TooMuch, 300)].into(),
             permissions: vec!["budget:set".parse().unwrap()],
             scopes: vec![scope()],
+        };
+    Event::Denials(DenialEvent::Spared { .. }) => "denials.spared":
+        DenialEvent::Spared {
+            principal: Some(principal()),
+            grant: grant(),
+            permission: Some("budget:set".parse().unwrap()),
+            scope: Some(scope()),
         };
     Event::Reads(ReadEvent::Read { .. }) => "reads.read":
         ReadEvent::Read {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_aggregates::authority::{AccessRequest, Authority, Context, KeyHolder, check_reach};
+use steward_aggregates::authority::{AccessRequest, Allowed, Authority, Context, KeyHolder, check_reach};
 use steward_events::id::{BatchId, DataClass, FlagId, ModelId, PrincipalId, TaskId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::quantity::{NanoDollars, Shard};
@@ -19,6 +19,7 @@ use steward_events::shard::STEWARD_SHARD;
 use steward_ports::clock::Clock;
 use steward_ports::live::{Live, NotFresh};
 use steward_ports::log::{EventLog, LogError};
+use steward_ports::notes::{Note, Notes};
 use steward_ports::placement::Placement;
 
 use crate::config::Config;
@@ -31,6 +32,8 @@ pub struct Access {
     clock: Arc<dyn Clock>,
     fresh_age_max: Duration,
     fresh_wait_max: Duration,
+    /// Where it is said that somebody went by a grant which is set aside for a trial.
+    notes: Notes,
 }
 
 /// A key that was found good: who holds it, and where their tenant lives.
@@ -62,13 +65,14 @@ pub(crate) fn place(KeyHolder { scope, tenant, .. }: &KeyHolder) -> Scope {
 
 impl Access {
     /// Starts to follow the log.
-    pub fn start(log: &Arc<dyn EventLog>, clock: &Arc<dyn Clock>, config: &Config) -> Self {
+    pub fn start(log: &Arc<dyn EventLog>, clock: &Arc<dyn Clock>, config: &Config, notes: Notes) -> Self {
         Self {
             authority: Arc::new(Live::start(Arc::clone(log), Arc::clone(clock))),
             placement: Placement::new(Arc::clone(log)),
             clock: Arc::clone(clock),
             fresh_age_max: config.fresh_age_max,
             fresh_wait_max: config.fresh_wait_max,
+            notes,
         }
     }
 
@@ -167,8 +171,26 @@ impl Access {
         scope: Scope,
         context: Context,
     ) -> Result<(), Rejection> {
+        self.allowed(holder, tenant, permission, scope, context).map(|_| ())
+    }
+
+    fn allowed(
+        &self,
+        holder: &KeyHolder,
+        tenant: &TenantId,
+        permission: Permission,
+        scope: Scope,
+        context: Context,
+    ) -> Result<Allowed, Rejection> {
         let request = request(holder, tenant, permission, scope, context);
-        self.authority.read().authorise_holder(holder, &request, self.clock.now()).map(|_| ())
+        self.authority.read().authorise_holder(holder, &request, self.clock.now())
+    }
+
+    /// Says where it is heard that `holder` needs a grant which is set aside: it is given back then.
+    fn note_spared(&self, holder: &KeyHolder, allowed: &Allowed, what: (&Permission, &Scope)) {
+        if let Some(grant) = &allowed.set_aside {
+            self.notes.note(Note::spared(&holder.tenant, &holder.principal, grant, what));
+        }
     }
 
     /// Whether the key may call some model at some cost: who may call none is told so before the request is read. A no rests
@@ -240,11 +262,16 @@ impl Access {
     /// [`Error::Rejected`], or [`Error::Unavailable`] if that cannot be known for sure.
     pub async fn may(&self, key: &AuthenticatedKey, permission: &Permission) -> Result<(), Error> {
         let AuthenticatedKey { holder, shard } = key;
-        let check = || self.authorise(holder, &holder.tenant, permission.clone(), key.place(), Context::default());
-        if check().is_err() {
-            self.confirm_now(*shard).await?;
-            check()?;
-        }
+        let place = key.place();
+        let check = || self.allowed(holder, &holder.tenant, permission.clone(), place.clone(), Context::default());
+        let allowed = match check() {
+            Ok(allowed) => allowed,
+            Err(_) => {
+                self.confirm_now(*shard).await?;
+                check()?
+            }
+        };
+        self.note_spared(holder, &allowed, (permission, &place));
         Ok(())
     }
 
@@ -300,6 +327,22 @@ impl Access {
         let (model, cost, data_class) = (Some(model.clone()), Some(cost), data_class.cloned());
         let context = Context { model, cost, data_class, ..Context::default() };
         self.authorise(holder, &holder.tenant, Permission::model_invoke(), holder.scope.clone(), context)
+    }
+
+    /// The same for a call that will be made: what it needs of grants that are set aside is noted.
+    pub(crate) fn will_invoke(
+        &self,
+        key: &AuthenticatedKey,
+        model: &ModelId,
+        cost: NanoDollars,
+        data_class: Option<&DataClass>,
+    ) -> Result<(), Rejection> {
+        let (holder, invoke) = (&key.holder, Permission::model_invoke());
+        let (model, cost, data_class) = (Some(model.clone()), Some(cost), data_class.cloned());
+        let context = Context { model, cost, data_class, ..Context::default() };
+        let allowed = self.allowed(holder, &holder.tenant, invoke.clone(), holder.scope.clone(), context)?;
+        self.note_spared(holder, &allowed, (&invoke, &holder.scope));
+        Ok(())
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use steward_aggregates::authority::Authority;
-use steward_events::query::{ExplainQuery, WhoCanQuery};
+use steward_aggregates::authority::{Authority, read_changes};
+use steward_events::query::{ExplainQuery, LeastQuery, RehearseQuery, SimulateQuery, WhoCanQuery};
 use steward_events::rejection::Rejection;
 use steward_events::timestamp::Timestamp;
 
@@ -14,10 +14,16 @@ use crate::engine::Engine;
 use crate::engine::read_model::{KeepsRows, NoAnswer, Query, ReadModel};
 use crate::engine::runner::Runner;
 
+mod budget;
+mod effects;
 pub mod past_views;
 mod review;
 mod rules;
 pub mod usage;
+mod rehearsal;
+mod scan;
+mod uses;
+mod wanted;
 
 use past_views::PastViews;
 use usage::AccessUse;
@@ -83,6 +89,22 @@ impl ReadModel for AccessView {
             }
             ("access", "review") => query.write(&self.review(query).await?),
             ("access", "role-use") => query.write(&self.role_use(query)?),
+            ("access", "simulate") => {
+                let asked: SimulateQuery = query.read()?;
+                let commands = read_changes(&asked.changes)?;
+                let simulate = |view: &Authority, now| {
+                    view.simulate(query.tenant(), &commands, asked.question.as_ref(), asked.after.as_ref(), now)
+                };
+                query.write(&self.at(query, asked.at, simulate).await??)
+            }
+            ("access", "rehearse") => {
+                let asked: RehearseQuery = query.read()?;
+                query.write(&rehearsal::rehearse(&self.engine, query, &asked).await?)
+            }
+            ("access", "least") => {
+                let asked: LeastQuery = query.read()?;
+                query.write(&uses::least(&self.engine, query, &asked).await?)
+            }
             _ => self.rules(query).await,
         }
     }

@@ -9,9 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use steward_events::commit::Recorded;
-use steward_events::event::{
-    AccessEvent, AddressRange, AgentEvent, AgentSpec, Condition, IdentityEvent, OpenHours, Profile, UsageEvent,
-};
+use steward_events::event::{AccessEvent, AddressRange, AgentEvent, AgentSpec, Condition, GrantId, IdentityEvent, OpenHours, Profile, UsageEvent};
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, RoleId, TaskId, TenantId};
 use steward_events::permission::PermissionPattern;
 use steward_events::scope::Scope;
@@ -131,6 +129,8 @@ pub struct StoredGrant {
     expires: Option<Timestamp>,
     condition: Option<Condition>,
     given_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trial: Option<Timestamp>,
 }
 
 /// A group.
@@ -342,8 +342,11 @@ fn fold_access(event: &AccessEvent, recorded: &Recorded<'_>, rows: &mut Rows<Dir
                 expires: *expires,
                 condition: condition.clone(),
                 given_at: recorded.entry.at,
+                trial: None,
             }));
         }
+        AccessEvent::TrialStarted { grant, until } => set_trial(tenant, grant, Some(*until), rows),
+        AccessEvent::TrialEnded { grant, .. } => set_trial(tenant, grant, None, rows),
         AccessEvent::GrantRevoked { grant, reason: _ } => {
             *rows.row(&grants_of(tenant, &grant.to).text(grant.role.as_str()).text(grant.on.as_str())) = None;
         }
@@ -366,6 +369,13 @@ fn fold_access(event: &AccessEvent, recorded: &Recorded<'_>, rows: &mut Rows<Dir
         | AccessEvent::GrantsConfirmed { .. }
         | AccessEvent::ReviewClosed { .. }
         | AccessEvent::DataClassSet { .. } => {}
+    }
+}
+
+fn set_trial(tenant: &TenantId, grant: &GrantId, until: Option<Timestamp>, rows: &mut Rows<DirectoryRow>) {
+    let key = grants_of(tenant, &grant.to).text(grant.role.as_str()).text(grant.on.as_str());
+    if let Some(DirectoryRow::Grant(row)) = rows.row(&key) {
+        row.trial = until;
     }
 }
 

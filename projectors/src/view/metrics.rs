@@ -175,6 +175,7 @@ fn count_call(event: &UsageEvent, recorded: &Recorded<'_>, rows: &mut Rows<Metri
 fn count_denial(event: &DenialEvent, recorded: &Recorded<'_>, rows: &mut Rows<MetricsRow>) {
     count(recorded, rows, |sums| match event {
         DenialEvent::Denied { kind, .. } => sums.deny(*kind, 1),
+        DenialEvent::Spared { .. } => {}
         DenialEvent::LeftOut { kinds, .. } => kinds.iter().for_each(|(kind, count)| sums.deny(*kind, *count)),
     });
 }

@@ -12,7 +12,7 @@ fn readers(kind: AggregateKind) -> &'static [&'static str] {
         AggregateKind::Registry => &["tenant_placing"],
         AggregateKind::Tenant => &["authority", "batches", "tasks", "tenant_placing", "channel_delivery", "erasure", "plan_budgets", "quota_places"],
         AggregateKind::Identity => &["authority", "task_ends", "channel_delivery", "erasure"],
-        AggregateKind::Access => &["authority"],
+        AggregateKind::Access => &["authority", "trials"],
         AggregateKind::Ledger => &["lease_expiry", "task_ends", "channel_delivery", "plan_budgets"],
         AggregateKind::Usage => &["lease_expiry"],
         AggregateKind::Catalog => &["catalogs", "channel_delivery"],
@@ -21,7 +21,8 @@ fn readers(kind: AggregateKind) -> &'static [&'static str] {
         AggregateKind::Quota => &["authority", "quota_places"],
         AggregateKind::Batch => &["batches", "task_ends", "channel_delivery"],
         AggregateKind::File | AggregateKind::Reads => &[],
-        AggregateKind::Denials | AggregateKind::Channel => &["channel_delivery"],
+        AggregateKind::Denials => &["channel_delivery", "trials"],
+        AggregateKind::Channel => &["channel_delivery"],
         AggregateKind::Checkpoint => &["checkpoint_signing"],
     }
 }

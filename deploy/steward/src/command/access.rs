@@ -15,6 +15,11 @@ use crate::output;
 pub(super) mod review;
 pub(super) mod role_plan;
 
+mod changes;
+mod rehearsal;
+
+pub(super) use rehearsal::{least, print, rehearse, simulate, whole};
+
 fn required<'a>(matches: &'a ArgMatches, name: &str) -> Result<&'a String, BoxError> {
     matches.get_one::<String>(name).ok_or_else(|| format!("{name} is missing").into())
 }

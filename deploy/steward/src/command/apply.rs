@@ -14,8 +14,11 @@ use steward_events::BoxError;
 use steward_events::event::BudgetLevel;
 use steward_events::id::TenantId;
 use steward_events::quantity::Position;
+use steward_events::query::Change;
 
 use crate::client::Client;
+use crate::command::access;
+use crate::command::options::past_moment;
 use crate::output;
 
 mod company;
@@ -41,6 +44,9 @@ pub(super) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Re
     let file = settings(&text, client).map_err(|error| format!("{path}: {error}"))?;
     let log = holds(&file, client).await?.settings;
     let pending = Pending::between(file, &log, matches.get_flag("prune"));
+    if let Some(since) = matches.get_one::<String>("rehearse") {
+        return pending.rehearse(since, client, json).await;
+    }
     if json {
         output::json(&pending.json())?;
     } else {
@@ -93,6 +99,32 @@ impl Pending {
                 output::say(format_args!("      no command takes back a {}", setting.kind.noun()));
             }
         }
+    }
+
+    /// Shows what the commands about rights and budgets would have changed since then, and sends nothing.
+    async fn rehearse(self, since: &str, client: &Client, json: bool) -> Result<ExitCode, BoxError> {
+        let since = past_moment(since)?;
+        let mut changes: BTreeMap<TenantId, Vec<Change>> = BTreeMap::new();
+        for (Sending { tenant, noun, verb, body }, _, kind) in todo(&self.found, self.prune)? {
+            if matches!(kind, Kind::Role | Kind::Grant | Kind::Budget) {
+                changes.entry(tenant).or_default().push(Change { command: format!("{noun}.{verb}"), body });
+            }
+        }
+        let mut reports = Map::new();
+        for (tenant, changes) in changes {
+            let report = access::whole(client, &tenant, changes.clone(), since, None).await?;
+            if json {
+                reports.insert(tenant.to_string(), serde_json::to_value(report)?);
+            } else {
+                access::print(client, &tenant, &changes, &report).await?;
+            }
+        }
+        if json {
+            output::json(&json!({ "differences": self.json(), "rehearsals": reports }))?;
+            return Ok(if self.found.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) });
+        }
+        self.show();
+        self.make(true, client, json).await
     }
 
     /// Sends the commands; only says how many they are if it is a `plan`.

@@ -42,7 +42,7 @@ pub(crate) fn shorthand(noun: &str, verb: &str) -> Shorthand {
         ("elevation", "approve" | "refuse" | "end") => (&["elevation"], &[]),
         ("review", _) => (&["review"], &[("grant", "grants")]),
         ("data-class", "set") => (&["scope", "class"], &[]),
-        ("grant", "give" | "revoke") => (&["to", "role"], &[]),
+        ("grant", "give" | "revoke") | ("trial", "start" | "stop") => (&["to", "role"], &[]),
         ("group", "define") => (&["name"], &[]),
         ("group", "join" | "leave") => (&["group", "member"], &[]),
         ("group", "remove") => (&["group"], &[]),

@@ -98,7 +98,7 @@ impl Rate {
             }
         }
         let recent = self.known.entry(whose).or_default();
-        let same = (note.what, note.permission.clone(), note.scope.clone(), note.text.clone());
+        let same = (note.what.clone(), note.permission.clone(), note.scope.clone(), note.text.clone());
         let again = recent.same.get(&same).is_some_and(|kept_at| now.since(*kept_at) < SAME_AGAIN);
         if !again {
             let tenant = self.tenants.entry(note.tenant.clone()).or_default();
@@ -124,7 +124,7 @@ impl Rate {
         let recent = self.known.entry(whose).or_default();
         let first = recent.sum.is_none();
         let sum = recent.sum.get_or_insert_with(|| Sum::of(now));
-        *sum.kinds.entry(note.what).or_default() += 1;
+        *sum.kinds.entry(note.what.clone()).or_default() += 1;
         if let Some(permission) = &note.permission
             && (sum.permissions.len() < SAMPLE_MAX || sum.permissions.contains_key(permission))
         {

@@ -1,6 +1,6 @@
 //! Writes notes into the journals of this run, one a tenant and kind.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -103,6 +103,9 @@ impl Writer {
             (What::Denial(kind), _, permission) => {
                 DenialEvent::Denied { kind, principal, address, permission, scope, reason: text }.into()
             }
+            (What::Spared(grant), _, permission) => {
+                DenialEvent::Spared { principal, grant: (*grant).clone(), permission, scope }.into()
+            }
             (What::Read, Some(principal), Some(query)) => {
                 ReadEvent::Read { principal: principal.clone(), query, asked: text }.into()
             }
@@ -115,12 +118,25 @@ impl Writer {
     fn take_sum(&self, entries: &mut HashMap<Journal, Vec<Entry>>, tenant: TenantId, by: &By, sum: Sum) {
         let Sum { kinds, permissions, scopes, .. } = sum;
         let (principal, address) = told(by);
+        // Of these the one that is told is enough, and none may be lost.
+        let (spared, kinds): (BTreeMap<What, u64>, BTreeMap<What, u64>) =
+            kinds.into_iter().partition(|(what, _)| matches!(what, What::Spared(_)));
+        for what in spared.into_keys() {
+            let What::Spared(grant) = what else { continue };
+            let (permission, scope) = (None, None);
+            let event =
+                DenialEvent::Spared { principal: principal.clone(), grant: (*grant).clone(), permission, scope };
+            self.put(entries, tenant.clone(), by, &event.into(), None);
+        }
+        if kinds.is_empty() {
+            return;
+        }
         let event: Event = if kinds.contains_key(&What::Read) {
             ReadEvent::LeftOut { principal, queries: permissions }.into()
         } else {
             let of_denials = |(what, count)| match what {
                 What::Denial(kind) => Some((kind, count)),
-                What::Read => None,
+                What::Read | What::Spared(_) => None,
             };
             DenialEvent::LeftOut {
                 principal,

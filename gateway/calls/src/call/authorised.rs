@@ -53,7 +53,7 @@ pub(super) async fn authorise(access: &Access, metrics: &Metrics, planned: Plann
     let Accepted { key, permit, memory, request: id, began, data_class, .. } = accepted;
     // Who may not call a model is not answered by one that stands in for it either.
     for model in stands_in.iter().map(|stands_in| &stands_in.asked).chain([&request.model]) {
-        if access.may_invoke(&key, model, worst, data_class.as_ref()).is_err() {
+        if access.will_invoke(&key, model, worst, data_class.as_ref()).is_err() {
             access.confirm_now(key.shard).await?;
             let worst = match &mut plan {
                 Ok(plan) => {
@@ -62,7 +62,7 @@ pub(super) async fn authorise(access: &Access, metrics: &Metrics, planned: Plann
                 }
                 Err(_) => worst,
             };
-            access.may_invoke(&key, model, worst, data_class.as_ref())?;
+            access.will_invoke(&key, model, worst, data_class.as_ref())?;
         }
     }
     let takes = Takes { _permit: permit, _memory: memory, _running: metrics.run() };

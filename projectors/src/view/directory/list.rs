@@ -394,6 +394,6 @@ pub(super) fn grant_row(
 ) -> Result<GrantRow, BoxError> {
     let (name, _) = principal(rows, tenant, &grant.to)?;
     let state = grant_state(&grant, now);
-    let StoredGrant { to, role, on, expires, condition, given_at } = grant;
-    Ok(GrantRow { to, name, role, on, expires, condition, state, given_at })
+    let StoredGrant { to, role, on, expires, condition, given_at, trial } = grant;
+    Ok(GrantRow { to, name, role, on, expires, condition, state, given_at, trial })
 }

@@ -1,0 +1,125 @@
+//! Which right a recorded event tells that somebody used. Reads are not recorded, and tell nothing.
+
+use std::collections::HashMap;
+
+use steward_aggregates::authority::Authority;
+use steward_events::commit::{Entry, Recorded};
+use steward_events::event::{
+    AccessEvent, AgentEvent, AggregateKind, BatchEvent, CatalogEvent, CheckpointEvent, Event, FileEvent, IdentityEvent,
+    LedgerEvent, TaskEvent, TenantEvent,
+};
+use steward_events::id::{PrincipalId, TenantId};
+use steward_events::permission::Permission;
+use steward_events::scope::Scope;
+use steward_events::sender::KeyRef;
+
+/// The kinds of events that tell of commands. Calls are told by their journals.
+pub(super) const COMMANDED: &[AggregateKind] = &[
+    AggregateKind::Tenant,
+    AggregateKind::Identity,
+    AggregateKind::Access,
+    AggregateKind::Ledger,
+    AggregateKind::Catalog,
+    AggregateKind::Agent,
+    AggregateKind::Task,
+    AggregateKind::Batch,
+    AggregateKind::File,
+    AggregateKind::Checkpoint,
+];
+
+/// The most tasks, batches and files whose scopes are remembered.
+const PLACES_MAX: usize = 100_000;
+
+/// A right that somebody used by a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) principal: PrincipalId,
+    /// With which key, if that is recorded.
+    pub(super) key: Option<KeyRef>,
+    pub(super) permission: Permission,
+    pub(super) scope: Scope,
+}
+
+/// Where tasks, batches and files belong: what ends them does not say it.
+#[derive(Debug, Default)]
+pub(super) struct Places(HashMap<String, Scope>);
+
+impl Places {
+    fn keep(&mut self, id: &str, scope: &Scope) -> Scope {
+        if self.0.len() < PLACES_MAX {
+            self.0.insert(id.to_owned(), scope.clone());
+        }
+        scope.clone()
+    }
+
+    /// What the sender of this entry needed, by the first of its events; none if no caller sent it or that is not told.
+    pub(super) fn wanted(&mut self, entry: &Entry, recorded: &Recorded<'_>, authority: &Authority) -> Option<Wanted> {
+        let tenant = &recorded.stream.tenant;
+        let stream = recorded.stream.id.as_str();
+        let mut principal = entry.actor.clone();
+        let mut key = None;
+        let (permission, scope) = match entry.events.first()? {
+            Event::Task(TaskEvent::Submitted { scope, submitted_by, submitted_with, .. }) => {
+                (principal, key) = (submitted_by.clone(), submitted_with.clone());
+                ("task:submit", Some(self.keep(stream, scope)))
+            }
+            Event::Task(TaskEvent::Cancelled { .. }) => ("task:cancel", self.0.get(stream).cloned()),
+            Event::Batch(BatchEvent::Submitted { scope, submitted_by, submitted_with, .. }) => {
+                (principal, key) = (submitted_by.clone(), submitted_with.clone());
+                ("batch:submit", Some(self.keep(stream, scope)))
+            }
+            Event::Batch(BatchEvent::CancelAsked { .. }) => ("batch:cancel", self.0.get(stream).cloned()),
+            Event::File(FileEvent::Kept { file, scope, kept_by, kept_with, .. }) => {
+                (principal, key) = (kept_by.clone(), Some(kept_with.clone()));
+                ("file:create", Some(self.keep(file.as_str(), scope)))
+            }
+            Event::File(FileEvent::Removed { file, .. }) => ("file:remove", self.0.get(file.as_str()).cloned()),
+            other => commanded(other, tenant, authority)?,
+        };
+        if principal.is_system() {
+            return None;
+        }
+        Some(Wanted { principal, key, permission: permission.parse().ok()?, scope: scope? })
+    }
+}
+
+/// The command that this event follows from, and where it needed its permission.
+fn commanded(event: &Event, tenant: &TenantId, authority: &Authority) -> Option<(&'static str, Option<Scope>)> {
+    let whole = Some(Scope::tenant(tenant));
+    Some(match event {
+        Event::Access(event) => match event {
+            AccessEvent::RoleDefined { .. } => ("role:define", whole),
+            AccessEvent::RoleGranted { grant, .. } => ("grant:give", Some(grant.on.clone())),
+            AccessEvent::GrantRevoked { grant, .. } => ("grant:revoke", Some(grant.on.clone())),
+            AccessEvent::TrialStarted { grant, .. } => ("trial:start", Some(grant.on.clone())),
+            AccessEvent::TrialEnded { grant, .. } => ("trial:stop", Some(grant.on.clone())),
+        },
+        Event::Identity(event) => match event {
+            IdentityEvent::AccountCreated { .. } => ("account:create", whole),
+            IdentityEvent::UserInvited { .. } => ("user:invite", whole),
+            IdentityEvent::UserDisabled { .. } => ("user:disable", whole),
+            IdentityEvent::KeyIssued { scope, .. } => ("key:issue", Some(scope.clone())),
+            IdentityEvent::KeyRevoked { key, .. } => {
+                let known = authority.identity(tenant).and_then(|identity| identity.key(key));
+                ("key:revoke", known.map(|key| key.scope.clone()))
+            }
+        },
+        Event::Tenant(TenantEvent::Suspended { .. }) => ("tenant:suspend", whole),
+        Event::Tenant(TenantEvent::Resumed) => ("tenant:resume", whole),
+        Event::Ledger(LedgerEvent::BudgetSet { key, .. }) => ("budget:set", Some(key.scope.clone())),
+        Event::Agent(AgentEvent::Defined { .. }) => ("agent:define", whole),
+        Event::Checkpoint(CheckpointEvent::Requested) => ("checkpoint:request", whole),
+        Event::Catalog(event) => match event {
+            CatalogEvent::ProviderSet { .. } => ("provider:set", whole),
+            CatalogEvent::ModelSet { .. } => ("model:set", whole),
+            CatalogEvent::RouteSet { .. } => ("route:set", whole),
+            CatalogEvent::PriceSet { .. } => ("price:set", whole),
+            CatalogEvent::CacheSet { .. } => ("cache:set", whole),
+            CatalogEvent::CachePurged { .. } => ("cache:purge", whole),
+            CatalogEvent::PromptSet { .. } => ("prompt:set", whole),
+            CatalogEvent::SecretSet { .. } => ("secret:set", whole),
+            CatalogEvent::SecretRemoved { .. } => ("secret:remove", whole),
+        },
+        _ => return None,
+    })
+}
