@@ -16,6 +16,7 @@ use steward_events::BoxError;
 use steward_events::command::{FinishSending, NotifyChannels, SendingOutcome, StartSending};
 use steward_events::event::{AggregateKind, NoticeSource};
 use steward_events::id::{ChannelId, TenantId};
+use steward_events::rejection::Rejection;
 use steward_events::timestamp::Timestamp;
 use steward_events::view::View;
 use steward_ports::live::{Live, NotFresh};
@@ -124,7 +125,8 @@ impl Telling {
                     for (source, notice) in notices {
                         match self.dispatch.send(&tenant, NotifyChannels { notice, source }, &Cause::default()).await {
                             Ok(_) => {}
-                            Err(DispatchError::Rejected(error)) => {
+                            // It will not be another one; whatever else is refused may be taken later.
+                            Err(DispatchError::Rejected(error @ Rejection::Invalid { .. })) => {
                                 tracing::error!(tenant.id = %tenant, %error, "a notice is left out: channels do not take it");
                             }
                             Err(error) => {

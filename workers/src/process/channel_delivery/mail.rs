@@ -90,7 +90,9 @@ impl Mailer {
 /// An address with or without a name, which may be of any letters.
 fn mailbox(text: &str) -> Option<Mailbox> {
     match text.trim().strip_suffix('>').and_then(|text| text.rsplit_once('<')) {
-        Some((name, address)) => Some(Mailbox::new(Some(name.trim().trim_matches('"').to_owned()), address.parse().ok()?)),
+        Some((name, address)) => {
+            Some(Mailbox::new(Some(name.trim().trim_matches('"').to_owned()), address.parse().ok()?))
+        }
         None => Some(Mailbox::new(None, text.trim().parse().ok()?)),
     }
 }

@@ -118,6 +118,8 @@ fn key_issued(key: &str, task: Option<&str>) -> IdentityEvent {
 
 #[test]
 fn people_and_keys_and_tenants_are_told_of() {
+    use NoticeKind::{KeyIssued, KeyRevoked, TenantResumed, TenantSuspended, UserDisabled};
+
     let mut world = World::with_channel(&[], None);
     world.tell("main", suspended());
     world.tell("main", TenantEvent::Resumed);
@@ -128,7 +130,6 @@ fn people_and_keys_and_tenants_are_told_of() {
     world.tell("main", key_issued("key_2", Some("t_1")));
     let revoked = IdentityEvent::KeyRevoked { key: "key_2".parse().unwrap(), reason: String::new() };
     world.tell_by("sys_worker", "acme", "main", revoked);
-    use NoticeKind::{KeyIssued, KeyRevoked, TenantResumed, TenantSuspended, UserDisabled};
     assert_eq!(world.kinds(), [TenantSuspended, TenantResumed, UserDisabled, KeyIssued, KeyRevoked]);
     let due = world.due();
     assert_eq!((due[0].1.text.as_str(), due[3].1.scope.as_str()), ("unpaid", "acme/support"));
