@@ -1,3 +1,4 @@
+use steward_events::command::{EraseUser, RecordDestroyedKey};
 use steward_events::event::Profile;
 use steward_events::sealed::{Content, DataKey, KeyDigest, KeyOwner, Sealed};
 

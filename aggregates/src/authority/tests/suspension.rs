@@ -1,6 +1,6 @@
 //! What stops when a tenant is suspended or a principal disabled, and what does not.
 
-use steward_events::command::{DisableUser, RenewLease};
+use steward_events::command::{DisableUser, EraseUser, RenewLease};
 
 use super::*;
 
@@ -44,9 +44,31 @@ fn a_suspended_tenant_can_be_audited() {
     assert!(env.may("op_root", "key:list", "acme").is_ok());
     for spec in steward_events::command::COMMANDS {
         let (what, words) = (spec.permission(), format!("{}:{}", spec.noun, spec.verb));
-        let stays = ["tenant:resume", "checkpoint:request"].contains(&words.as_str());
+        let stays =
+            ["tenant:resume", "tenant:erase", "tenant:cancel-erase", "checkpoint:request"].contains(&words.as_str());
         assert_eq!(env.may("op_root", what.as_str(), "acme").is_ok(), stays, "{words}");
     }
+}
+
+#[test]
+fn only_operators_erase_a_tenant() {
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "owner", "acme");
+    for what in ["tenant:erase", "tenant:cancel-erase"] {
+        let (why, _) = reason(env.may("p_ana", what, "acme"));
+        assert_eq!(why, format!("only operators may use {what}"));
+        assert!(env.may("op_root", what, "acme").is_ok());
+    }
+}
+
+#[test]
+fn nobody_erases_somebody_who_holds_more() {
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "admin", "acme");
+    env.grant("acme", "p_bob", "owner", "acme");
+    let erase = |who: &str| EraseUser { principal: who.parse().unwrap(), reason: String::new() };
+    assert!(env.send("p_ana", erase("p_ana")).is_ok());
+    assert!(env.send("p_ana", erase("p_bob")).is_err());
 }
 
 #[test]
