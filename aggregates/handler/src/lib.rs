@@ -14,6 +14,7 @@ mod group_commit;
 mod idempotency;
 mod lane;
 mod pace;
+mod places;
 mod seal;
 mod service;
 mod skew;

@@ -35,8 +35,6 @@ use crate::seal::{NotSealed, seal};
 use crate::skew::Skew;
 use crate::streams::Streams;
 
-mod places;
-
 /// How often to look whether a tenant has been opened.
 const OPENING_LOOK: Duration = Duration::from_millis(20);
 
@@ -54,11 +52,11 @@ pub struct HandlerPorts {
 
 /// Decides commands. Any number may serve the same log: the log's expected position is the fence between them.
 pub struct Handler {
-    env: Arc<Env>,
+    pub(crate) env: Arc<Env>,
     keyring: Arc<Keyring>,
     placement: Placement,
     authority: Arc<Live<Authority>>,
-    streams: Streams,
+    pub(crate) streams: Streams,
     notes: Notes,
     pace: Pace,
     per_minute: PerMinute,
@@ -69,17 +67,17 @@ pub struct Handler {
 
 /// Who sends a command, once it is known that they may.
 #[derive(Clone)]
-struct Sender {
+pub(crate) struct Sender {
     /// Who really acts.
-    principal: PrincipalId,
+    pub(crate) principal: PrincipalId,
     /// With which key, if that is known.
-    key: Option<KeyRef>,
+    pub(crate) key: Option<KeyRef>,
     /// The widest scope at which they hold the permission.
     reach: Scope,
     /// The time zone of the tenant that it is about.
-    timezone: String,
+    pub(crate) timezone: String,
     /// How many things that tenant may have.
-    quotas: Quotas,
+    pub(crate) quotas: Quotas,
     /// The grant that is set aside for a trial and without which they might not.
     set_aside: Option<GrantId>,
 }
@@ -377,7 +375,7 @@ fn is_noted(principal: &PrincipalId, rejection: &Rejection) -> bool {
     !principal.is_system() || matches!(rejection, Rejection::Forbidden { .. })
 }
 
-fn unavailable(error: impl std::error::Error) -> Failure {
+pub(crate) fn unavailable(error: impl std::error::Error) -> Failure {
     tracing::warn!(%error, "a command fails: the log does not confirm what it rests on");
     Failure(format!("{error}; send the command again with the same id"))
 }

@@ -66,6 +66,7 @@ mod tests {
     use steward_events::event::PlanFlag;
 
     use super::*;
+    use crate::aggregate::Aggregate;
     use crate::spec::given;
 
     fn opened() -> TenantEvent {
@@ -113,7 +114,6 @@ mod tests {
             all.map(|(flag, spec, of_plan)| format!("{flag} {} {of_plan}", spec.state)).collect::<Vec<_>>()
         };
         assert_eq!(shown(&tenant), ["search on true"]);
-        use crate::aggregate::Aggregate;
         tenant.apply(&was_set("search", "off"), steward_events::timestamp::Timestamp(0));
         assert_eq!(shown(&tenant), ["search off false"]);
     }

@@ -131,13 +131,13 @@ mod tests {
 
     #[test]
     fn the_lower_quota_binds_and_operators_go_before_the_plan() {
+        use BudgetLevel::{Platform, Tenant as Own};
         let plan = PlanSpec { quotas: vec![PlanQuota { quota: QuotaKind::Keys, limit: 10 }], ..PlanSpec::default() };
         let limit = |events: &[TenantEvent]| {
             let mut tenant = Tenant::default();
             events.iter().for_each(|event| tenant.apply(event, stamp().at));
             tenant.quotas(Some(&plan)).limit(QuotaKind::Keys)
         };
-        use BudgetLevel::{Platform, Tenant as Own};
         assert_eq!(limit(&[]), Some(10));
         assert_eq!(limit(&[was_set(Own, 3)]), Some(3));
         assert_eq!(limit(&[was_set(Own, 30)]), Some(10), "a tenant does not raise it");

@@ -5,8 +5,8 @@
 //! what is counted: the command says of which quota it takes a place.
 
 use steward_events::command::{Command, ReturnPlace, TakePlace};
-use steward_events::event::{AggregateKind, Quotas};
-use steward_events::id::{CommandId, CorrelationId, StreamId};
+use steward_events::event::Quotas;
+use steward_events::id::{CommandId, CorrelationId};
 use steward_events::quantity::Position;
 use steward_events::rejection::Rejection;
 use steward_events::request::Reply;
@@ -16,15 +16,15 @@ use steward_ports::bus::Failure;
 use steward_ports::log::Filter;
 use tokio::sync::oneshot;
 
-use super::{Handler, Sender, unavailable};
 use crate::group_commit::Job;
+use crate::service::{Handler, Sender, unavailable};
 
 /// A place that was taken for a command that is not decided yet.
-pub(super) struct Place(ReturnPlace);
+pub(crate) struct Place(ReturnPlace);
 
 impl Handler {
     /// Takes the place that `command` needs, if what it makes is counted, bounded for this tenant and not there yet.
-    pub(super) async fn take_place(
+    pub(crate) async fn take_place(
         &self,
         stream: &StreamName,
         command: &Command,
@@ -49,7 +49,7 @@ impl Handler {
     }
 
     /// Gives the place back if what it was taken for was refused. Should that fail, the process manager does it.
-    pub(super) async fn return_if_unused(
+    pub(crate) async fn return_if_unused(
         &self,
         stream: &StreamName,
         Place(back): Place,
@@ -74,7 +74,7 @@ impl Handler {
         let (id, correlation) = (self.env.ids.unique(), self.env.ids.unique());
         let (reply, replied) = oneshot::channel();
         let places =
-            StreamName { shard: of.shard, tenant: of.tenant.clone(), kind: AggregateKind::Quota, id: StreamId::main() };
+            StreamName { shard: of.shard, tenant: of.tenant.clone(), kind: command.aggregate(), id: command.stream() };
         let job = Job {
             command,
             id: CommandId::new(id).map_err(no_id)?,
