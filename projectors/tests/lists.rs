@@ -14,8 +14,8 @@ use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, ProviderId, RoleI
 use steward_events::provider_key::SecretValue;
 use steward_events::quantity::{PicoDollarsPerToken, Position, Shard, Tokens};
 use steward_events::query::{
-    AccountPage, AgentPage, GrantPage, GroupDetails, GroupPage, KeyPage, KeyRow, ModelPage, Page, PricePage, ProviderPage, RolePage, TenantPage,
-    TenantRow, TenantState, UserDetails, UserPage,
+    AccountPage, AgentPage, GrantPage, GroupDetails, GroupPage, KeyPage, KeyRow, ModelPage, Page, PricePage,
+    ProviderPage, RolePage, TenantPage, TenantRow, TenantState, UserDetails, UserPage,
 };
 use steward_events::rejection::Rejection;
 use steward_events::sealed::{KeyOwner, Sealed};
@@ -219,10 +219,8 @@ async fn a_command_is_a_use_of_its_key_wherever_it_goes() {
     write(&mut company, "acme", AggregateKind::Access, vec![role().into()]).await;
     company.writer.key = Some(KeyRef { tenant: tenant("steward"), key: "key_root".parse().unwrap() });
     let position = write(&mut company, "acme", AggregateKind::Access, vec![role().into()]).await;
-    let row: KeyRow = company
-        .query("acme", "p_max", "key.show", &json!({ "key": "key_1", "min_position": position }))
-        .await
-        .unwrap();
+    let row: KeyRow =
+        company.query("acme", "p_max", "key.show", &json!({ "key": "key_1", "min_position": position })).await.unwrap();
     assert_eq!(row.last_used, Some(NOON));
     let row: KeyRow = company.query("steward", "op_root", "key.show", &json!({ "key": "key_root" })).await.unwrap();
     assert_eq!(row.last_used, Some(NOON), "an operator's key is used in other tenants");
@@ -235,13 +233,12 @@ async fn groups_are_listed_with_members_and_end_with_their_grants() {
     let joined = |member: &str| AccessEvent::GroupJoined { group: group.clone(), member: principal(member) }.into();
     let defined =
         AccessEvent::GroupDefined { group: group.clone(), name: "support".to_owned(), description: String::new() };
-    let granted = AccessEvent::RoleGranted { grant: grant(group.as_str(), "agent", "acme"), expires: None, condition: None };
+    let granted =
+        AccessEvent::RoleGranted { grant: grant(group.as_str(), "agent", "acme"), expires: None, condition: None };
     let events = vec![defined.into(), joined("svc_a"), joined("p_ana"), granted.into()];
     let position = write(&mut company, "acme", AggregateKind::Access, events).await;
-    let page = company
-        .query::<GroupPage>("acme", "p_max", "group.list", &json!({ "min_position": position }))
-        .await
-        .unwrap();
+    let page =
+        company.query::<GroupPage>("acme", "p_max", "group.list", &json!({ "min_position": position })).await.unwrap();
     assert_eq!((page.rows.len(), page.rows[0].members), (1, 2));
     let of = |member: &str| json!({ "member": member });
     assert_eq!(company.query::<GroupPage>("acme", "p_max", "group.list", &of("svc_a")).await.unwrap().rows.len(), 1);

@@ -3,7 +3,6 @@ use steward_events::event::Profile;
 use steward_events::sealed::{Content, DataKey, KeyDigest, KeyOwner, Sealed};
 
 use steward_events::command::{IssueKey, RevokeKey, RotateKey};
-use steward_events::scope::Scope;
 
 use super::*;
 use crate::limit::MODELS_MAX;

@@ -19,9 +19,9 @@ use steward_events::id::{
 };
 use steward_events::quantity::{Amounts, NanoDollars, Position, Shard, Tokens, Version};
 use steward_events::scope::ScopeSet;
+use steward_events::sender::KeyRef;
 use steward_events::shared::Shared;
 use steward_events::stream::StreamName;
-use steward_events::sender::KeyRef;
 use steward_events::timestamp::Timestamp;
 use steward_ports::append::append;
 use steward_ports::log::EventLog;

@@ -37,8 +37,10 @@ fn tenant_of(client: &Client, scope: &Scope) -> Result<TenantId, BoxError> {
 pub(super) async fn explain(matches: &ArgMatches, client: &Client, json: bool) -> Result<ExitCode, BoxError> {
     let scope: Scope = required(matches, "scope")?.parse()?;
     let tenant = tenant_of(client, &scope)?;
+    let who = required(matches, "principal")?;
     let query = ExplainQuery {
-        principal: principal(&tenant, required(matches, "principal")?)?,
+        // A key stands for its holder, narrowed.
+        principal: if who.starts_with("key_") { who.parse()? } else { principal(&tenant, who)? },
         permission: required(matches, "permission")?.parse()?,
         scope,
         at: matches.get_one::<String>("at").map(|text| past_moment(text)).transpose()?,

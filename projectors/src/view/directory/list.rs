@@ -207,7 +207,9 @@ impl DirectoryView {
         let used = self.used_elsewhere(&tenant)?;
         let read = move |rows: &Snapshot<'_>| {
             part(rows, &prefix, None, after.as_ref(), bounds, |row| match row {
-                DirectoryRow::Key(key) if sight.covers(&places::home(&tenant, &key.scope)) && matches_key(&asked, &key) => {
+                DirectoryRow::Key(key)
+                    if sight.covers(&places::home(&tenant, &key.scope)) && matches_key(&asked, &key) =>
+                {
                     let row = key_row(rows, &tenant, *key, &used, now)?;
                     let unused = |since| row.issued_at < since && row.last_used.is_none_or(|last| last < since);
                     let wanted =
