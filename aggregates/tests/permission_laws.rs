@@ -104,7 +104,7 @@ impl World {
     fn check(&self) -> Result<(), TestCaseError> {
         for who in PEOPLE {
             let held = self.holds(who);
-            let apart = ["payer", "clerk"].iter().filter(|role| held.contains(**role)).count();
+            let apart = held.iter().filter(|role| ["payer", "clerk"].contains(&role.as_str())).count();
             prop_assert!(apart < 2, "{who} holds both");
         }
         // p_ana alone may lift it, and never does here.
@@ -144,7 +144,7 @@ fn step() -> impl Strategy<Value = (&'static str, &'static str, &'static str, St
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_commands_get_past_the_rules(steps in vec(step(), 1..40)) {

@@ -238,7 +238,7 @@ fn held() -> impl Strategy<Value = HeldRights> {
 #[test]
 fn the_compiled_policies_and_cedar_say_the_same() {
     let told = RefCell::new(BTreeSet::new());
-    let config = Config { cases: 16_384, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 8_192, failure_persistence: None, ..Config::default() };
     let outcome = TestRunner::new(config).run(&question(), |question| {
         let (compiled, cedar) = question.put();
         prop_assert_eq!(Some(compiled), cedar);

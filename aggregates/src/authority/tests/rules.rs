@@ -199,8 +199,8 @@ fn an_elevation_gives_rights_until_its_end_and_nothing_beyond() {
     // Nothing that is given outlives it, nor does a rule that would let it be had again.
     let may = |command: Command| env.0.may_send(&acme(), &"p_bob".parse().unwrap(), &command, None, T0);
     let expires = Some(T1);
-    assert!(may(GiveGrant { expires, ..give("svc_bot", "agent", "acme") }.into()).is_ok());
-    assert!(may(give("svc_bot", "agent", "acme").into()).is_err());
+    assert!(may(GiveGrant { expires, ..give("svc_bot", "billing", "acme") }.into()).is_ok());
+    assert!(may(give("svc_bot", "billing", "acme").into()).is_err());
     let again: AllowElevation =
         serde_json::from_str(r#"{"rule":"mine","role":"owner","on":"acme","askers":["p_bob"],"longest_s":60}"#)
             .unwrap();

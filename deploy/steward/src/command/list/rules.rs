@@ -44,7 +44,11 @@ const DENIAL: &[KnownColumn] = &[
     ("PERMISSIONS", false, |row| text(row, "/permissions")),
     ("ON", false, |row| text(row, "/on")),
     ("TO", false, whom),
-    ("CONDITION", false, |row| if flag(row, "/unless") { format!("unless {}", condition(row)) } else { condition(row) }),
+    (
+        "CONDITION",
+        false,
+        |row| if flag(row, "/unless") { format!("unless {}", condition(row)) } else { condition(row) },
+    ),
     ("UNTIL", false, |row| moment(row, "/until")),
     ("FROM", false, |row| if flag(row, "/platform") { "platform" } else { "own" }.to_owned()),
     ("WHY", false, |row| text(row, "/reason")),
