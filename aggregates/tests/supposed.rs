@@ -236,6 +236,7 @@ fn the_smaller_set_is_what_was_used() {
     env.grant("p_ana", "owner", "acme");
     env.grant("p_ana", "billing", "acme");
     env.grant("p_bob", "agent", "acme/support");
+    env.grant("p_bob", "owner", "acme/support");
     let all = [
         used("p_ana", "task:submit", "acme/support", None),
         used("p_ana", "agent:define", "acme/support/eu", None),

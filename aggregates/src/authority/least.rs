@@ -90,13 +90,15 @@ impl Authority {
         let rights = self.rights(tenant, holder);
         let current: Vec<&HeldRights> = rights.held.iter().filter(|held| !held.terms.is_over(now)).collect();
         let mut uses: Vec<Use<'_>> = current.iter().map(|_| Use::default()).collect();
+        let is_asked = !used.is_empty();
+        let breadths: Vec<usize> =
+            current.iter().map(|held| if is_asked { permitted(&held.permissions).len() } else { 0 }).collect();
         for right in used {
             let of_it = |(_, held): &(usize, &&HeldRights)| allows(held, right);
             // The narrowest of those that allow it, so that what is wider is seen not to be needed.
-            let narrowest =
-                current.iter().enumerate().filter(of_it).min_by_key(|(_, held)| {
-                    (std::cmp::Reverse(held.grant.on.as_str().len()), breadth(&held.permissions))
-                });
+            let narrowest = current.iter().enumerate().filter(of_it).min_by_key(|(place, held)| {
+                (std::cmp::Reverse(held.grant.on.as_str().len()), breadths.get(*place).copied())
+            });
             if let Some(taken) = narrowest.and_then(|(place, _)| uses.get_mut(place)) {
                 taken.add(right);
             }
@@ -128,10 +130,6 @@ struct Breadth {
 
 fn permitted(permissions_of: &Closure) -> BTreeSet<Permission> {
     permissions().into_iter().filter(|permission| permissions_of.covering(permission).is_some()).collect()
-}
-
-fn breadth(permissions_of: &Closure) -> usize {
-    permissions_of.patterns().count()
 }
 
 fn allows(held: &HeldRights, right: &UsedRight) -> bool {
