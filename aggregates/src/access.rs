@@ -14,11 +14,11 @@ use steward_events::timestamp::Timestamp;
 use crate::aggregate::{Aggregate, Stamp};
 use crate::limit;
 
-mod groups;
 mod condition;
 mod data_class;
 mod denial;
 pub mod elevation;
+mod groups;
 mod removal;
 pub mod review;
 pub mod role;
@@ -27,8 +27,8 @@ mod trial;
 
 pub use groups::{GROUP_GRANTS_MAX, GROUPS_MAX, GROUPS_OF_MAX, Group, MEMBERSHIPS_MAX};
 
-use groups::Groups;
 use elevation::Elevation;
+use groups::Groups;
 use review::Review;
 use role::{RoleSpec, built_in};
 

@@ -243,8 +243,7 @@ impl Aggregate for Identity {
     }
 
     fn apply(&mut self, event: &IdentityEvent, _: Timestamp) {
-        let nobody =
-            Principal { name: None, profile: None, disabled: None, owner: None, erasure: PersonErasure::None };
+        let nobody = Principal { name: None, profile: None, disabled: None, owner: None, erasure: PersonErasure::None };
         match event.clone() {
             IdentityEvent::AccountCreated { principal, name } => {
                 self.principals.insert(principal, Principal { name: Some(name), ..nobody });

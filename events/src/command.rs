@@ -24,7 +24,12 @@ mod registry;
 mod task;
 mod tenant;
 
-pub use access::{AccessCommand, AllowElevation, ApproveElevation, CloseReview, ConfirmReviewed, DefineGroup, DefineRole, DisallowElevation, EndElevation, EndTrial, GiveGrant, JoinGroup, LeaveGroup, NeedTrial, RefuseElevation, RemoveDenial, RemoveGroup, RemoveRole, RemoveSeparation, RequestElevation, RevokeGrant, RevokeReviewed, SetDataClass, SetDenial, SetSeparation, StartReview, StartTrial, StopTrial};
+pub use access::{
+    AccessCommand, AllowElevation, ApproveElevation, CloseReview, ConfirmReviewed, DefineGroup, DefineRole,
+    DisallowElevation, EndElevation, EndTrial, GiveGrant, JoinGroup, LeaveGroup, NeedTrial, RefuseElevation,
+    RemoveDenial, RemoveGroup, RemoveRole, RemoveSeparation, RequestElevation, RevokeGrant, RevokeReviewed,
+    SetDataClass, SetDenial, SetSeparation, StartReview, StartTrial, StopTrial,
+};
 pub use agent::{AgentCommand, DefineAgent};
 pub use batch::{
     BatchCommand, CancelBatch, ClaimBatch, EndBatch, ExtendBatch, FailBatch, FinalizeBatch, StartBatch, SubmitBatch,
@@ -39,7 +44,10 @@ pub use channel::{
 };
 pub use checkpoint::{CheckpointCommand, RequestCheckpoint, SignCheckpoint};
 pub use file::{FileCommand, KeepFile, RemoveFile};
-pub use identity::{CreateAccount, DisableUser, EnableUser, EraseUser, IdentityCommand, InviteUser, IssueKey, RecordDestroyedKey, RevokeKey, RotateKey, SetOwner, SetUser};
+pub use identity::{
+    CreateAccount, DisableUser, EnableUser, EraseUser, IdentityCommand, InviteUser, IssueKey, RecordDestroyedKey,
+    RevokeKey, RotateKey, SetOwner, SetUser,
+};
 pub use ledger::{
     CorrectLease, EndLease, GrantLease, LeaseRequest, LedgerCommand, RecallLease, RemoveBudget, RenewLease, SetBudget,
     WithdrawRequest,
@@ -50,7 +58,11 @@ pub use table::{Audience, COMMANDS, Command, CommandSpec, Commands, collection, 
 pub use task::{
     CancelTask, ClaimTask, ExtendClaim, FailTask, FinishStep, FinishTask, StartStep, SubmitTask, TaskCommand,
 };
-pub use tenant::{ArchiveProject, CancelErasure, CarryOutErasure, CreateProject, DefinePlan, EraseTenant, OpenTenant, RecordDestroyed, RemoveFlag, RemoveQuota, RenameProject, RestoreProject, ResumeTenant, RevertTenant, SetFlag, SetPlan, SetQuota, SetTenant, SuspendTenant, TenantCommand};
+pub use tenant::{
+    ArchiveProject, CancelErasure, CarryOutErasure, CreateProject, DefinePlan, EraseTenant, OpenTenant,
+    RecordDestroyed, RemoveFlag, RemoveQuota, RenameProject, RestoreProject, ResumeTenant, RevertTenant, SetFlag,
+    SetPlan, SetQuota, SetTenant, SuspendTenant, TenantCommand,
+};
 
 /// What every command's body says of itself. The handler knows no command: all that it does for some and not for others
 /// is said here.

@@ -69,7 +69,9 @@ pub use rehearsal::{
 };
 pub use secret::{ListSecrets, OpenSecret, OpenedSecret, SecretPage, SecretRow};
 pub use task::{StepView, TaskList, TaskListQuery, TaskQuery, TaskState, TaskView};
-pub use tenant::{ErasureState, ExportBegun, ExportTenant, ListTenants, ShowTenant, TenantDetails, TenantPage, TenantRow, TenantState};
+pub use tenant::{
+    ErasureState, ExportBegun, ExportTenant, ListTenants, ShowTenant, TenantDetails, TenantPage, TenantRow, TenantState,
+};
 
 /// One row of the table.
 #[derive(Clone, Copy)]

@@ -59,7 +59,14 @@ impl Projectors {
         let engine = Arc::new(Engine { ports, config, authority, places, notes });
         let views = views(&engine);
         let kept = views.iter().filter_map(|view| view.rows()).collect();
-        Arc::new(Self { engine, placement: Placement::new(shared), per_minute: PerMinute::default(), views, kept, _forgets: forgets })
+        Arc::new(Self {
+            engine,
+            placement: Placement::new(shared),
+            per_minute: PerMinute::default(),
+            views,
+            kept,
+            _forgets: forgets,
+        })
     }
 
     /// Keeps all views current until `shutdown`, then makes durable what they have.

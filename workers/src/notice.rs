@@ -84,7 +84,7 @@ impl Notices {
                 let mut notice = notice(NoticeKind::TaskFailed, Severity::Warning, scope, recorded);
                 notice.about = format!("task {id}");
                 notice.title = format!("The task {id} failed");
-                notice.text = reason.clone();
+                notice.text.clone_from(reason);
                 notice.fields.extend(agent.map(|agent| ("agent".to_owned(), agent)));
                 notice.act = Some(format!("steward task show {id} --tenant {}", task.tenant));
                 Some(notice)
@@ -166,7 +166,7 @@ pub(crate) fn identity(event: &IdentityEvent, recorded: &Recorded<'_>) -> Option
             let mut notice = notice(NoticeKind::UserDisabled, Severity::Info, scope, recorded);
             notice.about = format!("principal {principal}");
             notice.title = format!("{principal} may do nothing any more");
-            notice.text = reason.clone();
+            notice.text.clone_from(reason);
             notice.act = Some(format!("steward user list --tenant {tenant}"));
             Some(notice)
         }
@@ -183,7 +183,7 @@ pub(crate) fn identity(event: &IdentityEvent, recorded: &Recorded<'_>) -> Option
             let mut notice = notice(NoticeKind::KeyRevoked, Severity::Info, Scope::tenant(tenant), recorded);
             notice.about = format!("key {key}");
             notice.title = format!("{} revoked the key {key}", recorded.entry.actor);
-            notice.text = reason.clone();
+            notice.text.clone_from(reason);
             notice.act = Some(format!("steward key list --state revoked --tenant {tenant}"));
             Some(notice)
         }
@@ -217,7 +217,7 @@ pub(crate) fn channel(event: &ChannelEvent, recorded: &Recorded<'_>) -> Option<N
             let mut notice = notice(NoticeKind::ChannelDisabled, Severity::Warning, scope, recorded);
             notice.about = format!("channel {channel}");
             notice.title = format!("The receiver of the channel {channel} wants nothing any more");
-            notice.text = reason.clone();
+            notice.text.clone_from(reason);
             notice.act = Some(format!("steward channel show {channel} --tenant {tenant}"));
             Some(notice)
         }

@@ -75,7 +75,10 @@ impl Authority {
         for (of, platform) in own.into_iter().chain(platform) {
             for (name, spec) in self.access(of).into_iter().flat_map(Access::denials) {
                 let Whom { everyone, principals, roles } = &spec.whom;
-                let of_group = || self.access(tenant).is_some_and(|access| access.groups_of(principal).any(|(group, _)| principals.contains(group)));
+                let of_group = || {
+                    self.access(tenant)
+                        .is_some_and(|access| access.groups_of(principal).any(|(group, _)| principals.contains(group)))
+                };
                 let named = *everyone || principals.contains(principal) || of_group();
                 let by_role = !named && held.iter().any(|held| holds_one(held, roles));
                 if named || by_role {

@@ -2,6 +2,7 @@
 
 use steward_events::command::SetChannel;
 use steward_events::event::{ChannelKind, ChannelSpec};
+use steward_events::id::SecretId;
 use steward_events::rejection::Rejection;
 
 use crate::aggregate::Stamp;
@@ -24,7 +25,7 @@ pub(super) fn checked(set: &SetChannel, stamp: &Stamp) -> Result<ChannelSpec, Re
     if let Some(url) = url {
         check_url(url)?;
     }
-    if secret.as_ref().is_some_and(|secret| secret.is_system()) {
+    if secret.as_ref().is_some_and(SecretId::is_system) {
         return Err(Rejection::invalid(
             "secret",
             "names that begin with sys_ are of Steward's own secrets: choose another",

@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Body;
-use crate::id::TenantId;
-use crate::sealed::DestroyedKey;
 use crate::event::{BudgetLevel, FlagState, PlanBudget, PlanFlag, PlanQuota, PlanSpec, QuotaKind};
+use crate::id::TenantId;
 use crate::id::{FlagId, PlanId, PrincipalId, ProjectId, TenantId};
 use crate::scope::Scope;
+use crate::sealed::DestroyedKey;
 use crate::timestamp::Timestamp;
 
 commands! {

@@ -17,11 +17,11 @@ use crate::engine::runner::Runner;
 mod budget;
 mod effects;
 pub mod past_views;
+mod rehearsal;
 mod review;
 mod rules;
-pub mod usage;
-mod rehearsal;
 mod scan;
+pub mod usage;
 mod uses;
 mod wanted;
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use steward_events::commit::Recorded;
-use steward_events::event::{AccessEvent, AddressRange, AgentEvent, AgentSpec, Condition, GrantId, IdentityEvent, OpenHours, Profile, UsageEvent};
+use steward_events::event::{
+    AccessEvent, AddressRange, AgentEvent, AgentSpec, Condition, GrantId, IdentityEvent, OpenHours, Profile, UsageEvent,
+};
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, RoleId, TaskId, TenantId};
 use steward_events::permission::PermissionPattern;
 use steward_events::scope::Scope;

@@ -10,7 +10,16 @@ use steward_workers::{BATCHES_READ, TASKS_READ, process};
 fn readers(kind: AggregateKind) -> &'static [&'static str] {
     match kind {
         AggregateKind::Registry => &["tenant_placing"],
-        AggregateKind::Tenant => &["authority", "batches", "tasks", "tenant_placing", "channel_delivery", "erasure", "plan_budgets", "quota_places"],
+        AggregateKind::Tenant => &[
+            "authority",
+            "batches",
+            "tasks",
+            "tenant_placing",
+            "channel_delivery",
+            "erasure",
+            "plan_budgets",
+            "quota_places",
+        ],
         AggregateKind::Identity => &["authority", "task_ends", "channel_delivery", "erasure"],
         AggregateKind::Access => &["authority", "trials"],
         AggregateKind::Ledger => &["lease_expiry", "task_ends", "channel_delivery", "plan_budgets"],

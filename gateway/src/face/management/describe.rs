@@ -6,8 +6,8 @@ use steward_events::command::{Audience, COMMANDS};
 use steward_events::query;
 use steward_events::request::Reply;
 
-use super::watch_flags::{WAIT_MAX, Watched};
 use super::issue_key;
+use super::watch_flags::{WAIT_MAX, Watched};
 use crate::documents::refusals::responses;
 
 /// All of them.

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::cells::{condition, flag, from, last_message, moment, named, or, pairs, percents, price, receiver, subject, targets, text};
+use super::cells::{
+    condition, flag, from, last_message, moment, named, or, pairs, percents, price, receiver, subject, targets, text,
+};
 
 /// Heading, whether it is a number, and its cell.
 pub(super) type KnownColumn = (&'static str, bool, fn(&Value) -> String);
