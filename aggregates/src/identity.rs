@@ -278,7 +278,7 @@ impl Aggregate for Identity {
                 self.erasure(&principal, PersonErasure::KeyDestroyed);
             }
             IdentityEvent::KeyIssued { .. } | IdentityEvent::KeyReplaced { .. } | IdentityEvent::KeyRevoked { .. } => {
-                self.apply_to_keys(event)
+                self.apply_to_keys(event);
             }
         }
     }

@@ -58,10 +58,9 @@ fn example(spec: &CommandSpec) -> &'static str {
     match (spec.noun, spec.verb) {
         ("tenant", "create") => r#"{"tenant":"new"}"#,
         ("tenant", "suspend") => r#"{"reason":"unpaid"}"#,
-        ("tenant", "resume" | "cancel-erase") | ("checkpoint", "request") => "{}",
+        ("tenant", "resume" | "cancel-erase" | "set-plan") | ("checkpoint", "request") => "{}",
         ("tenant", "set") => r#"{"contact":"it@example.com"}"#,
         ("tenant", "revert") => r#"{"to":1}"#,
-        ("tenant", "set-plan") => "{}",
         ("project", "rename") => r#"{"project":"support","name":"Support"}"#,
         ("project", _) => r#"{"project":"support"}"#,
         ("flag", "set") => r#"{"flag":"search","state":"25%"}"#,

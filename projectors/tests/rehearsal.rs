@@ -101,6 +101,7 @@ impl Made {
                 model: model.clone(),
                 agent: None,
                 task: None,
+                line: None,
             },
             operation: Operation::Chat,
             provider: ProviderId::new("local").unwrap(),
@@ -183,6 +184,9 @@ impl World {
             task: None,
             permissions: vec![],
             parent: None,
+            addresses: vec![],
+            hours: vec![],
+            line: None,
         };
         self.write(AggregateKind::Identity, "main", vec![issued.into()]).await;
     }

@@ -6,15 +6,17 @@ use std::collections::{BTreeMap, HashMap};
 
 use steward_events::commit::Recorded;
 use steward_events::event::{
-    BatchEvent, BudgetKey, BudgetSpec, ChannelEvent, DenialEvent, IdentityEvent, LedgerEvent, Notice, NoticeKind,
-    Severity, TaskEvent, TenantEvent,
+    BatchEvent, BudgetKey, BudgetSpec, ChannelEvent, DenialEvent, ElevationRequest, IdentityEvent, LedgerEvent, Notice,
+    NoticeKind, Severity, TaskEvent, TenantEvent,
 };
 use steward_events::free_text::{shown, shown_in_lines};
-use steward_events::id::{BudgetId, TenantId};
+use steward_events::id::{BudgetId, ElevationId, TenantId};
 use steward_events::quantity::{NanoDollars, Unit};
 use steward_events::scope::Scope;
 
 use crate::task::open_tasks::{TaskRef, task_of};
+
+mod access;
 
 /// The longest text and field of a notice, in bytes: what is longer ends with `…`.
 const TEXT_BYTES_MAX: usize = 1_500;
@@ -27,6 +29,8 @@ pub(crate) struct Notices {
     budgets: HashMap<(TenantId, BudgetId), (BudgetKey, BudgetSpec)>,
     /// Where the open tasks and batches belong, and of a task by which agent it is done.
     works: HashMap<TaskRef, (Scope, Option<String>)>,
+    /// Roles that were asked for and are not held yet.
+    elevations: HashMap<(TenantId, ElevationId), ElevationRequest>,
 }
 
 impl Notices {
@@ -146,7 +150,22 @@ pub(crate) fn tenant(event: &TenantEvent, recorded: &Recorded<'_>) -> Option<Not
             let title = format!("The tenant {tenant} may act again");
             (NoticeKind::TenantResumed, Severity::Info, title, String::new())
         }
-        TenantEvent::Created { .. } => return None,
+        TenantEvent::Created { .. }
+        | TenantEvent::ErasureAsked { .. }
+        | TenantEvent::ErasureCancelled
+        | TenantEvent::Erased
+        | TenantEvent::Destroyed { .. }
+        | TenantEvent::SettingsChanged { .. }
+        | TenantEvent::ProjectCreated { .. }
+        | TenantEvent::ProjectRenamed { .. }
+        | TenantEvent::ProjectArchived { .. }
+        | TenantEvent::ProjectRestored { .. }
+        | TenantEvent::FlagSet { .. }
+        | TenantEvent::FlagRemoved { .. }
+        | TenantEvent::QuotaSet { .. }
+        | TenantEvent::QuotaRemoved { .. }
+        | TenantEvent::PlanSet { .. }
+        | TenantEvent::PlanDefined { .. } => return None,
     };
     let mut notice = notice(kind, severity, Scope::tenant(tenant), recorded);
     notice.about = format!("tenant {tenant}");
@@ -190,7 +209,13 @@ pub(crate) fn identity(event: &IdentityEvent, recorded: &Recorded<'_>) -> Option
         IdentityEvent::KeyIssued { .. }
         | IdentityEvent::KeyRevoked { .. }
         | IdentityEvent::AccountCreated { .. }
-        | IdentityEvent::UserInvited { .. } => None,
+        | IdentityEvent::OwnerSet { .. }
+        | IdentityEvent::KeyReplaced { .. }
+        | IdentityEvent::UserInvited { .. }
+        | IdentityEvent::UserChanged { .. }
+        | IdentityEvent::UserEnabled { .. }
+        | IdentityEvent::UserErased { .. }
+        | IdentityEvent::UserKeyDestroyed { .. } => None,
     }
 }
 

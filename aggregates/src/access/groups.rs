@@ -35,18 +35,18 @@ pub struct Group {
 /// A tenant's groups, and who is in which.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Groups {
-    groups: BTreeMap<PrincipalId, Group>,
+    known: BTreeMap<PrincipalId, Group>,
     of: BTreeMap<PrincipalId, BTreeSet<PrincipalId>>,
     memberships: usize,
 }
 
 impl Groups {
     pub(super) fn get(&self, group: &PrincipalId) -> Option<&Group> {
-        self.groups.get(group)
+        self.known.get(group)
     }
 
     pub(super) fn of(&self, member: &PrincipalId) -> impl Iterator<Item = (&PrincipalId, &Group)> {
-        self.of.get(member).into_iter().flatten().filter_map(|group| self.groups.get_key_value(group))
+        self.of.get(member).into_iter().flatten().filter_map(|group| self.known.get_key_value(group))
     }
 
     pub(super) fn members(&self) -> impl Iterator<Item = &PrincipalId> {
@@ -54,10 +54,10 @@ impl Groups {
     }
 
     pub(super) fn named(&self, name: &str) -> Option<&PrincipalId> {
-        self.groups.iter().find(|(_, group)| group.name == name).map(|(id, _)| id)
+        self.known.iter().find(|(_, group)| group.name == name).map(|(id, _)| id)
     }
 
-    fn known(&self, group: &PrincipalId) -> Result<&Group, Rejection> {
+    fn defined(&self, group: &PrincipalId) -> Result<&Group, Rejection> {
         self.get(group).ok_or_else(|| Rejection::not_found("group", group))
     }
 
@@ -71,7 +71,7 @@ impl Groups {
         match self.get(&group) {
             Some(known) if known.description == description => return Ok(vec![]),
             Some(_) => {}
-            None => limit::count("groups", self.groups.len() + 1, GROUPS_MAX)?,
+            None => limit::count("groups", self.known.len() + 1, GROUPS_MAX)?,
         }
         Ok(vec![AccessEvent::GroupDefined { group, name, description }])
     }
@@ -79,7 +79,7 @@ impl Groups {
     /// Whether the member exists is known where the command is authorised, as for grants.
     pub(super) fn join(&self, join: &JoinGroup) -> Result<Vec<AccessEvent>, Rejection> {
         let JoinGroup { group, member } = join.clone();
-        let known = self.known(&group)?;
+        let known = self.defined(&group)?;
         if member.is_group() {
             return Err(Rejection::invalid("member", "is a group, and no group is in another: put in its members"));
         }
@@ -95,7 +95,7 @@ impl Groups {
     pub(super) fn leave(&self, leave: &LeaveGroup) -> Result<Vec<AccessEvent>, Rejection> {
         limit::reason(&leave.reason)?;
         let LeaveGroup { group, member, reason } = leave.clone();
-        if !self.known(&group)?.members.contains(&member) {
+        if !self.defined(&group)?.members.contains(&member) {
             return Err(Rejection::not_found("member", &member));
         }
         Ok(vec![AccessEvent::GroupLeft { group, member, reason }])
@@ -103,17 +103,17 @@ impl Groups {
 
     pub(super) fn remove(&self, remove: &RemoveGroup) -> Result<Vec<AccessEvent>, Rejection> {
         limit::reason(&remove.reason)?;
-        self.known(&remove.group)?;
+        self.defined(&remove.group)?;
         Ok(vec![AccessEvent::GroupRemoved { group: remove.group.clone(), reason: remove.reason.clone() }])
     }
 
     pub(super) fn set(&mut self, group: PrincipalId, name: String, description: String) {
-        let members = self.groups.remove(&group).map(|known| known.members).unwrap_or_default();
-        self.groups.insert(group, Group { name, description, members });
+        let members = self.known.remove(&group).map(|known| known.members).unwrap_or_default();
+        self.known.insert(group, Group { name, description, members });
     }
 
     pub(super) fn add(&mut self, group: PrincipalId, member: PrincipalId) {
-        let Some(known) = self.groups.get_mut(&group) else { return };
+        let Some(known) = self.known.get_mut(&group) else { return };
         if known.members.insert(member.clone()) {
             self.memberships += 1;
         }
@@ -121,13 +121,13 @@ impl Groups {
     }
 
     pub(super) fn take_out(&mut self, group: &PrincipalId, member: &PrincipalId) {
-        if self.groups.get_mut(group).is_some_and(|known| known.members.remove(member)) {
+        if self.known.get_mut(group).is_some_and(|known| known.members.remove(member)) {
             self.forget(group, member);
         }
     }
 
     pub(super) fn drop(&mut self, group: &PrincipalId) {
-        let Some(known) = self.groups.remove(group) else { return };
+        let Some(known) = self.known.remove(group) else { return };
         for member in &known.members {
             self.forget(group, member);
         }

@@ -29,7 +29,7 @@ impl Authority {
         } else {
             return Ok(());
         };
-        let request = self.use_of(holder.key_ref(), holder, Context { address, ..Context::default() });
+        let request = Self::use_of(holder.key_ref(), holder, Context { address, ..Context::default() });
         let (reason, would_allow) = self.of_the_door(policy, key, address, now);
         Err(forbidden(&request, reason, would_allow))
     }
@@ -58,7 +58,7 @@ impl Authority {
         Some(forbidden(&request, reason, set_owner(&key.principal)))
     }
 
-    fn use_of(&self, key: KeyRef, holder: &KeyHolder, context: Context) -> AccessRequest {
+    fn use_of(key: KeyRef, holder: &KeyHolder, context: Context) -> AccessRequest {
         AccessRequest {
             tenant: holder.tenant.clone(),
             principal: holder.principal.clone(),

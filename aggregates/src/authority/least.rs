@@ -188,7 +188,7 @@ fn narrowed(held: &HeldRights, used: &Use<'_>) -> Option<Condition> {
         return before;
     }
     let models = used.models.iter().copied().cloned().collect();
-    Some(Condition { models, cost_max: before.and_then(|before| before.cost_max) })
+    Some(Condition { models, ..before.unwrap_or_default() })
 }
 
 fn change(command: &str, body: Value) -> Change {

@@ -140,14 +140,12 @@ impl Authority {
             AccessEvent::RoleGranted { grant, .. }
             | AccessEvent::GrantRevoked { grant, .. }
             | AccessEvent::TrialStarted { grant, .. }
-            | AccessEvent::TrialEnded { grant, .. } => {
-                forget_with_members(&grant.to);
-            }
+            | AccessEvent::TrialEnded { grant, .. } => forget_with_members(&grant.to),
             AccessEvent::GroupJoined { member, .. } | AccessEvent::GroupLeft { member, .. } => forget(member),
             AccessEvent::GroupRemoved { group, .. } => forget_with_members(group),
-            AccessEvent::GroupDefined { .. } => {}
             // Nobody's rights change by these.
-            AccessEvent::SeparationSet { .. }
+            AccessEvent::GroupDefined { .. }
+            | AccessEvent::SeparationSet { .. }
             | AccessEvent::SeparationRemoved { .. }
             | AccessEvent::ElevationAllowed { .. }
             | AccessEvent::ElevationDisallowed { .. }

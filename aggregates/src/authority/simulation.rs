@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use steward_events::command::{Audience, COMMANDS, Command, CommandSpec};
 use steward_events::event::Condition;
-use steward_events::id::{PrincipalId, TenantId};
+use steward_events::id::{DataClass, PrincipalId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::query::{
     self, ChangedRights, ExplainQuery, Explanation, QuerySpec, Question, RightsAt, Simulation, Supposed,
@@ -50,8 +50,13 @@ struct Standing {
     suspended: bool,
     active: bool,
     operator: bool,
-    grants: Vec<(Scope, String, Meaning)>,
+    grants: Vec<StandingGrant>,
+    /// What is denied to them, as text.
+    denials: String,
 }
+
+/// Where a grant holds, its terms if it has any, and what it permits.
+type StandingGrant = (Scope, String, Meaning);
 
 /// What a role permits, as one place in memory, which it keeps.
 #[derive(Clone)]
@@ -74,13 +79,30 @@ impl std::hash::Hash for Meaning {
 impl Standing {
     /// True if both are answered alike though they come from two authorities.
     fn is_as(&self, other: &Self) -> bool {
-        let of = |standing: &Self| (standing.suspended, standing.active, standing.operator, standing.grants.len());
-        let alike = |((on, terms, own), (other_on, other_terms, other)): (&_, &_)| {
-            let (own, other): (&Meaning, &Meaning) = (own, other);
-            on == other_on && terms == other_terms && (own == other || own.0.patterns().eq(other.0.patterns()))
-        };
-        of(self) == of(other) && self.grants.iter().zip(&other.grants).all(alike)
+        let as_many = self.grants.len() == other.grants.len();
+        as_many
+            && self.differs_in_grants_only(other)
+            && self.grants.iter().zip(&other.grants).all(|(a, b)| is_one(a, b))
     }
+
+    /// True if all else is alike.
+    fn differs_in_grants_only(&self, other: &Self) -> bool {
+        (self.suspended, self.active, self.operator) == (other.suspended, other.active, other.operator)
+            && self.denials == other.denials
+    }
+
+    /// What grants permit that only one of both has.
+    fn apart<'a>(&'a self, other: &'a Self) -> Vec<&'a Closure> {
+        let only = |one: &'a Self, other: &'a Self| {
+            one.grants.iter().filter(move |grant| !other.grants.iter().any(|known| is_one(grant, known)))
+        };
+        only(self, other).chain(only(other, self)).map(|(.., meaning)| &*meaning.0).collect()
+    }
+}
+
+/// True if these are the same grant, known to two authorities.
+fn is_one((on, terms, own): &StandingGrant, (other_on, other_terms, other): &StandingGrant) -> bool {
+    on == other_on && terms == other_terms && (own == other || own.0.patterns().eq(other.0.patterns()))
 }
 
 /// One principal, as an authority knows them.
@@ -106,6 +128,7 @@ impl<'a> Known<'a> {
             active: principal.as_str().starts_with("agent_") || authority.inactive(tenant, principal).is_none(),
             operator: authority.is_operator(principal),
             grants: grants.collect(),
+            denials: if rights.denials.is_empty() { String::new() } else { format!("{:?}", rights.denials) },
         };
         Self { authority, rights, standing }
     }
@@ -121,6 +144,8 @@ impl<'a> Known<'a> {
             operator,
             active,
             key: None,
+            data_class: DataClass::unclassified(),
+            denial: None,
         };
         match self.rights.evaluate(&circumstances, self.authority.policies.for_report()).0 {
             Verdict::Granted => Reach::Yes,
@@ -171,9 +196,9 @@ impl Authority {
     fn answer_to(&self, tenant: &TenantId, question: &Question, now: Timestamp) -> Explanation {
         let Question { principal, permission, scope, model, cost } = question.clone();
         if model.is_none() && cost.is_none() {
-            return self.explain(tenant, &ExplainQuery { principal, permission, scope, at: None }, now);
+            return self.explain(tenant, &ExplainQuery { principal, permission, scope, at: None, address: None }, now);
         }
-        let context = Context { model, cost };
+        let context = Context { model, cost, ..Context::default() };
         let request = AccessRequest { tenant: tenant.clone(), principal, key: None, permission, scope, context };
         match self.authorise_as_such(&request, now) {
             Ok(allowed) => Explanation { allowed: true, reason: allowed.reason, would_allow: None },
@@ -240,14 +265,23 @@ fn differences(
     now: Timestamp,
 ) -> Lists {
     let whole = if tenant.is_steward() { Scope::everything() } else { Scope::tenant(tenant) };
+    // A right can only come, go or change by a grant that does, unless more changes than grants.
+    let apart = before.standing.apart(&then.standing);
+    let only_grants = before.standing.differs_in_grants_only(&then.standing);
+    let may_change =
+        |permission: &&Permission| !only_grants || apart.iter().any(|of| of.covering(permission).is_some());
+    let permissions: Vec<&Permission> = permissions.iter().filter(may_change).collect();
+    let denied =
+        [before, then].into_iter().flat_map(|known| known.rights.denials.iter().map(|denial| denial.spec.on.clone()));
     let held = [before, then].into_iter().flat_map(|known| known.rights.held.iter().map(|held| held.grant.on.clone()));
-    let scopes: BTreeSet<Scope> = held.filter(|on| whole.contains(on)).chain([whole.clone()]).collect();
+    let scopes = held.chain(denied).filter(|on| whole.contains(on)).chain([whole.clone()]);
+    let scopes: BTreeSet<Scope> = scopes.collect();
     let mut lists = Lists::default();
     let mut told: BTreeMap<&Permission, Vec<(&Scope, Reach, Reach)>> = BTreeMap::new();
     // In order, so a scope comes after those that contain it.
     for scope in &scopes {
         let mut here: Vec<(Way, Vec<Condition>, Vec<Permission>)> = Vec::new();
-        for permission in permissions {
+        for &permission in &permissions {
             let (was, is) = (before.reach(permission, scope, now), then.reach(permission, scope, now));
             let told = told.entry(permission).or_default();
             let above = told.iter().rev().find(|(above, ..)| above.contains(scope));

@@ -76,6 +76,7 @@ impl Authority {
             causation: None,
             correlation,
             body: None,
+            key: None,
             events,
         };
         for (index, event) in (0..).zip(&entry.events) {
@@ -95,6 +96,7 @@ impl Authority {
             on_behalf_of: None,
             reach: if tenant.is_steward() { Scope::everything() } else { Scope::tenant(tenant) },
             timezone: self.timezone(tenant).to_owned(),
+            quotas: self.quotas(tenant),
             shards: 1,
         }
     }

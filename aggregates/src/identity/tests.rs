@@ -227,11 +227,11 @@ fn exceeded(quota: QuotaKind, limit: u64) -> Rejection {
 fn a_quota_of_accounts_counts_those_that_are_not_disabled() {
     let mut identity = Identity::default();
     identity.apply(&bot_created(), stamp().at);
-    let another = CreateAccount { name: "another".to_owned() }.into();
+    let another = CreateAccount { name: "another".to_owned(), owner: None }.into();
     let (one, two) = (bounded(QuotaKind::Accounts, 1), bounded(QuotaKind::Accounts, 2));
     assert_eq!(identity.decide(&another, &one), Err(exceeded(QuotaKind::Accounts, 1)));
     assert!(identity.decide(&another, &two).is_ok());
-    let again = CreateAccount { name: "bot".to_owned() }.into();
+    let again = CreateAccount { name: "bot".to_owned(), owner: None }.into();
     assert_eq!(identity.decide(&again, &one), Ok(vec![]), "it is there already");
     identity.apply(&bot_disabled(), stamp().at);
     assert!(identity.decide(&another, &one).is_ok());

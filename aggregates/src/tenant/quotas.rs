@@ -105,28 +105,28 @@ mod tests {
     }
 
     /// What an operator decides, or somebody of the tenant.
-    fn decided(command: TenantCommand, operator: bool) -> Result<Vec<TenantEvent>, Rejection> {
+    fn decided(command: &TenantCommand, operator: bool) -> Result<Vec<TenantEvent>, Rejection> {
         let mut tenant = Tenant::default();
         tenant.apply(&opened(), stamp().at);
         let reach = if operator { Scope::everything() } else { "acme".parse().unwrap() };
-        tenant.decide(&command, &Stamp { reach, ..stamp() })
+        tenant.decide(command, &Stamp { reach, ..stamp() })
     }
 
     #[test]
     fn operators_and_the_tenant_each_have_their_level() {
         use BudgetLevel::{Platform, Project, Tenant};
-        assert_eq!(decided(set(None, 5), true), Ok(vec![was_set(Platform, 5)]));
-        assert_eq!(decided(set(None, 5), false), Ok(vec![was_set(Tenant, 5)]));
-        assert_eq!(decided(set(Some(Tenant), 5), true), Ok(vec![was_set(Tenant, 5)]));
-        assert!(matches!(decided(set(Some(Platform), 5), false), Err(Rejection::Forbidden { .. })));
-        assert!(matches!(decided(set(Some(Project), 5), true), Err(Rejection::Invalid { .. })));
+        assert_eq!(decided(&set(None, 5), true), Ok(vec![was_set(Platform, 5)]));
+        assert_eq!(decided(&set(None, 5), false), Ok(vec![was_set(Tenant, 5)]));
+        assert_eq!(decided(&set(Some(Tenant), 5), true), Ok(vec![was_set(Tenant, 5)]));
+        assert!(matches!(decided(&set(Some(Platform), 5), false), Err(Rejection::Forbidden { .. })));
+        assert!(matches!(decided(&set(Some(Project), 5), true), Err(Rejection::Invalid { .. })));
     }
 
     #[test]
     fn a_tenant_does_not_put_itself_on_a_plan() {
         let plan = steward_events::command::SetPlan { plan: Some("large".parse().unwrap()) };
-        assert!(matches!(decided(plan.clone().into(), false), Err(Rejection::Forbidden { .. })));
-        assert_eq!(decided(plan.clone().into(), true), Ok(vec![TenantEvent::PlanSet { plan: plan.plan }]));
+        assert!(matches!(decided(&plan.clone().into(), false), Err(Rejection::Forbidden { .. })));
+        assert_eq!(decided(&plan.clone().into(), true), Ok(vec![TenantEvent::PlanSet { plan: plan.plan }]));
     }
 
     #[test]
@@ -135,7 +135,9 @@ mod tests {
         let plan = PlanSpec { quotas: vec![PlanQuota { quota: QuotaKind::Keys, limit: 10 }], ..PlanSpec::default() };
         let limit = |events: &[TenantEvent]| {
             let mut tenant = Tenant::default();
-            events.iter().for_each(|event| tenant.apply(event, stamp().at));
+            for event in events {
+                tenant.apply(event, stamp().at);
+            }
             tenant.quotas(Some(&plan)).limit(QuotaKind::Keys)
         };
         assert_eq!(limit(&[]), Some(10));

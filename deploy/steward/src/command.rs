@@ -43,7 +43,7 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<ExitCode, BoxError> {
     let json = typed.get_flag("json");
     let connect = || client(typed, &config);
     match (name, typed.subcommand()) {
-        ("up", _) => up::run(config.clone(), typed).await?,
+        ("up", _) => Box::pin(up::run(config.clone(), typed)).await?,
         ("bus" | "aggregates" | "projectors" | "workers" | "gateway", _) => {
             Box::pin(role::run(name, config.clone(), typed)).await?;
         }

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Body;
 use crate::event::{BudgetLevel, FlagState, PlanBudget, PlanFlag, PlanQuota, PlanSpec, QuotaKind};
-use crate::id::TenantId;
 use crate::id::{FlagId, PlanId, PrincipalId, ProjectId, TenantId};
 use crate::scope::Scope;
 use crate::sealed::DestroyedKey;

@@ -52,6 +52,9 @@ notice_kinds! {
     UserDisabled = "user.disabled", "A person or service account may do nothing from now on";
     KeyIssued = "key.issued", "Somebody issued an API key; keys that workers make for tasks are left out";
     KeyRevoked = "key.revoked", "Somebody revoked an API key";
+    ElevationRequested = "elevation.requested", "Somebody asks for a role for a time; somebody else has to approve it";
+    ElevationApproved = "elevation.approved", "Somebody has a role for a time; critical if nobody else approved it";
+    ReviewStarted = "review.started", "Grants have to be confirmed until a day";
     DenialsBurst = "denials.burst", "So many requests were refused within a second that they are not kept one by one";
     TaskFailed = "task.failed", "A task failed";
     BatchFailed = "batch.failed", "A batch of model calls failed";

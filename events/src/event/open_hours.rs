@@ -61,7 +61,7 @@ impl OpenHours {
     }
 
     /// True if this minute of this day, 0 for Monday, is among them.
-    const fn have(&self, day: u8, minute: u16) -> bool {
+    fn have(&self, day: u8, minute: u16) -> bool {
         let is_open = |day: u8| self.days & (1 << (day % 7)) != 0;
         let (begun, over) = (self.from.0 <= minute, self.to.0 <= minute);
         if self.from.0 < self.to.0 {

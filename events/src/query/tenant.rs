@@ -50,6 +50,9 @@ pub struct TenantRow {
     /// What is known of its erasure, if that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erasure: Option<ErasureState>,
+    /// What it has set and may have; only where one tenant is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<TenantDetails>,
 }
 
 /// How far the erasure of a tenant is.
@@ -79,9 +82,6 @@ pub struct ExportBegun {
     pub tenant: TenantRow,
     /// What was recorded up to here is in the export, at least.
     pub position: Position,
-    /// What it has set and may have; only where one tenant is shown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub details: Option<TenantDetails>,
 }
 
 /// What a tenant has set and may have.

@@ -264,12 +264,11 @@ impl Access {
         let AuthenticatedKey { holder, shard } = key;
         let place = key.place();
         let check = || self.allowed(holder, &holder.tenant, permission.clone(), place.clone(), Context::default());
-        let allowed = match check() {
-            Ok(allowed) => allowed,
-            Err(_) => {
-                self.confirm_now(*shard).await?;
-                check()?
-            }
+        let allowed = if let Ok(allowed) = check() {
+            allowed
+        } else {
+            self.confirm_now(*shard).await?;
+            check()?
         };
         self.note_spared(holder, &allowed, (permission, &place));
         Ok(())

@@ -189,7 +189,6 @@ fn fold_tenant(event: &TenantEvent, recorded: &Recorded<'_>, rows: &mut Rows<Set
     }
     let Some(SettingsRow::Life(life)) = row else { return };
     match event {
-        TenantEvent::Created { .. } => {}
         TenantEvent::Suspended { reason } => life.suspended = Some(reason.clone()),
         TenantEvent::Resumed => life.suspended = None,
         TenantEvent::ErasureAsked { .. } => {
@@ -208,13 +207,10 @@ fn fold_tenant(event: &TenantEvent, recorded: &Recorded<'_>, rows: &mut Rows<Set
                 erasure.contents_removed = contents.or(erasure.contents_removed);
             }
         }
-        TenantEvent::SettingsChanged { settings, .. } => {
-            if let Some(SettingsRow::Life(life)) = row {
-                life.timezone.clone_from(&settings.timezone);
-            }
-        }
+        TenantEvent::SettingsChanged { settings, .. } => life.timezone.clone_from(&settings.timezone),
         // What is set beside is shown from the permissions, which know all of it.
-        TenantEvent::ProjectCreated { .. }
+        TenantEvent::Created { .. }
+        | TenantEvent::ProjectCreated { .. }
         | TenantEvent::ProjectRenamed { .. }
         | TenantEvent::ProjectArchived { .. }
         | TenantEvent::ProjectRestored { .. }

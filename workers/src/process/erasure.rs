@@ -66,7 +66,20 @@ impl Reads<TenantEvent> for Erasures {
                 erased.keys.extend(keys.iter().map(|key| key.owner.clone()));
                 erased.contents |= contents.is_some();
             }
-            TenantEvent::Created { .. } | TenantEvent::Suspended { .. } | TenantEvent::Resumed => {}
+            TenantEvent::Created { .. }
+            | TenantEvent::Suspended { .. }
+            | TenantEvent::Resumed
+            | TenantEvent::SettingsChanged { .. }
+            | TenantEvent::ProjectCreated { .. }
+            | TenantEvent::ProjectRenamed { .. }
+            | TenantEvent::ProjectArchived { .. }
+            | TenantEvent::ProjectRestored { .. }
+            | TenantEvent::FlagSet { .. }
+            | TenantEvent::FlagRemoved { .. }
+            | TenantEvent::QuotaSet { .. }
+            | TenantEvent::QuotaRemoved { .. }
+            | TenantEvent::PlanSet { .. }
+            | TenantEvent::PlanDefined { .. } => {}
         }
     }
 }
@@ -85,7 +98,11 @@ impl Reads<IdentityEvent> for Erasures {
                 self.persons.insert((tenant.clone(), principal.clone()), true);
             }
             IdentityEvent::AccountCreated { .. }
+            | IdentityEvent::OwnerSet { .. }
+            | IdentityEvent::UserChanged { .. }
+            | IdentityEvent::UserEnabled { .. }
             | IdentityEvent::UserDisabled { .. }
+            | IdentityEvent::KeyReplaced { .. }
             | IdentityEvent::KeyIssued { .. }
             | IdentityEvent::KeyRevoked { .. } => {}
         }

@@ -113,7 +113,11 @@ impl Reads<TenantEvent> for Plans {
                 let on_it = self.tenants.iter().filter(|(_, life)| life.plan() == Some(plan));
                 self.changed.extend(on_it.map(|(tenant, _)| tenant.clone()));
             }
-            TenantEvent::Created { .. }
+            TenantEvent::ErasureAsked { .. }
+            | TenantEvent::ErasureCancelled
+            | TenantEvent::Erased
+            | TenantEvent::Destroyed { .. }
+            | TenantEvent::Created { .. }
             | TenantEvent::Suspended { .. }
             | TenantEvent::Resumed
             | TenantEvent::SettingsChanged { .. }

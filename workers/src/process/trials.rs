@@ -64,7 +64,9 @@ impl Reads<AccessEvent> for Trials {
             AccessEvent::TrialEnded { grant, .. }
             | AccessEvent::GrantRevoked { grant, .. }
             | AccessEvent::RoleGranted { grant, .. } => _ = self.0.remove(&place(grant)),
-            AccessEvent::RoleDefined { .. } => {}
+            // No other event is about a grant on trial: a group's end takes its grants with it, and the end of the trial then
+            // decides nothing.
+            _ => {}
         }
     }
 }
@@ -187,6 +189,7 @@ mod tests {
             causation: None,
             correlation: CorrelationId::new("r1").unwrap(),
             body: None,
+            key: None,
             events: vec![event.clone()],
         };
         let commit = Commit {

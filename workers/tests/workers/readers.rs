@@ -21,7 +21,7 @@ fn readers(kind: AggregateKind) -> &'static [&'static str] {
             "quota_places",
         ],
         AggregateKind::Identity => &["authority", "task_ends", "channel_delivery", "erasure"],
-        AggregateKind::Access => &["authority", "trials"],
+        AggregateKind::Access => &["authority", "trials", "channel_delivery"],
         AggregateKind::Ledger => &["lease_expiry", "task_ends", "channel_delivery", "plan_budgets"],
         AggregateKind::Usage => &["lease_expiry"],
         AggregateKind::Catalog => &["catalogs", "channel_delivery"],

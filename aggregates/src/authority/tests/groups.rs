@@ -171,7 +171,8 @@ fn who_may_do_something_includes_members_and_no_group() {
 fn a_groups_condition_binds_its_members() {
     let mut env = AuthorityEnv::new();
     let group = env.group("acme", "support", &["p_ana"]);
-    let condition = Condition { models: vec!["small".parse().unwrap()], cost_max: Some(NanoDollars(10)) };
+    let condition =
+        Condition { models: vec!["small".parse().unwrap()], cost_max: Some(NanoDollars(10)), ..Condition::default() };
     env.grant_with("acme", &group, "agent", "acme", None, Some(condition));
     assert!(env.invoke("p_ana", None, "acme", "small", 10).is_ok());
     let (why, _) = reason(env.invoke("p_ana", None, "acme", "large", 10));

@@ -51,6 +51,7 @@ fn a_denial_wins_over_every_grant_and_says_its_name() {
         permission: "budget:set".parse().unwrap(),
         scope: "acme/support".parse().unwrap(),
         at: None,
+        address: None,
     };
     assert_eq!(env.0.explain(&acme(), &query, T1).reason, "the denial no forbids it: audit");
 }

@@ -20,7 +20,7 @@ pub(super) async fn run(role: &str, mut config: Config, matches: &ArgMatches) ->
         let joins = matches.get_one::<PathBuf>("join");
         return match joins {
             Some(first) => further_node(process, first).await,
-            None => bus(process).await,
+            None => Box::pin(bus(process)).await,
         };
     }
     let installation = Installation::find(&config);

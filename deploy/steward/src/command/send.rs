@@ -17,7 +17,7 @@ use crate::output;
 pub(crate) fn shorthand(noun: &str, verb: &str) -> Shorthand {
     let (positionals, renames): (&[&str], &[(&str, &str)]) = match (noun, verb) {
         ("tenant", "create") => (&["name"], &[("name", "tenant")]),
-        ("account", "create") => (&["name"], &[]),
+        ("account", "create") | ("group", "define") => (&["name"], &[]),
         ("user", "invite") => (&["email"], &[]),
         ("user", "disable" | "enable" | "erase" | "set") => (&["principal"], &[]),
         ("account", "set-owner") => (&["account", "owner"], &[]),
@@ -43,7 +43,6 @@ pub(crate) fn shorthand(noun: &str, verb: &str) -> Shorthand {
         ("review", _) => (&["review"], &[("grant", "grants")]),
         ("data-class", "set") => (&["scope", "class"], &[]),
         ("grant", "give" | "revoke") | ("trial", "start" | "stop") => (&["to", "role"], &[]),
-        ("group", "define") => (&["name"], &[]),
         ("group", "join" | "leave") => (&["group", "member"], &[]),
         ("group", "remove") => (&["group"], &[]),
         ("budget", "set") => (&["scope", "limit"], &[]),

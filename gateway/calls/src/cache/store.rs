@@ -112,7 +112,9 @@ impl Store {
         let ends: Vec<End> =
             state.shelves.get(erased).into_iter().flat_map(|shelf| shelf.ends.iter().copied()).collect();
         let keys: Vec<CacheKey> = ends.iter().filter_map(|end| state.by_end.get(end).cloned()).collect();
-        keys.iter().for_each(|key| state.remove(key));
+        for key in &keys {
+            state.remove(key);
+        }
     }
 
     /// The answers to the questions of a circle.

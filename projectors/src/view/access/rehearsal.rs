@@ -41,13 +41,12 @@ pub(super) async fn rehearse(engine: &Engine, query: &Query<'_>, asked: &Rehears
     let kinds: Vec<AggregateKind> =
         COMMANDED.iter().copied().chain([AggregateKind::Usage, AggregateKind::Denials]).collect();
     let scan = Scan { engine, shard: query.shard, tenant, kinds: &kinds };
-    let start = match asked.after {
-        Some(after) => after,
+    let start = if let Some(after) = asked.after {
+        after
+    } else {
         // A window that had begun before is as full as it was then.
-        None => {
-            let windows = takes.budgets.iter().map(|budget| budget.begins(asked.since));
-            scan.begin(windows.min().unwrap_or(asked.since).min(asked.since)).await?
-        }
+        let windows = takes.budgets.iter().map(|budget| budget.begins(asked.since));
+        scan.begin(windows.min().unwrap_or(asked.since).min(asked.since)).await?
     };
     let next = scan.part(start, asked.until, &mut takes).await?;
     Ok(takes.finish(next, asked.until.unwrap_or(now)))
@@ -200,7 +199,13 @@ impl Rehearsing {
                 key: Some(KeyRef { tenant: self.tenant.clone(), key: scopes.key.clone() }),
                 permission: Permission::model_invoke(),
                 scope: scopes.path.clone(),
-                context: Context { model: Some(model.clone()), cost: Some(cost) },
+                // Of which class its data was is not on record.
+                context: Context {
+                    model: Some(model.clone()),
+                    cost: Some(cost),
+                    any_class: true,
+                    ..Context::default()
+                },
             };
             let refused = would.authorise(&request, at).err()?;
             self.was.authorise(&request, at).is_ok().then(|| why(refused))

@@ -191,8 +191,9 @@ fn read(event: &ReadEvent, recorded: &Recorded<'_>, rows: &mut Rows<AccessUseRow
     match event {
         ReadEvent::Read { principal, query, .. } => note(principal, query, recorded, rows),
         ReadEvent::LeftOut { principal, queries } => {
-            for query in principal.iter().flat_map(|_| queries.keys()) {
-                principal.iter().for_each(|who| note(who, query, recorded, rows));
+            let Some(who) = principal else { return };
+            for query in queries.keys() {
+                note(who, query, recorded, rows);
             }
         }
     }

@@ -93,11 +93,40 @@ fn commanded(event: &Event, tenant: &TenantId, authority: &Authority) -> Option<
             AccessEvent::GrantRevoked { grant, .. } => ("grant:revoke", Some(grant.on.clone())),
             AccessEvent::TrialStarted { grant, .. } => ("trial:start", Some(grant.on.clone())),
             AccessEvent::TrialEnded { grant, .. } => ("trial:stop", Some(grant.on.clone())),
+            AccessEvent::RoleRemoved { .. } => ("role:remove", whole),
+            AccessEvent::GroupDefined { .. } => ("group:define", whole),
+            AccessEvent::GroupJoined { .. } => ("group:join", whole),
+            AccessEvent::GroupLeft { .. } => ("group:leave", whole),
+            AccessEvent::GroupRemoved { .. } => ("group:remove", whole),
+            AccessEvent::DenialSet { spec, .. } => ("deny:set", Some(spec.on.clone())),
+            AccessEvent::SeparationSet { spec, .. } => ("separation:set", Some(spec.on.clone())),
+            AccessEvent::ElevationAllowed { rule: _, spec } => ("elevation:allow", Some(spec.on.clone())),
+            AccessEvent::ReviewStarted { spec, .. } => ("review:start", Some(spec.on.clone())),
+            AccessEvent::DataClassSet { scope, .. } => ("data-class:set", Some(scope.clone())),
+            // Where these belong is not in them.
+            AccessEvent::DenialRemoved { .. }
+            | AccessEvent::SeparationRemoved { .. }
+            | AccessEvent::ElevationDisallowed { .. }
+            | AccessEvent::ElevationRequested { .. }
+            | AccessEvent::ElevationApproved { .. }
+            | AccessEvent::ElevationRefused { .. }
+            | AccessEvent::ElevationEnded { .. }
+            | AccessEvent::GrantsConfirmed { .. }
+            | AccessEvent::ReviewClosed { .. } => return None,
         },
         Event::Identity(event) => match event {
             IdentityEvent::AccountCreated { .. } => ("account:create", whole),
             IdentityEvent::UserInvited { .. } => ("user:invite", whole),
+            IdentityEvent::OwnerSet { .. } => ("account:set-owner", whole),
+            IdentityEvent::UserChanged { .. } => ("user:set", whole),
+            IdentityEvent::UserEnabled { .. } => ("user:enable", whole),
             IdentityEvent::UserDisabled { .. } => ("user:disable", whole),
+            IdentityEvent::UserErased { .. } => ("user:erase", whole),
+            IdentityEvent::UserKeyDestroyed { .. } => return None,
+            IdentityEvent::KeyReplaced { key, .. } => {
+                let known = authority.identity(tenant).and_then(|identity| identity.key(key));
+                ("key:rotate", known.map(|key| key.scope.clone()))
+            }
             IdentityEvent::KeyIssued { scope, .. } => ("key:issue", Some(scope.clone())),
             IdentityEvent::KeyRevoked { key, .. } => {
                 let known = authority.identity(tenant).and_then(|identity| identity.key(key));
@@ -106,6 +135,10 @@ fn commanded(event: &Event, tenant: &TenantId, authority: &Authority) -> Option<
         },
         Event::Tenant(TenantEvent::Suspended { .. }) => ("tenant:suspend", whole),
         Event::Tenant(TenantEvent::Resumed) => ("tenant:resume", whole),
+        Event::Tenant(TenantEvent::SettingsChanged { .. }) => ("tenant:set", whole),
+        Event::Tenant(TenantEvent::ProjectCreated { .. }) => ("project:create", whole),
+        Event::Tenant(TenantEvent::FlagSet { .. }) => ("flag:set", whole),
+        Event::Tenant(TenantEvent::QuotaSet { .. }) => ("quota:set", whole),
         Event::Ledger(LedgerEvent::BudgetSet { key, .. }) => ("budget:set", Some(key.scope.clone())),
         Event::Agent(AgentEvent::Defined { .. }) => ("agent:define", whole),
         Event::Checkpoint(CheckpointEvent::Requested) => ("checkpoint:request", whole),

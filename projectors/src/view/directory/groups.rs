@@ -43,7 +43,8 @@ pub(super) fn fold(event: &AccessEvent, tenant: &TenantId, at: Timestamp, rows: 
             }
             *rows.row(&group_key(tenant, group)) = None;
         }
-        AccessEvent::RoleDefined { .. } | AccessEvent::RoleGranted { .. } | AccessEvent::GrantRevoked { .. } => {}
+        // No other event is about groups.
+        _ => {}
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use steward_events::commit::Recorded;
 use steward_events::event::{
-    Addressed, BatchEvent, CatalogEvent, ChannelEvent, ChannelSpec, DenialEvent, IdentityEvent, LedgerEvent, Notice,
-    NoticeSource, TaskEvent, TenantEvent,
+    AccessEvent, Addressed, BatchEvent, CatalogEvent, ChannelEvent, ChannelSpec, DenialEvent, IdentityEvent,
+    LedgerEvent, Notice, NoticeSource, TaskEvent, TenantEvent,
 };
 use steward_events::id::{ChannelId, MessageId, SecretId, TenantId};
 use steward_events::provider_key::SecretValue;
@@ -231,7 +231,8 @@ impl Known {
 
 steward_events::view!(
     Known,
-    reads ChannelEvent, CatalogEvent, TenantEvent, IdentityEvent, LedgerEvent, TaskEvent, BatchEvent, DenialEvent
+    reads ChannelEvent, CatalogEvent, TenantEvent, IdentityEvent, AccessEvent, LedgerEvent, TaskEvent, BatchEvent,
+        DenialEvent
 );
 
 impl Reads<ChannelEvent> for Known {
@@ -312,6 +313,13 @@ impl Reads<TenantEvent> for Known {
 impl Reads<IdentityEvent> for Known {
     fn read(&mut self, event: &IdentityEvent, recorded: &Recorded<'_>) {
         self.hear(notice::identity(event, recorded), recorded);
+    }
+}
+
+impl Reads<AccessEvent> for Known {
+    fn read(&mut self, event: &AccessEvent, recorded: &Recorded<'_>) {
+        let notice = self.table.access(event, recorded);
+        self.hear(notice, recorded);
     }
 }
 

@@ -23,6 +23,7 @@ fn after(events: impl IntoIterator<Item = Happened>) -> Plans {
             causation: None,
             correlation: CorrelationId::new("r1").unwrap(),
             body: None,
+            key: None,
             events: vec![event],
         };
         let event = entry.events.first().unwrap();

@@ -29,6 +29,7 @@ fn after(events: impl IntoIterator<Item = (&'static str, Event)>) -> Places {
             causation: None,
             correlation: CorrelationId::new("r1").unwrap(),
             body: None,
+            key: None,
             events: vec![event],
         };
         let event = entry.events.first().unwrap();

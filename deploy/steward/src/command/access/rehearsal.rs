@@ -2,6 +2,7 @@
 //! nobody needs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use clap::ArgMatches;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -334,10 +335,10 @@ fn as_typed(Change { command, body }: &Change) -> String {
     let mut typed =
         format!("steward {} {} {} --on {}", command.replace('.', " "), field("to"), field("role"), field("on"));
     if let Some(condition) = body.get("condition") {
-        typed += &format!(" --condition '{condition}'");
+        _ = write!(typed, " --condition '{condition}'");
     }
     if let Some(expires) = body.get("expires").and_then(Value::as_str) {
-        typed += &format!(" --expires {expires}");
+        _ = write!(typed, " --expires {expires}");
     }
     typed
 }

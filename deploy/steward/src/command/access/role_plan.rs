@@ -2,6 +2,7 @@
 
 use clap::ArgMatches;
 use steward_events::BoxError;
+use steward_events::permission::PermissionPattern;
 use steward_events::query::{RoleUse, RoleUseQuery};
 
 use crate::client::Client;
@@ -19,7 +20,7 @@ pub(crate) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Re
         println!("nobody holds {role}");
     } else {
         let rows = found.holders.iter().map(|holder| {
-            let loses: Vec<&str> = holder.loses.iter().map(|pattern| pattern.as_str()).collect();
+            let loses: Vec<&str> = holder.loses.iter().map(PermissionPattern::as_str).collect();
             vec![
                 holder.to.to_string(),
                 holder.name.clone().unwrap_or_else(|| "-".to_owned()),
@@ -44,7 +45,7 @@ pub(crate) async fn run(matches: &ArgMatches, client: &Client, json: bool) -> Re
         (Some(obstacle), _) => println!("it cannot be removed: {obstacle}"),
         (None, true) => println!("it can be removed: steward role remove {role} --tenant {tenant}"),
         (None, false) => {
-            println!("remove it with all grants: steward role remove {role} --revoke-grants true --tenant {tenant}")
+            println!("remove it with all grants: steward role remove {role} --revoke-grants true --tenant {tenant}");
         }
     }
     Ok(())

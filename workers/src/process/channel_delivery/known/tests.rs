@@ -1,9 +1,9 @@
 use steward_events::commit::Entry;
 use steward_events::event::{
-    BatchEndpoint, BatchProblem, BudgetKey, BudgetSpec, ChannelKind, DenialKind, Event, KeyHash, NoticeKind, Severity,
-    TaskInput, WindowBounds,
+    BatchEndpoint, BatchProblem, BudgetKey, BudgetSpec, ChannelKind, DenialKind, ElevationRequest, Event, KeyHash,
+    NoticeKind, ReviewSpec, Severity, TaskInput, WindowBounds,
 };
-use steward_events::id::{CommandId, CorrelationId, PrincipalId, StreamId};
+use steward_events::id::{CommandId, CorrelationId, ElevationId, PrincipalId, StreamId};
 use steward_events::quantity::{Epoch, Position, Unit, Version, Window};
 use steward_events::sealed::{DataKey, KeyOwner};
 use steward_events::stream::StreamName;
@@ -44,6 +44,7 @@ impl World {
             causation: None,
             correlation: CorrelationId::new("r1").unwrap(),
             body: None,
+            key: None,
             events: vec![event.clone()],
         };
         let (position, version) = (Position(self.1), Version(1));
@@ -113,6 +114,9 @@ fn key_issued(key: &str, task: Option<&str>) -> IdentityEvent {
         task: task.map(|task| task.parse().unwrap()),
         permissions: vec![],
         parent: None,
+        addresses: vec![],
+        hours: vec![],
+        line: None,
     }
 }
 
@@ -135,6 +139,35 @@ fn people_and_keys_and_tenants_are_told_of() {
     assert_eq!((due[0].1.text.as_str(), due[3].1.scope.as_str()), ("unpaid", "acme/support"));
     assert!(due[3].1.title.starts_with("p_ana issued"), "{}", due[3].1.title);
     assert!(due.windows(2).all(|two| two[0].0 < two[1].0), "in order");
+}
+
+#[test]
+fn elevations_and_reviews_are_told_of() {
+    use NoticeKind::{ElevationApproved, ElevationRequested, ReviewStarted};
+
+    let mut world = World::with_channel(&["elevation.*", "review.*"], None);
+    let elevation: ElevationId = "elv_1".parse().unwrap();
+    let request = ElevationRequest {
+        rule: "glass".parse().unwrap(),
+        by: "p_bob".parse().unwrap(),
+        role: "owner".parse().unwrap(),
+        on: "acme/support".parse().unwrap(),
+        duration_s: 600,
+        reason: "the site is down".to_owned(),
+        lapses: NOW,
+    };
+    world.tell("main", AccessEvent::ElevationRequested { elevation: elevation.clone(), request });
+    let (by, until, reason) = ("p_bob".parse().unwrap(), NOW, String::new());
+    world.tell("main", AccessEvent::ElevationApproved { elevation, by, until, self_approved: true, reason });
+    let spec = ReviewSpec { on: "acme".parse().unwrap(), due: NOW, reviewers: vec![], revoke_unreviewed: true };
+    world.tell("main", AccessEvent::ReviewStarted { review: "q4".parse().unwrap(), spec });
+    assert_eq!(world.kinds(), [ElevationRequested, ElevationApproved, ReviewStarted]);
+    let due = world.due();
+    assert_eq!(
+        (due[0].1.title.as_str(), due[0].1.text.as_str()),
+        ("p_bob asks for the role owner on acme/support", "the site is down")
+    );
+    assert_eq!((due[1].1.severity, due[1].1.scope.as_str()), (Severity::Critical, "acme/support"));
 }
 
 #[test]
