@@ -34,6 +34,7 @@ use crate::identity::{Identity, Key};
 use crate::quota::Quota;
 use crate::tenant::Tenant;
 
+mod active;
 mod actor;
 mod cedar;
 mod compiled;
@@ -60,12 +61,14 @@ mod supposed;
 mod system;
 mod words;
 
+pub use active::agent_principal;
 pub use held_rights::RolePermissions;
 pub use prepared::RIGHTS_KEPT_MAX;
 pub use request::{AccessRequest, Allowed, Context, KeyHolder};
 pub use sight::Sight;
 pub use supposed::{changes_rights, read_changes};
 
+use active::is_of_steward;
 use actor::{Actor, WholeKeys};
 use held_rights::HeldRights;
 use policies::Policies;
@@ -165,26 +168,7 @@ impl Authority {
             return Err(Rejection::invalid("scope", format!("{scope} is outside tenant {tenant}")));
         }
         self.check_archived(request)?;
-        let operator = self.is_operator(&actor.principal);
-        let circumstances = Circumstances {
-            now,
-            permission,
-            scope,
-            context: &request.context,
-            data_class: self.data_class(request),
-            denial: None,
-            suspended: rules.life.suspended().is_some() && !policy::audits(permission, operator),
-            operator,
-            active: self.inactive(tenant, &actor.principal).is_none(),
-            key: actor.key.as_ref().map(|held| KeyTerms {
-                scope: &held.key.scope,
-                models: &held.key.models,
-                addresses: &held.key.addresses,
-                over: held.over,
-                closed: self.is_closed(held.key, now),
-                is_for_it: self.is_for(held.key, permission),
-            }),
-        };
+        let circumstances = self.circumstances(request, actor, rules, now);
         let policies = self.policies.for_request();
         let rights = self.rights(tenant, &actor.principal);
         let set_aside = |held: &HeldRights| held.terms.is_set_aside().then(|| held.grant.clone());
@@ -210,6 +194,37 @@ impl Authority {
             return Err(self.denied(request, &narrowed, &agents, verdict, now));
         }
         Ok(by(format!("{reason}, acting through {agent}, which may too"), needs))
+    }
+
+    /// What bears on a request beside what its sender holds.
+    fn circumstances<'a>(
+        &'a self,
+        request: &'a AccessRequest,
+        actor: &'a Actor<'_>,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> Circumstances<'a> {
+        let AccessRequest { tenant, permission, scope, context, .. } = request;
+        let operator = self.is_operator(&actor.principal);
+        Circumstances {
+            now,
+            permission,
+            scope,
+            context,
+            data_class: self.data_class(request),
+            denial: None,
+            suspended: rules.life.suspended().is_some() && !policy::audits(permission, operator),
+            operator,
+            active: self.inactive(tenant, &actor.principal).is_none(),
+            key: actor.key.as_ref().map(|held| KeyTerms {
+                scope: &held.key.scope,
+                models: &held.key.models,
+                addresses: &held.key.addresses,
+                over: held.over,
+                closed: self.is_closed(held.key, now),
+                is_for_it: self.is_for(held.key, permission),
+            }),
+        }
     }
 
     /// The same for the holder of a key who acts in `tenant`: their own, or any for operators.
@@ -298,56 +313,10 @@ impl Authority {
         rules.ok_or_else(|| Rejection::UnknownTenant { tenant: tenant.clone() })
     }
 
-    /// Why `principal` may do nothing in `tenant`, whatever it was granted; none if it is active.
-    fn inactive(&self, tenant: &TenantId, principal: &PrincipalId) -> Option<String> {
-        let identity = |tenant: &TenantId| self.tenants.get(tenant).map(|rules| &rules.identity);
-        let among = |of: Option<&'_ Identity>| of.is_some_and(|identity| identity.principal(principal).is_some());
-        let steward = || identity(&TenantId::steward()).filter(|_| is_of_steward(principal));
-        let own = identity(tenant);
-        let Some(identity) = (if among(own) { own } else { steward().filter(|of| among(Some(of))) }) else {
-            let group = self.access(tenant).is_some_and(|access| access.group(principal).is_some());
-            return Some(if group {
-                format!("{principal} is a group: its members act, and it does not")
-            } else {
-                format!("there is no principal {principal} in tenant {tenant}")
-            });
-        };
-        let known = identity.principal(principal)?;
-        if let Some(reason) = &known.disabled {
-            return Some(format!("{principal} is disabled: {reason}"));
-        }
-        let owner = known.owner.as_ref()?;
-        let gone = identity.principal(owner).is_none_or(|owner| owner.disabled.is_some());
-        gone.then(|| format!("{principal} may act only while its owner {owner} may, who is disabled"))
-    }
-
-    /// True if `principal` is a service account that may not act because its owner may not.
-    fn is_ownerless(&self, tenant: &TenantId, principal: &PrincipalId) -> bool {
-        let Some(identity) = self.identity(tenant) else { return false };
-        let owner =
-            identity.principal(principal).filter(|known| known.disabled.is_none()).and_then(|of| of.owner.as_ref());
-        owner.is_some_and(|owner| identity.principal(owner).is_none_or(|owner| owner.disabled.is_some()))
-    }
-
     fn is_operator(&self, principal: &PrincipalId) -> bool {
         let known = || self.tenants.get(&TenantId::steward())?.identity.principal(principal);
         is_of_steward(principal) && known().is_some()
     }
-}
-
-/// True for ids that only the tenant `steward` makes: see [`Identity`].
-fn is_of_steward(principal: &PrincipalId) -> bool {
-    principal.as_str().starts_with("op_")
-}
-
-/// As whom an agent's own grants are held.
-pub fn agent_principal(agent: &AgentId) -> PrincipalId {
-    // An agent's name of the greatest length would make the id too long; its beginning and its hash do not.
-    PrincipalId::new(format!("agent_{agent}")).unwrap_or_else(|_| {
-        let hash = steward_events::digest::CommitHash::of(agent.as_str().as_bytes()).to_string();
-        PrincipalId::new(format!("agent_{}_{}", &agent.as_str()[..40], &hash[..26]))
-            .unwrap_or_else(|_| PrincipalId::system(steward_events::id::SystemPart::Bootstrap))
-    })
 }
 
 /// That a key may be used in the tenant asked for: its own, or any for operators. Ids of people and of keys may be the same

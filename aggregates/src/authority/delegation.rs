@@ -31,12 +31,9 @@ use steward_events::timestamp::Timestamp;
 
 use super::actor::{Actor, HeldKey, MustNameKey};
 use super::key_bounds::{as_issued, exceeds};
-use super::rights::Rights;
+use super::rights::{Passed, Rights, taken};
 use super::words::{forbidden, forbidden_to};
 use super::{AccessRequest, Allowed, Authority, Context, suspended, system};
-
-/// Something that is passed on: what, where and until when.
-pub(super) type Passed = (PermissionPattern, Scope, Option<Timestamp>);
 
 impl Authority {
     /// Whether `principal` may send `command` to `tenant`: the permission where it concerns, and what the command passes
@@ -384,11 +381,6 @@ const fn outlasts(command: &Command) -> bool {
 /// What works on as the one who submitted it.
 const fn ends_with_its_key(command: &Command) -> bool {
     matches!(command, Command::Task(TaskCommand::SubmitTask(_)) | Command::Batch(BatchCommand::SubmitBatch(_)))
-}
-
-/// The same rights, as they are taken: until now.
-fn taken(rights: Vec<Passed>, now: Timestamp) -> Vec<Passed> {
-    rights.into_iter().map(|(pattern, scope, _)| (pattern, scope, Some(now))).collect()
 }
 
 fn holds(rights: &Rights, actor: &Actor<'_>, (pattern, scope, until): &Passed, now: Timestamp) -> bool {

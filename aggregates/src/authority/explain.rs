@@ -12,7 +12,6 @@ use steward_events::timestamp::Timestamp;
 
 use super::actor::Actor;
 use super::held_rights::HeldRights;
-use super::key_door::set_owner;
 use super::policy::{Policy, Verdict};
 use super::rights::Rights;
 use super::words::{forbidden_to, in_words, not_granted};
@@ -46,11 +45,7 @@ impl Authority {
                 }
                 Policy::PrincipalInactive => (
                     self.inactive(tenant, principal).unwrap_or_else(|| format!("{principal} is not active")),
-                    if self.is_ownerless(tenant, principal) {
-                        set_owner(principal)
-                    } else {
-                        "somebody who is active".to_owned()
-                    },
+                    self.who_would_act(tenant, principal),
                 ),
                 Policy::KeyOver => ("the key was revoked or has expired".to_owned(), new_key(&format!("--on {scope}"))),
                 Policy::KeyHours | Policy::KeyAddresses => match key {

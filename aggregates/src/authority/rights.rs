@@ -18,6 +18,9 @@ use super::policies::ForRequest;
 use super::policy::{Asker, Circumstances, Verdict};
 use crate::access::separation::overlap;
 
+/// Something that is passed on: what, where and until when.
+pub(super) type Passed = (PermissionPattern, Scope, Option<Timestamp>);
+
 /// What one principal holds.
 #[derive(Debug)]
 pub(super) struct Rights {
@@ -139,4 +142,9 @@ impl Rights {
         let first = including().next().filter(|_| self.has_set_aside)?;
         including().all(|held| held.terms.is_set_aside()).then_some(first)
     }
+}
+
+/// The same rights, as they are taken: until now.
+pub(super) fn taken(rights: Vec<Passed>, now: Timestamp) -> Vec<Passed> {
+    rights.into_iter().map(|(pattern, scope, _)| (pattern, scope, Some(now))).collect()
 }

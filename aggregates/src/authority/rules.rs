@@ -13,8 +13,8 @@ use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 
 use super::actor::Actor;
-use super::delegation::Passed;
 use super::denials::holds_one;
+use super::rights::Passed;
 use super::words::forbidden_to;
 use super::{AccessRequest, Authority};
 use crate::access::Access;

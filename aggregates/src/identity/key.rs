@@ -305,14 +305,8 @@ impl Identity {
                     self.keys_live = self.keys_live.saturating_sub(1);
                 }
             }
-            IdentityEvent::AccountCreated { .. }
-            | IdentityEvent::OwnerSet { .. }
-            | IdentityEvent::UserInvited { .. }
-            | IdentityEvent::UserChanged { .. }
-            | IdentityEvent::UserEnabled { .. }
-            | IdentityEvent::UserDisabled { .. }
-            | IdentityEvent::UserErased { .. }
-            | IdentityEvent::UserKeyDestroyed { .. } => {}
+            // What is about people is taken in elsewhere.
+            _ => {}
         }
     }
 }

@@ -123,6 +123,17 @@ fn bench() -> Command {
         .arg(option("write", "FILE", "Write the tables into this page, and the plots into a folder beside it"))
 }
 
+fn docs() -> Command {
+    Command::new("docs").about("Print a reference made from the tables and types").arg(
+        required("page", "commands, configuration, openapi or asyncapi").value_parser([
+            "commands",
+            "configuration",
+            "openapi",
+            "asyncapi",
+        ]),
+    )
+}
+
 fn views() -> Vec<Command> {
     vec![
         Command::new("apply")
@@ -174,14 +185,7 @@ fn views() -> Vec<Command> {
             .about("The settings of this process")
             .subcommand_required(true)
             .subcommand(Command::new("show").about("Each setting with its value and where that comes from")),
-        Command::new("docs").about("Print a reference made from the tables and types").arg(
-            required("page", "commands, configuration, openapi or asyncapi").value_parser([
-                "commands",
-                "configuration",
-                "openapi",
-                "asyncapi",
-            ]),
-        ),
+        docs(),
     ]
 }
 

@@ -63,12 +63,7 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<ExitCode, BoxError> {
         ("cost", _) => cost::run(typed, &connect()?, json).await?,
         ("replay", _) => replay::run(typed, &connect()?, json).await?,
         ("docs", _) => docs::run(typed)?,
-        ("access", Some(("explain", typed))) => return access::explain(typed, &connect()?, json).await,
-        ("access", Some(("review", typed))) => access::review::run(typed, &connect()?, json).await?,
-        ("access", Some(("simulate", typed))) => access::simulate(typed, &connect()?, json).await?,
-        ("access", Some(("rehearse", typed))) => access::rehearse(typed, &connect()?, json).await?,
-        ("access", Some(("least", typed))) => access::least(typed, &connect()?, json).await?,
-        ("access", Some((_, typed))) => access::who_can(typed, &connect()?, json).await?,
+        ("access", Some((verb, typed))) => return access::run(verb, typed, &connect()?, json).await,
         ("role", Some(("remove", typed))) if typed.get_flag("plan") => {
             access::role_plan::run(typed, &connect()?, json).await?;
         }

@@ -262,8 +262,8 @@ fn fold_key(event: &IdentityEvent, tenant: &TenantId, at: Timestamp, rows: &mut 
         } => {
             // A task's key is its holder's for as long as the task lasts, and there are many.
             if task.is_none() {
-                *rows.row(&keys_of(tenant, principal).text(key.as_str())) =
-                    Some(DirectoryRow::Belongs(key.to_string()));
+                let place = keys_of(tenant, principal).text(key.as_str());
+                *rows.row(&place) = Some(DirectoryRow::Belongs(key.to_string()));
             }
             let stored = StoredKey {
                 key: key.clone(),
@@ -294,14 +294,8 @@ fn fold_key(event: &IdentityEvent, tenant: &TenantId, at: Timestamp, rows: &mut 
                 stored.revoked = Some(reason.clone());
             }
         }
-        IdentityEvent::AccountCreated { .. }
-        | IdentityEvent::OwnerSet { .. }
-        | IdentityEvent::UserInvited { .. }
-        | IdentityEvent::UserChanged { .. }
-        | IdentityEvent::UserEnabled { .. }
-        | IdentityEvent::UserDisabled { .. }
-        | IdentityEvent::UserErased { .. }
-        | IdentityEvent::UserKeyDestroyed { .. } => {}
+        // What is about people was taken in before.
+        _ => {}
     }
 }
 

@@ -12,13 +12,14 @@ use crate::client::Client;
 use crate::command::options::{past_moment, principal};
 use crate::output;
 
-pub(super) mod review;
+mod review;
 pub(super) mod role_plan;
 
 mod changes;
 mod rehearsal;
 
-pub(super) use rehearsal::{least, print, rehearse, simulate, whole};
+use rehearsal::{least, rehearse, simulate};
+pub(super) use rehearsal::{print, whole};
 
 fn required<'a>(matches: &'a ArgMatches, name: &str) -> Result<&'a String, BoxError> {
     matches.get_one::<String>(name).ok_or_else(|| format!("{name} is missing").into())
@@ -33,8 +34,20 @@ fn tenant_of(client: &Client, scope: &Scope) -> Result<TenantId, BoxError> {
     }
 }
 
-/// Exit status 0 if it is allowed, 1 if not.
-pub(super) async fn explain(matches: &ArgMatches, client: &Client, json: bool) -> Result<ExitCode, BoxError> {
+/// Exit status 0 if it is allowed, or nothing was asked that can be refused; else 1.
+pub(super) async fn run(verb: &str, typed: &ArgMatches, client: &Client, json: bool) -> Result<ExitCode, BoxError> {
+    match verb {
+        "explain" => return explain(typed, client, json).await,
+        "review" => review::run(typed, client, json).await?,
+        "simulate" => simulate(typed, client, json).await?,
+        "rehearse" => rehearse(typed, client, json).await?,
+        "least" => least(typed, client, json).await?,
+        _ => who_can(typed, client, json).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn explain(matches: &ArgMatches, client: &Client, json: bool) -> Result<ExitCode, BoxError> {
     let scope: Scope = required(matches, "scope")?.parse()?;
     let tenant = tenant_of(client, &scope)?;
     let who = required(matches, "principal")?;
@@ -58,7 +71,7 @@ pub(super) async fn explain(matches: &ArgMatches, client: &Client, json: bool) -
     Ok(if explanation.allowed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-pub(super) async fn who_can(matches: &ArgMatches, client: &Client, json: bool) -> Result<(), BoxError> {
+async fn who_can(matches: &ArgMatches, client: &Client, json: bool) -> Result<(), BoxError> {
     let scope: Scope = required(matches, "scope")?.parse()?;
     let tenant = tenant_of(client, &scope)?;
     let query = WhoCanQuery {

@@ -133,26 +133,46 @@ fn commanded(event: &Event, tenant: &TenantId, authority: &Authority) -> Option<
                 ("key:revoke", known.map(|key| key.scope.clone()))
             }
         },
-        Event::Tenant(TenantEvent::Suspended { .. }) => ("tenant:suspend", whole),
-        Event::Tenant(TenantEvent::Resumed) => ("tenant:resume", whole),
-        Event::Tenant(TenantEvent::SettingsChanged { .. }) => ("tenant:set", whole),
-        Event::Tenant(TenantEvent::ProjectCreated { .. }) => ("project:create", whole),
-        Event::Tenant(TenantEvent::FlagSet { .. }) => ("flag:set", whole),
-        Event::Tenant(TenantEvent::QuotaSet { .. }) => ("quota:set", whole),
+        Event::Tenant(event) => (of_tenant(event)?, whole),
         Event::Ledger(LedgerEvent::BudgetSet { key, .. }) => ("budget:set", Some(key.scope.clone())),
         Event::Agent(AgentEvent::Defined { .. }) => ("agent:define", whole),
         Event::Checkpoint(CheckpointEvent::Requested) => ("checkpoint:request", whole),
-        Event::Catalog(event) => match event {
-            CatalogEvent::ProviderSet { .. } => ("provider:set", whole),
-            CatalogEvent::ModelSet { .. } => ("model:set", whole),
-            CatalogEvent::RouteSet { .. } => ("route:set", whole),
-            CatalogEvent::PriceSet { .. } => ("price:set", whole),
-            CatalogEvent::CacheSet { .. } => ("cache:set", whole),
-            CatalogEvent::CachePurged { .. } => ("cache:purge", whole),
-            CatalogEvent::PromptSet { .. } => ("prompt:set", whole),
-            CatalogEvent::SecretSet { .. } => ("secret:set", whole),
-            CatalogEvent::SecretRemoved { .. } => ("secret:remove", whole),
-        },
+        Event::Catalog(event) => (of_catalog(event), whole),
         _ => return None,
+    })
+}
+
+const fn of_catalog(event: &CatalogEvent) -> &'static str {
+    match event {
+        CatalogEvent::ProviderSet { .. } => "provider:set",
+        CatalogEvent::ModelSet { .. } => "model:set",
+        CatalogEvent::RouteSet { .. } => "route:set",
+        CatalogEvent::PriceSet { .. } => "price:set",
+        CatalogEvent::CacheSet { .. } => "cache:set",
+        CatalogEvent::CachePurged { .. } => "cache:purge",
+        CatalogEvent::PromptSet { .. } => "prompt:set",
+        CatalogEvent::SecretSet { .. } => "secret:set",
+        CatalogEvent::SecretRemoved { .. } => "secret:remove",
+    }
+}
+
+const fn of_tenant(event: &TenantEvent) -> Option<&'static str> {
+    Some(match event {
+        TenantEvent::Suspended { .. } => "tenant:suspend",
+        TenantEvent::Resumed => "tenant:resume",
+        TenantEvent::SettingsChanged { .. } => "tenant:set",
+        TenantEvent::ProjectCreated { .. } => "project:create",
+        TenantEvent::ProjectRenamed { .. } => "project:rename",
+        TenantEvent::ProjectArchived { .. } => "project:archive",
+        TenantEvent::ProjectRestored { .. } => "project:restore",
+        TenantEvent::FlagSet { .. } => "flag:set",
+        TenantEvent::FlagRemoved { .. } => "flag:remove",
+        TenantEvent::QuotaSet { .. } => "quota:set",
+        TenantEvent::QuotaRemoved { .. } => "quota:remove",
+        TenantEvent::PlanSet { .. } => "tenant:set-plan",
+        TenantEvent::PlanDefined { .. } => "plan:define",
+        TenantEvent::ErasureAsked { .. } => "tenant:erase",
+        TenantEvent::ErasureCancelled => "tenant:cancel-erase",
+        TenantEvent::Created { .. } | TenantEvent::Erased | TenantEvent::Destroyed { .. } => return None,
     })
 }

@@ -124,14 +124,11 @@ impl DirectoryView {
     }
 
     pub(super) async fn open(&self, person: StoredPerson) -> Result<UserRow, KeyError> {
-        let profile = match &person.profile {
-            None => None,
-            Some(profile) => match open(&self.keyring, profile).await {
-                Ok(profile) => Some(profile),
-                Err(KeyError::Erased(_)) => None,
-                Err(error) => return Err(error),
-            },
+        let opened = match &person.profile {
+            Some(profile) => open(&self.keyring, profile).await.map(Some),
+            None => Ok(None),
         };
+        let profile = if matches!(opened, Err(KeyError::Erased(_))) { None } else { opened? };
         let erased = profile.is_none();
         let (email, name) = profile.map(|profile| (profile.email, profile.name)).unzip();
         Ok(UserRow {
