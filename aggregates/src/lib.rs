@@ -6,7 +6,6 @@
 pub mod access;
 pub mod agent;
 pub mod aggregate;
-pub mod authority;
 pub mod batch;
 pub mod catalog;
 pub mod channel;

@@ -1,4 +1,5 @@
-//! The words on the bus: commands, events, queries, rejections, quantities, and the tables that list them.
+//! The words on the bus: commands, events, rejections, quantities, and the tables that list them. Queries have a crate of their
+//! own.
 //!
 //! This crate knows what Steward says. It must not know who decides, who reads, what carries the words (the ports), nor
 //! which software is behind a port; it has no async code, no clock and no input or output.
@@ -15,7 +16,6 @@ pub mod permission;
 pub mod provider_key;
 pub mod public_address;
 pub mod quantity;
-pub mod query;
 pub mod rejection;
 pub mod request;
 pub mod scope;
@@ -26,7 +26,7 @@ pub mod setting;
 pub mod shard;
 pub mod shared;
 pub mod stream;
-mod text;
+pub mod text;
 pub mod timestamp;
 pub mod view;
 pub mod window;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::de::{Deserializer, Error, Visitor};
 
 /// A value from the text that stands there.
-pub(crate) fn read<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+pub fn read<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: FromStr<Err: fmt::Display>,
     D: Deserializer<'de>,

@@ -9,7 +9,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, header};
-use steward_aggregates::authority::Context;
+use steward_authority::Context;
 use steward_calls::{Accepted, Access, AuthenticatedKey, BodyMemory, CallPermit, IdempotencyKey, Limits, Taker};
 use steward_events::event::AddressRange;
 use steward_events::id::TenantId;

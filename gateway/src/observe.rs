@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::HeaderValue;
 use http::request::Parts;
-use steward_aggregates::authority::KeyHolder;
+use steward_authority::KeyHolder;
 use steward_events::event::DenialKind;
 use steward_events::id::{CorrelationId, PrincipalId, TenantId};
 use steward_events::ids::Ids;

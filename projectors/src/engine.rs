@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use steward_aggregates::authority::Authority;
+use steward_authority::Authority;
 use steward_events::ids::Ids;
 use steward_ports::clock::Clock;
 use steward_ports::keys::Keyring;

@@ -153,12 +153,12 @@ impl Projectors {
 
 #[cfg(test)]
 mod tests {
-    use steward_events::query::QUERIES;
     use steward_events::sealed::DataKey;
     use steward_ports::clock::{RandomIds, SystemClock};
     use steward_ports::keys::{Keyring, MemoryVault};
     use steward_ports::log::memory::MemoryLog;
     use steward_ports::store::memory::MemoryStore;
+    use steward_queries::QUERIES;
 
     use super::*;
 

@@ -7,17 +7,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use steward_aggregates::authority::{AccessRequest, Context, Sight};
+use steward_authority::{AccessRequest, Context, Sight};
 use steward_events::event::{DenialKind, QuotaKind};
 use steward_events::id::{PrincipalId, TenantId};
 use steward_events::quantity::Shard;
-use steward_events::query::{self, Answers, QuerySpec};
 use steward_events::rejection::Rejection;
 use steward_events::request::Request;
 use steward_events::scope::Scope;
 use steward_events::shard::STEWARD_SHARD;
 use steward_ports::bus::{Failure, QueryService};
 use steward_ports::notes::{By, Note, What};
+use steward_queries::{self, Answers, QuerySpec};
 
 use crate::engine::config::Config;
 use crate::engine::places::answering;

@@ -1,5 +1,5 @@
 //! The one list of read models. One more is a file in `view/` and a line here; its queries are rows of the table in
-//! `steward_events::query`.
+//! `steward_queries`.
 
 use std::sync::Arc;
 

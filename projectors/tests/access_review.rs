@@ -13,8 +13,8 @@ use company::{Company, SHARD, grant, principal};
 use events::stream;
 use serde_json::json;
 use steward_events::event::{AccessEvent, AggregateKind, Event, IdentityEvent};
-use steward_events::query::ReviewedPage;
 use steward_projectors::Config;
+use steward_queries::ReviewedPage;
 
 const PRINCIPALS: usize = 10_000;
 
@@ -29,7 +29,7 @@ async fn current(company: &Company) {
 }
 
 /// All rows, page by page.
-async fn all(company: &Company, mut body: serde_json::Value) -> Vec<steward_events::query::ReviewedGrant> {
+async fn all(company: &Company, mut body: serde_json::Value) -> Vec<steward_queries::ReviewedGrant> {
     let mut rows = Vec::new();
     body["limit"] = json!(1_000);
     loop {

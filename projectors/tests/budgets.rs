@@ -16,7 +16,6 @@ use steward_events::command::{
 use steward_events::event::{AggregateKind, BudgetLevel, Event, UnsettledCall};
 use steward_events::id::{CallId, HolderId, KeyId, LeaseId, ModelId};
 use steward_events::quantity::{Amounts, Limit, NanoDollars, Position, Shard, Tokens, Turn, Unit, Window};
-use steward_events::query::{BudgetPage, BudgetRow};
 use steward_events::scope::{ScopeSet, Subject};
 use steward_events::timestamp::Timestamp;
 use steward_ports::log::EventLog;
@@ -28,6 +27,7 @@ use steward_projectors::engine::projector::Projector;
 use steward_projectors::engine::runner::Runner;
 use steward_projectors::engine::view_store;
 use steward_projectors::view::budgets::Budgets;
+use steward_queries::{BudgetPage, BudgetRow};
 use tokio_util::sync::CancellationToken;
 
 use company::{Company, SHARD, principal};

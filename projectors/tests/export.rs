@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use steward_events::digest::TreeHash;
-use steward_events::query::InclusionProof;
 use steward_projectors::export::{self, COMMITS, Demands, Report, Wanted, What};
+use steward_queries::InclusionProof;
 use steward_tlog::{Checkpoint, Note, SigningKey, leaf, proof};
 use tempfile::TempDir;
 
@@ -145,7 +145,7 @@ fn a_flipped_byte_in_tree_or_checkpoint_is_found() {
 /// True if both have the same notes, sizes, roots and positions.
 fn same_notes(one: &str, other: &str) -> bool {
     let notes = |text: &str| -> Option<Vec<_>> {
-        let read = |line: &str| serde_json::from_str::<steward_events::query::SignedCheckpoint>(line).ok();
+        let read = |line: &str| serde_json::from_str::<steward_queries::SignedCheckpoint>(line).ok();
         let all: Option<Vec<_>> = text.lines().map(read).collect();
         all.map(|all| all.into_iter().map(|c| (c.note, c.size, c.root, c.position)).collect())
     };

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use steward_events::event::{AggregateKind, Event, UsageEvent};
 use steward_events::quantity::{NanoDollars, Shard};
-use steward_events::query::{CostBy, CostQuery};
 use steward_jetstream::server::{Options, Server};
 use steward_jetstream::{Connection, Credentials, JetStreamLog, Role, provision};
 use steward_ports::log::EventLog;
@@ -19,6 +18,7 @@ use steward_projectors::engine::progress::Stage;
 use steward_projectors::engine::projector::Projector;
 use steward_projectors::engine::runner::Runner;
 use steward_projectors::view::cost::{self, CostReport};
+use steward_queries::{CostBy, CostQuery};
 use steward_sled::SledStore;
 use tokio_util::sync::CancellationToken;
 

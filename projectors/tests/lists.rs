@@ -13,15 +13,15 @@ use steward_events::event::{
 use steward_events::id::{AgentId, KeyId, ModelId, PrincipalId, ProviderId, RoleId, SecretId};
 use steward_events::provider_key::SecretValue;
 use steward_events::quantity::{PicoDollarsPerToken, Position, Shard, Tokens};
-use steward_events::query::{
-    AccountPage, AgentPage, GrantPage, GroupDetails, GroupPage, KeyPage, KeyRow, ModelPage, Page, PricePage,
-    ProviderPage, RolePage, TenantPage, TenantRow, TenantState, UserDetails, UserPage,
-};
 use steward_events::rejection::Rejection;
 use steward_events::sealed::{KeyOwner, Sealed};
 use steward_events::sender::KeyRef;
 use steward_events::timestamp::Timestamp;
 use steward_projectors::Config;
+use steward_queries::{
+    AccountPage, AgentPage, GrantPage, GroupDetails, GroupPage, KeyPage, KeyRow, ModelPage, Page, PricePage,
+    ProviderPage, RolePage, TenantPage, TenantRow, TenantState, UserDetails, UserPage,
+};
 
 use company::{Company, SHARD, grant, principal};
 use events::{NOON, stream, tenant};

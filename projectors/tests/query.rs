@@ -12,9 +12,6 @@ use steward_events::event::{
 };
 use steward_events::id::{AgentId, KeyId, TaskId};
 use steward_events::quantity::{Epoch, NanoDollars, Position, StepNumber, Tokens, Version};
-use steward_events::query::{
-    CostReport, Explanation, Metrics, Replay, TaskList, TaskState, TaskView, Verification, WhoCan,
-};
 use steward_events::rejection::Rejection;
 use steward_events::request::Format;
 use steward_events::sealed::{KeyOwner, Sealed};
@@ -23,6 +20,7 @@ use steward_ports::bus::QueryService;
 use steward_ports::log::{EventLog, Published};
 use steward_projectors::Config;
 use steward_projectors::view::cost::REPORT_ROWS_MAX;
+use steward_queries::{CostReport, Explanation, Metrics, Replay, TaskList, TaskState, TaskView, Verification, WhoCan};
 
 use company::{Company, SHARD, grant, principal};
 use events::{Dice, NOON, finished, stream, tenant};
@@ -504,7 +502,7 @@ async fn looks_at_what_people_did_and_refusals_are_on_record() {
     let _: Replay = company.query("acme", "p_max", "history.replay", &json!({"last": 1})).await.unwrap();
     company.query::<Replay>("acme", "svc_a", "history.replay", &json!({})).await.unwrap_err();
     company
-        .query::<steward_events::query::TaskView>("acme", "p_max", "task.show", &json!({"task": "t_9"}))
+        .query::<steward_queries::TaskView>("acme", "p_max", "task.show", &json!({"task": "t_9"}))
         .await
         .unwrap_err();
     // They are written behind the answers.

@@ -19,7 +19,6 @@ use steward_events::event::{
 };
 use steward_events::id::{CallId, CommandId, CorrelationId, HolderId, LeaseId, ModelId, PrincipalId, ProviderId};
 use steward_events::quantity::{Amounts, NanoDollars, Shard, Tokens, Unit, Window};
-use steward_events::query::{Happened, LeastPage, Outcome, Rehearsal};
 use steward_events::request::{Envelope, Format, Request};
 use steward_events::scope::ScopeSet;
 use steward_events::sealed::DataKey;
@@ -32,6 +31,7 @@ use steward_ports::keys::{Keyring, MemoryVault};
 use steward_ports::log::memory::MemoryLog;
 use steward_ports::store::memory::MemoryStore;
 use steward_projectors::{Config, ProjectorPorts, Projectors};
+use steward_queries::{Happened, LeastPage, Outcome, Rehearsal};
 
 const DAY: u64 = 86_400_000_000;
 const DAYS: u64 = 30;

@@ -18,12 +18,12 @@ use steward_events::event::{
 };
 use steward_events::id::{BatchId, FileId, TaskId};
 use steward_events::quantity::{Unit, Window};
-use steward_events::query::{Answers, QUERIES, QuerySpec};
 use steward_events::rejection::Rejection;
 use steward_events::sealed::{DataKey, KeyOwner, Sealed};
 use steward_events::sender::KeyRef;
 use steward_events::timestamp::Timestamp;
 use steward_projectors::Config;
+use steward_queries::{Answers, QUERIES, QuerySpec};
 
 /// The body of a query, about `project` where it can be. A new row needs one.
 fn example(spec: &QuerySpec, project: &str) -> Value {

@@ -14,7 +14,6 @@ use steward_events::event::{
 };
 use steward_events::id::CallId;
 use steward_events::quantity::{Amounts, NanoDollars, Position, Shard, Tokens};
-use steward_events::query::{CostBy, CostQuery, CostReport as Report, CostSums};
 use steward_events::rejection::Rejection;
 use steward_ports::clock::SystemClock;
 use steward_ports::log::EventLog;
@@ -29,6 +28,7 @@ use steward_projectors::engine::{key::Key, projector::Projector};
 use steward_projectors::view::cost::{self, CostReport};
 use steward_projectors::view::metrics::Metrics;
 use steward_projectors::view::tasks::Tasks;
+use steward_queries::{CostBy, CostQuery, CostReport as Report, CostSums};
 use steward_sled::SledStore;
 use tokio_util::sync::CancellationToken;
 

@@ -14,9 +14,6 @@ use steward_events::digest::CommitHash;
 use steward_events::digest::TreeHash;
 use steward_events::event::{AggregateKind, CheckpointEvent, Event};
 use steward_events::quantity::{Position, Shard};
-use steward_events::query::{
-    Checkpoints, Commits, ConsistencyProof, Due, DueQuery, InclusionProof, TileHashes, TreeState, Verification,
-};
 use steward_events::rejection::Rejection;
 use steward_ports::clock::SystemClock;
 use steward_ports::log::memory::MemoryLog;
@@ -26,6 +23,9 @@ use steward_projectors::Config;
 use steward_projectors::engine::progress::Stage;
 use steward_projectors::engine::runner::Runner;
 use steward_projectors::view::audit::transparency::{StoredTree, Transparency};
+use steward_queries::{
+    Checkpoints, Commits, ConsistencyProof, Due, DueQuery, InclusionProof, TileHashes, TreeState, Verification,
+};
 use steward_tlog::tile::Hashes;
 use steward_tlog::{Checkpoint, Frontier, SigningKey, leaf, origin, proof};
 use tokio_util::sync::CancellationToken;

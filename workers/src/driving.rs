@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use steward_aggregates::authority::Authority;
+use steward_authority::Authority;
 use steward_events::id::TenantId;
 use steward_events::timestamp::Timestamp;
 use steward_events::view::View;

@@ -21,7 +21,7 @@ pub use config::Config;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use steward_aggregates::authority::Authority;
+use steward_authority::Authority;
 use steward_events::BoxError;
 use steward_events::event::AggregateKind;
 use steward_events::ids::Ids;

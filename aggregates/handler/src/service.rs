@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use steward_aggregates::authority::{Allowed, Authority, CHANGES_RIGHTS};
+use steward_authority::{Allowed, Authority, CHANGES_RIGHTS};
 use steward_events::command::{Command, Reference};
 use steward_events::event::{DenialKind, GrantId, QuotaKind, Quotas};
 use steward_events::id::{PrincipalId, SystemPart, TenantId};

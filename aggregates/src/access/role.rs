@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use steward_events::command::{COMMANDS, CommandSpec};
 use steward_events::id::RoleId;
 use steward_events::permission::{Permission, PermissionPattern};
-use steward_events::query::{QUERIES, QuerySpec};
+use steward_queries::{QUERIES, QuerySpec};
 
 /// A role's meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use steward_aggregates::authority::{AccessRequest, Authority, Context};
+use steward_authority::{AccessRequest, Authority, Context};
 use steward_events::BoxError;
 use steward_events::commit::{Entry, Recorded};
 use steward_events::event::{AccessEvent, Event, GrantId, IdentityEvent, TenantEvent};

@@ -8,21 +8,62 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, NodeDep, Package
 const EDGES: &[(&str, &[&str])] = &[
     ("steward-events", &[]),
     ("steward-ports", &["steward-events"]),
+    ("steward-queries", &["steward-events"]),
     ("steward-tlog", &["steward-events"]),
-    ("steward-jetstream", &["steward-events", "steward-ports"]),
+    ("steward-jetstream", &["steward-events", "steward-ports", "steward-queries"]),
     ("steward-sled", &["steward-events", "steward-ports"]),
-    ("steward-aggregates", &["steward-events", "steward-tlog"]),
-    ("steward-handler", &["steward-events", "steward-ports", "steward-aggregates"]),
-    ("steward-projectors", &["steward-events", "steward-ports", "steward-tlog", "steward-aggregates"]),
-    ("steward-workers", &["steward-events", "steward-ports", "steward-tlog", "steward-aggregates", "steward-answers"]),
+    ("steward-aggregates", &["steward-events", "steward-queries", "steward-tlog"]),
+    ("steward-authority", &["steward-events", "steward-queries", "steward-aggregates"]),
+    ("steward-handler", &["steward-events", "steward-ports", "steward-aggregates", "steward-authority"]),
+    (
+        "steward-projectors",
+        &[
+            "steward-events",
+            "steward-ports",
+            "steward-queries",
+            "steward-tlog",
+            "steward-aggregates",
+            "steward-authority",
+        ],
+    ),
+    (
+        "steward-workers",
+        &[
+            "steward-events",
+            "steward-ports",
+            "steward-queries",
+            "steward-tlog",
+            "steward-aggregates",
+            "steward-authority",
+            "steward-answers",
+        ],
+    ),
     ("steward-answers", &["steward-events"]),
     ("steward-dialects", &["steward-events", "steward-answers"]),
     (
         "steward-calls",
-        &["steward-events", "steward-ports", "steward-aggregates", "steward-answers", "steward-dialects"],
+        &[
+            "steward-events",
+            "steward-ports",
+            "steward-queries",
+            "steward-aggregates",
+            "steward-authority",
+            "steward-answers",
+            "steward-dialects",
+        ],
     ),
     ("steward-providers", &["steward-events", "steward-answers", "steward-calls"]),
-    ("steward-gateway", &["steward-events", "steward-ports", "steward-aggregates", "steward-calls"]),
+    (
+        "steward-gateway",
+        &[
+            "steward-events",
+            "steward-ports",
+            "steward-queries",
+            "steward-aggregates",
+            "steward-authority",
+            "steward-calls",
+        ],
+    ),
     ("steward-observability", &[]),
     (
         "steward-node",
@@ -30,6 +71,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "steward-events",
             "steward-tlog",
             "steward-ports",
+            "steward-queries",
             "steward-jetstream",
             "steward-sled",
             "steward-handler",
@@ -49,6 +91,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "steward-jetstream",
             "steward-sled",
             "steward-aggregates",
+            "steward-authority",
             "steward-projectors",
             "steward-node",
         ],
@@ -58,6 +101,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &[
             "steward-events",
             "steward-ports",
+            "steward-queries",
             "steward-tlog",
             "steward-jetstream",
             "steward-projectors",
@@ -74,7 +118,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("rmp-serde", &["steward-events"]),
     ("sled", &["steward-sled"]),
     ("ipnet", &["steward-events"]),
-    ("cedar-policy", &["steward-aggregates"]),
+    ("cedar-policy", &["steward-authority"]),
     ("axum", &["steward-gateway"]),
     ("tonic", &["steward-gateway"]),
     ("governor", &["steward-gateway"]),
@@ -89,7 +133,7 @@ const OWNED: &[(&str, &[&str])] = &[
 ];
 
 /// What deciding code cannot reach, not even through another crate: no runtime, no network, no operating system.
-const PURE: &[&str] = &["steward-events", "steward-tlog", "steward-aggregates"];
+const PURE: &[&str] = &["steward-events", "steward-queries", "steward-tlog", "steward-aggregates", "steward-authority"];
 const UNREACHABLE: &[&str] = &["tokio", "futures", "futures-util", "mio", "reqwest", "hyper", "rustix"];
 
 #[allow(clippy::expect_used)] // a helper of tests

@@ -18,9 +18,9 @@ use steward_events::BoxError;
 use steward_events::command::COMMANDS;
 use steward_events::event::DenialKind;
 use steward_events::id::{PrincipalId, SystemPart, TenantId};
-use steward_events::query::QUERIES;
 use steward_events::request::Request;
 use steward_ports::bus::{CommandService, Failure, QueryService};
+use steward_queries::QUERIES;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 

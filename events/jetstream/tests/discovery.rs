@@ -16,11 +16,11 @@ use serde_json::Value;
 use steward_events::command::{COMMANDS, nouns};
 use steward_events::id::SystemPart;
 use steward_events::quantity::Position;
-use steward_events::query::QUERIES;
 use steward_events::rejection::Rejection;
 use steward_events::request::{Reply, Request};
 use steward_jetstream::{Role, serve};
 use steward_ports::bus::{CommandService, Failure, QueryService};
+use steward_queries::QUERIES;
 use support::Bus;
 use tokio_util::sync::CancellationToken;
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_aggregates::authority::{AccessRequest, Allowed, Authority, Context, KeyHolder, check_reach};
+use steward_authority::{AccessRequest, Allowed, Authority, Context, KeyHolder, check_reach};
 use steward_events::id::{BatchId, DataClass, FlagId, ModelId, PrincipalId, TaskId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::quantity::{NanoDollars, Shard};

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use steward_aggregates::authority::KeyHolder;
+use steward_authority::KeyHolder;
 use steward_events::id::{KeyId, PrincipalId, TenantId};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steward_aggregates::authority::{AccessRequest, Context};
+use steward_authority::{AccessRequest, Context};
 use steward_events::id::TenantId;
 use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;

@@ -14,12 +14,12 @@ use steward_events::digest::BodyHash;
 use steward_events::id::{CommandId, CorrelationId, PrincipalId, SecretId, SystemPart, TenantId};
 use steward_events::ids::Ids;
 use steward_events::provider_key::SecretValue;
-use steward_events::query::{OpenSecret, OpenedSecret};
 use steward_events::rejection::Rejection;
 use steward_events::request::{Envelope, Format, Request};
 use steward_ports::bus::CommandBus;
 use steward_ports::clock::Clock;
 use steward_ports::trace::current_traceparent;
+use steward_queries::{OpenSecret, OpenedSecret};
 use tokio::sync::Mutex;
 
 /// How long a secret is used without asking again: after that one whose data key was destroyed is gone here too.

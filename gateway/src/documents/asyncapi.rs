@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 use steward_events::command::{Audience, COMMANDS};
-use steward_events::query;
 use steward_events::rejection::Rejection;
 use steward_events::request::Reply;
+use steward_queries;
 
 use super::{generator, info};
 

@@ -53,7 +53,7 @@ fn problem() -> Value {
 #[cfg(test)]
 mod tests {
     use steward_events::command::{Audience, COMMANDS};
-    use steward_events::query;
+    use steward_queries;
 
     use super::*;
 

@@ -15,9 +15,9 @@ use http::header;
 use http::request::Parts;
 use steward_events::command::{self as commands, Audience, CommandSpec};
 use steward_events::id::TenantId;
-use steward_events::query::{self as queries, QuerySpec};
 use steward_events::rejection::Rejection;
 use steward_events::request::Format;
+use steward_queries::{self as queries, QuerySpec};
 
 use super::{Bundles, Face, no_such_method};
 use crate::error::Error;

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use steward_events::BoxError;
 use steward_events::commit::Recorded;
 use steward_events::id::TenantId;
-use steward_events::query::{Order, Page, Paging};
+use steward_queries::{Order, Page, Paging};
 
 use super::key::Key;
 use super::page::{ROWS_READ_MAX, after, part};

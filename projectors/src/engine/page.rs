@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 
 use steward_events::BoxError;
 use steward_events::quantity::Position;
-use steward_events::query::{Page, Paging};
 use steward_events::rejection::Rejection;
+use steward_queries::{Page, Paging};
 
 use super::key::Key;
 use super::view_store::Snapshot;

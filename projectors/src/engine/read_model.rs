@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 
-use steward_aggregates::authority::Sight;
+use steward_authority::Sight;
 use steward_events::BoxError;
 use steward_events::event::AggregateKind;
 use steward_events::id::TenantId;

@@ -13,8 +13,8 @@ use steward_events::digest::CommitHash;
 use steward_events::digest::TreeHash;
 use steward_events::id::TenantId;
 use steward_events::quantity::{Position, Shard};
-use steward_events::query::InclusionProof;
 use steward_events::stream::StreamName;
+use steward_queries::InclusionProof;
 use steward_tlog::{Frontier, VerifierKey, leaf, proof};
 
 use super::finding::{Finding, Findings, What};

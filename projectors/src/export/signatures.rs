@@ -9,7 +9,7 @@ use steward_events::BoxError;
 use steward_events::digest::TreeHash;
 use steward_events::id::TenantId;
 use steward_events::quantity::Position;
-use steward_events::query::SignedCheckpoint;
+use steward_queries::SignedCheckpoint;
 use steward_tlog::note::NOTE_BYTES_MAX;
 use steward_tlog::{Checkpoint, Note, VerifierKey};
 

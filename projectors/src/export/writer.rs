@@ -8,8 +8,8 @@ use steward_events::BoxError;
 use steward_events::digest::CommitHash;
 use steward_events::id::TenantId;
 use steward_events::quantity::{Position, Shard};
-use steward_events::query::SignedCheckpoint;
 use steward_events::timestamp::Timestamp;
+use steward_queries::SignedCheckpoint;
 use steward_tlog::leaf;
 use steward_tlog::tile::{self, Builder};
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use steward_aggregates::authority::{Authority, read_changes};
-use steward_events::query::{ExplainQuery, LeastQuery, RehearseQuery, SimulateQuery, WhoCanQuery};
+use steward_authority::{Authority, read_changes};
 use steward_events::rejection::Rejection;
 use steward_events::timestamp::Timestamp;
+use steward_queries::{ExplainQuery, LeastQuery, RehearseQuery, SimulateQuery, WhoCanQuery};
 
 use crate::engine::Engine;
 use crate::engine::read_model::{KeepsRows, NoAnswer, Query, ReadModel};

@@ -9,13 +9,13 @@ use bytes::Bytes;
 use steward_events::digest::CommitHash;
 use steward_events::id::TenantId;
 use steward_events::quantity::{Position, Shard};
-use steward_events::query::{
-    CheckpointsQuery, Commits, CommitsQuery, ConsistencyQuery, Due, DueQuery, InclusionProof, InclusionQuery,
-    SignedCheckpoint, StoredCommit, TileQuery, TreeQuery, Verification, VerifyQuery,
-};
 use steward_events::rejection::Rejection;
 use steward_events::shard::STEWARD_SHARD;
 use steward_ports::log::{Filter, Stored};
+use steward_queries::{
+    CheckpointsQuery, Commits, CommitsQuery, ConsistencyQuery, Due, DueQuery, InclusionProof, InclusionQuery,
+    SignedCheckpoint, StoredCommit, TileQuery, TreeQuery, Verification, VerifyQuery,
+};
 
 use crate::engine::Engine;
 use crate::engine::read_model::{KeepsRows, NoAnswer, Query, ReadModel};

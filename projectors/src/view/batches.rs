@@ -11,10 +11,10 @@ use steward_events::commit::Recorded;
 use steward_events::event::{BatchEnd, BatchEvent, BatchMetadata, LineCounts};
 use steward_events::id::{BatchId, TenantId};
 use steward_events::quantity::Epoch;
-use steward_events::query::{BatchPage, BatchQuery, BatchRow, BatchState, ListBatches, Order, Page};
 use steward_events::rejection::Rejection;
 use steward_events::sealed::Sealed;
 use steward_ports::keys::{KeyError, Keyring};
+use steward_queries::{BatchPage, BatchQuery, BatchRow, BatchState, ListBatches, Order, Page};
 
 use crate::engine::Engine;
 use crate::engine::by_age;

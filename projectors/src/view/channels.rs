@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use steward_events::commit::Recorded;
 use steward_events::event::{Addressed, ChannelEvent, ChannelSpec, Notice};
 use steward_events::id::{ChannelId, MessageId, PrincipalId, TenantId};
-use steward_events::query::{
-    ChannelPage, ChannelRow, ChannelState, ListChannels, ListDeadLetters, MessagePage, MessageRow, MessageState, Page,
-    ShowChannel,
-};
 use steward_events::rejection::Rejection;
 use steward_events::timestamp::Timestamp;
 use steward_ports::keys::{KeyError, Keyring};
+use steward_queries::{
+    ChannelPage, ChannelRow, ChannelState, ListChannels, ListDeadLetters, MessagePage, MessageRow, MessageState, Page,
+    ShowChannel,
+};
 
 use crate::engine::Engine;
 use crate::engine::key::Key;

@@ -16,11 +16,11 @@ use steward_events::event::{
 };
 use steward_events::id::{CallId, LeaseId, TenantId};
 use steward_events::quantity::{NanoDollars, Window};
-use steward_events::query::{CostBy, CostQuery, CostReport as Report, CostRow, CostSums, ReportDay};
 use steward_events::rejection::Rejection;
 use steward_events::scope::{InvalidScope, Scope, ScopeSet};
 use steward_events::timestamp::Timestamp;
 use steward_events::window;
+use steward_queries::{CostBy, CostQuery, CostReport as Report, CostRow, CostSums, ReportDay};
 
 use crate::engine::Engine;
 use crate::engine::key::Key;

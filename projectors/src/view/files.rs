@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use steward_events::commit::Recorded;
 use steward_events::event::{FileEvent, FileName, FilePurpose};
 use steward_events::id::{FileId, PrincipalId, TenantId};
-use steward_events::query::{FilePage, FileQuery, FileRow, ListFiles, Page};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
 use steward_events::sealed::Sealed;
 use steward_events::timestamp::Timestamp;
 use steward_ports::clock::Clock;
 use steward_ports::keys::{KeyError, Keyring};
+use steward_queries::{FilePage, FileQuery, FileRow, ListFiles, Page};
 
 use crate::engine::Engine;
 use crate::engine::by_age;

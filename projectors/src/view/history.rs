@@ -16,10 +16,10 @@ use steward_events::event::{CatalogEvent, Event, IdentityEvent};
 use steward_events::id::TenantId;
 use steward_events::provider_key::KeyPlace;
 use steward_events::quantity::{Position, Shard};
-use steward_events::query::{HistoryEvent, Replay, ReplayQuery, kinds};
 use steward_events::rejection::Rejection;
 use steward_events::timestamp::Timestamp;
 use steward_ports::log::{EventLog, Filter, LogError, Stored};
+use steward_queries::{HistoryEvent, Replay, ReplayQuery, kinds};
 
 use crate::engine::Engine;
 use crate::engine::read_model::{KeepsRows, NoAnswer, Query, ReadModel};

@@ -17,8 +17,8 @@ use steward_events::commit::Recorded;
 use steward_events::event::{AccessEvent, CallOutcome, DenialEvent, DenialKind, TaskEvent, UsageEvent};
 use steward_events::id::TenantId;
 use steward_events::quantity::{NanoDollars, Position, Shard};
-use steward_events::query::{Metrics as MetricsAnswer, MetricsQuery, TaskState};
 use steward_events::timestamp::Timestamp;
+use steward_queries::{Metrics as MetricsAnswer, MetricsQuery, TaskState};
 
 use crate::engine::Engine;
 use crate::engine::key::Key;

@@ -13,11 +13,11 @@ use steward_events::commit::Recorded;
 use steward_events::event::CatalogEvent;
 use steward_events::id::{PrincipalId, ProviderId, SecretId, TenantId};
 use steward_events::provider_key::{KeyPlace, SecretValue};
-use steward_events::query::{ListSecrets, OpenSecret, OpenedSecret, SecretPage, SecretRow};
 use steward_events::rejection::Rejection;
 use steward_events::sealed::Sealed;
 use steward_events::timestamp::Timestamp;
 use steward_ports::keys::{KeyError, Keyring};
+use steward_queries::{ListSecrets, OpenSecret, OpenedSecret, SecretPage, SecretRow};
 
 use crate::engine::Engine;
 use crate::engine::key::Key;

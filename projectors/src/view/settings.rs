@@ -16,8 +16,8 @@ use steward_events::event::{
 };
 use steward_events::id::{ModelId, ProviderId, TenantId};
 use steward_events::quantity::Shard;
-use steward_events::query::ErasureState;
 use steward_events::timestamp::Timestamp;
+use steward_queries::ErasureState;
 
 use crate::engine::Engine;
 use crate::engine::key::Key;

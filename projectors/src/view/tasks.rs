@@ -11,12 +11,12 @@ use steward_events::commit::Recorded;
 use steward_events::event::{AggregateKind, Event, SpentStep, TaskEvent, TaskOutput, TokenUsage};
 use steward_events::id::{StreamId, TaskId, TenantId};
 use steward_events::quantity::{Epoch, NanoDollars, Position};
-use steward_events::query::{StepView, TaskList, TaskListQuery, TaskQuery, TaskState, TaskView};
 use steward_events::rejection::Rejection;
 use steward_events::sealed::Sealed;
 use steward_events::stream::StreamName;
 use steward_ports::keys::{KeyError, Keyring};
 use steward_ports::log::{EventLog, LogError};
+use steward_queries::{StepView, TaskList, TaskListQuery, TaskQuery, TaskState, TaskView};
 
 use crate::engine::Engine;
 use crate::engine::key::Key;

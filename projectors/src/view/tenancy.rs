@@ -6,20 +6,20 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use steward_aggregates::authority::{AccessRequest, Authority, Context};
 use steward_aggregates::tenant::Tenant;
+use steward_authority::{AccessRequest, Authority, Context};
 use steward_events::event::{BudgetLevel, QuotaKind};
 use steward_events::id::TenantId;
 use steward_events::permission::Permission;
 use steward_events::quantity::{Position, Shard};
-use steward_events::query::{
-    FlagPage, FlagRow, Flags, ListFlags, ListPlans, ListProjects, ListQuotas, Page, Paging, PlanPage, PlanRow,
-    ProjectPage, ProjectRow, ProjectState, QuotaPage, QuotaRow, ReadFlags, ShowProject, TenantDetails,
-};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
 use steward_events::shard::STEWARD_SHARD;
 use steward_events::timestamp::Timestamp;
+use steward_queries::{
+    FlagPage, FlagRow, Flags, ListFlags, ListPlans, ListProjects, ListQuotas, Page, Paging, PlanPage, PlanRow,
+    ProjectPage, ProjectRow, ProjectState, QuotaPage, QuotaRow, ReadFlags, ShowProject, TenantDetails,
+};
 
 use crate::engine::Engine;
 use crate::engine::read_model::{KeepsRows, NoAnswer, Query, ReadModel};

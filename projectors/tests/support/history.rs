@@ -9,11 +9,11 @@ use steward_events::digest::CommitHash;
 use steward_events::digest::TreeHash;
 use steward_events::event::AggregateKind;
 use steward_events::quantity::{Position, Shard};
-use steward_events::query::SignedCheckpoint;
 use steward_events::timestamp::Timestamp;
 use steward_ports::clock::SystemClock;
 use steward_ports::log::memory::MemoryLog;
 use steward_projectors::export::{self, Demands, Report, Writer};
+use steward_queries::SignedCheckpoint;
 use steward_tlog::{Checkpoint, Frontier, SigningKey, VerifierKey, leaf, origin};
 
 use crate::events::{self, Dice, finished, stream, tenant};

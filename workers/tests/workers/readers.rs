@@ -1,7 +1,7 @@
 //! Who reads what is recorded: one table of all live views and process managers.
 
-use steward_aggregates::authority::Authority;
 use steward_aggregates::catalog::Catalogs;
+use steward_authority::Authority;
 use steward_events::event::AggregateKind;
 use steward_events::view::View;
 use steward_workers::{BATCHES_READ, TASKS_READ, process};

@@ -27,7 +27,7 @@ Event::Task(TaskEvent::Paused { .. }) => "task.paused":
 """,
     )
     it.before("aggregates/src/", "TaskEvent::Cancelled { .. } => self.end", "TaskEvent::Paused { .. } => self.claim = None,")
-    it.before("aggregates/tests/", "TaskEvent::Finished { epoch, .. } | TaskEvent::Failed { epoch, .. } => {", "TaskEvent::Paused { epoch, .. } => Some(*epoch),")
+    it.before("aggregates/authority/tests/", "TaskEvent::Finished { epoch, .. } | TaskEvent::Failed { epoch, .. } => {", "TaskEvent::Paused { epoch, .. } => Some(*epoch),")
     it.before("projectors/src/", "TaskEvent::Submitted { .. } => TaskState::Waiting,", "TaskEvent::Paused { .. } => TaskState::Waiting,")
     it.before("projectors/src/", "TaskEvent::Cancelled { reason } => {", "TaskEvent::Paused { reason, .. } => view.reason = Some(reason.clone()),")
     it.after("workers/src/", "| TaskEvent::StepStarted { .. }", "| TaskEvent::Paused { .. }")

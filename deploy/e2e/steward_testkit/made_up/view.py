@@ -2,7 +2,7 @@
 
 from steward_testkit.source_tree import Growth
 
-PLACES = ("projectors/src/view.rs", "projectors/src/view/", "projectors/src/views.rs", "events/src/query.rs", "events/src/query/")
+PLACES = ("projectors/src/view.rs", "projectors/src/view/", "projectors/src/views.rs", "events/queries/src/lib.rs", "events/queries/src/")
 
 CENSUS = '''//! A made-up view: when each tenant was last heard of.
 
@@ -97,7 +97,7 @@ def grow(it: Growth):
     it.before("projectors/src/view.rs", "pub mod cost;", "pub mod census;")
     it.before("projectors/src/views.rs", "use crate::view::cost::", "use crate::view::census::CensusView;")
     it.before("projectors/src/views.rs", "Arc::new(CostView::new(engine)),", "Arc::new(CensusView::new(engine)),")
-    it.create("events/src/query/census.rs", QUERY)
-    it.before("events/src/query.rs", "mod cost;", "mod census;")
-    it.before("events/src/query.rs", "pub use cost::", "pub use census::{Census, CensusQuery};")
-    it.before("events/src/query.rs", '"cost" "report" =>', '"census" "read" => CensusQuery, Census, OfTheTenant, "How many tenants there are";')
+    it.create("events/queries/src/census.rs", QUERY)
+    it.before("events/queries/src/lib.rs", "mod cost;", "mod census;")
+    it.before("events/queries/src/lib.rs", "pub use cost::", "pub use census::{Census, CensusQuery};")
+    it.before("events/queries/src/lib.rs", '"cost" "report" =>', '"census" "read" => CensusQuery, Census, OfTheTenant, "How many tenants there are";')

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steward_events::BoxError;
-use steward_events::query::QUERIES;
 use steward_jetstream::{Connection, JetStreamLog, Role, serve};
 use steward_projectors::{ProjectorPorts, Projectors};
+use steward_queries::QUERIES;
 use steward_sled::SledStore;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;

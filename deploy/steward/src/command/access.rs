@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use steward_events::BoxError;
 use steward_events::id::TenantId;
-use steward_events::query::{ExplainQuery, Explanation, WhoCan, WhoCanQuery};
 use steward_events::scope::Scope;
+use steward_queries::{ExplainQuery, Explanation, WhoCan, WhoCanQuery};
 
 use crate::client::Client;
 use crate::command::options::{past_moment, principal};

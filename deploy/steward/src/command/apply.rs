@@ -14,7 +14,7 @@ use steward_events::BoxError;
 use steward_events::event::BudgetLevel;
 use steward_events::id::TenantId;
 use steward_events::quantity::Position;
-use steward_events::query::Change;
+use steward_queries::Change;
 
 use crate::client::Client;
 use crate::command::access;

@@ -11,10 +11,10 @@ use steward_events::BoxError;
 use steward_events::event::{Saving, SavingCause, Savings};
 use steward_events::id::TenantId;
 use steward_events::quantity::NanoDollars;
-use steward_events::query::{
+use steward_ports::clock::{Clock, SystemClock};
+use steward_queries::{
     AccountRow, CostBy, CostQuery, CostReport, CostRow, CostSums, KeyRow, ReportDay, ShowTenant, TenantRow,
 };
-use steward_ports::clock::{Clock, SystemClock};
 
 use crate::client::Client;
 use crate::command::list::fetch;

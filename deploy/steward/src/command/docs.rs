@@ -6,7 +6,7 @@ use clap::ArgMatches;
 use steward_events::BoxError;
 use steward_events::command::{Audience, COMMANDS};
 use steward_events::event::NoticeKind;
-use steward_events::query;
+use steward_queries;
 
 use crate::command::list;
 use crate::command::secret;
@@ -26,7 +26,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), BoxError> {
 /// docs/COMMANDS.md.
 pub(super) fn commands() -> String {
     let mut page = String::from(
-        "# Commands and queries\n\nMade from the tables in `events/src/command.rs` and `events/src/query.rs` by `steward docs commands`; \
+        "# Commands and queries\n\nMade from the tables in `events/src/command.rs` and `events/queries/src/lib.rs` by `steward docs commands`; \
          a test says so. Each row is a bus subject, a permission, a REST route, an OpenAPI operation and a verb of the command line.\n",
     );
     for spec in COMMANDS.iter().filter(|spec| spec.audience == Audience::Callers) {

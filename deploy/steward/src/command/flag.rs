@@ -3,7 +3,7 @@
 use clap::ArgMatches;
 use serde_json::{Map, Value};
 use steward_events::BoxError;
-use steward_events::query::Flags;
+use steward_queries::Flags;
 
 use crate::client::Client;
 use crate::command::options::principal;

@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use steward_events::BoxError;
 use steward_events::id::TenantId;
-use steward_events::query::{PAGE_ROWS_MAX, Page, QUERIES, QuerySpec};
 use steward_events::scope::Scope;
+use steward_queries::{PAGE_ROWS_MAX, Page, QUERIES, QuerySpec};
 
 use crate::client::Client;
 use crate::command::options::{self, Field, Shorthand};

@@ -11,9 +11,9 @@ use serde_json::Map;
 use steward_events::BoxError;
 use steward_events::event::Target;
 use steward_events::id::ModelId;
-use steward_events::query::{ModelRow, PriceRow};
 use steward_events::timestamp::Timestamp;
 use steward_ports::clock::{Clock, SystemClock};
+use steward_queries::{ModelRow, PriceRow};
 
 use super::apply::price::Priced;
 use super::list::fetch;

@@ -3,7 +3,7 @@
 use clap::ArgMatches;
 use steward_events::BoxError;
 use steward_events::id::TenantId;
-use steward_events::query::{HistoryEvent, Replay, ReplayQuery};
+use steward_queries::{HistoryEvent, Replay, ReplayQuery};
 
 use crate::client::Client;
 use crate::command::options::past_moment;

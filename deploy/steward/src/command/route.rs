@@ -3,7 +3,7 @@
 use clap::ArgMatches;
 use steward_events::BoxError;
 use steward_events::quantity::Tokens;
-use steward_events::query::{RouteExplanation, RouteQuery};
+use steward_queries::{RouteExplanation, RouteQuery};
 
 use crate::client::Client;
 use crate::output;

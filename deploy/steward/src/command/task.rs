@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::ArgMatches;
 use steward_events::BoxError;
 use steward_events::id::TaskId;
-use steward_events::query::{StepView, TaskList, TaskListQuery, TaskQuery, TaskState, TaskView};
+use steward_queries::{StepView, TaskList, TaskListQuery, TaskQuery, TaskState, TaskView};
 
 use crate::client::Client;
 use crate::output;

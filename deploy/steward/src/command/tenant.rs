@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use steward_events::BoxError;
 use steward_events::id::TenantId;
-use steward_events::query::{FileRow, ShowTenant, TenantRow, TenantState, TreeQuery, TreeState, UserRow};
 use steward_events::request::Reply;
+use steward_queries::{FileRow, ShowTenant, TenantRow, TenantState, TreeQuery, TreeState, UserRow};
 
 use crate::client::Client;
 use crate::command::list;

@@ -3,8 +3,8 @@
 use clap::ArgMatches;
 use serde_json::{Map, Value};
 use steward_events::BoxError;
-use steward_events::query::KeyRow;
 use steward_events::timestamp::Timestamp;
+use steward_queries::KeyRow;
 
 use crate::client::Client;
 use crate::command::list::fetch;

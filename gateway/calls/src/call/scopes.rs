@@ -1,6 +1,6 @@
 //! Which budgets a call touches.
 
-use steward_aggregates::authority::KeyHolder;
+use steward_authority::KeyHolder;
 use steward_events::id::ModelId;
 use steward_events::scope::ScopeSet;
 

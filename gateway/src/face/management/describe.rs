@@ -3,8 +3,8 @@
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 use steward_events::command::{Audience, COMMANDS};
-use steward_events::query;
 use steward_events::request::Reply;
+use steward_queries;
 
 use super::issue_key;
 use super::watch_flags::{WAIT_MAX, Watched};

@@ -6,7 +6,7 @@ use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use steward_events::query::QuerySpec;
+use steward_queries::QuerySpec;
 
 use super::caller::ManagementCaller;
 use crate::error::Error;
@@ -73,7 +73,7 @@ fn has_type(schema: &Value, kind: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use steward_events::query;
+    use steward_queries;
 
     use super::*;
 

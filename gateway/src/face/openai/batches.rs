@@ -16,10 +16,10 @@ use steward_events::event::{BatchMetadata, BatchProblem, FilePurpose};
 use steward_events::id::BatchId;
 use steward_events::permission::Permission;
 use steward_events::quantity::Position;
-use steward_events::query::{BatchPage, BatchQuery, BatchRow, BatchState, FileRow, ListBatches};
 use steward_events::rejection::Rejection;
 use steward_events::sealed::Content;
 use steward_events::timestamp::Timestamp;
+use steward_queries::{BatchPage, BatchQuery, BatchRow, BatchState, FileRow, ListBatches};
 
 use super::files::{find, seconds};
 use super::upload::kept_for;

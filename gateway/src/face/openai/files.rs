@@ -12,9 +12,9 @@ use http::{HeaderValue, header};
 use serde_json::{Value, json};
 use steward_events::command::RemoveFile;
 use steward_events::id::FileId;
-use steward_events::query::{FilePage, FileQuery, FileRow, ListFiles, Order};
 use steward_events::rejection::Rejection;
 use steward_events::timestamp::Timestamp;
+use steward_queries::{FilePage, FileQuery, FileRow, ListFiles, Order};
 
 use super::{OpenAi, fields, page, page_rows};
 use crate::error::Error;

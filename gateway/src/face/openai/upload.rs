@@ -16,9 +16,9 @@ use steward_events::event::{FileName, FilePurpose};
 use steward_events::free_text::is_refused;
 use steward_events::id::{CommandId, FileId, PrincipalId, SystemPart};
 use steward_events::permission::Permission;
-use steward_events::query::{FileQuery, FileRow};
 use steward_events::request::{Envelope, Format, Reply, Request as BusRequest};
 use steward_events::sealed::Content;
+use steward_queries::{FileQuery, FileRow};
 
 use super::{OpenAi, files};
 use crate::config::FileBounds;

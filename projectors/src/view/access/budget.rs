@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use steward_events::command::SetBudget;
 use steward_events::id::CallId;
 use steward_events::quantity::{Amounts, Limit};
-use steward_events::query::{BudgetSoFar, OpenCall, WindowSoFar};
 use steward_events::scope::ScopeSet;
 use steward_events::timestamp::Timestamp;
 use steward_events::window;
+use steward_queries::{BudgetSoFar, OpenCall, WindowSoFar};
 
 /// The most running calls of one budget that are told apart; what is beyond counts as spent in full.
 const OPEN_MAX: usize = 4_096;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use steward_events::id::{KeyId, ModelId, PrincipalId};
 use steward_events::permission::Permission;
 use steward_events::quantity::{Amounts, NanoDollars};
-use steward_events::query::{Effect, Happened, Outcome};
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
+use steward_queries::{Effect, Happened, Outcome};
 
 /// However many one commit adds, no more are listed.
 const LISTED_MAX: usize = 2_000;

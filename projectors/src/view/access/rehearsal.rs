@@ -5,19 +5,19 @@
 
 use std::collections::BTreeSet;
 
-use steward_aggregates::authority::{AccessRequest, Authority, Context, changes_rights, read_changes};
+use steward_authority::{AccessRequest, Authority, Context, changes_rights, read_changes};
 use steward_events::command::{Command, LedgerCommand};
 use steward_events::commit::{Commit, Entry, Recorded};
 use steward_events::event::{AggregateKind, CallContext, DenialEvent, DenialKind, Event, Purpose, UsageEvent};
 use steward_events::id::{CallId, PrincipalId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::quantity::{Amounts, NanoDollars, Position};
-use steward_events::query::{Happened, Outcome, Rehearsal, RehearseQuery};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
 use steward_events::sender::KeyRef;
 use steward_events::timestamp::Timestamp;
 use steward_events::view::View;
+use steward_queries::{Happened, Outcome, Rehearsal, RehearseQuery};
 
 use super::budget::{Fit, Supposed};
 use super::effects::{Effects, Same};

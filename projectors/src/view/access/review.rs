@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use steward_aggregates::access::{Access, Terms};
-use steward_aggregates::authority::{Authority, RolePermissions};
+use steward_authority::{Authority, RolePermissions};
 use steward_events::BoxError;
 use steward_events::event::GrantId;
 use steward_events::id::{PrincipalId, RoleId, RuleId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::quantity::Position;
-use steward_events::query::{GrantState, Page, Paging, ReviewAccess, ReviewedGrant, ReviewedPage};
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
+use steward_queries::{GrantState, Page, Paging, ReviewAccess, ReviewedGrant, ReviewedPage};
 
 use super::AccessView;
 use super::usage::{AccessUseRow, DAY, Days, given_key, used_key};

@@ -5,18 +5,18 @@ use bytes::Bytes;
 use steward_aggregates::access::Access;
 use steward_aggregates::access::elevation::{Elevation, State};
 use steward_aggregates::access::separation::Pair;
-use steward_aggregates::authority::Authority;
+use steward_authority::Authority;
 use steward_events::event::DenialSpec;
 use steward_events::id::{ElevationId, PrincipalId, RuleId, TenantId};
 use steward_events::quantity::Position;
-use steward_events::query::{
+use steward_events::rejection::Rejection;
+use steward_events::scope::Scope;
+use steward_events::timestamp::Timestamp;
+use steward_queries::{
     DataClassRow, DenialRow, ElevationQuery, ElevationRow, ElevationRuleRow, ElevationState, ListDataClasses,
     ListDenials, ListElevationRules, ListElevations, ListReviews, ListSeparations, Page, Paging, ReviewRow, RoleHolder,
     RoleUse, RoleUseQuery, SeparationRow,
 };
-use steward_events::rejection::Rejection;
-use steward_events::scope::Scope;
-use steward_events::timestamp::Timestamp;
 
 use super::AccessView;
 use crate::engine::read_model::{NoAnswer, Query};

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use steward_aggregates::authority::Authority;
+use steward_authority::Authority;
 use steward_events::commit::Commit;
 use steward_events::event::AggregateKind;
 use steward_events::id::TenantId;

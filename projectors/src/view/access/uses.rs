@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use steward_aggregates::authority::{Authority, agent_principal};
+use steward_authority::{Authority, agent_principal};
 use steward_events::commit::{Commit, Recorded};
 use steward_events::event::{AggregateKind, Event, Purpose, ReadEvent, UsageEvent};
 use steward_events::id::{ModelId, PrincipalId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::quantity::Position;
-use steward_events::query::{LeastPage, LeastQuery, UsedRight};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
 use steward_events::view::View;
+use steward_queries::{LeastPage, LeastQuery, UsedRight};
 
 use super::scan::{Scan, Takes};
 use super::wanted::{COMMANDED, Places, Wanted};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use steward_aggregates::authority::Authority;
+use steward_authority::Authority;
 use steward_events::commit::{Entry, Recorded};
 use steward_events::event::{
     AccessEvent, AgentEvent, AggregateKind, BatchEvent, CatalogEvent, CheckpointEvent, Event, FileEvent, IdentityEvent,

@@ -12,9 +12,9 @@ use steward_events::digest::TreeHash;
 use steward_events::event::{AggregateKind, CheckpointEvent};
 use steward_events::id::TenantId;
 use steward_events::quantity::Position;
-use steward_events::query::SignedCheckpoint;
 use steward_events::stream::StreamName;
 use steward_ports::log::Stored;
+use steward_queries::SignedCheckpoint;
 use steward_tlog::tile::{TILE_HEIGHT, TILE_WIDTH};
 use steward_tlog::{Frontier, leaf};
 

@@ -7,9 +7,9 @@ use steward_events::digest::CommitHash;
 use steward_events::digest::TreeHash;
 use steward_events::id::TenantId;
 use steward_events::quantity::{Position, Shard};
-use steward_events::query::{BrokenChain, CheckedCheckpoint, SignedCheckpoint, Verification};
 use steward_events::shard::registry_stream;
 use steward_ports::log::{EventLog, Filter, Stored};
+use steward_queries::{BrokenChain, CheckedCheckpoint, SignedCheckpoint, Verification};
 use steward_tlog::{Checkpoint as State, Frontier, Note, VerifierKey, leaf};
 
 use crate::chains::Chains;

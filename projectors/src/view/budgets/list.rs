@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use steward_events::event::BudgetLevel;
 use steward_events::quantity::{Limit, Unit};
-use steward_events::query::{BudgetPage, BudgetRow, ListBudgets, WindowRow};
 use steward_events::timestamp::Timestamp;
 use steward_events::window;
+use steward_queries::{BudgetPage, BudgetRow, ListBudgets, WindowRow};
 
 use super::{Budgets, BudgetsRow, StoredBudget, StoredWindow, budgets};
 use crate::engine::Engine;

@@ -10,15 +10,15 @@ use futures::{StreamExt, TryStreamExt, stream};
 use steward_aggregates::access::role::{built_in, built_in_ids};
 use steward_events::BoxError;
 use steward_events::id::{KeyId, PrincipalId, TenantId};
-use steward_events::query::{
-    AccountPage, AccountRow, AgentPage, AgentRow, GrantPage, GrantRow, GrantState, GroupPage, GroupRow, KeyPage,
-    KeyRow, KeyState, ListAccounts, ListAgents, ListGrants, ListGroups, ListKeys, ListRoles, ListUsers, Page,
-    PrincipalState, RolePage, RoleRow, UserPage, UserRow,
-};
 use steward_events::shard::STEWARD_SHARD;
 use steward_events::timestamp::Timestamp;
 use steward_ports::clock::Clock;
 use steward_ports::keys::{KeyError, Keyring};
+use steward_queries::{
+    AccountPage, AccountRow, AgentPage, AgentRow, GrantPage, GrantRow, GrantState, GroupPage, GroupRow, KeyPage,
+    KeyRow, KeyState, ListAccounts, ListAgents, ListGrants, ListGroups, ListKeys, ListRoles, ListUsers, Page,
+    PrincipalState, RolePage, RoleRow, UserPage, UserRow,
+};
 
 use super::{
     Directory, DirectoryRow, StoredAccount, StoredGrant, StoredGroup, StoredKey, StoredPerson, StoredRole, account_key,

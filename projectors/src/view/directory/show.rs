@@ -2,11 +2,11 @@
 
 use steward_events::BoxError;
 use steward_events::id::{KeyId, PrincipalId, TenantId};
-use steward_events::query::{
-    AccountRow, GrantRow, GroupDetails, GroupQuery, GroupRow, KeyQuery, KeyRow, MemberRow, UserDetails, UserQuery,
-};
 use steward_events::rejection::Rejection;
 use steward_events::timestamp::Timestamp;
+use steward_queries::{
+    AccountRow, GrantRow, GroupDetails, GroupQuery, GroupRow, KeyQuery, KeyRow, MemberRow, UserDetails, UserQuery,
+};
 
 use super::list::{DirectoryView, Uses, account_row, grant_row, group_row, key_row, principal};
 use super::{

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use steward_events::event::{Rates, TargetId};
 use steward_events::id::{ModelId, ProviderId, TenantId};
 use steward_events::provider_key::KeyPlace;
-use steward_events::query::{
-    ListModels, ListPrices, ListProviders, ModelPage, ModelRow, Paging, PricePage, PriceRow, ProviderPage, ProviderRow,
-};
 use steward_events::shard::STEWARD_SHARD;
 use steward_events::timestamp::Timestamp;
+use steward_queries::{
+    ListModels, ListPrices, ListProviders, ModelPage, ModelRow, Paging, PricePage, PriceRow, ProviderPage, ProviderRow,
+};
 
 use super::{
     ModelPrice, SettingsRow, SettingsView, StoredModel, StoredPrice, StoredProvider, models, prices, prices_of,

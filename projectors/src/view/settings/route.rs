@@ -6,10 +6,10 @@ use steward_events::BoxError;
 use steward_events::event::{Rates, RoutePolicy, Target, TokenUsage};
 use steward_events::id::TenantId;
 use steward_events::quantity::NanoDollars;
-use steward_events::query::{ExplainedTarget, RouteExplanation, RouteQuery};
 use steward_events::rejection::Rejection;
 use steward_events::shard::STEWARD_SHARD;
 use steward_events::timestamp::Timestamp;
+use steward_queries::{ExplainedTarget, RouteExplanation, RouteQuery};
 
 use super::{SettingsRow, SettingsView, StoredModel, models};
 use crate::engine::key::Key;

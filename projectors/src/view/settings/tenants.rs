@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use steward_events::BoxError;
 use steward_events::id::TenantId;
 use steward_events::quantity::{Position, Shard};
-use steward_events::query::{
-    ErasureState, ExportBegun, ExportTenant, ListTenants, Page, ShowTenant, TenantPage, TenantRow, TenantState,
-};
 use steward_events::rejection::Rejection;
 use steward_events::shard::STEWARD_SHARD;
+use steward_queries::{
+    ErasureState, ExportBegun, ExportTenant, ListTenants, Page, ShowTenant, TenantPage, TenantRow, TenantState,
+};
 
 use super::{SettingsRow, SettingsView, StoredLife, StoredPlace, life_key, places};
 use crate::engine::page::{after, part};

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use steward_events::BoxError;
 use steward_events::id::TenantId;
-use steward_events::query::Change;
+use steward_queries::Change;
 
 use crate::command::options::principal;
 

@@ -11,12 +11,12 @@ use steward_events::BoxError;
 use steward_events::id::TenantId;
 use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;
-use steward_events::query::{
+use steward_events::timestamp::Timestamp;
+use steward_ports::clock::{Clock, SystemClock};
+use steward_queries::{
     AccountRow, Change, ChangedRights, Effect, Explanation, Happened, LeastPage, LeastQuery, LeastRow, Outcome,
     Question, Rehearsal, RehearseQuery, RightsAt, SimulateQuery, Simulation, Supposed, UsedGrant,
 };
-use steward_events::timestamp::Timestamp;
-use steward_ports::clock::{Clock, SystemClock};
 
 use super::changes::typed;
 use crate::client::Client;

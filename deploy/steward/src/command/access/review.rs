@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use steward_events::BoxError;
 use steward_events::event::GrantId;
 use steward_events::id::TenantId;
-use steward_events::query::{GrantState, PAGE_ROWS_MAX, ReviewedGrant, ReviewedPage};
 use steward_events::timestamp::Timestamp;
+use steward_queries::{GrantState, PAGE_ROWS_MAX, ReviewedGrant, ReviewedPage};
 
 use crate::client::Client;
 use crate::command::options::principal;

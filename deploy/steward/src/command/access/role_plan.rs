@@ -3,7 +3,7 @@
 use clap::ArgMatches;
 use steward_events::BoxError;
 use steward_events::permission::PermissionPattern;
-use steward_events::query::{RoleUse, RoleUseQuery};
+use steward_queries::{RoleUse, RoleUseQuery};
 
 use crate::client::Client;
 use crate::output;

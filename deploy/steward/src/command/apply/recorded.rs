@@ -7,13 +7,13 @@ use serde_json::{Map, Value, json};
 use steward_events::BoxError;
 use steward_events::event::CachePolicy;
 use steward_events::id::{PrincipalId, TenantId};
-use steward_events::query::{
-    AccountRow, AgentRow, BudgetRow, GrantRow, GrantState, ModelRow, Page, PriceRow, PrincipalState, ProjectRow,
-    ProviderRow, RoleRow, TenantRow,
-};
 use steward_events::scope::{Scope, Subject};
 use steward_events::timestamp::Timestamp;
 use steward_ports::clock::{Clock, SystemClock};
+use steward_queries::{
+    AccountRow, AgentRow, BudgetRow, GrantRow, GrantState, ModelRow, Page, PriceRow, PrincipalState, ProjectRow,
+    ProviderRow, RoleRow, TenantRow,
+};
 
 use super::company::{budget_id, grant_id, project_id};
 use super::price::price_id;

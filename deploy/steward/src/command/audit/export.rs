@@ -11,10 +11,10 @@ use serde_json::json;
 use steward_events::BoxError;
 use steward_events::id::TenantId;
 use steward_events::quantity::{Position, Shard};
-use steward_events::query::{Checkpoints, CheckpointsQuery, Commits, CommitsQuery, SignedCheckpoint};
 use steward_events::stream::StreamName;
 use steward_ports::clock::{Clock, SystemClock};
 use steward_projectors::export::{Manifest, Writer};
+use steward_queries::{Checkpoints, CheckpointsQuery, Commits, CommitsQuery, SignedCheckpoint};
 
 use crate::client::Client;
 use crate::output;

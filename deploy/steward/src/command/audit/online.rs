@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use steward_events::BoxError;
 use steward_events::quantity::Position;
-use steward_events::query::{InclusionProof, InclusionQuery, Verification, VerifyQuery};
+use steward_queries::{InclusionProof, InclusionQuery, Verification, VerifyQuery};
 
 use crate::client::Client;
 use crate::output;
@@ -22,7 +22,7 @@ pub(super) async fn verify(typed: &ArgMatches, client: &Client, json: bool) -> R
     }
     let found: Verification = client.query(&tenant, "audit", "verify", &VerifyQuery {}).await?;
     let keys = super::keys(typed)?;
-    let key_fits = |checkpoint: &steward_events::query::CheckedCheckpoint| {
+    let key_fits = |checkpoint: &steward_queries::CheckedCheckpoint| {
         keys.is_empty() || keys.iter().any(|key| key.to_string() == checkpoint.key)
     };
     let wrong_key = found.checkpoint.as_ref().filter(|checkpoint| !key_fits(checkpoint));
@@ -54,7 +54,7 @@ fn verdict(found: &Verification, ok: bool) -> String {
 #[cfg(test)]
 mod tests {
     use steward_events::digest::TreeHash;
-    use steward_events::query::CheckedCheckpoint;
+    use steward_queries::CheckedCheckpoint;
 
     use super::*;
 

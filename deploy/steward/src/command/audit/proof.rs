@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use steward_events::BoxError;
 use steward_events::digest::CommitHash;
 use steward_events::digest::TreeHash;
-use steward_events::query::InclusionProof;
+use steward_queries::InclusionProof;
 use steward_tlog::proof::{PROOF_HASHES_MAX, includes};
 use steward_tlog::{Checkpoint, Note, VerifierKey, leaf};
 

@@ -8,7 +8,7 @@ use serde_json::{Map, json};
 use steward_events::BoxError;
 use steward_events::event::ProviderKind;
 use steward_events::id::{ModelId, ProviderId, TenantId};
-use steward_events::query::{ModelRow, ProviderRow};
+use steward_queries::{ModelRow, ProviderRow};
 
 use super::notes::{Notes, Place};
 use super::price_map::{Mapped, PriceMap};

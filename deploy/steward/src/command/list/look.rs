@@ -2,7 +2,7 @@
 
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
-use steward_events::query::QuerySpec;
+use steward_queries::QuerySpec;
 
 use super::cells::text;
 use super::nouns::{DEAD_LETTER, KnownColumn, LISTS};

@@ -10,7 +10,7 @@ use clap::ArgMatches;
 use serde_json::{Map, Value, json};
 use steward_events::BoxError;
 use steward_events::id::TenantId;
-use steward_events::query::{ExportBegun, ExportTenant, FileRow, Replay, ReplayQuery, TaskQuery};
+use steward_queries::{ExportBegun, ExportTenant, FileRow, Replay, ReplayQuery, TaskQuery};
 
 use super::pages::{Part, list, rows};
 use crate::client::Client;

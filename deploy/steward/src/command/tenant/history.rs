@@ -6,8 +6,8 @@ use serde_json::Value;
 use steward_events::BoxError;
 use steward_events::event::TenantSettings;
 use steward_events::id::TenantId;
-use steward_events::query::{HistoryEvent, Replay, ReplayQuery};
 use steward_events::timestamp::Timestamp;
+use steward_queries::{HistoryEvent, Replay, ReplayQuery};
 
 use crate::client::Client;
 use crate::command::options::past_moment;

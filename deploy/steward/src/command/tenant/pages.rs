@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use steward_events::BoxError;
 use steward_events::id::TenantId;
-use steward_events::query::{PAGE_ROWS_MAX, Page};
+use steward_queries::{PAGE_ROWS_MAX, Page};
 
 use crate::client::Client;
 

@@ -3,11 +3,11 @@
 use steward_events::BoxError;
 use steward_events::id::TenantId;
 use steward_events::quantity::Position;
-use steward_events::query::{
+use steward_events::rejection::Rejection;
+use steward_queries::{
     Checkpoints, CheckpointsQuery, ConsistencyProof, ConsistencyQuery, Due, DueQuery, InclusionProof, SignedCheckpoint,
     TileHashes, TileQuery, TreeQuery, TreeState,
 };
-use steward_events::rejection::Rejection;
 use steward_tlog::proof;
 use steward_tlog::tile::{Hashes, LEVELS_MAX, TILE_WIDTH, tile_of};
 
