@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use steward_events::command::{AccessCommand, DefineRole, GiveGrant, RevokeGrant};
-use steward_events::event::{AccessEvent, Condition, DenialSpec, ElevationRule, GrantId, SeparationSpec};
+use steward_events::event::{AccessEvent, DenialSpec, ElevationRule, GrantId, SeparationSpec};
 use steward_events::id::{DataClass, ElevationId, PrincipalId, ReviewId, RoleId, RuleId};
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;

@@ -42,7 +42,7 @@ pub(crate) fn said(reason: &str) -> Result<(), Rejection> {
 }
 
 /// Refuses a collection that holds, or would hold, more than `count_max`.
-pub(crate) fn count(field: &str, count: usize, count_max: usize) -> Result<(), Rejection> {
+pub fn count(field: &str, count: usize, count_max: usize) -> Result<(), Rejection> {
     if count > count_max {
         return Err(Rejection::invalid(field, format!("would have {count} entries; at most {count_max} are allowed")));
     }

@@ -17,7 +17,7 @@ use steward_events::scope::Scope;
 use steward_events::shard::STEWARD_SHARD;
 use steward_ports::bus::{Failure, QueryService};
 use steward_ports::notes::{By, Note, What};
-use steward_queries::{self, Answers, QuerySpec};
+use steward_queries::{Answers, QuerySpec};
 
 use crate::engine::config::Config;
 use crate::engine::places::answering;
@@ -28,7 +28,7 @@ impl Projectors {
     async fn try_answer(&self, request: &Request) -> Result<Bytes, NoAnswer> {
         let (noun, verb, tenant) = (request.noun.as_str(), request.verb.as_str(), &request.tenant);
         let unknown = || Rejection::not_found("query", &format!("{noun}.{verb}"));
-        let spec = query::find(noun, verb).ok_or_else(unknown)?;
+        let spec = steward_queries::find(noun, verb).ok_or_else(unknown)?;
         check_sender(request, spec)?;
         self.count_in_its_minute(request)?;
         let shard = self.placement.shard(tenant).await?;

@@ -31,7 +31,7 @@ impl Authority {
     }
 
     /// True if `principal` is a service account that may not act because its owner may not.
-    fn is_ownerless(&self, tenant: &TenantId, principal: &PrincipalId) -> bool {
+    pub(super) fn is_ownerless(&self, tenant: &TenantId, principal: &PrincipalId) -> bool {
         let Some(identity) = self.identity(tenant) else { return false };
         let owner =
             identity.principal(principal).filter(|known| known.disabled.is_none()).and_then(|of| of.owner.as_ref());

@@ -24,7 +24,7 @@ use steward_events::command::{
 };
 use steward_events::event::GrantId;
 use steward_events::id::{ModelId, PrincipalId, TenantId};
-use steward_events::permission::{Permission, PermissionPattern};
+use steward_events::permission::Permission;
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;

@@ -22,7 +22,7 @@ use steward_events::commit::Recorded;
 use steward_events::event::{AccessEvent, AgentEvent, AggregateKind, IdentityEvent, QuotaEvent, TenantEvent};
 use steward_events::id::{AgentId, DataClass, KeyId, ModelId, PrincipalId, TenantId};
 use steward_events::rejection::Rejection;
-use steward_events::sealed::{KeyOwner, KnowsErased};
+use steward_events::sealed::KeyOwner;
 use steward_events::secret::tenant_of;
 use steward_events::sender::KeyRef;
 use steward_events::timestamp::Timestamp;
@@ -41,6 +41,7 @@ mod compiled;
 mod conditions;
 mod delegation;
 mod denials;
+mod erased;
 mod ever;
 mod explain;
 mod held_rights;
@@ -64,7 +65,7 @@ mod words;
 pub use active::agent_principal;
 pub use held_rights::RolePermissions;
 pub use prepared::RIGHTS_KEPT_MAX;
-pub use request::{AccessRequest, Allowed, Context, KeyHolder, check_reach};
+pub use request::{AccessRequest, Allowed, Context, KeyHolder};
 pub use sight::Sight;
 pub use supposed::{changes_rights, read_changes};
 
@@ -319,6 +320,20 @@ impl Authority {
     }
 }
 
+/// That a key may be used in the tenant asked for: its own, or any for operators. Ids of people and of keys may be the same
+/// in two tenants.
+///
+/// # Errors
+/// [`Rejection::Forbidden`].
+pub fn check_reach(holder: &KeyHolder, request: &AccessRequest) -> Result<(), Rejection> {
+    let anywhere = holder.tenant.is_steward() && is_of_steward(&holder.principal);
+    if holder.tenant == request.tenant || anywhere {
+        return Ok(());
+    }
+    let reason = format!("the key {} belongs to tenant {}", holder.key, holder.tenant);
+    Err(forbidden(request, reason, format!("a key of tenant {}", request.tenant)))
+}
+
 fn suspended(tenant: &TenantId, reason: &str) -> Rejection {
     Rejection::Suspended { tenant: tenant.clone(), reason: reason.to_owned() }
 }
@@ -326,22 +341,6 @@ fn suspended(tenant: &TenantId, reason: &str) -> Rejection {
 impl Authority {
     fn rules_of(&mut self, recorded: &Recorded<'_>) -> &mut Rules {
         self.tenants.entry(recorded.stream.tenant.clone()).or_default()
-    }
-}
-
-impl KnowsErased for Authority {
-    fn erased(&self) -> &[KeyOwner] {
-        &self.erased
-    }
-
-    fn is_erased(&self, owner: &KeyOwner) -> bool {
-        let of = |tenant: &TenantId| self.tenants.get(tenant);
-        match owner {
-            KeyOwner::Tenant(tenant) => of(tenant).is_some_and(|rules| rules.life.is_erased()),
-            KeyOwner::Person(tenant, person) => {
-                of(tenant).is_some_and(|rules| rules.life.is_erased() || rules.identity.is_erased(person))
-            }
-        }
     }
 }
 

@@ -8,7 +8,6 @@ use steward_events::id::{DataClass, ModelId, PrincipalId};
 use steward_events::permission::Permission;
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
-use steward_queries;
 
 use super::conditions::Facts;
 use super::held_rights::HeldRights;
@@ -174,6 +173,6 @@ pub(super) fn audits(permission: &Permission, operator: bool) -> bool {
         ("history" | "audit" | "access", _) | ("cost", "report") | ("tenant", "show") | ("checkpoint", "request") => {
             true
         }
-        _ => operator && query::find(noun, verb).is_some(),
+        _ => operator && steward_queries::find(noun, verb).is_some(),
     }
 }

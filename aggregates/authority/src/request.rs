@@ -5,13 +5,9 @@ use steward_events::event::GrantId;
 use steward_events::id::{AgentId, DataClass, KeyId, ModelId, PrincipalId, TaskId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;
-use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
 use steward_events::sender::KeyRef;
 use steward_events::timestamp::Timestamp;
-
-use super::active::is_of_steward;
-use super::words::forbidden;
 
 /// Somebody wants to do something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,18 +93,4 @@ impl KeyHolder {
     pub fn speaks_as(&self) -> PrincipalId {
         self.key_ref().speaks_as()
     }
-}
-
-/// That a key may be used in the tenant asked for: its own, or any for operators. Ids of people and of keys may be the same
-/// in two tenants.
-///
-/// # Errors
-/// [`Rejection::Forbidden`].
-pub fn check_reach(holder: &KeyHolder, request: &AccessRequest) -> Result<(), Rejection> {
-    let anywhere = holder.tenant.is_steward() && is_of_steward(&holder.principal);
-    if holder.tenant == request.tenant || anywhere {
-        return Ok(());
-    }
-    let reason = format!("the key {} belongs to tenant {}", holder.key, holder.tenant);
-    Err(forbidden(request, reason, format!("a key of tenant {}", request.tenant)))
 }

@@ -10,9 +10,7 @@ use steward_events::permission::Permission;
 use steward_events::rejection::Rejection;
 use steward_events::scope::Scope;
 use steward_events::timestamp::Timestamp;
-use steward_queries::{
-    self, ChangedRights, ExplainQuery, Explanation, QuerySpec, Question, RightsAt, Simulation, Supposed,
-};
+use steward_queries::{ChangedRights, ExplainQuery, Explanation, QuerySpec, Question, RightsAt, Simulation, Supposed};
 
 use super::explain::explained;
 use super::policy::{self, Circumstances, Verdict};
@@ -252,7 +250,7 @@ impl Authority {
 /// What callers can be permitted.
 pub(super) fn permissions() -> Vec<Permission> {
     let commands = COMMANDS.iter().filter(|spec| spec.audience == Audience::Callers).map(CommandSpec::permission);
-    let queries = query::for_callers().map(QuerySpec::permission);
+    let queries = steward_queries::for_callers().map(QuerySpec::permission);
     let all: BTreeSet<Permission> = commands.chain(queries).chain(Permission::of_the_gateway()).collect();
     all.into_iter().collect()
 }

@@ -5,7 +5,6 @@ use steward_events::event::BudgetLevel;
 use steward_events::id::{PrincipalId, SystemPart};
 use steward_events::permission::Permission;
 use steward_events::scope::{Scope, Subject};
-use steward_queries;
 
 /// One row.
 struct SystemRight {
@@ -79,7 +78,7 @@ fn find(principal: &PrincipalId, permission: &Permission) -> Option<&'static Sys
 pub(super) fn is_reserved(permission: &Permission) -> bool {
     let (noun, verb) = permission.parts();
     command::find(noun, verb).is_some_and(|spec| spec.audience == Audience::System)
-        || query::find(noun, verb).is_some_and(|spec| spec.only.is_some())
+        || steward_queries::find(noun, verb).is_some_and(|spec| spec.only.is_some())
 }
 
 /// True if this part of Steward may do this, with what belongs to tasks if the table says so.

@@ -52,7 +52,7 @@ pub fn broken<'a>(
 }
 
 /// True if something is at both.
-pub(crate) fn overlap(one: &Scope, other: &Scope) -> bool {
+pub fn overlap(one: &Scope, other: &Scope) -> bool {
     one.contains(other) || other.contains(one)
 }
 

@@ -1,4 +1,5 @@
 use steward_events::command::{DefineGroup, JoinGroup, LeaveGroup};
+use steward_events::event::Condition;
 use steward_events::permission::PermissionPattern;
 
 use super::*;

@@ -4,7 +4,6 @@ use serde_json::{Map, Value, json};
 use steward_events::command::{Audience, COMMANDS};
 use steward_events::rejection::Rejection;
 use steward_events::request::Reply;
-use steward_queries;
 
 use super::{generator, info};
 
@@ -32,7 +31,7 @@ pub fn asyncapi() -> Value {
             reply: generator.subschema_for::<Reply>().to_value(),
         });
     }
-    for spec in query::for_callers() {
+    for spec in steward_queries::for_callers() {
         exchanges.push(Exchange {
             kind: "qry",
             noun: spec.view,
@@ -112,7 +111,7 @@ mod tests {
     fn every_exchange_has_its_channels_and_every_reference_leads_somewhere() {
         let document = asyncapi();
         let callers = COMMANDS.iter().filter(|spec| spec.audience == Audience::Callers).count();
-        assert_eq!(document["operations"].as_object().unwrap().len(), callers + query::for_callers().count());
+        assert_eq!(document["operations"].as_object().unwrap().len(), callers + steward_queries::for_callers().count());
         let address = &document["channels"]["cmd.budget.set"]["address"];
         assert_eq!(address, "cmd.{tenant}.{principal}.budget.set");
         let mut open = vec![&document];

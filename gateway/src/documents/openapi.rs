@@ -53,7 +53,6 @@ fn problem() -> Value {
 #[cfg(test)]
 mod tests {
     use steward_events::command::{Audience, COMMANDS};
-    use steward_queries;
 
     use super::*;
 
@@ -75,7 +74,7 @@ mod tests {
         let paths = document["paths"].as_object().unwrap();
         let callers = COMMANDS.iter().filter(|spec| spec.audience == Audience::Callers).count();
         let of_models = paths.keys().filter(|path| !path.starts_with("/api/")).count();
-        assert_eq!(paths.len() - of_models, callers + query::for_callers().count());
+        assert_eq!(paths.len() - of_models, callers + steward_queries::for_callers().count());
         assert!(paths.contains_key("/v1/embeddings") && paths.contains_key("/v1/models/{model}"));
         assert!(paths.contains_key("/openai/deployments/{model}/chat/completions"));
         assert!(!paths.keys().any(|path| path.contains("/leases:")), "what is for parts of Steward is in no API");

@@ -1,7 +1,7 @@
 //! Denials, separations, conditions and roles that go.
 
 use steward_events::command::{RemoveDenial, RemoveRole, SetDataClass, SetDenial, SetSeparation};
-use steward_events::event::{DenialSpec, OpenHours, SeparationSpec, Whom};
+use steward_events::event::{Condition, DenialSpec, OpenHours, SeparationSpec, Whom};
 
 use super::*;
 

@@ -6,7 +6,6 @@ use clap::ArgMatches;
 use steward_events::BoxError;
 use steward_events::command::{Audience, COMMANDS};
 use steward_events::event::NoticeKind;
-use steward_queries;
 
 use crate::command::list;
 use crate::command::secret;
@@ -58,7 +57,7 @@ pub(super) fn commands() -> String {
         }
     }
     page.push_str("\n# Queries\n\n| query | bus | REST | permission |\n|---|---|---|---|\n");
-    for spec in query::for_callers() {
+    for spec in steward_queries::for_callers() {
         let (view, verb) = (spec.view, spec.verb);
         _ = writeln!(
             page,

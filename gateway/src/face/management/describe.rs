@@ -4,7 +4,6 @@ use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 use steward_events::command::{Audience, COMMANDS};
 use steward_events::request::Reply;
-use steward_queries;
 
 use super::issue_key;
 use super::watch_flags::{WAIT_MAX, Watched};
@@ -35,7 +34,7 @@ pub(super) fn paths(generator: &mut SchemaGenerator) -> Map<String, Value> {
         let path = format!("/api/v1/tenants/{{tenant}}/{}:{}", spec.collection(), spec.verb);
         paths.insert(path, json!({ "post": operation }));
     }
-    for spec in query::for_callers() {
+    for spec in steward_queries::for_callers() {
         let body_schema = (spec.query)(generator).to_value();
         let answer = (spec.answer)(generator).to_value();
         let mut post = operation(spec.view, spec.verb, spec.help, &body_schema, &answer);

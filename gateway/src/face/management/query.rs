@@ -73,13 +73,12 @@ fn has_type(schema: &Value, kind: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use steward_queries;
 
     use super::*;
 
     fn read(view: &str, verb: &str, fields: &[(&str, &str)]) -> String {
         let fields = fields.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-        String::from_utf8(from_url(query::find(view, verb).unwrap(), fields).to_vec()).unwrap()
+        String::from_utf8(from_url(steward_queries::find(view, verb).unwrap(), fields).to_vec()).unwrap()
     }
 
     #[test]
