@@ -32,7 +32,7 @@ pub(crate) fn parser() -> Command {
         .arg(Arg::new("json").long("json").global(true).action(ArgAction::SetTrue).help("Print JSON for machines"))
         .subcommands(roles())
         .subcommands(views())
-        .subcommands([tenant(), flags()]);
+        .subcommand(flags());
     for noun in nouns() {
         let group = noun_group(noun);
         steward = match steward.find_subcommand_mut(noun) {
@@ -315,18 +315,6 @@ fn task() -> Command {
         )
         .subcommand(Command::new("show").about("One task with its steps").arg(required("task", "The task's id")))
         .subcommand(Command::new("watch").about("Follow one task to its end").arg(required("task", "The task's id")))
-}
-
-fn tenant() -> Command {
-    let history = Command::new("history")
-        .about("Who changed what about a tenant, and when: settings, projects, flags, quotas, plan")
-        .arg(Arg::new("name").value_name("TENANT").help("Which; the key's own tenant if not given"))
-        .arg(option("from", "TIME", "Changes at or after this moment, e.g. 2026-11-01, today, or 2h for two hours ago"))
-        .arg(option("to", "TIME", "Changes before this moment"))
-        .after_help(
-            "r1, r2 … are revisions of the settings: steward tenant revert --to 1 --tenant TENANT goes back to one.",
-        );
-    Command::new("tenant").about("Tenants").subcommand_required(true).subcommand(history)
 }
 
 fn flags() -> Command {

@@ -1,10 +1,10 @@
 //! What can be typed about tenants beside the verbs of the tables.
 
-use clap::Command;
+use clap::{Arg, Command};
 
 use super::{flag, option, required};
 
-/// How `steward tenant erase` and `export` are typed; the other verbs of tenants come from the tables.
+/// How `steward tenant erase`, `export` and `history` are typed; the other verbs of tenants come from the tables.
 pub(super) fn parser() -> Command {
     let name = || required("name", "Name of the tenant").value_name("TENANT");
     Command::new("tenant")
@@ -36,5 +36,17 @@ pub(super) fn parser() -> Command {
                      export.json says that it is whole; docs/AUDIT.md describes the rest.\n\n\
                      Example:\n  steward tenant export acme ./acme-export --api-key stw_acme_...",
                 ),
+        )
+        .subcommand(history())
+}
+
+fn history() -> Command {
+    Command::new("history")
+        .about("Who changed what about a tenant, and when: settings, projects, flags, quotas, plan")
+        .arg(Arg::new("name").value_name("TENANT").help("Which; the key's own tenant if not given"))
+        .arg(option("from", "TIME", "Changes at or after this moment, e.g. 2026-11-01, today, or 2h for two hours ago"))
+        .arg(option("to", "TIME", "Changes before this moment"))
+        .after_help(
+            "r1, r2 … are revisions of the settings: steward tenant revert --to 1 --tenant TENANT goes back to one.",
         )
 }
