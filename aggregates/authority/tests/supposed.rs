@@ -88,7 +88,7 @@ fn a_simulation_names_who_gains_and_loses_what() {
         change("grant.give", grant_of("p_ana", "agent", "acme")),
     ];
     let simulation = env.simulate(&changes);
-    let both = "model:invoke task:submit";
+    let both = "flag:read model:invoke task:submit";
     assert_eq!(
         lines(&simulation),
         [format!("p_bob gains acme/sales {both}"), format!("p_bob loses acme/support {both}")]
@@ -144,7 +144,7 @@ fn a_condition_that_is_added_alters_and_a_disabled_user_loses_all() {
     let mut conditional = grant_of("p_ana", "agent", "acme");
     conditional["condition"] = json!({ "models": ["small"] });
     let changes = [change("grant.give", conditional), change("user.disable", json!({ "principal": "p_bob" }))];
-    let both = "model:invoke task:submit";
+    let both = "flag:read model:invoke task:submit";
     let simulation = env.simulate(&changes);
     assert_eq!(lines(&simulation), [format!("p_ana alters acme {both}"), format!("p_bob loses acme {both}")]);
     let question = Question {

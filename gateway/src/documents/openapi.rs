@@ -74,7 +74,9 @@ mod tests {
         let paths = document["paths"].as_object().unwrap();
         let callers = COMMANDS.iter().filter(|spec| spec.audience == Audience::Callers).count();
         let of_models = paths.keys().filter(|path| !path.starts_with("/api/")).count();
-        assert_eq!(paths.len() - of_models, callers + steward_queries::for_callers().count());
+        // Beside the rows there is a look at flags that waits.
+        assert!(paths.contains_key("/api/v1/tenants/{tenant}/flags/watch"));
+        assert_eq!(paths.len() - of_models, callers + steward_queries::for_callers().count() + 1);
         assert!(paths.contains_key("/v1/embeddings") && paths.contains_key("/v1/models/{model}"));
         assert!(paths.contains_key("/openai/deployments/{model}/chat/completions"));
         assert!(!paths.keys().any(|path| path.contains("/leases:")), "what is for parts of Steward is in no API");

@@ -246,7 +246,7 @@ fn what_a_grant_alone_gives_is_its_loss() {
     env.grant("acme", "p_ana", "agent", "acme");
     env.grant("acme", "p_ana", "developer", "acme/support");
     let loss = |role: &str, on: &str| env.0.loss(&acme(), &give("p_ana", role, on).id());
-    assert_eq!(loss("agent", "acme"), patterns(&["model:invoke", "task:submit"]));
+    assert_eq!(loss("agent", "acme"), patterns(&["model:invoke", "task:submit", "flag:read"]));
     assert!(!loss("developer", "acme/support").contains(&"model:invoke".parse().unwrap()));
     assert!(loss("developer", "acme/support").contains(&"agent:*".parse().unwrap()));
 }

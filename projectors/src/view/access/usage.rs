@@ -77,15 +77,39 @@ const USED: &[(&str, &str)] = &[
     ("registry.tenant_placed", "tenant:create"),
     ("tenant.suspended", "tenant:suspend"),
     ("tenant.resumed", "tenant:resume"),
+    ("tenant.erasure_asked", "tenant:erase"),
+    ("tenant.erasure_cancelled", "tenant:cancel-erase"),
+    ("tenant.settings_changed", "tenant:set"),
+    ("tenant.plan_set", "tenant:set-plan"),
+    ("tenant.project_created", "project:create"),
+    ("tenant.project_renamed", "project:rename"),
+    ("tenant.project_archived", "project:archive"),
+    ("tenant.project_restored", "project:restore"),
+    ("tenant.flag_set", "flag:set"),
+    ("tenant.flag_removed", "flag:remove"),
+    ("tenant.quota_set", "quota:set"),
+    ("tenant.quota_removed", "quota:remove"),
+    ("tenant.plan_defined", "plan:define"),
     ("identity.account_created", "account:create"),
     ("identity.user_invited", "user:invite"),
     ("identity.user_disabled", "user:disable"),
+    ("identity.user_changed", "user:set"),
+    ("identity.user_enabled", "user:enable"),
+    ("identity.user_erased", "user:erase"),
+    ("identity.owner_set", "account:set-owner"),
+    ("identity.key_replaced", "key:rotate"),
     ("identity.key_issued", "key:issue"),
     ("identity.key_revoked", "key:revoke"),
     ("access.role_defined", "role:define"),
     ("access.role_removed", "role:remove"),
     ("access.role_granted", "grant:give"),
     ("access.grant_revoked", "grant:revoke"),
+    ("access.group_defined", "group:define"),
+    ("access.group_joined", "group:join"),
+    ("access.group_left", "group:leave"),
+    ("access.group_removed", "group:remove"),
+    ("access.trial_started", "trial:start"),
+    ("access.trial_ended", "trial:stop"),
     ("access.denial_set", "deny:set"),
     ("access.denial_removed", "deny:remove"),
     ("access.separation_set", "separation:set"),
@@ -119,6 +143,10 @@ const USED: &[(&str, &str)] = &[
     ("batch.submitted", "batch:submit"),
     ("batch.cancel_asked", "batch:cancel"),
     ("checkpoint.requested", "checkpoint:request"),
+    ("channel.set", "channel:set"),
+    ("channel.removed", "channel:remove"),
+    ("channel.noticed", "channel:test"),
+    ("channel.redelivery_asked", "channel:redeliver"),
 ];
 
 impl Projector for AccessUse {
@@ -237,8 +265,8 @@ mod tests {
 
     use super::*;
 
-    /// Recorded as what they do: the revoking of grants.
-    const BY_OTHERS: &[&str] = &["review:revoke"];
+    /// Recorded as what they do: the revoking of grants, settings that change.
+    const BY_OTHERS: &[&str] = &["review:revoke", "tenant:revert"];
 
     #[test]
     fn every_command_of_callers_leaves_a_use() {
