@@ -102,8 +102,10 @@ impl Authority {
         let others = access.denials().filter(|(other, spec)| *other != name && !spec.is_over(now));
         let all: Vec<&DenialSpec> = others.map(|(_, spec)| spec).chain([new]).collect();
         let lasting: Vec<&DenialSpec> = all.iter().copied().filter(|spec| bars_for_good(spec, &remove)).collect();
+        let before = access.denials().map(|(_, spec)| spec).filter(|spec| !spec.is_over(now));
+        let before: Vec<&DenialSpec> = before.filter(|spec| bars_for_good(spec, &remove)).collect();
         let holders: BTreeSet<&PrincipalId> = access.holders().collect();
-        let can_remove = |who: &PrincipalId, on: &Scope| {
+        let can_remove = |who: &PrincipalId, on: &Scope, lasting: &[&DenialSpec]| {
             let rights = self.rights(&request.tenant, who);
             let holds = rights.covering(&remove, on).any(|held| held.terms.is_plain());
             let barred = |spec: &&DenialSpec| {
@@ -115,7 +117,10 @@ impl Authority {
             holds && !lasting.iter().any(barred) && self.inactive(&request.tenant, who).is_none()
         };
         let people = || holders.iter().filter(|who| !who.as_str().starts_with("agent_"));
-        let stuck = |spec: &&&DenialSpec| !people().any(|who| can_remove(who, &spec.on));
+        // Where none of the tenant's people could before, an operator can, as ever.
+        let anyone =
+            |spec: &DenialSpec, lasting: &[&DenialSpec]| people().any(|who| can_remove(who, &spec.on, lasting));
+        let stuck = |spec: &&&DenialSpec| anyone(spec, &before) && !anyone(spec, &lasting);
         // Others are at stake only if it takes away the right to remove.
         let at_stake = if bars_for_good(new, &remove) { all.as_slice() } else { &all[all.len() - 1..] };
         match at_stake.iter().find(stuck) {

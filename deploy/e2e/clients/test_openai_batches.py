@@ -72,6 +72,7 @@ def test_files_are_kept_listed_and_removed(steward, upstream):
     with pytest.raises(openai.BadRequestError) as wrong:
         api.files.create(file=b"x", purpose="fine-tune")
     assert wrong.value.param == "purpose"
+    steward.cli("project", "create", "sales", "--tenant", "acme")
     sales = developer(steward, "sales", "acme/sales")
     assert list(sales.files.list()) == []
     for forbidden in (sales.files.retrieve, sales.files.content, sales.files.delete):

@@ -242,8 +242,8 @@ def test_a_key_is_refused_outside_of_its_hours(acme):
     assert row["hours"] == ["00:00-24:00 Europe/Berlin"], "the tenant's time zone"
     why = explained(acme, closed)
     assert not why["allowed"] and never in why["reason"]
-    refused = acme.cli("key", "issue", "support-bot", "--hours", "18:00-08:00", *ACME, check=False)
-    assert refused.returncode and "over midnight" in refused.stderr
+    refused = acme.cli("key", "issue", "support-bot", "--hours", "08:00-08:00", *ACME, check=False)
+    assert refused.returncode and "08:00-08:00" in refused.stderr
 
 
 def test_keys_that_nobody_uses_are_reported(acme):

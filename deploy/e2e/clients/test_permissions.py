@@ -56,6 +56,8 @@ def test_conditions_and_denials_bind_calls(steward, upstream):
     explained = acme(steward, "access", "explain", "support-bot", "model:invoke", "acme/support", check=False)
     assert (explained.returncode, "no-calls" in explained.stdout) == (1, True), explained.stdout
     assert "too many calls" in acme(steward, "deny", "list").stdout
+    steward.key("boss", "acme")
+    acme(steward, "grant", "give", "boss", "owner", "--on", "acme")
     lockout = ["--permissions", "*:*", "--on", "acme", "--everyone", "true", "--reason", "shut"]
     refused = acme(steward, "deny", "set", "all", *lockout, check=False)
     assert (refused.returncode, "nobody could remove the denial" in refused.stderr) == (1, True), refused.stderr
@@ -110,7 +112,7 @@ def test_an_elevation_is_asked_approved_and_over(steward, upstream):
 
 def acme_metrics(steward) -> str:
     """The metrics that are folded from the log."""
-    request = urllib.request.Request(f"{steward.url}/metrics", headers={"authorization": f"Bearer {steward.operator_key()}"})
+    request = urllib.request.Request(f"{steward.url}/metrics", headers={"authorization": f"Bearer {steward.operator_key}"})
     with urllib.request.urlopen(request, timeout=60) as answer:
         return answer.read().decode()
 

@@ -72,6 +72,7 @@ class Scene:
         steward.cli("grant", "give", "group:victims", "agent", "--on", "acme/support", "--tenant", "acme")
         steward.cli("group", "join", "victims", self.victim, "--tenant", "acme")
         (group,) = steward.json("group", "list", "--tenant", "acme")["rows"]
+        steward.cli("role", "define", "spare-role", "--tenant", "acme", "--permissions", "cost:report")
         turning, somebody = self.key(self.account("turning", "agent", "acme/support")), self.person("somebody")
         self.operations = operations(document(), {
             "tenant": "acme", "principal": self.victim, "to": self.victim, "on": "acme/support", "scope": "acme/support",
@@ -84,8 +85,12 @@ class Scene:
             "user": self.victim, "group": group["group"], "member": self.victim, "account": spare["principal"], "owner": somebody,
             "user.set principal": somebody, "key.rotate key": turning["key"], "group.join member": spare["principal"],
             "user.disable principal": spare["principal"], "key.revoke key": spare["key"], "role.define role": "red",
+            "user.erase principal": somebody, "role.remove role": "spare-role",
+            "flag.set state": "25%", "tenant.revert to": 1, "tenant.erase confirm": "acme", "elevation.allow longest_s": 60,
+            "separation.set roles": ["auditor", "billing"], "review.start due": "2099-01-01T00:00:00Z",
+            "deny.set whom": {"principals": [spare["principal"]]}, "channel.set url": "https://example.com/hook", "input": "red",
             # Only there do they mean something.
-            "tenant.create {tenant}": "steward", "audit.due {tenant}": "steward", "tenant.create tenant": "red",
+            "tenant.create {tenant}": "steward", "plan.define {tenant}": "steward", "plan.remove {tenant}": "steward", "audit.due {tenant}": "steward", "tenant.create tenant": "red",
         })
 
     def account(self, name: str, role: str | None = None, on: str = "acme", tenant: str = "acme") -> str:

@@ -27,6 +27,7 @@ per = "day"
 def acme(steward, upstream):
     steward.up()
     apply_company(steward, upstream.url)
+    steward.cli("project", "create", "sales", "--tenant", "acme")
     steward.cli("account", "create", "night-bot", "--tenant", "acme")
     steward.cli("grant", "give", "night-bot", "agent", "--on", "acme", "--tenant", "acme")
     return steward

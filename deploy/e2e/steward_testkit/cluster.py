@@ -15,7 +15,7 @@ from steward_testkit.running import Failed, Process, Steward, free_port, wait_fo
 
 def plural(noun: str) -> str:
     """As a noun stands in paths."""
-    if noun.endswith("y"):
+    if noun.endswith("y") and noun[-2] not in "aeiou":
         return f"{noun[:-1]}ies"
     return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
 

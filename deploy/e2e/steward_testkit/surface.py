@@ -68,10 +68,15 @@ def operations(document: dict, values: dict) -> list[Operation]:
 
 
 def asked(document: dict, operation: dict, values: dict) -> dict:
-    """The query parameters that are required, or of which it is known what they hold."""
-    parameters = [p for p in operation.get("parameters", []) if p.get("in") == "query"]
-    return {p["name"]: values.get(p["name"]) or example(document, p["schema"], values)
-            for p in parameters if p.get("required")}
+    """The query parameters that are required."""
+    parameters = [p for p in operation.get("parameters", []) if p.get("in") == "query" and p.get("required")]
+
+    def value(parameter: dict):
+        name, content = parameter["name"], parameter.get("content", {}).get("application/json")
+        held = values.get(name) or example(document, (content or parameter)["schema"], values)
+        return json.dumps(held) if content else held
+
+    return {parameter["name"]: value(parameter) for parameter in parameters}
 
 
 def example(document: dict, schema: dict, values: dict, name: str = ""):

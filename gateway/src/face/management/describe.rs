@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use steward_events::command::{Audience, COMMANDS};
 use steward_events::request::Reply;
 
-use super::issue_key;
 use super::watch_flags::{WAIT_MAX, Watched};
+use super::{issue_key, query};
 use crate::documents::refusals::responses;
 
 /// All of them.
@@ -41,7 +41,8 @@ pub(super) fn paths(generator: &mut SchemaGenerator) -> Map<String, Value> {
         post["parameters"] = json!([tenant()]);
         let mut get = post.clone();
         get["operationId"] = json!(format!("{}.{}.get", spec.view, spec.verb));
-        get["parameters"] = Value::Array(std::iter::once(tenant()).chain(in_url(&body_schema)).collect());
+        get["parameters"] =
+            Value::Array(std::iter::once(tenant()).chain(in_url(&body_schema, &query::as_json(spec))).collect());
         if let Some(get) = get.as_object_mut() {
             get.remove("requestBody");
         }
@@ -92,13 +93,18 @@ fn operation(noun: &str, verb: &str, help: &str, body: &Value, answer: &Value) -
     })
 }
 
-/// A query's fields as parameters.
-fn in_url(query: &Value) -> Vec<Value> {
+/// A query's fields as parameters; those of `as_json` hold JSON.
+fn in_url(query: &Value, as_json: &[String]) -> Vec<Value> {
     let required = query.get("required").and_then(Value::as_array);
     let properties = query.get("properties").and_then(Value::as_object);
     let parameter = |(name, schema): (&String, &Value)| {
         let required = required.is_some_and(|required| required.iter().any(|field| field == name));
-        json!({ "name": name, "in": "query", "required": required, "schema": schema })
+        let mut parameter = json!({ "name": name, "in": "query", "required": required });
+        match as_json.contains(name) {
+            true => parameter["content"] = json!({ "application/json": { "schema": schema } }),
+            false => parameter["schema"] = schema.clone(),
+        }
+        parameter
     };
     properties.into_iter().flatten().map(parameter).collect()
 }

@@ -36,17 +36,17 @@ pub(in crate::face) async fn ask<T: DeserializeOwned>(
     format.read(&answer).map_err(Error::unavailable)
 }
 
-/// The query in a URL as a body: lists by repetition or commas, numbers as numbers. What the query does not have is
-/// passed on, to be refused by name.
+/// The query in a URL as a body: lists by repetition or commas, numbers as numbers, objects as JSON. What the query does
+/// not have, or is no JSON, is passed on, to be refused by name.
 pub(super) fn from_url(spec: &QuerySpec, fields: Vec<(String, String)>) -> Bytes {
-    let mut generator =
-        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator();
-    let schema = (spec.query)(&mut generator);
-    let property = |name: &str| schema.as_value().pointer(&format!("/properties/{name}"));
+    let schema = schema(spec);
+    let property = |name: &str| schema.pointer(&format!("/properties/{name}"));
     let is = |name: &str, kind: &str| property(name).is_some_and(|property| has_type(property, kind));
     let mut query = Map::new();
     for (name, text) in fields {
-        if is(&name, "array") {
+        if property(&name).is_some_and(is_of_objects) {
+            query.insert(name, serde_json::from_str(&text).unwrap_or(Value::String(text)));
+        } else if is(&name, "array") {
             let items = text.split(',').filter(|item| !item.is_empty()).map(|item| Value::String(item.to_owned()));
             match query.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
                 Value::Array(list) => list.extend(items),
@@ -58,6 +58,25 @@ pub(super) fn from_url(spec: &QuerySpec, fields: Vec<(String, String)>) -> Bytes
         }
     }
     Bytes::from(Value::Object(query).to_string())
+}
+
+/// What the query holds, every type in its place.
+fn schema(spec: &QuerySpec) -> Value {
+    let mut generator =
+        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator();
+    (spec.query)(&mut generator).to_value()
+}
+
+/// The names of the fields that stand in a URL as JSON.
+pub(super) fn as_json(spec: &QuerySpec) -> Vec<String> {
+    let schema = schema(spec);
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let of_objects = properties.into_iter().flatten().filter(|(_, property)| is_of_objects(property));
+    of_objects.map(|(name, _)| name.clone()).collect()
+}
+
+fn is_of_objects(property: &Value) -> bool {
+    has_type(property, "object") || property.get("items").is_some_and(|item| has_type(item, "object"))
 }
 
 /// True if `schema` says that it is, or may be, of this type.
@@ -87,6 +106,9 @@ mod tests {
         let expected = r#"{"by":["key","model","day"],"since":"2026-11-23","min_position":7}"#;
         assert_eq!(read("cost", "report", &fields), expected);
         assert_eq!(read("history", "replay", &[("last", "3"), ("after", "9")]), r#"{"last":3,"after":9}"#);
+        let changes = r#"[{"command":"grant.revoke","body":{}}]"#;
+        assert_eq!(read("access", "simulate", &[("changes", changes)]), format!(r#"{{"changes":{changes}}}"#));
+        assert_eq!(read("access", "simulate", &[("changes", "no JSON")]), r#"{"changes":"no JSON"}"#);
         assert_eq!(read("task", "list", &[("colour", "1")]), r#"{"colour":"1"}"#, "left to be refused by name");
     }
 }
