@@ -77,6 +77,9 @@ def send(steward: Steward, case):
     who = senders[zlib.crc32(repr((case.method, case.path, case.body, case.query)).encode()) % len(senders)]
     if "tenant" in (case.path_parameters or {}):
         case.path_parameters["tenant"] = "acme"
+    for fields in (case.query, case.body):
+        if not face and isinstance(fields, dict) and str(fields.get("min_position", "")).isdigit():
+            fields["min_position"] = min(int(fields["min_position"]), 50)  # one that is not there yet is waited for
     if face and isinstance(case.body, dict):
         case.body["model"] = "small"
     headers = {"authorization": f"Bearer {steward.keys[who]}"} if steward.keys[who] else {}

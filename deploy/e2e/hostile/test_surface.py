@@ -72,6 +72,7 @@ class Scene:
         steward.cli("grant", "give", "group:victims", "agent", "--on", "acme/support", "--tenant", "acme")
         steward.cli("group", "join", "victims", self.victim, "--tenant", "acme")
         (group,) = steward.json("group", "list", "--tenant", "acme")["rows"]
+        steward.cli("role", "define", "support-lead", "--tenant", "acme", "--permissions", "cost:report")
         steward.cli("role", "define", "spare-role", "--tenant", "acme", "--permissions", "cost:report")
         turning, somebody = self.key(self.account("turning", "agent", "acme/support")), self.person("somebody")
         self.operations = operations(document(), {
@@ -85,10 +86,12 @@ class Scene:
             "user": self.victim, "group": group["group"], "member": self.victim, "account": spare["principal"], "owner": somebody,
             "user.set principal": somebody, "key.rotate key": turning["key"], "group.join member": spare["principal"],
             "user.disable principal": spare["principal"], "key.revoke key": spare["key"], "role.define role": "red",
-            "user.erase principal": somebody, "role.remove role": "spare-role",
+            "user.erase principal": self.person("erased"), "role.remove role": "spare-role",
             "flag.set state": "25%", "tenant.revert to": 1, "tenant.erase confirm": "acme", "elevation.allow longest_s": 60,
-            "separation.set roles": ["auditor", "billing"], "review.start due": "2099-01-01T00:00:00Z",
-            "deny.set whom": {"principals": [spare["principal"]]}, "channel.set url": "https://example.com/hook", "input": "red",
+            "elevation.allow askers": [spare["principal"]], "elevation.allow approvers": [self.victim],
+            "separation.set roles": ["spare-role", "support-lead"], "review.start due": self.in_days(7),
+            "deny.set whom": {"principals": [spare["principal"]]}, "channel.set kind": "slack", "channel.set secret": "hook",
+            "/v1/responses/input_tokens input": "red", "/openai/v1/responses/input_tokens input": "red",
             # Only there do they mean something.
             "tenant.create {tenant}": "steward", "plan.define {tenant}": "steward", "plan.remove {tenant}": "steward", "audit.due {tenant}": "steward", "tenant.create tenant": "red",
         })
@@ -126,6 +129,10 @@ class Scene:
 
     def person(self, name: str) -> str:
         return self.steward.json("user", "invite", f"{name}@example.com", "--tenant", "acme")["answer"]["principal"]
+
+    @staticmethod
+    def in_days(days: int) -> str:
+        return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     @staticmethod
     def another_day() -> str:
@@ -231,7 +238,7 @@ class Client:
         scene, own = self.scene, self.issued
         names = {self.name, own["principal"], scene.owner["key"], scene.victim, scene.steward.operator_key.split("_")[1]}
         rows = [operation for operation in scene.operations if operation.method == "POST" and not operation.is_face]
-        rows = [row for row in rows if row.name not in ("tenant.create", "audit.due")]  # of the tenant steward only
+        rows = [row for row in rows if row.name not in ("tenant.create", "plan.define", "audit.due")]  # of the tenant steward only
         rows = [row for row in rows if not (stranger == "narrowed to a model" and row.name == "task.submit")]
         tried = await asyncio.gather(*(self.succeeded(row, stranger, who) for row in rows for who in sorted(names)))
         print(f"{stranger}: {len(tried)} attempts over the bus")

@@ -62,6 +62,8 @@ def operations(document: dict, values: dict) -> list[Operation]:
             form = content.get("multipart/form-data", {}).get("schema")
             schema = form or content.get("application/json", {}).get("schema")
             body = example(document, schema, held) if schema else asked(document, operation, held)
+            if schema:
+                body |= {field: value for field, value in own.items() if not field.startswith("{")}
             command = any(parameter.get("name") == "Idempotency-Key" for parameter in operation.get("parameters", []))
             found.append(Operation(method.upper(), place, body, name, command, not path.startswith("/api/"), form is not None))
     return found
