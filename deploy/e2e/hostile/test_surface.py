@@ -88,6 +88,7 @@ class Scene:
             "user.disable principal": spare["principal"], "key.revoke key": spare["key"], "role.define role": "red",
             "user.erase principal": self.person("erased"), "role.remove role": "spare-role",
             "flag.set state": "25%", "tenant.revert to": 1, "tenant.erase confirm": "acme", "elevation.allow longest_s": 60,
+            **{f"review.{verb} grants": [{"to": spare["principal"], "role": "agent", "on": "acme/support"}] for verb in ("confirm", "revoke")},
             "elevation.allow askers": [spare["principal"]], "elevation.allow approvers": [self.victim],
             "separation.set roles": ["spare-role", "support-lead"], "review.start due": self.in_days(7),
             "deny.set whom": {"principals": [spare["principal"]]}, "channel.set kind": "slack", "channel.set secret": "hook",

@@ -176,9 +176,10 @@ fn value(field: &Field, text: &str, tenant: &TenantId) -> Result<Value, BoxError
     let property = field.path.last().map(String::as_str).unwrap_or_default();
     Ok(match (property, field.kind) {
         ("group", _) => Value::String(group(tenant, text)?.to_string()),
-        ("to", Kind::Text)
-        | ("principal" | "principals" | "askers" | "approvers" | "reviewers" | "member" | "owner" | "user", _)
-        | ("account", Kind::Text) => Value::String(principal(tenant, text)?.to_string()),
+        ("to" | "account", Kind::Text)
+        | ("principal" | "principals" | "askers" | "approvers" | "reviewers" | "member" | "owner" | "user", _) => {
+            Value::String(principal(tenant, text)?.to_string())
+        }
         ("grants", _) => grant(text, tenant)?,
         ("duration_s" | "longest_s", _) => seconds(text)?,
         ("expires" | "from" | "until" | "ends" | "due", _) => Value::String(moment(text)?.to_string()),

@@ -100,9 +100,10 @@ fn in_url(query: &Value, as_json: &[String]) -> Vec<Value> {
     let parameter = |(name, schema): (&String, &Value)| {
         let required = required.is_some_and(|required| required.iter().any(|field| field == name));
         let mut parameter = json!({ "name": name, "in": "query", "required": required });
-        match as_json.contains(name) {
-            true => parameter["content"] = json!({ "application/json": { "schema": schema } }),
-            false => parameter["schema"] = schema.clone(),
+        if as_json.contains(name) {
+            parameter["content"] = json!({ "application/json": { "schema": schema } });
+        } else {
+            parameter["schema"] = schema.clone();
         }
         parameter
     };
