@@ -41,6 +41,9 @@ impl Tenant {
 
     /// The project that `scope` belongs to, if somebody created it.
     pub fn project(&self, scope: &Scope) -> Option<&Project> {
+        if self.projects.0.is_empty() {
+            return None;
+        }
         self.projects.0.get(&ProjectId::new(scope.project()?).ok()?)
     }
 

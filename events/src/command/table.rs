@@ -1,5 +1,8 @@
 //! How the rows of all files of commands become one table and one type.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use schemars::{Schema, SchemaGenerator};
 use serde::Serialize;
@@ -69,9 +72,11 @@ impl std::fmt::Debug for CommandSpec {
     }
 }
 
-/// The row of `noun.verb`, if there is one.
+/// The row of `noun.verb`, if there is one. Asked of each call, for what it needs a permission.
 pub fn find(noun: &str, verb: &str) -> Option<&'static CommandSpec> {
-    COMMANDS.iter().find(|spec| spec.noun == noun && spec.verb == verb)
+    static ROWS: LazyLock<HashMap<(&str, &str), &CommandSpec>> =
+        LazyLock::new(|| COMMANDS.iter().map(|spec| ((spec.noun, spec.verb), spec)).collect());
+    ROWS.get(&(noun, verb)).copied()
 }
 
 /// The nouns, in the table's order, each once.

@@ -4,6 +4,8 @@
 //! `Infinity`, a name twice in one object (the later counts), half a character as an escape of its own, bytes that are no
 //! UTF-8.
 
+use smallvec::SmallVec;
+
 /// One value, as it stands in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Json<'a>(&'a [u8]);
@@ -106,7 +108,9 @@ impl<'a> Json<'a> {
     /// True of this text.
     pub fn is(self, text: &str) -> bool {
         let Some(inner) = self.0.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) else { return false };
-        inner == text.as_bytes() || (inner.contains(&b'\\') && self.text().as_deref() == Some(text))
+        // What is escaped is longer than what it stands for.
+        inner == text.as_bytes()
+            || (inner.len() > text.len() && inner.contains(&b'\\') && self.text().as_deref() == Some(text))
     }
 
     /// A number, also one that is written as a text.
@@ -137,7 +141,7 @@ impl<'a> Json<'a> {
 }
 
 /// Fields that an [`Object`] remembers; one with more is looked through at each question.
-const REMEMBERED_MAX: usize = 24;
+const REMEMBERED_MAX: usize = 16;
 
 /// An object whose fields were found once: answers are asked for a dozen names each.
 #[derive(Clone, Copy, Debug)]
@@ -322,8 +326,8 @@ fn end_of_text(text: &[u8], at: usize) -> Option<usize> {
 
 /// Where the value that begins at `at` ends; none if it is none.
 fn end_of_value(text: &[u8], mut at: usize) -> Option<usize> {
-    // What closes the objects and lists that are open.
-    let mut open: Vec<u8> = Vec::new();
+    // What closes the objects and lists that are open: few, but of hostile texts.
+    let mut open: SmallVec<[u8; 16]> = SmallVec::new();
     loop {
         at = after_blanks(text, at);
         match text.get(at)? {

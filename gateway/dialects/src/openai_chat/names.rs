@@ -3,6 +3,7 @@
 //! Servers differ in how they read names: some without regard to case, some with humps for underscores, and of two that
 //! are the same to them the last counts. So what decides about money has one name, written one way.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::Refused;
@@ -136,7 +137,7 @@ pub(crate) type Known = (Meaning, &'static [&'static str]);
 pub(crate) fn meaning_among(all: &[Known], name: &str) -> Result<Meaning, &'static str> {
     let folded = fold(name);
     for (meaning, names) in all {
-        if let Some(known) = names.iter().find(|known| **known == folded) {
+        if let Some(known) = names.iter().find(|known| **known == folded.as_ref()) {
             return if *known == name { Ok(*meaning) } else { Err(*known) };
         }
     }
@@ -220,7 +221,7 @@ pub(crate) struct Twins(BTreeSet<String>);
 impl Twins {
     /// True if a name that is the same but for its case stood there before.
     pub(crate) fn has(&mut self, name: &str) -> bool {
-        !self.0.insert(fold(name))
+        !self.0.insert(fold(name).into_owned())
     }
 }
 
@@ -242,17 +243,19 @@ pub(crate) fn mentions(text: &str, field: &str) -> bool {
 }
 
 /// Simple case folding, as those do who compare names without regard to case: `ſ` is an `s`, the sign for Kelvin a `k`.
-pub(crate) fn fold(name: &str) -> String {
-    let alone = |mut letters: Box<dyn Iterator<Item = char>>, else_this: char| match (letters.next(), letters.next()) {
-        (Some(letter), None) => letter,
-        _ => else_this,
-    };
-    name.chars()
-        .map(|letter| {
-            let upper = alone(Box::new(letter.to_uppercase()), letter);
-            alone(Box::new(upper.to_lowercase()), upper)
-        })
-        .collect()
+pub(crate) fn fold(name: &str) -> Cow<'_, str> {
+    if !name.is_ascii() {
+        let upper = |letter: char| alone(letter.to_uppercase()).unwrap_or(letter);
+        let lower = |letter: char| alone(letter.to_lowercase()).unwrap_or(letter);
+        return name.chars().map(|letter| lower(upper(letter))).collect();
+    }
+    let is_folded = !name.bytes().any(|byte| byte.is_ascii_uppercase());
+    if is_folded { Cow::Borrowed(name) } else { Cow::Owned(name.to_ascii_lowercase()) }
+}
+
+/// The letter, if it is one.
+fn alone(mut letters: impl Iterator<Item = char>) -> Option<char> {
+    letters.next().filter(|_| letters.next().is_none())
 }
 
 /// The letters and digits of a folded name: `maxTokens`, `max-tokens` and `max_tokens` are one.

@@ -171,7 +171,7 @@ impl Place {
                 )));
             }
             let folded = names::fold(name);
-            if self != Self::Tool && folded != name && PROTOCOL.contains(&folded.as_str()) {
+            if self != Self::Tool && folded != name && PROTOCOL.contains(&folded.as_ref()) {
                 return Err(E::custom(format_args!("write `{folded}`, not `{}`", short(name))));
             }
         }
