@@ -126,7 +126,7 @@ impl Authority {
             context: Context { address: *address, ..Context::default() },
         };
         match self.authorise_as_such(&request, now) {
-            Ok(allowed) => Explanation { allowed: true, reason: allowed.reason, would_allow: None },
+            Ok(allowed) => Explanation { allowed: true, reason: allowed.reason.to_string(), would_allow: None },
             Err(rejection) => match self.may_under_conditions(&request, now) {
                 Some(reason) => Explanation { allowed: true, reason, would_allow: None },
                 None => explained(rejection),

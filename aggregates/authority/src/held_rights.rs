@@ -17,7 +17,7 @@ use steward_aggregates::access::role::Closure;
 pub type RolePermissions = Arc<Closure>;
 
 /// Somebody in a group.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Membership {
     pub(super) member: PrincipalId,
     /// What the group is called.
@@ -25,7 +25,7 @@ pub(super) struct Membership {
 }
 
 /// One grant with what its role permits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HeldRights {
     pub(super) grant: GrantId,
     /// In which group somebody holds it, if it is a group's.

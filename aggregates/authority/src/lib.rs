@@ -68,6 +68,7 @@ pub use prepared::RIGHTS_KEPT_MAX;
 pub use request::{AccessRequest, Allowed, Context, KeyHolder};
 pub use sight::Sight;
 pub use supposed::{changes_rights, read_changes};
+pub use words::Reason;
 
 use active::is_of_steward;
 use actor::{Actor, WholeKeys};
@@ -75,7 +76,7 @@ use held_rights::HeldRights;
 use policies::Policies;
 use policy::{Circumstances, KeyTerms, Verdict};
 use prepared::Prepared;
-use words::{forbidden, in_words};
+use words::forbidden;
 
 /// Whose events change who may do what.
 pub const CHANGES_RIGHTS: &[AggregateKind] = &[AggregateKind::Tenant, AggregateKind::Identity, AggregateKind::Access];
@@ -173,18 +174,18 @@ impl Authority {
         let policies = self.policies.for_request();
         let rights = self.rights(tenant, &actor.principal);
         let set_aside = |held: &HeldRights| held.terms.is_set_aside().then(|| held.grant.clone());
-        let (reason, mut needs) = match rights.evaluate(&circumstances, policies) {
-            (Verdict::Granted, Some(grant)) => (in_words(grant, permission, scope), set_aside(grant)),
+        let (held, mut needs) = match rights.evaluate(&circumstances, policies) {
+            (Verdict::Granted, Some(held)) => (held, set_aside(held)),
             (verdict, _) => return Err(self.denied(request, actor, &rights, verdict, now)),
         };
-        let by = |reason, set_aside| Allowed {
-            reason,
+        let by = |agent, set_aside| Allowed {
+            reason: Reason::granted(held, request, agent),
             principal: actor.principal.clone(),
             key: actor.key.as_ref().map(|held| held.named.clone()),
             set_aside,
         };
         let Some(agent) = actor.key.as_ref().and_then(|held| held.key.agent.as_ref()) else {
-            return Ok(by(reason, needs));
+            return Ok(by(None, needs));
         };
         let agent = agent_principal(agent);
         let agents = self.rights(tenant, &agent);
@@ -194,7 +195,7 @@ impl Authority {
             let narrowed = Actor { principal: agent, key: actor.key.clone() };
             return Err(self.denied(request, &narrowed, &agents, verdict, now));
         }
-        Ok(by(format!("{reason}, acting through {agent}, which may too"), needs))
+        Ok(by(Some(agent), needs))
     }
 
     /// What bears on a request beside what its sender holds.
@@ -301,7 +302,7 @@ impl Authority {
         match self.suspended(tenant) {
             Some(reason) if !system::may_while_suspended(principal, permission) => Err(suspended(tenant, reason)),
             _ => Ok(Allowed {
-                reason: format!("{principal} is the part of Steward that does {permission}"),
+                reason: Reason::part_of_steward(principal, permission),
                 principal: principal.clone(),
                 key: None,
                 set_aside: None,

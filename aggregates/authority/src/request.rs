@@ -9,6 +9,8 @@ use steward_events::scope::Scope;
 use steward_events::sender::KeyRef;
 use steward_events::timestamp::Timestamp;
 
+use super::words::Reason;
+
 /// Somebody wants to do something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessRequest {
@@ -49,7 +51,7 @@ pub struct Context {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allowed {
     /// The grant and the path of roles.
-    pub reason: String,
+    pub reason: Reason,
     /// Who really acts.
     pub principal: PrincipalId,
     /// With which key, if that is known.

@@ -199,7 +199,7 @@ impl Authority {
         let context = Context { model, cost, ..Context::default() };
         let request = AccessRequest { tenant: tenant.clone(), principal, key: None, permission, scope, context };
         match self.authorise_as_such(&request, now) {
-            Ok(allowed) => Explanation { allowed: true, reason: allowed.reason, would_allow: None },
+            Ok(allowed) => Explanation { allowed: true, reason: allowed.reason.to_string(), would_allow: None },
             Err(rejection) => explained(rejection),
         }
     }

@@ -1,10 +1,14 @@
 //! What the parts of Steward may send: a fixed table, not grants. The bus lets only those roles speak as them.
 
-use steward_events::command::{self, Audience, Command, IdentityCommand, LedgerCommand};
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use steward_events::command::{Audience, COMMANDS, Command, IdentityCommand, LedgerCommand};
 use steward_events::event::BudgetLevel;
 use steward_events::id::{PrincipalId, SystemPart};
 use steward_events::permission::Permission;
 use steward_events::scope::{Scope, Subject};
+use steward_queries::QUERIES;
 
 /// One row.
 struct SystemRight {
@@ -76,9 +80,12 @@ fn find(principal: &PrincipalId, permission: &Permission) -> Option<&'static Sys
 
 /// True for what only parts of Steward send: not even `*:*` reaches it, or an owner could end leases that are unpaid.
 pub(super) fn is_reserved(permission: &Permission) -> bool {
-    let (noun, verb) = permission.parts();
-    command::find(noun, verb).is_some_and(|spec| spec.audience == Audience::System)
-        || steward_queries::find(noun, verb).is_some_and(|spec| spec.only.is_some())
+    static RESERVED: LazyLock<HashSet<(&str, &str)>> = LazyLock::new(|| {
+        let commands = COMMANDS.iter().filter(|spec| spec.audience == Audience::System);
+        let queries = QUERIES.iter().filter(|spec| spec.only.is_some());
+        commands.map(|spec| (spec.noun, spec.verb)).chain(queries.map(|spec| (spec.view, spec.verb))).collect()
+    });
+    RESERVED.contains(&permission.parts())
 }
 
 /// True if this part of Steward may do this, with what belongs to tasks if the table says so.

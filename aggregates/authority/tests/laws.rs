@@ -326,7 +326,7 @@ proptest! {
         let explained = authority.explain(&acme(), &query, now);
         match allowed {
             Ok(allowed) => {
-                prop_assert!(!allowed.reason.is_empty(), "allowed, but no grant was found that says so");
+                prop_assert!(!allowed.reason.to_string().is_empty(), "allowed, but no grant was found that says so");
                 prop_assert!(explained.allowed);
             }
             // Explaining tells conditions where asking tests them.

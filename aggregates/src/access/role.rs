@@ -118,7 +118,7 @@ pub fn built_in_ids() -> impl Iterator<Item = RoleId> {
 }
 
 /// What a role permits, what it inherits included: each pattern once, with the role that names it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Closure {
     /// Every role that is reached, each after the one that inherits it, which stands at the number.
     reached: Vec<(RoleId, Option<usize>)>,

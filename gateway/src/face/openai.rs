@@ -191,7 +191,7 @@ impl OpenAi {
 fn respond(reply: Reply, &ModelCall { dialect, failure, .. }: &ModelCall) -> Response {
     let tenant = reply.summary.tenant.clone();
     let mut response = summary::respond(reply, move |error| failed(dialect, &failure(&refusal::body(&error.into()))));
-    summary::set(response.headers_mut(), "openai-organization", &tenant);
+    summary::set(response.headers_mut(), const { summary::named("openai-organization") }, &tenant);
     response
 }
 

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use steward_calls::dialect::prompt::Spared;
 use steward_calls::{CallSummary, Error, Reply, ReplyBody, Settled};
 
@@ -39,25 +39,29 @@ fn streamed(
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Proxies that buffer would hold back every piece.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    headers.insert(const { named("x-accel-buffering") }, HeaderValue::from_static("no"));
     set_summary(headers, summary);
     response
 }
 
 /// What is known of a call when its answer begins.
 fn set_summary(headers: &mut HeaderMap, summary: &CallSummary) {
-    set(headers, "x-steward-call-id", &summary.call);
-    set(headers, "x-steward-attempts", &summary.attempts);
-    set(headers, "x-steward-overhead-ms", &format_args!("{:.3}", summary.overhead.as_secs_f64() * 1e3));
+    set(headers, const { named("x-steward-call-id") }, &summary.call);
+    set(headers, const { named("x-steward-attempts") }, &summary.attempts);
+    set(
+        headers,
+        const { named("x-steward-overhead-ms") },
+        &format_args!("{:.3}", summary.overhead.as_secs_f64() * 1e3),
+    );
     cache_header::say(headers, summary);
     if let Some(saved) = saved(summary.spared) {
-        set(headers, "x-steward-saved", &saved);
+        set(headers, const { named("x-steward-saved") }, &saved);
     }
     if let Some(output) = summary.clamped_to {
-        set(headers, "x-steward-max-tokens-clamped", &output);
+        set(headers, const { named("x-steward-max-tokens-clamped") }, &output);
     }
     if let Some(why) = summary.degraded {
-        set(headers, "x-steward-degraded", &why);
+        set(headers, const { named("x-steward-degraded") }, &why);
     }
 }
 
@@ -74,18 +78,23 @@ fn saved(spared: Spared) -> Option<String> {
 /// What a call came to.
 fn say_settled(headers: &mut HeaderMap, settled: &Settled) {
     let tokens = settled.tokens();
-    set(headers, "x-steward-input-tokens", &tokens.input.0);
-    set(headers, "x-steward-cached-tokens", &tokens.cached.0);
-    set(headers, "x-steward-output-tokens", &tokens.output.0);
-    set(headers, "x-steward-reasoning-tokens", &tokens.reasoning.0);
-    set(headers, "x-steward-response-cost", &settled.cost());
+    set(headers, const { named("x-steward-input-tokens") }, &tokens.input.0);
+    set(headers, const { named("x-steward-cached-tokens") }, &tokens.cached.0);
+    set(headers, const { named("x-steward-output-tokens") }, &tokens.output.0);
+    set(headers, const { named("x-steward-reasoning-tokens") }, &tokens.reasoning.0);
+    set(headers, const { named("x-steward-response-cost") }, &settled.cost());
     if let Some(left) = settled.budget_left() {
-        set(headers, "x-steward-budget-remaining", &left);
+        set(headers, const { named("x-steward-budget-remaining") }, &left);
     }
 }
 
+/// A header's name, which is checked when this is compiled.
+pub(super) const fn named(name: &'static str) -> HeaderName {
+    HeaderName::from_static(name)
+}
+
 /// Sets a header whose value is ours: numbers, ids, amounts.
-pub(super) fn set(headers: &mut HeaderMap, name: &'static str, value: &impl ToString) {
+pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: &impl ToString) {
     if let Ok(value) = HeaderValue::try_from(value.to_string()) {
         headers.insert(name, value);
     }

@@ -27,7 +27,11 @@ fn a_grant_holds_within_its_hours_only() {
     let env = under(r#"{"hours":["Mon-Fri 08:00-18:00 Europe/Berlin"]}"#);
     let at = |moment: &str| about(&env, moment.parse().unwrap(), Context::default());
     let allowed = at("2026-11-23T10:00:00Z").unwrap();
-    assert!(allowed.reason.ends_with(", only within Mon-Fri 08:00-18:00 Europe/Berlin"), "{}", allowed.reason);
+    assert!(
+        allowed.reason.to_string().ends_with(", only within Mon-Fri 08:00-18:00 Europe/Berlin"),
+        "{}",
+        allowed.reason
+    );
     let (why, _) = reason(at("2026-11-23T17:00:00Z"));
     assert_eq!(why, "p_ana is owner on acme holds only within Mon-Fri 08:00-18:00 Europe/Berlin");
 }

@@ -11,7 +11,10 @@ fn a_grant_holds_at_its_scope_and_below() {
     let mut env = AuthorityEnv::new();
     env.grant("acme", "p_ana", "developer", "acme/support");
     let allowed = env.may("p_ana", "model:invoke", "acme/support/mail").unwrap();
-    assert_eq!(allowed.reason, "p_ana is developer on acme/support (developer → agent permits model:invoke)");
+    assert_eq!(
+        allowed.reason.to_string(),
+        "p_ana is developer on acme/support (developer → agent permits model:invoke)"
+    );
     for on in ["acme", "acme/sales", "acme/supportive"] {
         let (why, help) = reason(env.may("p_ana", "model:invoke", on));
         assert_eq!(why, format!("no grant of model:invoke at {on} or above"));

@@ -28,7 +28,7 @@ fn members_hold_what_their_group_holds_and_are_told_so() {
     env.grant("acme", &group, "developer", "acme/support");
     let allowed = env.may("p_ana", "model:invoke", "acme/support/mail").unwrap();
     assert_eq!(
-        allowed.reason,
+        allowed.reason.to_string(),
         format!(
             "p_ana is in the group support: {group} is developer on acme/support (developer → agent permits model:invoke)"
         )

@@ -81,7 +81,11 @@ fn an_agent_has_only_the_rights_its_invoker_shares() {
     assert!(env.invoke("p_ana", Some("key_1"), "acme", "small", 1).is_err(), "the invoker may not");
     env.grant("acme", "p_ana", "owner", "acme");
     let allowed = env.invoke("p_ana", Some("key_1"), "acme", "small", 1).unwrap();
-    assert!(allowed.reason.ends_with("acting through agent_researcher, which may too"), "{}", allowed.reason);
+    assert!(
+        allowed.reason.to_string().ends_with("acting through agent_researcher, which may too"),
+        "{}",
+        allowed.reason
+    );
     let with_key = AccessRequest {
         key: Some(KeyRef { tenant: acme(), key: "key_1".parse().unwrap() }),
         ..request("p_ana", "budget:set", "acme")

@@ -194,7 +194,7 @@ fn an_elevation_gives_rights_until_its_end_and_nothing_beyond() {
     told(&mut env, "acme", &elevation("approved"));
     let ask = |at: u64| env.0.authorise(&request("p_bob", "budget:set", "acme"), Timestamp(at));
     let allowed = ask(T1.0 - 1).unwrap();
-    assert!(allowed.reason.contains("by the elevation elv_1, until"), "{}", allowed.reason);
+    assert!(allowed.reason.to_string().contains("by the elevation elv_1, until"), "{}", allowed.reason);
     let (why, _) = reason(ask(T1.0));
     assert_eq!(why, format!("p_bob is owner on acme ended at {T1}"));
     // Nothing that is given outlives it, nor does a rule that would let it be had again.

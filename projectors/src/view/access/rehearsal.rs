@@ -272,7 +272,7 @@ impl Rehearsing {
             return;
         }
         let (outcome, because) = match would.authorise_as_such(&request, at) {
-            Ok(allowed) => (Outcome::Allowed, allowed.reason),
+            Ok(allowed) => (Outcome::Allowed, allowed.reason.to_string()),
             Err(_) if self.was.allowed_under_conditions(&request, at).is_some() => return,
             Err(_) => match would.allowed_under_conditions(&request, at) {
                 Some(because) => (Outcome::AllowedUnderConditions, because),
