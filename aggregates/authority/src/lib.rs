@@ -36,6 +36,7 @@ use steward_aggregates::tenant::Tenant;
 
 mod active;
 mod actor;
+mod allowed;
 mod cedar;
 mod compiled;
 mod conditions;
@@ -63,12 +64,12 @@ mod system;
 mod words;
 
 pub use active::agent_principal;
+pub use allowed::{Allowed, Reason};
 pub use held_rights::RolePermissions;
 pub use prepared::RIGHTS_KEPT_MAX;
-pub use request::{AccessRequest, Allowed, Context, KeyHolder};
+pub use request::{AccessRequest, Context, KeyHolder};
 pub use sight::Sight;
 pub use supposed::{changes_rights, read_changes};
-pub use words::Reason;
 
 use active::is_of_steward;
 use actor::{Actor, WholeKeys};

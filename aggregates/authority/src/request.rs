@@ -1,15 +1,12 @@
 //! What is asked of the authority, and what it answers.
 
 use std::net::IpAddr;
-use steward_events::event::GrantId;
 use steward_events::id::{AgentId, DataClass, KeyId, ModelId, PrincipalId, TaskId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;
 use steward_events::scope::Scope;
 use steward_events::sender::KeyRef;
 use steward_events::timestamp::Timestamp;
-
-use super::words::Reason;
 
 /// Somebody wants to do something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,19 +42,6 @@ pub struct Context {
     pub tool: Option<String>,
     /// The tool's arguments.
     pub arguments: Option<serde_json::Value>,
-}
-
-/// They may.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Allowed {
-    /// The grant and the path of roles.
-    pub reason: Reason,
-    /// Who really acts.
-    pub principal: PrincipalId,
-    /// With which key, if that is known.
-    pub key: Option<KeyRef>,
-    /// The grant that is set aside for a trial and without which they might not: whoever goes by this answer notes it.
-    pub set_aside: Option<GrantId>,
 }
 
 /// Whose key a secret is.

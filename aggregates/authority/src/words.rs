@@ -3,7 +3,7 @@
 //! The policies decide; here the same grants are read once more to say why. A law (`tests/laws.rs`) holds the two
 //! together: they never disagree.
 
-use std::fmt::{self, Write};
+use std::fmt::Write;
 
 use steward_events::id::PrincipalId;
 use steward_events::permission::Permission;
@@ -13,44 +13,6 @@ use steward_events::scope::Scope;
 use super::conditions::{self, Facts};
 use super::held_rights::HeldRights;
 use super::request::AccessRequest;
-
-/// Why somebody may, put into words where it is read: most who may go on without asking why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason(Why);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Why {
-    Granted { held: Box<HeldRights>, permission: Permission, scope: Scope, agent: Option<PrincipalId> },
-    PartOfSteward { part: PrincipalId, permission: Permission },
-}
-
-impl Reason {
-    /// By this grant; of one who acts through an agent, that may too.
-    pub(super) fn granted(held: &HeldRights, request: &AccessRequest, agent: Option<PrincipalId>) -> Self {
-        let AccessRequest { permission, scope, .. } = request;
-        let (held, permission, scope) = (Box::new(held.clone()), permission.clone(), scope.clone());
-        Self(Why::Granted { held, permission, scope, agent })
-    }
-
-    /// By what the parts of Steward may do.
-    pub(super) fn part_of_steward(part: &PrincipalId, permission: &Permission) -> Self {
-        Self(Why::PartOfSteward { part: part.clone(), permission: permission.clone() })
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Why::Granted { held, permission, scope, agent } => {
-                f.write_str(&in_words(held, permission, scope))?;
-                agent.iter().try_for_each(|agent| write!(f, ", acting through {agent}, which may too"))
-            }
-            Why::PartOfSteward { part, permission } => {
-                write!(f, "{part} is the part of Steward that does {permission}")
-            }
-        }
-    }
-}
 
 /// `svc_1 is admin on acme (admin → developer permits task:*), only for small, until 2026-12-01T00:00:00Z`
 pub(super) fn in_words(held: &HeldRights, permission: &Permission, scope: &Scope) -> String {
