@@ -97,10 +97,8 @@ impl Notices {
                 self.works.remove(&task);
                 None
             }
-            TaskEvent::Claimed { .. }
-            | TaskEvent::ClaimExtended { .. }
-            | TaskEvent::StepStarted { .. }
-            | TaskEvent::StepFinished { .. } => None,
+            // Of the rest nobody is told.
+            _ => None,
         }
     }
 

@@ -213,6 +213,15 @@ def test_many_refusals(site):
     assert site.prometheus.wait_firing("StewardDenials")["tenant"] == "acme"
 
 
+def test_a_role_that_somebody_gave_themselves(site):
+    site.steward.cli("elevation", "allow", "glass", "owner", "--on", "acme", "--asker-roles", "developer", "--approver-roles", "owner",
+                     "--longest", "1h", "--self-approval", "true", "--tenant", "acme")
+    night = site.steward.key("night-bot", "acme", "--on", "acme")
+    site.steward.cli("grant", "give", "night-bot", "developer", "--on", "acme", "--tenant", "acme")
+    site.steward.cli("elevation", "request", "glass", "60", "--reason", "fire", "--self-approve", "true", "--tenant", "acme", key=night)
+    assert site.prometheus.wait_firing("StewardSelfApprovedElevation")["tenant"] == "acme"
+
+
 def test_tasks_that_nobody_takes(site):
     site.processes["workers"].kill()
     site.submit()

@@ -330,7 +330,8 @@ fn flags() -> Command {
 }
 
 fn noun_group(noun: &'static str) -> Command {
-    let mut group = Command::new(noun).about(format!("Commands about a {noun}")).subcommand_required(true);
+    let article = if noun.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
+    let mut group = Command::new(noun).about(format!("Commands about {article} {noun}")).subcommand_required(true);
     let typed_otherwise = |spec: &&CommandSpec| (spec.noun, spec.verb) == ("tenant", "erase");
     let specs = COMMANDS.iter().filter(|spec| spec.noun == noun && spec.audience == Audience::Callers);
     for spec in specs.filter(|spec| !typed_otherwise(spec)) {

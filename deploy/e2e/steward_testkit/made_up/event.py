@@ -30,7 +30,7 @@ Event::Task(TaskEvent::Paused { .. }) => "task.paused":
     it.before("aggregates/authority/tests/", "TaskEvent::Finished { epoch, .. } | TaskEvent::Failed { epoch, .. } => {", "TaskEvent::Paused { epoch, .. } => Some(*epoch),")
     it.before("projectors/src/", "TaskEvent::Submitted { .. } => TaskState::Waiting,", "TaskEvent::Paused { .. } => TaskState::Waiting,")
     it.before("projectors/src/", "TaskEvent::Cancelled { reason } => {", "TaskEvent::Paused { reason, .. } => view.reason = Some(reason.clone()),")
-    it.after("workers/src/", "| TaskEvent::StepStarted { .. }", "| TaskEvent::Paused { .. }")
+    it.before("workers/src/", "| TaskEvent::Finished { .. }", "| TaskEvent::Paused { .. }")
     it.before("workers/src/", "TaskEvent::ClaimExtended { .. } | TaskEvent::StepStarted { .. } |", "TaskEvent::Paused { .. } => {}")
     it.before("workers/src/", "TaskEvent::StepStarted { .. } | TaskEvent::StepFinished { .. } => {}", "TaskEvent::Paused { .. } => self.close(&task),")
     it.before("workers/tests/", 'TaskEvent::Cancelled { .. } => Some("cancelled")', 'TaskEvent::Paused { .. } => Some("paused"),')

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use steward_events::commit::Recorded;
 use steward_events::event::TenantEvent;
-use steward_events::query::{Census as CensusAnswer, CensusQuery};
 use steward_events::timestamp::Timestamp;
+use steward_queries::{Census as CensusAnswer, CensusQuery};
 
 use crate::engine::Engine;
 use crate::engine::key::Key;
