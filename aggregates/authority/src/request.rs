@@ -1,6 +1,7 @@
-//! What is asked of the authority, and what it answers.
+//! What is asked of the authority, and by whom.
 
 use std::net::IpAddr;
+
 use steward_events::id::{AgentId, DataClass, KeyId, ModelId, PrincipalId, TaskId, TenantId};
 use steward_events::permission::Permission;
 use steward_events::quantity::NanoDollars;

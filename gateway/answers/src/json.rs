@@ -108,7 +108,7 @@ impl<'a> Json<'a> {
     /// True of this text.
     pub fn is(self, text: &str) -> bool {
         let Some(inner) = self.0.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) else { return false };
-        // What is escaped is longer than what it stands for.
+        // What is escaped is longer than the characters it stands for.
         inner == text.as_bytes()
             || (inner.len() > text.len() && inner.contains(&b'\\') && self.text().as_deref() == Some(text))
     }
@@ -282,7 +282,7 @@ impl<'a> Iterator for Pieces<'a> {
 }
 
 impl Pieces<'_> {
-    /// `\uXXXX`, and the other half with it if it follows.
+    /// An escape of four digits, and the other half with it if it follows.
     fn unicode(&mut self) -> u32 {
         let Some(first) = escaped(self.0) else {
             self.0 = &self.0[2..];
@@ -422,6 +422,29 @@ mod tests {
             }
         }
         assert_eq!(json("[1]").object().get("x"), None);
+    }
+
+    #[test]
+    fn a_name_is_itself_however_it_is_escaped() {
+        let named = json(r#"{"m\u006fdel":1,"\u00e9\/":2,"\ud83d\ude00":3,"model\n":4}"#);
+        for (name, value) in
+            [("model", Some(1)), ("é/", Some(2)), ("😀", Some(3)), ("model\n", Some(4)), ("mode", None)]
+        {
+            assert_eq!(
+                (named.get(name).and_then(Json::count), named.object().get(name).and_then(Json::count)),
+                (value, value),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_nested_deeply_is_read() {
+        for depth in [1, 15, 16, 17, 10_000] {
+            let text = format!("{}7{}", r#"[{"a":"#.repeat(depth), "}]".repeat(depth));
+            assert_eq!(json(&text).raw().len(), text.len());
+            assert_eq!(Json::read(&text.as_bytes()[..text.len() - 1]), None, "{depth} with one bracket less");
+        }
     }
 
     #[test]
