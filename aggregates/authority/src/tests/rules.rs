@@ -139,6 +139,16 @@ fn nobody_denies_the_last_one_who_could_remove_it() {
 }
 
 #[test]
+fn an_operator_denies_where_none_of_the_tenant_could_remove_it_before() {
+    let mut env = AuthorityEnv::new();
+    env.grant("acme", "p_ana", "developer", "acme");
+    let everything = set("no", "*:*", r#"{"everyone":true}"#);
+    assert!(env.send("op_root", everything.clone()).is_ok(), "an operator can remove it, as ever");
+    env.grant("acme", "p_bob", "owner", "acme");
+    assert!(env.send("op_root", everything).is_err(), "now it would take that from p_bob");
+}
+
+#[test]
 fn nobody_denies_what_they_do_not_hold() {
     let mut env = owners();
     let role = r#"{"type":"role_defined","data":{"role":"guard","permissions":["deny:*","cost:*"],"inherits":[]}}"#;
